@@ -1,0 +1,132 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <semaphore>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "kube/transport.h"
+
+namespace spillway::kube {
+
+// A kind as the API server addresses it: {"batch", "v1", "jobs", "Job", true}.
+struct Resource {
+  std::string group;  // empty for the core group
+  std::string version;
+  std::string plural;
+  std::string kind;
+  bool namespaced = true;
+
+  [[nodiscard]] std::string ApiVersion() const {
+    return group.empty() ? version : group + "/" + version;
+  }
+  bool operator==(const Resource&) const = default;
+};
+
+struct ListOptions {
+  std::string ns;              // empty: all namespaces
+  std::string label_selector;
+  std::string field_selector;
+  std::string resource_version;  // "" consistent, "0" from the cache, else not older than
+  std::string continue_token;
+  int limit = 500;               // 0: all at once
+};
+
+struct WatchOptions {
+  std::string ns;
+  std::string label_selector;
+  std::string field_selector;
+  std::string resource_version;
+  std::chrono::seconds timeout{300};         // asked of the server
+  std::chrono::milliseconds idle_deadline{0};
+};
+
+struct WriteOptions {
+  std::string field_manager;
+  bool dry_run = false;
+  bool strict = false;  // fieldValidation=Strict: an unknown field is refused
+};
+
+struct DeleteOptions {
+  std::string uid;               // precondition; never empty for an object of ours
+  std::string resource_version;  // precondition; empty: none
+  std::string propagation = "Background";
+  int grace_seconds = -1;        // -1: the object's own
+};
+
+// Called once per API request with verb ("get", "list", …), HTTP status (0: no answer) and time.
+using RequestObserver = std::function<void(std::string_view verb, int status, double seconds)>;
+
+// Checked right before each write is sent; an error is returned in place of sending. This is where
+// leadership gates writes. Called from many threads.
+using WriteGate = std::function<Status(std::chrono::milliseconds deadline)>;
+
+// Speaks the Kubernetes API over a transport: paths, query, headers, and errors decoded from Status
+// objects. Bodies are JSON text in and out. Thread-safe. At most `in_flight` requests at a time,
+// watches not counted. A 429 or 5xx with Retry-After is retried up to 3 times within the deadline
+// (never longer than 10 s a wait); without it, nothing is.
+//
+// Errors by HTTP status and Status.reason: 404 kNotFound; 409 AlreadyExists kExists, else kConflict;
+// 410 kGone; 400, 413, 415, 422 kInvalid; 401, 403 kForbidden; 429, 5xx kUnavailable with retry_after
+// if given (504 on a write: kUnknown); anything else kInternal. `reason` is Status.reason, `message`
+// Status.message, or the start of a body that is no Status.
+class Client {
+ public:
+  struct Options {
+    std::string user_agent;
+    int in_flight = 16;
+    std::chrono::milliseconds deadline{15'000};  // of each request but watches and lists
+    RequestObserver observe;
+  };
+
+  Client(Transport& transport, Clock& clock, Options options);
+
+  Result<std::string> Get(const Resource& resource, const std::string& ns, const std::string& name,
+                          const std::stop_token& stop);
+  // One page; its `metadata.continue` tells whether more follow. Deadline 60 s.
+  Result<std::string> List(const Resource& resource, const ListOptions& options,
+                           const std::stop_token& stop);
+  // Bookmarks are always asked for. Bytes of the stream as they come; ends like Transport::Stream.
+  Status Watch(const Resource& resource, const WatchOptions& options,
+               const Transport::OnBytes& on_bytes, const std::stop_token& stop);
+
+  Result<std::string> Create(const Resource& resource, const std::string& ns,
+                             const std::string& body, const WriteOptions& options,
+                             const std::stop_token& stop);
+  // Server-side apply with force.
+  Result<std::string> Apply(const Resource& resource, const std::string& ns,
+                            const std::string& name, const std::string& body,
+                            const WriteOptions& options, const std::stop_token& stop);
+  // PUT; the body carries the resource version it was decided from.
+  Result<std::string> Update(const Resource& resource, const std::string& ns,
+                             const std::string& name, const std::string& body,
+                             const WriteOptions& options, const std::stop_token& stop);
+  Result<std::string> UpdateStatus(const Resource& resource, const std::string& ns,
+                                   const std::string& name, const std::string& body,
+                                   const WriteOptions& options, const std::stop_token& stop);
+  Status Delete(const Resource& resource, const std::string& ns, const std::string& name,
+                const DeleteOptions& options, const std::stop_token& stop);
+
+  // A client over the same transport whose writes pass `gate` first.
+  [[nodiscard]] Client Gated(WriteGate gate) const;
+
+ private:
+  struct Shared;
+  Client(std::shared_ptr<Shared> shared, WriteGate gate);
+  Result<std::string> Exchange(std::string_view verb, HttpRequest request,
+                               const std::stop_token& stop);
+  Status Admit(const HttpRequest& request, bool dry_run) const;
+
+  std::shared_ptr<Shared> shared_;
+  WriteGate gate_;
+};
+
+// Percent-encodes a path segment or a query value (everything but letters, digits and -._~).
+std::string PercentEncode(std::string_view text);
+
+}  // namespace spillway::kube
