@@ -1,0 +1,129 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "placement/reason.h"
+#include "placement/snapshot.h"
+
+namespace spillway::placement {
+
+enum class Action {
+  kWait,     // not placed, stays so
+  kPlace,    // placed now, from the queue
+  kKeep,     // placed, stays as it is
+  kRestart,  // placed, new attempt
+  kRelease,  // was placed, goes back to the queue or to rest
+  kFinish,   // ended now: completed or failed for good
+  kDone,     // had ended before
+};
+std::string_view Name(Action action);
+
+// One node group looked at for a pool: the first check that failed, or that it fits.
+struct Alternative {
+  std::string group;
+  bool fits = false;
+  Reason reason = Reason::kAsExpected;
+  std::string message;
+  bool operator==(const Alternative&) const = default;
+};
+
+struct PoolDecision {
+  PoolKey key;
+  std::string uid;
+  Action action = Action::kWait;
+  PoolMemory memory;  // after the decision: what the status must say before anything else happens
+  // The Job of memory.placement->attempt may be created now (backoff over, old pods gone).
+  bool may_start = false;
+  // Delete the Job of every attempt but the placement's (all, when there is no placement), except
+  // that of `keep_job`: the last attempt of a pool that has ended stays for its logs.
+  std::optional<int> keep_job;
+  std::vector<std::string> force_delete;  // names of pods on lost nodes
+  std::vector<std::string> stuck_pods;    // old pods that stay Terminating on unreachable nodes
+  // The story: why it is placed or not, and why it is ready or not.
+  bool placed = false;
+  Reason placed_reason = Reason::kWaitingForCapacity;
+  std::string placed_message;
+  bool ready = false;
+  Reason ready_reason = Reason::kPodsNotReady;
+  std::string ready_message;
+  bool spilled = false;  // placed outside the home tier
+  std::string spilled_message;
+  int workers_wanted = 0;
+  int workers_active = 0;  // live pods of the current attempt
+  int workers_ready = 0;
+  int workers_succeeded = 0;
+  Money hourly_cost;           // its share of its nodes' price
+  Money marginal_hourly_cost;
+  std::vector<Alternative> alternatives;  // in the order tried; empty for pools that stay
+  std::vector<std::string> remedies;      // what is missing, one sentence each
+  int position = 0;                       // in the queue of waiting pools, 1 first; 0: not waiting
+  bool operator==(const PoolDecision&) const = default;
+};
+
+struct GroupReport {
+  std::string name;
+  int matched = 0;
+  int usable = 0;
+  int starting = 0;
+  int cordoned = 0;
+  int unhealthy = 0;
+  int draining = 0;
+  int not_ready = 0;  // NotReady from the first second; part of neither usable nor (yet) unhealthy
+  int64_t allocatable = 0;  // accelerators of all matched nodes
+  int64_t used = 0;         // requested by pods on them, any pod
+  int64_t free = 0;         // of usable nodes, and not reserved for a gang
+  int largest_free_domain_nodes = 0;  // nodes with all their accelerators free, in one closest domain
+  std::string largest_free_domain;
+  Money hourly_cost;
+  Money idle_hourly_cost;  // of the accelerators that no pod has asked for
+  Money marginal_hourly_cost;
+  bool no_overlap = true;
+  std::string overlap_message;
+  bool link_healthy = true;
+  std::string link_message;
+  bool ready = true;
+  Reason ready_reason = Reason::kAsExpected;
+  std::string ready_message;
+  bool operator==(const GroupReport&) const = default;
+};
+
+struct QuotaUse {
+  std::string type;
+  int64_t used = 0;
+  std::optional<int64_t> limit;
+  bool operator==(const QuotaUse&) const = default;
+};
+struct QuotaReport {
+  std::string ns;
+  std::vector<QuotaUse> accelerators;  // sorted by type; every type limited or used
+  bool operator==(const QuotaReport&) const = default;
+};
+
+struct Plan {
+  std::vector<PoolDecision> pools;   // sorted by key (namespace, name)
+  std::vector<GroupReport> groups;   // sorted by name
+  std::vector<QuotaReport> quotas;   // sorted by namespace
+  std::optional<Time> next_wake;     // the earliest moment at which time alone changes a decision
+  bool operator==(const Plan&) const = default;
+};
+
+// The decision. Pure, total, deterministic, independent of the order of the snapshot's parts.
+Plan MakePlan(const Snapshot& snapshot);
+
+// The snapshot as it is once `plan` has been carried out and nothing else happened: memories
+// written, Jobs of started attempts there, released pods gone. Its plan changes nothing.
+Snapshot Applied(const Snapshot& snapshot, const Plan& plan);
+
+// The invariants of design §3 that a plan must hold against its snapshot. Ok, or kInternal with the
+// first one broken.
+Status Verify(const Snapshot& snapshot, const Plan& plan);
+
+// For people: what would be done (only what changes, or all), and why one pool is where it is.
+std::string FormatPlan(const Plan& plan, bool all);
+std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDecision& decision);
+
+}  // namespace spillway::placement

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace spillway::placement {
+
+// The closed list of why something is as it is: the same token in conditions, events, metrics and
+// the command line. docs/reasons.md explains each.
+enum class Reason {
+  kMisconfigured,
+  kTemplateInvalid,
+  kNameConflict,
+  kSuspended,
+  kNoMatchingNodeGroup,
+  kGroupClosed,
+  kNodeTooSmall,
+  kConstraintsNotMet,
+  kNodesUnhealthy,
+  kNodesOverlap,
+  kNodeGroupMissing,
+  kWaitingForCapacity,
+  kWaitingForDomain,
+  kHoldingBackSpill,
+  kSpillForbidden,
+  kQuotaExceeded,
+  kPodsNotReady,
+  kGangIncomplete,
+  kNodeLost,
+  kLinkSuspect,
+  kBackingOff,
+  kRestartLimitReached,
+  kDeadlineExceeded,
+  kPlaced,
+  kCompleted,
+  kAsExpected,
+};
+
+std::string_view ReasonName(Reason reason);
+std::optional<Reason> ReasonFromName(std::string_view name);
+const std::vector<Reason>& AllReasons();
+
+}  // namespace spillway::placement
