@@ -32,9 +32,7 @@ class Clock {
   // (CLOCK_BOOTTIME): what leases and deadlines count with.
   [[nodiscard]] virtual std::chrono::nanoseconds Elapsed() const = 0;
 
-  [[nodiscard]] Time Now() const {
-    return std::chrono::floor<std::chrono::seconds>(NowMillis());
-  }
+  [[nodiscard]] Time Now() const { return std::chrono::floor<std::chrono::seconds>(NowMillis()); }
 };
 
 class SystemClock final : public Clock {

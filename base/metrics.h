@@ -48,8 +48,8 @@ struct Sample {
 
 class MetricsRegistry;
 
-// A gauge whose label values come and go with the objects they describe. Replace publishes the whole
-// set at once and removes what is no longer named. Safe from any thread.
+// A gauge whose label values come and go with the objects they describe. Replace publishes the
+// whole set at once and removes what is no longer named. Safe from any thread.
 class GaugeSet {
  public:
   explicit GaugeSet(std::shared_ptr<void> state) : state_(std::move(state)) {}

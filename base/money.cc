@@ -8,7 +8,7 @@
 namespace spillway {
 namespace {
 
-using Wide = __int128;
+__extension__ using Wide = __int128;  // both our compilers have it
 
 int64_t Saturate(Wide value) {
   constexpr Wide kMax = std::numeric_limits<int64_t>::max();

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
-using Wide = __int128;
+__extension__ using Wide = __int128;  // both our compilers have it
 
 int64_t Saturate(Wide value) {
   if (value > kMax) return kMax;
@@ -32,10 +32,22 @@ struct Suffix {
   int power10;
   int power1024;
 };
-constexpr std::array<Suffix, 17> kSuffixes = {{{"", 0, 0},   {"n", -9, 0},  {"u", -6, 0}, {"m", -3, 0},
-                                               {"k", 3, 0},  {"M", 6, 0},   {"G", 9, 0},  {"T", 12, 0},
-                                               {"P", 15, 0}, {"E", 18, 0},  {"Ki", 0, 1}, {"Mi", 0, 2},
-                                               {"Gi", 0, 3}, {"Ti", 0, 4},  {"Pi", 0, 5}, {"Ei", 0, 6},
+constexpr std::array<Suffix, 17> kSuffixes = {{{"", 0, 0},
+                                               {"n", -9, 0},
+                                               {"u", -6, 0},
+                                               {"m", -3, 0},
+                                               {"k", 3, 0},
+                                               {"M", 6, 0},
+                                               {"G", 9, 0},
+                                               {"T", 12, 0},
+                                               {"P", 15, 0},
+                                               {"E", 18, 0},
+                                               {"Ki", 0, 1},
+                                               {"Mi", 0, 2},
+                                               {"Gi", 0, 3},
+                                               {"Ti", 0, 4},
+                                               {"Pi", 0, 5},
+                                               {"Ei", 0, 6},
                                                {"K", 3, 0}}};
 
 // The number before the suffix. Trailing zeros of a fraction cost nothing; more than 30 digits is

@@ -45,8 +45,10 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}      // NOLINT(google-explicit-constructor): return v;
-  Result(Error error) : state_(std::move(error)) {}  // NOLINT(google-explicit-constructor): return e;
+  // NOLINTBEGIN(google-explicit-constructor): so that both `return value;` and `return error;` work
+  Result(T value) : state_(std::move(value)) {}
+  Result(Error error) : state_(std::move(error)) {}
+  // NOLINTEND(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
@@ -72,7 +74,7 @@ class [[nodiscard]] Result {
   }
 
  private:
-  const T& Checked() const {
+  [[nodiscard]] const T& Checked() const {
     if (!ok()) std::abort();
     return *std::get_if<0>(&state_);
   }
