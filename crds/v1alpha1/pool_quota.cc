@@ -1,0 +1,83 @@
+#include "crds/v1alpha1/pool_quota.h"
+
+#include "crds/v1alpha1/encode.h"
+
+namespace spillway::crds::v1alpha1 {
+namespace {
+
+using kube::JsonValue;
+using kube::Read;
+using kube::ReadList;
+using kube::VisitObject;
+
+Status DecodeLimit(JsonValue value, QuotaLimit& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "type") return Read(field, out.type);
+    if (key == "limit") return Read(field, out.limit);
+    return Ok{};
+  });
+}
+
+Status DecodeUse(JsonValue value, QuotaUseStatus& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "type") return Read(field, out.type);
+    if (key == "used") return Read(field, out.used);
+    if (key == "limit") return Read(field, out.limit);
+    return Ok{};
+  });
+}
+
+Status DecodeSpec(JsonValue value, PoolQuotaSpec& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "accelerators") return ReadList(field, out.accelerators, DecodeLimit);
+    if (key == "priorityClasses") {
+      out.priority_classes.emplace();
+      return Read(field, *out.priority_classes);
+    }
+    return Ok{};
+  });
+}
+
+Status DecodeStatus(JsonValue value, PoolQuotaStatus& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "observedGeneration") return Read(field, out.observed_generation);
+    if (key == "accelerators") return ReadList(field, out.accelerators, DecodeUse);
+    if (key == "conditions") {
+      return ReadList(field, out.conditions, [](JsonValue v, Condition& c) { return Decode(v, c); });
+    }
+    return Ok{};
+  });
+}
+
+}  // namespace
+
+const kube::Resource& PoolQuotaResource() {
+  static const kube::Resource kResource{kGroup, kVersion, "poolquotas", "PoolQuota", true};
+  return kResource;
+}
+
+Status DecodePoolQuota(JsonValue value, PoolQuota& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "metadata") return kube::DecodeMeta(field, out.meta, {});
+    if (key == "spec") return DecodeSpec(field, out.spec);
+    if (key == "status") return DecodeStatus(field, out.status);
+    return Ok{};
+  });
+}
+
+std::string EncodeStatusUpdate(const PoolQuota& object, const PoolQuotaStatus& status) {
+  using detail::Json;
+  Json body = detail::StatusUpdateEnvelope(PoolQuotaResource(), object.meta);
+  Json uses = Json::array();
+  for (const QuotaUseStatus& use : status.accelerators) {
+    Json one = {{"type", use.type}, {"used", use.used}};
+    if (use.limit) one["limit"] = *use.limit;
+    uses.push_back(std::move(one));
+  }
+  body["status"] = {{"observedGeneration", status.observed_generation},
+                    {"accelerators", uses},
+                    {"conditions", detail::EncodeConditions(status.conditions)}};
+  return body.dump();
+}
+
+}  // namespace spillway::crds::v1alpha1

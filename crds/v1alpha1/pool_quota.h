@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "crds/v1alpha1/common.h"
+
+namespace spillway::crds::v1alpha1 {
+
+struct QuotaLimit {
+  std::string type;
+  int64_t limit = 0;
+  bool operator==(const QuotaLimit&) const = default;
+};
+struct PoolQuotaSpec {
+  std::vector<QuotaLimit> accelerators;
+  std::optional<std::vector<std::string>> priority_classes;  // absent: any
+  bool operator==(const PoolQuotaSpec&) const = default;
+};
+struct QuotaUseStatus {
+  std::string type;
+  int64_t used = 0;
+  std::optional<int64_t> limit;
+  bool operator==(const QuotaUseStatus&) const = default;
+};
+struct PoolQuotaStatus {
+  int64_t observed_generation = 0;
+  std::vector<QuotaUseStatus> accelerators;
+  std::vector<Condition> conditions;
+  bool operator==(const PoolQuotaStatus&) const = default;
+};
+struct PoolQuota {
+  kube::ObjectMeta meta;
+  PoolQuotaSpec spec;
+  PoolQuotaStatus status;
+  bool operator==(const PoolQuota&) const = default;
+};
+
+const kube::Resource& PoolQuotaResource();
+Status DecodePoolQuota(kube::JsonValue value, PoolQuota& out);
+std::string EncodeStatusUpdate(const PoolQuota& object, const PoolQuotaStatus& status);
+
+}  // namespace spillway::crds::v1alpha1

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "crds/v1alpha1/common.h"
+
+namespace spillway::crds::v1alpha1 {
+
+struct AcceptedAccelerator {
+  std::string type;
+  int workers = 0;  // 0: spec.workers
+  bool operator==(const AcceptedAccelerator&) const = default;
+};
+
+struct TrainingPoolSpec {
+  int workers = 0;
+  int accelerators_per_worker = 0;
+  std::vector<AcceptedAccelerator> accelerators;
+  std::string priority_class_name;
+  std::optional<int> active_deadline_seconds;
+  struct Placement {
+    std::vector<std::string> providers;
+    Selector node_group_selector;
+    std::string preference = "HomeFirst";
+    std::string spill_policy = "Allowed";
+    int spill_after_seconds = 600;
+    std::string topology_mode = "Preferred";
+    std::string topology_level;
+    int start_deadline_seconds = 1800;
+    bool operator==(const Placement&) const = default;
+  } placement;
+  struct Restart {
+    int max_restarts = 20;
+    int backoff_seconds = 10;
+    int node_lost_seconds = 300;
+    int hold_seconds = 600;
+    std::string on_unreachable = "Restart";
+    bool operator==(const Restart&) const = default;
+  } restart;
+  int torch_port = 29500;
+  int torch_proc_per_node = 0;  // 0: accelerators_per_worker
+  bool suspend = false;
+  std::string pod_template;  // the JSON text of `template`
+  bool operator==(const TrainingPoolSpec&) const = default;
+};
+
+struct PlacementStatus {
+  std::string node_group;
+  std::string accelerator;
+  std::string domain;
+  int tier = 0;
+  int workers = 0;
+  std::vector<std::string> nodes;
+  int attempt = 0;
+  std::string render_revision;
+  std::string spec_revision;
+  Time since{};
+  bool operator==(const PlacementStatus&) const = default;
+};
+struct HoldStatus {
+  std::string node_group;
+  std::string domain;
+  std::vector<std::string> nodes;
+  Time until{};
+  bool operator==(const HoldStatus&) const = default;
+};
+struct FailureStatus {
+  int attempt = 0;
+  int worker = 0;
+  std::string node;
+  int exit_code = 0;
+  std::string reason;
+  std::string message;
+  Time time{};
+  bool operator==(const FailureStatus&) const = default;
+};
+struct ExcludedNodeStatus {
+  std::string name;
+  Time until{};
+  std::string reason;
+  bool operator==(const ExcludedNodeStatus&) const = default;
+};
+
+struct TrainingPoolStatus {
+  int64_t observed_generation = 0;
+  std::optional<PlacementStatus> placement;
+  std::optional<HoldStatus> hold;
+  std::optional<Time> queued_since;
+  std::optional<Time> waiting_since;
+  std::optional<Time> start_time;
+  std::optional<Time> completion_time;
+  std::vector<int> tiers_used;
+  int attempts = 0;
+  struct Workers {
+    int wanted = 0, active = 0, ready = 0, failed = 0, succeeded = 0;
+    bool operator==(const Workers&) const = default;
+  } workers;
+  int restarts = 0;
+  int failures = 0;
+  std::optional<FailureStatus> last_failure;
+  std::vector<ExcludedNodeStatus> excluded_nodes;
+  std::vector<std::string> stuck_pods;
+  std::string hourly_cost, marginal_hourly_cost;
+  std::vector<Condition> conditions;
+  bool operator==(const TrainingPoolStatus&) const = default;
+};
+
+struct TrainingPool {
+  kube::ObjectMeta meta;
+  TrainingPoolSpec spec;
+  TrainingPoolStatus status;
+  bool operator==(const TrainingPool&) const = default;
+};
+
+const kube::Resource& TrainingPoolResource();
+Status DecodeTrainingPool(kube::JsonValue value, TrainingPool& out);
+std::string EncodeStatusUpdate(const TrainingPool& object, const TrainingPoolStatus& status);
+
+}  // namespace spillway::crds::v1alpha1
