@@ -13,27 +13,33 @@
 #include "base/result.h"
 
 // Decoding JSON into facts, one pass, nothing kept of what is not read. On top of simdjson's
-// On-Demand parser: a value can be consumed once, in order. Wrong types are errors that name the path
-// ("spec.tier: is no integer"); null is the same as absent; unknown fields are skipped.
+// On-Demand parser: a value can be consumed once, in order. Wrong types are errors that name the
+// path ("spec.tier: is no integer"); null is the same as absent; unknown fields are skipped.
 namespace spillway::kube {
 
 using JsonValue = simdjson::ondemand::value;
 
-// A text with the padding that the parser needs, and the parser's buffers. Not thread-safe; reuse it
-// for many documents. Values are valid until the next Parse.
+// A text with the padding that the parser needs, and the parser's buffers. Not thread-safe; reuse
+// it for many documents. Values are valid until the next Parse.
 class JsonParser {
  public:
-  // The document's root, which must be an object.
+  // The document's root, which must be an object. What follows the root is not looked at.
   Result<JsonValue> Parse(std::string_view text);
+
+  // The same document from its start again, without a second parse. Values handed out before are no
+  // longer valid. REQUIRES: Parse succeeded.
+  Result<JsonValue> Again();
 
  private:
   simdjson::ondemand::parser parser_;
-  simdjson::padded_string text_;
+  std::string text_;
   simdjson::ondemand::document document_;
 };
 
+// A kInvalid error that says what is wrong with a value; At puts the path in front.
 Status JsonError(std::string_view what);
-// "spec" + "tier: is no integer" -> "spec.tier: is no integer".
+// "spec" + "tier: is no integer" -> "spec.tier: is no integer"; "spec" + "is no object" ->
+// "spec: is no object"; "taints" + "[0].key: …" -> "taints[0].key: …".
 Error At(std::string_view where, Error error);
 
 Status Read(JsonValue value, std::string& out);
@@ -67,11 +73,9 @@ Status VisitObject(JsonValue value, Visit&& visit) {
     if (std::move(entry).get(field) != simdjson::SUCCESS) return JsonError("is cut off or no JSON");
     std::string_view key;
     if (field.unescaped_key().get(key) != simdjson::SUCCESS) return JsonError("has a bad key");
-    const std::string name(key);
+    // The key lies in the parser's buffer, so it stays while the value is read.
     JsonValue inner = field.value();
-    if (Status done = visit(std::string_view(name), inner); !done) {
-      return At(name, std::move(done).error());
-    }
+    if (Status done = visit(key, inner); !done) return At(key, std::move(done).error());
   }
   return Ok{};
 }

@@ -32,7 +32,8 @@ struct ObjectMeta {
 struct MetaFilter {
   bool labels = true;
   bool annotations = true;
-  std::string prefix;  // only keys that start with it; empty: all
+  std::string prefix{};  // only keys that start with it; empty: all
+  std::string also{};    // and this key, whatever the prefix; empty: none
 };
 
 Status DecodeMeta(JsonValue value, ObjectMeta& out, const MetaFilter& filter);
@@ -41,7 +42,8 @@ Status DecodeMeta(JsonValue value, ObjectMeta& out, const MetaFilter& filter);
 std::string Key(const std::string& ns, const std::string& name);
 inline std::string Key(const ObjectMeta& meta) { return Key(meta.ns, meta.name); }
 
-// True if resource version a is newer than b (KEP-5504: decimal, any length). "" and "0" are oldest.
+// True if resource version a is newer than b (KEP-5504: decimal, any length). "" and "0" are
+// oldest.
 bool NewerVersion(const std::string& a, const std::string& b);
 
 }  // namespace spillway::kube

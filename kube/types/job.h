@@ -15,11 +15,11 @@ struct Job {
   int ready = 0;
   int succeeded = 0;
   int failed = 0;
-  bool complete = false;              // condition Complete=True
-  bool failed_condition = false;      // condition Failed=True or FailureTarget=True
+  bool complete = false;          // condition Complete=True
+  bool failed_condition = false;  // condition Failed=True or FailureTarget=True
   std::string failure_reason;
   std::string failure_message;
-  std::optional<Time> finished;       // when the terminal condition turned True
+  std::optional<Time> finished;  // when the terminal condition turned True
   bool operator==(const Job&) const = default;
 };
 Status DecodeJob(JsonValue value, Job& out);

@@ -35,6 +35,11 @@ struct Node {
 };
 
 Status DecodeNode(JsonValue value, Node& out);
+
+// A resource list ({"cpu": "94940m", …}) into `out`. An unparsable quantity is an error that names
+// it.
+Status ReadResources(JsonValue value, Resources& out);
+
 const Resource& NodeResource();
 
 }  // namespace spillway::kube

@@ -1,0 +1,71 @@
+#include "kube/types/node.h"
+
+#include <utility>
+
+namespace spillway::kube {
+namespace {
+
+Status DecodeTaint(JsonValue value, Taint& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    if (key == "key") return Read(inner, out.key);
+    if (key == "value") return Read(inner, out.value);
+    if (key == "effect") return Read(inner, out.effect);
+    return Ok{};
+  });
+}
+
+Status DecodeCondition(JsonValue value, NodeCondition& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    if (key == "type") return Read(inner, out.type);
+    if (key == "status") return Read(inner, out.status);
+    if (key == "lastTransitionTime") return Read(inner, out.changed);
+    return Ok{};
+  });
+}
+
+Status DecodeSpec(JsonValue value, Node& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    if (key == "unschedulable") return Read(inner, out.unschedulable);
+    if (key == "taints") return ReadList(inner, out.taints, DecodeTaint);
+    return Ok{};
+  });
+}
+
+Status DecodeStatus(JsonValue value, Node& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    if (key == "conditions") return ReadList(inner, out.conditions, DecodeCondition);
+    if (key == "allocatable") return ReadResources(inner, out.allocatable);
+    return Ok{};
+  });
+}
+
+}  // namespace
+
+Status DecodeNode(JsonValue value, Node& out) {
+  const MetaFilter filter{.annotations = false};
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    if (key == "metadata") return DecodeMeta(inner, out.meta, filter);
+    if (key == "spec") return DecodeSpec(inner, out);
+    if (key == "status") return DecodeStatus(inner, out);
+    return Ok{};
+  });
+}
+
+Status ReadResources(JsonValue value, Resources& out) {
+  std::string text;
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    if (IsNull(inner)) return Ok{};
+    if (Status done = ReadScalarText(inner, text); !done) return done;
+    Result<int64_t> amount = ParseResource(key, text);
+    if (!amount) return std::move(amount).error();
+    out.Set(key, *amount);
+    return Ok{};
+  });
+}
+
+const Resource& NodeResource() {
+  static const Resource kNode{"", "v1", "nodes", "Node", false};
+  return kNode;
+}
+
+}  // namespace spillway::kube

@@ -1,0 +1,380 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "kube/types/job.h"
+#include "kube/types/node.h"
+#include "kube/types/pod.h"
+#include "tests/support/yaml.h"
+
+namespace spillway::kube {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::Pair;
+
+constexpr const char* kGpu = "nvidia.com/gpu";
+
+template <class T, class DecodeFn>
+Result<T> Decode(std::string_view text, DecodeFn decode) {
+  JsonParser parser;
+  Result<JsonValue> root = parser.Parse(text);
+  if (!root) return std::move(root).error();
+  T out;
+  if (Status done = decode(*root, out); !done) return std::move(done).error();
+  return out;
+}
+
+Result<Node> NodeOf(std::string_view text) { return Decode<Node>(text, DecodeNode); }
+Result<Job> JobOf(std::string_view text) { return Decode<Job>(text, DecodeJob); }
+Result<Pod> PodOf(std::string_view text) {
+  return Decode<Pod>(
+      text, [](JsonValue value, Pod& out) { return DecodePod(value, "spillway.dev/", out); });
+}
+
+Result<Resources> RequestsOf(std::string_view spec) {
+  return Decode<Resources>(spec, DecodePodRequests);
+}
+
+// "cpu=2500m memory=1Gi", by name.
+std::string Print(const Resources& resources) {
+  std::string text;
+  for (const auto& [name, amount] : resources) {
+    if (!text.empty()) text += ' ';
+    text += name + "=" + FormatResource(name, amount);
+  }
+  return text;
+}
+
+// What a YAML node file says in one line: what of it is used by decisions.
+std::string Summary(const Node& node) {
+  int true_conditions = 0;
+  for (const NodeCondition& one : node.conditions) true_conditions += one.status == "True" ? 1 : 0;
+  return node.meta.name + (node.unschedulable ? " cordoned" : "") +
+         " taints=" + std::to_string(node.taints.size()) +
+         " conditions=" + std::to_string(true_conditions) + "/" +
+         std::to_string(node.conditions.size()) + " " + Print(node.allocatable);
+}
+
+// The same from the JSON value, by another parser.
+std::string ExpectedSummary(const json& node) {
+  const auto at = [&](const char* pointer, const json& otherwise) {
+    return node.value(json::json_pointer(pointer), otherwise);
+  };
+  int true_conditions = 0;
+  const json conditions = at("/status/conditions", json::array());
+  for (const json& one : conditions) true_conditions += one["status"] == "True" ? 1 : 0;
+  Resources allocatable;
+  const json listed = at("/status/allocatable", json::object());
+  for (const auto& [name, amount] : listed.items()) {
+    allocatable.Set(
+        name, ParseResource(name, amount.is_string() ? amount.get<std::string>() : amount.dump())
+                  .value());
+  }
+  return at("/metadata/name", "").get<std::string>() +
+         (at("/spec/unschedulable", false).get<bool>() ? " cordoned" : "") +
+         " taints=" + std::to_string(at("/spec/taints", json::array()).size()) +
+         " conditions=" + std::to_string(true_conditions) + "/" +
+         std::to_string(conditions.size()) + " " + Print(allocatable);
+}
+
+TEST(Node, EveryRecordedNodeDecodes) {
+  const auto files = support::TestdataFiles("nodes");
+  ASSERT_GE(files.size(), 29U);
+  for (const auto& file : files) {
+    const json object = support::ReadYamlFile(file);
+    const auto node = NodeOf(object.dump());
+    ASSERT_TRUE(node) << file << ": " << node.error().message;
+    EXPECT_EQ(Summary(*node), ExpectedSummary(object)) << file;
+    EXPECT_TRUE(node->meta.annotations.empty()) << file;
+    const json labels = object.value(json::json_pointer("/metadata/labels"), json::object());
+    EXPECT_EQ(json(node->meta.labels), labels) << file;
+  }
+}
+
+TEST(Node, ReadsTheFactsOfASickOne) {
+  const auto node = NodeOf(R"({"kind": "Node", "metadata": {"name": "n", "annotations": {"a": "b"}},
+    "spec": {"unschedulable": true, "podCIDR": "10.0.0.0/24", "taints": [
+      {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": "2026-11-24T01:00:00Z"},
+      {"key": "sku", "value": "gpu", "effect": "NoSchedule"}]},
+    "status": {"allocatable": {"cpu": "94940m", "memory": "1660424Mi", "nvidia.com/gpu": "8", "pods": "110", "hugepages-2Mi": "0"},
+      "conditions": [{"type": "Ready", "status": "Unknown", "lastHeartbeatTime": "2026-11-24T01:05:00Z",
+        "lastTransitionTime": "2026-11-24T01:07:49Z", "reason": "NodeStatusUnknown"}]}})");
+  ASSERT_TRUE(node) << node.error().message;
+  EXPECT_TRUE(node->unschedulable);
+  EXPECT_THAT(node->taints, ElementsAre(Taint{"node.kubernetes.io/unreachable", "", "NoExecute"},
+                                        Taint{"sku", "gpu", "NoSchedule"}));
+  ASSERT_EQ(node->conditions.size(), 1U);
+  EXPECT_EQ(node->conditions[0].status, "Unknown");
+  EXPECT_EQ(FormatTime(node->conditions[0].changed), "2026-11-24T01:07:49Z");
+  EXPECT_EQ(Print(node->allocatable), "cpu=94940m memory=1660424Mi nvidia.com/gpu=8 pods=110");
+}
+
+TEST(Node, AHeartbeatChangesNothing) {
+  const char* before = R"({"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Ready",
+    "status": "True", "lastHeartbeatTime": "2026-11-24T01:00:00Z", "lastTransitionTime": "2026-11-24T00:00:00Z"}]}})";
+  const char* after = R"({"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Ready",
+    "status": "True", "lastHeartbeatTime": "2026-11-24T01:05:00Z", "lastTransitionTime": "2026-11-24T00:00:00Z"}]}})";
+  EXPECT_EQ(NodeOf(before).value(), NodeOf(after).value());
+}
+
+TEST(Node, AnUnparsableQuantityIsNamed) {
+  const auto node = NodeOf(R"({"status": {"allocatable": {"cpu": "8", "memory": "64GB"}}})");
+  ASSERT_FALSE(node);
+  EXPECT_EQ(node.error().code, Code::kInvalid);
+  EXPECT_THAT(node.error().message, testing::StartsWith("status.allocatable.memory: "));
+}
+
+TEST(PodRequests, FollowTheSchedulersRule) {
+  struct Case {
+    const char* what;
+    const char* spec;
+    const char* requests;
+  };
+  const Case cases[] = {
+      {"nothing asked for", R"({"containers": [{"name": "a"}]})", ""},
+      {"containers are summed",
+       R"({"containers": [{"resources": {"requests": {"cpu": "1500m", "memory": "1Gi"}}},
+                          {"resources": {"requests": {"cpu": "1", "nvidia.com/gpu": "8"}}}]})",
+       "cpu=2500m memory=1Gi nvidia.com/gpu=8"},
+      {"limits are no requests", R"({"containers": [{"resources": {"limits": {"cpu": "4"}}}]})",
+       ""},
+      {"an init container counts where it is larger",
+       R"({"initContainers": [{"resources": {"requests": {"cpu": "3", "memory": "1Mi"}}}],
+           "containers": [{"resources": {"requests": {"cpu": "1", "memory": "2Mi"}}}]})",
+       "cpu=3 memory=2Mi"},
+      {"init containers run one after another",
+       R"({"containers": [{"resources": {"requests": {"cpu": "1"}}}], "initContainers": [
+           {"resources": {"requests": {"cpu": "2"}}}, {"resources": {"requests": {"cpu": "3"}}}]})",
+       "cpu=3"},
+      {"a sidecar adds to the containers",
+       R"({"containers": [{"resources": {"requests": {"cpu": "2"}}}], "initContainers": [
+           {"restartPolicy": "Always", "resources": {"requests": {"cpu": "1"}}}]})",
+       "cpu=3"},
+      {"an init container runs beside the sidecars before it",
+       R"({"containers": [{"resources": {"requests": {"cpu": "1"}}}], "initContainers": [
+           {"restartPolicy": "Always", "resources": {"requests": {"cpu": "2"}}},
+           {"resources": {"requests": {"cpu": "4"}}},
+           {"restartPolicy": "Always", "resources": {"requests": {"cpu": "1"}}}]})",
+       "cpu=6"},
+      {"a sidecar after it doesn't",
+       R"({"containers": [{"resources": {"requests": {"cpu": "1"}}}], "initContainers": [
+           {"resources": {"requests": {"cpu": "4"}}},
+           {"restartPolicy": "Always", "resources": {"requests": {"cpu": "2"}}}]})",
+       "cpu=4"},
+      {"overhead comes on top of what is larger",
+       R"({"overhead": {"cpu": "250m", "memory": "120Mi"},
+           "initContainers": [{"resources": {"requests": {"cpu": "2"}}}],
+           "containers": [{"resources": {"requests": {"cpu": "1"}}}]})",
+       "cpu=2250m memory=120Mi"},
+      {"pod-level requests replace cpu and memory, not devices",
+       R"({"resources": {"requests": {"cpu": "8", "memory": "4Gi", "nvidia.com/gpu": "1"}},
+           "overhead": {"cpu": "1"},
+           "containers": [{"resources": {"requests": {"cpu": "1", "memory": "8Gi", "nvidia.com/gpu": 2}}}]})",
+       "cpu=9 memory=4Gi nvidia.com/gpu=2"},
+      {"pod-level of one resource leaves the other",
+       R"({"resources": {"requests": {"cpu": "8"}},
+           "containers": [{"resources": {"requests": {"cpu": "1", "memory": "8Gi"}}}]})",
+       "cpu=8 memory=8Gi"},
+      {"huge pages may be pod-level",
+       R"({"resources": {"requests": {"hugepages-2Mi": "4Mi"}},
+           "containers": [{"resources": {"requests": {"hugepages-2Mi": "2Mi"}}}]})",
+       "hugepages-2Mi=4194304"},
+      {"the order of fields does not matter",
+       R"({"overhead": {"cpu": "1"}, "containers": [{"resources": {"requests": {"cpu": 1}}}],
+           "initContainers": [{"resources": {"requests": {"cpu": "2"}}, "restartPolicy": "Always"}]})",
+       "cpu=4"},
+      {"null is absent",
+       R"({"overhead": null, "resources": null, "initContainers": null,
+           "containers": [{"resources": {"requests": null}}, {"resources": null}]})",
+       ""},
+  };
+  for (const Case& one : cases) {
+    const auto got = RequestsOf(one.spec);
+    ASSERT_TRUE(got) << one.what << ": " << got.error().message;
+    EXPECT_EQ(Print(*got), one.requests) << one.what;
+  }
+}
+
+TEST(PodRequests, AnUnparsableQuantityIsNamed) {
+  const auto got =
+      RequestsOf(R"({"containers": [{"name": "a"}, {"resources": {"requests": {"cpu": "two"}}}]})");
+  ASSERT_FALSE(got);
+  EXPECT_THAT(got.error().message, testing::StartsWith("containers[1].resources.requests.cpu: "));
+}
+
+TEST(Pod, AForeignPodIsAFewNumbers) {
+  const auto pod = PodOf(
+      R"({"metadata": {"name": "web-1", "namespace": "shop", "uid": "u", "resourceVersion": "5",
+      "labels": {"app": "web"}, "annotations": {"x": "y"}},
+    "spec": {"nodeName": "n1", "containers": [{"name": "c", "resources": {"requests": {"cpu": "100m"}}}]},
+    "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})");
+  ASSERT_TRUE(pod) << pod.error().message;
+  EXPECT_EQ(pod->node, "n1");
+  EXPECT_TRUE(pod->ready);
+  EXPECT_TRUE(pod->UsesNode());
+  EXPECT_EQ(pod->phase, PodPhase::kRunning);
+  EXPECT_TRUE(pod->meta.labels.empty());
+  EXPECT_TRUE(pod->meta.annotations.empty());
+  EXPECT_EQ(pod->completion_index, -1);
+  EXPECT_EQ(Print(pod->requests), "cpu=100m pods=1");
+}
+
+TEST(Pod, OneOfOursHasItsLabelsAndIndex) {
+  for (const char* where : {"labels", "annotations"}) {
+    const auto pod = PodOf(
+        std::string(R"({"metadata": {"name": "p", ")") + where +
+        R"(": {"batch.kubernetes.io/job-completion-index": "17", "spillway.dev/attempt": "2"}}})");
+    ASSERT_TRUE(pod);
+    EXPECT_EQ(pod->completion_index, 17);
+    const auto& kept = where == std::string("labels") ? pod->meta.labels : pod->meta.annotations;
+    EXPECT_THAT(kept, ElementsAre(Pair("spillway.dev/attempt", "2")));
+  }
+}
+
+TEST(Pod, ABadIndexIsNone) {
+  for (const char* index : {"", "x", "-3", "3x", "99999999999"}) {
+    const auto pod = PodOf(std::string(R"({"metadata": {"annotations":
+      {"batch.kubernetes.io/job-completion-index": ")") +
+                           index + "\"}}}");
+    ASSERT_TRUE(pod);
+    EXPECT_EQ(pod->completion_index, -1) << index;
+  }
+}
+
+TEST(Pod, UsesItsNodeUntilItEnded) {
+  struct Case {
+    const char* text;
+    bool uses;
+  };
+  const Case cases[] = {
+      {R"({"spec": {"nodeName": "n"}, "status": {"phase": "Pending"}})", true},
+      {R"({"spec": {"nodeName": "n"}})", true},
+      {R"({"spec": {}, "status": {"phase": "Pending"}})", false},
+      {R"({"spec": {"nodeName": "n"}, "status": {"phase": "Succeeded"}})", false},
+      {R"({"spec": {"nodeName": "n"}, "status": {"phase": "Failed"}})", false},
+      {R"({"spec": {"nodeName": "n"}, "status": {"phase": "Unknown"}})", true},
+      {R"({"spec": {"nodeName": "n"}, "status": {"phase": "Newfangled"}})", true},
+  };
+  for (const Case& one : cases) EXPECT_EQ(PodOf(one.text)->UsesNode(), one.uses) << one.text;
+}
+
+TEST(Pod, SaysHowItsFirstContainerFailed) {
+  const auto pod = PodOf(R"({"spec": {"containers": [{"name": "trainer"}, {"name": "agent"}],
+      "initContainers": [{"name": "mesh", "restartPolicy": "Always"}]},
+    "status": {"phase": "Failed", "initContainerStatuses": [{"name": "mesh", "state": {"terminated": {"exitCode": 137}}}],
+      "containerStatuses": [
+        {"name": "agent", "state": {"terminated": {"exitCode": 143, "reason": "Error"}}},
+        {"name": "trainer", "state": {"terminated": {"exitCode": 1, "reason": "Error",
+          "message": "CUDA error", "finishedAt": "2026-11-24T01:00:00Z"}}}]}})");
+  ASSERT_TRUE(pod) << pod.error().message;
+  ASSERT_TRUE(pod->failure);
+  EXPECT_EQ(pod->failure->exit_code, 1);
+  EXPECT_EQ(pod->failure->reason, "Error");
+  EXPECT_EQ(pod->failure->message, "CUDA error");
+  EXPECT_EQ(FormatTime(pod->failure->finished), "2026-11-24T01:00:00Z");
+}
+
+TEST(Pod, AnInitContainerCanBeWhatFailed) {
+  const auto pod =
+      PodOf(R"({"spec": {"initContainers": [{"name": "fetch"}], "containers": [{"name": "c"}]},
+    "status": {"phase": "Failed", "initContainerStatuses": [{"name": "fetch", "state": {"terminated": {"exitCode": 2}}}],
+      "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "PodInitializing"}}}]}})");
+  ASSERT_TRUE(pod && pod->failure);
+  EXPECT_EQ(pod->failure->exit_code, 2);
+}
+
+TEST(Pod, AnEvictedPodSaysSo) {
+  const auto pod =
+      PodOf(R"({"status": {"phase": "Failed", "reason": "Evicted", "message": "low on memory",
+    "conditions": [{"type": "DisruptionTarget", "status": "True"}]}})");
+  ASSERT_TRUE(pod && pod->failure);
+  EXPECT_TRUE(pod->disrupted);
+  EXPECT_EQ(pod->failure->exit_code, -1);
+  EXPECT_EQ(pod->failure->reason, "Evicted");
+  EXPECT_EQ(pod->failure->message, "low on memory");
+}
+
+TEST(Pod, ASuccessIsNoFailure) {
+  const auto pod =
+      PodOf(R"({"spec": {"containers": [{"name": "c"}]}, "status": {"phase": "Succeeded",
+    "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}]}})");
+  ASSERT_TRUE(pod);
+  EXPECT_FALSE(pod->failure);
+}
+
+TEST(Pod, KeepsTheEndOfALongMessage) {
+  // é is two bytes: a cut in the middle of one moves on to the next.
+  std::string message = "x";
+  for (int i = 0; i < 1000; ++i) message += "\xC3\xA9";
+  message += " end";
+  const json object = {{"status", {{"phase", "Failed"}, {"message", message}}}};
+  const auto pod = PodOf(object.dump());
+  ASSERT_TRUE(pod && pod->failure);
+  EXPECT_EQ(pod->failure->message.size(), 1024U);
+  EXPECT_THAT(pod->failure->message, testing::EndsWith(" end"));
+  EXPECT_THAT(pod->failure->message, testing::StartsWith("\xC3\xA9"));
+}
+
+TEST(Pod, SaysWhyItIsNotScheduled) {
+  const auto pod = PodOf(R"({"status": {"phase": "Pending", "conditions": [
+    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}]}})");
+  ASSERT_TRUE(pod);
+  EXPECT_EQ(pod->scheduling_message, "0/3 nodes are available");
+}
+
+TEST(Job, ReadsCountsAndHowItEnded) {
+  struct Case {
+    const char* conditions;
+    bool complete;
+    bool failed;
+    const char* reason;
+    const char* finished;
+  };
+  const Case cases[] = {
+      {R"([])", false, false, "", ""},
+      {R"([{"type": "Suspended", "status": "True"}])", false, false, "", ""},
+      {R"([{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-24T01:00:00Z"}])",
+       true, false, "", "2026-11-24T01:00:00Z"},
+      {R"([{"type": "FailureTarget", "status": "True", "reason": "PodFailurePolicy", "message": "m",
+            "lastTransitionTime": "2026-11-24T01:00:00Z"}])",
+       false, true, "PodFailurePolicy", ""},
+      {R"([{"type": "FailureTarget", "status": "True", "reason": "PodFailurePolicy"},
+           {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "lastTransitionTime": "2026-11-24T02:00:00Z"}])",
+       false, true, "PodFailurePolicy", "2026-11-24T02:00:00Z"},
+      {R"([{"type": "Failed", "status": "False", "reason": "x"}])", false, false, "", ""},
+  };
+  for (const Case& one : cases) {
+    const auto job =
+        JobOf(std::string(R"({"metadata": {"name": "j", "labels": {"a": "b"}}, "status": {
+      "active": 2, "ready": 1, "succeeded": 3, "failed": 4, "conditions": )") +
+              one.conditions + "}}");
+    ASSERT_TRUE(job) << job.error().message;
+    EXPECT_THAT((std::vector{job->active, job->ready, job->succeeded, job->failed}),
+                ElementsAre(2, 1, 3, 4));
+    EXPECT_EQ(job->complete, one.complete) << one.conditions;
+    EXPECT_EQ(job->failed_condition, one.failed) << one.conditions;
+    EXPECT_EQ(job->failure_reason, one.reason) << one.conditions;
+    EXPECT_EQ(job->finished ? FormatTime(*job->finished) : "", one.finished) << one.conditions;
+    EXPECT_THAT(job->meta.labels, ElementsAre(Pair("a", "b")));
+  }
+}
+
+TEST(Types, PriorityClassAndMetaOnly) {
+  const auto priority = Decode<PriorityClass>(
+      R"({"metadata": {"name": "high"}, "value": 2000001000, "globalDefault": true, "preemptionPolicy": "Never"})",
+      DecodePriorityClass);
+  ASSERT_TRUE(priority);
+  EXPECT_EQ(priority->value, 2000001000);
+  EXPECT_TRUE(priority->global_default);
+  const auto service = Decode<MetaOnly>(
+      R"({"metadata": {"name": "s", "namespace": "n"}, "spec": {"ports": [{"port": 1}]}})",
+      DecodeMetaOnly);
+  ASSERT_TRUE(service);
+  EXPECT_EQ(Key(service->meta), "n/s");
+}
+
+}  // namespace
+}  // namespace spillway::kube
