@@ -1,0 +1,157 @@
+#include "controllers/applier.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "controllers/names.h"
+#include "kube/json.h"
+#include "kube/types/job.h"
+
+namespace spillway::controllers {
+namespace {
+
+Result<kube::ObjectMeta> MetaOf(const std::string& body) {
+  kube::JsonParser parser;
+  auto root = parser.Parse(body);
+  if (!root) return std::move(root).error();
+  kube::MetaOnly object;
+  if (Status read = kube::DecodeMetaOnly(*root, object); !read) return std::move(read).error();
+  return object.meta;
+}
+
+NameTaken Taken(const Write& write, const kube::ObjectMeta& meta) {
+  const std::string whose =
+      meta.controller_uid.empty()
+          ? std::string("is nobody's that Spillway knows")
+          : fmt::format("belongs to {} {}", meta.controller_kind, meta.controller_name);
+  return {write.resource, write.ns, write.name,
+          fmt::format("{} {}/{} exists and {}; Spillway does not touch it. Rename or remove it, or "
+                      "give the pool another name",
+                      write.resource->kind, write.ns, write.name, whose)};
+}
+
+}  // namespace
+
+Applier::Applier(kube::Client client, Log& log, int threads)
+    : client_(std::move(client)), log_(log), threads_(threads) {}
+
+std::vector<Outcome> Applier::Apply(const std::vector<WriteList>& lists,
+                                    const std::stop_token& stop) {
+  std::vector<Outcome> outcomes(lists.size());
+  if (lists.size() == 1) {
+    outcomes[0] = ApplyList(lists[0], stop);
+    return outcomes;
+  }
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < lists.size(); i = next++) outcomes[i] = ApplyList(lists[i], stop);
+  };
+  std::vector<std::jthread> workers;
+  const size_t count = std::min(lists.size(), static_cast<size_t>(threads_));
+  for (size_t i = 0; i < count; ++i) workers.emplace_back(work);
+  workers.clear();  // joins
+  return outcomes;
+}
+
+Outcome Applier::ApplyList(const WriteList& list, const std::stop_token& stop) {
+  Outcome outcome;
+  for (const Write& write : list.writes) {
+    if (!ApplyOne(write, outcome, stop)) break;
+    ++outcome.done;
+  }
+  if (outcome.error && outcome.error->code != Code::kCancelled) {
+    const bool expected = outcome.error->code == Code::kConflict;
+    const std::initializer_list<LogField> fields = {{"object", list.key},
+                                                    {"code", CodeName(outcome.error->code)},
+                                                    {"error", outcome.error->message}};
+    expected ? log_.Debug("write refused", fields) : log_.Warn("write failed", fields);
+  }
+  return outcome;
+}
+
+bool Applier::Written(const Write& write, Result<std::string> answer, Outcome& outcome) {
+  if (!answer) {
+    outcome.error = std::move(answer).error().While(
+        fmt::format("writing {} {}/{}", write.resource->kind, write.ns, write.name));
+    return false;
+  }
+  if (const auto meta = MetaOf(*answer)) {
+    outcome.versions.emplace_back(write.resource, meta->resource_version);
+  }
+  return true;
+}
+
+bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+  switch (write.verb) {
+    case Write::Verb::kStatus:
+      outcome.status_written =
+          Written(write,
+                  client_.UpdateStatus(*write.resource, write.ns, write.name, write.body,
+                                       {kStatusManager}, stop),
+                  outcome);
+      return outcome.status_written;
+    case Write::Verb::kCreate:
+      return Create(write, outcome, stop);
+    case Write::Verb::kApply:
+      return Written(write,
+                     client_.Apply(*write.resource, write.ns, write.name, write.body,
+                                   {kFieldManager}, stop),
+                     outcome);
+    case Write::Verb::kDelete: {
+      Status done = client_.Delete(*write.resource, write.ns, write.name, write.deletion, stop);
+      // Gone already, or another object by now: what had to go is gone.
+      const bool gone = !done && (done.error().code == Code::kNotFound ||
+                                  done.error().code == Code::kConflict);
+      if (!done && !gone) {
+        outcome.error = std::move(done).error().While(
+            fmt::format("deleting {} {}/{}", write.resource->kind, write.ns, write.name));
+        return false;
+      }
+      outcome.deleted_uids.push_back(write.deletion.uid);
+      return true;
+    }
+    case Write::Verb::kProbe:
+      return Probe(write, outcome, stop);
+  }
+  return false;
+}
+
+bool Applier::Create(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+  Result<std::string> answer =
+      client_.Create(*write.resource, write.ns, write.body, {kFieldManager}, stop);
+  if (answer || answer.error().code != Code::kExists) {
+    return Written(write, std::move(answer), outcome);
+  }
+  Result<std::string> existing = client_.Get(*write.resource, write.ns, write.name, stop);
+  if (!existing) return Written(write, std::move(existing), outcome);
+  const auto meta = MetaOf(*existing);
+  if (!meta) {
+    outcome.error = meta.error();
+    return false;
+  }
+  if (meta->controller_uid == write.owner_uid && !meta->deleted) {
+    return Written(write, std::move(existing), outcome);  // ours: written before, not seen yet
+  }
+  if (meta->controller_uid == write.owner_uid) {
+    outcome.error = Error{Code::kConflict, write.name + " is still being deleted"};
+    return false;
+  }
+  outcome.taken = Taken(write, *meta);
+  return false;
+}
+
+bool Applier::Probe(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+  const auto existing = client_.Get(*write.resource, write.ns, write.name, stop);
+  if (!existing) {
+    outcome.probe_free = existing.error().code == Code::kNotFound;
+    return true;
+  }
+  const auto meta = MetaOf(*existing);
+  outcome.probe_free = meta.ok() && meta->controller_uid == write.owner_uid;
+  return true;
+}
+
+}  // namespace spillway::controllers

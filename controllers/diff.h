@@ -1,0 +1,53 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controllers/stores.h"
+#include "kube/client.h"
+#include "placement/plan.h"
+
+namespace spillway::controllers {
+
+// One request that changes something, or (kProbe) looks whether a taken name is free again.
+struct Write {
+  enum class Verb { kStatus, kCreate, kApply, kDelete, kProbe } verb = Verb::kStatus;
+  const kube::Resource* resource = nullptr;
+  std::string ns;
+  std::string name;
+  std::string body;       // JSON; none for kDelete and kProbe
+  std::string owner_uid;  // kCreate, kProbe: whose the object must be
+  kube::DeleteOptions deletion;
+
+  bool operator==(const Write& other) const {
+    return verb == other.verb && *resource == *other.resource && ns == other.ns &&
+           name == other.name && body == other.body;
+  }
+};
+
+// The writes of one object, to be done in this order and no further than the first that fails: the
+// status commit comes before everything that follows from it.
+struct WriteList {
+  std::string key;  // kind and name, for logs and backoff: "TrainingPool ns/name"
+  std::string uid;
+  std::vector<Write> writes;
+};
+
+// What exists of one pool, and what was decided.
+struct DiffInput {
+  const crds::v1alpha1::TrainingPool* pool = nullptr;
+  const placement::PoolDecision* decision = nullptr;
+  const crds::v1alpha1::NodeGroup* group = nullptr;  // of the placement; null if it is gone
+  std::vector<std::string> hostnames;                // of the placement's nodes
+  std::vector<const kube::Job*> jobs;                // controlled by this pool
+  const kube::MetaOnly* service = nullptr;           // likewise
+  const kube::MetaOnly* disruption_budget = nullptr;
+  std::vector<const kube::Pod*> pods;                // of this pool, any attempt
+  const std::set<std::string>* deleted_uids = nullptr;  // asked for already
+};
+
+// What to write to the pool's children so that they follow from the decision. Nothing if they do.
+std::vector<Write> DiffChildren(const DiffInput& input);
+
+}  // namespace spillway::controllers

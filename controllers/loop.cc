@@ -1,0 +1,442 @@
+#include "controllers/loop.h"
+
+#include <algorithm>
+
+#include "controllers/names.h"
+#include "controllers/observe.h"
+#include "controllers/render.h"
+
+namespace spillway::controllers {
+namespace {
+
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr seconds kHeartbeat{10};
+constexpr seconds kForgetDeleted{30};
+constexpr std::chrono::milliseconds kFirstRetry{200};
+constexpr seconds kLongestRetry{30};
+
+std::string PoolListKey(const kube::ObjectMeta& meta) { return "TrainingPool " + kube::Key(meta); }
+
+double InSeconds(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+
+}  // namespace
+
+// One pass's world, decisions, and the indexes between them.
+struct Loop::Facts {
+  World world;
+  placement::Snapshot snapshot;
+  placement::Plan plan;
+  Time now{};
+  std::map<std::string, const crds::v1alpha1::NodeGroup*> groups;
+  std::map<std::string, const kube::Node*> nodes;
+  std::map<std::string, std::vector<const kube::Job*>> jobs;  // by pool uid
+  std::map<std::string, std::vector<const kube::Pod*>> pods;
+  std::map<std::string, const kube::MetaOnly*> services;
+  std::map<std::string, const kube::MetaOnly*> budgets;
+  std::map<placement::PoolKey, const placement::TrainingPool*> pool_facts;
+  std::map<placement::PoolKey, const placement::PoolDecision*> decisions;
+  std::map<std::string, const placement::GroupReport*> group_reports;
+  std::map<std::string, const placement::QuotaReport*> quota_reports;
+  std::set<std::string> deleted_uids;
+
+  void IndexWorld() {
+    for (const auto& group : world.node_groups) groups.emplace(group->meta.name, group.get());
+    for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
+    for (const auto& job : world.jobs) {
+      if (!job->meta.controller_uid.empty()) jobs[job->meta.controller_uid].push_back(job.get());
+    }
+    for (const auto& pod : world.pods) {
+      const auto uid = pod->meta.labels.find(kPoolUidLabel);
+      if (uid != pod->meta.labels.end()) pods[uid->second].push_back(pod.get());
+    }
+    for (const auto& service : world.services) {
+      services.emplace(service->meta.controller_uid, service.get());
+    }
+    for (const auto& budget : world.disruption_budgets) {
+      budgets.emplace(budget->meta.controller_uid, budget.get());
+    }
+  }
+  void IndexPlan() {
+    for (const auto& pool : snapshot.pools) pool_facts.emplace(pool.key, &pool);
+    for (const auto& decision : plan.pools) decisions.emplace(decision.key, &decision);
+    for (const auto& report : plan.groups) group_reports.emplace(report.name, &report);
+    for (const auto& report : plan.quotas) quota_reports.emplace(report.ns, &report);
+  }
+
+  [[nodiscard]] DiffInput Children(const crds::v1alpha1::TrainingPool& pool,
+                                   const placement::PoolDecision& decision) const {
+    DiffInput input;
+    input.pool = &pool;
+    input.decision = &decision;
+    input.deleted_uids = &deleted_uids;
+    const std::string& uid = pool.meta.uid;
+    if (const auto at = jobs.find(uid); at != jobs.end()) input.jobs = at->second;
+    if (const auto at = pods.find(uid); at != pods.end()) input.pods = at->second;
+    if (const auto at = services.find(uid); at != services.end()) input.service = at->second;
+    if (const auto at = budgets.find(uid); at != budgets.end()) input.disruption_budget = at->second;
+    if (!decision.memory.placement) return input;
+    const auto& placement = *decision.memory.placement;
+    if (const auto at = groups.find(placement.node_group); at != groups.end()) {
+      input.group = at->second;
+    }
+    for (const std::string& name : placement.nodes) input.hostnames.push_back(Hostname(name));
+    return input;
+  }
+
+  // What the scheduler matches a pin against; most often the node's name.
+  [[nodiscard]] std::string Hostname(const std::string& node) const {
+    const auto at = nodes.find(node);
+    if (at == nodes.end()) return node;
+    const auto label = at->second->meta.labels.find(kHostnameLabel);
+    return label == at->second->meta.labels.end() ? node : label->second;
+  }
+};
+
+Loop::Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log,
+           const Metrics& metrics, TemplateChecker& templates, Settings settings, LoopHooks hooks,
+           LoopOptions options)
+    : stores_(stores),
+      clock_(clock),
+      log_(log),
+      metrics_(metrics),
+      templates_(templates),
+      settings_(std::move(settings)),
+      hooks_(std::move(hooks)),
+      options_(options),
+      applier_(client, log, options.writers) {
+  beat_ = clock_.Elapsed().count();
+}
+
+void Loop::MarkDirty() {
+  {
+    const std::scoped_lock lock(mutex_);
+    dirty_ = true;
+    ++changes_;
+  }
+  wake_.notify_all();
+}
+
+void Loop::Advanced() { wake_.notify_all(); }
+
+nanoseconds Loop::UntilWake() const {
+  const nanoseconds longest = kHeartbeat;
+  if (wake_at_ == nanoseconds{0}) return longest;
+  return std::clamp(wake_at_ - clock_.Elapsed(), nanoseconds{0}, longest);
+}
+
+void Loop::WakeAt(nanoseconds elapsed) {
+  if (wake_at_ == nanoseconds{0} || elapsed < wake_at_) wake_at_ = elapsed;
+}
+
+bool Loop::WaitForWork(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    beat_ = clock_.Elapsed().count();
+    wake_.wait_for(lock, stop, UntilWake(), [this] { return dirty_; });
+    const bool due = wake_at_ != nanoseconds{0} && clock_.Elapsed() >= wake_at_;
+    if (!dirty_ && !due) continue;
+    // Changes come in bursts; one pass answers a burst.
+    const nanoseconds end = clock_.Elapsed() + options_.batch_max;
+    uint64_t seen = changes_ - 1;
+    while (dirty_ && seen != changes_ && clock_.Elapsed() < end && !stop.stop_requested()) {
+      seen = changes_;
+      wake_.wait_for(lock, stop, options_.batch_idle, [&] { return seen != changes_; });
+    }
+    return !stop.stop_requested();
+  }
+  return false;
+}
+
+std::string Loop::VersionOf(const kube::Resource& resource) const {
+  if (resource.plural == "trainingpools") return stores_.training_pools.ResourceVersion();
+  if (resource.plural == "nodegroups") return stores_.node_groups.ResourceVersion();
+  if (resource.plural == "poolquotas") return stores_.pool_quotas.ResourceVersion();
+  if (resource.plural == "jobs") return stores_.jobs.ResourceVersion();
+  if (resource.plural == "services") return stores_.services.ResourceVersion();
+  return stores_.disruption_budgets.ResourceVersion();
+}
+
+bool Loop::CaughtUp() const {
+  return std::all_of(high_water_.begin(), high_water_.end(), [this](const auto& mark) {
+    return !kube::NewerVersion(mark.second, VersionOf(*mark.first));
+  });
+}
+
+void Loop::WaitForCaches(const std::stop_token& stop) {
+  const nanoseconds start = clock_.Elapsed();
+  const nanoseconds end = start + options_.cache_deadline;
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested() && clock_.Elapsed() < end) {
+    if (stores_.Unsynced().empty() && CaughtUp()) break;
+    beat_ = clock_.Elapsed().count();
+    // The stores notify; the short wait covers a notice that came between the look and the wait.
+    wake_.wait_for(lock, stop, std::chrono::milliseconds(100), [] { return false; });
+  }
+  lock.unlock();
+  metrics_.CacheWaited(InSeconds(clock_.Elapsed() - start));
+  if (!CaughtUp() && !stop.stop_requested()) {
+    metrics_.StaleCacheOverridden();
+    log_.Warn("the cache has not seen our own writes in time; going on");
+  }
+  high_water_.clear();
+}
+
+void Loop::Run(const std::stop_token& stop) {
+  while (WaitForWork(stop)) {
+    WaitForCaches(stop);
+    if (stop.stop_requested()) return;
+    Pass(stop);
+  }
+}
+
+placement::Snapshot Loop::TakeSnapshot(const World& world) {
+  ObserveInput input;
+  input.now = clock_.Now();
+  input.settings = &settings_;
+  input.render_revision = kRenderRevision;
+  input.name_conflicts = &conflict_messages_;
+  std::set<std::string> asked;
+  input.ask_template = [&](const crds::v1alpha1::TrainingPool& pool) {
+    asked.insert(TemplateChecker::KeyOf(pool));
+    return templates_.Ask(pool);
+  };
+  placement::Snapshot snapshot = Observe(world, input);
+  templates_.Keep(asked);
+  return snapshot;
+}
+
+void Loop::Pass(const std::stop_token& stop) {
+  if (!stores_.Unsynced().empty()) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    dirty_ = false;
+  }
+  const nanoseconds start = clock_.Elapsed();
+  beat_ = start.count();
+  wake_at_ = nanoseconds{0};
+  Facts facts;
+  facts.world = ReadWorld(stores_);
+  facts.IndexWorld();
+  facts.snapshot = TakeSnapshot(facts.world);
+  facts.now = facts.snapshot.now;
+  const nanoseconds before_plan = clock_.Elapsed();
+  facts.plan = placement::MakePlan(facts.snapshot);
+  const nanoseconds plan_time = clock_.Elapsed() - before_plan;
+  facts.IndexPlan();
+  Forget(facts);
+  for (const auto& [uid, when] : deleted_) facts.deleted_uids.insert(uid);
+  if (snapshot_requested_.exchange(false) && hooks_.snapshot_wanted) {
+    hooks_.snapshot_wanted(facts.snapshot);
+  }
+  if (facts.plan.next_wake) {
+    const auto left = *facts.plan.next_wake - clock_.NowMillis();
+    WakeAt(clock_.Elapsed() + std::max<nanoseconds>(left, nanoseconds{0}) +
+           std::chrono::milliseconds(1));
+  }
+  std::vector<WriteList> lists = CollectWrites(facts);
+  if (hooks_.leading()) {
+    Settle(facts, lists, applier_.Apply(lists, stop));
+    metrics_.PublishDomain(facts.snapshot, facts.plan);
+  } else {
+    metrics_.WritesDropped(lists.size());
+    metrics_.PublishDomain({}, {});
+  }
+  metrics_.PassDone(InSeconds(clock_.Elapsed() - start), InSeconds(plan_time));
+}
+
+bool Loop::BackingOff(const std::string& key) const {
+  const auto at = retries_.find(key);
+  return at != retries_.end() && at->second.until > clock_.Elapsed();
+}
+
+template <class Object, class StatusOf>
+std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& status,
+                                       const kube::Resource& resource) {
+  const Change change = Compare(object.status, status);
+  if (change == Change::kNone) return std::nullopt;
+  const std::string key = resource.kind + " " + kube::Key(object.meta);
+  if (change == Change::kNumbers) {
+    const auto last = numbers_written_.find(key);
+    const bool soon = last != numbers_written_.end() &&
+                      clock_.Elapsed() - last->second < options_.numbers_every;
+    if (soon || numbers_left_ <= 0) {
+      WakeAt(soon ? last->second + options_.numbers_every : clock_.Elapsed() + seconds(1));
+      return std::nullopt;
+    }
+    --numbers_left_;
+  }
+  EventNote note{resource.kind, object.meta.ns, object.meta.name, object.meta.uid, {}};
+  to_tell_[key] = {std::move(note), Transitions(object.status.conditions, status.conditions)};
+  return Write{Write::Verb::kStatus,
+               &resource,
+               object.meta.ns,
+               object.meta.name,
+               EncodeStatusUpdate(object, status),
+               {},
+               {}};
+}
+
+std::vector<WriteList> Loop::CollectWrites(const Facts& facts) {
+  std::vector<WriteList> lists;
+  to_tell_.clear();
+  numbers_left_ = options_.number_writes_per_pass;
+  for (size_t i = 0; i < facts.world.training_pools.size(); ++i) {
+    if (auto list = PoolWrites(facts, i)) lists.push_back(*std::move(list));
+  }
+  GroupWrites(facts, lists);
+  QuotaWrites(facts, lists);
+  ProbeWrites(facts, lists);
+  return lists;
+}
+
+std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t pool) {
+  const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[pool];
+  const std::string key = PoolListKey(object.meta);
+  const placement::PoolKey pool_key{object.meta.ns, object.meta.name};
+  const auto decision = facts.decisions.find(pool_key);
+  if (object.meta.deleted || decision == facts.decisions.end()) return std::nullopt;
+  if (BackingOff(key)) {
+    WakeAt(retries_.at(key).until);
+    return std::nullopt;
+  }
+  WriteList list{key, object.meta.uid, {}};
+  const auto& pool_facts = *facts.pool_facts.at(pool_key);
+  const auto status =
+      DesiredStatus(object, *decision->second, pool_facts, settings_.mode, facts.now);
+  if (auto write = StatusWrite(object, status, crds::v1alpha1::TrainingPoolResource())) {
+    list.writes.push_back(*std::move(write));
+  }
+  if (settings_.mode == Mode::kEnforce) {
+    auto children = DiffChildren(facts.Children(object, *decision->second));
+    std::move(children.begin(), children.end(), std::back_inserter(list.writes));
+  }
+  if (list.writes.empty()) return std::nullopt;
+  return list;
+}
+
+void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
+  for (const auto& group : facts.world.node_groups) {
+    const auto report = facts.group_reports.find(group->meta.name);
+    const std::string key = "NodeGroup " + kube::Key(group->meta);
+    if (group->meta.deleted || report == facts.group_reports.end() || BackingOff(key)) continue;
+    const auto status = DesiredStatus(*group, *report->second, settings_.mode, facts.now);
+    if (auto write = StatusWrite(*group, status, crds::v1alpha1::NodeGroupResource())) {
+      out.push_back({key, group->meta.uid, {*std::move(write)}});
+    }
+  }
+}
+
+void Loop::QuotaWrites(const Facts& facts, std::vector<WriteList>& out) {
+  for (const auto& quota : facts.world.pool_quotas) {
+    const auto report = facts.quota_reports.find(quota->meta.ns);
+    const std::string key = "PoolQuota " + kube::Key(quota->meta);
+    if (quota->meta.deleted || report == facts.quota_reports.end() || BackingOff(key)) continue;
+    const auto status = DesiredStatus(*quota, *report->second, settings_.mode, facts.now);
+    if (auto write = StatusWrite(*quota, status, crds::v1alpha1::PoolQuotaResource())) {
+      out.push_back({key, quota->meta.uid, {*std::move(write)}});
+    }
+  }
+}
+
+void Loop::ProbeWrites(const Facts& facts, std::vector<WriteList>& out) {
+  if (taken_.empty()) return;
+  if (clock_.Elapsed() >= next_probe_) {
+    next_probe_ = clock_.Elapsed() + options_.probe_every;
+    for (const auto& pool : facts.world.training_pools) {
+      const auto at = taken_.find(pool->meta.uid);
+      if (at == taken_.end()) continue;
+      const NameTaken& name = at->second;
+      out.push_back({"name of " + PoolListKey(pool->meta),
+                     pool->meta.uid,
+                     {{Write::Verb::kProbe, name.resource, name.ns, name.name, {}, pool->meta.uid, {}}}});
+    }
+  }
+  WakeAt(next_probe_);
+}
+
+void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
+                  const std::vector<Outcome>& outcomes) {
+  for (size_t i = 0; i < lists.size(); ++i) {
+    const WriteList& list = lists[i];
+    const Outcome& outcome = outcomes[i];
+    for (size_t w = 0; w < list.writes.size() && w <= outcome.done; ++w) {
+      if (list.writes[w].verb == Write::Verb::kProbe) continue;
+      const bool ok = w < outcome.done;
+      if (ok || outcome.error) metrics_.Wrote(list.writes[w].resource->kind, ok);
+    }
+    for (const auto& [resource, version] : outcome.versions) {
+      std::string& mark = high_water_[resource];
+      if (kube::NewerVersion(version, mark)) mark = version;
+    }
+    for (const std::string& uid : outcome.deleted_uids) deleted_[uid] = clock_.Elapsed();
+    if (outcome.status_written) {
+      numbers_written_[list.key] = clock_.Elapsed();
+      Tell(facts, list);
+    }
+    SettleFailure(list, outcome);
+  }
+}
+
+void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
+  if (outcome.taken) {
+    conflict_messages_[list.uid] = outcome.taken->message;
+    taken_[list.uid] = *outcome.taken;
+    next_probe_ = clock_.Elapsed() + options_.probe_every;
+    MarkDirty();
+  }
+  if (outcome.probe_free) {
+    conflict_messages_.erase(list.uid);
+    taken_.erase(list.uid);
+    MarkDirty();
+  }
+  if (!outcome.error) {
+    retries_.erase(list.key);
+    return;
+  }
+  Retry& retry = retries_[list.key];
+  nanoseconds wait = std::min<nanoseconds>(kFirstRetry * (1 << std::min(retry.failures, 10)),
+                                           kLongestRetry);
+  // A conflict means that news is on its way; it is no failure of anybody's.
+  if (outcome.error->code == Code::kConflict) wait = kFirstRetry;
+  if (outcome.error->retry_after) wait = std::max<nanoseconds>(wait, *outcome.error->retry_after);
+  if (outcome.error->code != Code::kConflict) ++retry.failures;
+  retry.until = clock_.Elapsed() + wait;
+  WakeAt(retry.until);
+}
+
+void Loop::Tell(const Facts& facts, const WriteList& list) {
+  const auto told = to_tell_.find(list.key);
+  if (told == to_tell_.end()) return;
+  auto& [note, transitions] = told->second;
+  if (note.kind == "TrainingPool") {
+    const auto decision = facts.decisions.find({note.ns, note.name});
+    if (decision != facts.decisions.end()) metrics_.Decided(*decision->second, facts.now);
+  }
+  if (!hooks_.event) return;
+  for (Transition& transition : transitions) {
+    note.transition = std::move(transition);
+    hooks_.event(note);
+  }
+}
+
+// Memories about objects that are no longer there.
+void Loop::Forget(const Facts& facts) {
+  std::set<std::string> keys;
+  std::set<std::string> uids;
+  for (const auto& pool : facts.world.training_pools) {
+    keys.insert(PoolListKey(pool->meta));
+    uids.insert(pool->meta.uid);
+  }
+  for (const auto& group : facts.world.node_groups) keys.insert("NodeGroup " + kube::Key(group->meta));
+  for (const auto& quota : facts.world.pool_quotas) keys.insert("PoolQuota " + kube::Key(quota->meta));
+  std::erase_if(retries_, [&](const auto& entry) { return !keys.contains(entry.first); });
+  std::erase_if(numbers_written_, [&](const auto& entry) { return !keys.contains(entry.first); });
+  std::erase_if(taken_, [&](const auto& entry) { return !uids.contains(entry.first); });
+  std::erase_if(conflict_messages_, [&](const auto& entry) { return !uids.contains(entry.first); });
+  const nanoseconds now = clock_.Elapsed();
+  std::erase_if(deleted_, [&](const auto& entry) { return now - entry.second > kForgetDeleted; });
+}
+
+}  // namespace spillway::controllers

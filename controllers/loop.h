@@ -1,0 +1,146 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "controllers/applier.h"
+#include "controllers/metrics.h"
+#include "controllers/settings.h"
+#include "controllers/status.h"
+#include "controllers/stores.h"
+#include "controllers/templates.h"
+#include "kube/client.h"
+#include "placement/plan.h"
+
+namespace spillway::controllers {
+
+// Something to tell the user about an object.
+struct EventNote {
+  std::string kind;  // of group spillway.dev/v1alpha1
+  std::string ns;
+  std::string name;
+  std::string uid;
+  Transition transition;
+};
+
+struct LoopOptions {
+  std::chrono::milliseconds batch_idle{5};  // a pass starts after so long without a change,
+  std::chrono::milliseconds batch_max{50};  // or so long after the first
+  std::chrono::seconds numbers_every{30};   // changed numbers alone are written so often an object
+  int number_writes_per_pass = 50;
+  std::chrono::seconds cache_deadline{130};  // two bookmarks: go on without having seen our writes
+  std::chrono::seconds probe_every{15};      // look again whether a taken name is free
+  int writers = 8;
+};
+
+// What the loop asks of whoever assembles it. All are called on the deciding thread.
+struct LoopHooks {
+  std::function<bool()> leading;
+  std::function<void(const EventNote&)> event;
+  std::function<void(const placement::Snapshot&)> snapshot_wanted;  // after RequestSnapshot
+};
+
+// The path of one pass: stores → snapshot → plan → children and statuses → writes → events, metrics.
+// One thread decides (Run, or Pass in tests); MarkDirty and RequestSnapshot are for any thread.
+//
+// A pass starts when something is dirty or the last plan's next_wake has come, every store has synced
+// and has caught up with what we wrote. A list of writes that failed is retried with backoff of its
+// own; the rest of the world goes on.
+class Loop {
+ public:
+  Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log, const Metrics& metrics,
+       TemplateChecker& templates, Settings settings, LoopHooks hooks, LoopOptions options);
+
+  void Run(const std::stop_token& stop);
+  // One pass, now. Nothing if a store has not synced.
+  void Pass(const std::stop_token& stop);
+
+  void MarkDirty();
+  void RequestSnapshot() {
+    snapshot_requested_ = true;
+    MarkDirty();
+  }
+  // A store's version moved: a pass may be waiting for it.
+  void Advanced();
+  // True once the stores hold everything that we wrote.
+  [[nodiscard]] bool CaughtUp() const;
+
+  // When the loop last showed a sign of life, on Clock::Elapsed.
+  [[nodiscard]] std::chrono::nanoseconds LastBeat() const { return std::chrono::nanoseconds(beat_); }
+
+ private:
+  struct Retry {
+    int failures = 0;
+    std::chrono::nanoseconds until{0};
+  };
+  struct Facts;  // of one pass, indexed
+
+  bool WaitForWork(const std::stop_token& stop);
+  void WaitForCaches(const std::stop_token& stop);
+  [[nodiscard]] std::chrono::nanoseconds UntilWake() const;
+  void WakeAt(std::chrono::nanoseconds elapsed);
+
+  placement::Snapshot TakeSnapshot(const World& world);
+  std::vector<WriteList> CollectWrites(const Facts& facts);
+  std::optional<WriteList> PoolWrites(const Facts& facts, size_t pool);
+  void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
+  void QuotaWrites(const Facts& facts, std::vector<WriteList>& out);
+  void ProbeWrites(const Facts& facts, std::vector<WriteList>& out);
+  template <class Object, class StatusOf>
+  std::optional<Write> StatusWrite(const Object& object, const StatusOf& status,
+                                   const kube::Resource& resource);
+  [[nodiscard]] bool BackingOff(const std::string& key) const;
+  void Settle(const Facts& facts, const std::vector<WriteList>& lists,
+              const std::vector<Outcome>& outcomes);
+  void SettleFailure(const WriteList& list, const Outcome& outcome);
+  void Tell(const Facts& facts, const WriteList& list);
+  void Forget(const Facts& facts);
+  [[nodiscard]] std::string VersionOf(const kube::Resource& resource) const;
+
+  // Constant after construction.
+  Stores& stores_;
+  Clock& clock_;
+  Log& log_;
+  const Metrics& metrics_;
+  TemplateChecker& templates_;
+  const Settings settings_;
+  const LoopHooks hooks_;
+  const LoopOptions options_;
+
+  // Deciding thread only.
+  Applier applier_;
+  std::map<std::string, Retry> retries_;                           // by list key
+  std::map<std::string, std::chrono::nanoseconds> numbers_written_;  // by list key
+  std::map<std::string, std::chrono::nanoseconds> deleted_;        // uid → asked when
+  std::map<std::string, NameTaken> taken_;                         // by pool uid
+  std::map<std::string, std::string> conflict_messages_;           // by pool uid
+  std::chrono::nanoseconds next_probe_{0};
+  std::map<const kube::Resource*, std::string> high_water_;        // versions of our last writes
+  std::chrono::nanoseconds wake_at_{0};                            // on Elapsed; 0: nothing planned
+  int numbers_left_ = 0;                                           // of this pass's budget
+  // What each object's conditions were and are to be, to tell events from once written.
+  std::map<std::string, std::pair<EventNote, std::vector<Transition>>> to_tell_;
+
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  bool dirty_ = true;
+  uint64_t changes_ = 0;
+
+  // Synchronise themselves.
+  std::atomic<bool> snapshot_requested_{false};
+  std::atomic<int64_t> beat_{0};
+};
+
+}  // namespace spillway::controllers

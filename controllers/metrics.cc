@@ -1,0 +1,211 @@
+#include "controllers/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace spillway::controllers {
+namespace {
+
+using placement::Action;
+
+constexpr std::array<const char*, 7> kWrittenKinds = {
+    "TrainingPool", "NodeGroup", "PoolQuota", "Job", "Service", "PodDisruptionBudget", "Pod"};
+constexpr std::array<Action, 7> kActions = {Action::kWait,    Action::kPlace,  Action::kKeep,
+                                            Action::kRestart, Action::kRelease, Action::kFinish,
+                                            Action::kDone};
+
+std::vector<double> Durations() {
+  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+}
+std::vector<double> Waits() {
+  return {1, 5, 15, 60, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600, 7 * 24 * 3600};
+}
+
+double Number(int64_t value) { return static_cast<double>(value); }
+
+}  // namespace
+
+Metrics::Metrics(MetricsRegistry& registry)
+    : passes_(registry.AddCounter("spillway_passes_total", "Passes from snapshot to writes.")),
+      pass_seconds_(registry.AddHistogram("spillway_pass_duration_seconds",
+                                          "Time of a whole pass, writes included.", Durations())),
+      plan_seconds_(registry.AddHistogram("spillway_plan_duration_seconds",
+                                          "Time that deciding took in a pass.", Durations())),
+      cache_wait_seconds_(registry.AddHistogram(
+          "spillway_cache_wait_seconds",
+          "Time that a pass waited until the cache had seen our own last writes.", Durations())),
+      stale_cache_overrides_(registry.AddCounter(
+          "spillway_stale_cache_overrides_total",
+          "Passes that went on although the cache had not seen our own last writes in time.")),
+      dropped_(registry.AddCounter("spillway_writes_dropped_total",
+                                   "Writes planned but not sent because this process does not lead.")),
+      wait_seconds_(registry.AddHistogram(
+          "spillway_pool_wait_seconds",
+          "Time from when a pool could first run until it was first placed.", Waits())),
+      group_nodes_(registry.AddGaugeSet("spillway_node_group_nodes",
+                                        "Nodes of a node group by state.")),
+      group_accelerators_(registry.AddGaugeSet("spillway_node_group_accelerators",
+                                               "Accelerators of a node group by state.")),
+      group_cost_(registry.AddGaugeSet(
+          "spillway_node_group_hourly_cost",
+          "Cost per hour of a node group in the installation's currency: all, idle, marginal.")),
+      group_condition_(registry.AddGaugeSet("spillway_node_group_condition",
+                                            "1 if the condition of the node group holds, else 0.")),
+      pools_(registry.AddGaugeSet("spillway_pools", "Pools by kind, state and reason.")),
+      waiting_since_(registry.AddGaugeSet(
+          "spillway_oldest_waiting_timestamp_seconds",
+          "Since when the pool that has waited longest for this reason has been waiting.")),
+      pool_accelerators_(registry.AddGaugeSet(
+          "spillway_placed_accelerators",
+          "Accelerators of placed pools by namespace, node group and type.")),
+      pool_cost_(registry.AddGaugeSet(
+          "spillway_placed_hourly_cost",
+          "Cost per hour of placed pools by namespace and node group, in the installation's "
+          "currency.")),
+      quota_(registry.AddGaugeSet("spillway_quota_accelerators",
+                                  "Accelerators of a namespace by type: used and limit.")) {
+  for (const char* kind : kWrittenKinds) {
+    for (const bool ok : {true, false}) {
+      writes_.emplace(std::make_pair(kind, ok),
+                      registry.AddCounter("spillway_writes_total", "Writes to the API server.",
+                                          {{"kind", kind}, {"result", ok ? "success" : "error"}}));
+    }
+  }
+  for (const Action action : kActions) {
+    decisions_.emplace(action, registry.AddCounter(
+                                   "spillway_decisions_total", "Decisions that changed a pool.",
+                                   {{"action", std::string(placement::Name(action))}}));
+  }
+}
+
+void Metrics::PassDone(double pass_seconds, double plan_seconds) const {
+  passes_.Increment();
+  pass_seconds_.Observe(pass_seconds);
+  plan_seconds_.Observe(plan_seconds);
+}
+
+void Metrics::Wrote(const std::string& kind, bool ok) const {
+  const auto at = writes_.find({kind, ok});
+  if (at != writes_.end()) at->second.Increment();
+}
+
+void Metrics::Decided(const placement::PoolDecision& decision, Time now) const {
+  const auto at = decisions_.find(decision.action);
+  if (at != decisions_.end()) at->second.Increment();
+  const bool first = decision.action == Action::kPlace && decision.memory.attempts == 1;
+  if (first && decision.memory.queued_since) {
+    wait_seconds_.Observe(Number((now - *decision.memory.queued_since).count()));
+  }
+}
+
+void Metrics::PublishDomain(const placement::Snapshot& snapshot,
+                            const placement::Plan& plan) const {
+  PublishGroups(snapshot, plan);
+  PublishPools(snapshot, plan);
+  PublishQuotas(plan);
+}
+
+void Metrics::PublishGroups(const placement::Snapshot& snapshot,
+                            const placement::Plan& plan) const {
+  std::map<std::string, const placement::NodeGroup*> groups;
+  for (const auto& group : snapshot.groups) groups.emplace(group.name, &group);
+  std::vector<Sample> nodes;
+  std::vector<Sample> accelerators;
+  std::vector<Sample> cost;
+  std::vector<Sample> conditions;
+  for (const auto& report : plan.groups) {
+    const auto at = groups.find(report.name);
+    if (at == groups.end()) continue;
+    const placement::NodeGroup& group = *at->second;
+    const MetricLabels base = {{"node_group", group.name},
+                               {"provider", std::string(placement::Name(group.provider))},
+                               {"tier", std::to_string(group.tier)}};
+    const auto add = [&](std::vector<Sample>& to, MetricLabels more, double value) {
+      more.insert(base.begin(), base.end());
+      to.push_back({std::move(more), value});
+    };
+    add(nodes, {{"state", "usable"}}, report.usable);
+    add(nodes, {{"state", "starting"}}, report.starting);
+    add(nodes, {{"state", "cordoned"}}, report.cordoned);
+    add(nodes, {{"state", "unhealthy"}}, report.unhealthy);
+    add(nodes, {{"state", "draining"}}, report.draining);
+    add(nodes, {{"state", "not_ready"}}, report.not_ready);
+    add(accelerators, {{"type", group.accelerator}, {"state", "allocatable"}},
+        Number(report.allocatable));
+    add(accelerators, {{"type", group.accelerator}, {"state", "used"}}, Number(report.used));
+    add(accelerators, {{"type", group.accelerator}, {"state", "free"}}, Number(report.free));
+    add(cost, {{"share", "all"}}, report.hourly_cost.Float());
+    add(cost, {{"share", "idle"}}, report.idle_hourly_cost.Float());
+    add(cost, {{"share", "marginal"}}, report.marginal_hourly_cost.Float());
+    add(conditions, {{"condition", "Ready"}}, report.ready ? 1 : 0);
+    add(conditions, {{"condition", "NoOverlap"}}, report.no_overlap ? 1 : 0);
+    add(conditions, {{"condition", "LinkHealthy"}}, report.link_healthy ? 1 : 0);
+  }
+  group_nodes_.Replace(nodes);
+  group_accelerators_.Replace(accelerators);
+  group_cost_.Replace(cost);
+  group_condition_.Replace(conditions);
+}
+
+void Metrics::PublishPools(const placement::Snapshot& snapshot,
+                           const placement::Plan& plan) const {
+  std::map<MetricLabels, double> counts;
+  std::map<MetricLabels, double> oldest;
+  std::map<MetricLabels, double> accelerators;
+  std::map<MetricLabels, double> cost;
+  std::map<placement::PoolKey, int> per_worker;
+  for (const auto& pool : snapshot.pools) per_worker.emplace(pool.key, pool.per_worker);
+  for (const auto& decision : plan.pools) {
+    const bool ended = decision.memory.completed.has_value();
+    const char* state = ended ? "ended" : decision.placed ? "placed" : "waiting";
+    const std::string reason(placement::ReasonName(decision.placed && !ended ? decision.ready_reason
+                                                                            : decision.placed_reason));
+    counts[{{"kind", "TrainingPool"},
+            {"state", state},
+            {"reason", reason},
+            {"spilled", decision.spilled ? "true" : "false"}}] += 1;
+    if (!decision.placed && !ended && decision.memory.waiting_since) {
+      const double since = Number(decision.memory.waiting_since->time_since_epoch().count());
+      const auto [at, fresh] = oldest.emplace(MetricLabels{{"reason", reason}}, since);
+      if (!fresh) at->second = std::min(at->second, since);
+    }
+    if (ended || !decision.memory.placement) continue;
+    const auto& placement = *decision.memory.placement;
+    const MetricLabels where = {{"namespace", decision.key.ns},
+                                {"node_group", placement.node_group}};
+    MetricLabels typed = where;
+    typed.emplace("type", placement.accelerator);
+    accelerators[typed] += Number(int64_t{placement.workers} * per_worker[decision.key]);
+    cost[where] += decision.hourly_cost.Float();
+  }
+  const auto samples = [](const std::map<MetricLabels, double>& from) {
+    std::vector<Sample> out;
+    out.reserve(from.size());
+    for (const auto& [labels, value] : from) out.push_back({labels, value});
+    return out;
+  };
+  pools_.Replace(samples(counts));
+  waiting_since_.Replace(samples(oldest));
+  pool_accelerators_.Replace(samples(accelerators));
+  pool_cost_.Replace(samples(cost));
+}
+
+void Metrics::PublishQuotas(const placement::Plan& plan) const {
+  std::vector<Sample> samples;
+  for (const auto& quota : plan.quotas) {
+    for (const auto& use : quota.accelerators) {
+      const MetricLabels base = {{"namespace", quota.ns}, {"type", use.type}};
+      MetricLabels used = base;
+      used.emplace("value", "used");
+      samples.push_back({used, Number(use.used)});
+      if (!use.limit) continue;
+      MetricLabels limit = base;
+      limit.emplace("value", "limit");
+      samples.push_back({limit, Number(*use.limit)});
+    }
+  }
+  quota_.Replace(samples);
+}
+
+}  // namespace spillway::controllers

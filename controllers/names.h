@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+// The words that stand on objects in the cluster. They are part of the API: changing one orphans
+// what is there.
+namespace spillway::controllers {
+
+inline constexpr const char* kPrefix = "spillway.dev/";
+inline constexpr const char* kManagedByLabel = "app.kubernetes.io/managed-by";
+inline constexpr const char* kManagedBy = "spillway";
+inline constexpr const char* kPoolLabel = "spillway.dev/pool";
+inline constexpr const char* kPoolUidLabel = "spillway.dev/pool-uid";
+inline constexpr const char* kAttemptLabel = "spillway.dev/attempt";
+inline constexpr const char* kPlacementAnnotation = "spillway.dev/placement";
+inline constexpr const char* kRevisionAnnotation = "spillway.dev/revision";
+inline constexpr const char* kLinkAnnotation = "spillway.dev/link";  // on a NodeGroup; "down"
+inline constexpr const char* kFieldManager = "spillway";
+inline constexpr const char* kStatusManager = "spillway-status";
+inline constexpr const char* kWorkerPriorityClass = "spillway-training";
+// What kube-scheduler and kubelets call a node; our pin is by this label.
+inline constexpr const char* kHostnameLabel = "kubernetes.io/hostname";
+
+inline std::string TrainServiceName(const std::string& pool) { return pool + "-train"; }
+inline std::string TrainJobName(const std::string& pool, int attempt) {
+  return pool + "-train-" + std::to_string(attempt);
+}
+
+}  // namespace spillway::controllers

@@ -1,0 +1,538 @@
+#include "controllers/observe.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "base/hash.h"
+#include "controllers/names.h"
+#include "controllers/placement_record.h"
+
+namespace spillway::controllers {
+namespace {
+
+using crds::v1alpha1::NodeGroupSpec;
+using crds::v1alpha1::PoolQuota;
+using crds::v1alpha1::TrainingPoolSpec;
+using crds::v1alpha1::TrainingPoolStatus;
+using placement::PoolMemory;
+
+std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector& selector) {
+  std::vector<placement::Requirement> out;
+  out.reserve(selector.size());
+  for (const auto& requirement : selector) {
+    out.push_back({requirement.key, requirement.op, requirement.values});
+  }
+  return out;
+}
+
+// ---- nodes ----
+
+// Taints of provisioners that are about to take the node away.
+constexpr std::array<const char*, 3> kDrainingTaints = {
+    "karpenter.sh/disrupted", "ToBeDeletedByClusterAutoscaler",
+    "node.cloudprovider.kubernetes.io/shutdown"};
+// Taints that mirror the node's own state, which is looked at directly.
+constexpr std::array<const char*, 4> kStateTaints = {
+    "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable",
+    "node.kubernetes.io/unschedulable", "node.kubernetes.io/out-of-service"};
+
+template <size_t N>
+bool Among(const std::array<const char*, N>& list, const std::string& key) {
+  return std::find(list.begin(), list.end(), key) != list.end();
+}
+
+void ObserveTaints(const kube::Node& node, placement::Node& out) {
+  for (const kube::Taint& taint : node.taints) {
+    if (taint.key == "node.kubernetes.io/out-of-service") out.out_of_service = true;
+    if (Among(kDrainingTaints, taint.key)) out.draining = true;
+    if (!Among(kStateTaints, taint.key)) out.taints.push_back({taint.key, taint.value, taint.effect});
+  }
+}
+
+placement::Node ObserveNode(const kube::Node& node) {
+  placement::Node out;
+  out.id = {"", node.meta.name};
+  out.labels = node.meta.labels;
+  out.allocatable = node.allocatable;
+  out.created = node.meta.created;
+  out.cordoned = node.unschedulable;
+  out.draining = node.meta.deleted.has_value();
+  out.ready = false;
+  out.not_ready_since = node.meta.created;
+  for (const kube::NodeCondition& condition : node.conditions) {
+    out.conditions[condition.type] = condition.status;
+    if (condition.type != "Ready") continue;
+    out.ready = condition.status == "True";
+    out.not_ready_since = out.ready ? std::optional<Time>() : condition.changed;
+  }
+  ObserveTaints(node, out);
+  return out;
+}
+
+void ObserveNodes(const World& world, placement::Snapshot& snapshot) {
+  std::map<std::string, size_t> index;
+  for (const auto& node : world.nodes) {
+    index.emplace(node->meta.name, snapshot.nodes.size());
+    snapshot.nodes.push_back(ObserveNode(*node));
+  }
+  for (const auto& pod : world.pods) {
+    if (!pod->UsesNode()) continue;
+    const auto at = index.find(pod->node);
+    if (at != index.end()) snapshot.nodes[at->second].used.Add(pod->requests);
+  }
+}
+
+// ---- node groups ----
+
+// Prices, or the sentence that says why the group cannot be used.
+std::string ObserveCost(const NodeGroupSpec& spec, const std::string& currency,
+                        placement::NodeGroup& out) {
+  const auto& cost = spec.cost;
+  if (cost.currency != currency) {
+    return fmt::format(
+        "spec.cost.currency is {}, but this installation counts in {}; prices in another currency "
+        "cannot be compared",
+        cost.currency, currency);
+  }
+  const bool owned = out.capacity_type == placement::CapacityType::kOwned ||
+                     out.capacity_type == placement::CapacityType::kReserved;
+  const std::string full = cost.per_node_hour.empty() ? "0" : cost.per_node_hour;
+  const std::string marginal = !cost.marginal_per_node_hour.empty() ? cost.marginal_per_node_hour
+                               : owned                              ? "0"
+                                                                    : full;
+  const auto full_price = Money::Parse(full);
+  if (!full_price) return "spec.cost.perNodeHour: " + full_price.error().message;
+  const auto marginal_price = Money::Parse(marginal);
+  if (!marginal_price) return "spec.cost.marginalPerNodeHour: " + marginal_price.error().message;
+  out.per_node_hour = *full_price;
+  out.marginal_per_node_hour = *marginal_price;
+  return {};
+}
+
+std::optional<Time> LinkHealthySince(const crds::v1alpha1::NodeGroup& group) {
+  const auto* link = crds::v1alpha1::FindCondition(group.status.conditions, "LinkHealthy");
+  if (link == nullptr || link->status != "True") return std::nullopt;
+  return link->changed;
+}
+
+placement::NodeGroup ObserveGroup(const crds::v1alpha1::NodeGroup& group,
+                                  const Settings& settings) {
+  const NodeGroupSpec& spec = group.spec;
+  placement::NodeGroup out;
+  out.name = group.meta.name;
+  out.labels = group.meta.labels;
+  out.provider = placement::ProviderFrom(spec.provider).value_or(placement::Provider::kOther);
+  out.tier = spec.tier;
+  out.admission =
+      placement::AdmissionFrom(spec.admission).value_or(placement::Admission::kClosed);
+  out.selector = Requirements(spec.selector);
+  out.accelerator = spec.accelerator.type;
+  out.resource = spec.accelerator.resource;
+  out.per_node = spec.accelerator.per_node;
+  out.capacity_type = placement::CapacityTypeFrom(spec.capacity_type)
+                          .value_or(placement::CapacityType::kOnDemand);
+  out.misconfigured = ObserveCost(spec, settings.currency, out);
+  out.domain_labels = spec.domain_labels;
+  for (const auto& t : spec.tolerations) out.tolerations.push_back({t.key, t.op, t.value, t.effect});
+  out.pod_defaults = spec.pod_defaults.resources;
+  out.startup_grace = Seconds(spec.health.startup_grace_seconds);
+  out.not_ready_grace = Seconds(spec.health.not_ready_grace_seconds);
+  out.max_unhealthy_percent = spec.health.max_unhealthy_percent;
+  for (const auto& bad : spec.health.bad_conditions) {
+    out.bad_conditions.push_back({bad.type, bad.status});
+  }
+  for (const auto& bad : spec.health.bad_taints) {
+    out.bad_taints.push_back({bad.key, bad.value, bad.effect});
+  }
+  const auto link = group.meta.annotations.find(kLinkAnnotation);
+  out.link_down = link != group.meta.annotations.end() && link->second == "down";
+  out.link_healthy_since = LinkHealthySince(group);
+  return out;
+}
+
+// ---- training pools ----
+
+// A pool's children, by the uid that they carry.
+struct Family {
+  std::vector<const kube::Job*> jobs;
+  std::vector<const kube::Pod*> pods;
+};
+using Families = std::map<std::string, Family>;
+
+std::string LabelOf(const kube::ObjectMeta& meta, const char* key) {
+  const auto at = meta.labels.find(key);
+  return at == meta.labels.end() ? std::string() : at->second;
+}
+
+int AttemptOf(const kube::ObjectMeta& meta) {
+  const std::string text = LabelOf(meta, kAttemptLabel);
+  const bool number = !text.empty() && text.size() < 9 &&
+                      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return number ? std::stoi(text) : 0;
+}
+
+Families ObserveFamilies(const World& world) {
+  Families families;
+  for (const auto& job : world.jobs) {
+    const std::string uid = LabelOf(job->meta, kPoolUidLabel);
+    // The label alone is anybody's to write; the controller reference is what makes a Job ours.
+    if (!uid.empty() && job->meta.controller_uid == uid) families[uid].jobs.push_back(job.get());
+  }
+  for (const auto& pod : world.pods) {
+    const std::string uid = LabelOf(pod->meta, kPoolUidLabel);
+    if (!uid.empty() && pod->meta.controller_kind == "Job") {
+      families[uid].pods.push_back(pod.get());
+    }
+  }
+  return families;
+}
+
+std::vector<placement::Worker> ObserveWorkers(const Family& family) {
+  std::vector<placement::Worker> out;
+  for (const kube::Pod* pod : family.pods) {
+    placement::Worker worker;
+    worker.pod = pod->meta.name;
+    worker.attempt = AttemptOf(pod->meta);
+    worker.index = pod->completion_index;
+    worker.node = pod->node;
+    worker.requests = pod->requests;
+    worker.ended = pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed;
+    worker.running = pod->phase == kube::PodPhase::kRunning;
+    worker.ready = worker.running && pod->ready;
+    worker.terminating = pod->meta.deleted.has_value();
+    out.push_back(std::move(worker));
+  }
+  return out;
+}
+
+// The first worker of an attempt that ended badly: the cause; the others fell with it.
+std::optional<placement::Failure> FirstFailure(const Family& family, const kube::Job& job,
+                                               int attempt) {
+  const kube::Pod* first = nullptr;
+  for (const kube::Pod* pod : family.pods) {
+    if (AttemptOf(pod->meta) != attempt || pod->phase != kube::PodPhase::kFailed) continue;
+    if (!pod->failure) continue;
+    if (first == nullptr || std::tie(pod->failure->finished, pod->completion_index) <
+                                std::tie(first->failure->finished, first->completion_index)) {
+      first = pod;
+    }
+  }
+  placement::Failure failure;
+  failure.attempt = attempt;
+  failure.reason = job.failure_reason;
+  failure.message = job.failure_message;
+  failure.time = job.finished.value_or(job.meta.created);
+  if (first == nullptr) return failure;
+  failure.worker = first->completion_index;
+  failure.node = first->node;
+  failure.exit_code = first->failure->exit_code;
+  failure.reason = first->failure->reason;
+  if (!first->failure->message.empty()) failure.message = first->failure->message;
+  if (first->failure->finished != Time{}) failure.time = first->failure->finished;
+  return failure;
+}
+
+placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory) {
+  placement::AttemptFacts facts;
+  if (!memory.placement) return facts;
+  for (const kube::Job* job : family.jobs) {
+    if (AttemptOf(job->meta) != memory.placement->attempt || job->meta.deleted) continue;
+    facts.exists = true;
+    facts.complete = job->complete;
+    facts.failed = job->failed_condition;
+    facts.succeeded = job->succeeded;
+    if (facts.failed) facts.failure = FirstFailure(family, *job, memory.placement->attempt);
+  }
+  return facts;
+}
+
+// An erased status, or an older one put back: the newest live child says what was committed.
+void RebuildMemory(const Family& family, PoolMemory& memory) {
+  for (const kube::Job* job : family.jobs) {
+    if (job->meta.deleted) continue;
+    const auto record = job->meta.annotations.find(kPlacementAnnotation);
+    if (record == job->meta.annotations.end()) continue;
+    auto rebuilt = DecodeRecord(record->second);
+    if (rebuilt && rebuilt->attempts > memory.attempts) memory = *std::move(rebuilt);
+  }
+}
+
+bool Erased(const TrainingPoolStatus& status) {
+  return status.observed_generation == 0 && status.conditions.empty() && !status.placement;
+}
+
+struct Priorities {
+  std::map<std::string, int64_t> by_name;
+  int64_t fallback = 0;
+};
+
+Priorities ObservePriorities(const World& world) {
+  Priorities out;
+  for (const auto& priority : world.priority_classes) {
+    out.by_name.emplace(priority->meta.name, priority->value);
+    if (priority->global_default) out.fallback = priority->value;
+  }
+  return out;
+}
+
+// The pool's priority, or the sentence that says why its class will not do.
+std::string ObservePriority(const crds::v1alpha1::TrainingPool& pool, const Priorities& priorities,
+                            const PoolQuota* quota, placement::TrainingPool& out) {
+  const std::string& name = pool.spec.priority_class_name;
+  if (name.empty()) {
+    out.priority = priorities.fallback;
+    return {};
+  }
+  const auto at = priorities.by_name.find(name);
+  if (at == priorities.by_name.end()) {
+    return fmt::format("spec.priorityClassName is \"{}\", but there is no such PriorityClass", name);
+  }
+  out.priority = at->second;
+  if (quota == nullptr || !quota->spec.priority_classes) return {};
+  const auto& allowed = *quota->spec.priority_classes;
+  if (std::find(allowed.begin(), allowed.end(), name) != allowed.end()) return {};
+  return fmt::format("spec.priorityClassName is \"{}\"; the PoolQuota of namespace {} allows: {}",
+                     name, pool.meta.ns,
+                     allowed.empty() ? std::string("none") : fmt::format("{}", fmt::join(allowed, ", ")));
+}
+
+// A number of accelerators in the template that contradicts the pool's own.
+std::string AcceleratorConflict(const crds::v1alpha1::TrainingPool& pool, const PodShape& shape,
+                                const std::vector<placement::NodeGroup>& groups) {
+  for (const auto& accepted : pool.spec.accelerators) {
+    for (const placement::NodeGroup& group : groups) {
+      if (group.accelerator != accepted.type) continue;
+      const bool cpu = group.resource.empty();
+      const std::string resource = cpu ? std::string(kCpu) : group.resource;
+      const int64_t wanted = int64_t{pool.spec.accelerators_per_worker} * (cpu ? 1000 : 1);
+      const int64_t said = shape.first_container.Get(resource);
+      if (said == 0 || said == wanted) continue;
+      return fmt::format(
+          "template.spec.containers[0].resources says {}: {}, but spec.acceleratorsPerWorker is {} "
+          "({}); leave it out of the template",
+          resource, FormatResource(resource, said), pool.spec.accelerators_per_worker,
+          accepted.type);
+    }
+  }
+  return {};
+}
+
+// The planner adds the accelerators itself, by the group's resource.
+Resources WithoutAccelerators(const crds::v1alpha1::TrainingPool& pool, const PodShape& shape,
+                              const std::vector<placement::NodeGroup>& groups) {
+  std::set<std::string> resources;
+  for (const auto& accepted : pool.spec.accelerators) {
+    for (const placement::NodeGroup& group : groups) {
+      if (group.accelerator == accepted.type && !group.resource.empty()) {
+        resources.insert(group.resource);
+      }
+    }
+  }
+  Resources out = shape.requests;
+  for (const std::string& resource : resources) {
+    out.Set(resource, out.Get(resource) - shape.first_container.Get(resource));
+  }
+  return out;
+}
+
+void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAnswer& answer,
+                     const std::vector<placement::NodeGroup>& groups,
+                     placement::TrainingPool& out) {
+  switch (answer.state) {
+    case TemplateAnswer::State::kPending:
+      out.template_unchecked = true;
+      return;
+    case TemplateAnswer::State::kInvalid:
+      out.template_invalid = answer.message;
+      return;
+    case TemplateAnswer::State::kValid:
+      break;
+  }
+  out.requests = WithoutAccelerators(pool, answer.shape, groups);
+  out.tolerations = answer.shape.tolerations;
+  out.node_terms = answer.shape.node_terms;
+  out.template_invalid = AcceleratorConflict(pool, answer.shape, groups);
+}
+
+void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
+  out.per_worker = spec.accelerators_per_worker;
+  for (const auto& accepted : spec.accelerators) {
+    out.accelerators.push_back(
+        {accepted.type, accepted.workers > 0 ? accepted.workers : spec.workers});
+  }
+  const auto& placing = spec.placement;
+  for (const std::string& provider : placing.providers) {
+    if (const auto known = placement::ProviderFrom(provider)) out.providers.push_back(*known);
+  }
+  out.group_selector = Requirements(placing.node_group_selector);
+  out.preference = placement::PreferenceFrom(placing.preference)
+                       .value_or(placement::Preference::kHomeFirst);
+  out.spill_allowed = placing.spill_policy == "Allowed";
+  out.spill_after = Seconds(placing.spill_after_seconds);
+  out.topology = placement::TopologyModeFrom(placing.topology_mode)
+                     .value_or(placement::TopologyMode::kPreferred);
+  out.topology_level = placing.topology_level;
+  out.start_deadline = Seconds(placing.start_deadline_seconds);
+  out.max_restarts = spec.restart.max_restarts;
+  out.backoff = Seconds(spec.restart.backoff_seconds);
+  out.node_lost = Seconds(spec.restart.node_lost_seconds);
+  out.hold = Seconds(spec.restart.hold_seconds);
+  out.on_unreachable = placement::OnUnreachableFrom(spec.restart.on_unreachable)
+                           .value_or(placement::OnUnreachable::kWait);
+  if (spec.active_deadline_seconds) out.active_deadline = Seconds(*spec.active_deadline_seconds);
+  out.suspended = spec.suspend;
+  out.spec_revision = SpecRevision(spec);
+}
+
+// Children of a pool that had this name before are on their way out.
+std::string EarlierNamesake(const crds::v1alpha1::TrainingPool& pool, const World& world) {
+  for (const auto& job : world.jobs) {
+    if (job->meta.ns == pool.meta.ns && LabelOf(job->meta, kPoolLabel) == pool.meta.name &&
+        job->meta.controller_uid != pool.meta.uid) {
+      return fmt::format("Job {} belongs to an earlier TrainingPool of this name; waiting until it is gone",
+                         job->meta.name);
+    }
+  }
+  return {};
+}
+
+class PoolObserver {
+ public:
+  PoolObserver(const World& world, const ObserveInput& input,
+               const std::vector<placement::NodeGroup>& groups)
+      : world_(world),
+        input_(input),
+        groups_(groups),
+        families_(ObserveFamilies(world)),
+        priorities_(ObservePriorities(world)) {
+    for (const auto& quota : world.pool_quotas) quotas_.emplace(quota->meta.ns, quota.get());
+    for (const auto& job : world.jobs) job_names_.insert(job->meta.ns + "/" + LabelOf(job->meta, kPoolLabel));
+  }
+
+  placement::TrainingPool Observe(const crds::v1alpha1::TrainingPool& pool) const {
+    placement::TrainingPool out;
+    out.key = {pool.meta.ns, pool.meta.name};
+    out.uid = pool.meta.uid;
+    out.created = pool.meta.created;
+    ObserveSpec(pool.spec, out);
+    const auto quota = quotas_.find(pool.meta.ns);
+    out.misconfigured = ObservePriority(pool, priorities_,
+                                        quota == quotas_.end() ? nullptr : quota->second, out);
+    const auto family = families_.find(pool.meta.uid);
+    const Family& mine = family == families_.end() ? kNoFamily : family->second;
+    out.memory = MemoryOf(pool.status);
+    if (Erased(pool.status)) RebuildMemory(mine, out.memory);
+    if (input_.settings->mode == Mode::kObserve) PretendQueued(pool, out.memory);
+    out.attempt = ObserveAttempt(mine, out.memory);
+    out.workers = ObserveWorkers(mine);
+    ObserveTemplate(pool, input_.ask_template(pool), groups_, out);
+    out.name_conflict = NameConflict(pool);
+    return out;
+  }
+
+ private:
+  // Nothing durable is written in this mode, so that the queue starts with the object itself.
+  static void PretendQueued(const crds::v1alpha1::TrainingPool& pool, PoolMemory& memory) {
+    if (!memory.queued_since) memory.queued_since = pool.meta.created;
+    if (!memory.placement && !memory.waiting_since) memory.waiting_since = pool.meta.created;
+  }
+
+  [[nodiscard]] std::string NameConflict(const crds::v1alpha1::TrainingPool& pool) const {
+    const auto at = input_.name_conflicts->find(pool.meta.uid);
+    if (at != input_.name_conflicts->end()) return at->second;
+    const bool any = job_names_.contains(pool.meta.ns + "/" + pool.meta.name);
+    return any ? EarlierNamesake(pool, world_) : std::string();
+  }
+
+  static const Family kNoFamily;
+  const World& world_;
+  const ObserveInput& input_;
+  const std::vector<placement::NodeGroup>& groups_;
+  Families families_;
+  Priorities priorities_;
+  std::map<std::string, const PoolQuota*> quotas_;
+  std::set<std::string> job_names_;
+};
+
+const Family PoolObserver::kNoFamily{};
+
+}  // namespace
+
+placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
+  PoolMemory memory;
+  if (status.placement) {
+    const auto& p = *status.placement;
+    memory.placement = {"",      p.node_group, p.accelerator,     p.domain,        p.tier, p.workers,
+                        p.nodes, p.attempt,    p.render_revision, p.spec_revision, p.since};
+  }
+  if (status.hold) {
+    memory.hold = {status.hold->node_group, status.hold->domain, status.hold->nodes,
+                   status.hold->until};
+  }
+  memory.queued_since = status.queued_since;
+  memory.waiting_since = status.waiting_since;
+  memory.started = status.start_time;
+  memory.completed = status.completion_time;
+  memory.tiers_used.insert(status.tiers_used.begin(), status.tiers_used.end());
+  memory.attempts = status.attempts;
+  memory.restarts = status.restarts;
+  memory.failures = status.failures;
+  if (status.last_failure) {
+    const auto& f = *status.last_failure;
+    memory.last_failure = {f.attempt, f.worker, f.node, f.exit_code, f.reason, f.message, f.time};
+  }
+  for (const auto& node : status.excluded_nodes) {
+    memory.excluded.push_back({node.name, node.until, node.reason});
+  }
+  if (memory.completed) {
+    const auto* complete = crds::v1alpha1::FindCondition(status.conditions, "Complete");
+    memory.succeeded = complete != nullptr && complete->status == "True";
+    const auto* failed = crds::v1alpha1::FindCondition(status.conditions, "Failed");
+    if (!memory.succeeded && failed != nullptr) memory.failed_reason = failed->reason;
+  }
+  return memory;
+}
+
+std::string SpecRevision(const TrainingPoolSpec& spec) {
+  std::string text = fmt::format("{}|{}|{}|{}|{}|{}|{}", spec.workers,
+                                 spec.accelerators_per_worker, spec.torch_port,
+                                 spec.torch_proc_per_node, spec.placement.topology_mode,
+                                 spec.placement.topology_level, spec.pod_template);
+  for (const auto& accepted : spec.accelerators) {
+    text += fmt::format("|{}={}", accepted.type, accepted.workers);
+  }
+  for (const std::string& provider : spec.placement.providers) text += "|" + provider;
+  for (const auto& r : spec.placement.node_group_selector) {
+    text += fmt::format("|{} {} {}", r.key, r.op, fmt::join(r.values, ","));
+  }
+  return HashHex(text, 8);
+}
+
+placement::Snapshot Observe(const World& world, const ObserveInput& input) {
+  placement::Snapshot snapshot;
+  snapshot.now = input.now;
+  snapshot.currency = input.settings->currency;
+  snapshot.render_revision = input.render_revision;
+  for (const auto& limit : input.settings->default_limits) {
+    snapshot.default_limits.push_back({limit.type, limit.limit});
+  }
+  ObserveNodes(world, snapshot);
+  for (const auto& group : world.node_groups) {
+    snapshot.groups.push_back(ObserveGroup(*group, *input.settings));
+  }
+  for (const auto& quota : world.pool_quotas) {
+    placement::Quota out{quota->meta.ns, {}};
+    for (const auto& limit : quota->spec.accelerators) out.limits.push_back({limit.type, limit.limit});
+    snapshot.quotas.push_back(std::move(out));
+  }
+  const PoolObserver observer(world, input, snapshot.groups);
+  for (const auto& pool : world.training_pools) {
+    if (!pool->meta.deleted) snapshot.pools.push_back(observer.Observe(*pool));
+  }
+  return snapshot;
+}
+
+}  // namespace spillway::controllers

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "base/clock.h"
+#include "controllers/settings.h"
+#include "controllers/stores.h"
+#include "controllers/templates.h"
+#include "placement/snapshot.h"
+
+namespace spillway::controllers {
+
+struct ObserveInput {
+  Time now{};
+  const Settings* settings = nullptr;
+  std::string render_revision;
+  // The API server's answer about a pool's template; called once per pool.
+  std::function<TemplateAnswer(const crds::v1alpha1::TrainingPool&)> ask_template;
+  // Sentences about names that are taken, by pool uid.
+  const std::map<std::string, std::string>* name_conflicts = nullptr;
+};
+
+// Turns Kubernetes' words into ours; this happens here and nowhere else. Pure but for ask_template.
+placement::Snapshot Observe(const World& world, const ObserveInput& input);
+
+// A pool's memory as its status has it.
+placement::PoolMemory MemoryOf(const crds::v1alpha1::TrainingPoolStatus& status);
+// Of the fields whose change takes effect at the next attempt.
+std::string SpecRevision(const crds::v1alpha1::TrainingPoolSpec& spec);
+
+}  // namespace spillway::controllers

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+
+#include "crds/v1alpha1/node_group.h"
+#include "crds/v1alpha1/training_pool.h"
+#include "placement/snapshot.h"
+
+namespace spillway::controllers {
+
+// Changes whenever what is rendered below changes. Running placements keep the one they started with;
+// it is recorded so that a person can tell which build rendered what runs.
+inline constexpr const char* kRenderRevision = "1";
+
+struct RenderInput {
+  const crds::v1alpha1::TrainingPool* pool = nullptr;
+  const crds::v1alpha1::NodeGroup* group = nullptr;  // the placement's; null if it is gone
+  placement::PoolMemory memory;                      // with a placement
+  std::vector<std::string> hostnames;  // of the placement's nodes: their kubernetes.io/hostname
+};
+
+// The objects of one attempt, as JSON. Pure: one function per kind, no client.
+
+// Indexed Job: created once, never applied again. REQUIRES group != nullptr.
+std::string RenderJob(const RenderInput& input);
+// Headless, so that workers find each other by name before they are ready.
+std::string RenderService(const RenderInput& input);
+// No eviction takes a single worker out of a gang.
+std::string RenderDisruptionBudget(const RenderInput& input);
+
+// The kubernetes.io/hostname values that a gang is pinned to stand in the Job up to this number; a
+// larger gang is pinned to its domain.
+inline constexpr size_t kMostPinnedNodes = 1000;
+
+}  // namespace spillway::controllers

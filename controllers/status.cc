@@ -1,0 +1,278 @@
+#include "controllers/status.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace spillway::controllers {
+namespace {
+
+using crds::v1alpha1::Condition;
+using crds::v1alpha1::FindCondition;
+using crds::v1alpha1::TrainingPoolStatus;
+using placement::PoolDecision;
+using placement::Reason;
+using placement::ReasonName;
+
+constexpr size_t kLongestMessage = 1024;
+
+// Builds the conditions of one object, in the order they are set.
+class Conditions {
+ public:
+  Conditions(const std::vector<Condition>& old, int64_t generation, Time now)
+      : old_(old), generation_(generation), now_(now) {}
+
+  void Set(const char* type, bool holds, std::string_view reason, std::string message) {
+    if (message.size() > kLongestMessage) {
+      message.resize(kLongestMessage - 3);
+      message += "...";
+    }
+    Condition condition{type,        holds ? "True" : "False", std::string(reason),
+                        std::move(message), now_,              generation_};
+    const Condition* was = FindCondition(old_, type);
+    if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
+    all_.push_back(std::move(condition));
+  }
+  void Set(const char* type, bool holds, Reason reason, std::string message) {
+    Set(type, holds, ReasonName(reason), std::move(message));
+  }
+  std::vector<Condition> Take() { return std::move(all_); }
+
+ private:
+  const std::vector<Condition>& old_;
+  int64_t generation_;
+  Time now_;
+  std::vector<Condition> all_;
+};
+
+void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool& facts) {
+  if (facts.template_unchecked) {
+    conditions.Set("TemplateValid", false, Reason::kAsExpected,
+                   "the API server has not answered yet whether it takes a pod of this template");
+  } else if (facts.template_invalid.empty()) {
+    conditions.Set("TemplateValid", true, Reason::kAsExpected,
+                   "the API server takes pods of this template");
+  } else {
+    conditions.Set("TemplateValid", false, Reason::kTemplateInvalid, facts.template_invalid);
+  }
+}
+
+void SetEndConditions(Conditions& conditions, const PoolDecision& decision) {
+  const placement::PoolMemory& memory = decision.memory;
+  if (!memory.completed) {
+    conditions.Set("Complete", false, Reason::kAsExpected, "the gang has not completed");
+    conditions.Set("Failed", false, Reason::kAsExpected, "the gang has not failed for good");
+    return;
+  }
+  const std::string when = FormatTime(*memory.completed);
+  if (memory.succeeded) {
+    conditions.Set("Complete", true, Reason::kCompleted, "completed at " + when);
+    conditions.Set("Failed", false, Reason::kCompleted, "completed at " + when);
+  } else {
+    const std::string reason = memory.failed_reason.value_or("RestartLimitReached");
+    conditions.Set("Complete", false, reason, "failed at " + when);
+    conditions.Set("Failed", true, reason, decision.ready_message);
+  }
+}
+
+std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
+                                      const PoolDecision& decision,
+                                      const placement::TrainingPool& facts, Mode mode, Time now) {
+  Conditions conditions(old.status.conditions, old.meta.generation, now);
+  SetTemplateCondition(conditions, facts);
+  // In Observe nothing is placed by us: the plan is told, not done.
+  const bool would = mode == Mode::kObserve && !facts.memory.placement && decision.placed;
+  conditions.Set("Placed", decision.placed && !would, decision.placed_reason,
+                 would ? "mode is Observe: would be placed: " + decision.placed_message
+                       : decision.placed_message);
+  conditions.Set("Ready", decision.ready, decision.ready_reason,
+                 would ? "mode is Observe: would be placed: " + decision.ready_message
+                       : decision.ready_message);
+  const bool spilled = decision.spilled && !would;
+  conditions.Set("Spilled", spilled, spilled ? Reason::kPlaced : Reason::kAsExpected,
+                 decision.spilled_message.empty() ? "runs nothing outside the home tier"
+                                                  : decision.spilled_message);
+  SetEndConditions(conditions, decision);
+  return conditions.Take();
+}
+
+void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
+  if (memory.placement) {
+    const auto& p = *memory.placement;
+    out.placement = {p.node_group, p.accelerator, p.domain,          p.tier,          p.workers,
+                     p.nodes,      p.attempt,     p.render_revision, p.spec_revision, p.since};
+    if (out.placement->nodes.size() > 1000) out.placement->nodes.clear();
+  }
+  if (memory.hold) {
+    out.hold = {memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
+                memory.hold->until};
+  }
+}
+
+void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
+  RememberPlacement(memory, out);
+  out.queued_since = memory.queued_since;
+  out.waiting_since = memory.waiting_since;
+  out.start_time = memory.started;
+  out.completion_time = memory.completed;
+  out.tiers_used.assign(memory.tiers_used.begin(), memory.tiers_used.end());
+  out.attempts = memory.attempts;
+  out.restarts = memory.restarts;
+  out.failures = memory.failures;
+  if (memory.last_failure) {
+    const auto& f = *memory.last_failure;
+    out.last_failure = {f.attempt, f.worker, f.node, f.exit_code, f.reason, f.message, f.time};
+  }
+  for (const auto& node : memory.excluded) {
+    out.excluded_nodes.push_back({node.name, node.until, node.reason});
+  }
+}
+
+// Two statuses mean the same when only messages and counts differ.
+bool SameMeaning(const std::vector<Condition>& a, const std::vector<Condition>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Condition& x, const Condition& y) {
+                      return x.type == y.type && x.status == y.status && x.reason == y.reason;
+                    });
+}
+
+// Conditions that say something unusual when they are not in this state.
+bool GoodNews(const Condition& condition) {
+  static constexpr std::array<std::string_view, 2> kBadWhenTrue = {"Failed", "Spilled"};
+  const bool bad_when_true = std::find(kBadWhenTrue.begin(), kBadWhenTrue.end(), condition.type) !=
+                             kBadWhenTrue.end();
+  if (condition.type == "Spilled") return true;
+  return (condition.status == "True") != bad_when_true;
+}
+
+// Waiting is no fault: it is told without a warning.
+bool Waits(const std::string& reason) {
+  static constexpr std::array<std::string_view, 9> kCalm = {
+      "HoldingBackSpill", "WaitingForCapacity", "WaitingForDomain", "Suspended",  "AsExpected",
+      "PodsNotReady",     "Placed",             "Completed",        "BackingOff"};
+  return std::find(kCalm.begin(), kCalm.end(), reason) != kCalm.end();
+}
+
+}  // namespace
+
+TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
+                                 const PoolDecision& decision,
+                                 const placement::TrainingPool& facts, Mode mode, Time now) {
+  if (mode == Mode::kObserve) {
+    TrainingPoolStatus status = old.status;  // conditions only: nothing durable is ours to write
+    status.observed_generation = old.meta.generation;
+    status.conditions = PoolConditions(old, decision, facts, mode, now);
+    return status;
+  }
+  TrainingPoolStatus status;
+  status.observed_generation = old.meta.generation;
+  Remember(decision.memory, status);
+  status.workers = {decision.workers_wanted, decision.workers_active, decision.workers_ready, 0,
+                    decision.workers_succeeded};
+  status.workers.failed = static_cast<int>(
+      std::count_if(facts.workers.begin(), facts.workers.end(), [&](const placement::Worker& w) {
+        return decision.memory.placement && w.attempt == decision.memory.placement->attempt &&
+               w.ended;
+      }));
+  status.workers.failed = std::max(0, status.workers.failed - decision.workers_succeeded);
+  status.stuck_pods = decision.stuck_pods;
+  if (decision.placed) {
+    status.hourly_cost = decision.hourly_cost.Format();
+    status.marginal_hourly_cost = decision.marginal_hourly_cost.Format();
+  }
+  status.conditions = PoolConditions(old, decision, facts, mode, now);
+  return status;
+}
+
+crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& old,
+                                              const placement::GroupReport& report, Mode mode,
+                                              Time now) {
+  crds::v1alpha1::NodeGroupStatus status;
+  Conditions conditions(old.status.conditions, old.meta.generation, now);
+  conditions.Set("Ready", report.ready, report.ready_reason, report.ready_message);
+  conditions.Set("NoOverlap", report.no_overlap,
+                 report.no_overlap ? Reason::kAsExpected : Reason::kNodesOverlap,
+                 report.no_overlap ? "no node belongs to another node group as well"
+                                   : report.overlap_message);
+  conditions.Set("LinkHealthy", report.link_healthy,
+                 report.link_healthy ? Reason::kAsExpected : Reason::kLinkSuspect,
+                 report.link_healthy ? "not too many nodes are NotReady at once"
+                                     : report.link_message);
+  if (mode == Mode::kObserve) status = old.status;
+  status.observed_generation = old.meta.generation;
+  status.conditions = conditions.Take();
+  if (mode == Mode::kObserve) return status;
+  status.nodes = {report.matched,  report.usable,    report.starting,
+                  report.cordoned, report.unhealthy, report.draining};
+  status.accelerators = {report.allocatable, report.used, report.free};
+  status.largest_free_domain = {report.largest_free_domain_nodes, report.largest_free_domain};
+  status.hourly_cost = report.hourly_cost.Format();
+  status.idle_hourly_cost = report.idle_hourly_cost.Format();
+  status.marginal_hourly_cost = report.marginal_hourly_cost.Format();
+  return status;
+}
+
+crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& old,
+                                              const placement::QuotaReport& report, Mode mode,
+                                              Time now) {
+  crds::v1alpha1::PoolQuotaStatus status;
+  if (mode == Mode::kObserve) status = old.status;
+  Conditions conditions(old.status.conditions, old.meta.generation, now);
+  conditions.Set("Ready", true, Reason::kAsExpected, "the limits are in force");
+  status.observed_generation = old.meta.generation;
+  status.conditions = conditions.Take();
+  if (mode == Mode::kObserve) return status;
+  for (const auto& use : report.accelerators) {
+    status.accelerators.push_back({use.type, use.used, use.limit});
+  }
+  return status;
+}
+
+Change Compare(const TrainingPoolStatus& was, const TrainingPoolStatus& is) {
+  if (was == is) return Change::kNone;
+  TrainingPoolStatus numbers = is;
+  numbers.workers = was.workers;
+  numbers.hourly_cost = was.hourly_cost;
+  numbers.marginal_hourly_cost = was.marginal_hourly_cost;
+  if (SameMeaning(was.conditions, is.conditions)) numbers.conditions = was.conditions;
+  return numbers == was ? Change::kNumbers : Change::kMeaning;
+}
+
+Change Compare(const crds::v1alpha1::NodeGroupStatus& was,
+               const crds::v1alpha1::NodeGroupStatus& is) {
+  if (was == is) return Change::kNone;
+  const bool same = was.observed_generation == is.observed_generation &&
+                    SameMeaning(was.conditions, is.conditions);
+  return same ? Change::kNumbers : Change::kMeaning;
+}
+
+Change Compare(const crds::v1alpha1::PoolQuotaStatus& was,
+               const crds::v1alpha1::PoolQuotaStatus& is) {
+  if (was == is) return Change::kNone;
+  const bool same = was.observed_generation == is.observed_generation &&
+                    SameMeaning(was.conditions, is.conditions);
+  return same ? Change::kNumbers : Change::kMeaning;
+}
+
+std::vector<Transition> Transitions(const std::vector<Condition>& was,
+                                    const std::vector<Condition>& is) {
+  std::vector<Transition> out;
+  for (const Condition& now : is) {
+    const Condition* before = FindCondition(was, now.type);
+    const bool changed =
+        before == nullptr || before->status != now.status || before->reason != now.reason;
+    // A condition that appears as it should be is no news.
+    const bool news = before != nullptr || now.reason != "AsExpected";
+    if (!changed || !news || now.reason == "AsExpected") continue;
+    Transition transition;
+    transition.warning = !GoodNews(now) && !Waits(now.reason);
+    transition.reason = now.type == "Spilled" ? "Spilled" : now.reason;
+    transition.action = now.type;
+    transition.message = now.message;
+    out.push_back(std::move(transition));
+  }
+  return out;
+}
+
+}  // namespace spillway::controllers

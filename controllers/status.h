@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "controllers/settings.h"
+#include "crds/v1alpha1/node_group.h"
+#include "crds/v1alpha1/pool_quota.h"
+#include "crds/v1alpha1/training_pool.h"
+#include "placement/plan.h"
+
+namespace spillway::controllers {
+
+// Statuses as pure functions of what was decided. `old` gives the transition times of conditions that
+// stay as they are.
+crds::v1alpha1::TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
+                                                 const placement::PoolDecision& decision,
+                                                 const placement::TrainingPool& facts, Mode mode,
+                                                 Time now);
+crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& old,
+                                              const placement::GroupReport& report, Mode mode,
+                                              Time now);
+crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& old,
+                                              const placement::QuotaReport& report, Mode mode,
+                                              Time now);
+
+// How far two statuses differ: what must be written at once, what may wait for its turn.
+enum class Change { kNone, kNumbers, kMeaning };
+Change Compare(const crds::v1alpha1::TrainingPoolStatus& was,
+               const crds::v1alpha1::TrainingPoolStatus& is);
+Change Compare(const crds::v1alpha1::NodeGroupStatus& was, const crds::v1alpha1::NodeGroupStatus& is);
+Change Compare(const crds::v1alpha1::PoolQuotaStatus& was, const crds::v1alpha1::PoolQuotaStatus& is);
+
+// An event to tell: a condition whose status or reason changed.
+struct Transition {
+  bool warning = false;
+  std::string reason;
+  std::string action;  // what the operator did or looked at
+  std::string message;
+  bool operator==(const Transition&) const = default;
+};
+std::vector<Transition> Transitions(const std::vector<crds::v1alpha1::Condition>& was,
+                                    const std::vector<crds::v1alpha1::Condition>& is);
+
+}  // namespace spillway::controllers

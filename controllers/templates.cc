@@ -1,0 +1,281 @@
+#include "controllers/templates.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "base/hash.h"
+#include "controllers/names.h"
+#include "kube/json.h"
+#include "kube/types/pod.h"
+
+namespace spillway::controllers {
+namespace {
+
+using Json = nlohmann::json;
+using placement::Requirement;
+using placement::Toleration;
+
+constexpr std::chrono::seconds kAskAgain{60};
+
+constexpr std::array<const char*, 5> kReservedEnv = {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE",
+                                                     "RANK", "SPILLWAY_ATTEMPT"};
+
+bool Reserved(const std::string& name) {
+  return name.starts_with("PET_") ||
+         std::find(kReservedEnv.begin(), kReservedEnv.end(), name) != kReservedEnv.end();
+}
+
+std::string Text(const Json& object, const char* key) {
+  const auto at = object.find(key);
+  return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+const Json& Child(const Json& object, const char* key) {
+  static const Json kNothing;
+  if (!object.is_object()) return kNothing;
+  const auto at = object.find(key);
+  return at == object.end() ? kNothing : *at;
+}
+
+std::string RefuseField(const Json& spec, const char* field, const std::string& allowed,
+                        const char* why) {
+  const std::string value = Text(spec, field);
+  if (value.empty() || value == allowed) return {};
+  return fmt::format("template.spec.{} is \"{}\"; {}", field, value, why);
+}
+
+std::string RefuseEnv(const Json& spec) {
+  for (const char* list : {"initContainers", "containers"}) {
+    for (const Json& container : Child(spec, list)) {
+      for (const Json& env : Child(container, "env")) {
+        const std::string name = Text(env, "name");
+        if (Reserved(name)) {
+          return fmt::format(
+              "template.spec.{}[name={}].env sets {}, which Spillway sets itself for torchrun; "
+              "remove it",
+              list, Text(container, "name"), name);
+        }
+      }
+    }
+  }
+  return {};
+}
+
+bool UsesMatchFields(const Json& spec) {
+  const Json& required = Child(Child(Child(spec, "affinity"), "nodeAffinity"),
+                               "requiredDuringSchedulingIgnoredDuringExecution");
+  for (const Json& term : Child(required, "nodeSelectorTerms")) {
+    if (!Child(term, "matchFields").empty()) return true;
+  }
+  return false;
+}
+
+std::string RefuseSpec(const Json& spec) {
+  const Json& containers = Child(spec, "containers");
+  if (!containers.is_array() || containers.empty()) {
+    return "template.spec.containers is empty; name at least one container";
+  }
+  std::string refusal = RefuseField(spec, "nodeName", "", "Spillway chooses the nodes; remove it");
+  if (refusal.empty()) {
+    refusal = RefuseField(spec, "schedulerName", "default-scheduler",
+                          "workers are bound by default-scheduler; remove it");
+  }
+  if (refusal.empty()) {
+    refusal = RefuseField(spec, "priorityClassName", "",
+                          "set priorityClassName of the TrainingPool instead");
+  }
+  if (refusal.empty()) {
+    refusal = RefuseField(spec, "restartPolicy", "Never",
+                          "a worker that ends is restarted with its gang; remove it or say Never");
+  }
+  if (refusal.empty() && UsesMatchFields(spec)) {
+    refusal =
+        "template.spec.affinity.nodeAffinity uses matchFields; say the same with matchExpressions";
+  }
+  return refusal.empty() ? RefuseEnv(spec) : refusal;
+}
+
+Json ParseTemplate(const std::string& text) { return Json::parse(text, nullptr, false); }
+
+std::vector<Requirement> ReadTerm(const Json& expressions) {
+  std::vector<Requirement> term;
+  for (const Json& expression : expressions) {
+    Requirement requirement{Text(expression, "key"), Text(expression, "operator"), {}};
+    for (const Json& value : Child(expression, "values")) requirement.values.push_back(value);
+    term.push_back(std::move(requirement));
+  }
+  return term;
+}
+
+// The node selector holds in addition to each term of the required affinity. An empty term matches
+// nothing, as kube-scheduler has it.
+std::vector<std::vector<Requirement>> ReadNodeTerms(const Json& spec) {
+  std::vector<Requirement> selector;
+  for (const auto& [key, value] : Child(spec, "nodeSelector").items()) {
+    selector.push_back({key, "In", {value.get<std::string>()}});
+  }
+  const Json& required = Child(Child(Child(spec, "affinity"), "nodeAffinity"),
+                               "requiredDuringSchedulingIgnoredDuringExecution");
+  std::vector<std::vector<Requirement>> terms;
+  for (const Json& term : Child(required, "nodeSelectorTerms")) {
+    std::vector<Requirement> all = ReadTerm(Child(term, "matchExpressions"));
+    if (all.empty()) continue;
+    all.insert(all.end(), selector.begin(), selector.end());
+    terms.push_back(std::move(all));
+  }
+  if (terms.empty() && !selector.empty()) terms.push_back(std::move(selector));
+  return terms;
+}
+
+std::vector<Toleration> ReadTolerations(const Json& spec) {
+  std::vector<Toleration> all;
+  for (const Json& item : Child(spec, "tolerations")) {
+    all.push_back({Text(item, "key"), Text(item, "operator"), Text(item, "value"),
+                   Text(item, "effect")});
+  }
+  return all;
+}
+
+std::string QuantityText(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+// What the first container itself asks for; limits count where no request stands.
+Resources FirstContainer(const Json& spec) {
+  Resources out;
+  const Json& containers = Child(spec, "containers");
+  if (!containers.is_array() || containers.empty()) return out;
+  const Json& resources = Child(containers[0], "resources");
+  for (const char* list : {"limits", "requests"}) {
+    for (const auto& [name, value] : Child(resources, list).items()) {
+      if (const auto amount = ParseResource(name, QuantityText(value))) out.Set(name, *amount);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string RefuseTemplate(const std::string& pod_template) {
+  const Json json = ParseTemplate(pod_template);
+  return RefuseSpec(Child(json, "spec"));
+}
+
+std::string DryRunPod(const crds::v1alpha1::TrainingPool& pool) {
+  const Json pod_template = ParseTemplate(pool.spec.pod_template);
+  Json metadata = Child(pod_template, "metadata");
+  if (!metadata.is_object()) metadata = Json::object();
+  metadata["name"] = pool.meta.name + "-train-check";
+  metadata["labels"][kManagedByLabel] = kManagedBy;
+  metadata["labels"][kPoolLabel] = pool.meta.name;
+  Json spec = Child(pod_template, "spec");
+  spec["restartPolicy"] = "Never";
+  spec["priorityClassName"] = kWorkerPriorityClass;
+  return Json{{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", metadata}, {"spec", spec}}.dump();
+}
+
+Result<PodShape> ShapeOf(const std::string& pod_json, const std::string& pod_template) {
+  const Json pod = ParseTemplate(pod_json);
+  const Json& spec = Child(pod, "spec");
+  if (!spec.is_object()) return Error{Code::kInternal, "the API server returned no pod"};
+  PodShape shape;
+  kube::JsonParser parser;
+  const std::string spec_text = spec.dump();
+  auto value = parser.Parse(spec_text);
+  if (!value) return std::move(value).error();
+  if (Status read = kube::DecodePodRequests(*value, shape.requests); !read) {
+    return std::move(read).error();
+  }
+  shape.requests.Set(kPods, 1);
+  shape.tolerations = ReadTolerations(spec);
+  shape.node_terms = ReadNodeTerms(spec);
+  shape.first_container = FirstContainer(Child(ParseTemplate(pod_template), "spec"));
+  return shape;
+}
+
+TemplateChecker::TemplateChecker(kube::Client& client, Clock& clock, Log& log,
+                                 std::function<void()> on_answer)
+    : client_(client),
+      clock_(clock),
+      log_(log),
+      on_answer_(std::move(on_answer)),
+      thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+std::string TemplateChecker::KeyOf(const crds::v1alpha1::TrainingPool& pool) {
+  return pool.meta.ns + "/" + pool.meta.name + "/" + HashHex(pool.spec.pod_template, 16);
+}
+
+TemplateAnswer TemplateChecker::Ask(const crds::v1alpha1::TrainingPool& pool) {
+  if (std::string refusal = RefuseTemplate(pool.spec.pod_template); !refusal.empty()) {
+    return {TemplateAnswer::State::kInvalid, {}, std::move(refusal)};
+  }
+  const std::string key = KeyOf(pool);
+  const std::scoped_lock lock(mutex_);
+  Entry& entry = entries_[key];
+  const bool unasked = entry.answer.state == TemplateAnswer::State::kPending;
+  const bool refused_long_ago = entry.answer.state == TemplateAnswer::State::kInvalid &&
+                                clock_.Elapsed() - entry.asked >= kAskAgain;
+  if (!entry.queued && (unasked || refused_long_ago)) {
+    entry.queued = true;
+    questions_.push_back({key, pool.meta.ns, DryRunPod(pool), pool.spec.pod_template});
+    wake_.notify_one();
+  }
+  return entry.answer;
+}
+
+void TemplateChecker::Keep(const std::set<std::string>& keys) {
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(entries_, [&](const auto& entry) {
+    return !entry.second.queued && !keys.contains(entry.first);
+  });
+}
+
+TemplateAnswer TemplateChecker::Put(const Question& question, const std::stop_token& stop) {
+  const auto answer = client_.Create(kube::PodResource(), question.ns, question.pod,
+                                     {kFieldManager, /*dry_run=*/true, /*strict=*/true}, stop);
+  if (answer) {
+    auto shape = ShapeOf(*answer, question.pod_template);
+    if (!shape) return {TemplateAnswer::State::kInvalid, {}, shape.error().message};
+    return {TemplateAnswer::State::kValid, *std::move(shape), {}};
+  }
+  const Error& error = answer.error();
+  if (error.code == Code::kInvalid || error.code == Code::kForbidden ||
+      error.code == Code::kNotFound) {
+    return {TemplateAnswer::State::kInvalid,
+            {},
+            "the API server refuses a pod of this template: " + error.message};
+  }
+  log_.Warn("template not checked", {{"pool", question.key}, {"error", error.message}});
+  return {};
+}
+
+void TemplateChecker::Run(const std::stop_token& stop) {
+  while (true) {
+    Question question;
+    {
+      std::unique_lock lock(mutex_);
+      if (!wake_.wait(lock, stop, [this] { return !questions_.empty(); })) return;
+      question = std::move(questions_.front());
+      questions_.pop_front();
+    }
+    TemplateAnswer answer = Put(question, stop);
+    if (answer.state == TemplateAnswer::State::kPending) {  // no answer: ask again soon
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
+      questions_.push_back(std::move(question));
+      continue;
+    }
+    {
+      const std::scoped_lock lock(mutex_);
+      Entry& entry = entries_[question.key];
+      entry.queued = false;
+      entry.asked = clock_.Elapsed();
+      entry.answer = std::move(answer);
+    }
+    on_answer_();
+  }
+}
+
+}  // namespace spillway::controllers

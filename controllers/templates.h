@@ -1,0 +1,91 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/quantity.h"
+#include "crds/v1alpha1/training_pool.h"
+#include "kube/client.h"
+#include "placement/snapshot.h"
+
+namespace spillway::controllers {
+
+// What the planner needs to know of a pod template.
+struct PodShape {
+  Resources requests;  // of the pod as admitted, "pods": 1 included
+  std::vector<placement::Toleration> tolerations;
+  std::vector<std::vector<placement::Requirement>> node_terms;
+  // Requests of the first container by name, as the template itself says: a value there must agree
+  // with acceleratorsPerWorker.
+  Resources first_container;
+  bool operator==(const PodShape&) const = default;
+};
+
+// The API server's answer about a template.
+struct TemplateAnswer {
+  enum class State { kPending, kValid, kInvalid } state = State::kPending;
+  PodShape shape;       // with kValid
+  std::string message;  // with kInvalid: one sentence
+};
+
+// What a template may not say, found without asking anybody; empty: nothing. One sentence.
+std::string RefuseTemplate(const std::string& pod_template);
+// The Pod that stands for a pool in the dry run.
+std::string DryRunPod(const crds::v1alpha1::TrainingPool& pool);
+// The shape of an admitted pod.
+Result<PodShape> ShapeOf(const std::string& pod_json, const std::string& pod_template);
+
+// Asks the API server, by server-side dry run of one Pod with strict validation, whether it would
+// take a pool's pods and what they then request. Answers are kept per namespace and template.
+// A refusal is asked about again after a minute: the namespace's policies may have changed.
+// Ask is called by the deciding thread; the questions are put on a thread of its own.
+class TemplateChecker {
+ public:
+  TemplateChecker(kube::Client& client, Clock& clock, Log& log, std::function<void()> on_answer);
+  ~TemplateChecker() = default;
+  TemplateChecker(const TemplateChecker&) = delete;
+  TemplateChecker& operator=(const TemplateChecker&) = delete;
+
+  TemplateAnswer Ask(const crds::v1alpha1::TrainingPool& pool);
+  // Forgets what no pool in `keys` (of KeyOf) asks about any more.
+  void Keep(const std::set<std::string>& keys);
+  static std::string KeyOf(const crds::v1alpha1::TrainingPool& pool);
+
+ private:
+  struct Entry {
+    TemplateAnswer answer;
+    std::chrono::nanoseconds asked{0};
+    bool queued = false;
+  };
+  struct Question {
+    std::string key;
+    std::string ns;
+    std::string pod;
+    std::string pod_template;
+  };
+  void Run(const std::stop_token& stop);
+  TemplateAnswer Put(const Question& question, const std::stop_token& stop);
+
+  kube::Client& client_;
+  Clock& clock_;
+  Log& log_;
+  const std::function<void()> on_answer_;
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::map<std::string, Entry> entries_;
+  std::deque<Question> questions_;
+  std::jthread thread_;  // last: stops first
+};
+
+}  // namespace spillway::controllers
