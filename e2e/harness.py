@@ -1,0 +1,320 @@
+"""What the end-to-end tests do to a real cluster, and how they read it back: by kubectl and the audit log."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, TypeVar
+
+import yaml
+
+from spillway_dev import fleet
+from spillway_dev.controlplane import ControlPlane
+from spillway_dev.kubectl import CommandFailed
+from spillway_dev.operator_process import NAMESPACE, OperatorProcess
+from spillway_dev.paths import EXAMPLES
+
+T = TypeVar("T")
+Object = dict[str, Any]
+FOREIGN_HOLDER = "nobody"
+
+
+def wait_for(condition: Callable[[], T], seconds: float, what: str, interval: float = 0.2) -> T:
+    """The first truthy value of `condition`; an AssertionError inside it means "not yet"."""
+    deadline = time.monotonic() + seconds
+    last: Any = None
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except AssertionError as error:
+            last = error
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}; last seen: {last!r}")
+        time.sleep(interval)
+
+
+def holds_for(condition: Callable[[], Any], seconds: float, what: str, interval: float = 0.5) -> None:
+    """Fails at once when the condition is false (or raises an AssertionError) within the time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        assert value, f"did not hold for {seconds:g} s: {what}; saw {value!r}"
+        time.sleep(interval)
+
+
+def condition_of(found: Object, kind: str) -> Object:
+    """A status condition; empty if the object has none of that type."""
+    conditions = found.get("status", {}).get("conditions", [])
+    return next((one for one in conditions if one["type"] == kind), {})
+
+
+def parse_time(text: str) -> datetime.datetime:
+    """An RFC 3339 time of the API, with or without fractions."""
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+class AuditLog:
+    """The API server's own record of every request: JSON lines of audit.k8s.io/v1 events."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def mark(self) -> int:
+        """An offset to read on from."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def since(self, offset: int) -> Iterator[Object]:
+        """Events after an offset; a line that is still being written is left for the next call."""
+        with self._path.open("rb") as log:
+            log.seek(offset)
+            for line in log:
+                if line.endswith(b"\n"):
+                    yield json.loads(line)
+
+    def by_operator(self, offset: int, identity: str | None = None) -> list[Object]:
+        """Requests of operators (User-Agent `spillway/VERSION (…) IDENTITY`), or of one of them."""
+        return [event for event in self.since(offset)
+                if event.get("userAgent", "").startswith("spillway/")
+                and (identity is None or event["userAgent"].split()[-1] == identity)]
+
+    def writes(self, offset: int, identity: str | None = None) -> list[Object]:
+        """Requests of operators that change something; a dry run changes nothing."""
+        return [event for event in self.by_operator(offset, identity)
+                if event["verb"] not in ("get", "list", "watch") and "dryRun=" not in event["requestURI"]]
+
+
+def describe(event: Object) -> str:
+    """One line for an audit event, for messages of failed tests."""
+    return (f"{event['requestReceivedTimestamp']} {event['verb']} {event['requestURI'].split('?')[0]} "
+            f"{event.get('responseStatus', {}).get('code')} {event.get('userAgent', '').split()[-1]}")
+
+
+Metrics = dict[tuple[str, frozenset[tuple[str, str]]], float]
+SAMPLE = re.compile(r'^([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)')
+LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
+
+
+def parse_metrics(text: str) -> Metrics:
+    """Samples of the Prometheus text format by name and labels."""
+    found: Metrics = {}
+    for line in text.splitlines():
+        match = None if line.startswith("#") else SAMPLE.match(line)
+        if match:
+            found[(match[1], frozenset(LABEL.findall(match[2] or "")))] = float(match[3])
+    return found
+
+
+def metric(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """The sum of the samples of a name whose labels include those given; None if there is none."""
+    values = [value for (have, with_labels), value in metrics.items()
+              if have == name and set(labels.items()) <= with_labels]
+    return sum(values) if values else None
+
+
+class Operators:
+    """Operator processes of one test, by identity; all are ended after it."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._started: dict[str, OperatorProcess] = {}
+
+    def start(self, identity: str = "one", **options: Any) -> OperatorProcess:
+        """Starts (or starts again) an operator; options are those of OperatorProcess.start."""
+        operator = self._started.setdefault(identity, OperatorProcess(self._plane, identity))
+        operator.start(**options)
+        return operator
+
+    def metrics(self, identity: str = "one") -> Metrics:
+        status, body = self._started[identity].http("/metrics")
+        assert status == 200, f"/metrics of operator {identity} answered {status}"
+        return parse_metrics(body)
+
+    def logs(self, lines: int = 40) -> str:
+        return "\n".join(f"--- operator {identity}, {operator.process.log}\n{operator.process.tail(lines)}"
+                         for identity, operator in self._started.items())
+
+    def end(self) -> None:
+        for operator in self._started.values():
+            operator.kill()
+
+
+class Cluster:
+    """The session's control plane, with what tests need every time."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.audit = AuditLog(plane.audit_log)
+        self._kubectl = plane.kubectl
+        self._fleet: dict[str, Object] = {}
+        self._wanted: list[Object] = []
+
+    # Reading and writing, always through kubectl.
+
+    def kubectl(self, *arguments: str, input: str | None = None, seconds: float = 120) -> str:
+        """Standard output; CommandFailed (with .error) if kubectl exits with another code than 0."""
+        return self._kubectl(*arguments, stdin=input, seconds=seconds)
+
+    def helm(self, *arguments: str, seconds: float = 180) -> str:
+        return self._kubectl.helm(*arguments, seconds=seconds)
+
+    def find(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
+        return self._kubectl.get(kind, name, namespace)
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> Object:
+        found = self.find(kind, name, namespace)
+        assert found is not None, f"no {kind} {name} in {namespace or 'the cluster'}"
+        return found
+
+    def list(self, kind: str, namespace: str | None = None, selector: str = "") -> list[Object]:
+        return self._kubectl.list(kind, namespace, selector)
+
+    def apply(self, manifest: str | Object | list[Object], namespace: str | None = None) -> str:
+        scope = ("-n", namespace) if namespace else ()
+        return self._kubectl.apply(manifest, *scope)
+
+    def rejected(self, manifest: str | Object, namespace: str | None = None) -> str:
+        """The error of an apply that must be refused."""
+        try:
+            self.apply(manifest, namespace)
+        except CommandFailed as failed:
+            return failed.error
+        raise AssertionError("the API server accepted what it must refuse")
+
+    def patch(self, kind: str, name: str, change: Object, namespace: str | None = None,
+              subresource: str | None = None) -> None:
+        scope = ["-n", namespace] if namespace else []
+        scope += ["--subresource", subresource] if subresource else []
+        self.kubectl("patch", kind, name, *scope, "--type=merge", "-p", json.dumps(change))
+
+    def delete(self, kind: str, name: str, namespace: str | None = None, *arguments: str) -> None:
+        scope = ("-n", namespace) if namespace else ()
+        self.kubectl("delete", kind, name, *scope, "--ignore-not-found", *arguments)
+
+    def pods(self, namespace: str, selector: str = "") -> list[Object]:
+        return self.list("pods", namespace, selector)
+
+    def pods_of(self, pool: str, namespace: str) -> list[Object]:
+        return self.pods(namespace, f"spillway.dev/pool={pool}")
+
+    def events(self, namespace: str, name: str) -> list[Object]:
+        """Events about an object, oldest first."""
+        found = self.list("events.events.k8s.io", namespace)
+        mine = [one for one in found if one.get("regarding", {}).get("name") == name]
+        return sorted(mine, key=lambda one: one["metadata"]["creationTimestamp"])
+
+    def wait_condition(self, kind: str, name: str, namespace: str | None, condition: str, status: str = "True",
+                       reason: str | None = None, seconds: float = 30) -> Object:
+        """Waits for a status condition (and its reason); the object that shows it."""
+        def shows() -> Object | None:
+            found = self.get(kind, name, namespace)
+            seen = condition_of(found, condition)
+            assert seen.get("status") == status and reason in (None, seen.get("reason")), seen
+            return found
+        wanted = f"{kind}/{name} {condition}={status}" + (f" {reason}" if reason else "")
+        return wait_for(shows, seconds, wanted)
+
+    # Nodes and their kubelets.
+
+    def create_fleet(self) -> None:
+        self._wanted = fleet.all_nodes()
+        fleet.create(self._kubectl, self._wanted)
+        fleet.wait_ready(self._kubectl, len(self._wanted), 60)
+        self._fleet = {one["metadata"]["name"]: one for one in self.list("nodes")}
+
+    def add_nodes(self, manifests: list[Object], ready_seconds: float = 30) -> None:
+        """More nodes, until the end of the test."""
+        self._kubectl.apply(manifests, server_side=True)
+        for one in manifests:
+            self.wait_condition("node", one["metadata"]["name"], None, "Ready", seconds=ready_seconds)
+
+    def nodes_of(self, group: str) -> list[str]:
+        """Names of the fleet's nodes of a group of examples/fleet, sorted."""
+        one = next(one for one in fleet.groups() if one.name == group)
+        return sorted(node["metadata"]["name"] for node in fleet.nodes(one))
+
+    def stop_kubelet(self, node: str) -> None:
+        """From now on nobody renews the node's Lease or touches its pods; NotReady after the grace."""
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self.patch("lease", node, {"spec": {"holderIdentity": FOREIGN_HOLDER, "leaseDurationSeconds": 86400,
+                                            "renewTime": now}}, "kube-node-lease")
+
+    def start_kubelet(self, node: str) -> None:
+        """The opposite of stop_kubelet; the node is Ready again within a quarter of the Lease's duration."""
+        self.patch("lease", node, {"spec": {"holderIdentity": None}}, "kube-node-lease")
+
+    def restore(self) -> None:
+        """Removes what tests left: pools, node groups, quotas, namespaces, and changes to the fleet."""
+        self._revive_kubelets()
+        self._remove_custom_resources()
+        namespaces = [one["metadata"]["name"] for one in self.list("namespaces", selector="spillway.dev/e2e")]
+        if namespaces:
+            self.kubectl("delete", "namespace", *namespaces, "--wait=false", "--ignore-not-found")
+        self._restore_fleet()
+        self._wait_no_pods(namespaces)
+        self.kubectl("delete", "lease", "-n", NAMESPACE, "spillway", "--ignore-not-found")
+
+    def _remove_custom_resources(self) -> None:
+        kinds = self.kubectl("api-resources", "--api-group=spillway.dev", "--verbs=delete", "-o", "name").split()
+        for kind in sorted(kinds):
+            scope = ["-A"] if not kind.startswith("nodegroups.") else []
+            if self.kubectl("get", kind, *scope, "-o", "name").strip():
+                self.kubectl("delete", kind, *scope, "--all", "--cascade=background")
+
+    def _revive_kubelets(self) -> None:
+        for lease in self.list("leases", "kube-node-lease"):
+            if lease["spec"].get("holderIdentity") == FOREIGN_HOLDER:
+                self.start_kubelet(lease["metadata"]["name"])
+
+    def _restore_fleet(self) -> None:
+        have = {one["metadata"]["name"]: one for one in self.list("nodes")}
+        wrong = [name for name, node in have.items()
+                 if name not in self._fleet or _identity_of(node) != _identity_of(self._fleet[name])]
+        if wrong:
+            self.kubectl("delete", "node", *wrong)
+        missing = [one for one in self._wanted
+                   if one["metadata"]["name"] in wrong or one["metadata"]["name"] not in have]
+        if missing:
+            self._kubectl.apply(missing, server_side=True)
+        if self._wanted:
+            fleet.wait_ready(self._kubectl, len(self._wanted), 90)
+
+    def _wait_no_pods(self, namespaces: list[str]) -> None:
+        def left() -> list[str]:
+            return [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in self.list("pods")
+                    if one["metadata"]["namespace"] in namespaces]
+        wait_for(lambda: not left(), 90, "the pods of ended tests to be gone", interval=0.5)
+
+
+def _identity_of(node: Object) -> Object:
+    """The parts of a node that tests change and that are not the cluster's own to change."""
+    taints = [one for one in node["spec"].get("taints", []) if not one["key"].startswith("node.kubernetes.io/")]
+    conditions = {one["type"] for one in node["status"].get("conditions", [])}
+    return {"labels": node["metadata"].get("labels", {}), "annotations": node["metadata"].get("annotations", {}),
+            "taints": taints, "unschedulable": node["spec"].get("unschedulable", False),
+            "allocatable": node["status"]["allocatable"], "conditions": conditions,
+            "deleting": "deletionTimestamp" in node["metadata"]}
+
+
+def example(name: str) -> list[Object]:
+    """The objects of a file of examples/."""
+    return [one for one in yaml.safe_load_all((EXAMPLES / name).read_text()) if one]
+
+
+def simulated_job(name: str, workers: int = 1, annotations: dict[str, str] | None = None,
+                  node_selector: dict[str, str] | None = None) -> Object:
+    """An Indexed Job that fails as a whole with its first failed pod, as training does."""
+    return {
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+        "spec": {
+            "completionMode": "Indexed", "completions": workers, "parallelism": workers, "backoffLimit": 0,
+            "template": {
+                "metadata": {"annotations": annotations or {}},
+                "spec": {"restartPolicy": "Never", "nodeSelector": node_selector or {},
+                         "containers": [{"name": "main", "image": "registry.example/simulated:1",
+                                         "resources": {"requests": {"cpu": "1"}}}]}}},
+    }
