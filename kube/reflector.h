@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <random>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -17,10 +19,12 @@
 
 namespace spillway::kube {
 
-// Where a reflector puts what it reads. Implemented by StoreSink<T>.
+// Where a reflector puts what it reads, on the reflector's thread. Implemented by StoreSink<T>.
+// An error of one object is reported and passed over.
 class ObjectSink {
  public:
   virtual ~ObjectSink() = default;
+  // A list that was begun and not ended is dropped by the next BeginList.
   virtual void BeginList() = 0;
   virtual Status ListItem(JsonValue object) = 0;
   virtual void EndList(const std::string& version) = 0;
@@ -29,8 +33,8 @@ class ObjectSink {
   virtual void Bookmark(const std::string& version) = 0;
 };
 
-// Decodes objects into facts and writes them to a store. An object that cannot be decoded is passed
-// over with the decoder's error; the rest goes on.
+// Decodes objects into facts and writes them to a store. Of an object that cannot be decoded, what
+// was known before stays: a fact we fail to read must not look like a deletion.
 template <class T>
 class StoreSink final : public ObjectSink {
  public:
@@ -40,9 +44,13 @@ class StoreSink final : public ObjectSink {
   void BeginList() override { list_.clear(); }
   Status ListItem(JsonValue object) override {
     T item;
-    if (Status done = decode_(object, item); !done) return done;
-    list_.push_back(std::move(item));
-    return Ok{};
+    Status done = decode_(object, item);
+    if (done) {
+      list_.push_back(std::move(item));
+    } else if (const auto known = store_.Get(Key(item.meta))) {
+      list_.push_back(*known);
+    }
+    return done;
   }
   void EndList(const std::string& version) override {
     store_.Replace(std::move(list_), version);
@@ -56,9 +64,10 @@ class StoreSink final : public ObjectSink {
   }
   Status Delete(JsonValue object) override {
     T item;
-    if (Status done = decode_(object, item); !done) return done;
-    store_.Erase(Key(item.meta), item.meta.resource_version);
-    return Ok{};
+    Status done = decode_(object, item);
+    // The name is enough to forget it by; it comes before what may have failed.
+    if (done || !item.meta.name.empty()) store_.Erase(Key(item.meta), item.meta.resource_version);
+    return done;
   }
   void Bookmark(const std::string& version) override { store_.Advance(version); }
 
@@ -68,32 +77,52 @@ class StoreSink final : public ObjectSink {
   std::vector<T> list_;
 };
 
-// Counted by reflectors; one per resource, all functions may be empty.
+// Delays between attempts: 0.8 s doubling to 30 s, each with up to as much again on top, back to
+// the start after two minutes without use. Not thread-safe.
+class Backoff {
+ public:
+  explicit Backoff(uint64_t seed) : random_(seed) {}
+
+  // `now` as by Clock::Elapsed.
+  std::chrono::milliseconds Next(std::chrono::nanoseconds now);
+
+ private:
+  std::mt19937_64 random_;
+  std::chrono::milliseconds next_{0};
+  std::chrono::nanoseconds used_{0};
+};
+
+// Counted by reflectors; one per resource, all functions may be empty. Called on the reflector's
+// thread.
 struct ReflectorHooks {
-  std::function<void(std::string_view reason)> listed;         // a list was made: start, expired, error
-  std::function<void(std::string_view reason)> watch_ended;    // timeout, error, expired, idle
-  std::function<void()> event;                                 // any sign of life on a watch
-  std::function<void(const Error&)> bad_object;
+  // A whole list is in the store. Why it was asked for: start, expired, error.
+  std::function<void(std::string_view reason)> listed;
+  // How a watch ended: timeout (by the server, as asked), error, expired, idle.
+  std::function<void(std::string_view reason)> watch_ended;
+  std::function<void()> event;                   // any sign of life on a watch
+  std::function<void(const Error&)> bad_object;  // could not be decoded, or is of another kind
 };
 
 // Keeps a store equal to the server: list, then watch with bookmarks, resume from the last version,
-// list again on 410, with jittered backoff (0.8 s doubling to 30 s, reset after two good minutes).
-// Run blocks its thread until `stop`.
+// list again on 410, with jittered backoff. No failure ends it: Run blocks its thread until `stop`,
+// then returns within 100 ms (as far as the transport does).
 class Reflector {
  public:
   struct Options {
     Resource resource;
-    std::string label_selector;
-    std::string field_selector;
+    std::string label_selector{};
+    std::string field_selector{};
     uint64_t seed = 1;  // of the jitter
-    ReflectorHooks hooks;
+    ReflectorHooks hooks{};
+    // Waits for `delay` or until `stop`. Empty: real time.
+    std::function<void(std::chrono::milliseconds delay, const std::stop_token& stop)> wait{};
   };
   Reflector(Client& client, Clock& clock, Log& log, ObjectSink& sink, Options options);
 
   void Run(const std::stop_token& stop);
 
  private:
-  struct Machine;
+  class Machine;  // the states and the steps between them
   Client& client_;
   Clock& clock_;
   Log& log_;

@@ -13,8 +13,12 @@
 namespace spillway::kube {
 
 // The last known facts of all objects of one kind: one writer (the reflector), many readers of
-// shared const values. T has a member `meta` and operator==. A change of facts (not of the resource
-// version alone) calls `on_change` after it is visible, outside the lock.
+// shared const values. T has a member `meta` and operator==.
+//
+// Whenever the store's version moves, exactly one of two functions is called, outside the lock and
+// after readers can see the new state: `on_change` if facts changed (not the resource version
+// alone), else `on_advance`. Whoever waits until its own write is in (ResourceVersion() at or
+// beyond the version that the write returned) must look again after either.
 template <class T>
 class Store {
  public:
@@ -45,7 +49,8 @@ class Store {
     const std::scoped_lock lock(mutex_);
     return synced_;
   }
-  // Everything up to this version is in. "" before the first list.
+  // Everything up to this version is in. "" before the first list. Goes back only when the server's
+  // own history does (etcd restored from a backup).
   [[nodiscard]] std::string ResourceVersion() const {
     const std::scoped_lock lock(mutex_);
     return version_;
@@ -53,36 +58,42 @@ class Store {
 
   // --- for the one writer ---
 
-  // Swaps in the whole world of a list; objects not in it are gone.
+  // Constant once the writer runs.
+  void SetOnAdvance(std::function<void()> on_advance) { on_advance_ = std::move(on_advance); }
+
+  // Swaps in the whole world of a list; objects not in it are gone. The first one is a change even
+  // if it is empty.
   void Replace(std::vector<T> objects, const std::string& version) {
+    // Only this thread writes, so reading without the lock is sound here and below.
     std::map<std::string, Ptr> fresh;
+    bool changed = !synced_;
     for (T& object : objects) {
       std::string key = Key(object.meta);
+      changed = !SameFacts(object, objects_, key) || changed;
       fresh.insert_or_assign(std::move(key), std::make_shared<const T>(std::move(object)));
     }
-    bool changed = false;
+    changed = changed || fresh.size() != objects_.size();
     {
       const std::scoped_lock lock(mutex_);
-      changed = !synced_ || !SameFacts(fresh, objects_);
       objects_.swap(fresh);
       version_ = version;
       synced_ = true;
     }
-    if (changed && on_change_) on_change_();
+    Call(changed);
   }
   void Upsert(T object) {
     const std::string key = Key(object.meta);
+    const bool changed = !SameFacts(object, objects_, key);
     auto fresh = std::make_shared<const T>(std::move(object));
-    bool changed = false;
     {
       const std::scoped_lock lock(mutex_);
       Ptr& slot = objects_[key];
-      changed = slot == nullptr || !SameFacts(*slot, *fresh);
       version_ = fresh->meta.resource_version;
-      slot = std::move(fresh);
+      slot.swap(fresh);  // what was there is freed outside the lock
     }
-    if (changed && on_change_) on_change_();
+    Call(changed);
   }
+  // `version`: of the deletion.
   void Erase(const std::string& key, const std::string& version) {
     bool changed = false;
     {
@@ -90,33 +101,32 @@ class Store {
       changed = objects_.erase(key) > 0;
       version_ = version;
     }
-    if (changed && on_change_) on_change_();
+    Call(changed);
   }
-  // A bookmark: nothing changed up to `version`. Wakes readers that wait for their own writes.
+  // A bookmark: nothing changed up to `version`.
   void Advance(const std::string& version) {
     {
       const std::scoped_lock lock(mutex_);
       version_ = version;
     }
-    if (on_advance_) on_advance_();
+    Call(false);
   }
-  void SetOnAdvance(std::function<void()> on_advance) { on_advance_ = std::move(on_advance); }
 
  private:
-  static bool SameFacts(const T& a, const T& b) {
-    if (a.meta.resource_version == b.meta.resource_version) return a.meta.uid == b.meta.uid;
-    T copy = b;
-    copy.meta.resource_version = a.meta.resource_version;
-    return a == copy;
+  // Whether `known` has the object, equal but for the resource version.
+  static bool SameFacts(T& object, const std::map<std::string, Ptr>& known,
+                        const std::string& key) {
+    const auto at = known.find(key);
+    if (at == known.end()) return false;
+    std::string version = at->second->meta.resource_version;
+    version.swap(object.meta.resource_version);
+    const bool same = object == *at->second;
+    version.swap(object.meta.resource_version);
+    return same;
   }
-  static bool SameFacts(const std::map<std::string, Ptr>& a, const std::map<std::string, Ptr>& b) {
-    if (a.size() != b.size()) return false;
-    auto at = b.begin();
-    for (const auto& [key, object] : a) {
-      if (key != at->first || !SameFacts(*object, *at->second)) return false;
-      ++at;
-    }
-    return true;
+  void Call(bool changed) const {
+    const std::function<void()>& hook = changed ? on_change_ : on_advance_;
+    if (hook) hook();
   }
 
   mutable std::mutex mutex_;
@@ -124,7 +134,7 @@ class Store {
   std::string version_;
   bool synced_ = false;
   std::function<void()> on_change_;   // constant once the writer runs
-  std::function<void()> on_advance_;
+  std::function<void()> on_advance_;  // constant once the writer runs
 };
 
 }  // namespace spillway::kube

@@ -1,0 +1,478 @@
+#include "kube/reflector.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <variant>
+
+namespace spillway::kube {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+constexpr milliseconds kFirstDelay{800};
+constexpr milliseconds kLongestDelay{30'000};
+constexpr seconds kForgetDelays{120};
+constexpr seconds kLongestRetryAfter{300};
+constexpr int kPage = 500;
+constexpr int64_t kShortestTimeout = 300;  // of a watch, in seconds; the longest is twice that
+constexpr seconds kShortWatch{1};
+// Bookmarks come about once a minute: three of them missing means that the connection is dead.
+constexpr seconds kSilence{200};
+constexpr seconds kTimeoutSlack{5};
+constexpr size_t kLongestLine = size_t{16} << 20;
+
+void WaitFor(milliseconds delay, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, delay, [] { return false; });
+}
+
+// What the server says when asked for a version that it has not reached (it lost history, or is a
+// replica that lags).
+bool IsAhead(const Error& error) {
+  return error.message.find("Too large resource version") != std::string::npos;
+}
+
+bool IsExpired(const Error& error) {
+  return error.code == Code::kGone || error.reason == "Expired" || error.reason == "Gone";
+}
+
+// Cuts a stream of bytes into lines, whatever the pieces they come in.
+class LineReader {
+ public:
+  // Calls on_line for each whole line, without its end; stops early and returns false when that
+  // does, or when a line gets too long. What is after the last newline waits for the rest of it.
+  template <class OnLine>
+  bool Feed(std::string_view bytes, OnLine&& on_line) {
+    while (!bytes.empty()) {
+      const size_t end = bytes.find('\n');
+      const std::string_view piece = bytes.substr(0, end);
+      if (partial_.size() + piece.size() > kLongestLine) {
+        too_long_ = true;
+        return false;
+      }
+      if (end == std::string_view::npos) {
+        partial_ += piece;
+        return true;
+      }
+      bytes.remove_prefix(end + 1);
+      if (!Take(piece, on_line)) return false;
+    }
+    return true;
+  }
+  [[nodiscard]] bool too_long() const { return too_long_; }
+
+ private:
+  template <class OnLine>
+  bool Take(std::string_view piece, OnLine&& on_line) {
+    if (partial_.empty()) return piece.empty() || on_line(piece);
+    partial_ += piece;
+    const bool more = on_line(std::string_view(partial_));
+    partial_.clear();
+    return more;
+  }
+  std::string partial_;
+  bool too_long_ = false;
+};
+
+// What of a watch event is read before its object goes to the sink. An ERROR's object is a Status.
+struct EventHeader {
+  std::string type;
+  std::string kind;
+  ObjectMeta meta;
+  int code = 0;
+  std::string reason;
+  std::string message;
+  std::optional<int> retry_after;
+};
+
+Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) {
+  if (key == "code") return Read(value, out.code);
+  if (key == "reason") return Read(value, out.reason);
+  if (key == "message") return Read(value, out.message);
+  if (key != "details") return Ok{};
+  return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
+    return name == "retryAfterSeconds" ? Read(inner, out.retry_after) : Ok{};
+  });
+}
+
+Status ReadHeader(JsonValue root, EventHeader& out) {
+  const MetaFilter no_maps{.labels = false, .annotations = false};
+  return VisitObject(root, [&](std::string_view key, JsonValue value) -> Status {
+    if (key == "type") return Read(value, out.type);
+    if (key != "object") return Ok{};
+    return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
+      if (name == "kind") return Read(inner, out.kind);
+      if (name == "metadata") return DecodeMeta(inner, out.meta, no_maps);
+      // Other kinds have fields of these names too, of any type.
+      (void)ReadStatusField(name, inner, out);
+      return Ok{};
+    });
+  });
+}
+
+Error StatusError(const EventHeader& header) {
+  Error error{Code::kInternal, header.message};
+  error.reason = header.reason;
+  error.http_status = header.code;
+  if (header.code == 410) error.code = Code::kGone;
+  if (header.code == 429 || header.code >= 500) error.code = Code::kUnavailable;
+  if (header.retry_after) error.retry_after = seconds(std::max(*header.retry_after, 0));
+  return error;
+}
+
+}  // namespace
+
+milliseconds Backoff::Next(nanoseconds now) {
+  if (next_ == milliseconds(0) || now - used_ >= kForgetDelays) next_ = kFirstDelay;
+  used_ = now;
+  const milliseconds base = next_;
+  next_ = std::min(2 * next_, kLongestDelay);
+  return base + milliseconds(static_cast<int64_t>(random_() % static_cast<uint64_t>(base.count())));
+}
+
+// One state at a time; a Step does its work, blocking, and says what comes next.
+class Reflector::Machine {
+ public:
+  Machine(Reflector& owner, const std::stop_token& stop)
+      : owner_(owner),
+        options_(owner.options_),
+        stop_(stop),
+        random_(options_.seed),
+        backoff_(options_.seed + 1) {}
+
+  void Run() {
+    State state = Listing{"0", "start"};
+    while (!stop_.stop_requested()) {
+      state = std::visit([this](auto& current) { return Step(current); }, state);
+    }
+  }
+
+ private:
+  struct Listing {
+    std::string version;      // not older than; "": the newest there is; "0": whatever is at hand
+    std::string_view reason;  // why: start, expired, error
+  };
+  struct Watching {
+    std::string version;
+  };
+  struct Waiting {
+    milliseconds delay;
+    std::variant<Listing, Watching> next;
+  };
+  using State = std::variant<Listing, Watching, Waiting>;
+
+  // What one watch has seen.
+  struct Session {
+    std::string version;  // of the last event
+    int64_t events = 0;
+    nanoseconds started{0};
+    nanoseconds last_byte{0};
+    std::optional<Error> error;  // why we ended it
+    LineReader lines;
+  };
+  struct Page {
+    std::string kind;
+    std::string version;
+    std::string next;  // continue token
+    int64_t items = 0;
+  };
+
+  State Step(const Listing& listing);
+  State Step(const Watching& watching);
+  State Step(const Waiting& waiting);
+
+  Result<std::string> ListAll(const std::string& version);
+  Result<std::string> ListPages(ListOptions& query);
+  Result<Page> ReadPage(const std::string& body, JsonParser& parser);
+  Status ReadItems(JsonValue items, Page& page);
+
+  [[nodiscard]] WatchOptions WatchQuery(const std::string& version);
+  bool OnBytes(std::string_view bytes, Session& session);
+  bool OnLine(std::string_view line, Session& session);
+  void OnObject(const EventHeader& header, Session& session);
+  Status Deliver(const EventHeader& header);
+  State AfterClose(const Session& session);
+  State AfterError(const Session& session, const Error& error, bool idle);
+  State AfterExpiry(const Session& session);
+
+  Waiting WaitThen(std::variant<Listing, Watching> next, const Error* error);
+  void Ended(std::string_view reason) const {
+    if (options_.hooks.watch_ended) options_.hooks.watch_ended(reason);
+  }
+  void BadObject(Error error) const;
+
+  Reflector& owner_;
+  const Options& options_;
+  const std::stop_token& stop_;
+  std::mt19937_64 random_;
+  Backoff backoff_;
+  JsonParser parser_;           // of watch events
+  bool bookmarks_ = false;      // this server sends them
+  bool pages_always_ = false;   // lists with a version come in pages too
+  bool expired_again_ = false;  // the last watch expired before it brought anything
+};
+
+// --- listing ---
+
+Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
+  const Result<std::string> version = ListAll(listing.version);
+  if (version) {
+    if (options_.hooks.listed) options_.hooks.listed(listing.reason);
+    return Watching{*version};
+  }
+  const Error& error = version.error();
+  if (stop_.stop_requested()) return listing;
+  owner_.log_.Warn("list failed", {{"resource", options_.resource.plural},
+                                   {"code", CodeName(error.code)},
+                                   {"error", error.message}});
+  // A version that the server no longer or not yet has: take what it has, at once, one time.
+  if (!listing.version.empty() && (IsExpired(error) || IsAhead(error))) {
+    return Listing{"", "expired"};
+  }
+  // A body that is too long to be had at once fails the same way each time: ask for pages.
+  if (error.http_status == 0) pages_always_ = true;
+  return WaitThen(Listing{listing.version, listing.reason}, &error);
+}
+
+// A whole list, in pages where the server serves them from its cache: with a version other than "0"
+// an old server would read pages from etcd.
+Result<std::string> Reflector::Machine::ListAll(const std::string& version) {
+  ListOptions query;
+  query.label_selector = options_.label_selector;
+  query.field_selector = options_.field_selector;
+  query.resource_version = version;
+  query.limit = version.empty() || version == "0" || pages_always_ ? kPage : 0;
+  Result<std::string> listed = ListPages(query);
+  if (!listed && IsExpired(listed.error()) && !query.continue_token.empty()) {
+    // The history ended between two pages: all at once cannot lose a race with it.
+    query.continue_token.clear();
+    query.resource_version = version;
+    query.limit = 0;
+    listed = ListPages(query);
+  }
+  return listed;
+}
+
+// Pages from `query` on; leaves in it what the last request was.
+Result<std::string> Reflector::Machine::ListPages(ListOptions& query) {
+  JsonParser parser;  // of its own: its buffers are as large as the list
+  owner_.sink_.BeginList();
+  int64_t items = 0;
+  while (true) {
+    Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
+    if (!body) return std::move(body).error();
+    Result<Page> page = ReadPage(*body, parser);
+    if (!page) return std::move(page).error();
+    items += page->items;
+    if (page->next.empty()) {
+      owner_.sink_.EndList(page->version);
+      owner_.log_.Debug(
+          "listed",
+          {{"resource", options_.resource.plural}, {"objects", items}, {"version", page->version}});
+      return page->version;
+    }
+    // A cache would have answered "0" at once: this server has none, so pages cost it nothing more.
+    if (query.resource_version == "0") pages_always_ = true;
+    query.continue_token = page->next;
+    query.resource_version.clear();
+  }
+}
+
+Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(const std::string& body,
+                                                              JsonParser& parser) {
+  Result<JsonValue> root = parser.Parse(body);
+  if (!root) return std::move(root).error();
+  Page page;
+  Status done = VisitObject(*root, [&](std::string_view key, JsonValue value) -> Status {
+    if (key == "kind") return Read(value, page.kind);
+    if (key == "items") return ReadItems(value, page);
+    if (key != "metadata") return Ok{};
+    return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
+      if (name == "resourceVersion") return Read(inner, page.version);
+      if (name == "continue") return Read(inner, page.next);
+      return Ok{};
+    });
+  });
+  if (!done) return std::move(done).error();
+  if (page.kind != options_.resource.kind + "List" || page.version.empty()) {
+    return Error{Code::kInternal, "asked for a list of " + options_.resource.kind +
+                                      ", got kind \"" + page.kind + "\" at version \"" +
+                                      page.version + "\""};
+  }
+  return page;
+}
+
+Status Reflector::Machine::ReadItems(JsonValue items, Page& page) {
+  return VisitArray(items, [&](JsonValue item) -> Status {
+    ++page.items;
+    if (Status done = owner_.sink_.ListItem(item); !done) BadObject(std::move(done).error());
+    return Ok{};
+  });
+}
+
+// --- watching ---
+
+WatchOptions Reflector::Machine::WatchQuery(const std::string& version) {
+  WatchOptions query;
+  query.label_selector = options_.label_selector;
+  query.field_selector = options_.field_selector;
+  query.resource_version = version;
+  query.timeout = seconds(kShortestTimeout + static_cast<int64_t>(random_() % kShortestTimeout));
+  query.idle_deadline = bookmarks_ ? kSilence : query.timeout + kTimeoutSlack;
+  return query;
+}
+
+Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
+  const WatchOptions query = WatchQuery(watching.version);
+  Session session;
+  session.version = watching.version;
+  session.started = session.last_byte = owner_.clock_.Elapsed();
+  const Status done = owner_.client_.Watch(
+      options_.resource, query, [&](std::string_view bytes) { return OnBytes(bytes, session); },
+      stop_);
+  if (stop_.stop_requested()) return Watching{session.version};
+  if (session.events > 0) expired_again_ = false;
+  // What stands after the last newline is lost with the connection; the next watch brings it again.
+  if (session.error) return AfterError(session, *session.error, false);
+  if (done) return AfterClose(session);
+  const bool idle = owner_.clock_.Elapsed() - session.last_byte >= query.idle_deadline;
+  return AfterError(session, done.error(), idle);
+}
+
+bool Reflector::Machine::OnBytes(std::string_view bytes, Session& session) {
+  session.last_byte = owner_.clock_.Elapsed();
+  if (options_.hooks.event) options_.hooks.event();
+  const bool more =
+      session.lines.Feed(bytes, [&](std::string_view line) { return OnLine(line, session); });
+  if (session.lines.too_long()) {
+    session.error = Error{Code::kInternal, "a watch event is longer than 16 MiB"};
+  }
+  return more && !stop_.stop_requested();
+}
+
+bool Reflector::Machine::OnLine(std::string_view line, Session& session) {
+  EventHeader header;
+  Result<JsonValue> root = parser_.Parse(line);
+  Status read = root ? ReadHeader(*root, header) : Status(std::move(root).error());
+  if (!read) {
+    // No line of a healthy server: drop the connection and ask again from the last good event.
+    session.error = Error{Code::kUnavailable, "a watch event is no JSON: " + read.error().message};
+    return false;
+  }
+  if (header.type == "ERROR") {
+    session.error = StatusError(header);
+    return false;
+  }
+  if (header.type != "ADDED" && header.type != "MODIFIED" && header.type != "DELETED" &&
+      header.type != "BOOKMARK") {
+    owner_.log_.Warn("unknown watch event passed over",
+                     {{"resource", options_.resource.plural}, {"type", header.type}});
+    return true;
+  }
+  if (header.kind != options_.resource.kind || header.meta.resource_version.empty()) {
+    BadObject(Error{Code::kInvalid, "a watch on " + options_.resource.kind + " brought kind \"" +
+                                        header.kind + "\" at version \"" +
+                                        header.meta.resource_version + "\""});
+    return true;
+  }
+  OnObject(header, session);
+  return true;
+}
+
+void Reflector::Machine::OnObject(const EventHeader& header, Session& session) {
+  const std::string& version = header.meta.resource_version;
+  session.version = version;
+  ++session.events;
+  if (header.type == "BOOKMARK") {
+    bookmarks_ = true;
+    owner_.sink_.Bookmark(version);
+    return;
+  }
+  if (Status done = Deliver(header); !done) {
+    BadObject(std::move(done).error().While(Key(header.meta)));
+    // Whoever waits for this version must not wait for ever.
+    owner_.sink_.Bookmark(version);
+  }
+}
+
+// Hands the event's object to the sink, from the text that was parsed for the header.
+Status Reflector::Machine::Deliver(const EventHeader& header) {
+  Result<JsonValue> root = parser_.Again();
+  if (!root) return std::move(root).error();
+  Status delivered = Ok{};
+  Status read = VisitObject(*root, [&](std::string_view key, JsonValue value) -> Status {
+    if (key != "object") return Ok{};
+    delivered = header.type == "DELETED" ? owner_.sink_.Delete(value) : owner_.sink_.Upsert(value);
+    return Ok{};
+  });
+  return read ? delivered : read;
+}
+
+// --- after a watch ---
+
+Reflector::Machine::State Reflector::Machine::AfterClose(const Session& session) {
+  Ended("timeout");
+  const bool short_lived = owner_.clock_.Elapsed() - session.started < kShortWatch;
+  if (session.events > 0 || !short_lived) return Watching{session.version};
+  return WaitThen(Watching{session.version}, nullptr);
+}
+
+Reflector::Machine::State Reflector::Machine::AfterError(const Session& session, const Error& error,
+                                                         bool idle) {
+  if (IsExpired(error)) return AfterExpiry(session);
+  Ended(idle ? "idle" : "error");
+  owner_.log_.Info("watch ended", {{"resource", options_.resource.plural},
+                                   {"code", CodeName(error.code)},
+                                   {"error", error.message}});
+  if (idle) return Watching{session.version};
+  if (error.code == Code::kUnavailable) return WaitThen(Watching{session.version}, &error);
+  return WaitThen(Listing{session.version, "error"}, &error);
+}
+
+Reflector::Machine::State Reflector::Machine::AfterExpiry(const Session& session) {
+  Ended("expired");
+  Listing next{session.version, "expired"};
+  // Once is the ordinary case; twice without an event between is a server that would be hammered.
+  if (std::exchange(expired_again_, true)) return WaitThen(next, nullptr);
+  return next;
+}
+
+// --- waiting ---
+
+Reflector::Machine::State Reflector::Machine::Step(const Waiting& waiting) {
+  if (options_.wait) {
+    options_.wait(waiting.delay, stop_);
+  } else {
+    WaitFor(waiting.delay, stop_);
+  }
+  return std::visit([](const auto& next) { return State(next); }, waiting.next);
+}
+
+Reflector::Machine::Waiting Reflector::Machine::WaitThen(std::variant<Listing, Watching> next,
+                                                         const Error* error) {
+  milliseconds delay = backoff_.Next(owner_.clock_.Elapsed());
+  if (error != nullptr && error->retry_after) {
+    delay = std::max<milliseconds>(delay, std::min(*error->retry_after, kLongestRetryAfter));
+  }
+  return Waiting{delay, std::move(next)};
+}
+
+void Reflector::Machine::BadObject(Error error) const {
+  owner_.log_.Warn("object passed over",
+                   {{"resource", options_.resource.plural}, {"error", error.message}});
+  if (options_.hooks.bad_object) options_.hooks.bad_object(error);
+}
+
+Reflector::Reflector(Client& client, Clock& clock, Log& log, ObjectSink& sink, Options options)
+    : client_(client), clock_(clock), log_(log), sink_(sink), options_(std::move(options)) {}
+
+void Reflector::Run(const std::stop_token& stop) { Machine(*this, stop).Run(); }
+
+}  // namespace spillway::kube

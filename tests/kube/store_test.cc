@@ -1,0 +1,212 @@
+#include "kube/store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <thread>
+
+namespace spillway::kube {
+namespace {
+
+using testing::ElementsAre;
+
+struct Item {
+  ObjectMeta meta;
+  int value = 0;
+  bool operator==(const Item&) const = default;
+};
+
+Item Make(const std::string& name, const std::string& version, int value,
+          const std::string& uid = "u") {
+  Item item;
+  item.meta.ns = "ns";
+  item.meta.name = name;
+  item.meta.uid = uid;
+  item.meta.resource_version = version;
+  item.value = value;
+  return item;
+}
+
+// A store whose calls are counted, and printed: "a=1@5 b=2@6 | 6".
+struct Fixture {
+  int changes = 0;
+  int advances = 0;
+  Store<Item> store{[this] { ++changes; }};
+  Fixture() {
+    store.SetOnAdvance([this] { ++advances; });
+  }
+
+  [[nodiscard]] std::string Print() const {
+    std::string text;
+    for (const auto& item : store.List()) {
+      text += item->meta.name + "=" + std::to_string(item->value) + "@" +
+              item->meta.resource_version + " ";
+    }
+    return text + "| " + store.ResourceVersion();
+  }
+  [[nodiscard]] std::vector<int> Calls() const { return {changes, advances}; }
+};
+
+TEST(Store, StartsEmptyAndUnsynced) {
+  const Fixture f;
+  EXPECT_FALSE(f.store.Synced());
+  EXPECT_EQ(f.Print(), "| ");
+  EXPECT_EQ(f.store.Get("ns/a"), nullptr);
+}
+
+TEST(Store, TheFirstListIsAChangeEvenIfEmpty) {
+  Fixture f;
+  f.store.Replace({}, "5");
+  EXPECT_TRUE(f.store.Synced());
+  EXPECT_EQ(f.Print(), "| 5");
+  EXPECT_THAT(f.Calls(), ElementsAre(1, 0));
+}
+
+TEST(Store, ListsAreSortedAndReplaceTheWorld) {
+  Fixture f;
+  f.store.Replace({Make("b", "2", 2), Make("a", "1", 1)}, "5");
+  EXPECT_EQ(f.Print(), "a=1@1 b=2@2 | 5");
+  f.store.Replace({Make("b", "2", 2), Make("c", "6", 3)}, "7");
+  EXPECT_EQ(f.Print(), "b=2@2 c=3@6 | 7");
+  EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
+}
+
+TEST(Store, AListOfTheSameFactsOnlyAdvances) {
+  Fixture f;
+  f.store.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
+  f.store.Replace({Make("a", "8", 1), Make("b", "2", 2)}, "9");
+  EXPECT_EQ(f.Print(), "a=1@8 b=2@2 | 9");
+  EXPECT_THAT(f.Calls(), ElementsAre(1, 1));
+}
+
+TEST(Store, AListWithoutAnObjectIsAChange) {
+  Fixture f;
+  f.store.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
+  f.store.Replace({Make("a", "1", 1)}, "9");
+  EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
+}
+
+TEST(Store, AnObjectTwiceInAListCountsOnceAndTheLaterWins) {
+  Fixture f;
+  f.store.Replace({Make("a", "1", 1)}, "5");
+  f.store.Replace({Make("a", "1", 1), Make("a", "1", 1)}, "6");
+  EXPECT_THAT(f.Calls(), ElementsAre(1, 1));
+  f.store.Replace({Make("a", "1", 1), Make("a", "7", 2)}, "7");
+  EXPECT_EQ(f.Print(), "a=2@7 | 7");
+}
+
+TEST(Store, UpsertsThatChangeFactsAndThoseThatDoNot) {
+  Fixture f;
+  f.store.Replace({}, "1");
+  f.store.Upsert(Make("a", "2", 1));
+  EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
+  f.store.Upsert(Make("a", "3", 1));
+  EXPECT_THAT(f.Calls(), ElementsAre(2, 1));
+  EXPECT_EQ(f.Print(), "a=1@3 | 3");
+  f.store.Upsert(Make("a", "4", 2));
+  EXPECT_THAT(f.Calls(), ElementsAre(3, 1));
+  EXPECT_EQ(f.Print(), "a=2@4 | 4");
+}
+
+TEST(Store, AnObjectMadeAnewIsAChange) {
+  Fixture f;
+  f.store.Replace({Make("a", "1", 1, "first")}, "1");
+  f.store.Upsert(Make("a", "2", 1, "second"));
+  EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
+}
+
+TEST(Store, ErasingWhatIsNotThereOnlyAdvances) {
+  Fixture f;
+  f.store.Replace({Make("a", "1", 1)}, "1");
+  f.store.Erase("ns/a", "2");
+  EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
+  f.store.Erase("ns/a", "3");
+  EXPECT_THAT(f.Calls(), ElementsAre(2, 1));
+  EXPECT_EQ(f.Print(), "| 3");
+}
+
+TEST(Store, ABookmarkAdvances) {
+  Fixture f;
+  f.store.Replace({Make("a", "1", 1)}, "1");
+  f.store.Advance("90");
+  EXPECT_THAT(f.Calls(), ElementsAre(1, 1));
+  EXPECT_EQ(f.Print(), "a=1@1 | 90");
+}
+
+TEST(Store, WhatAReaderHoldsStays) {
+  Fixture f;
+  f.store.Replace({Make("a", "1", 1)}, "1");
+  const auto held = f.store.Get("ns/a");
+  f.store.Upsert(Make("a", "2", 2));
+  f.store.Erase("ns/a", "3");
+  EXPECT_EQ(held->value, 1);
+}
+
+TEST(Store, ACallComesAfterTheStateIsVisible) {
+  std::string seen;
+  Store<Item>* self = nullptr;
+  Store<Item> store([&] { seen += "change:" + self->ResourceVersion() + " "; });
+  self = &store;
+  store.SetOnAdvance([&] { seen += "advance:" + self->ResourceVersion() + " "; });
+  store.Replace({Make("a", "1", 1)}, "1");
+  store.Upsert(Make("a", "2", 1));
+  store.Upsert(Make("a", "3", 9));
+  store.Erase("ns/a", "4");
+  store.Advance("5");
+  EXPECT_EQ(seen, "change:1 advance:2 change:3 change:4 advance:5 ");
+}
+
+// A reader that waits for its own write is woken by whatever brings the version, and readers beside
+// it always see whole objects.
+TEST(Store, ReadersWaitForTheirOwnWrites) {
+  constexpr int kWrites = 2000;
+  std::mutex mutex;
+  std::condition_variable_any moved;
+  const auto wake = [&] {
+    {
+      const std::scoped_lock lock(mutex);
+    }
+    moved.notify_all();
+  };
+  Store<Item> store(wake);
+  store.SetOnAdvance(wake);
+
+  const auto wait_for = [&](const std::string& mark) {
+    std::unique_lock lock(mutex);
+    return moved.wait_for(lock, std::chrono::seconds(60), [&] {
+      return !NewerVersion(mark, store.ResourceVersion()) && store.Synced();
+    });
+  };
+  std::vector<std::jthread> readers;
+  std::atomic<int> woken = 0;
+  for (int reader = 0; reader < 3; ++reader) {
+    readers.emplace_back([&, reader] {
+      for (int mark = 1 + reader; mark <= kWrites; mark += 97) {
+        if (!wait_for(std::to_string(mark))) return;
+        for (const auto& item : store.List()) {
+          if (item->value != item->meta.generation) return;
+        }
+        ++woken;
+      }
+    });
+  }
+  store.Replace({}, "1");
+  for (int version = 2; version <= kWrites; ++version) {
+    const std::string text = std::to_string(version);
+    if (version % 5 == 0) {
+      store.Advance(text);
+    } else if (version % 7 == 0) {
+      store.Erase("ns/a", text);
+    } else {
+      Item item = Make(version % 2 == 0 ? "a" : "b", text, version / 3);
+      item.meta.generation = item.value;
+      store.Upsert(std::move(item));
+    }
+  }
+  readers.clear();
+  EXPECT_EQ(woken, 3 * ((kWrites - 3) / 97 + 1));
+}
+
+}  // namespace
+}  // namespace spillway::kube
