@@ -20,6 +20,12 @@ PAIRS = [pytest.param(kind, pair, id=f"{kind}-{number}-{pair['field']}")
 UNCHECKED = re.compile(r"\n?\* <nil>: Invalid value: null: some validation rules were not checked.*")
 
 
+@pytest.fixture(scope="module")
+def api(chart: None, fleet_cluster: Any) -> Any:
+    """The session's cluster with the chart's CRDs. Everything here is a dry run: nothing is left behind."""
+    return fleet_cluster
+
+
 def merged(base: Any, patch: Any) -> Any:
     """`patch` as a JSON merge patch over `base`."""
     if not isinstance(patch, dict):
@@ -37,24 +43,24 @@ def manifest(kind: str, patch: dict[str, Any]) -> dict[str, Any]:
     return merged(copy.deepcopy(SAMPLES[kind]["base"]), patch)
 
 
-def refusal(cluster: Any, manifest: dict[str, Any]) -> str:
+def refusal(api: Any, manifest: dict[str, Any]) -> str:
     """What `kubectl apply` says against the manifest; empty if it takes it."""
     try:
-        cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest))
+        api.kubectl("apply", "--dry-run=server", "-f", "-", input=json.dumps(manifest))
         return ""
     except CommandFailed as failed:
         return failed.error.strip()
 
 
 @pytest.mark.parametrize("kind", SAMPLES)
-def test_smallest_manifest_is_accepted(cluster: Any, kind: str) -> None:
-    assert refusal(cluster, manifest(kind, {})) == ""
+def test_smallest_manifest_is_accepted(api: Any, kind: str) -> None:
+    assert refusal(api, manifest(kind, {})) == ""
 
 
 @pytest.mark.parametrize("kind, pair", PAIRS)
-def test_right_manifest_is_accepted_and_wrong_one_refused(cluster: Any, kind: str, pair: dict[str, Any]) -> None:
-    assert refusal(cluster, manifest(kind, pair["accepted"])) == ""
-    said = UNCHECKED.sub("", refusal(cluster, manifest(kind, pair["rejected"])))
+def test_right_manifest_is_accepted_and_wrong_one_refused(api: Any, kind: str, pair: dict[str, Any]) -> None:
+    assert refusal(api, manifest(kind, pair["accepted"])) == ""
+    said = UNCHECKED.sub("", refusal(api, manifest(kind, pair["rejected"])))
     assert pair["message"] in said
     field = f'"{pair["field"]}"' if pair["message"] == "unknown field" else f"{pair['field']}: "
     assert field in said
@@ -77,16 +83,16 @@ FILLED_IN = [
 
 @pytest.mark.parametrize("kind, given, filled_in", FILLED_IN)
 def test_defaults_are_filled_in_where_their_parent_is_given(
-        cluster: Any, kind: str, given: dict[str, Any], filled_in: dict[str, Any]) -> None:
-    text = cluster.kubectl("apply", "--dry-run=server", "-f", "-", "-o", "json",
-                           stdin=json.dumps(manifest(kind, {"spec": given})))
+        api: Any, kind: str, given: dict[str, Any], filled_in: dict[str, Any]) -> None:
+    text = api.kubectl("apply", "--dry-run=server", "-f", "-", "-o", "json",
+                           input=json.dumps(manifest(kind, {"spec": given})))
     spec = json.loads(text)["spec"]
     assert spec == {**spec, **filled_in}
 
 
-def test_nothing_of_a_pod_template_is_dropped(cluster: Any) -> None:
+def test_nothing_of_a_pod_template_is_dropped(api: Any) -> None:
     pod = {"containers": [{"name": "trainer", "image": "a", "futureField": {"depth": [1, {"two": "x"}]}}],
            "volumes": [{"name": "data", "futureVolume": {"server": "nfs"}}], "hostNetwork": True}
-    text = cluster.kubectl("apply", "--dry-run=server", "-f", "-", "-o", "json",
-                           stdin=json.dumps(manifest("trainingpool", {"spec": {"template": {"spec": pod}}})))
+    text = api.kubectl("apply", "--dry-run=server", "-f", "-", "-o", "json",
+                           input=json.dumps(manifest("trainingpool", {"spec": {"template": {"spec": pod}}})))
     assert json.loads(text)["spec"]["template"]["spec"] == pod

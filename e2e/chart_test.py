@@ -1,0 +1,350 @@
+"""The chart: what it renders, what it refuses, and its life on a real control plane of its own.
+
+The lifecycle tests install and uninstall, which no other test's release would survive; so they
+have a control plane to themselves. Each begins and ends without a release.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+import yaml
+
+from spillway_dev import binaries, report
+from spillway_dev.controlplane import ControlPlane
+from spillway_dev.kubectl import CommandFailed, Kubectl
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "helm" / "spillway"
+NAMESPACE = "spillway-system"
+CRDS = {"nodegroups.spillway.dev", "trainingpools.spillway.dev", "poolquotas.spillway.dev"}
+Object = dict[str, Any]
+
+
+# What is rendered: helm alone, no cluster.
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    state = tmp_path_factory.mktemp("helm")
+    return Kubectl(binaries.ensure_binaries(report.Reporter()), state / "no-kubeconfig", state)
+
+
+def render(tools: Kubectl, *arguments: str) -> dict[tuple[str, str], Object]:
+    """The chart's objects by kind and name."""
+    text = tools.helm("template", "spillway", str(CHART), "-n", NAMESPACE, "--kube-version", "1.36.0", *arguments)
+    objects = [one for one in yaml.safe_load_all(text) if one]
+    return {(one["kind"], one["metadata"]["name"]): one for one in objects}
+
+
+def refused(tools: Kubectl, *arguments: str) -> str:
+    with pytest.raises(CommandFailed) as failed:
+        render(tools, *arguments)
+    return failed.value.error
+
+
+def test_lint_is_clean(tools: Kubectl) -> None:
+    assert "0 chart(s) failed" in tools.helm("lint", "--strict", str(CHART))
+
+
+def test_objects_of_the_default_installation(tools: Kubectl) -> None:
+    expected = {("CustomResourceDefinition", name) for name in CRDS} | {
+        ("ServiceAccount", "spillway"), ("ClusterRole", "spillway"), ("ClusterRoleBinding", "spillway"),
+        ("Role", "spillway"), ("RoleBinding", "spillway"), ("ConfigMap", "spillway"), ("Deployment", "spillway"),
+        ("Service", "spillway"), ("PodDisruptionBudget", "spillway"), ("PriorityClass", "spillway-training")}
+    assert render(tools).keys() == expected
+
+
+def test_rendered_crds_are_those_of_the_repository(tools: Kubectl) -> None:
+    rendered = render(tools)
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        source = yaml.safe_load(path.read_text())
+        crd = rendered[("CustomResourceDefinition", source["metadata"]["name"])]
+        assert crd["spec"] == source["spec"]
+        assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+WRONG_VALUES = [
+    ("replica=3", "additional properties 'replica' not allowed"),
+    ("image.registry=example.com", "at '/image': additional properties 'registry' not allowed"),
+    ("config.Mode=Observe", "at '/config': additional properties 'Mode' not allowed"),
+    ("config.mode=observe", "at '/config/mode': value must be one of 'Enforce', 'Observe'"),
+    ("config.currency=Euro", "at '/config/currency': 'Euro' does not match pattern"),
+    ("config.defaultLimits[0].type=a,config.defaultLimits[0].max=1", "additional properties 'max' not allowed"),
+    ("log.verbose=true", "at '/log': additional properties 'verbose' not allowed"),
+    ("leaderElection.leaseDuration=15s", "additional properties 'leaseDuration' not allowed"),
+    ("leaderElection.leaseDurationSeconds=15s", "at '/leaderElection/leaseDurationSeconds': got string, want integer"),
+    ("leaderElection.renewDeadlineSeconds=15", "leaseDurationSeconds must be more than renewDeadlineSeconds"),
+    ("leaderElection.retryPeriodSeconds=10", "renewDeadlineSeconds must be more than retryPeriodSeconds"),
+    ("crds.install=true", "at '/crds': additional properties 'install' not allowed"),
+    ("serviceAccount.create=false", "at '/serviceAccount': additional properties 'create' not allowed"),
+    ("resources.memory=1Gi", "at '/resources': additional properties 'memory' not allowed"),
+    ("tolerations[0].keys=a", "at '/tolerations/0': additional properties 'keys' not allowed"),
+    ("affinity.nodeSelector=a", "at '/affinity': additional properties 'nodeSelector' not allowed"),
+    ("replicas=0", "at '/replicas': minimum: got 0, want 1"),
+]
+
+
+@pytest.mark.parametrize("value, message", WRONG_VALUES)
+def test_wrong_values_are_refused(tools: Kubectl, value: str, message: str) -> None:
+    assert message in refused(tools, "--set", value)
+
+
+def test_old_kubernetes_is_refused(tools: Kubectl) -> None:
+    assert "requires kubeVersion: >=1.33.0-0" in refused(tools, "--kube-version", "1.32.9")
+
+
+def container(rendered: dict[tuple[str, str], Object]) -> Object:
+    return rendered[("Deployment", "spillway")]["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_values_reach_the_operator(tools: Kubectl) -> None:
+    values = ["image.repository=example.com/spillway", "image.tag=1.2.3", "log.level=debug", "log.format=text",
+              "leaderElection.leaseDurationSeconds=60", "leaderElection.renewDeadlineSeconds=40",
+              "leaderElection.retryPeriodSeconds=5"]
+    operator = container(render(tools, "--set", ",".join(values)))
+    assert operator["image"] == "example.com/spillway:1.2.3"
+    assert operator["args"] == [
+        "--config=/etc/spillway/config.yaml", "--listen=0.0.0.0:8080", "--lease-name=spillway",
+        "--lease-duration-seconds=60", "--renew-deadline-seconds=40", "--retry-period-seconds=5",
+        "--log-level=debug", "--log-format=text"]
+
+
+def test_values_reach_the_pods(tools: Kubectl) -> None:
+    values = {"podLabels": {"team": "infra"}, "podAnnotations": {"note": "x"}, "nodeSelector": {"pool": "system"},
+              "tolerations": [{"key": "system", "operator": "Exists"}], "priorityClassName": "system-cluster-critical",
+              "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+              "terminationGracePeriodSeconds": 45, "resources": {"requests": {"memory": "2Gi"}},
+              "image": {"pullSecrets": [{"name": "registry"}], "pullPolicy": "Always"}}
+    rendered = render(tools, *(part for name, value in values.items() for part in ("--set-json", f"{name}={json.dumps(value)}")))
+    template = rendered[("Deployment", "spillway")]["spec"]["template"]
+    assert template["metadata"]["labels"]["team"] == "infra" and template["metadata"]["annotations"]["note"] == "x"
+    for name in ("nodeSelector", "tolerations", "priorityClassName", "affinity", "terminationGracePeriodSeconds"):
+        assert template["spec"][name] == values[name]
+    assert template["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert container(rendered)["imagePullPolicy"] == "Always"
+    assert container(rendered)["resources"]["requests"] == {"cpu": "50m", "memory": "2Gi"}
+
+
+def test_service_account_annotations_and_switched_off_crds(tools: Kubectl) -> None:
+    rendered = render(tools, "--set", "serviceAccount.annotations.note=x,crds.enabled=false")
+    assert rendered[("ServiceAccount", "spillway")]["metadata"]["annotations"] == {"note": "x"}
+    assert not [name for kind, name in rendered if kind == "CustomResourceDefinition"]
+
+
+def test_crds_may_be_given_up(tools: Kubectl) -> None:
+    rendered = render(tools, "--set", "crds.keep=false")
+    assert "annotations" not in rendered[("CustomResourceDefinition", "nodegroups.spillway.dev")]["metadata"]
+
+
+def config(rendered: dict[tuple[str, str], Object]) -> Object:
+    return yaml.safe_load(rendered[("ConfigMap", "spillway")]["data"]["config.yaml"])
+
+
+def test_configuration_file(tools: Kubectl) -> None:
+    assert config(render(tools)) == {"mode": "Enforce", "currency": "USD"}
+    limits = "config.defaultLimits[0].type=nvidia-a100-80gb,config.defaultLimits[0].limit=100000000"
+    assert config(render(tools, "--set", f"config.mode=Observe,config.currency=EUR,{limits}")) == {
+        "mode": "Observe", "currency": "EUR", "defaultLimits": [{"type": "nvidia-a100-80gb", "limit": 100000000}]}
+
+
+def test_configuration_change_rolls_the_operators(tools: Kubectl) -> None:
+    template = lambda *values: render(tools, *values)[("Deployment", "spillway")]["spec"]["template"]
+    assert template("--set", "config.mode=Observe") != template()
+    assert template("--set", "serviceAccount.annotations.note=x") == template()
+
+
+def test_one_operator_has_no_disruption_budget(tools: Kubectl) -> None:
+    rendered = render(tools, "--set", "replicas=1")
+    assert ("PodDisruptionBudget", "spillway") not in rendered
+    assert rendered[("Deployment", "spillway")]["spec"]["replicas"] == 1
+
+
+# The chart's life.
+
+@pytest.fixture(scope="module")
+def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    plane = ControlPlane(tmp_path_factory.mktemp("chart"), binaries.ensure_binaries(report.Reporter()))
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.stop()
+
+
+@pytest.fixture
+def kubectl(own_plane: ControlPlane) -> Iterator[Kubectl]:
+    """A cluster without a release, without CRDs."""
+    kubectl = own_plane.kubectl
+    yield kubectl
+    kubectl.helm("uninstall", "spillway", "-n", NAMESPACE, "--ignore-not-found")
+    kubectl("delete", "crd", *sorted(CRDS), "--ignore-not-found")
+
+
+def install(kubectl: Kubectl, *arguments: str, chart: Path = CHART) -> str:
+    return kubectl.helm("install", "spillway", str(chart), "-n", NAMESPACE, "--create-namespace", *arguments)
+
+
+def upgrade(kubectl: Kubectl, *arguments: str) -> str:
+    return kubectl.helm("upgrade", "spillway", str(CHART), "-n", NAMESPACE, *arguments)
+
+
+def uninstall(kubectl: Kubectl) -> str:
+    return kubectl.helm("uninstall", "spillway", "-n", NAMESPACE, "--wait")
+
+
+def sample(kind: str) -> Object:
+    return yaml.safe_load((ROOT / "crds" / "samples" / f"{kind}.yaml").read_text())["base"]
+
+
+def established(kubectl: Kubectl) -> None:
+    kubectl("wait", "--for=condition=Established", "crd", *sorted(CRDS), "--timeout=30s")
+
+
+def crd_uids(kubectl: Kubectl) -> dict[str, str]:
+    crds = {one["metadata"]["name"]: one["metadata"]["uid"] for one in kubectl.list("crd")}
+    return {name: uid for name, uid in crds.items() if name in CRDS}
+
+
+def left_of_release(kubectl: Kubectl) -> list[str]:
+    """What of the release's objects, CRDs aside, is in the cluster."""
+    kinds = "deployment,service,configmap,serviceaccount,role,rolebinding,poddisruptionbudget"
+    names = kubectl("get", kinds, "-n", NAMESPACE, "-l", "app.kubernetes.io/name=spillway", "-o", "name").split()
+    return names + kubectl("get", "clusterrole,clusterrolebinding,priorityclass", "-l",
+                           "app.kubernetes.io/name=spillway", "-o", "name").split()
+
+
+def test_install_says_what_to_type_next_and_it_works(kubectl: Kubectl) -> None:
+    notes = install(kubectl)
+    established(kubectl)
+    example = re.search(r"<<END\n(.*?)\n *END\n", notes, re.DOTALL)
+    assert example is not None, notes
+    kubectl.apply(example[1])
+    assert "nodegroup.spillway.dev/home" in kubectl("get", "spillway", "--all-namespaces", "-o", "name")
+    assert "acceleratorsPerWorker" in kubectl("explain", "trainingpool.spec")
+    kubectl("-n", NAMESPACE, "get", "deployment/spillway")
+
+
+MAY = [("list", "nodes"), ("watch", "pods"), ("list", "priorityclasses.scheduling.k8s.io"),
+       ("watch", "trainingpools.spillway.dev"), ("get", "jobs.batch"), ("create", "jobs.batch"),
+       ("delete", "services"), ("patch", "poddisruptionbudgets.policy"), ("create", "pods"), ("delete", "pods"),
+       ("patch", "nodegroups.spillway.dev --subresource=status"), ("create", "events.events.k8s.io"),
+       ("update", "trainingpools.spillway.dev --subresource=finalizers")]
+MAY_NOT = [("get", "secrets"), ("list", "secrets"), ("get", "configmaps"), ("patch", "pods"), ("patch", "nodes"),
+           ("delete", "nodes"), ("create", "pods --subresource=exec"), ("patch", "trainingpools.spillway.dev"),
+           ("delete", "trainingpools.spillway.dev"), ("create", "nodegroups.spillway.dev"), ("update", "jobs.batch"),
+           ("create", "clusterrolebindings.rbac.authorization.k8s.io"), ("get", "leases.coordination.k8s.io")]
+
+
+def allowed(kubectl: Kubectl, verb: str, what: str, namespace: str) -> bool:
+    try:
+        kubectl("auth", "can-i", verb, *what.split(), "-n", namespace,
+                f"--as=system:serviceaccount:{NAMESPACE}:spillway")
+        return True
+    except CommandFailed as failed:
+        assert failed.output.strip().startswith("no"), failed
+        return False
+
+
+def test_service_account_may_do_its_work_and_no_more(kubectl: Kubectl) -> None:
+    install(kubectl)
+    established(kubectl)
+    assert [one for one in MAY if not allowed(kubectl, *one, "default")] == []
+    assert [one for one in MAY_NOT if allowed(kubectl, *one, "default")] == []
+    lease = [("create", "leases.coordination.k8s.io"), ("get", "leases.coordination.k8s.io/spillway"),
+             ("update", "leases.coordination.k8s.io/spillway")]
+    assert [one for one in lease if not allowed(kubectl, *one, NAMESPACE)] == []
+    assert not allowed(kubectl, "update", "leases.coordination.k8s.io/other", NAMESPACE)
+
+
+def test_operators_fit_a_namespace_that_enforces_the_restricted_standard(kubectl: Kubectl) -> None:
+    install(kubectl)
+    kubectl("label", "namespace", NAMESPACE, "--overwrite", "pod-security.kubernetes.io/enforce=restricted")
+    template = kubectl.get("deployment", "spillway", NAMESPACE)["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
+           "metadata": {**template["metadata"], "name": "operator", "namespace": NAMESPACE}}
+    assert "created (server dry run)" in kubectl.apply(pod, "--dry-run=server")
+
+
+def test_uninstall_keeps_what_users_made_and_reinstall_takes_it_over(kubectl: Kubectl) -> None:
+    install(kubectl)
+    established(kubectl)
+    for kind in ("nodegroup", "trainingpool", "poolquota"):
+        kubectl.apply(sample(kind))
+    everything = lambda: sorted(one["metadata"]["uid"] for one in kubectl.json("get", "spillway", "-A")["items"])
+    before, crds = everything(), crd_uids(kubectl)
+    assert len(before) == 3 and crds.keys() == CRDS
+    uninstall(kubectl)
+    assert left_of_release(kubectl) == []
+    assert (everything(), crd_uids(kubectl)) == (before, crds)
+    install(kubectl)
+    assert (everything(), crd_uids(kubectl)) == (before, crds)
+    assert "deployment.apps/spillway" in left_of_release(kubectl)
+
+
+def test_uninstall_removes_crds_that_are_not_kept(kubectl: Kubectl) -> None:
+    assert "crds.keep is false" in install(kubectl, "--set", "crds.keep=false")
+    uninstall(kubectl)
+    assert crd_uids(kubectl) == {}
+
+
+def older_chart(folder: Path) -> Path:
+    """The chart as it was before NodeGroups had spec.interconnect."""
+    shutil.copytree(CHART, folder)
+    path = folder / "files" / "crds" / "nodegroup.yaml"
+    crd = yaml.safe_load(path.read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    del schema["properties"]["spec"]["properties"]["interconnect"]
+    path.write_text("\n" + yaml.safe_dump(crd, sort_keys=False))
+    metadata = yaml.safe_load((folder / "Chart.yaml").read_text())
+    (folder / "Chart.yaml").write_text(yaml.safe_dump({**metadata, "version": "0.0.1", "appVersion": "0.0.1"}))
+    return folder
+
+
+def test_upgrade_brings_new_fields_and_keeps_objects(kubectl: Kubectl, tmp_path: Path) -> None:
+    install(kubectl, chart=older_chart(tmp_path / "older"))
+    established(kubectl)
+    group = sample("nodegroup")
+    kubectl.apply(group)
+    uid = kubectl.get("nodegroup", "sample")["metadata"]["uid"]
+    group["spec"]["interconnect"] = {"domainLabels": ["rack"]}
+    with pytest.raises(CommandFailed, match='unknown field "spec.interconnect"'):
+        kubectl.apply(group)
+    upgrade(kubectl)
+    kubectl.apply(group)
+    upgraded = kubectl.get("nodegroup", "sample")
+    assert upgraded["metadata"]["uid"] == uid
+    assert upgraded["spec"]["interconnect"] == {"domainLabels": ["rack"]}
+
+
+def test_upgrade_without_a_change_rolls_nothing(kubectl: Kubectl) -> None:
+    install(kubectl)
+    generation = lambda: kubectl.get("deployment", "spillway", NAMESPACE)["metadata"]["generation"]
+    before = generation()
+    upgrade(kubectl)
+    assert generation() == before
+    upgrade(kubectl, "--set", "config.mode=Observe")
+    assert generation() == before + 1
+    assert "mode: Observe" in kubectl.get("configmap", "spillway", NAMESPACE)["data"]["config.yaml"]
+
+
+def test_crds_applied_by_hand_are_taken_over_when_asked(kubectl: Kubectl) -> None:
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        kubectl("apply", "-f", str(path))
+    uids = crd_uids(kubectl)
+    with pytest.raises(CommandFailed, match="invalid ownership metadata"):
+        install(kubectl)
+    install(kubectl, "--take-ownership", "--force-conflicts")
+    assert crd_uids(kubectl) == uids
+
+
+def test_second_release_is_refused(kubectl: Kubectl) -> None:
+    install(kubectl)
+    with pytest.raises(CommandFailed, match="invalid ownership metadata"):
+        kubectl.helm("install", "second", str(CHART), "-n", "default")
+    with pytest.raises(CommandFailed, match="invalid ownership metadata"):
+        kubectl.helm("install", "second", str(CHART), "-n", "default", "--set", "crds.enabled=false")
