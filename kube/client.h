@@ -3,7 +3,6 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <semaphore>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -29,12 +28,12 @@ struct Resource {
 };
 
 struct ListOptions {
-  std::string ns;              // empty: all namespaces
+  std::string ns;  // empty: all namespaces
   std::string label_selector;
   std::string field_selector;
   std::string resource_version;  // "" consistent, "0" from the cache, else not older than
   std::string continue_token;
-  int limit = 500;               // 0: all at once
+  int limit = 500;  // 0: all at once
 };
 
 struct WatchOptions {
@@ -42,7 +41,7 @@ struct WatchOptions {
   std::string label_selector;
   std::string field_selector;
   std::string resource_version;
-  std::chrono::seconds timeout{300};         // asked of the server
+  std::chrono::seconds timeout{300};  // asked of the server
   std::chrono::milliseconds idle_deadline{0};
 };
 
@@ -56,25 +55,27 @@ struct DeleteOptions {
   std::string uid;               // precondition; never empty for an object of ours
   std::string resource_version;  // precondition; empty: none
   std::string propagation = "Background";
-  int grace_seconds = -1;        // -1: the object's own
+  int grace_seconds = -1;  // -1: the object's own
 };
 
-// Called once per API request with verb ("get", "list", …), HTTP status (0: no answer) and time.
+// Called after each HTTP request, retries included, with the API's verb (get, list, watch, create,
+// patch, update, delete), HTTP status (0: no answer) and time. Called from many threads.
 using RequestObserver = std::function<void(std::string_view verb, int status, double seconds)>;
 
-// Checked right before each write is sent; an error is returned in place of sending. This is where
-// leadership gates writes. Called from many threads.
+// Checked right before each write (a dry run is none) is sent; an error is returned in place of
+// sending. `deadline`: how long the request may take. This is where leadership gates writes. Called
+// from many threads.
 using WriteGate = std::function<Status(std::chrono::milliseconds deadline)>;
 
 // Speaks the Kubernetes API over a transport: paths, query, headers, and errors decoded from Status
 // objects. Bodies are JSON text in and out. Thread-safe. At most `in_flight` requests at a time,
 // watches not counted. A 429 or 5xx with Retry-After is retried up to 3 times within the deadline
-// (never longer than 10 s a wait); without it, nothing is.
+// (never longer than 10 s a wait; a 504 on a write and a watch never); without it, nothing is.
 //
-// Errors by HTTP status and Status.reason: 404 kNotFound; 409 AlreadyExists kExists, else kConflict;
-// 410 kGone; 400, 413, 415, 422 kInvalid; 401, 403 kForbidden; 429, 5xx kUnavailable with retry_after
-// if given (504 on a write: kUnknown); anything else kInternal. `reason` is Status.reason, `message`
-// Status.message, or the start of a body that is no Status.
+// Errors by HTTP status and Status.reason: 404 kNotFound; 409 AlreadyExists kExists, else
+// kConflict; 410 kGone; 400, 413, 415, 422 kInvalid; 401, 403 kForbidden; 429, 5xx kUnavailable
+// with retry_after if given (504 on a write: kUnknown); anything else kInternal. `reason` is
+// Status.reason, `message` Status.message, or the start of a body that is no Status.
 class Client {
  public:
   struct Options {
@@ -118,9 +119,9 @@ class Client {
  private:
   struct Shared;
   Client(std::shared_ptr<Shared> shared, WriteGate gate);
-  Result<std::string> Exchange(std::string_view verb, HttpRequest request,
+  [[nodiscard]] HttpRequest Prepare(std::string method, std::string target, std::string body) const;
+  Result<std::string> Exchange(std::string_view verb, HttpRequest request, bool dry_run,
                                const std::stop_token& stop);
-  Status Admit(const HttpRequest& request, bool dry_run) const;
 
   std::shared_ptr<Shared> shared_;
   WriteGate gate_;

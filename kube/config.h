@@ -25,7 +25,7 @@ struct ClusterConfig {
   Material ca;                  // PEM; the only authority that is trusted
   Material client_certificate;  // PEM; with client_key, or both empty
   Material client_key;
-  Material token;               // bearer token; read again at least once a minute
+  Material token;  // bearer token; read again at least once a minute
   std::string default_namespace = "default";
 };
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "base/result.h"
@@ -9,9 +8,17 @@
 
 namespace spillway::kube {
 
-// The transport over cpprestsdk. InitCpprest must have run first in the process (it fixes the
-// library's thread pool at one thread, which is what makes cancelling sound).
-void InitCpprest(const ClusterConfig& config);
+// Fixes the library's thread pool at one thread, which is what makes cancelling sound, and keeps it
+// from parsing the system's certificate bundle for every connection. Changes the environment: call
+// it in main, before the first thread. Once per process; further calls do nothing.
+void InitCpprest();
+
+// The transport over cpprestsdk. Trusts config.ca alone, speaks TLS 1.2 or newer, sends the client
+// certificate and the bearer token if there are any and reads them again when they rotate.
+// Keepalive finds a dead peer after 30 s. kInvalid: an address or credentials that cannot be used.
+//
+// The destructor ends every call still running (they return kCancelled) and waits up to 5 s until
+// the library has let go of them.
 Result<std::unique_ptr<Transport>> MakeCpprestTransport(const ClusterConfig& config);
 
 }  // namespace spillway::kube
