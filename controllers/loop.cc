@@ -118,7 +118,11 @@ void Loop::MarkDirty() {
   wake_.notify_all();
 }
 
-void Loop::Advanced() { wake_.notify_all(); }
+void Loop::Advanced() {
+  // Under the lock, so that a pass which has just looked is already waiting when told.
+  { const std::scoped_lock lock(mutex_); }
+  wake_.notify_all();
+}
 
 nanoseconds Loop::UntilWake() const {
   const nanoseconds longest = kHeartbeat;
@@ -168,11 +172,10 @@ void Loop::WaitForCaches(const std::stop_token& stop) {
   const nanoseconds start = clock_.Elapsed();
   const nanoseconds end = start + options_.cache_deadline;
   std::unique_lock lock(mutex_);
+  const auto ready = [this] { return stores_.Unsynced().empty() && CaughtUp(); };
   while (!stop.stop_requested() && clock_.Elapsed() < end) {
-    if (stores_.Unsynced().empty() && CaughtUp()) break;
     beat_ = clock_.Elapsed().count();
-    // The stores notify; the short wait covers a notice that came between the look and the wait.
-    wake_.wait_for(lock, stop, std::chrono::milliseconds(100), [] { return false; });
+    if (wake_.wait_for(lock, stop, kHeartbeat, ready)) break;
   }
   lock.unlock();
   metrics_.CacheWaited(InSeconds(clock_.Elapsed() - start));
@@ -183,11 +186,11 @@ void Loop::WaitForCaches(const std::stop_token& stop) {
   high_water_.clear();
 }
 
-void Loop::Run(const std::stop_token& stop) {
+void Loop::Run(const std::stop_token& stop, const std::stop_token& abort) {
   while (WaitForWork(stop)) {
     WaitForCaches(stop);
     if (stop.stop_requested()) return;
-    Pass(stop);
+    Pass(abort);
   }
 }
 

@@ -62,7 +62,9 @@ class Loop {
   Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log, const Metrics& metrics,
        TemplateChecker& templates, Settings settings, LoopHooks hooks, LoopOptions options);
 
-  void Run(const std::stop_token& stop);
+  // Passes until `stop`; a pass that is under way then finishes its writes, unless `abort` is
+  // requested as well.
+  void Run(const std::stop_token& stop, const std::stop_token& abort);
   // One pass, now. Nothing if a store has not synced.
   void Pass(const std::stop_token& stop);
 

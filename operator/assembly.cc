@@ -1,0 +1,286 @@
+#include "operator/assembly.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "controllers/loop.h"
+#include "controllers/metrics.h"
+#include "kube/cpprest_transport.h"
+#include "kube/events.h"
+#include "kube/lease.h"
+#include "operator/http_server.h"
+#include "operator/process_metrics.h"
+#include "operator/watching.h"
+
+namespace spillway {
+namespace {
+
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+// A loop that shows no life for so long is stuck: a pass's writes end within their deadlines.
+constexpr seconds kStuck{120};
+constexpr std::chrono::milliseconds kDrain{2000};
+
+std::optional<std::string> Environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+// Ends the process when a held lease runs out, whatever the rest is doing. It takes no lock of
+// anybody's for long and logs by a plain write.
+void Watchdog(const kube::LeaderElector& elector, const Clock& clock, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  while (!stop.stop_requested()) {
+    const nanoseconds until = elector.ValidUntil();
+    if (elector.Leading() && until != nanoseconds{0} && clock.Elapsed() >= until) {
+      constexpr std::string_view kLine =
+          "{\"level\":\"error\",\"msg\":\"the lease ran out before it was renewed; exiting\"}\n";
+      [[maybe_unused]] const auto written = write(STDERR_FILENO, kLine.data(), kLine.size());
+      _exit(1);
+    }
+    wake.wait_for(lock, stop, std::chrono::milliseconds(250), [] { return false; });
+  }
+}
+
+HttpAnswer Health(bool ok, const std::string& check, const std::string& why) {
+  if (ok) return {200, "text/plain; charset=utf-8", "ok\n"};
+  return {500, "text/plain; charset=utf-8",
+          fmt::format("[-]{} failed: {}\ncheck failed\n", check, why)};
+}
+
+}  // namespace
+
+// Members stand in the order of dependence; Stop and the destructor go the other way.
+struct Assembly::Parts {
+  Parts(Options given, Log& the_log, std::unique_ptr<kube::Transport> the_transport,
+        std::unique_ptr<kube::Transport> the_lease_transport)
+      : options(std::move(given)),
+        log(the_log),
+        requests(registry),
+        process(registry),
+        master(registry.AddGauge("leader_election_master_status",
+                                 "1 while this process leads, else 0.", {{"name", options.lease_name}})),
+        transport(std::move(the_transport)),
+        lease_transport(std::move(the_lease_transport)),
+        client(*transport, clock, ClientOptions(16)),
+        lease_client(*lease_transport, clock, ClientOptions(2)),
+        stores([this] { Dirty(); }),
+        elector(lease_client, clock, log, ElectorOptions()),
+        gated(client.Gated([this](std::chrono::milliseconds deadline) { return MayWrite(deadline); })),
+        events(gated, clock, log, {options.identity}),
+        templates(client, clock, log, [this] { Dirty(); }),
+        metrics(registry),
+        loop(stores, gated, clock, log, metrics, templates, options.settings, LoopHooks(), {}),
+        watching(stores, client, clock, log, registry) {
+    stores.SetOnAdvance([this] { loop.Advanced(); });
+    started = true;
+  }
+
+  kube::Client::Options ClientOptions(int in_flight) {
+    kube::Client::Options out;
+    out.user_agent = fmt::format("spillway/{} (linux/amd64) {}", SPILLWAY_VERSION, options.identity);
+    out.in_flight = in_flight;
+    out.observe = [this](std::string_view verb, int status, double time) {
+      requests.Observe(verb, status, time);
+    };
+    return out;
+  }
+  kube::LeaderElector::Options ElectorOptions() const {
+    return {options.ns,
+            options.lease_name,
+            options.identity,
+            options.lease_duration,
+            options.renew_deadline,
+            options.retry_period,
+            static_cast<uint64_t>(clock.Elapsed().count())};
+  }
+  // Stores are filled only after everything stands.
+  void Dirty() {
+    if (started) loop.MarkDirty();
+  }
+  Status MayWrite(std::chrono::milliseconds deadline) const {
+    if (elector.Valid(deadline)) return Ok{};
+    return Error{Code::kCancelled, "not sent: the lease may run out before the answer"};
+  }
+  controllers::LoopHooks LoopHooks() {
+    controllers::LoopHooks hooks;
+    hooks.leading = [this] { return elector.Leading(); };
+    hooks.event = [this](const controllers::EventNote& note) { Tell(note); };
+    hooks.snapshot_wanted = [this](const placement::Snapshot& snapshot) { Save(snapshot); };
+    return hooks;
+  }
+  void Tell(const controllers::EventNote& note) {
+    if (options.settings.mode == controllers::Mode::kObserve) return;
+    events.Record({crds::v1alpha1::kApiVersion, note.kind, note.name, note.ns, note.uid,
+                   note.transition.warning, note.transition.reason, note.transition.action,
+                   note.transition.message});
+  }
+  void Save(const placement::Snapshot& snapshot) {
+    if (options.snapshot_dir.empty()) {
+      log.Warn("no snapshot written: --snapshot-dir is not set");
+      return;
+    }
+    const std::string path =
+        fmt::format("{}/snapshot-{}.yaml", options.snapshot_dir, FormatTime(snapshot.now));
+    std::ofstream file(path + ".part");
+    file << placement::WriteSnapshot(snapshot);
+    file.close();
+    const bool ok = file.good() && std::rename((path + ".part").c_str(), path.c_str()) == 0;
+    ok ? log.Info("snapshot written", {{"path", path}})
+       : log.Error("snapshot not written", {{"path", path}});
+  }
+  std::map<std::string, HttpServer::Handler> Handlers() {
+    return {{"/metrics",
+             [this] {
+               process.Refresh();
+               master.Set(elector.Leading() ? 1 : 0);
+               return HttpAnswer{200, "text/plain; version=0.0.4; charset=utf-8", registry.Text()};
+             }},
+            {"/healthz",
+             [this] {
+               const bool alive = clock.Elapsed() - loop.LastBeat() < kStuck;
+               return Health(alive, "loop", "the deciding loop shows no sign of life");
+             }},
+            {"/readyz", [this] {
+               const auto missing = stores.Unsynced();
+               return Health(missing.empty(), "caches",
+                             fmt::format("not synced: {}", fmt::join(missing, ", ")));
+             }}};
+  }
+
+  const Options options;
+  Log& log;
+  SystemClock clock;
+  MetricsRegistry registry;
+  RequestMetrics requests;
+  ProcessMetrics process;
+  Gauge master;
+  std::unique_ptr<kube::Transport> transport;
+  std::unique_ptr<kube::Transport> lease_transport;  // renewals wait behind nobody
+  kube::Client client;
+  kube::Client lease_client;
+  controllers::Stores stores;
+  kube::LeaderElector elector;
+  kube::Client gated;
+  kube::EventRecorder events;
+  controllers::TemplateChecker templates;
+  controllers::Metrics metrics;
+  controllers::Loop loop;
+  Watching watching;
+  std::unique_ptr<HttpServer> http;
+  std::stop_source abort;
+  std::atomic<bool> started{false};
+
+  std::mutex lost_mutex;
+  std::condition_variable_any lost_changed;
+  std::optional<Status> lost;
+
+  // Threads last: they stop before what they use goes.
+  std::jthread watchdog;
+  std::jthread election;
+  std::jthread deciding;
+};
+
+Assembly::Assembly(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Assembly::~Assembly() = default;
+
+Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& log) {
+  kube::ConfigOptions where;
+  where.kubeconfig = options.kubeconfig;
+  where.context = options.context;
+  where.env = Environment;
+  auto config = kube::LoadConfig(where);
+  if (!config) return std::move(config).error().While("finding the API server");
+  Options complete = options;
+  if (complete.ns.empty()) complete.ns = config->default_namespace;
+  if (Status valid = kube::LeaderElector::Check({complete.ns, complete.lease_name,
+                                                 complete.identity, complete.lease_duration,
+                                                 complete.renew_deadline, complete.retry_period});
+      !valid) {
+    return std::move(valid).error();
+  }
+  kube::InitCpprest();
+  auto transport = kube::MakeCpprestTransport(*config);
+  if (!transport) return std::move(transport).error();
+  auto lease_transport = kube::MakeCpprestTransport(*config);
+  if (!lease_transport) return std::move(lease_transport).error();
+  auto parts = std::make_unique<Parts>(complete, log, *std::move(transport),
+                                       *std::move(lease_transport));
+  auto http = HttpServer::Start(complete.listen, parts->Handlers());
+  if (!http) return std::move(http).error();
+  parts->http = *std::move(http);
+  log.Info("listening", {{"address", parts->http->Address()}});
+  return std::unique_ptr<Assembly>(new Assembly(std::move(parts)));
+}
+
+void Assembly::Start() {
+  Parts& parts = *parts_;
+  const bool observe = parts.options.settings.mode == controllers::Mode::kObserve;
+  parts.log.Info("starting", {{"version", SPILLWAY_VERSION},
+                              {"identity", parts.options.identity},
+                              {"mode", observe ? "Observe" : "Enforce"}});
+  parts.watching.Start();
+  parts.deciding = std::jthread([&parts](const std::stop_token& stop) {
+    parts.loop.Run(stop, parts.abort.get_token());
+  });
+  parts.election = std::jthread([&parts](const std::stop_token& stop) {
+    Status ended = parts.elector.Run(
+        [&parts] {
+          parts.log.Info("leading", {{"identity", parts.options.identity}});
+          parts.loop.MarkDirty();
+        },
+        stop);
+    {
+      const std::scoped_lock lock(parts.lost_mutex);
+      parts.lost = std::move(ended);
+    }
+    parts.lost_changed.notify_all();
+  });
+  parts.watchdog = std::jthread(
+      [&parts](const std::stop_token& stop) { Watchdog(parts.elector, parts.clock, stop); });
+}
+
+void Assembly::RequestSnapshot() { parts_->loop.RequestSnapshot(); }
+
+Status Assembly::WaitUntilLost(const std::stop_token& stop) {
+  std::unique_lock lock(parts_->lost_mutex);
+  parts_->lost_changed.wait(lock, stop, [this] { return parts_->lost.has_value(); });
+  return parts_->lost.value_or(Status(Ok{}));
+}
+
+void Assembly::Stop() {
+  Parts& parts = *parts_;
+  parts.deciding.request_stop();
+  // Writes that are under way get a moment; then they are cut off.
+  std::jthread cutter([&parts](const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stop, kDrain, [] { return false; });
+    parts.abort.request_stop();
+  });
+  if (parts.deciding.joinable()) parts.deciding.join();
+  cutter.request_stop();
+  parts.events.Stop();
+  parts.election.request_stop();
+  if (parts.election.joinable()) parts.election.join();
+  parts.watchdog.request_stop();
+  if (parts.watchdog.joinable()) parts.watchdog.join();
+  parts.elector.Release();
+  parts.watching.Stop();
+}
+
+}  // namespace spillway

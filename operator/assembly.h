@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <stop_token>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "operator/options.h"
+
+namespace spillway {
+
+// The whole operator: builds every part in order of dependence and takes them down in reverse.
+class Assembly {
+ public:
+  static Result<std::unique_ptr<Assembly>> Make(const Options& options, Log& log);
+  ~Assembly();
+  Assembly(const Assembly&) = delete;
+  Assembly& operator=(const Assembly&) = delete;
+
+  void Start();
+  // Any thread: the snapshot of the next pass is written to the snapshot directory.
+  void RequestSnapshot();
+  // Blocks until the lease is lost (an error: the process must end at once) or `stop`.
+  Status WaitUntilLost(const std::stop_token& stop);
+  // Stops deciding, lets writes that are under way finish, gives the lease back.
+  void Stop();
+
+ private:
+  struct Parts;
+  explicit Assembly(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace spillway

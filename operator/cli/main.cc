@@ -1,0 +1,143 @@
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "controllers/settings.h"
+#include "operator/cli/live.h"
+#include "placement/plan.h"
+
+namespace spillway::cli {
+namespace {
+
+constexpr int kNothingToChange = 0;
+constexpr int kWrong = 1;
+constexpr int kChanges = 2;
+
+struct Flags {
+  std::string file;
+  std::string pool;
+  std::string ns = "default";
+  std::string kubeconfig;
+  std::string context;
+  std::string config;
+  bool all = false;
+};
+
+int Refuse(const std::string& sentence) {
+  std::cerr << "spillway: " << sentence << "\n";
+  return kWrong;
+}
+
+Result<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return Error{Code::kInvalid, "cannot read " + path};
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+Result<placement::Snapshot> FromFile(const std::string& path) {
+  auto text = ReadFile(path);
+  if (!text) return std::move(text).error();
+  auto snapshot = placement::ReadSnapshot(*text);
+  if (!snapshot) return std::move(snapshot).error().While(path);
+  return snapshot;
+}
+
+Result<placement::Snapshot> TakeSnapshot(const Flags& flags) {
+  if (!flags.file.empty()) return FromFile(flags.file);
+  LiveOptions live{flags.kubeconfig, flags.context, {}};
+  if (!flags.config.empty()) {
+    auto text = ReadFile(flags.config);
+    if (!text) return std::move(text).error();
+    auto settings = controllers::ParseSettings(*text);
+    if (!settings) return std::move(settings).error().While(flags.config);
+    live.settings = *std::move(settings);
+  }
+  return LiveSnapshot(live);
+}
+
+bool Changes(const placement::Plan& plan) {
+  using placement::Action;
+  return std::any_of(plan.pools.begin(), plan.pools.end(), [](const auto& decision) {
+    return decision.action != Action::kWait && decision.action != Action::kKeep &&
+           decision.action != Action::kDone;
+  });
+}
+
+int Plan(const Flags& flags) {
+  const auto snapshot = TakeSnapshot(flags);
+  if (!snapshot) return Refuse(snapshot.error().message);
+  const placement::Plan plan = placement::MakePlan(*snapshot);
+  std::cout << placement::FormatPlan(plan, flags.all);
+  return Changes(plan) ? kChanges : kNothingToChange;
+}
+
+int Why(const Flags& flags) {
+  const auto snapshot = TakeSnapshot(flags);
+  if (!snapshot) return Refuse(snapshot.error().message);
+  const size_t slash = flags.pool.find('/');
+  const placement::PoolKey key =
+      slash == std::string::npos
+          ? placement::PoolKey{flags.ns, flags.pool}
+          : placement::PoolKey{flags.pool.substr(0, slash), flags.pool.substr(slash + 1)};
+  const placement::Plan plan = placement::MakePlan(*snapshot);
+  for (const auto& decision : plan.pools) {
+    if (decision.key != key) continue;
+    std::cout << placement::FormatWhy(*snapshot, plan, decision);
+    return 0;
+  }
+  return Refuse("there is no TrainingPool " + key.Format());
+}
+
+int Snapshot(const Flags& flags) {
+  const auto snapshot = TakeSnapshot(flags);
+  if (!snapshot) return Refuse(snapshot.error().message);
+  std::cout << placement::WriteSnapshot(*snapshot);
+  return 0;
+}
+
+void AddLiveFlags(CLI::App& command, Flags& flags) {
+  command.add_option("--kubeconfig", flags.kubeconfig, "How to reach the API server");
+  command.add_option("--context", flags.context, "Context of the kubeconfig");
+  command.add_option("--config", flags.config, "The operator's configuration file");
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Spillway: what would run where, and why");
+  app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
+  app.require_subcommand(1);
+  Flags flags;
+  CLI::App* plan = app.add_subcommand(
+      "plan", "What the operator would do now; exit code 2 if it would change something");
+  plan->add_option("FILE", flags.file, "A snapshot; without it, the live cluster");
+  plan->add_flag("--all", flags.all, "Also what stays as it is");
+  AddLiveFlags(*plan, flags);
+  CLI::App* why = app.add_subcommand("why", "Why a pool is where it is, or is not");
+  why->add_option("POOL", flags.pool, "NAME or NAMESPACE/NAME")->required();
+  why->add_option("-f,--file", flags.file, "A snapshot; without it, the live cluster");
+  why->add_option("-n,--namespace", flags.ns, "Namespace of the pool")->capture_default_str();
+  AddLiveFlags(*why, flags);
+  CLI::App* snapshot = app.add_subcommand("snapshot", "Prints the facts that a plan is made from");
+  AddLiveFlags(*snapshot, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : kWrong;
+  }
+  if (plan->parsed()) return Plan(flags);
+  if (why->parsed()) return Why(flags);
+  return Snapshot(flags);
+}
+
+}  // namespace
+}  // namespace spillway::cli
+
+int main(int argc, char** argv) {
+  const int code = spillway::cli::Main(argc, argv);
+  // The HTTP library may crash in its destructors while connections are open.
+  std::cout.flush();
+  std::_Exit(code);
+}

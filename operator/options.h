@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "controllers/settings.h"
+
+namespace spillway {
+
+// The flags of spillway-operator.
+struct Options {
+  controllers::Settings settings;  // read from --config
+  std::string kubeconfig;
+  std::string context;
+  std::string ns;  // of the Lease
+  std::string lease_name = "spillway";
+  std::string identity;
+  std::string listen = "0.0.0.0:8080";
+  std::string snapshot_dir;
+  LogLevel log_level = LogLevel::kInfo;
+  bool log_json = true;
+  std::chrono::seconds lease_duration{15};
+  std::chrono::seconds renew_deadline{10};
+  std::chrono::seconds retry_period{2};
+};
+
+// What to do after reading the command line: run, or leave with this exit code (help, version, or a
+// sentence about a wrong flag has been printed).
+struct ParsedOptions {
+  Options options;
+  bool run = false;
+  int exit_code = 0;
+};
+ParsedOptions ParseOptions(int argc, char** argv);
+
+}  // namespace spillway

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "controllers/stores.h"
+#include "kube/client.h"
+#include "kube/reflector.h"
+
+namespace spillway {
+
+// Keeps the stores of one cluster equal to its API server: one reflector and one thread a kind.
+class Watching {
+ public:
+  Watching(controllers::Stores& stores, kube::Client& client, Clock& clock, Log& log,
+           MetricsRegistry& registry);
+  ~Watching();
+  Watching(const Watching&) = delete;
+  Watching& operator=(const Watching&) = delete;
+
+  void Start();
+  void Stop();
+
+ private:
+  template <class T>
+  void Add(kube::Store<T>& store, const kube::Resource& resource, const std::string& selector,
+           typename kube::StoreSink<T>::Decode decode);
+  kube::ReflectorHooks Hooks(const std::string& resource);
+
+  kube::Client& client_;
+  Clock& clock_;
+  Log& log_;
+  MetricsRegistry& registry_;
+  std::vector<std::unique_ptr<kube::ObjectSink>> sinks_;
+  std::vector<std::unique_ptr<kube::Reflector>> reflectors_;
+  std::vector<std::jthread> threads_;  // last: they use the above
+};
+
+}  // namespace spillway
