@@ -39,7 +39,7 @@ def test_fleet_is_ready(cluster: Cluster) -> None:
 
 
 def test_job_runs_for_its_seconds_and_succeeds(cluster: Cluster, namespace: str) -> None:
-    cluster.apply(simulated_job("train", 3, {"spillway.dev/run-seconds": "4"}), namespace)
+    cluster.apply(simulated_job("train", 3, {"simulation.spillway.dev/run-seconds": "4"}), namespace)
     wait_for(lambda: len(phases(cluster, namespace)) == 3, 10, "three pods")
     wait_for(lambda: set(phases(cluster, namespace).values()) == {"Running"}, 10, "three running pods")
     wait_for(lambda: job_ended(cluster, "train", namespace) == "Complete", 15, "the Job to complete")
@@ -52,8 +52,8 @@ def test_job_runs_for_its_seconds_and_succeeds(cluster: Cluster, namespace: str)
 
 def test_failing_job_shows_code_and_message(cluster: Cluster, namespace: str) -> None:
     message = 'CUDA error: an illegal memory access: "x" at line 3'
-    cluster.apply(simulated_job("train", 1, {"spillway.dev/run-seconds": "1", "spillway.dev/exit-code": "137",
-                                             "spillway.dev/exit-message": message}), namespace)
+    cluster.apply(simulated_job("train", 1, {"simulation.spillway.dev/run-seconds": "1", "simulation.spillway.dev/exit-code": "137",
+                                             "simulation.spillway.dev/exit-message": message}), namespace)
     wait_for(lambda: job_ended(cluster, "train", namespace) == "Failed", 15, "the Job to fail")
     pod = cluster.pods(namespace)[0]
     end = terminated(pod)
@@ -62,8 +62,8 @@ def test_failing_job_shows_code_and_message(cluster: Cluster, namespace: str) ->
 
 
 def test_only_one_index_fails(cluster: Cluster, namespace: str) -> None:
-    job = simulated_job("train", 3, {"spillway.dev/run-seconds": "2", "spillway.dev/exit-code": "1",
-                                     "spillway.dev/exit-index": "1"})
+    job = simulated_job("train", 3, {"simulation.spillway.dev/run-seconds": "2", "simulation.spillway.dev/exit-code": "1",
+                                     "simulation.spillway.dev/exit-index": "1"})
     job["spec"]["backoffLimit"] = 6
     job["spec"]["backoffLimitPerIndex"] = 0
     job["spec"]["maxFailedIndexes"] = 3
@@ -74,7 +74,7 @@ def test_only_one_index_fails(cluster: Cluster, namespace: str) -> None:
 
 
 def test_only_one_attempt_fails(cluster: Cluster, namespace: str) -> None:
-    annotations = {"spillway.dev/run-seconds": "1", "spillway.dev/exit-code": "1", "spillway.dev/exit-attempt": "1"}
+    annotations = {"simulation.spillway.dev/run-seconds": "1", "simulation.spillway.dev/exit-code": "1", "simulation.spillway.dev/exit-attempt": "1"}
     for attempt in ("1", "2"):
         job = simulated_job(f"train-{attempt}", 1, annotations)
         job["spec"]["template"]["metadata"]["labels"] = {"spillway.dev/attempt": attempt}
@@ -84,8 +84,8 @@ def test_only_one_attempt_fails(cluster: Cluster, namespace: str) -> None:
 
 
 def test_first_failure_ends_the_gang(cluster: Cluster, namespace: str) -> None:
-    cluster.apply(simulated_job("train", 4, {"spillway.dev/run-seconds": "2", "spillway.dev/exit-code": "7",
-                                             "spillway.dev/exit-index": "2"}), namespace)
+    cluster.apply(simulated_job("train", 4, {"simulation.spillway.dev/run-seconds": "2", "simulation.spillway.dev/exit-code": "7",
+                                             "simulation.spillway.dev/exit-index": "2"}), namespace)
     wait_for(lambda: job_ended(cluster, "train", namespace) == "Failed", 20, "the Job to fail")
     wait_for(lambda: not any(one["status"]["phase"] == "Running" for one in cluster.pods(namespace)), 10,
              "the other workers to be stopped")
@@ -93,7 +93,7 @@ def test_first_failure_ends_the_gang(cluster: Cluster, namespace: str) -> None:
 
 
 def test_pod_becomes_ready_late(cluster: Cluster, namespace: str) -> None:
-    cluster.apply(simulated_job("train", 1, {"spillway.dev/ready-seconds": "5"}), namespace)
+    cluster.apply(simulated_job("train", 1, {"simulation.spillway.dev/ready-seconds": "5"}), namespace)
     pod = wait_for(lambda: [one for one in cluster.pods(namespace) if condition_of(one, "Ready").get("status") == "True"],
                    20, "the pod to be Ready")[0]
     scheduled = parse_time(condition_of(pod, "PodScheduled")["lastTransitionTime"])
@@ -103,7 +103,7 @@ def test_pod_becomes_ready_late(cluster: Cluster, namespace: str) -> None:
 
 def test_pods_without_annotations_run_for_ever_and_stop_when_deleted(cluster: Cluster, namespace: str) -> None:
     cluster.apply(simulated_job("train", 2), namespace)
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "alone", "annotations": {"spillway.dev/run-seconds": "1"}},
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "alone", "annotations": {"simulation.spillway.dev/run-seconds": "1"}},
            "spec": {"containers": [{"name": "main", "image": "registry.example/simulated:1"}]}}
     cluster.apply(pod, namespace)
     running = lambda: [one["status"]["phase"] for one in cluster.pods(namespace)] == ["Running"] * 3

@@ -1,0 +1,45 @@
+"""Builds of our own code by the presets of CMakePresets.json."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Sequence
+
+from .commands import run_logged
+from .locks import exclusive
+from .paths import REPO, tools_dir
+from .report import Reporter
+
+PROGRESS = re.compile(r"^\[(\d+)/(\d+)\]")
+
+
+def build(reporter: Reporter, preset: str, targets: Sequence[str] = (), title: str = "") -> None:
+    """Configures and builds; ninja does what is missing and nothing else."""
+    log = tools_dir() / "logs" / f"build-{preset}.log"
+    with reporter.step(title or f"build {preset}") as step:
+        with exclusive(tools_dir() / "locks" / f"build-{preset}",
+                       lambda pid: setattr(step, "detail", f"waiting for process {pid}, which builds it")):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("")
+            step.detail = "configuring"
+            run_logged(["cmake", "--preset", preset], log, f"cmake --preset {preset}", cwd=REPO)
+            done = "0"
+
+            def on_line(line: str) -> None:
+                nonlocal done
+                match = PROGRESS.match(line)
+                if match:
+                    done = match[2]
+                    step.detail = f"{match[1]} of {match[2]}"
+
+            command = ["cmake", "--build", "--preset", preset, "--parallel", str(os.cpu_count() or 2)]
+            if targets:
+                command += ["--target", *targets]
+            run_logged(command, log, f"cmake --build --preset {preset}", cwd=REPO, on_line=on_line)
+        step.detail = "up to date" if done == "0" else f"{done} steps"
+
+
+def size_of(binary: Path) -> str:
+    return f"{binary.stat().st_size / 2**20:.1f} MiB"
