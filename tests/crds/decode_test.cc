@@ -1,0 +1,54 @@
+// What decoding makes of odd input: an error that names the path, or the default.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "crds/v1alpha1/node_group.h"
+#include "crds/v1alpha1/training_pool.h"
+
+namespace spillway::crds::v1alpha1 {
+namespace {
+
+using testing::HasSubstr;
+
+Status DecodePool(const std::string& text, TrainingPool& out) {
+  kube::JsonParser parser;
+  auto root = parser.Parse(text);
+  if (!root) return std::move(root).error();
+  return DecodeTrainingPool(*root, out);
+}
+
+TEST(Decode, AWrongTypeNamesItsPath) {
+  TrainingPool pool;
+  const Status done = DecodePool(R"({"spec":{"restart":{"maxRestarts":"many"}}})", pool);
+  ASSERT_FALSE(done.ok());
+  EXPECT_THAT(done.error().message, HasSubstr("spec.restart.maxRestarts"));
+}
+
+TEST(Decode, NullIsAbsent) {
+  TrainingPool pool;
+  ASSERT_TRUE(DecodePool(R"({"spec":{"restart":null,"workers":3},"status":{"placement":null}})", pool).ok());
+  EXPECT_EQ(pool.spec.workers, 3);
+  EXPECT_EQ(pool.spec.restart.max_restarts, 20);
+  EXPECT_FALSE(pool.status.placement.has_value());
+}
+
+TEST(Decode, TheTemplateIsKeptAsItStands) {
+  TrainingPool pool;
+  ASSERT_TRUE(DecodePool(R"({"spec":{"template":{"spec":{"containers":[{"name":"a","x":1.50}]}}}})", pool).ok());
+  EXPECT_EQ(pool.spec.pod_template, R"({"spec":{"containers":[{"name":"a","x":1.50}]}})");
+}
+
+TEST(Decode, MatchLabelsAreRequirements) {
+  NodeGroup group;
+  kube::JsonParser parser;
+  auto root = parser.Parse(
+      R"({"spec":{"selector":{"matchExpressions":[{"key":"b","operator":"Exists"}],"matchLabels":{"a":"1"}}}})");
+  ASSERT_TRUE(root.ok());
+  ASSERT_TRUE(DecodeNodeGroup(*root, group).ok());
+  const Selector expected = {{"a", "In", {"1"}}, {"b", "Exists", {}}};
+  EXPECT_EQ(group.spec.selector, expected);
+}
+
+}  // namespace
+}  // namespace spillway::crds::v1alpha1

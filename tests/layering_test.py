@@ -1,0 +1,55 @@
+#!/usr/bin/python3
+"""Fails on an #include that crosses folders where the architecture draws no arrow, and on a library
+that is included outside the files that may know it. Usage: layering_test.py ROOT"""
+
+import pathlib
+import re
+import sys
+
+ARROWS = {
+    "base": set(),
+    "kube": {"base"},
+    "placement": {"base"},
+    "crds": {"kube", "base"},
+    "controllers": {"placement", "crds", "kube", "base"},
+    "operator": {"controllers", "placement", "crds", "kube", "base"},
+}
+# A library's header prefix and the files (by pattern) that may include it.
+LIBRARIES = {
+    "cpprest/": r"kube/(cpprest_transport|connection|exchange)\.(h|cc)",
+    "pplx/": r"kube/(cpprest_transport|connection|exchange)\.(h|cc)",
+    "simdjson": r"kube/json\.(h|cc)",
+    "prometheus/": r"base/metrics\.cc",
+    "spdlog/": r"base/log\.cc",
+    "yaml-cpp/": r"(kube/config|controllers/settings|placement/snapshot_[a-z]+)\.(h|cc)",
+    "boost/beast": r"operator/http_server\.cc",
+    "CLI/": r"operator/(options|cli/main)\.cc",
+}
+INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]', re.M)
+
+
+def problems(root: pathlib.Path) -> list[str]:
+    found = []
+    for folder, allowed in ARROWS.items():
+        for path in sorted((root / folder).rglob("*")):
+            if path.suffix not in (".h", ".cc"):
+                continue
+            name = path.relative_to(root).as_posix()
+            for header in INCLUDE.findall(path.read_text()):
+                top = header.split("/")[0]
+                if top in ARROWS and top != folder and top not in allowed:
+                    found.append(f"{name}: includes {header}; {folder} may use {sorted(allowed) or 'nothing'}")
+                for prefix, where in LIBRARIES.items():
+                    if header.startswith(prefix) and not re.fullmatch(where, name):
+                        found.append(f"{name}: includes {header}; only {where} may")
+    return found
+
+
+def main() -> int:
+    found = problems(pathlib.Path(sys.argv[1]))
+    print("\n".join(found) or "all arrows as drawn")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
