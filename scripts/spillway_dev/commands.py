@@ -28,7 +28,7 @@ def run_logged(command: Sequence[str], log: Path, what: str, env: Mapping[str, s
         try:
             for line in child.stdout:
                 out.write(line)
-                last = (last + [line.rstrip()])[-15:]
+                last = (last + [line.rstrip()])[-40:]
                 if on_line is not None:
                     on_line(line.rstrip())
             code = child.wait()
