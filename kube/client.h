@@ -28,32 +28,32 @@ struct Resource {
 };
 
 struct ListOptions {
-  std::string ns;  // empty: all namespaces
-  std::string label_selector;
-  std::string field_selector;
-  std::string resource_version;  // "" consistent, "0" from the cache, else not older than
-  std::string continue_token;
+  std::string ns{};  // empty: all namespaces
+  std::string label_selector{};
+  std::string field_selector{};
+  std::string resource_version{};  // "" consistent, "0" from the cache, else not older than
+  std::string continue_token{};
   int limit = 500;  // 0: all at once
 };
 
 struct WatchOptions {
-  std::string ns;
-  std::string label_selector;
-  std::string field_selector;
-  std::string resource_version;
+  std::string ns{};
+  std::string label_selector{};
+  std::string field_selector{};
+  std::string resource_version{};
   std::chrono::seconds timeout{300};  // asked of the server
   std::chrono::milliseconds idle_deadline{0};
 };
 
 struct WriteOptions {
-  std::string field_manager;
+  std::string field_manager{};
   bool dry_run = false;
   bool strict = false;  // fieldValidation=Strict: an unknown field is refused
 };
 
 struct DeleteOptions {
-  std::string uid;               // precondition; never empty for an object of ours
-  std::string resource_version;  // precondition; empty: none
+  std::string uid{};               // precondition; never empty for an object of ours
+  std::string resource_version{};  // precondition; empty: none
   std::string propagation = "Background";
   int grace_seconds = -1;  // -1: the object's own
 };
@@ -82,7 +82,7 @@ class Client {
     std::string user_agent;
     int in_flight = 16;
     std::chrono::milliseconds deadline{15'000};  // of each request but watches and lists
-    RequestObserver observe;
+    RequestObserver observe{};
   };
 
   Client(Transport& transport, Clock& clock, Options options);

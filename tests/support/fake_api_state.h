@@ -1,0 +1,58 @@
+#pragma once
+
+// What the two source files of the in-process API server share.
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/fake_api_server.h"
+
+namespace spillway::support {
+
+// An object at one version, with its text.
+struct FakeApiServer::Stored {
+  Json object;
+  std::string text;
+  int64_t version = 0;
+};
+
+struct FakeApiServer::Event {
+  const ServedKind* kind = nullptr;
+  Ptr before;  // null: it was created
+  Ptr after;   // of a deletion: the last state at the version of the deletion
+  bool deleted = false;
+  int64_t version = 0;
+};
+
+struct FakeApiServer::Watch {
+  ApiTarget target;
+  Selector selector;
+  bool bookmarks = false;
+  size_t next = 0;  // event number, counted from the beginning of time
+  int64_t version = 0;
+  bool initial = false;  // everything that is there comes first
+  bool over = false;
+  uint64_t bookmarks_seen = 0;
+  uint64_t closings_seen = 0;
+  std::chrono::nanoseconds deadline{0};
+  std::optional<size_t> cut_after;
+  std::optional<Json> failure;  // a Status to end with
+};
+
+// What is left of a list that is read in pages.
+struct FakeApiServer::Pages {
+  int64_t version = 0;
+  std::vector<Ptr> left;
+};
+
+// What hits a request.
+struct FakeApiServer::Blow {
+  bool hit = false;
+  Fault fault{};
+};
+
+std::string KeyOf(const std::string& ns, const std::string& name);
+
+}  // namespace spillway::support

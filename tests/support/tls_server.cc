@@ -1,0 +1,247 @@
+#include "tests/support/tls_server.h"
+
+#include <fmt/format.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/write.hpp>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+namespace spillway::support {
+namespace {
+
+namespace asio = boost::asio;
+namespace ssl = asio::ssl;
+using Tcp = asio::ip::tcp;
+using Failure = boost::system::error_code;
+
+std::string CommonName(X509* certificate) {
+  if (certificate == nullptr) return {};
+  char name[256] = {};
+  X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name, sizeof name);
+  return name;
+}
+
+class Connection final : public WireConnection {
+ public:
+  Connection(Tcp::socket socket, ssl::context* context)
+      : socket_(std::move(socket)),
+        stream_(context == nullptr
+                    ? nullptr
+                    : std::make_unique<ssl::stream<Tcp::socket&>>(socket_, *context)) {}
+
+  bool Handshake() {
+    Failure failure;
+    if (stream_) stream_->handshake(ssl::stream_base::server, failure);
+    return !failure;
+  }
+
+  // False at the end of the connection.
+  bool Read(WireRequest& request) {
+    Failure failure;
+    const size_t head =
+        stream_ ? asio::read_until(*stream_, asio::dynamic_buffer(in_), "\r\n\r\n", failure)
+                : asio::read_until(socket_, asio::dynamic_buffer(in_), "\r\n\r\n", failure);
+    if (failure) return false;
+    ParseHead(in_.substr(0, head), request);
+    in_.erase(0, head);
+    const auto length = request.headers.find("content-length");
+    const size_t size = length == request.headers.end() ? 0 : std::stoul(length->second);
+    while (in_.size() < size) {
+      char piece[4096];
+      const size_t got = ReadSome(asio::buffer(piece), failure);
+      if (failure) return false;
+      in_.append(piece, got);
+    }
+    request.body = in_.substr(0, size);
+    in_.erase(0, size);
+    return true;
+  }
+
+  bool Write(std::string_view bytes) override {
+    Failure failure;
+    if (stream_) {
+      asio::write(*stream_, asio::buffer(bytes), failure);
+    } else {
+      asio::write(socket_, asio::buffer(bytes), failure);
+    }
+    return !failure;
+  }
+  bool WaitForPeerToClose() override {
+    Failure failure;
+    char byte = 0;
+    ReadSome(asio::buffer(&byte, 1), failure);
+    return !stopped_;
+  }
+  void Drop(bool reset) override {
+    if (reset) {
+      const linger now{.l_onoff = 1, .l_linger = 0};
+      setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+      Failure ignored;
+      socket_.close(ignored);
+    } else {
+      shutdown(socket_.native_handle(), SHUT_RDWR);
+    }
+  }
+  std::string ClientCommonName() const override {
+    if (!stream_) return {};
+    X509* certificate = SSL_get1_peer_certificate(stream_->native_handle());
+    std::string name = CommonName(certificate);
+    X509_free(certificate);
+    return name;
+  }
+  std::string ServerNameAsked() const override {
+    const char* name =
+        stream_ ? SSL_get_servername(stream_->native_handle(), TLSEXT_NAMETYPE_host_name) : nullptr;
+    return name == nullptr ? std::string() : name;
+  }
+
+  // From the server's destructor: wakes whatever blocks on this connection.
+  void Stop() {
+    stopped_ = true;
+    shutdown(socket_.native_handle(), SHUT_RDWR);
+  }
+
+ private:
+  template <class Buffer>
+  size_t ReadSome(const Buffer& buffer, Failure& failure) {
+    return stream_ ? stream_->read_some(buffer, failure) : socket_.read_some(buffer, failure);
+  }
+  static void ParseHead(std::string_view head, WireRequest& request) {
+    size_t end = head.find("\r\n");
+    const std::string_view line = head.substr(0, end);
+    const size_t first = line.find(' ');
+    const size_t second = line.find(' ', first + 1);
+    request.method = line.substr(0, first);
+    request.target = line.substr(first + 1, second - first - 1);
+    while (true) {
+      head.remove_prefix(end + 2);
+      end = head.find("\r\n");
+      const std::string_view header = head.substr(0, end);
+      if (header.empty()) return;
+      const size_t colon = header.find(':');
+      std::string name(header.substr(0, colon));
+      std::transform(name.begin(), name.end(), name.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      std::string_view value = header.substr(colon + 1);
+      while (value.starts_with(' ')) value.remove_prefix(1);
+      request.headers.emplace(std::move(name), value);
+    }
+  }
+
+  Tcp::socket socket_;
+  std::unique_ptr<ssl::stream<Tcp::socket&>> stream_;
+  std::string in_;
+  std::atomic<bool> stopped_ = false;
+};
+
+}  // namespace
+
+bool WireConnection::WriteChunk(std::string_view bytes) {
+  return Write(fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes));
+}
+bool WireConnection::Answer(int status, std::string_view body, std::string_view more_headers) {
+  return Write(fmt::format("HTTP/1.1 {} Word\r\nContent-Length: {}\r\n{}\r\n{}", status,
+                           body.size(), more_headers, body));
+}
+bool WireConnection::StartChunked() {
+  return Write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
+struct TlsServer::Impl {
+  Impl(Options options, Handler h)
+      : handler(std::move(h)), acceptor(io, {asio::ip::address_v4::loopback(), 0}) {
+    if (options.pair.key.empty()) return;
+    context.emplace(ssl::context::tls_server);
+    context->use_certificate_chain(asio::buffer(options.pair.certificate));
+    context->use_private_key(asio::buffer(options.pair.key), ssl::context::pem);
+    if (options.client_ca.empty()) return;
+    context->add_certificate_authority(asio::buffer(options.client_ca));
+    context->set_verify_mode(ssl::verify_peer);
+  }
+
+  void Accept() {
+    for (;;) {
+      Failure failure;
+      Tcp::socket socket(io);
+      acceptor.accept(socket, failure);
+      if (failure || stopping) return;
+      ++accepted;
+      socket.set_option(Tcp::no_delay(true), failure);  // small pieces go out at once
+      const auto connection =
+          std::make_shared<Connection>(std::move(socket), context ? &*context : nullptr);
+      const std::scoped_lock lock(mutex);
+      connections.push_back(connection);
+      threads.emplace_back([this, connection] { Serve(connection); });
+    }
+  }
+  void Serve(const std::shared_ptr<Connection>& connection) {
+    WireRequest request;
+    if (connection->Handshake()) {
+      while (connection->Read(request)) {
+        handler(request, *connection);
+        request = {};
+      }
+    }
+    connection->Drop(false);
+    const std::scoped_lock lock(mutex);
+    connections.remove(connection);
+  }
+
+  const Handler handler;
+  std::optional<ssl::context> context;
+  asio::io_context io;
+  Tcp::acceptor acceptor;
+  std::atomic<bool> stopping = false;
+  std::atomic<int> accepted = 0;
+  std::mutex mutex;
+  std::list<std::shared_ptr<Connection>> connections;  // guarded
+  std::list<std::jthread> threads;                     // guarded
+  std::jthread accepting;
+};
+
+TlsServer::TlsServer(Options options, Handler handler)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(handler))) {
+  impl_->accepting = std::jthread([this] { impl_->Accept(); });
+}
+
+TlsServer::~TlsServer() {
+  impl_->stopping = true;
+  shutdown(impl_->acceptor.native_handle(), SHUT_RDWR);
+  impl_->accepting.join();
+  std::list<std::jthread> threads;
+  {
+    const std::scoped_lock lock(impl_->mutex);
+    for (const auto& connection : impl_->connections) connection->Stop();
+    threads.swap(impl_->threads);
+  }
+  threads.clear();  // joins
+}
+
+int TlsServer::Port() const { return impl_->acceptor.local_endpoint().port(); }
+int TlsServer::Connections() const { return impl_->accepted; }
+int TlsServer::OpenConnections() const {
+  const std::scoped_lock lock(impl_->mutex);
+  return static_cast<int>(impl_->connections.size());
+}
+
+bool Eventually(const std::function<bool()>& condition, std::chrono::milliseconds within) {
+  const auto until = std::chrono::steady_clock::now() + within;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+}  // namespace spillway::support
