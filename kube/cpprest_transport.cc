@@ -62,8 +62,8 @@ std::string Describe(const http::http_exception& failure, const std::string& hos
   const std::string_view what = failure.what();
   const std::string cause = Cause(failure.error_code().value());
   const auto is = [&](std::string_view text) { return what.find(text) != std::string_view::npos; };
-  if (is("resolv")) return fmt::format("the name {} does not resolve", host);
   if (is("Failed to connect")) return "could not connect" + cause;
+  if (is("resolv")) return fmt::format("the name {} does not resolve", host);
   if (is("SSL handshake")) {
     const bool refused = cause.find("verify") != std::string::npos;
     return "TLS handshake failed" + cause +

@@ -42,7 +42,7 @@ class Connection final : public WireConnection {
 
   bool Handshake() {
     Failure failure;
-    if (stream_) stream_->handshake(ssl::stream_base::server, failure);
+    if (stream_) failure = stream_->handshake(ssl::stream_base::server, failure);
     return !failure;
   }
 
@@ -87,20 +87,20 @@ class Connection final : public WireConnection {
     if (reset) {
       const linger now{.l_onoff = 1, .l_linger = 0};
       setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-      Failure ignored;
-      socket_.close(ignored);
+      Failure failure;
+      failure = socket_.close(failure);
     } else {
       shutdown(socket_.native_handle(), SHUT_RDWR);
     }
   }
-  std::string ClientCommonName() const override {
+  [[nodiscard]] std::string ClientCommonName() const override {
     if (!stream_) return {};
     X509* certificate = SSL_get1_peer_certificate(stream_->native_handle());
     std::string name = CommonName(certificate);
     X509_free(certificate);
     return name;
   }
-  std::string ServerNameAsked() const override {
+  [[nodiscard]] std::string ServerNameAsked() const override {
     const char* name =
         stream_ ? SSL_get_servername(stream_->native_handle(), TLSEXT_NAMETYPE_host_name) : nullptr;
     return name == nullptr ? std::string() : name;
@@ -174,10 +174,10 @@ struct TlsServer::Impl {
     for (;;) {
       Failure failure;
       Tcp::socket socket(io);
-      acceptor.accept(socket, failure);
+      failure = acceptor.accept(socket, failure);
       if (failure || stopping) return;
       ++accepted;
-      socket.set_option(Tcp::no_delay(true), failure);  // small pieces go out at once
+      failure = socket.set_option(Tcp::no_delay(true), failure);  // small pieces go out at once
       const auto connection =
           std::make_shared<Connection>(std::move(socket), context ? &*context : nullptr);
       const std::scoped_lock lock(mutex);
