@@ -176,6 +176,7 @@ class FakeApiServer final : public kube::Transport {
                                    const std::stop_token& stop);
   std::optional<kube::HttpResponse> OpenWatch(const LoggedRequest& request, Watch& watch) const;
   std::string NextBytes(Watch& watch) const;
+  void AppendAll(const Watch& watch, std::string& out) const;
   void AppendEvent(const Event& event, const Watch& watch, std::string& out) const;
   [[nodiscard]] bool Over(const Watch& watch) const;
 

@@ -30,9 +30,8 @@ struct FakeApiServer::Watch {
   ApiTarget target;
   Selector selector;
   bool bookmarks = false;
-  size_t next = 0;  // event number, counted from the beginning of time
-  int64_t version = 0;
-  bool initial = false;  // everything that is there comes first
+  size_t next = 0;    // event number, counted from the beginning of time
+  std::string first;  // what was there when it was opened
   bool over = false;
   uint64_t bookmarks_seen = 0;
   uint64_t closings_seen = 0;

@@ -171,18 +171,18 @@ std::optional<HttpResponse> FakeApiServer::OpenWatch(const LoggedRequest& reques
   if (!selector || !version) return StatusAnswer(400, "BadRequest", "a wrong selector or version");
   watch.selector = *selector;
   watch.bookmarks = target->Query("allowWatchBookmarks") == "true";
-  watch.version = *version;
-  watch.initial = *version == 0;
-  if (!watch.initial && *version < compacted_) watch.failure = TooOld();
+  const bool from_nowhere = *version == 0;
+  if (!from_nowhere && *version < compacted_) watch.failure = TooOld();
   watch.bookmarks_seen = bookmarks_;
   watch.closings_seen = closings_;
   const auto timeout = ParseVersion(target->Query("timeoutSeconds")).value_or(0);
   watch.deadline = clock_.Elapsed() + std::chrono::seconds(timeout > 0 ? timeout : 1800);
   const auto first = std::find_if(history_.begin(), history_.end(),
                                   [&](const auto& event) { return event->version > *version; });
-  watch.next = forgotten_ +
-               (watch.initial ? history_.size() : static_cast<size_t>(first - history_.begin()));
+  watch.next =
+      forgotten_ + (from_nowhere ? history_.size() : static_cast<size_t>(first - history_.begin()));
   watch.target = *std::move(target);
+  if (from_nowhere) AppendAll(watch, watch.first);
   return std::nullopt;
 }
 
@@ -229,16 +229,7 @@ std::string FakeApiServer::NextBytes(Watch& watch) const {
     watch.over = true;
     return EventLine("ERROR", watch.failure->dump());
   }
-  std::string out;
-  if (watch.initial) {
-    watch.initial = false;
-    const auto all = objects_.find(watch.target.kind);
-    if (all != objects_.end()) {
-      for (const auto& [key, stored] : all->second) {
-        AppendEvent({watch.target.kind, nullptr, stored, false, stored->version}, watch, out);
-      }
-    }
-  }
+  std::string out = std::exchange(watch.first, {});
   for (; watch.next - forgotten_ < history_.size(); ++watch.next) {
     const Event& event = *history_[watch.next - forgotten_];
     if (event.kind == watch.target.kind) AppendEvent(event, watch, out);
@@ -251,6 +242,15 @@ std::string FakeApiServer::NextBytes(Watch& watch) const {
   }
   watch.bookmarks_seen = bookmarks_;
   return out;
+}
+
+// What is there, as if it had just come.
+void FakeApiServer::AppendAll(const Watch& watch, std::string& out) const {
+  const auto all = objects_.find(watch.target.kind);
+  if (all == objects_.end()) return;
+  for (const auto& [key, stored] : all->second) {
+    AppendEvent({watch.target.kind, nullptr, stored, false, stored->version}, watch, out);
+  }
 }
 
 // An object that begins to match a selector is ADDED, one that ceases to is DELETED as it was.
