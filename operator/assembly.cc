@@ -20,7 +20,7 @@
 #include "kube/lease.h"
 #include "operator/http_server.h"
 #include "operator/process_metrics.h"
-#include "operator/watching.h"
+#include "controllers/watching.h"
 
 namespace spillway {
 namespace {
@@ -179,7 +179,7 @@ struct Assembly::Parts {
   controllers::TemplateChecker templates;
   controllers::Metrics metrics;
   controllers::Loop loop;
-  Watching watching;
+  controllers::Watching watching;
   std::unique_ptr<HttpServer> http;
   std::stop_source abort;
   std::atomic<bool> started{false};

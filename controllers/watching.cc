@@ -1,23 +1,21 @@
-#include "operator/watching.h"
+#include "controllers/watching.h"
 
 #include <map>
 
 #include "base/hash.h"
 #include "controllers/names.h"
 
-namespace spillway {
+namespace spillway::controllers {
 
-using controllers::kManagedBy;
-using controllers::kManagedByLabel;
 namespace v1alpha1 = crds::v1alpha1;
 
-Watching::Watching(controllers::Stores& stores, kube::Client& client, Clock& clock, Log& log,
+Watching::Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
                    MetricsRegistry& registry)
     : client_(client), clock_(clock), log_(log), registry_(registry) {
   const std::string ours = std::string(kManagedByLabel) + "=" + kManagedBy;
   Add(stores.nodes, kube::NodeResource(), "", kube::DecodeNode);
   Add(stores.pods, kube::PodResource(), "", [](kube::JsonValue value, kube::Pod& pod) {
-    return kube::DecodePod(value, controllers::kPrefix, pod);
+    return kube::DecodePod(value, kPrefix, pod);
   });
   Add(stores.jobs, kube::JobResource(), ours, kube::DecodeJob);
   Add(stores.services, kube::ServiceResource(), ours, kube::DecodeMetaOnly);
@@ -79,4 +77,4 @@ void Watching::Stop() {
   threads_.clear();
 }
 
-}  // namespace spillway
+}  // namespace spillway::controllers

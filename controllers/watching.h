@@ -12,12 +12,12 @@
 #include "kube/client.h"
 #include "kube/reflector.h"
 
-namespace spillway {
+namespace spillway::controllers {
 
 // Keeps the stores of one cluster equal to its API server: one reflector and one thread a kind.
 class Watching {
  public:
-  Watching(controllers::Stores& stores, kube::Client& client, Clock& clock, Log& log,
+  Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
            MetricsRegistry& registry);
   ~Watching();
   Watching(const Watching&) = delete;
@@ -41,4 +41,4 @@ class Watching {
   std::vector<std::jthread> threads_;  // last: they use the above
 };
 
-}  // namespace spillway
+}  // namespace spillway::controllers

@@ -1,0 +1,218 @@
+#include "controllers/diff.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controllers/names.h"
+#include "controllers/placement_record.h"
+#include "controllers/render.h"
+#include "tests/controllers/samples.h"
+
+namespace spillway::controllers {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// A pool, what was decided, and its children; Lines tells the writes in short.
+struct World {
+  crds::v1alpha1::TrainingPool pool = samples::Pool();
+  crds::v1alpha1::NodeGroup group = samples::Group();
+  bool group_exists = true;
+  placement::PoolDecision decision;
+  std::vector<kube::Job> jobs;
+  std::vector<kube::Pod> pods;
+  std::optional<kube::MetaOnly> service;
+  std::optional<kube::MetaOnly> budget;
+  std::set<std::string> deleted;
+
+  World() {
+    decision.memory = samples::Placed();
+    decision.may_start = true;
+  }
+
+  kube::Job& AddJob(int attempt) {
+    kube::Job job;
+    job.meta.ns = "lab";
+    job.meta.name = TrainJobName("run", attempt);
+    job.meta.uid = "job-" + std::to_string(attempt);
+    job.meta.controller_uid = "uid-run";
+    job.meta.labels[kAttemptLabel] = std::to_string(attempt);
+    job.meta.annotations[kPlacementAnnotation] = EncodeRecord(samples::Placed(2, attempt));
+    return jobs.emplace_back(std::move(job));
+  }
+
+  static std::string RevisionIn(const std::string& body) {
+    return samples::Json::parse(body)["metadata"]["annotations"][kRevisionAnnotation];
+  }
+  kube::MetaOnly Companion(const std::string& body, const std::string& uid) const {
+    kube::MetaOnly object;
+    object.meta.ns = "lab";
+    object.meta.name = "run-train";
+    object.meta.uid = uid;
+    object.meta.controller_uid = "uid-run";
+    object.meta.annotations[kRevisionAnnotation] = RevisionIn(body);
+    return object;
+  }
+  void AddCompanions() {
+    const RenderInput input{&pool, &group, decision.memory, {"n0", "n1"}};
+    service = Companion(RenderService(input), "svc");
+    budget = Companion(RenderDisruptionBudget(input), "pdb");
+  }
+
+  [[nodiscard]] std::vector<Write> Writes() const {
+    DiffInput input;
+    input.pool = &pool;
+    input.decision = &decision;
+    input.group = group_exists ? &group : nullptr;
+    input.hostnames = {"n0", "n1"};
+    for (const auto& job : jobs) input.jobs.push_back(&job);
+    for (const auto& pod : pods) input.pods.push_back(&pod);
+    input.service = service ? &*service : nullptr;
+    input.disruption_budget = budget ? &*budget : nullptr;
+    input.deleted_uids = &deleted;
+    return DiffChildren(input);
+  }
+  [[nodiscard]] std::vector<std::string> Lines() const {
+    static const std::map<Write::Verb, std::string> kVerbs = {{Write::Verb::kCreate, "create"},
+                                                              {Write::Verb::kApply, "apply"},
+                                                              {Write::Verb::kDelete, "delete"}};
+    std::vector<std::string> lines;
+    for (const Write& write : Writes()) {
+      lines.push_back(kVerbs.at(write.verb) + " " + write.resource->kind + " " + write.name);
+    }
+    return lines;
+  }
+};
+
+TEST(Diff, ANewPlacementGetsItsCompanionsAndThenItsJob) {
+  EXPECT_THAT(World().Lines(), ElementsAre("create Service run-train",
+                                           "create PodDisruptionBudget run-train",
+                                           "create Job run-train-1"));
+}
+
+TEST(Diff, WhatIsThereIsLeftAlone) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  EXPECT_THAT(world.Lines(), IsEmpty());
+}
+
+TEST(Diff, AGangOfOneNeedsNoService) {
+  World world;
+  world.decision.memory = samples::Placed(1);
+  EXPECT_THAT(world.Lines(),
+              ElementsAre("create PodDisruptionBudget run-train", "create Job run-train-1"));
+}
+
+TEST(Diff, TheJobWaitsUntilTheAttemptMayStart) {
+  World world;
+  world.AddCompanions();
+  world.decision.may_start = false;
+  EXPECT_THAT(world.Lines(), IsEmpty());
+}
+
+TEST(Diff, AGroupThatIsGoneStartsNothingAndRemovesNothing) {
+  World world;
+  world.AddCompanions();
+  world.group_exists = false;
+  EXPECT_THAT(world.Lines(), IsEmpty());
+}
+
+TEST(Diff, ANewAttemptRemovesTheOldJobFirst) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  world.decision.memory.placement->attempt = 2;
+  world.decision.may_start = false;
+  const auto writes = world.Writes();
+  EXPECT_THAT(world.Lines(), ElementsAre("delete Job run-train-1"));
+  EXPECT_EQ(writes[0].deletion.uid, "job-1");
+  EXPECT_EQ(writes[0].deletion.propagation, "Background");
+}
+
+TEST(Diff, AJobThatContradictsTheCommitIsRemoved) {
+  World world;
+  world.AddCompanions();
+  placement::PoolMemory other = samples::Placed();
+  other.placement->nodes = {"n8", "n9"};
+  world.AddJob(1).meta.annotations[kPlacementAnnotation] = EncodeRecord(other);
+  EXPECT_THAT(world.Lines(), ElementsAre("delete Job run-train-1"));
+}
+
+TEST(Diff, AJobFromAnotherBuildIsKept) {
+  World world;
+  world.AddCompanions();
+  world.decision.memory.placement->render_revision = "old";
+  world.AddJob(1).meta.annotations[kPlacementAnnotation] = "no record that this build can read";
+  EXPECT_THAT(world.Lines(), IsEmpty());
+}
+
+TEST(Diff, WithoutAPlacementEverythingGoes) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  world.decision.memory.placement.reset();
+  EXPECT_THAT(world.Lines(), ElementsAre("delete Job run-train-1",
+                                         "delete PodDisruptionBudget run-train",
+                                         "delete Service run-train"));
+}
+
+TEST(Diff, AnEndedPoolKeepsItsLastJobForTheLogs) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  world.decision.memory.completed = Time(Seconds(2000));
+  world.decision.keep_job = 1;
+  EXPECT_THAT(world.Lines(),
+              ElementsAre("delete PodDisruptionBudget run-train", "delete Service run-train"));
+}
+
+TEST(Diff, AskedForDeletionsAreNotAskedForAgain) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  world.AddJob(2).meta.deleted = Time(Seconds(1));
+  world.decision.memory.placement->attempt = 3;
+  world.decision.may_start = false;
+  world.deleted = {"job-1"};
+  EXPECT_THAT(world.Lines(), IsEmpty());
+}
+
+TEST(Diff, AJobBeingDeletedBlocksItsNameUntilItIsGone) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1).meta.deleted = Time(Seconds(1));
+  EXPECT_THAT(world.Lines(), IsEmpty());
+}
+
+TEST(Diff, PodsOnLostNodesAreForceDeletedEvenIfTheyAreTerminating) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  kube::Pod pod;
+  pod.meta.ns = "lab";
+  pod.meta.name = "run-train-1-0-x";
+  pod.meta.uid = "pod-0";
+  pod.meta.deleted = Time(Seconds(1));
+  world.pods.push_back(pod);
+  world.decision.force_delete = {"run-train-1-0-x"};
+  const auto writes = world.Writes();
+  ASSERT_EQ(writes.size(), 1U);
+  EXPECT_EQ(writes[0].resource->kind, "Pod");
+  EXPECT_EQ(writes[0].deletion.grace_seconds, 0);
+  EXPECT_EQ(writes[0].deletion.uid, "pod-0");
+}
+
+TEST(Diff, ACompanionRenderedFromSomethingElseIsAppliedToTheVeryObject) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  world.budget->meta.annotations[kRevisionAnnotation] = "older";
+  const auto writes = world.Writes();
+  EXPECT_THAT(world.Lines(), ElementsAre("apply PodDisruptionBudget run-train"));
+  EXPECT_EQ(samples::Json::parse(writes[0].body)["metadata"]["uid"], "pdb");
+}
+
+}  // namespace
+}  // namespace spillway::controllers

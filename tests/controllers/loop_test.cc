@@ -1,0 +1,323 @@
+// The path of one pass against an API server in the process: real client, reflectors and stores.
+
+#include "controllers/loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controllers/watching.h"
+#include "tests/controllers/samples.h"
+#include "tests/support/fake_api_server.h"
+#include "tests/support/fake_clock.h"
+
+namespace spillway::controllers {
+namespace {
+
+using samples::Json;
+using support::Fault;
+using support::LoggedRequest;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+Json NodeJson(const std::string& name, const std::string& group) {
+  return {{"apiVersion", "v1"},
+          {"kind", "Node"},
+          {"metadata", {{"name", name}, {"labels", {{"group", group}, {"kubernetes.io/hostname", name}}}}},
+          {"status",
+           {{"allocatable", {{"cpu", "96"}, {"memory", "1000Gi"}, {"pods", "110"}, {"nvidia.com/gpu", "8"}}},
+            {"conditions", {{{"type", "Ready"}, {"status", "True"}, {"lastTransitionTime", "2026-11-23T00:00:00Z"}}}}}}};
+}
+
+Json GroupJson(const std::string& name, int tier) {
+  return {{"apiVersion", "spillway.dev/v1alpha1"},
+          {"kind", "NodeGroup"},
+          {"metadata", {{"name", name}}},
+          {"spec",
+           {{"provider", tier == 0 ? "OnPrem" : "Azure"},
+            {"tier", tier},
+            {"selector", {{"matchLabels", {{"group", name}}}}},
+            {"accelerator", {{"type", "nvidia-a100-80gb"}, {"resource", "nvidia.com/gpu"}, {"perNode", 8}}},
+            {"capacityType", tier == 0 ? "Owned" : "OnDemand"},
+            {"cost", {{"perNodeHour", "32.77"}}}}}};
+}
+
+Json PoolJson(const std::string& name, int workers) {
+  return {{"apiVersion", "spillway.dev/v1alpha1"},
+          {"kind", "TrainingPool"},
+          {"metadata", {{"name", name}, {"namespace", "lab"}}},
+          {"spec",
+           {{"workers", workers},
+            {"acceleratorsPerWorker", 8},
+            {"accelerators", {{{"type", "nvidia-a100-80gb"}}}},
+            {"placement", {{"spill", {{"afterSeconds", 600}}}}},
+            {"template", samples::PodTemplate()}}}};
+}
+
+// The whole operator but its process: two nodes at home, four in a cloud.
+class LoopTest : public testing::Test {
+ protected:
+  LoopTest() {
+    stores_.SetOnAdvance([this] { loop_.Advanced(); });
+    server_.Put(GroupJson("home", 0));
+    server_.Put(GroupJson("cloud", 10));
+    for (const char* name : {"h0", "h1"}) server_.Put(NodeJson(name, "home"));
+    for (const char* name : {"c0", "c1", "c2", "c3"}) server_.Put(NodeJson(name, "cloud"));
+  }
+  ~LoopTest() override {
+    running_.request_stop();
+    if (running_.joinable()) running_.join();
+    watching_.Stop();
+  }
+
+  void Run() {
+    watching_.Start();
+    running_ = std::jthread([this](const std::stop_token& stop) { loop_.Run(stop, stop); });
+  }
+  // Time passes, for the operator too.
+  void Advance(std::chrono::seconds by) {
+    clock_.Advance(by);
+    loop_.MarkDirty();
+  }
+  bool Await(const std::function<bool()>& holds) { return server_.WaitUntil(holds); }
+
+  Json Status(const std::string& pool) {
+    const auto object = server_.Get("trainingpools", "lab", pool);
+    return object && object->contains("status") ? (*object)["status"] : Json::object();
+  }
+  std::string Reason(const std::string& pool, const std::string& type) {
+    for (const Json& condition : Status(pool).value("conditions", Json::array())) {
+      if (condition["type"] == type) return condition["reason"];
+    }
+    return {};
+  }
+  std::string Message(const std::string& pool, const std::string& type) {
+    for (const Json& condition : Status(pool).value("conditions", Json::array())) {
+      if (condition["type"] == type) return condition["message"];
+    }
+    return {};
+  }
+  bool Exists(const std::string& plural, const std::string& name) {
+    return server_.Get(plural, "lab", name).has_value();
+  }
+  // Writes about one pool, in short and in order.
+  std::vector<std::string> WritesOf(const std::string& pool) {
+    std::vector<std::string> out;
+    for (const LoggedRequest& request : server_.Writes()) {
+      const std::string last = request.path.substr(request.path.rfind('/') + 1);
+      const bool created = request.verb == "create";
+      const std::string name = created ? Json::parse(request.body)["metadata"].value("name", "") : request.path;
+      if (name.find(pool) == std::string::npos) continue;
+      out.push_back(created ? "create " + name : request.verb + " " + last);
+    }
+    return out;
+  }
+  // Nothing more is written once what is under way has settled: two bookmark rounds without a write.
+  void ExpectQuiet() {
+    ASSERT_TRUE(Await([&] { return loop_.CaughtUp(); }));
+    const auto before = server_.Writes().size();
+    for (int i = 0; i < 3; ++i) {
+      const auto passes = passes_.load();
+      loop_.MarkDirty();
+      server_.SendBookmarks();
+      ASSERT_TRUE(AwaitPass(passes));
+    }
+    EXPECT_EQ(server_.Writes().size(), before);
+  }
+  bool AwaitPass(int after) {
+    std::unique_lock lock(pass_mutex_);
+    return pass_done_.wait_for(lock, std::chrono::seconds(20), [&] { return passes_ > after; });
+  }
+
+  kube::Client::Options ClientOptions() { return {"test", 16, std::chrono::seconds(5), {}}; }
+  LoopHooks Hooks() {
+    LoopHooks hooks;
+    // Asked once in each pass, after the snapshot: counts passes.
+    hooks.leading = [this] {
+      {
+        const std::scoped_lock lock(pass_mutex_);
+        ++passes_;
+      }
+      pass_done_.notify_all();
+      return leading_.load();
+    };
+    hooks.event = [this](const EventNote& note) {
+      const std::scoped_lock lock(pass_mutex_);
+      events_.push_back(note.name + " " + note.transition.reason);
+    };
+    return hooks;
+  }
+  std::vector<std::string> Events() {
+    const std::scoped_lock lock(pass_mutex_);
+    return events_;
+  }
+
+  std::mutex pass_mutex_;
+  std::condition_variable pass_done_;
+  std::atomic<int> passes_{0};
+  std::atomic<bool> leading_{true};
+  std::vector<std::string> events_;
+  support::FakeClock clock_;
+  Log log_{LogLevel::kError, true};
+  MetricsRegistry registry_;
+  support::FakeApiServer server_{clock_};
+  kube::Client client_{server_, clock_, ClientOptions()};
+  Stores stores_{[this] { loop_.MarkDirty(); }};
+  TemplateChecker templates_{client_, clock_, log_, [this] { loop_.MarkDirty(); }};
+  Metrics metrics_{registry_};
+  Loop loop_{stores_, client_, clock_, log_, metrics_, templates_, {}, Hooks(), {}};
+  Watching watching_{stores_, client_, clock_, log_, registry_};
+  std::jthread running_;
+};
+
+TEST_F(LoopTest, TheCommitComesBeforeTheChildrenAndThenAllIsQuiet) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  const Json placement = Status("run")["placement"];
+  EXPECT_EQ(placement["nodeGroup"], "home");
+  EXPECT_EQ(placement["nodes"], Json({"h0", "h1"}));
+  EXPECT_TRUE(Exists("services", "run-train"));
+  EXPECT_TRUE(Exists("poddisruptionbudgets", "run-train"));
+  const auto writes = WritesOf("run");
+  ASSERT_GE(writes.size(), 4U);
+  const auto job = std::find(writes.begin(), writes.end(), "create run-train-1");
+  EXPECT_NE(std::find(writes.begin(), job, "update status"), job);
+  ExpectQuiet();
+  EXPECT_THAT(Events(), Contains("run Placed"));
+}
+
+TEST_F(LoopTest, HomeTooSmallNowHoldsBackAndThenSpillsWithoutAnyOtherEvent) {
+  server_.Put(PoolJson("first", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "first-train-1"); }));
+  clock_.Advance(std::chrono::seconds(5));
+  server_.Put(PoolJson("second", 2));
+  ASSERT_TRUE(Await([&] { return Reason("second", "Placed") == "HoldingBackSpill"; }));
+  EXPECT_THAT(Message("second", "Placed"), HasSubstr("2026-11-24T00:10:0"));
+  EXPECT_FALSE(Exists("jobs", "second-train-1"));
+  Advance(std::chrono::seconds(601));
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "second-train-1"); }));
+  EXPECT_EQ(Status("second")["placement"]["nodeGroup"], "cloud");
+  EXPECT_EQ(Status("second")["hourlyCost"], "65.54");
+}
+
+TEST_F(LoopTest, AStandbyPlansAndWritesNothing) {
+  leading_ = false;
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(AwaitPass(2));
+  EXPECT_THAT(server_.Writes(), IsEmpty());
+  leading_ = true;
+  loop_.MarkDirty();
+  EXPECT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+}
+
+TEST_F(LoopTest, ARefusedCommitStartsNothingAndIsTriedAgain) {
+  Fault conflict;
+  conflict.verb = "update";
+  conflict.path_contains = "trainingpools";
+  conflict.status = 409;
+  conflict.reason = "Conflict";
+  conflict.times = 1;
+  server_.Inject(conflict);
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] {
+    Advance(std::chrono::seconds(1));
+    return Exists("jobs", "run-train-1");
+  }));
+  const auto writes = WritesOf("run");
+  // Both commits before the first child: the refused one was followed by nothing.
+  ASSERT_GE(writes.size(), 2U);
+  EXPECT_THAT(writes[0], HasSubstr("status"));
+  EXPECT_THAT(writes[1], HasSubstr("status"));
+}
+
+TEST_F(LoopTest, AnAnswerThatIsLostLeavesOneJob) {
+  Fault lost;
+  lost.kind = Fault::Kind::kDropAfter;
+  lost.verb = "create";
+  lost.path_contains = "/jobs";
+  server_.Inject(lost);
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  Advance(std::chrono::seconds(5));
+  ExpectQuiet();
+  EXPECT_EQ(server_.All("jobs").size(), 1U);
+}
+
+TEST_F(LoopTest, SomebodyElsesServiceIsAConflictAndIsNotTouched) {
+  const Json foreign = server_.Put({{"apiVersion", "v1"},
+                                    {"kind", "Service"},
+                                    {"metadata", {{"name", "run-train"}, {"namespace", "lab"}}},
+                                    {"spec", {{"clusterIP", "10.0.0.9"}}}});
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Placed") == "NameConflict"; }));
+  EXPECT_THAT(Message("run", "Placed"), HasSubstr("Service lab/run-train"));
+  EXPECT_FALSE(Exists("jobs", "run-train-1"));
+  EXPECT_EQ(server_.Get("services", "lab", "run-train"), foreign);
+  // Its capacity is free for others meanwhile.
+  server_.Put(PoolJson("other", 2));
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "other-train-1"); }));
+  // Once the name is free, the pool goes on by itself.
+  server_.Remove("services", "lab", "run-train");
+  server_.Remove("trainingpools", "lab", "other");
+  server_.CollectGarbage();
+  ASSERT_TRUE(Await([&] {
+    Advance(std::chrono::seconds(16));
+    return Status("run").contains("placement") && Exists("jobs", "run-train-" + std::to_string(Status("run")["placement"]["attempt"].get<int>()));
+  }));
+}
+
+TEST_F(LoopTest, ASuspendedPoolGivesItsNodesBack) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  server_.Patch("trainingpools", "lab", "run", {{"spec", {{"suspend", true}}}});
+  ASSERT_TRUE(Await([&] { return !Exists("jobs", "run-train-1"); }));
+  EXPECT_EQ(Reason("run", "Placed"), "Suspended");
+  EXPECT_FALSE(Status("run").contains("placement"));
+  EXPECT_TRUE(Await([&] { return !Exists("poddisruptionbudgets", "run-train"); }));
+  server_.Patch("trainingpools", "lab", "run", {{"spec", {{"suspend", false}}}});
+  EXPECT_TRUE(Await([&] { return Exists("jobs", "run-train-2"); }));
+}
+
+TEST_F(LoopTest, ALostNodeStartsOneNewAttemptOnTheSurvivorsAndAnother) {
+  server_.Put(PoolJson("run", 1));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  EXPECT_EQ(Status("run")["placement"]["nodes"], Json({"h0"}));
+  server_.Remove("nodes", "", "h0");
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-2"); }));
+  EXPECT_EQ(Status("run")["placement"]["nodes"], Json({"h1"}));
+  EXPECT_EQ(Status("run")["restarts"], 1);
+  EXPECT_TRUE(Await([&] { return !Exists("jobs", "run-train-1"); }));
+  ExpectQuiet();
+}
+
+TEST_F(LoopTest, WrongClassesAndPriceCurrenciesAreSaid) {
+  Json pool = PoolJson("run", 2);
+  pool["spec"]["priorityClassName"] = "none-such";
+  server_.Put(pool);
+  Run();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Placed") == "Misconfigured"; }));
+  EXPECT_THAT(Message("run", "Placed"), HasSubstr("none-such"));
+  Json group = *server_.Get("nodegroups", "", "home");
+  group["spec"]["cost"]["currency"] = "EUR";
+  server_.Put(group);
+  ASSERT_TRUE(Await([&] {
+    const auto home = server_.Get("nodegroups", "", "home");
+    for (const Json& condition : (*home)["status"]["conditions"]) {
+      if (condition["type"] == "Ready") return condition["reason"] == "Misconfigured";
+    }
+    return false;
+  }));
+}
+
+}  // namespace
+}  // namespace spillway::controllers

@@ -1,0 +1,329 @@
+#include "controllers/observe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controllers/names.h"
+#include "controllers/placement_record.h"
+#include "tests/controllers/samples.h"
+
+namespace spillway::controllers {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+struct Cluster {
+  Settings settings;
+  std::vector<kube::Node> nodes;
+  std::vector<kube::Pod> pods;
+  std::vector<kube::Job> jobs;
+  std::vector<kube::PriorityClass> priorities;
+  std::vector<crds::v1alpha1::NodeGroup> groups = {samples::Group()};
+  std::vector<crds::v1alpha1::TrainingPool> pools = {samples::Pool()};
+  std::vector<crds::v1alpha1::PoolQuota> quotas;
+  TemplateAnswer answer{TemplateAnswer::State::kValid, {}, {}};
+  std::map<std::string, std::string> conflicts;
+
+  template <class T>
+  static std::vector<std::shared_ptr<const T>> Share(const std::vector<T>& objects) {
+    std::vector<std::shared_ptr<const T>> out;
+    for (const T& object : objects) out.push_back(std::make_shared<const T>(object));
+    return out;
+  }
+  [[nodiscard]] placement::Snapshot Observe() const {
+    World world;
+    world.nodes = Share(nodes);
+    world.pods = Share(pods);
+    world.jobs = Share(jobs);
+    world.priority_classes = Share(priorities);
+    world.node_groups = Share(groups);
+    world.training_pools = Share(pools);
+    world.pool_quotas = Share(quotas);
+    ObserveInput input;
+    input.now = Time(Seconds(9000));
+    input.settings = &settings;
+    input.render_revision = "7";
+    input.name_conflicts = &conflicts;
+    input.ask_template = [this](const auto&) { return answer; };
+    return controllers::Observe(world, input);
+  }
+  [[nodiscard]] placement::TrainingPool Pool() const { return Observe().pools.at(0); }
+  [[nodiscard]] placement::NodeGroup Group() const { return Observe().groups.at(0); }
+
+  kube::Node& AddNode(const std::string& name) {
+    kube::Node node;
+    node.meta.name = name;
+    node.meta.created = Time(Seconds(10));
+    node.conditions = {{"Ready", "True", Time(Seconds(20))}};
+    node.allocatable.Set("nvidia.com/gpu", 8);
+    return nodes.emplace_back(std::move(node));
+  }
+  kube::Pod& AddPod(const std::string& name, const std::string& node, int64_t gpus) {
+    kube::Pod pod;
+    pod.meta.ns = "lab";
+    pod.meta.name = name;
+    pod.node = node;
+    pod.phase = kube::PodPhase::kRunning;
+    pod.requests.Set("nvidia.com/gpu", gpus);
+    return pods.emplace_back(std::move(pod));
+  }
+  kube::Pod& AddWorker(const std::string& name, int attempt, const std::string& node) {
+    kube::Pod& pod = AddPod(name, node, 8);
+    pod.meta.labels = {{kPoolUidLabel, "uid-run"}, {kAttemptLabel, std::to_string(attempt)}};
+    pod.meta.controller_kind = "Job";
+    pod.completion_index = 0;
+    return pod;
+  }
+  kube::Job& AddJob(int attempt) {
+    kube::Job job;
+    job.meta.ns = "lab";
+    job.meta.name = TrainJobName("run", attempt);
+    job.meta.controller_uid = "uid-run";
+    job.meta.labels = {{kPoolUidLabel, "uid-run"},
+                       {kPoolLabel, "run"},
+                       {kAttemptLabel, std::to_string(attempt)}};
+    job.meta.annotations[kPlacementAnnotation] = EncodeRecord(samples::Placed(2, attempt));
+    return jobs.emplace_back(std::move(job));
+  }
+  void Commit(int attempt) {
+    auto& status = pools[0].status;
+    status.observed_generation = 1;
+    status.placement.emplace();
+    status.placement->node_group = "home";
+    status.placement->attempt = attempt;
+    status.placement->workers = 2;
+    status.attempts = attempt;
+  }
+};
+
+TEST(ObserveNodes, UsedIsWhatAllBoundPodsThatHaveNotEndedAskFor) {
+  Cluster cluster;
+  cluster.AddNode("n0");
+  cluster.AddPod("foreign", "n0", 2);
+  cluster.AddPod("other", "n0", 1);
+  cluster.AddPod("ended", "n0", 4).phase = kube::PodPhase::kSucceeded;
+  cluster.AddPod("unbound", "", 4);
+  cluster.AddPod("elsewhere", "n9", 4);
+  EXPECT_EQ(cluster.Observe().nodes.at(0).used.Get("nvidia.com/gpu"), 3);
+}
+
+TEST(ObserveNodes, StatesComeFromConditionsTaintsAndDeletion) {
+  Cluster cluster;
+  cluster.AddNode("a-fine");
+  cluster.AddNode("b-notready").conditions = {{"Ready", "Unknown", Time(Seconds(777))}};
+  cluster.AddNode("c-gone").taints = {{"node.kubernetes.io/out-of-service", "", "NoExecute"}};
+  cluster.AddNode("d-draining").taints = {{"karpenter.sh/disrupted", "", "NoSchedule"}};
+  cluster.AddNode("e-cordoned").unschedulable = true;
+  cluster.AddNode("f-deleted").meta.deleted = Time(Seconds(1));
+  cluster.AddNode("g-silent").conditions.clear();
+  cluster.AddNode("h-tainted").taints = {{"sku", "gpu", "NoSchedule"},
+                                         {"node.kubernetes.io/not-ready", "", "NoExecute"}};
+  const auto nodes = cluster.Observe().nodes;
+  EXPECT_TRUE(nodes[0].ready);
+  EXPECT_FALSE(nodes[0].not_ready_since.has_value());
+  EXPECT_FALSE(nodes[1].ready);
+  EXPECT_EQ(nodes[1].not_ready_since, Time(Seconds(777)));
+  EXPECT_TRUE(nodes[2].out_of_service);
+  EXPECT_TRUE(nodes[3].draining);
+  EXPECT_TRUE(nodes[4].cordoned);
+  EXPECT_TRUE(nodes[5].draining);
+  EXPECT_FALSE(nodes[6].ready);
+  EXPECT_EQ(nodes[6].not_ready_since, Time(Seconds(10)));
+  ASSERT_THAT(nodes[7].taints, SizeIs(1));
+  EXPECT_EQ(nodes[7].taints[0].key, "sku");
+}
+
+TEST(ObserveGroups, OwnedNodesCostNothingMoreByDefault) {
+  Cluster cluster;
+  EXPECT_EQ(cluster.Group().per_node_hour.Format(), "8.00");
+  EXPECT_EQ(cluster.Group().marginal_per_node_hour.Format(), "0.00");
+  cluster.groups[0].spec.capacity_type = "OnDemand";
+  EXPECT_EQ(cluster.Group().marginal_per_node_hour.Format(), "8.00");
+  cluster.groups[0].spec.cost.marginal_per_node_hour = "2.5";
+  EXPECT_EQ(cluster.Group().marginal_per_node_hour.Format(), "2.50");
+}
+
+TEST(ObserveGroups, AnotherCurrencyIsAMisconfiguration) {
+  Cluster cluster;
+  cluster.groups[0].spec.cost.currency = "EUR";
+  EXPECT_THAT(cluster.Group().misconfigured, HasSubstr("EUR"));
+  cluster.settings.currency = "EUR";
+  EXPECT_THAT(cluster.Group().misconfigured, IsEmpty());
+}
+
+TEST(ObserveGroups, AnAdminsWordAboutTheLinkIsHeard) {
+  Cluster cluster;
+  EXPECT_FALSE(cluster.Group().link_down);
+  cluster.groups[0].meta.annotations[kLinkAnnotation] = "down";
+  EXPECT_TRUE(cluster.Group().link_down);
+  cluster.groups[0].status.conditions = {
+      {"LinkHealthy", "True", "AsExpected", "", Time(Seconds(50)), 1}};
+  EXPECT_EQ(cluster.Group().link_healthy_since, Time(Seconds(50)));
+}
+
+TEST(ObservePools, TheSpecInOurWords) {
+  Cluster cluster;
+  auto& spec = cluster.pools[0].spec;
+  spec.accelerators = {{"nvidia-a100-80gb", 0}, {"nvidia-h100-80gb", 1}};
+  spec.placement.providers = {"OnPrem", "Azure"};
+  spec.placement.spill_policy = "Never";
+  spec.restart.on_unreachable = "Wait";
+  spec.active_deadline_seconds = 60;
+  const auto pool = cluster.Pool();
+  ASSERT_THAT(pool.accelerators, SizeIs(2));
+  EXPECT_EQ(pool.accelerators[0].workers, 2);
+  EXPECT_EQ(pool.accelerators[1].workers, 1);
+  EXPECT_THAT(pool.providers, SizeIs(2));
+  EXPECT_FALSE(pool.spill_allowed);
+  EXPECT_EQ(pool.on_unreachable, placement::OnUnreachable::kWait);
+  EXPECT_EQ(pool.active_deadline, Seconds(60));
+}
+
+TEST(ObservePools, PriorityIsTheClassesValueOrTheClustersDefault) {
+  Cluster cluster;
+  EXPECT_EQ(cluster.Pool().priority, 0);
+  cluster.priorities = {{{}, 5, true}, {{}, 100, false}};
+  cluster.priorities[0].meta.name = "usual";
+  cluster.priorities[1].meta.name = "high";
+  EXPECT_EQ(cluster.Pool().priority, 5);
+  cluster.pools[0].spec.priority_class_name = "high";
+  EXPECT_EQ(cluster.Pool().priority, 100);
+  EXPECT_THAT(cluster.Pool().misconfigured, IsEmpty());
+  cluster.pools[0].spec.priority_class_name = "hihg";
+  EXPECT_THAT(cluster.Pool().misconfigured, HasSubstr("\"hihg\""));
+}
+
+TEST(ObservePools, AQuotaNamesThePrioritiesThatItAllows) {
+  Cluster cluster;
+  cluster.priorities = {{{}, 100, false}};
+  cluster.priorities[0].meta.name = "high";
+  cluster.pools[0].spec.priority_class_name = "high";
+  crds::v1alpha1::PoolQuota quota;
+  quota.meta.ns = "lab";
+  cluster.quotas = {quota};
+  EXPECT_THAT(cluster.Pool().misconfigured, IsEmpty());
+  cluster.quotas[0].spec.priority_classes = {{"research"}};
+  EXPECT_THAT(cluster.Pool().misconfigured, HasSubstr("allows: research"));
+}
+
+TEST(ObservePools, ACountInTheTemplateMustAgree) {
+  Cluster cluster;
+  cluster.answer.shape.first_container.Set("nvidia.com/gpu", 4);
+  EXPECT_THAT(cluster.Pool().template_invalid, HasSubstr("acceleratorsPerWorker is 8"));
+  cluster.answer.shape.first_container.Set("nvidia.com/gpu", 8);
+  cluster.answer.shape.requests.Set("nvidia.com/gpu", 8);
+  cluster.answer.shape.requests.Set("cpu", 4000);
+  EXPECT_THAT(cluster.Pool().template_invalid, IsEmpty());
+  // The planner adds the accelerators itself: they must not count twice.
+  EXPECT_EQ(cluster.Pool().requests.Get("nvidia.com/gpu"), 0);
+  EXPECT_EQ(cluster.Pool().requests.Get("cpu"), 4000);
+}
+
+TEST(ObservePools, WhatTheServerRefusedIsPassedOn) {
+  Cluster cluster;
+  cluster.answer = {TemplateAnswer::State::kInvalid, {}, "no"};
+  EXPECT_EQ(cluster.Pool().template_invalid, "no");
+  cluster.answer = {};
+  EXPECT_TRUE(cluster.Pool().template_unchecked);
+}
+
+TEST(ObservePools, AnErasedStatusIsRebuiltFromTheNewestLiveJob) {
+  Cluster cluster;
+  cluster.AddJob(1);
+  cluster.AddJob(2);
+  cluster.AddJob(3).meta.deleted = Time(Seconds(1));
+  const auto pool = cluster.Pool();
+  ASSERT_TRUE(pool.memory.placement.has_value());
+  EXPECT_EQ(pool.memory, samples::Placed(2, 2));
+  EXPECT_TRUE(pool.attempt.exists);
+}
+
+TEST(ObservePools, AStatusThatSaysUnplacedIsBelieved) {
+  Cluster cluster;
+  cluster.AddJob(1);
+  cluster.pools[0].status.observed_generation = 1;
+  EXPECT_FALSE(cluster.Pool().memory.placement.has_value());
+}
+
+TEST(ObservePools, AJobWithOurLabelButAnotherOwnerProvesNothing) {
+  Cluster cluster;
+  cluster.AddJob(1).meta.controller_uid = "somebody";
+  EXPECT_FALSE(cluster.Pool().memory.placement.has_value());
+}
+
+TEST(ObservePools, ChildrenOfAnEarlierNamesakeAreAConflictUntilTheyAreGone) {
+  Cluster cluster;
+  kube::Job& job = cluster.AddJob(1);
+  job.meta.controller_uid = "uid-before";
+  job.meta.labels[kPoolUidLabel] = "uid-before";
+  EXPECT_THAT(cluster.Pool().name_conflict, HasSubstr("run-train-1"));
+  cluster.jobs.clear();
+  EXPECT_THAT(cluster.Pool().name_conflict, IsEmpty());
+  cluster.conflicts["uid-run"] = "taken";
+  EXPECT_EQ(cluster.Pool().name_conflict, "taken");
+}
+
+TEST(ObserveAttempt, TheFirstWorkerThatFailedIsTheCause) {
+  Cluster cluster;
+  cluster.Commit(2);
+  kube::Job& job = cluster.AddJob(2);
+  job.failed_condition = true;
+  job.failure_reason = "PodFailurePolicy";
+  const auto fail = [&](const char* name, int index, int exit_code, int at) {
+    kube::Pod& pod = cluster.AddWorker(name, 2, "n0");
+    pod.phase = kube::PodPhase::kFailed;
+    pod.completion_index = index;
+    pod.failure = {exit_code, "Error", "boom", Time(Seconds(at))};
+  };
+  fail("late", 0, 143, 500);
+  fail("first", 1, 1, 400);
+  cluster.AddWorker("old", 1, "n0").phase = kube::PodPhase::kFailed;
+  const auto attempt = cluster.Pool().attempt;
+  ASSERT_TRUE(attempt.failure.has_value());
+  EXPECT_EQ(attempt.failure->worker, 1);
+  EXPECT_EQ(attempt.failure->exit_code, 1);
+  EXPECT_EQ(attempt.failure->node, "n0");
+  EXPECT_EQ(attempt.failure->time, Time(Seconds(400)));
+}
+
+TEST(ObserveAttempt, OnlyTheCommittedAttemptsJobCounts) {
+  Cluster cluster;
+  cluster.Commit(2);
+  cluster.AddJob(1).complete = true;
+  EXPECT_FALSE(cluster.Pool().attempt.exists);
+  EXPECT_FALSE(cluster.Pool().attempt.complete);
+  cluster.AddJob(2);
+  EXPECT_TRUE(cluster.Pool().attempt.exists);
+}
+
+TEST(ObserveMode, InObserveTheQueueStartsWithTheObject) {
+  Cluster cluster;
+  cluster.settings.mode = Mode::kObserve;
+  cluster.pools[0].meta.created = Time(Seconds(42));
+  EXPECT_EQ(cluster.Pool().memory.queued_since, Time(Seconds(42)));
+  EXPECT_EQ(cluster.Pool().memory.waiting_since, Time(Seconds(42)));
+}
+
+TEST(SpecRevision, ChangesWithWhatTakesEffectAtTheNextAttempt) {
+  const auto revision = [](const std::function<void(crds::v1alpha1::TrainingPoolSpec&)>& edit) {
+    auto spec = samples::Pool().spec;
+    edit(spec);
+    return SpecRevision(spec);
+  };
+  const std::string base = revision([](auto&) {});
+  EXPECT_NE(base, revision([](auto& s) { s.workers = 9; }));
+  EXPECT_NE(base, revision([](auto& s) { s.pod_template = "{}"; }));
+  EXPECT_NE(base, revision([](auto& s) { s.torch_port = 1; }));
+  EXPECT_NE(base, revision([](auto& s) { s.placement.topology_mode = "Required"; }));
+  EXPECT_NE(base, revision([](auto& s) { s.placement.providers = {"AWS"}; }));
+  EXPECT_NE(base, revision([](auto& s) { s.placement.node_group_selector = {{"a", "Exists", {}}}; }));
+  EXPECT_NE(base, revision([](auto& s) { s.accelerators[0].workers = 1; }));
+  EXPECT_EQ(base, revision([](auto& s) { s.restart.max_restarts = 1; }));
+  EXPECT_EQ(base, revision([](auto& s) { s.suspend = true; }));
+  EXPECT_EQ(base, revision([](auto& s) { s.placement.spill_policy = "Never"; }));
+}
+
+}  // namespace
+}  // namespace spillway::controllers

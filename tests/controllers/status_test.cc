@@ -1,0 +1,171 @@
+#include "controllers/status.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/controllers/samples.h"
+
+namespace spillway::controllers {
+namespace {
+
+using crds::v1alpha1::Condition;
+using crds::v1alpha1::FindCondition;
+using placement::Reason;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+const Time kNow{Seconds(5000)};
+
+struct World {
+  crds::v1alpha1::TrainingPool pool = samples::Pool();
+  placement::PoolDecision decision;
+  placement::TrainingPool facts;
+  Mode mode = Mode::kEnforce;
+
+  World() {
+    decision.key = {"lab", "run"};
+    decision.memory = samples::Placed();
+    decision.placed = true;
+    decision.placed_reason = Reason::kPlaced;
+    decision.placed_message = "on home";
+    decision.ready_message = "1 of 2 ready";
+    decision.workers_wanted = 2;
+    decision.workers_ready = 1;
+    decision.hourly_cost = Money::FromMicros(16'000'000);
+    facts.memory = decision.memory;
+  }
+  [[nodiscard]] crds::v1alpha1::TrainingPoolStatus Status() const {
+    return DesiredStatus(pool, decision, facts, mode, kNow);
+  }
+  [[nodiscard]] Condition Of(const std::string& type) const {
+    const auto status = Status();
+    const Condition* condition = FindCondition(status.conditions, type);
+    return condition == nullptr ? Condition{} : *condition;
+  }
+};
+
+TEST(PoolStatus, CarriesTheMemoryAndTheCost) {
+  World world;
+  world.pool.meta.generation = 7;
+  const auto status = world.Status();
+  EXPECT_EQ(status.observed_generation, 7);
+  ASSERT_TRUE(status.placement.has_value());
+  EXPECT_EQ(status.placement->node_group, "home");
+  EXPECT_EQ(status.hourly_cost, "16.00");
+  EXPECT_EQ(status.workers.ready, 1);
+  EXPECT_THAT(status.conditions, SizeIs(6));
+}
+
+TEST(PoolStatus, ATransitionTimeMovesOnlyWithTheStatus) {
+  World world;
+  world.pool.status.conditions = {{"Placed", "True", "Placed", "before", Time(Seconds(100)), 1},
+                                  {"Ready", "True", "AsExpected", "before", Time(Seconds(100)), 1}};
+  EXPECT_EQ(world.Of("Placed").changed, Time(Seconds(100)));
+  EXPECT_EQ(world.Of("Placed").message, "on home");
+  EXPECT_EQ(world.Of("Ready").changed, kNow);
+}
+
+TEST(PoolStatus, TheTemplatesConditionSaysWhatTheServerSaid) {
+  World world;
+  EXPECT_EQ(world.Of("TemplateValid").status, "True");
+  world.facts.template_invalid = "no such image policy";
+  EXPECT_EQ(world.Of("TemplateValid").status, "False");
+  EXPECT_EQ(world.Of("TemplateValid").reason, "TemplateInvalid");
+  EXPECT_EQ(world.Of("TemplateValid").message, "no such image policy");
+}
+
+TEST(PoolStatus, TheEndIsCompleteOrFailedWithItsReason) {
+  World world;
+  world.decision.memory.completed = Time(Seconds(4000));
+  world.decision.memory.succeeded = true;
+  EXPECT_EQ(world.Of("Complete").status, "True");
+  EXPECT_EQ(world.Of("Failed").status, "False");
+  world.decision.memory.succeeded = false;
+  world.decision.memory.failed_reason = "DeadlineExceeded";
+  EXPECT_EQ(world.Of("Complete").status, "False");
+  EXPECT_EQ(world.Of("Failed").status, "True");
+  EXPECT_EQ(world.Of("Failed").reason, "DeadlineExceeded");
+}
+
+TEST(PoolStatus, InObserveOnlyConditionsAndTheGenerationChange) {
+  World world;
+  world.mode = Mode::kObserve;
+  world.facts.memory.placement.reset();
+  const auto status = world.Status();
+  EXPECT_FALSE(status.placement.has_value());
+  EXPECT_FALSE(status.queued_since.has_value());
+  EXPECT_EQ(status.attempts, 0);
+  EXPECT_EQ(world.Of("Placed").status, "False");
+  EXPECT_THAT(world.Of("Placed").message, HasSubstr("would be placed"));
+}
+
+TEST(PoolStatus, AVeryLongMessageIsCut) {
+  World world;
+  world.decision.placed_message = std::string(5000, 'x');
+  EXPECT_EQ(world.Of("Placed").message.size(), 1024U);
+}
+
+TEST(Compare, NumbersMayWaitAndMeaningMayNot) {
+  World world;
+  const auto was = world.Status();
+  EXPECT_EQ(Compare(was, world.Status()), Change::kNone);
+  world.decision.workers_ready = 2;
+  world.decision.ready_message = "2 of 2 ready";
+  EXPECT_EQ(Compare(was, world.Status()), Change::kNumbers);
+  world.decision.memory.restarts = 1;
+  EXPECT_EQ(Compare(was, world.Status()), Change::kMeaning);
+  World other;
+  other.decision.ready_reason = Reason::kNodeLost;
+  EXPECT_EQ(Compare(was, other.Status()), Change::kMeaning);
+}
+
+TEST(GroupStatus, TellsNodesAcceleratorsAndCost) {
+  placement::GroupReport report;
+  report.name = "home";
+  report.matched = 4;
+  report.usable = 3;
+  report.free = 8;
+  report.hourly_cost = Money::FromMicros(32'000'000);
+  report.link_healthy = false;
+  report.link_message = "3 of 4 nodes are NotReady";
+  const auto group = samples::Group();
+  const auto status = DesiredStatus(group, report, Mode::kEnforce, kNow);
+  EXPECT_EQ(status.nodes.matched, 4);
+  EXPECT_EQ(status.accelerators.free, 8);
+  EXPECT_EQ(status.hourly_cost, "32.00");
+  EXPECT_EQ(FindCondition(status.conditions, "LinkHealthy")->reason, "LinkSuspect");
+  EXPECT_EQ(FindCondition(status.conditions, "NoOverlap")->status, "True");
+  const auto observed = DesiredStatus(group, report, Mode::kObserve, kNow);
+  EXPECT_EQ(observed.nodes.matched, 0);
+  EXPECT_EQ(Compare(group.status, status), Change::kMeaning);
+}
+
+TEST(Transitions, TellWhatChangedAndNothingElse) {
+  const std::vector<Condition> was = {{"Placed", "False", "HoldingBackSpill", "until 12:00", {}, 1},
+                                      {"Failed", "False", "AsExpected", "", {}, 1}};
+  std::vector<Condition> is = was;
+  is[0].message = "until 12:00, 8 free";
+  EXPECT_THAT(Transitions(was, is), IsEmpty());
+  is[0] = {"Placed", "True", "Placed", "on azure", {}, 1};
+  const auto placed = Transitions(was, is);
+  ASSERT_THAT(placed, SizeIs(1));
+  EXPECT_EQ(placed[0].reason, "Placed");
+  EXPECT_FALSE(placed[0].warning);
+  is = was;
+  is[1] = {"Failed", "True", "RestartLimitReached", "21 failures", {}, 1};
+  const auto failed = Transitions(was, is);
+  ASSERT_THAT(failed, SizeIs(1));
+  EXPECT_TRUE(failed[0].warning);
+}
+
+TEST(Transitions, FirstConditionsAsTheyShouldBeAreNoNews) {
+  const std::vector<Condition> is = {{"Failed", "False", "AsExpected", "", {}, 1},
+                                     {"Spilled", "True", "Placed", "on azure", {}, 1}};
+  const auto news = Transitions({}, is);
+  ASSERT_THAT(news, SizeIs(1));
+  EXPECT_EQ(news[0].reason, "Spilled");
+}
+
+}  // namespace
+}  // namespace spillway::controllers

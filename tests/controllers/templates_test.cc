@@ -1,0 +1,155 @@
+#include "controllers/templates.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/controllers/samples.h"
+#include "tests/support/fake_api_server.h"
+#include "tests/support/fake_clock.h"
+
+namespace spillway::controllers {
+namespace {
+
+using samples::Json;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using State = TemplateAnswer::State;
+
+Json With(const std::function<void(Json&)>& edit) {
+  Json pod_template = samples::PodTemplate();
+  edit(pod_template["spec"]);
+  return pod_template;
+}
+
+TEST(RefuseTemplate, SaysInOneSentenceWhatMayNotStandThere) {
+  const struct {
+    Json pod_template;
+    const char* expected;
+  } cases[] = {
+      {With([](Json& s) { s["containers"] = Json::array(); }), "containers is empty"},
+      {With([](Json& s) { s["nodeName"] = "n1"; }), "template.spec.nodeName is \"n1\""},
+      {With([](Json& s) { s["schedulerName"] = "volcano"; }), "schedulerName is \"volcano\""},
+      {With([](Json& s) { s["priorityClassName"] = "high"; }), "priorityClassName of the TrainingPool"},
+      {With([](Json& s) { s["restartPolicy"] = "Always"; }), "restartPolicy is \"Always\""},
+      {With([](Json& s) { s["containers"][0]["env"] = {{{"name", "RANK"}, {"value", "0"}}}; }), "sets RANK"},
+      {With([](Json& s) { s["containers"][0]["env"] = {{{"name", "PET_NNODES"}, {"value", "0"}}}; }), "sets PET_NNODES"},
+      {With([](Json& s) {
+         s["initContainers"] = {{{"name", "i"}, {"env", {{{"name", "MASTER_ADDR"}}}}}};
+       }),
+       "initContainers[name=i]"},
+      {With([](Json& s) {
+         s["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+          ["nodeSelectorTerms"] = {{{"matchFields", {{{"key", "metadata.name"}, {"operator", "In"}, {"values", {"a"}}}}}}};
+       }),
+       "matchFields"},
+  };
+  for (const auto& c : cases) {
+    EXPECT_THAT(RefuseTemplate(c.pod_template.dump()), HasSubstr(c.expected));
+  }
+  EXPECT_THAT(RefuseTemplate(samples::PodTemplate().dump()), IsEmpty());
+  EXPECT_THAT(RefuseTemplate(With([](Json& s) { s["schedulerName"] = "default-scheduler"; }).dump()),
+              IsEmpty());
+}
+
+TEST(ShapeOf, ReadsRequestsTolerationsAndNodeTerms) {
+  const Json pod = {{"spec", With([](Json& s) {
+                                s["nodeSelector"] = {{"disk", "ssd"}};
+                                s["tolerations"] = {{{"key", "sku"}, {"operator", "Exists"}}};
+                                s["affinity"]["nodeAffinity"]
+                                 ["requiredDuringSchedulingIgnoredDuringExecution"]
+                                 ["nodeSelectorTerms"] = {
+                                     {{"matchExpressions",
+                                       {{{"key", "zone"}, {"operator", "In"}, {"values", {"a", "b"}}}}}}};
+                              })["spec"]}};
+  const auto shape = ShapeOf(pod.dump(), samples::PodTemplate().dump());
+  ASSERT_TRUE(shape.ok()) << shape.error().message;
+  EXPECT_EQ(shape->requests.Get("cpu"), 4000);
+  EXPECT_EQ(shape->requests.Get("pods"), 1);
+  ASSERT_EQ(shape->tolerations.size(), 1U);
+  ASSERT_EQ(shape->node_terms.size(), 1U);
+  ASSERT_EQ(shape->node_terms[0].size(), 2U);
+  EXPECT_EQ(shape->node_terms[0][0].key, "zone");
+  EXPECT_EQ(shape->node_terms[0][1].key, "disk");
+}
+
+// The checker against a server in the process; answers come on its own thread.
+struct Rig {
+  support::FakeClock clock;
+  Log log{LogLevel::kError, true};
+  support::FakeApiServer server{clock};
+  kube::Client client{server, clock, {"test", 16, std::chrono::seconds(5), {}}};
+  std::atomic<int> answers{0};
+  std::mutex mutex;
+  std::condition_variable told;
+  TemplateChecker checker{client, clock, log, [this] {
+                            const std::scoped_lock lock(mutex);
+                            ++answers;
+                            told.notify_all();
+                          }};
+
+  void Await(int count) {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(told.wait_for(lock, std::chrono::seconds(20), [&] { return answers >= count; }));
+  }
+};
+
+TEST(TemplateChecker, AsksOnceWithADryRunAndKeepsTheAnswer) {
+  Rig rig;
+  const auto pool = samples::Pool();
+  EXPECT_EQ(rig.checker.Ask(pool).state, State::kPending);
+  rig.Await(1);
+  const auto answer = rig.checker.Ask(pool);
+  EXPECT_EQ(answer.state, State::kValid);
+  EXPECT_EQ(answer.shape.requests.Get("cpu"), 4000);
+  EXPECT_THAT(rig.server.Writes(), IsEmpty());
+  const auto requests = rig.server.Requests();
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_TRUE(requests[0].DryRun());
+  EXPECT_EQ(requests[0].query.at("fieldValidation"), "Strict");
+  EXPECT_EQ(Json::parse(requests[0].body)["spec"]["priorityClassName"], "spillway-training");
+}
+
+TEST(TemplateChecker, ARefusalIsTheServersSentenceAndIsAskedAgainAfterAMinute) {
+  Rig rig;
+  support::Fault refusal;
+  refusal.verb = "create";
+  refusal.status = 403;
+  refusal.reason = "Forbidden";
+  rig.server.Inject(refusal);
+  const auto pool = samples::Pool();
+  rig.checker.Ask(pool);
+  rig.Await(1);
+  EXPECT_EQ(rig.checker.Ask(pool).state, State::kInvalid);
+  EXPECT_THAT(rig.checker.Ask(pool).message, HasSubstr("the API server refuses"));
+  EXPECT_EQ(rig.server.Requests().size(), 1U);
+  rig.clock.Advance(std::chrono::seconds(61));
+  rig.checker.Ask(pool);
+  rig.Await(2);
+  EXPECT_EQ(rig.checker.Ask(pool).state, State::kValid);
+}
+
+TEST(TemplateChecker, NoAnswerIsNoRefusal) {
+  Rig rig;
+  support::Fault drop;
+  drop.kind = support::Fault::Kind::kDropBefore;
+  drop.verb = "create";
+  rig.server.Inject(drop);
+  const auto pool = samples::Pool();
+  rig.checker.Ask(pool);
+  rig.Await(1);  // asked again by itself
+  EXPECT_EQ(rig.checker.Ask(pool).state, State::kValid);
+  EXPECT_EQ(rig.server.Requests().size(), 2U);
+}
+
+TEST(TemplateChecker, AChangedTemplateIsAskedAboutAnew) {
+  Rig rig;
+  auto pool = samples::Pool();
+  rig.checker.Ask(pool);
+  rig.Await(1);
+  pool.spec.pod_template = With([](Json& s) { s["hostname"] = "x"; }).dump();
+  EXPECT_EQ(rig.checker.Ask(pool).state, State::kPending);
+  rig.Await(2);
+}
+
+}  // namespace
+}  // namespace spillway::controllers
