@@ -17,10 +17,7 @@ namespace {
 
 using kube::Client;
 using nlohmann::json;
-using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::StartsWith;
 
 const kube::Resource& Pools() {
   static const kube::Resource kPools{"spillway.dev", "v1alpha1", "trainingpools", "TrainingPool",

@@ -1,0 +1,727 @@
+#include "kube/reflector.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/support/fake_api_server.h"
+#include "tests/support/fake_clock.h"
+
+namespace spillway::kube {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+using support::FakeApiServer;
+using support::FakeClock;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Not;
+
+// The facts of the kind that these tests watch.
+struct Thing {
+  ObjectMeta meta;
+  int64_t size = 0;
+  bool operator==(const Thing&) const = default;
+};
+
+Status DecodeThing(JsonValue value, Thing& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    if (key == "metadata") return DecodeMeta(inner, out.meta, {});
+    if (key != "spec") return Ok{};
+    return VisitObject(inner, [&](std::string_view name, JsonValue size) -> Status {
+      return name == "workers" ? Read(size, out.size) : Ok{};
+    });
+  });
+}
+
+const Resource& Things() {
+  static const Resource kThings{"spillway.dev", "v1alpha1", "trainingpools", "TrainingPool", true};
+  return kThings;
+}
+
+json Object(const std::string& name, int version, const json& size = 1) {
+  return {{"kind", "TrainingPool"},
+          {"metadata",
+           {{"name", name}, {"namespace", "ns"}, {"resourceVersion", std::to_string(version)}}},
+          {"spec", {{"workers", size}}}};
+}
+std::string Event(const std::string& type, const json& object) {
+  return json{{"type", type}, {"object", object}}.dump() + "\n";
+}
+std::string Bookmark(int version) {
+  return Event("BOOKMARK", {{"kind", "TrainingPool"},
+                            {"metadata", {{"resourceVersion", std::to_string(version)}}}});
+}
+std::string ErrorEvent(int code, const std::string& reason, int retry_after = 0) {
+  json status = support::StatusObject(code, reason, "told so");
+  if (retry_after > 0) status["details"]["retryAfterSeconds"] = retry_after;
+  return Event("ERROR", status);
+}
+std::string ListBody(int version, const std::vector<json>& items, const std::string& next = "") {
+  json list = {{"kind", "TrainingPoolList"},
+               {"metadata", {{"resourceVersion", std::to_string(version)}}},
+               {"items", items}};
+  if (!next.empty()) list["metadata"]["continue"] = next;
+  return list.dump();
+}
+
+// What the server does with one request.
+struct Act {
+  int status = 200;
+  std::string body{};
+  std::optional<Error> error{};      // in place of an end, after the body
+  size_t piece = std::string::npos;  // of the body
+  milliseconds lasts = seconds(60);  // of a watch
+};
+Act Refuse(int status, const std::string& reason, const std::string& message = "told so") {
+  return {.status = status, .body = support::StatusObject(status, reason, message).dump()};
+}
+Act Reset(const std::string& body = "") {
+  return {.body = body, .error = Error{Code::kUnavailable, "connection reset"}};
+}
+
+// Plays one act after the other; asked for more, it stops the reflector.
+class ScriptedTransport final : public Transport {
+ public:
+  ScriptedTransport(FakeClock& clock, std::deque<Act> acts, std::stop_source stop)
+      : clock_(clock), acts_(std::move(acts)), stop_(std::move(stop)) {}
+
+  Result<HttpResponse> Send(const HttpRequest& request, const std::stop_token&) override {
+    const auto act = Next(request);
+    if (!act) return Error{Code::kCancelled, "stopped"};
+    if (act->error) return *act->error;
+    return support::JsonAnswer(act->status, act->body);
+  }
+  Result<HttpResponse> Stream(const HttpRequest& request, const OnBytes& on_bytes,
+                              const std::stop_token&) override {
+    const auto act = Next(request);
+    if (!act) return Error{Code::kCancelled, "stopped"};
+    if (act->status != 200) return support::JsonAnswer(act->status, act->body);
+    for (size_t at = 0; at < act->body.size(); at += act->piece) {
+      if (!on_bytes(std::string_view(act->body).substr(at, act->piece))) {
+        return support::JsonAnswer(200, "");
+      }
+      if (act->piece == std::string::npos) break;
+    }
+    clock_.Advance(act->lasts);
+    if (act->error) return *act->error;
+    return support::JsonAnswer(200, "");
+  }
+
+  // "list rv=0 limit=500", "watch rv=5".
+  std::vector<std::string> asked;
+  std::vector<HttpRequest> requests;
+
+ private:
+  std::optional<Act> Next(const HttpRequest& request) {
+    if (acts_.empty()) {
+      stop_.request_stop();
+      return std::nullopt;
+    }
+    requests.push_back(request);
+    const auto target = support::ParseTarget(request.target);
+    std::string line = target->Query("watch").empty() ? "list" : "watch";
+    const std::pair<const char*, const char*> shown[] = {
+        {"resourceVersion", " rv="}, {"limit", " limit="}, {"continue", " continue="}};
+    for (const auto& [key, label] : shown) {
+      if (target->query.contains(key)) line += label + target->Query(key);
+    }
+    asked.push_back(line);
+    const Act act = acts_.front();
+    acts_.pop_front();
+    return act;
+  }
+
+  FakeClock& clock_;
+  std::deque<Act> acts_;
+  std::stop_source stop_;
+};
+
+// What came of a script: runs on this thread until the script is over.
+struct Played {
+  std::vector<std::string> asked;
+  std::vector<HttpRequest> requests;
+  std::vector<milliseconds> waits;
+  std::vector<std::string> hooks;
+  std::string store;  // "a=1@5 | 5"
+  bool synced = false;
+};
+
+std::string Print(const Store<Thing>& store) {
+  std::string text;
+  for (const auto& one : store.List()) {
+    text +=
+        one->meta.name + "=" + std::to_string(one->size) + "@" + one->meta.resource_version + " ";
+  }
+  return text + "| " + store.ResourceVersion();
+}
+
+Played Play(std::deque<Act> acts, uint64_t seed = 1) {
+  FakeClock clock;
+  Log log(LogLevel::kError, true);
+  std::stop_source stop;
+  ScriptedTransport transport(clock, std::move(acts), stop);
+  Client client(transport, clock, Client::Options{.user_agent = "test"});
+  Store<Thing> store([] {});
+  StoreSink<Thing> sink(store, DecodeThing);
+  Played out;
+  Reflector::Options options{.resource = Things(), .seed = seed};
+  options.hooks.listed = [&](std::string_view why) {
+    out.hooks.push_back("listed:" + std::string(why));
+  };
+  options.hooks.watch_ended = [&](std::string_view how) {
+    out.hooks.push_back("ended:" + std::string(how));
+  };
+  options.hooks.bad_object = [&](const Error& error) {
+    out.hooks.push_back("bad:" + error.message);
+  };
+  options.wait = [&](milliseconds delay, const std::stop_token&) {
+    out.waits.push_back(delay);
+    clock.Advance(delay);
+  };
+  Reflector(client, clock, log, sink, options).Run(stop.get_token());
+  out.asked = transport.asked;
+  out.requests = transport.requests;
+  out.store = Print(store);
+  out.synced = store.Synced();
+  return out;
+}
+
+// --- the ordinary course ---
+
+TEST(Reflector, ListsThenWatchesFromTheListsVersion) {
+  const Played got =
+      Play({{.body = ListBody(9, {Object("a", 3), Object("b", 7, 2)})},
+            {.body = Event("ADDED", Object("c", 10)) + Event("MODIFIED", Object("a", 11, 5)) +
+                     Event("DELETED", Object("b", 12))}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9"));
+  EXPECT_EQ(got.store, "a=5@11 c=1@10 | 12");
+  EXPECT_TRUE(got.synced);
+}
+
+TEST(Reflector, AsksForBookmarksIdentityAndATimeout) {
+  const Played got = Play({{.body = ListBody(9, {})}, {}, {}});
+  std::vector<std::string> timeouts;
+  for (size_t i = 1; i < got.requests.size(); ++i) {
+    const HttpRequest& watch = got.requests[i];
+    const auto target = support::ParseTarget(watch.target);
+    EXPECT_EQ(target->Query("allowWatchBookmarks"), "true");
+    const int timeout = std::stoi(target->Query("timeoutSeconds"));
+    EXPECT_GE(timeout, 300);
+    EXPECT_LT(timeout, 600);
+    EXPECT_EQ(watch.idle_deadline, seconds(timeout + 5));
+    EXPECT_THAT(watch.headers, testing::Contains(testing::Pair("Accept-Encoding", "identity")));
+    timeouts.push_back(target->Query("timeoutSeconds"));
+  }
+  ASSERT_EQ(timeouts.size(), 2U);
+  EXPECT_NE(timeouts[0], timeouts[1]);
+}
+
+TEST(Reflector, ResumesAfterACleanCloseWithoutWaiting) {
+  const Played got = Play({{.body = ListBody(9, {})},
+                           {.body = Event("ADDED", Object("a", 10)), .lasts = milliseconds(1)},
+                           {.lasts = seconds(400)},
+                           {.body = Event("MODIFIED", Object("a", 11, 2))}});
+  EXPECT_THAT(got.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10", "watch rv=10"));
+  EXPECT_THAT(got.waits, IsEmpty());
+  EXPECT_THAT(got.hooks,
+              ElementsAre("listed:start", "ended:timeout", "ended:timeout", "ended:timeout"));
+  EXPECT_EQ(got.store, "a=2@11 | 11");
+}
+
+TEST(Reflector, BookmarksMoveTheVersionAndShortenTheSilenceThatIsBorne) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)})}, {.body = Bookmark(50)}, {}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=50"));
+  EXPECT_EQ(got.store, "a=1@3 | 50");
+  EXPECT_GT(got.requests[1].idle_deadline, seconds(300));
+  EXPECT_EQ(got.requests[2].idle_deadline, seconds(200));
+}
+
+TEST(Reflector, ASilentWatchIsAskedAnewWithoutAList) {
+  const Played got = Play(
+      {{.body = ListBody(9, {})},
+       {.body = Bookmark(20)},
+       {.error = Error{Code::kUnavailable, "nothing received for 200 s"}, .lasts = seconds(200)},
+       {}});
+  EXPECT_THAT(got.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=20", "watch rv=20"));
+  EXPECT_THAT(got.hooks,
+              ElementsAre("listed:start", "ended:timeout", "ended:idle", "ended:timeout"));
+  EXPECT_THAT(got.waits, IsEmpty());
+}
+
+// --- framing ---
+
+TEST(Reflector, AWatchCutAnywhereLosesNothing) {
+  const std::string events = Event("ADDED", Object("b", 10)) +
+                             Event("MODIFIED", Object("a", 11, 7)) +
+                             Event("DELETED", Object("b", 12));
+  const std::string states[] = {"a=1@3 | 9", "a=1@3 b=1@10 | 10", "a=7@11 b=1@10 | 11",
+                                "a=7@11 | 12"};
+  for (size_t cut = 0; cut <= events.size(); ++cut) {
+    const auto whole = static_cast<size_t>(
+        std::count(events.begin(), events.begin() + static_cast<std::ptrdiff_t>(cut), '\n'));
+    for (const bool clean : {false, true}) {
+      Act first = clean ? Act{.body = events.substr(0, cut)} : Reset(events.substr(0, cut));
+      const Played prefix = Play({{.body = ListBody(9, {Object("a", 3)})}, first});
+      EXPECT_EQ(prefix.store, states[whole]) << cut;
+      // The rest comes with the next watch.
+      const size_t from = whole == 0 ? 0 : events.rfind('\n', cut - 1) + 1;
+      const Played all =
+          Play({{.body = ListBody(9, {Object("a", 3)})}, first, {.body = events.substr(from)}});
+      EXPECT_EQ(all.store, states[3]) << cut;
+      EXPECT_THAT(all.asked, Not(testing::Contains("list rv=12"))) << cut;
+      EXPECT_EQ(std::count_if(all.asked.begin(), all.asked.end(),
+                              [](const std::string& line) { return line.starts_with("list"); }),
+                1);
+    }
+  }
+}
+
+TEST(Reflector, PiecesOfAnySizeMakeTheSameEvents) {
+  const std::string events =
+      Event("ADDED", Object("b", 10)) + "\n" + Event("MODIFIED", Object("a", 11, 7)) + Bookmark(15);
+  for (size_t piece = 1; piece < 40; ++piece) {
+    const Played got = Play({{.body = ListBody(9, {})}, {.body = events, .piece = piece}});
+    EXPECT_EQ(got.store, "a=7@11 b=1@10 | 15") << piece;
+  }
+}
+
+TEST(Reflector, ALineThatIsNoJsonEndsTheWatchAndNothingElse) {
+  const Played got = Play({{.body = ListBody(9, {})},
+                           {.body = Event("ADDED", Object("a", 10)) + "{\"type\": oops\n" +
+                                    Event("ADDED", Object("b", 11))},
+                           {.body = Event("ADDED", Object("b", 11))}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10"));
+  EXPECT_EQ(got.store, "a=1@10 b=1@11 | 11");
+  EXPECT_EQ(got.waits.size(), 1U);
+}
+
+TEST(Reflector, ALineWithoutEndIsGivenUp) {
+  const std::string line(size_t{17} << 20, 'x');
+  const Played got = Play({{.body = ListBody(9, {})},
+                           {.body = line, .piece = size_t{1} << 20},
+                           {.body = ListBody(12, {})}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "list rv=9"));
+  EXPECT_EQ(got.waits.size(), 1U);
+}
+
+// --- errors ---
+
+TEST(Reflector, AnExpiredWatchListsFromTheLastVersionAtOnce) {
+  const Act expired[] = {{.body = Bookmark(30) + ErrorEvent(410, "Expired")},
+                         {.body = Bookmark(30) + ErrorEvent(410, "Gone")}};
+  for (const Act& act : expired) {
+    const Played got = Play({{.body = ListBody(9, {Object("a", 3), Object("b", 4)})},
+                             act,
+                             {.body = ListBody(40, {Object("b", 35, 2)})},
+                             {}});
+    EXPECT_THAT(got.asked,
+                ElementsAre("list rv=0 limit=500", "watch rv=9", "list rv=30", "watch rv=40"));
+    EXPECT_THAT(got.waits, IsEmpty());
+    EXPECT_THAT(got.hooks,
+                ElementsAre("listed:start", "ended:expired", "listed:expired", "ended:timeout"));
+    EXPECT_EQ(got.store, "b=2@35 | 40");
+  }
+}
+
+TEST(Reflector, A410AnswerToAWatchIsTheSame) {
+  const Played got =
+      Play({{.body = ListBody(9, {})}, Refuse(410, "Expired"), {.body = ListBody(40, {})}, {}});
+  EXPECT_THAT(got.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=9", "list rv=9", "watch rv=40"));
+  EXPECT_THAT(got.waits, IsEmpty());
+}
+
+TEST(Reflector, WatchesThatKeepExpiringAreNotHammered) {
+  std::deque<Act> acts = {{.body = ListBody(9, {})}};
+  for (int i = 0; i < 4; ++i) {
+    acts.push_back(Refuse(410, "Expired"));
+    acts.push_back({.body = ListBody(10 + i, {})});
+  }
+  const Played got = Play(acts);
+  EXPECT_EQ(got.waits.size(), 3U);
+}
+
+TEST(Reflector, AListThatExpiredTakesTheNewestOnce) {
+  const Played got = Play({{.body = ListBody(9, {})},
+                           Refuse(410, "Expired"),
+                           Refuse(410, "Expired"),
+                           {.body = ListBody(40, {})},
+                           {}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "list rv=9",
+                                     "list limit=500", "watch rv=40"));
+  EXPECT_THAT(got.waits, IsEmpty());
+}
+
+TEST(Reflector, AVersionAheadOfTheServerTakesTheNewestOnce) {
+  const Played got = Play({{.body = ListBody(90, {Object("a", 80)})},
+                           Refuse(410, "Expired"),
+                           Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
+                           {.body = ListBody(7, {Object("a", 5)})},
+                           {}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=90", "list rv=90",
+                                     "list limit=500", "watch rv=7"));
+  EXPECT_EQ(got.store, "a=1@5 | 7");
+}
+
+TEST(Reflector, OverloadBacksOffAndKeepsItsVersion) {
+  const Act acts[] = {
+      Refuse(429, "TooManyRequests"),
+      Refuse(500, "InternalError"),
+      Refuse(503, "ServiceUnavailable"),
+      Reset(),
+      {.body = ErrorEvent(429, "TooManyRequests")},
+      {.body = ErrorEvent(500, "InternalError")},
+      {.error = Error{Code::kUnavailable, "connection refused"}, .lasts = milliseconds(0)}};
+  for (const Act& act : acts) {
+    const Played got = Play({{.body = ListBody(9, {})}, act, {}});
+    EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=9"))
+        << act.body;
+    ASSERT_EQ(got.waits.size(), 1U) << act.body;
+    EXPECT_THAT(got.hooks, ElementsAre("listed:start", "ended:error", "ended:timeout")) << act.body;
+  }
+}
+
+TEST(Reflector, OtherWatchErrorsBackOffAndList) {
+  const Act acts[] = {Refuse(403, "Forbidden"),
+                      Refuse(404, "NotFound"),
+                      Refuse(400, "BadRequest"),
+                      {.body = ErrorEvent(403, "Forbidden")}};
+  for (const Act& act : acts) {
+    const Played got = Play({{.body = ListBody(9, {})}, act, {.body = ListBody(10, {})}});
+    EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "list rv=9"))
+        << act.body;
+    EXPECT_EQ(got.waits.size(), 1U);
+    EXPECT_THAT(got.hooks, ElementsAre("listed:start", "ended:error", "listed:error")) << act.body;
+  }
+}
+
+TEST(Reflector, AServersWishToWaitIsHonoured) {
+  const Played got =
+      Play({{.body = ListBody(9, {})}, {.body = ErrorEvent(429, "TooManyRequests", 17)}, {}});
+  ASSERT_EQ(got.waits.size(), 1U);
+  EXPECT_EQ(got.waits[0], seconds(17));
+}
+
+TEST(Reflector, AVeryShortEmptyWatchBacksOff) {
+  const Played got = Play(
+      {{.body = ListBody(9, {})}, {.lasts = milliseconds(999)}, {.lasts = milliseconds(1000)}, {}});
+  EXPECT_EQ(got.waits.size(), 1U);
+  EXPECT_EQ(got.asked.size(), 4U);
+}
+
+TEST(Reflector, AListThatFailsIsTriedAgainWithGrowingDelays) {
+  std::deque<Act> acts;
+  for (int i = 0; i < 8; ++i) acts.push_back(i % 2 == 0 ? Refuse(500, "InternalError") : Reset());
+  acts.push_back({.body = ListBody(9, {})});
+  const Played got = Play(acts);
+  const int64_t bases[] = {800, 1600, 3200, 6400, 12800, 25600, 30000, 30000};
+  ASSERT_EQ(got.waits.size(), 8U);
+  for (size_t i = 0; i < 8; ++i) {
+    EXPECT_GE(got.waits[i].count(), bases[i]);
+    EXPECT_LT(got.waits[i].count(), 2 * bases[i]);
+    EXPECT_EQ(got.asked[i], "list rv=0 limit=500");
+  }
+  EXPECT_TRUE(got.synced);
+  EXPECT_THAT(got.hooks, ElementsAre("listed:start"));
+  EXPECT_NE(Play(acts, 2).waits, got.waits);
+  EXPECT_EQ(Play(acts, 1).waits, got.waits);
+}
+
+TEST(Backoff, StartsAnewAfterTwoQuietMinutes) {
+  Backoff backoff(7);
+  nanoseconds now = seconds(1000);
+  for (int i = 0; i < 5; ++i) (void)backoff.Next(now);
+  EXPECT_GE(backoff.Next(now + seconds(119)), milliseconds(25600));
+  EXPECT_LT(backoff.Next(now + seconds(119 + 120)), milliseconds(1600));
+}
+
+// --- pages ---
+
+TEST(Reflector, ReadsAListInPages) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)}, "t1")},
+                           {.body = ListBody(9, {Object("b", 4)}, "t2")},
+                           {.body = ListBody(9, {Object("c", 5)})},
+                           {}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "list limit=500 continue=t1",
+                                     "list limit=500 continue=t2", "watch rv=9"));
+  EXPECT_EQ(got.store, "a=1@3 b=1@4 c=1@5 | 9");
+}
+
+TEST(Reflector, WhereTheFirstListCameInPagesLaterOnesDoToo) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)}, "t1")},
+                           {.body = ListBody(9, {})},
+                           Refuse(410, "Expired"),
+                           {.body = ListBody(12, {})}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "list limit=500 continue=t1",
+                                     "watch rv=9", "list rv=9 limit=500"));
+}
+
+TEST(Reflector, HistoryThatEndsBetweenPagesMakesOneWholeList) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)}, "t1")},
+                           Refuse(410, "Expired"),
+                           {.body = ListBody(20, {Object("b", 15)})},
+                           {}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "list limit=500 continue=t1",
+                                     "list rv=0", "watch rv=20"));
+  EXPECT_EQ(got.store, "b=1@15 | 20");
+  EXPECT_THAT(got.waits, IsEmpty());
+}
+
+TEST(Reflector, AFailedPageLeavesTheStoreAsItWas) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)}, "t1")}, Reset()});
+  EXPECT_FALSE(got.synced);
+  EXPECT_EQ(got.store, "| ");
+}
+
+TEST(Reflector, ABodyThatIsTooLongIsAskedForInPages) {
+  const Played got =
+      Play({{.body = ListBody(9, {})},
+            Refuse(410, "Expired"),
+            {.error = Error{Code::kInternal, "the answer is longer than 67108864 bytes"}},
+            {.body = ListBody(12, {})}});
+  EXPECT_THAT(got.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=9", "list rv=9", "list rv=9 limit=500"));
+}
+
+// --- what is not what was asked for ---
+
+TEST(Reflector, ATableOrAnotherKindIsNoList) {
+  const std::string bodies[] = {
+      R"({"kind":"Table","metadata":{"resourceVersion":"9"},"rows":[{"object":{}}]})",
+      R"({"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[]})",
+      R"({"metadata":{"resourceVersion":"9"},"items":[]})",
+      R"({"kind":"TrainingPoolList","items":[]})",
+      "nonsense",
+      "[]",
+      ""};
+  for (const std::string& body : bodies) {
+    const Played got = Play({{.body = body}, {.body = ListBody(12, {Object("a", 3)})}});
+    EXPECT_EQ(got.waits.size(), 1U) << body;
+    EXPECT_EQ(got.store, "a=1@3 | 12") << body;
+  }
+}
+
+TEST(Reflector, AnEventOfAnotherKindIsPassedOver) {
+  json table = Object("x", 10);
+  table["kind"] = "Table";
+  const Played got = Play({{.body = ListBody(9, {})},
+                           {.body = Event("ADDED", table) + Event("ADDED", Object("a", 11))}});
+  EXPECT_EQ(got.store, "a=1@11 | 11");
+  EXPECT_THAT(got.hooks,
+              ElementsAre("listed:start",
+                          "bad:a watch on TrainingPool brought kind \"Table\" at version \"10\"",
+                          "ended:timeout"));
+}
+
+TEST(Reflector, AnUnknownEventTypeIsPassedOver) {
+  const Played got =
+      Play({{.body = ListBody(9, {})},
+            {.body = Event("SHINY", Object("x", 10)) + Event("ADDED", Object("a", 11))}});
+  EXPECT_EQ(got.store, "a=1@11 | 11");
+}
+
+TEST(Reflector, AnObjectThatCannotBeReadIsPassedOverAndItsVersionCounts) {
+  const Played got =
+      Play({{.body = ListBody(9, {Object("a", 3), Object("bad", 4, "many"), Object("c", 5)})},
+            {.body = Event("MODIFIED", Object("a", 10, "many")) +
+                     Event("ADDED", Object("d", 11, "x"))}});
+  EXPECT_EQ(got.store, "a=1@3 c=1@5 | 11");
+  EXPECT_THAT(got.hooks, ElementsAre("bad:spec.workers: is no integer", "listed:start",
+                                     "bad:ns/a: spec.workers: is no integer",
+                                     "bad:ns/d: spec.workers: is no integer", "ended:timeout"));
+}
+
+TEST(Reflector, WhatCannotBeReadInALaterListStaysAsItWasKnown) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3), Object("b", 4)})},
+                           Refuse(410, "Expired"),
+                           {.body = ListBody(20, {Object("a", 15, "many")})}});
+  EXPECT_EQ(got.store, "a=1@3 | 20");
+}
+
+TEST(Reflector, ADeletionCountsEvenIfTheObjectCannotBeRead) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)})},
+                           {.body = Event("DELETED", Object("a", 10, "many"))}});
+  EXPECT_EQ(got.store, "| 10");
+}
+
+// --- stopping ---
+
+// Answers the list, then blocks as a quiet watch does.
+class Quiet final : public Transport {
+ public:
+  explicit Quiet(bool lists) : lists_(lists) {}
+  Result<HttpResponse> Send(const HttpRequest&, const std::stop_token& stop) override {
+    return lists_ ? support::JsonAnswer(200, ListBody(9, {})) : Block(stop);
+  }
+  Result<HttpResponse> Stream(const HttpRequest&, const OnBytes&,
+                              const std::stop_token& stop) override {
+    return Block(stop);
+  }
+  void AwaitBlocked() {
+    std::unique_lock lock(mutex_);
+    ASSERT_TRUE(changed_.wait_for(lock, seconds(60), [this] { return blocked_; }));
+  }
+
+ private:
+  Result<HttpResponse> Block(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    blocked_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, stop, [] { return false; });
+    return Error{Code::kCancelled, "stopped"};
+  }
+  const bool lists_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  bool blocked_ = false;
+};
+
+milliseconds StopTime(Transport& transport, const std::function<void()>& await) {
+  SystemClock clock;
+  Log log(LogLevel::kError, true);
+  Client client(transport, clock, Client::Options{.user_agent = "test"});
+  Store<Thing> store([] {});
+  StoreSink<Thing> sink(store, DecodeThing);
+  std::jthread thread([&](const std::stop_token& stop) {
+    Reflector(client, clock, log, sink, {.resource = Things()}).Run(stop);
+  });
+  await();
+  const auto start = std::chrono::steady_clock::now();
+  thread.request_stop();
+  thread.join();
+  return std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
+}
+
+TEST(Reflector, StopsPromptlyInEveryState) {
+  Quiet listing(false);
+  EXPECT_LT(StopTime(listing, [&] { listing.AwaitBlocked(); }), milliseconds(100));
+  Quiet watching(true);
+  EXPECT_LT(StopTime(watching, [&] { watching.AwaitBlocked(); }), milliseconds(100));
+  // Refused: it waits for its next try.
+  FakeClock clock;
+  FakeApiServer refusing(clock);
+  refusing.Inject({.times = -1, .status = 500, .reason = "InternalError"});
+  EXPECT_LT(
+      StopTime(
+          refusing,
+          [&] { ASSERT_TRUE(refusing.WaitUntil([&] { return !refusing.Requests().empty(); })); }),
+      milliseconds(100));
+}
+
+// --- against the in-process API server ---
+
+// A reflector with a store, on a thread, with short waits.
+class Running {
+ public:
+  Running(FakeApiServer& server, Clock& clock, uint64_t seed)
+      : client_(server, clock, Client::Options{.user_agent = "test"}), sink_(store_, DecodeThing) {
+    Reflector::Options options{.resource = Things(), .seed = seed};
+    // A retry is due at once, and other threads get their turn.
+    options.wait = [](milliseconds, const std::stop_token&) { std::this_thread::yield(); };
+    options.hooks.bad_object = [this](const Error&) { ++bad_; };
+    reflector_ = std::make_unique<Reflector>(client_, clock, log_, sink_, options);
+    thread_ = std::jthread([this](const std::stop_token& stop) { reflector_->Run(stop); });
+  }
+  [[nodiscard]] const Store<Thing>& store() const { return store_; }
+  [[nodiscard]] int bad() const { return bad_; }
+
+ private:
+  Log log_{LogLevel::kError, true};
+  Client client_;
+  Store<Thing> store_{[] {}};
+  StoreSink<Thing> sink_;
+  std::atomic<int> bad_{0};
+  std::unique_ptr<Reflector> reflector_;
+  std::jthread thread_;
+};
+
+std::string PrintServer(const FakeApiServer& server) {
+  std::string text;
+  for (const json& object : server.All("trainingpools")) {
+    text += object["metadata"]["name"].get<std::string>() + "=" + object["spec"]["workers"].dump() +
+            "@" + object["metadata"]["resourceVersion"].get<std::string>() + " ";
+  }
+  return text + "| " + std::to_string(server.version());
+}
+
+// One random thing that happens to the server.
+void Churn(FakeApiServer& server, std::mt19937_64& random) {
+  const std::string name = "t" + std::to_string(random() % 20);
+  const auto dice = random() % 100;
+  if (dice < 60) {
+    server.Put({{"kind", "TrainingPool"},
+                {"metadata", {{"name", name}, {"namespace", "ns"}}},
+                {"spec", {{"workers", random() % 5}}}});
+  } else if (dice < 85) {
+    server.Remove("trainingpools", "ns", name);
+  } else if (dice < 92) {
+    server.CloseWatches();
+  } else if (dice < 95) {
+    server.Compact();
+  } else if (dice < 98) {
+    server.SendBookmarks();
+  } else {
+    server.SetChunkBytes(random() % 50);
+  }
+}
+
+TEST(ReflectorAgainstServer, EndsEqualToTheServerWhateverHappens) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    FakeClock clock;
+    FakeApiServer server(clock);
+    std::mt19937_64 random(seed);
+    for (int i = 0; i < 30; ++i) Churn(server, random);
+    server.SetChaos(support::Chaos{
+        .seed = seed, .refuse_percent = 10, .drop_before_percent = 10, .cut_watch_percent = 60});
+    const Running running(server, clock, seed);
+    for (int i = 0; i < 400; ++i) {
+      Churn(server, random);
+      // Let it get somewhere in between: another request at least.
+      const size_t asked = server.Requests().size();
+      if (i % 10 == 0) {
+        server.CloseWatches();
+        ASSERT_TRUE(server.WaitUntil([&] { return server.Requests().size() > asked; }));
+      }
+    }
+    server.SetChaos(std::nullopt);
+    // The watches of the time of chaos may still be cut: all end here.
+    server.CloseWatches();
+    // A bookmark brings the version where the last event was of an object never seen.
+    const bool equal = server.WaitUntil([&] {
+      if (Print(running.store()) == PrintServer(server)) return true;
+      server.SendBookmarks();
+      std::this_thread::yield();
+      return false;
+    });
+    EXPECT_TRUE(equal) << "seed " << seed << "\n"
+                       << Print(running.store()) << "\n"
+                       << PrintServer(server);
+    EXPECT_EQ(running.bad(), 0);
+  }
+}
+
+TEST(ReflectorAgainstServer, PagesThroughAThousandObjects) {
+  FakeClock clock;
+  FakeApiServer server(clock);
+  for (int i = 0; i < 1201; ++i) {
+    server.Put({{"kind", "TrainingPool"},
+                {"metadata", {{"name", "t" + std::to_string(i)}, {"namespace", "ns"}}},
+                {"spec", {{"workers", i}}}});
+  }
+  const Running running(server, clock, 1);
+  ASSERT_TRUE(server.WaitUntil([&] { return server.open_watches() == 1; }));
+  EXPECT_EQ(running.store().size(), 1201U);
+  EXPECT_EQ(running.store().ResourceVersion(), "1201");
+}
+
+}  // namespace
+}  // namespace spillway::kube
