@@ -74,18 +74,18 @@ def ensure_binaries(reporter: Reporter) -> Path:
     go = find_go(reporter)
     with reporter.step("control plane programs") as step:
         waiting = lambda pid: setattr(step, "detail", f"waiting for process {pid}, which builds them")
-        with exclusive(tools_dir() / "locks" / "control-plane", waiting):
+        with exclusive(tools_dir() / "locks" / "control-plane", waiting) as lock:
             if not folder.is_dir():
                 reporter.line(f"        building {', '.join(PROGRAMS.values())}: {EXPECTED}")
-                _build(go, folder, step)
+                _build(go, folder, step, lock)
         step.detail = f"built into {folder}"
     return folder
 
 
-def _build(go: Go, folder: Path, step: Step) -> None:
+def _build(go: Go, folder: Path, step: Step, lock: int) -> None:
     log = tools_dir() / "logs" / "control-plane-build.log"
     go_mod = (CONTROL_PLANE_SOURCE / "go.mod").read_text()
-    total = _download(go, log, step)
+    total = _download(go, log, step, lock)
     temporary = tools_dir() / "tmp" / "control-plane"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -97,7 +97,8 @@ def _build(go: Go, folder: Path, step: Step) -> None:
         step.detail = f"package {compiled} of at most {total}: {line[:60]}"
 
     run_logged([str(go.binary), "build", "-v", *build_arguments(go_mod), "-o", f"{temporary}/", *PROGRAMS],
-               log, "building the control plane", env=go.environment(), cwd=CONTROL_PLANE_SOURCE, on_line=on_line)
+               log, "building the control plane", env=go.environment(), cwd=CONTROL_PLANE_SOURCE, on_line=on_line,
+               lock=lock)
     (temporary / "server").rename(temporary / "etcd")
     missing = [name for name in PROGRAMS.values() if not (temporary / name).is_file()]
     if missing:
@@ -106,7 +107,7 @@ def _build(go: Go, folder: Path, step: Step) -> None:
     temporary.rename(folder)
 
 
-def _download(go: Go, log: Path, step: Step) -> int:
+def _download(go: Go, log: Path, step: Step, lock: int) -> int:
     """Downloads exactly the modules that the programs need; the number of their packages."""
     modules = 0
 
@@ -119,7 +120,7 @@ def _download(go: Go, log: Path, step: Step) -> int:
     step.detail = "looking for modules"
     command = [str(go.binary), "list", "-deps", "-tags=grpcnotrace", "-f", "{{.ImportPath}}", *PROGRAMS]
     run_logged(command, log, "downloading the control plane's modules", env=go.environment(),
-               cwd=CONTROL_PLANE_SOURCE, on_line=on_line)
+               cwd=CONTROL_PLANE_SOURCE, on_line=on_line, lock=lock)
     return len(capture(command, "listing packages", env=go.environment(), cwd=CONTROL_PLANE_SOURCE).splitlines())
 
 

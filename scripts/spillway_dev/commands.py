@@ -12,10 +12,12 @@ from .report import Failure
 
 
 def run_logged(command: Sequence[str], log: Path, what: str, env: Mapping[str, str] | None = None,
-               cwd: Path | None = None, on_line: Callable[[str], None] | None = None) -> None:
+               cwd: Path | None = None, on_line: Callable[[str], None] | None = None,
+               lock: int | None = None) -> None:
     """Runs a command with its output in `log`; raises Failure with the last lines if it fails.
 
-    The command is a process group of its own, ended with us when we are interrupted.
+    The command is a process group of its own, ended with us when we are interrupted. If we are killed
+    it goes on to its end, and holds `lock` (a descriptor of locks.exclusive) until then.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     last: list[str] = []
@@ -23,7 +25,7 @@ def run_logged(command: Sequence[str], log: Path, what: str, env: Mapping[str, s
         child = subprocess.Popen(list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT, text=True, errors="replace",
                                  env=dict(env) if env is not None else None, cwd=cwd,
-                                 start_new_session=True)
+                                 start_new_session=True, pass_fds=() if lock is None else (lock,))
         assert child.stdout is not None
         try:
             for line in child.stdout:

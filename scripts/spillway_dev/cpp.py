@@ -24,11 +24,12 @@ def build(reporter: Reporter, preset: str, targets: Sequence[str] = (), title: s
     log = tools_dir() / "logs" / f"build-{preset}.log"
     with reporter.step(title or f"build {preset}") as step:
         with exclusive(tools_dir() / "locks" / f"build-{preset}",
-                       lambda pid: setattr(step, "detail", f"waiting for process {pid}, which builds it")):
+                       lambda pid: setattr(step, "detail", f"waiting for process {pid}, which builds it")) as lock:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text("")
             step.detail = "configuring"
-            run_logged([*launcher(preset), "cmake", "--preset", preset], log, f"cmake --preset {preset}", cwd=REPO)
+            run_logged([*launcher(preset), "cmake", "--preset", preset], log, f"cmake --preset {preset}", cwd=REPO,
+                       lock=lock)
             done = "0"
 
             def on_line(line: str) -> None:
@@ -41,5 +42,6 @@ def build(reporter: Reporter, preset: str, targets: Sequence[str] = (), title: s
             command = [*launcher(preset), "cmake", "--build", "--preset", preset, "--parallel", str(os.cpu_count() or 2)]
             if targets:
                 command += ["--target", *targets]
-            run_logged(command, log, f"cmake --build --preset {preset}", cwd=REPO, on_line=on_line)
+            run_logged(command, log, f"cmake --build --preset {preset}", cwd=REPO, on_line=on_line,
+                       lock=lock)
         step.detail = "up to date" if done == "0" else f"{done} steps"

