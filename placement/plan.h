@@ -56,7 +56,7 @@ struct PoolDecision {
   int workers_active = 0;  // live pods of the current attempt
   int workers_ready = 0;
   int workers_succeeded = 0;
-  Money hourly_cost;           // its share of its nodes' price
+  Money hourly_cost;  // its share of its nodes' price
   Money marginal_hourly_cost;
   std::vector<Alternative> alternatives;  // in the order tried; empty for pools that stay
   std::vector<std::string> remedies;      // what is missing, one sentence each
@@ -76,7 +76,8 @@ struct GroupReport {
   int64_t allocatable = 0;  // accelerators of all matched nodes
   int64_t used = 0;         // requested by pods on them, any pod
   int64_t free = 0;         // of usable nodes, and not reserved for a gang
-  int largest_free_domain_nodes = 0;  // nodes with all their accelerators free, in one closest domain
+  int largest_free_domain_nodes =
+      0;  // nodes with all their accelerators free, in one closest domain
   std::string largest_free_domain;
   Money hourly_cost;
   Money idle_hourly_cost;  // of the accelerators that no pod has asked for
@@ -104,10 +105,10 @@ struct QuotaReport {
 };
 
 struct Plan {
-  std::vector<PoolDecision> pools;   // sorted by key (namespace, name)
-  std::vector<GroupReport> groups;   // sorted by name
-  std::vector<QuotaReport> quotas;   // sorted by namespace
-  std::optional<Time> next_wake;     // the earliest moment at which time alone changes a decision
+  std::vector<PoolDecision> pools;  // sorted by key (namespace, name)
+  std::vector<GroupReport> groups;  // sorted by name
+  std::vector<QuotaReport> quotas;  // sorted by namespace
+  std::optional<Time> next_wake;    // the earliest moment at which time alone changes a decision
   bool operator==(const Plan&) const = default;
 };
 
@@ -115,7 +116,8 @@ struct Plan {
 Plan MakePlan(const Snapshot& snapshot);
 
 // The snapshot as it is once `plan` has been carried out and nothing else happened: memories
-// written, Jobs of started attempts there, released pods gone. Its plan changes nothing.
+// written, Jobs of started attempts there, pods of dropped attempts Terminating, those deleted by
+// force gone. Its plan changes nothing.
 Snapshot Applied(const Snapshot& snapshot, const Plan& plan);
 
 // The invariants of design §3 that a plan must hold against its snapshot. Ok, or kInternal with the

@@ -43,7 +43,8 @@ std::optional<OnUnreachable> OnUnreachableFrom(std::string_view name);
 using Labels = std::map<std::string, std::string>;
 
 // One requirement on labels, by Kubernetes' rules: In, NotIn (also true where the key is absent),
-// Exists, DoesNotExist, Gt, Lt (whole numbers; node affinity only). An unknown operator never holds.
+// Exists, DoesNotExist, Gt, Lt (whole numbers; node affinity only). An unknown operator never
+// holds.
 struct Requirement {
   std::string key;
   std::string op;
@@ -127,9 +128,9 @@ struct NodeGroup {
   int max_unhealthy_percent = 30;
   std::vector<BadCondition> bad_conditions;
   std::vector<BadTaint> bad_taints;
-  bool link_down = false;                   // an admin says: count its NotReady nodes as unreachable
-  std::optional<Time> link_healthy_since;   // when the link was last found healthy again
-  std::string misconfigured;                // a sentence; empty: the spec is usable
+  bool link_down = false;                  // an admin says: count its NotReady nodes as unreachable
+  std::optional<Time> link_healthy_since;  // when the link was last found healthy again
+  std::string misconfigured;               // a sentence; empty: the spec is usable
   bool operator==(const NodeGroup&) const = default;
 };
 
@@ -195,16 +196,16 @@ struct Hold {
 struct PoolMemory {
   std::optional<Placement> placement;
   std::optional<Hold> hold;
-  std::optional<Time> queued_since;   // since it could run; survives eviction and loss
-  std::optional<Time> waiting_since;  // since it last became unplaced; counts the hold-back
-  std::optional<Time> started;        // first placed
-  std::optional<Time> completed;      // ended, for better or worse
-  bool succeeded = false;             // with `completed`
+  std::optional<Time> queued_since;          // since it could run; survives eviction and loss
+  std::optional<Time> waiting_since;         // since it last became unplaced; counts the hold-back
+  std::optional<Time> started;               // first placed
+  std::optional<Time> completed;             // ended, for better or worse
+  bool succeeded = false;                    // with `completed`
   std::optional<std::string> failed_reason;  // a Reason's name, with `completed` and !succeeded
   std::set<int> tiers_used;
-  int attempts = 0;   // highest attempt number used
-  int restarts = 0;   // all new attempts
-  int failures = 0;   // attempts ended by a worker's own exit
+  int attempts = 0;  // highest attempt number used
+  int restarts = 0;  // all new attempts
+  int failures = 0;  // attempts ended by a worker's own exit
   std::optional<Failure> last_failure;
   std::vector<ExcludedNode> excluded;
   bool operator==(const PoolMemory&) const = default;
@@ -217,16 +218,16 @@ struct Worker {
   int index = -1;
   std::string node;  // empty: not bound
   Resources requests;
-  bool running = false;   // phase Running
+  bool running = false;  // phase Running
   bool ready = false;
   bool terminating = false;
-  bool ended = false;     // Succeeded or Failed: takes no room
+  bool ended = false;  // Succeeded or Failed: takes no room
   bool operator==(const Worker&) const = default;
 };
 
 // What is known of the Job of the placement's attempt.
 struct AttemptFacts {
-  bool exists = false;    // the Job of placement.attempt is there and not being deleted
+  bool exists = false;  // the Job of placement.attempt is there and not being deleted
   bool complete = false;
   bool failed = false;
   std::optional<Failure> failure;  // with failed: which worker, how
@@ -239,7 +240,7 @@ struct TrainingPool {
   std::string uid;
   Time created{};
   int64_t priority = 0;
-  int per_worker = 1;                            // accelerators
+  int per_worker = 1;                             // accelerators
   std::vector<AcceptedAccelerator> accelerators;  // best first
   Resources requests;  // of one worker after admission, without the accelerators, with "pods": 1
   std::vector<Toleration> tolerations;
@@ -299,9 +300,9 @@ struct Snapshot {
   bool operator==(const Snapshot&) const = default;
 };
 
-// The text form: YAML with one flow mapping a line per group, node, pool and quota. Reading back what
-// was written gives an equal value. Unknown fields, wrong types and words are kInvalid with line,
-// field and what is allowed. Fields equal to their default are left out.
+// The text form: YAML with one flow mapping a line per group, node, pool and quota. Reading back
+// what was written gives an equal value. Unknown fields, wrong types and words are kInvalid with
+// line, field and what is allowed. Fields equal to their default are left out.
 std::string WriteSnapshot(const Snapshot& snapshot);
 Result<Snapshot> ReadSnapshot(std::string_view text);
 

@@ -1,0 +1,100 @@
+#include "placement/attempts.h"
+
+#include <algorithm>
+
+namespace spillway::placement {
+namespace {
+
+bool IsIn(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// May the pool's workers start on this member now, room aside?
+bool Serves(const World& world, const TrainingPool& pool, const PoolMemory& memory,
+            const GroupView& group, const Member& member) {
+  const Node& node = *world.nodes[member.node];
+  return member.state == NodeState::kUsable && ConstraintsHold(pool, *group.spec, node) &&
+         !IsExcluded(memory, node.id.name, world.now);
+}
+
+// A gang that grows needs the quota for it; one that doesn't keeps what it had.
+bool WithinQuota(const Scene& scene, const TrainingPool& pool, const Placement& placement,
+                 const Need& need) {
+  const int64_t needed = need.Accelerators(pool);
+  if (needed <= int64_t{placement.workers} * pool.per_worker) return true;
+  const auto limit = scene.quotas.Limit(pool.key.ns, placement.accelerator);
+  return !limit || scene.quotas.Used(pool.key.ns, placement.accelerator) + needed <= *limit;
+}
+
+}  // namespace
+
+void StartAttempt(const World& world, const TrainingPool& pool, const GroupView& group,
+                  const Need& need, const Fit& fit, PoolMemory& memory) {
+  const bool first = memory.attempts == 0;
+  Placement placement{.cluster = group.spec->cluster,
+                      .node_group = group.spec->name,
+                      .accelerator = group.spec->accelerator,
+                      .domain = fit.domain,
+                      .tier = group.spec->tier,
+                      .workers = need.workers,
+                      .nodes = {},
+                      .attempt = memory.attempts + 1,
+                      .render_revision = world.snapshot->render_revision,
+                      .spec_revision = pool.spec_revision,
+                      .since = world.now};
+  for (const size_t node : fit.nodes) placement.nodes.push_back(world.nodes[node]->id.name);
+  memory.attempts = placement.attempt;
+  memory.placement = std::move(placement);
+  if (!first) ++memory.restarts;
+  if (!memory.started) memory.started = world.now;
+  memory.tiers_used.insert(group.spec->tier);
+  memory.waiting_since.reset();
+  memory.hold.reset();
+}
+
+std::vector<std::string> Survivors(const World& world, const TrainingPool& pool,
+                                   const PoolMemory& memory) {
+  std::vector<std::string> names;
+  const Placement& placement = *memory.placement;
+  const GroupView* group = world.FindGroup(placement.node_group);
+  if (group == nullptr) return names;
+  for (const std::string& name : placement.nodes) {
+    const auto index = world.FindNode(placement.cluster, name);
+    const Member* member = index ? group->Find(*index) : nullptr;
+    if (member != nullptr && Serves(world, pool, memory, *group, *member)) names.push_back(name);
+  }
+  return names;
+}
+
+std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memory) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  const Placement& placement = *memory.placement;
+  const GroupView* group = scene.world.FindGroup(placement.node_group);
+  if (group == nullptr || !Accepts(spec, *group->spec)) return std::nullopt;
+  const auto need = NeedIn(spec, *group->spec);
+  if (!need || !WithinQuota(scene, spec, placement, *need)) return std::nullopt;
+  std::vector<Slot> slots;
+  for (const Member& member : group->members) {
+    if (!Serves(scene.world, spec, memory, *group, member)) continue;
+    Slot slot = SlotOn(scene, pool, *group, member, *need);
+    slot.kept = slot.workers > 0 && IsIn(placement.nodes, scene.world.nodes[member.node]->id.name);
+    // What it has it keeps; anything new must be free to be given.
+    const bool open = !member.overlapped && group->spec->misconfigured.empty();
+    if (slot.kept || open) slots.push_back(slot);
+  }
+  return FitGang(scene.world, TopologyIn(spec, *group->spec), slots, need->workers);
+}
+
+void HoldSurvivors(const World& world, const TrainingPool& pool, PoolMemory& memory) {
+  const std::vector<std::string> survivors = Survivors(world, pool, memory);
+  if (!survivors.empty() && pool.hold > Seconds{0}) {
+    memory.hold = Hold{.node_group = memory.placement->node_group,
+                       .domain = memory.placement->domain,
+                       .nodes = survivors,
+                       .until = world.now + pool.hold};
+  }
+  memory.placement.reset();
+  memory.waiting_since = world.now;
+}
+
+}  // namespace spillway::placement

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement/checks.h"
+#include "placement/gangs.h"
+#include "placement/plan.h"
+
+// New attempts: on new nodes, or on those that are left of the old ones.
+namespace spillway::placement {
+
+// Writes the attempt on the chosen nodes into the pool's memory.
+void StartAttempt(const World& world, const TrainingPool& pool, const GroupView& group,
+                  const Need& need, const Fit& fit, PoolMemory& memory);
+
+// The names of the placement's nodes that a new attempt could use, room aside.
+std::vector<std::string> Survivors(const World& world, const TrainingPool& pool,
+                                   const PoolMemory& memory);
+
+// Nodes for a new attempt in the placement's own group, its surviving nodes first; with Required
+// in the same domain. nullopt: there is no room for all, or the pool may not be there any more.
+// REQUIRES that the scene's quotas no longer count the placement.
+std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memory);
+
+// Gives the placement up and keeps the survivors reserved, if any, for the pool's hold time.
+void HoldSurvivors(const World& world, const TrainingPool& pool, PoolMemory& memory);
+
+}  // namespace spillway::placement

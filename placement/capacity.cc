@@ -1,0 +1,191 @@
+#include "placement/capacity.h"
+
+#include <algorithm>
+
+namespace spillway::placement {
+namespace {
+
+// The same type may have another group's name by now: what a worker needs is then the same.
+const NodeGroup* GroupOrOneLikeIt(const World& world, const Placement& placement) {
+  if (const GroupView* view = world.FindGroup(placement.node_group)) return view->spec;
+  for (const GroupView& view : world.groups) {
+    if (view.spec->accelerator == placement.accelerator) return view.spec;
+  }
+  return nullptr;
+}
+
+std::vector<size_t> Indices(const World& world, const std::string& cluster,
+                            const std::vector<std::string>& names) {
+  std::vector<size_t> nodes;
+  for (const std::string& name : names) {
+    if (const auto node = world.FindNode(cluster, name)) nodes.push_back(*node);
+  }
+  return nodes;
+}
+
+Resources NotNegative(const Resources& amounts) {
+  Resources out;
+  for (const auto& [name, amount] : amounts) {
+    if (amount > 0) out.Set(name, amount);
+  }
+  return out;
+}
+
+}  // namespace
+
+Resources RequestIn(const TrainingPool& pool, const NodeGroup& group) {
+  Resources request = pool.requests;
+  if (group.resource.empty()) {
+    const int64_t cores = int64_t{pool.per_worker} * 1000;
+    request.Set(kCpu, std::max(request.Get(kCpu), cores));
+  } else {
+    request.Set(group.resource, pool.per_worker);
+  }
+  request.Add(group.pod_defaults);
+  return request;
+}
+
+std::optional<Need> NeedIn(const TrainingPool& pool, const NodeGroup& group) {
+  for (size_t i = 0; i < pool.accelerators.size(); ++i) {
+    const AcceptedAccelerator& accepted = pool.accelerators[i];
+    if (accepted.type != group.accelerator || accepted.workers < 1) continue;
+    return Need{.workers = accepted.workers, .choice = i, .request = RequestIn(pool, group)};
+  }
+  return std::nullopt;
+}
+
+std::string ClusterOf(const TrainingPool& pool) {
+  return pool.memory.placement ? pool.memory.placement->cluster : std::string();
+}
+
+int SucceededOf(const TrainingPool& pool, const Placement& placement) {
+  const auto& known = pool.memory.placement;
+  return known && known->attempt == placement.attempt ? pool.attempt.succeeded : 0;
+}
+
+std::map<size_t, int> BoundWorkers(const World& world, const TrainingPool& pool, int attempt) {
+  std::map<size_t, int> bound;
+  const std::string cluster = ClusterOf(pool);
+  for (const Worker& worker : pool.workers) {
+    if (worker.attempt != attempt || worker.node.empty()) continue;
+    ++bound[world.FindNode(cluster, worker.node).value_or(kNowhere)];
+  }
+  return bound;
+}
+
+std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool,
+                             const Placement& placement) {
+  const NodeGroup* group = GroupOrOneLikeIt(world, placement);
+  if (group == nullptr) return std::nullopt;
+  Claim claim{.request = RequestIn(pool, *group),
+              .workers = placement.workers - SucceededOf(pool, placement),
+              .nodes = Indices(world, placement.cluster, placement.nodes),
+              .bound = BoundWorkers(world, pool, placement.attempt)};
+  int bound = 0;
+  for (const auto& [node, count] : claim.bound) bound += count;
+  // An edited template has another size, but not before the next attempt.
+  if (bound >= claim.workers && placement.spec_revision != pool.spec_revision) return std::nullopt;
+  return claim;
+}
+
+std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const Hold& hold) {
+  const GroupView* view = world.FindGroup(hold.node_group);
+  if (view == nullptr) return std::nullopt;
+  const auto need = NeedIn(pool, *view->spec);
+  if (!need) return std::nullopt;
+  return Claim{.request = need->request,
+               .workers = need->workers,
+               .nodes = Indices(world, view->spec->cluster, hold.nodes),
+               .bound = {}};
+}
+
+Capacity::Capacity(const World& world) : rooms_(world.nodes.size()), shares_(world.pools.size()) {
+  std::vector<Resources> ours(world.nodes.size());
+  for (size_t p = 0; p < world.pools.size(); ++p) {
+    const std::string cluster = ClusterOf(*world.pools[p]);
+    for (const Worker& worker : world.pools[p]->workers) {
+      if (worker.ended || worker.node.empty()) continue;
+      const auto node = world.FindNode(cluster, worker.node);
+      if (!node) continue;
+      ours[*node].Add(worker.requests);
+      shares_[p][*node].live.Add(worker.requests);
+    }
+    for (auto& [node, share] : shares_[p]) share.reserved = share.live;
+  }
+  for (size_t n = 0; n < rooms_.size(); ++n) {
+    Resources foreign = world.nodes[n]->used;
+    foreign.Subtract(ours[n]);
+    rooms_[n].physical = world.nodes[n]->allocatable;
+    rooms_[n].physical.Subtract(NotNegative(foreign));
+    rooms_[n].physical.Subtract(ours[n]);
+    rooms_[n].free = rooms_[n].physical;
+  }
+}
+
+void Capacity::Set(size_t pool, const Claim& claim) {
+  Clear(pool);
+  int64_t bound = 0;
+  for (const auto& [node, count] : claim.bound) bound += count;
+  for (const size_t node : claim.nodes) {
+    const auto here = claim.bound.find(node);
+    const int64_t elsewhere = bound - (here == claim.bound.end() ? 0 : here->second);
+    const Share* share = Find(pool, node);
+    Resources room = rooms_[node].physical;
+    if (share != nullptr) room.Add(share->live);
+    Resources reserved = share == nullptr ? Resources() : share->live;
+    Resources planned;
+    planned.AddTimes(claim.request, room.HowMany(claim.request, claim.workers - elsewhere));
+    reserved.MaxWith(planned);
+    Replace(pool, node, reserved);
+  }
+}
+
+void Capacity::Clear(size_t pool) {
+  for (const size_t node : NodesOf(pool)) Replace(pool, node, Find(pool, node)->live);
+}
+
+void Capacity::Replace(size_t pool, size_t node, const Resources& reserved) {
+  Share& share = shares_[pool][node];
+  Room& room = rooms_[node];
+  room.open -= share.open();
+  room.free.Add(share.reserved);
+  share.reserved = reserved;
+  room.free.Subtract(share.reserved);
+  room.open += share.open();
+}
+
+const Capacity::Share* Capacity::Find(size_t pool, size_t node) const {
+  const auto at = shares_[pool].find(node);
+  return at == shares_[pool].end() ? nullptr : &at->second;
+}
+
+Resources Capacity::FreeFor(size_t pool, size_t node) const {
+  Resources room = rooms_[node].free;
+  if (const Share* share = Find(pool, node)) room.Add(share->reserved);
+  return room;
+}
+
+int64_t Capacity::FreeFor(size_t pool, size_t node, std::string_view resource) const {
+  const Share* share = Find(pool, node);
+  return rooms_[node].free.Get(resource) + (share == nullptr ? 0 : share->reserved.Get(resource));
+}
+
+int64_t Capacity::Fits(size_t pool, size_t node, const Resources& request, int64_t most) const {
+  const Room& room = rooms_[node];
+  const Share* share = Find(pool, node);
+  if (share == nullptr && room.open == 0) return room.free.HowMany(request, most);
+  const int64_t count = FreeFor(pool, node).HowMany(request, most);
+  const int others_open = room.open - (share == nullptr ? 0 : share->open());
+  if (others_open == 0 || count == most) return count;
+  Resources physical = room.physical;
+  if (share != nullptr) physical.Add(share->live);
+  return physical.HowMany(request, most) > count ? 0 : count;
+}
+
+std::vector<size_t> Capacity::NodesOf(size_t pool) const {
+  std::vector<size_t> nodes;
+  for (const auto& [node, share] : shares_[pool]) nodes.push_back(node);
+  return nodes;
+}
+
+}  // namespace spillway::placement

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "placement/capacity.h"
+#include "placement/gangs.h"
+#include "placement/nodes.h"
+#include "placement/plan.h"
+#include "placement/quotas.h"
+
+// Where a pool may go: an ordered list of small named checks.
+namespace spillway::placement {
+
+// Everything that a pass has decided so far, as the checks see it. The parts outlive this.
+struct Scene {
+  const World& world;
+  const Capacity& capacity;
+  const QuotaBook& quotas;
+};
+
+// What a check has against a group.
+struct Finding {
+  Reason reason = Reason::kAsExpected;
+  std::string message;  // a clause with the numbers, without the group's name
+  std::string remedy;   // what would help, likewise
+  bool last = false;    // what comes after it can't be judged any more
+};
+
+// One node group looked at for one pool.
+struct Option {
+  const GroupView* group = nullptr;
+  std::optional<Need> need;        // nullopt: its type is not accepted
+  bool acceptable = false;         // provider, selector and type are as asked
+  std::optional<Finding> finding;  // of the first check that failed
+  size_t passed = 0;               // checks before it
+  std::optional<Fit> fit;          // nodes for the whole gang; also where only the hold-back stands
+                                   // in the way
+  std::vector<std::string> remedies;
+
+  [[nodiscard]] bool fits() const { return !finding && fit.has_value(); }
+  [[nodiscard]] bool held_back() const {
+    return finding && finding->reason == Reason::kHoldingBackSpill;
+  }
+};
+
+// All groups in the order in which the pool would take them; those it does not accept come last.
+// `memory` is the pool's, as the pass has it by now.
+std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory& memory);
+
+// The moment until which the pool holds back from spilling.
+Time HoldBackEnd(const TrainingPool& pool, const PoolMemory& memory, Time now);
+
+// May the pool go to the group at all: type, provider, selector?
+bool Accepts(const TrainingPool& pool, const NodeGroup& group);
+
+// May the pool's workers run on the node, as far as affinity and taints go?
+bool ConstraintsHold(const TrainingPool& pool, const NodeGroup& group, const Node& node);
+
+bool IsExcluded(const PoolMemory& memory, const std::string& node, Time now);
+
+// What a member offers the pool now.
+Slot SlotOn(const Scene& scene, size_t pool, const GroupView& group, const Member& member,
+            const Need& need);
+
+}  // namespace spillway::placement

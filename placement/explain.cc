@@ -1,0 +1,140 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "placement/plan.h"
+#include "placement/words.h"
+
+namespace spillway::placement {
+namespace {
+
+bool Changes(const PoolDecision& decision) {
+  return decision.action != Action::kWait && decision.action != Action::kKeep &&
+         decision.action != Action::kDone;
+}
+
+std::string FormatDecision(const PoolDecision& decision) {
+  return fmt::format("{:8} {}  {}: {}\n", Name(decision.action), decision.key.Format(),
+                     ReasonName(decision.placed ? decision.placed_reason : decision.ready_reason),
+                     decision.placed_message);
+}
+
+std::string FormatGroup(const GroupReport& group) {
+  std::string text =
+      fmt::format("{}  {} of {} usable, {} of {} accelerators free, {} an hour ({} idle)\n",
+                  group.name, group.usable, Count(group.matched, "node"), group.free,
+                  group.allocatable, group.hourly_cost.Format(), group.idle_hourly_cost.Format());
+  if (!group.ready) {
+    text += fmt::format("  {}: {}\n", ReasonName(group.ready_reason), group.ready_message);
+  }
+  if (!group.no_overlap) text += "  " + group.overlap_message + "\n";
+  if (!group.link_healthy) text += "  " + group.link_message + "\n";
+  return text;
+}
+
+std::string FormatQuota(const QuotaReport& quota) {
+  std::string text;
+  for (const QuotaUse& use : quota.accelerators) {
+    text += fmt::format("{}  {} {} in use, {}\n", quota.ns, use.used, use.type,
+                        use.limit ? fmt::format("limit {}", *use.limit) : "no limit");
+  }
+  return text;
+}
+
+const TrainingPool* FindPool(const Snapshot& snapshot, const PoolKey& key) {
+  const auto at = std::find_if(snapshot.pools.begin(), snapshot.pools.end(),
+                               [&](const TrainingPool& pool) { return pool.key == key; });
+  return at == snapshot.pools.end() ? nullptr : &*at;
+}
+
+// How many pools wait, so that a position says something.
+int Waiting(const Plan& plan) {
+  int waiting = 0;
+  for (const PoolDecision& decision : plan.pools) waiting = std::max(waiting, decision.position);
+  return waiting;
+}
+
+std::string FormatCondition(std::string_view name, bool holds, Reason reason,
+                            const std::string& message) {
+  return fmt::format("  {}={}  {}: {}\n", name, holds ? "True" : "False", ReasonName(reason),
+                     message);
+}
+
+std::string FormatAlternatives(const PoolDecision& decision) {
+  if (decision.alternatives.empty()) return "";
+  std::string text = "\nNode groups, in the order tried:\n";
+  size_t width = 0;
+  for (const Alternative& one : decision.alternatives) width = std::max(width, one.group.size());
+  for (const Alternative& one : decision.alternatives) {
+    text += fmt::format("  {:{}}  {}: {}\n", one.group, width,
+                        one.fits ? "fits" : ReasonName(one.reason), one.message);
+  }
+  return text;
+}
+
+std::string FormatRemedies(const PoolDecision& decision) {
+  if (decision.remedies.empty()) return "";
+  std::string text = "\nWhat would help:\n";
+  for (const std::string& remedy : decision.remedies) text += "  - " + remedy + "\n";
+  return text;
+}
+
+std::string FormatQueue(const TrainingPool& pool, const Plan& plan, const PoolDecision& decision) {
+  if (decision.position == 0) return "";
+  std::string text = fmt::format("  {} of {} in the queue: priority {}", decision.position,
+                                 Count(Waiting(plan), "waiting pool"), pool.priority);
+  if (decision.memory.queued_since) {
+    text += ", queued since " + FormatTime(*decision.memory.queued_since);
+  }
+  return text + "\n";
+}
+
+std::string FormatCost(const Snapshot& snapshot, const PoolDecision& decision) {
+  if (!decision.placed) return "";
+  return fmt::format("  costs {} {} an hour, {} at the margin\n", decision.hourly_cost.Format(),
+                     snapshot.currency, decision.marginal_hourly_cost.Format());
+}
+
+}  // namespace
+
+std::string_view Name(Action action) {
+  constexpr std::array<std::string_view, 7> kNames = {"wait",    "place",  "keep", "restart",
+                                                      "release", "finish", "done"};
+  return kNames.at(static_cast<size_t>(action));
+}
+
+std::string FormatPlan(const Plan& plan, bool all) {
+  std::string text;
+  for (const PoolDecision& decision : plan.pools) {
+    if (all || Changes(decision)) text += FormatDecision(decision);
+  }
+  if (text.empty()) text = "nothing to do\n";
+  if (all) {
+    for (const GroupReport& group : plan.groups) text += FormatGroup(group);
+    for (const QuotaReport& quota : plan.quotas) text += FormatQuota(quota);
+  }
+  if (plan.next_wake) text += fmt::format("next look at {}\n", FormatTime(*plan.next_wake));
+  return text;
+}
+
+std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDecision& decision) {
+  std::string text = fmt::format("{}: {}\n", decision.key.Format(), Name(decision.action));
+  text +=
+      FormatCondition("Placed", decision.placed, decision.placed_reason, decision.placed_message);
+  text += FormatCondition("Ready", decision.ready, decision.ready_reason, decision.ready_message);
+  if (decision.spilled) text += "  spilled: " + decision.spilled_message + "\n";
+  text += FormatCost(snapshot, decision);
+  if (const TrainingPool* pool = FindPool(snapshot, decision.key)) {
+    text += FormatQueue(*pool, plan, decision);
+  }
+  if (decision.memory.last_failure) {
+    const Failure& last = *decision.memory.last_failure;
+    text += fmt::format("  last failure: attempt {}, worker {} on {}, exit code {} {} at {}\n",
+                        last.attempt, last.worker, last.node, last.exit_code, last.message,
+                        FormatTime(last.time));
+  }
+  return text + FormatAlternatives(decision) + FormatRemedies(decision);
+}
+
+}  // namespace spillway::placement

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement/nodes.h"
+#include "placement/snapshot.h"
+
+// All of a gang or nothing, node by node.
+namespace spillway::placement {
+
+// What one node offers a gang.
+struct Slot {
+  size_t node = 0;
+  int64_t workers = 0;  // that fit
+  int64_t free = 0;     // accelerators
+  bool whole = false;   // all of its accelerators are free
+  bool kept = false;    // the gang has been here: taken before others, and the domain stays
+};
+
+struct Topology {
+  TopologyMode mode = TopologyMode::kPreferred;
+  std::vector<std::string> levels;        // labels to try, closest first
+  std::vector<std::string> group_levels;  // all of the group's, to name the domain found
+};
+
+// The topology that a pool asks for in a group. No levels: the group has none that would do.
+Topology TopologyIn(const TrainingPool& pool, const NodeGroup& group);
+
+struct Fit {
+  std::vector<size_t> nodes;  // ascending
+  std::string domain;         // that all of them share; empty: none
+  int64_t left_over = 0;      // worker slots that its domain (or the group) has beyond the gang
+};
+
+int64_t WorkersIn(const std::vector<Slot>& slots);
+
+// Chooses nodes for `workers` workers, or nullopt. Required: within one domain. Preferred: within
+// the tightest domain of the closest level that has one that fits, else anywhere. Domains that
+// leave out a kept node don't count. Nodes in use come before whole ones, and no node is taken that
+// the others can do without.
+std::optional<Fit> FitGang(const World& world, const Topology& topology,
+                           const std::vector<Slot>& slots, int workers);
+
+// The domain of `topology`'s first level with the most slots, for messages; empty name: no node has
+// that label.
+struct DomainRoom {
+  std::string name;
+  int64_t workers = 0;
+};
+DomainRoom LargestDomain(const World& world, const Topology& topology,
+                         const std::vector<Slot>& slots);
+
+}  // namespace spillway::placement

@@ -1,0 +1,242 @@
+// What every plan must hold, computed anew from the snapshot and the plan's memories.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "placement/capacity.h"
+#include "placement/checks.h"
+#include "placement/gangs.h"
+#include "placement/nodes.h"
+#include "placement/plan.h"
+#include "placement/quotas.h"
+
+namespace spillway::placement {
+namespace {
+
+struct Judged {
+  const World& world;
+  const Plan& plan;
+  const TrainingPool& pool;
+  const PoolDecision& decision;
+
+  [[nodiscard]] const PoolMemory& before() const { return pool.memory; }
+  [[nodiscard]] const PoolMemory& after() const { return decision.memory; }
+};
+
+using Problem = std::optional<std::string>;
+
+bool IsNewPlacement(const PoolDecision& decision) {
+  return decision.action == Action::kPlace || decision.action == Action::kRestart;
+}
+
+// ---- one decision ----
+
+Problem ActionFitsMemory(const Judged& j) {
+  const bool had = j.before().placement.has_value();
+  const bool has = j.after().placement.has_value();
+  switch (j.decision.action) {
+    case Action::kWait:
+      return had || has ? Problem("waits, but is or was placed") : Problem();
+    case Action::kPlace:
+      return has ? Problem() : Problem("is placed without a placement");
+    case Action::kKeep:
+      return had && j.before().placement == j.after().placement
+                 ? Problem()
+                 : Problem("stays, but its placement changes");
+    case Action::kRestart:
+      return had && has ? Problem() : Problem("starts anew without a placement");
+    case Action::kRelease:
+      return had && !has ? Problem() : Problem("is released, but was not or stays placed");
+    case Action::kFinish:
+      return !j.before().completed && j.after().completed ? Problem()
+                                                          : Problem("ends without an end");
+    case Action::kDone:
+      return j.before() == j.after() ? Problem() : Problem("had ended, but changes");
+  }
+  return "has no action";
+}
+
+Problem ChangeHasReason(const Judged& j) {
+  const bool changes = j.before().placement.has_value() && j.decision.action != Action::kKeep &&
+                       j.decision.action != Action::kDone;
+  if (!changes) return {};
+  if (j.decision.placed_message.empty() || j.decision.ready_message.empty() ||
+      j.decision.ready_reason == Reason::kAsExpected) {
+    return "changes without a reason";
+  }
+  return {};
+}
+
+Problem MayBePlaced(const Judged& j) {
+  if (!IsNewPlacement(j.decision)) return {};
+  const TrainingPool& pool = j.pool;
+  if (pool.suspended || j.before().completed || pool.template_unchecked ||
+      !pool.misconfigured.empty() || !pool.template_invalid.empty() ||
+      !pool.name_conflict.empty()) {
+    return "is placed although it may not be";
+  }
+  const int highest =
+      std::max(j.before().attempts, j.before().placement ? j.before().placement->attempt : 0);
+  if (j.after().placement->attempt != highest + 1 || j.after().attempts != highest + 1) {
+    return "has a wrong attempt number";
+  }
+  return {};
+}
+
+bool Had(const Judged& j, const std::string& node) {
+  if (!j.before().placement) return false;
+  const auto& nodes = j.before().placement->nodes;
+  return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+}
+
+Problem NodesAreGood(const Judged& j) {
+  if (!IsNewPlacement(j.decision)) return {};
+  const Placement& placement = *j.after().placement;
+  const GroupView* group = j.world.FindGroup(placement.node_group);
+  if (group == nullptr || !Accepts(j.pool, *group->spec)) return "is placed in a wrong group";
+  if (placement.tier > 0 && !j.pool.spill_allowed && j.decision.action == Action::kPlace) {
+    return "spills although it must not";
+  }
+  if (std::adjacent_find(placement.nodes.begin(), placement.nodes.end(), std::greater_equal<>()) !=
+      placement.nodes.end()) {
+    return "has nodes out of order or twice";
+  }
+  for (const std::string& name : placement.nodes) {
+    const auto index = j.world.FindNode(placement.cluster, name);
+    const Member* member = index ? group->Find(*index) : nullptr;
+    if (member == nullptr) return "is placed on a node that is not of its group: " + name;
+    const bool kept = j.decision.action == Action::kRestart && Had(j, name);
+    if (member->state != NodeState::kUsable || (member->overlapped && !kept) ||
+        IsExcluded(j.after(), name, j.world.now) ||
+        !ConstraintsHold(j.pool, *group->spec, *j.world.nodes[*index])) {
+      return "is placed on a node that it may not use: " + name;
+    }
+  }
+  return {};
+}
+
+Problem DomainHolds(const Judged& j) {
+  if (!IsNewPlacement(j.decision) || j.pool.topology != TopologyMode::kRequired) return {};
+  const Placement& placement = *j.after().placement;
+  const Topology topology = TopologyIn(j.pool, *j.world.FindGroup(placement.node_group)->spec);
+  if (topology.levels.empty()) return "requires a domain where there are none";
+  for (const std::string& name : placement.nodes) {
+    const Labels& labels = j.world.nodes[*j.world.FindNode(placement.cluster, name)]->labels;
+    const auto at = labels.find(topology.levels.front());
+    if (at == labels.end() || at->second.empty() || at->second != placement.domain) {
+      return "requires one domain, but has a node outside: " + name;
+    }
+  }
+  return {};
+}
+
+using Rule = Problem (*)(const Judged&);
+constexpr Rule kRules[] = {ActionFitsMemory, ChangeHasReason, MayBePlaced, NodesAreGood,
+                           DomainHolds};
+
+// ---- all decisions together ----
+
+Problem AnsweredOnce(const World& world, const Plan& plan) {
+  if (world.pools.size() != plan.pools.size()) return "not every pool has exactly one decision";
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    if (world.pools[p]->key != plan.pools[p].key || world.pools[p]->uid != plan.pools[p].uid) {
+      return fmt::format("no decision for {}, or not in order", world.pools[p]->key.Format());
+    }
+  }
+  return {};
+}
+
+Capacity CapacityAfter(const World& world, const Plan& plan) {
+  Capacity capacity(world);
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolMemory& memory = plan.pools[p].memory;
+    if (memory.completed) continue;
+    std::optional<Claim> claim;
+    if (memory.placement) {
+      claim = ClaimOf(world, *world.pools[p], *memory.placement);
+    } else if (memory.hold) {
+      claim = ClaimOf(world, *world.pools[p], *memory.hold);
+    }
+    if (claim) capacity.Set(p, *claim);
+  }
+  return capacity;
+}
+
+// With everything reserved, each new gang has room for all its workers, and its nodes hold what is
+// reserved on them.
+Problem GangsHaveRoom(const World& world, const Plan& plan) {
+  const Capacity capacity = CapacityAfter(world, plan);
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    if (!IsNewPlacement(decision)) continue;
+    const Placement& placement = *decision.memory.placement;
+    const NodeGroup& group = *world.FindGroup(placement.node_group)->spec;
+    const Resources request = RequestIn(*world.pools[p], group);
+    int64_t workers = 0;
+    for (const std::string& name : placement.nodes) {
+      const size_t node = *world.FindNode(placement.cluster, name);
+      for (const auto& [resource, amount] : request) {
+        if (amount > 0 && capacity.Free(node).Get(resource) < 0) {
+          return fmt::format("{} is over-committed in {}", name, resource);
+        }
+      }
+      const int64_t fits = capacity.FreeFor(p, node).HowMany(request, placement.workers);
+      if (fits == 0) return fmt::format("{} has no room for {}", name, decision.key.Format());
+      workers += fits;
+    }
+    if (placement.workers < 1 || workers < placement.workers) {
+      return fmt::format("{} is a partial gang", decision.key.Format());
+    }
+  }
+  return {};
+}
+
+// Accelerators by which a decision adds to what its namespace has of the type.
+bool Adds(const TrainingPool& pool, const PoolDecision& decision) {
+  if (decision.action == Action::kPlace) return true;
+  return decision.action == Action::kRestart &&
+         decision.memory.placement->workers > pool.memory.placement->workers;
+}
+
+Problem QuotasHold(const World& world, const Plan& plan) {
+  QuotaBook quotas(*world.snapshot);
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolMemory& memory = plan.pools[p].memory;
+    if (!memory.placement || memory.completed) continue;
+    quotas.Add(plan.pools[p].key.ns, memory.placement->accelerator,
+               int64_t{memory.placement->workers} * world.pools[p]->per_worker);
+  }
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    if (!Adds(*world.pools[p], decision)) continue;
+    const std::string& type = decision.memory.placement->accelerator;
+    const auto limit = quotas.Limit(decision.key.ns, type);
+    if (limit && quotas.Used(decision.key.ns, type) > *limit) {
+      return fmt::format("{} crosses the limit of {}", decision.key.Format(), type);
+    }
+  }
+  return {};
+}
+
+Status Broken(const std::string& what) { return Error{Code::kInternal, what}; }
+
+}  // namespace
+
+Status Verify(const Snapshot& snapshot, const Plan& plan) {
+  const World world = Survey(snapshot);
+  if (const auto problem = AnsweredOnce(world, plan)) return Broken(*problem);
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const Judged judged{world, plan, *world.pools[p], plan.pools[p]};
+    for (const Rule rule : kRules) {
+      if (const auto problem = rule(judged)) {
+        return Broken(fmt::format("{} {}", plan.pools[p].key.Format(), *problem));
+      }
+    }
+  }
+  if (const auto problem = GangsHaveRoom(world, plan)) return Broken(*problem);
+  if (const auto problem = QuotasHold(world, plan)) return Broken(*problem);
+  return Ok{};
+}
+
+}  // namespace spillway::placement

@@ -1,0 +1,399 @@
+#include "placement/lifecycle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "placement/capacity.h"
+#include "placement/words.h"
+
+namespace spillway::placement {
+namespace {
+
+constexpr Seconds kExclusion{3600};
+
+// A placed pool and what is known of its gang.
+struct Case {
+  const World& world;
+  const TrainingPool& pool;
+  const PoolMemory& memory;  // with a placement
+  const GangNodes& nodes;
+
+  [[nodiscard]] const Placement& placement() const { return *memory.placement; }
+  [[nodiscard]] Time now() const { return world.now; }
+};
+
+// What is over is forgotten; what a placement tells is remembered even where the status was lost.
+PoolMemory Refreshed(const PoolMemory& before, Time now) {
+  PoolMemory memory = before;
+  if (memory.completed) return memory;
+  std::erase_if(memory.excluded, [now](const ExcludedNode& node) { return node.until <= now; });
+  if (memory.hold && memory.hold->until <= now) memory.hold.reset();
+  if (memory.placement) {
+    const Placement& placement = *memory.placement;
+    memory.attempts = std::max(memory.attempts, placement.attempt);
+    memory.tiers_used.insert(placement.tier);
+    if (!memory.started) memory.started = placement.since;
+    if (!memory.queued_since) memory.queued_since = placement.since;
+  }
+  return memory;
+}
+
+void Exclude(PoolMemory& memory, const std::vector<std::string>& nodes, Reason reason, Time now) {
+  for (const std::string& name : nodes) {
+    std::erase_if(memory.excluded, [&](const ExcludedNode& node) { return node.name == name; });
+    memory.excluded.push_back(
+        {.name = name, .until = now + kExclusion, .reason = std::string(ReasonName(reason))});
+  }
+  std::sort(memory.excluded.begin(), memory.excluded.end(),
+            [](const ExcludedNode& a, const ExcludedNode& b) { return a.name < b.name; });
+}
+
+// ---- ways to go on ----
+
+Fate Keep(const Case& c) {
+  return {.course = Course::kStay, .action = Action::kKeep, .memory = c.memory, .cause = {}};
+}
+
+Fate Finished(PoolMemory memory, Time now, std::optional<Reason> failed, Cause cause) {
+  memory.completed = now;
+  memory.succeeded = !failed.has_value();
+  if (failed) memory.failed_reason = ReasonName(*failed);
+  memory.hold.reset();
+  memory.waiting_since.reset();
+  memory.excluded.clear();
+  return {.course = Course::kRest,
+          .action = Action::kFinish,
+          .memory = std::move(memory),
+          .cause = std::move(cause)};
+}
+
+// Gives its place up; looks for another one in the same pass, if it may.
+Fate Released(const Case& c, PoolMemory memory, Cause cause) {
+  memory.placement.reset();
+  memory.waiting_since = c.now();
+  const bool rests = Blocked(c.pool) || c.pool.template_unchecked;
+  return {.course = rests ? Course::kRest : Course::kQueue,
+          .action = Action::kRelease,
+          .memory = std::move(memory),
+          .cause = std::move(cause)};
+}
+
+// Needs a new attempt. A spec that can't be used gives the place up; one that the API server has
+// not judged yet waits for that, with everything as it was.
+Fate Renewed(const Case& c, PoolMemory memory, Cause cause) {
+  if (Blocked(c.pool)) return Released(c, std::move(memory), std::move(cause));
+  if (c.pool.template_unchecked) return Keep(c);
+  return {.course = Course::kRenew,
+          .action = Action::kRestart,
+          .memory = std::move(memory),
+          .cause = std::move(cause)};
+}
+
+// ---- the rules for a placed pool: the first that applies decides ----
+
+using Rule = std::optional<Fate> (*)(const Case&);
+
+std::optional<Fate> HasCompleted(const Case& c) {
+  if (!c.pool.attempt.complete) return {};
+  return Finished(c.memory, c.now(), {}, {.reason = Reason::kCompleted, .sentence = {}});
+}
+
+std::optional<Fate> IsSuspended(const Case& c) {
+  if (!c.pool.suspended) return {};
+  PoolMemory memory = c.memory;
+  memory.placement.reset();
+  memory.hold.reset();
+  memory.queued_since.reset();
+  memory.waiting_since.reset();
+  return Fate{.course = Course::kRest,
+              .action = Action::kRelease,
+              .memory = std::move(memory),
+              .cause = {}};
+}
+
+bool DeadlinePassed(const TrainingPool& pool, const PoolMemory& memory, Time now) {
+  return pool.active_deadline && memory.started && now >= *memory.started + *pool.active_deadline;
+}
+
+// Its pods must stop, so the placement goes too.
+Fate EndedByDeadline(const TrainingPool& /*pool*/, PoolMemory memory, Time now) {
+  memory.placement.reset();
+  return Finished(std::move(memory), now, Reason::kDeadlineExceeded,
+                  {.reason = Reason::kDeadlineExceeded, .sentence = {}});
+}
+
+std::optional<Fate> IsOverdue(const Case& c) {
+  if (!DeadlinePassed(c.pool, c.memory, c.now())) return {};
+  return EndedByDeadline(c.pool, c.memory, c.now());
+}
+
+// Refused, and nothing of it runs that would have to be kept.
+std::optional<Fate> HasNothingToKeep(const Case& c) {
+  const auto blocked = Blocked(c.pool);
+  if (!blocked || c.pool.attempt.exists) return {};
+  const bool lives = std::any_of(c.pool.workers.begin(), c.pool.workers.end(),
+                                 [](const Worker& worker) { return !worker.ended; });
+  if (lives) return {};
+  return Released(c, c.memory, *blocked);
+}
+
+std::optional<Fate> MustNotBeTouched(const Case& c) {
+  if (!c.nodes.link_suspect) return {};
+  return Keep(c);
+}
+
+// With Wait, nothing starts anew while an old worker may still run where nobody can see it.
+bool WaitsForNodes(const Case& c) {
+  return c.pool.on_unreachable == OnUnreachable::kWait && !c.nodes.away.empty();
+}
+
+std::string FailureSentence(const Failure& failure) {
+  std::string text = fmt::format("attempt {} failed", failure.attempt);
+  if (failure.worker >= 0) {
+    text += fmt::format(": worker {} on {} exited with code {}", failure.worker, failure.node,
+                        failure.exit_code);
+  }
+  if (!failure.reason.empty()) text += fmt::format(" ({})", failure.reason);
+  if (!failure.message.empty()) text += ": " + failure.message;
+  return text;
+}
+
+// A worker's own exit. Where nodes are lost as well, the loss is why, and does not count against
+// maxRestarts.
+std::optional<Fate> HasFailed(const Case& c) {
+  if (!c.pool.attempt.failed || !c.nodes.lost.empty() || WaitsForNodes(c)) return {};
+  PoolMemory memory = c.memory;
+  Failure unknown;
+  unknown.time = c.now();
+  memory.last_failure = c.pool.attempt.failure.value_or(unknown);
+  memory.last_failure->attempt = c.placement().attempt;
+  ++memory.failures;
+  Cause cause{.reason = Reason::kBackingOff, .sentence = FailureSentence(*memory.last_failure)};
+  if (memory.failures > c.pool.max_restarts) {
+    cause.reason = Reason::kRestartLimitReached;
+    return Finished(std::move(memory), c.now(), Reason::kRestartLimitReached, std::move(cause));
+  }
+  return Renewed(c, std::move(memory), std::move(cause));
+}
+
+std::optional<Fate> HasLostNodes(const Case& c) {
+  if (c.nodes.lost.empty() || WaitsForNodes(c)) return {};
+  return Renewed(
+      c, c.memory,
+      {.reason = Reason::kNodeLost,
+       .sentence = fmt::format("lost {} ({}): gone, or out of service",
+                               Count(std::ssize(c.nodes.lost), "node"), Names(c.nodes.lost))});
+}
+
+std::optional<Fate> HasUnreachableNodes(const Case& c) {
+  const std::vector<std::string> nodes = c.nodes.Unreachable(c.now());
+  if (nodes.empty() || c.pool.on_unreachable == OnUnreachable::kWait) return {};
+  PoolMemory memory = c.memory;
+  Exclude(memory, nodes, Reason::kNodeLost, c.now());
+  return Renewed(c, std::move(memory),
+                 {.reason = Reason::kNodeLost,
+                  .sentence = fmt::format("{} unreachable for {} s or more ({}); their old pods "
+                                          "are left alone",
+                                          Count(std::ssize(nodes), "node"),
+                                          c.pool.node_lost.count(), Names(nodes))});
+}
+
+// Which workers do not run, and where they are bound.
+std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nodes) {
+  std::map<int, std::string> missing;
+  std::set<std::string> bound;
+  for (const Worker& worker : c.pool.workers) {
+    if (worker.attempt != c.placement().attempt || worker.running || worker.ended) continue;
+    if (!worker.node.empty()) bound.insert(worker.node);
+    missing[worker.index] =
+        fmt::format("worker {} {}", worker.index,
+                    worker.node.empty() ? "is bound to no node" : "on " + worker.node);
+  }
+  nodes.assign(bound.begin(), bound.end());
+  std::vector<std::string> out;
+  for (const auto& [index, text] : missing) out.push_back(text);
+  return out;
+}
+
+std::optional<Fate> HasNotStarted(const Case& c) {
+  const Time deadline = StartDeadline(c.pool, c.memory);
+  if (c.now() < deadline || AllRunning(c.pool, c.placement())) return {};
+  std::vector<std::string> nodes;
+  const std::vector<std::string> workers = NotRunning(c, nodes);
+  const int running =
+      CountWorkers(c.pool, c.placement().attempt).running + SucceededOf(c.pool, c.placement());
+  PoolMemory memory = c.memory;
+  Exclude(memory, nodes, Reason::kGangIncomplete, c.now());
+  std::string sentence = fmt::format("attempt {} on {}: {} of {} ran by {}", c.placement().attempt,
+                                     c.placement().node_group, running,
+                                     Count(c.placement().workers, "worker"), FormatTime(deadline));
+  if (!workers.empty()) sentence += ", not " + Names(workers);
+  return Released(c, std::move(memory),
+                  {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
+}
+
+constexpr std::array<Rule, 9> kRules = {HasCompleted,     IsSuspended,         IsOverdue,
+                                        HasNothingToKeep, MustNotBeTouched,    HasFailed,
+                                        HasLostNodes,     HasUnreachableNodes, HasNotStarted};
+
+Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
+  const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
+  const Case c{world, pool, memory, nodes};
+  for (const Rule rule : kRules) {
+    if (auto fate = rule(c)) return std::move(*fate);
+  }
+  return Keep(c);
+}
+
+Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
+  Fate fate{.course = Course::kRest, .action = Action::kWait, .memory = {}, .cause = {}};
+  if (pool.suspended) {
+    memory.hold.reset();
+    memory.queued_since.reset();
+    memory.waiting_since.reset();
+  } else if (DeadlinePassed(pool, memory, now)) {
+    return EndedByDeadline(pool, std::move(memory), now);
+  } else if (!Blocked(pool) && !pool.template_unchecked) {
+    fate.course = Course::kQueue;
+    if (!memory.queued_since) memory.queued_since = now;
+    if (!memory.waiting_since) memory.waiting_since = now;
+  }
+  fate.memory = std::move(memory);
+  return fate;
+}
+
+}  // namespace
+
+Fate FateOf(const World& world, const TrainingPool& pool) {
+  PoolMemory memory = Refreshed(pool.memory, world.now);
+  if (memory.completed) {
+    return {
+        .course = Course::kRest, .action = Action::kDone, .memory = std::move(memory), .cause = {}};
+  }
+  if (memory.placement) return FateOfPlaced(world, pool, memory);
+  return FateOfUnplaced(pool, std::move(memory), world.now);
+}
+
+std::optional<Cause> Blocked(const TrainingPool& pool) {
+  if (!pool.template_invalid.empty()) {
+    return Cause{.reason = Reason::kTemplateInvalid, .sentence = pool.template_invalid};
+  }
+  if (!pool.misconfigured.empty()) {
+    return Cause{.reason = Reason::kMisconfigured, .sentence = pool.misconfigured};
+  }
+  if (!pool.name_conflict.empty()) {
+    return Cause{.reason = Reason::kNameConflict, .sentence = pool.name_conflict};
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> GangNodes::Unreachable(Time now) const {
+  std::vector<std::string> names;
+  for (const AwayNode& node : away) {
+    if (now >= node.until) names.push_back(node.name);
+  }
+  return names;
+}
+
+GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placement& placement) {
+  GangNodes out;
+  out.group = world.FindGroup(placement.node_group);
+  out.link_suspect = out.group != nullptr && out.group->link_suspect();
+  for (const std::string& name : placement.nodes) {
+    const auto index = world.FindNode(placement.cluster, name);
+    if (!index || world.nodes[*index]->out_of_service) {
+      out.lost.push_back(name);
+      continue;
+    }
+    const Node& node = *world.nodes[*index];
+    if (out.group != nullptr && out.group->Find(*index) == nullptr) out.strangers.push_back(name);
+    if (node.ready) continue;
+    AwayNode away{.name = name, .since = node.not_ready_since.value_or(world.now)};
+    if (out.group != nullptr && out.group->spec->link_healthy_since) {
+      away.since = std::max(away.since, *out.group->spec->link_healthy_since);
+    }
+    away.until = away.since + pool.node_lost;
+    out.away.push_back(away);
+  }
+  return out;
+}
+
+WorkerCounts CountWorkers(const TrainingPool& pool, int attempt) {
+  WorkerCounts counts;
+  for (const Worker& worker : pool.workers) {
+    if (worker.attempt != attempt) continue;
+    if (!worker.ended) ++counts.active;
+    if (!worker.ended && worker.ready) ++counts.ready;
+    if (worker.running || worker.ended) ++counts.running;
+    if (worker.node.empty()) ++counts.unbound;
+  }
+  return counts;
+}
+
+bool AllRunning(const TrainingPool& pool, const Placement& placement) {
+  return CountWorkers(pool, placement.attempt).running + SucceededOf(pool, placement) >=
+         placement.workers;
+}
+
+Time NotBefore(const TrainingPool& pool, const PoolMemory& memory) {
+  const Placement& placement = *memory.placement;
+  if (memory.failures < 1 || !memory.last_failure ||
+      memory.last_failure->attempt >= placement.attempt) {
+    return placement.since;
+  }
+  constexpr Seconds kMost{600};
+  Seconds wait = pool.backoff;
+  for (int i = 1; i < memory.failures && wait < kMost; ++i) wait *= 2;
+  // Twice as long after every failure, up to ten minutes, or up to what was asked for where that is
+  // more.
+  return memory.last_failure->time + std::min(wait, std::max(kMost, pool.backoff));
+}
+
+Time StartDeadline(const TrainingPool& pool, const PoolMemory& memory) {
+  return std::max(memory.placement->since, NotBefore(pool, memory)) +
+         std::max(pool.start_deadline, Seconds{1});
+}
+
+OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
+  OldPods pods;
+  const std::string cluster = ClusterOf(pool);
+  for (const Worker& worker : pool.workers) {
+    if (worker.ended) continue;
+    if (memory.placement && worker.attempt == memory.placement->attempt) continue;
+    const auto index = world.FindNode(cluster, worker.node);
+    if (worker.node.empty()) {
+      pods.reachable.push_back(worker.pod);
+    } else if (!index || world.nodes[*index]->out_of_service) {
+      pods.lost.push_back(worker.pod);
+    } else {
+      (world.nodes[*index]->ready ? pods.reachable : pods.stuck).push_back(worker.pod);
+    }
+  }
+  std::sort(pods.reachable.begin(), pods.reachable.end());
+  std::sort(pods.stuck.begin(), pods.stuck.end());
+  std::sort(pods.lost.begin(), pods.lost.end());
+  return pods;
+}
+
+std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,
+                            const PoolMemory& memory) {
+  std::vector<Time> moments;
+  if (memory.completed) return moments;
+  for (const ExcludedNode& node : memory.excluded) moments.push_back(node.until);
+  if (memory.hold) moments.push_back(memory.hold->until);
+  if (pool.active_deadline && memory.started && !pool.suspended) {
+    moments.push_back(*memory.started + *pool.active_deadline);
+  }
+  if (!memory.placement) return moments;
+  moments.push_back(NotBefore(pool, memory));
+  if (!AllRunning(pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));
+  const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
+  if (nodes.link_suspect) return moments;
+  for (const AwayNode& node : nodes.away) moments.push_back(node.until);
+  return moments;
+}
+
+}  // namespace spillway::placement

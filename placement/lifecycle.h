@@ -1,0 +1,85 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement/nodes.h"
+#include "placement/plan.h"
+#include "placement/snapshot.h"
+
+// What happens to a pool because of what it is and what happened to it, before anybody looks for
+// room.
+namespace spillway::placement {
+
+enum class Course {
+  kRest,   // takes no part in the queue: ended, suspended, refused
+  kStay,   // is placed and stays as it is
+  kRenew,  // is placed and needs a new attempt, on the same nodes where possible
+  kQueue,  // looks for a place
+};
+
+struct Cause {
+  Reason reason = Reason::kAsExpected;
+  std::string sentence;
+};
+
+struct Fate {
+  Course course = Course::kRest;
+  Action action = Action::kWait;
+  PoolMemory memory;           // as it is then
+  std::optional<Cause> cause;  // why it ended, was released or needs a new attempt
+};
+Fate FateOf(const World& world, const TrainingPool& pool);
+
+// Why the pool can't be placed, however much room there is; nullopt: nothing of the kind.
+std::optional<Cause> Blocked(const TrainingPool& pool);
+
+// ---- what a placed gang's nodes are up to ----
+
+struct AwayNode {
+  std::string name;
+  Time since{};  // unreachable since
+  Time until{};  // then the pool's nodeLostSeconds are over
+};
+
+struct GangNodes {
+  const GroupView* group = nullptr;  // nullptr: there is no such node group any more
+  bool link_suspect = false;
+  std::vector<std::string> lost;       // gone, or out of service
+  std::vector<AwayNode> away;          // NotReady
+  std::vector<std::string> strangers;  // nodes that the group does not match any more
+
+  [[nodiscard]] std::vector<std::string> Unreachable(Time now) const;  // away for too long
+};
+GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placement& placement);
+
+// ---- what its workers are up to ----
+
+struct WorkerCounts {
+  int active = 0;  // pods of the attempt that have not ended
+  int ready = 0;
+  int running = 0;  // run, or have ended
+  int unbound = 0;
+};
+WorkerCounts CountWorkers(const TrainingPool& pool, int attempt);
+bool AllRunning(const TrainingPool& pool, const Placement& placement);
+
+// The attempt's Job is not created before this moment.
+Time NotBefore(const TrainingPool& pool, const PoolMemory& memory);
+// By then all its workers must run.
+Time StartDeadline(const TrainingPool& pool, const PoolMemory& memory);
+
+// Pods of other attempts than the placement's, sorted by name.
+struct OldPods {
+  std::vector<std::string> reachable;  // a new attempt waits for these to go
+  std::vector<std::string> stuck;      // on NotReady nodes
+  std::vector<std::string> lost;       // on lost nodes: to be deleted by force
+};
+OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory);
+
+// Moments at which time alone changes what FateOf or the pool's messages say, past ones included.
+std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory);
+
+}  // namespace spillway::placement

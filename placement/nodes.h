@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "placement/snapshot.h"
+
+// The snapshot put in order: every list sorted, every node with its state in every group.
+namespace spillway::placement {
+
+enum class NodeState { kUsable, kStarting, kCordoned, kDraining, kUnhealthy, kNotReady, kLost };
+std::string_view Name(NodeState state);
+
+// A node's state in a group, and the moment at which time alone changes it.
+struct Standing {
+  NodeState state = NodeState::kUsable;
+  std::optional<Time> until;
+  bool operator==(const Standing&) const = default;
+};
+Standing StandingOf(const NodeGroup& group, const Node& node, Time now);
+
+// The resource by which the group's accelerators are counted: the CPU where it names none.
+std::string_view CountedBy(const NodeGroup& group);
+
+// How many of the group's accelerators an amount of that resource is: whole ones, never negative.
+int64_t Accelerators(const NodeGroup& group, int64_t amount);
+int64_t AcceleratorsIn(const NodeGroup& group, const Resources& amounts);
+
+struct Member {
+  size_t node = 0;  // in World::nodes
+  NodeState state = NodeState::kUsable;
+  bool overlapped = false;  // another group matches it too
+  size_t shape = 0;         // in GroupView::shapes
+};
+
+struct GroupView {
+  const NodeGroup* spec = nullptr;
+  std::vector<Member> members;     // by node
+  std::vector<Resources> shapes;   // the different allocatables of its nodes
+  int64_t per_node = 1;            // accelerators that divide the price of a node, at least 1
+  int not_ready = 0;               // nodes NotReady, from the first second; lost ones aside
+  bool over_limit = false;         // more of them than maxUnhealthyPercent, and at least 3
+  std::string overlap;             // which nodes other groups match too; empty: none
+  std::optional<Time> changes_at;  // when time alone next changes a member's state
+
+  // Nothing of this group is restarted, released or excluded while its link is in doubt.
+  [[nodiscard]] bool link_suspect() const { return over_limit && !spec->link_down; }
+  [[nodiscard]] const Member* Find(size_t node) const;
+  [[nodiscard]] std::map<NodeState, int> CountByState() const;
+};
+
+// "5 of 16 nodes are NotReady at once, …": REQUIRES view.over_limit.
+std::string LinkSentence(const GroupView& view);
+
+struct World {
+  const Snapshot* snapshot = nullptr;  // outlives this
+  Time now{};
+  std::vector<const Node*> nodes;          // by (cluster, name)
+  std::vector<GroupView> groups;           // by name
+  std::vector<const TrainingPool*> pools;  // by key
+
+  [[nodiscard]] std::optional<size_t> FindNode(std::string_view cluster,
+                                               std::string_view name) const;
+  [[nodiscard]] const GroupView* FindGroup(std::string_view name) const;
+};
+
+World Survey(const Snapshot& snapshot);
+
+}  // namespace spillway::placement

@@ -1,0 +1,214 @@
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "placement/attempts.h"
+#include "placement/capacity.h"
+#include "placement/checks.h"
+#include "placement/lifecycle.h"
+#include "placement/plan.h"
+#include "placement/quotas.h"
+#include "placement/reports.h"
+#include "placement/stories.h"
+
+namespace spillway::placement {
+namespace {
+
+// The plan in the making.
+struct Draft {
+  explicit Draft(const Snapshot& snapshot)
+      : world(Survey(snapshot)),
+        capacity(world),
+        quotas(snapshot),
+        fates(world.pools.size()),
+        options(world.pools.size()) {}
+
+  [[nodiscard]] Scene scene() const { return {world, capacity, quotas}; }
+  [[nodiscard]] const TrainingPool& pool(size_t index) const { return *world.pools[index]; }
+
+  World world;
+  Capacity capacity;
+  QuotaBook quotas;
+  std::vector<Fate> fates;                   // by pool
+  std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
+};
+
+int64_t AcceleratorsOf(const TrainingPool& pool, const Placement& placement) {
+  return int64_t{placement.workers} * pool.per_worker;
+}
+
+void ClaimWhatItHas(Draft& draft, size_t pool) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  std::optional<Claim> claim;
+  if (memory.placement) {
+    claim = ClaimOf(draft.world, draft.pool(pool), *memory.placement);
+  } else if (memory.hold) {
+    claim = ClaimOf(draft.world, draft.pool(pool), *memory.hold);
+  }
+  draft.capacity.Clear(pool);
+  if (claim) draft.capacity.Set(pool, *claim);
+}
+
+// ---- stage 1: what happens to each pool because of what happened to it ----
+
+void DecideFates(Draft& draft) {
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    draft.fates[p] = FateOf(draft.world, draft.pool(p));
+  }
+}
+
+// ---- stage 2: what is spoken for before anybody looks for room ----
+
+void AccountForPlaced(Draft& draft) {
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const Fate& fate = draft.fates[p];
+    if (fate.memory.completed) continue;
+    if (fate.course != Course::kRenew) {
+      ClaimWhatItHas(draft, p);
+    } else {
+      // Its nodes wait for its turn in the queue.
+      const Hold rest{.node_group = fate.memory.placement->node_group,
+                      .domain = {},
+                      .nodes = Survivors(draft.world, draft.pool(p), fate.memory),
+                      .until = {}};
+      if (const auto claim = ClaimOf(draft.world, draft.pool(p), rest))
+        draft.capacity.Set(p, *claim);
+    }
+    if (const auto& placement = fate.memory.placement) {
+      draft.quotas.Add(draft.pool(p).key.ns, placement->accelerator,
+                       AcceleratorsOf(draft.pool(p), *placement));
+    }
+  }
+}
+
+// ---- stage 3: the queue ----
+
+std::vector<size_t> QueueOf(const Draft& draft) {
+  std::vector<size_t> queue;
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const Course course = draft.fates[p].course;
+    if (course == Course::kRenew || course == Course::kQueue) queue.push_back(p);
+  }
+  const auto since = [&draft](size_t p) {
+    return draft.fates[p].memory.queued_since.value_or(draft.world.now);
+  };
+  std::sort(queue.begin(), queue.end(), [&](size_t a, size_t b) {
+    const TrainingPool& left = draft.pool(a);
+    const TrainingPool& right = draft.pool(b);
+    if (left.priority != right.priority) return left.priority > right.priority;
+    return std::tuple(since(a), left.key) < std::tuple(since(b), right.key);
+  });
+  return queue;
+}
+
+void Take(Draft& draft, size_t pool, const GroupView& group, const Need& need, const Fit& fit,
+          Action action) {
+  Fate& fate = draft.fates[pool];
+  StartAttempt(draft.world, draft.pool(pool), group, need, fit, fate.memory);
+  fate.course = Course::kStay;
+  fate.action = action;
+  ClaimWhatItHas(draft, pool);
+  draft.quotas.Add(draft.pool(pool).key.ns, fate.memory.placement->accelerator,
+                   AcceleratorsOf(draft.pool(pool), *fate.memory.placement));
+}
+
+// A new attempt in the same group; where that has no room, the pool looks elsewhere.
+void Renew(Draft& draft, size_t pool) {
+  Fate& fate = draft.fates[pool];
+  const Placement& placement = *fate.memory.placement;
+  draft.quotas.Add(draft.pool(pool).key.ns, placement.accelerator,
+                   -AcceleratorsOf(draft.pool(pool), placement));
+  const auto fit = Refit(draft.scene(), pool, fate.memory);
+  if (fit) {
+    const GroupView& group = *draft.world.FindGroup(placement.node_group);
+    Take(draft, pool, group, *NeedIn(draft.pool(pool), *group.spec), *fit, Action::kRestart);
+    return;
+  }
+  HoldSurvivors(draft.world, draft.pool(pool), fate.memory);
+  if (fate.memory.hold && !ClaimOf(draft.world, draft.pool(pool), *fate.memory.hold)) {
+    fate.memory.hold.reset();
+  }
+  fate.course = Course::kQueue;
+  fate.action = Action::kRelease;
+  ClaimWhatItHas(draft, pool);
+}
+
+void LookForPlace(Draft& draft, size_t pool) {
+  std::vector<Option>& options = draft.options[pool];
+  options = OptionsFor(draft.scene(), pool, draft.fates[pool].memory);
+  const auto fits = [](const Option& option) { return option.fits(); };
+  const auto first = std::find_if(options.begin(), options.end(), fits);
+  if (first == options.end()) return;
+  Take(draft, pool, *first->group, *first->need, *first->fit, Action::kPlace);
+}
+
+// In order of the key; who finds no room does not stand in the way of those behind. A gang that
+// moves leaves room, for which all are asked once more.
+void RunQueue(Draft& draft) {
+  const std::vector<size_t> queue = QueueOf(draft);
+  for (bool again = true; again;) {
+    again = false;
+    for (const size_t pool : queue) {
+      if (draft.fates[pool].course == Course::kRenew) {
+        Renew(draft, pool);
+        again = true;
+      }
+      if (draft.fates[pool].course == Course::kQueue) LookForPlace(draft, pool);
+    }
+  }
+}
+
+// ---- stage 4: the plan ----
+
+void NumberTheQueue(const Draft& draft, std::vector<PoolDecision>& decisions) {
+  int position = 0;
+  for (const size_t pool : QueueOf(draft)) decisions[pool].position = ++position;
+}
+
+std::vector<PoolDecision> Decisions(const Draft& draft) {
+  std::vector<PoolDecision> decisions;
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    decisions.push_back(Describe(draft.world, draft.pool(p), draft.fates[p], draft.options[p]));
+  }
+  NumberTheQueue(draft, decisions);
+  return decisions;
+}
+
+std::optional<Time> NextWake(const Draft& draft) {
+  std::vector<Time> moments;
+  for (const GroupView& group : draft.world.groups) {
+    if (group.changes_at) moments.push_back(*group.changes_at);
+  }
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const PoolMemory& memory = draft.fates[p].memory;
+    const auto more = MomentsOf(draft.world, draft.pool(p), memory);
+    moments.insert(moments.end(), more.begin(), more.end());
+    const auto& options = draft.options[p];
+    if (!memory.placement && std::any_of(options.begin(), options.end(),
+                                         [](const Option& option) { return option.held_back(); })) {
+      moments.push_back(HoldBackEnd(draft.pool(p), memory, draft.world.now));
+    }
+  }
+  std::optional<Time> next;
+  for (const Time moment : moments) {
+    if (moment > draft.world.now && (!next || moment < *next)) next = moment;
+  }
+  return next;
+}
+
+}  // namespace
+
+Plan MakePlan(const Snapshot& snapshot) {
+  Draft draft(snapshot);
+  DecideFates(draft);
+  AccountForPlaced(draft);
+  RunQueue(draft);
+  Plan plan;
+  plan.pools = Decisions(draft);
+  plan.groups = ReportGroups(draft.world, draft.capacity);
+  plan.quotas = draft.quotas.Report();
+  plan.next_wake = NextWake(draft);
+  return plan;
+}
+
+}  // namespace spillway::placement

@@ -1,0 +1,249 @@
+#pragma once
+
+#include "placement/snapshot.h"
+
+// The text form's vocabulary: for every value its fields, each with the name it has in the text.
+// Written once; the reader and the writer both walk these lists, so they cannot disagree.
+//
+// An archive `a` takes a("name", &T::member), a("name", &T::part, &Part::member) for a member of a
+// part that has no name of its own, a.Words("name", &T::flag, word_if_true, word_if_false), and
+// a.Group("name", [](auto& g) {…}) for fields of T that stand together under one name.
+namespace spillway::placement::text {
+
+template <class T>
+struct Of {};
+
+template <class A>
+void Fields(A& a, Of<Requirement> /*type*/) {
+  a("key", &Requirement::key);
+  a("operator", &Requirement::op);
+  a("values", &Requirement::values);
+}
+
+template <class A>
+void Fields(A& a, Of<Taint> /*type*/) {
+  a("key", &Taint::key);
+  a("value", &Taint::value);
+  a("effect", &Taint::effect);
+}
+
+template <class A>
+void Fields(A& a, Of<Toleration> /*type*/) {
+  a("key", &Toleration::key);
+  a("operator", &Toleration::op);
+  a("value", &Toleration::value);
+  a("effect", &Toleration::effect);
+}
+
+template <class A>
+void Fields(A& a, Of<Node> /*type*/) {
+  a("cluster", &Node::id, &NodeId::cluster);
+  a("name", &Node::id, &NodeId::name);
+  a("labels", &Node::labels);
+  a("taints", &Node::taints);
+  a("allocatable", &Node::allocatable);
+  a("used", &Node::used);
+  a("created", &Node::created);
+  a("ready", &Node::ready);
+  a("notReadySince", &Node::not_ready_since);
+  a("cordoned", &Node::cordoned);
+  a("draining", &Node::draining);
+  a("outOfService", &Node::out_of_service);
+  a("conditions", &Node::conditions);
+}
+
+template <class A>
+void Fields(A& a, Of<BadCondition> /*type*/) {
+  a("type", &BadCondition::type);
+  a("status", &BadCondition::status);
+}
+
+template <class A>
+void Fields(A& a, Of<BadTaint> /*type*/) {
+  a("key", &BadTaint::key);
+  a("value", &BadTaint::value);
+  a("effect", &BadTaint::effect);
+}
+
+template <class A>
+void Fields(A& a, Of<NodeGroup> /*type*/) {
+  a("name", &NodeGroup::name);
+  a("cluster", &NodeGroup::cluster);
+  a("labels", &NodeGroup::labels);
+  a("provider", &NodeGroup::provider);
+  a("tier", &NodeGroup::tier);
+  a("admission", &NodeGroup::admission);
+  a("selector", &NodeGroup::selector);
+  a.Group("accelerator", [](auto& g) {
+    g("type", &NodeGroup::accelerator);
+    g("resource", &NodeGroup::resource);
+    g("perNode", &NodeGroup::per_node);
+  });
+  a("capacityType", &NodeGroup::capacity_type);
+  a.Group("cost", [](auto& g) {
+    g("perNodeHour", &NodeGroup::per_node_hour);
+    g("marginalPerNodeHour", &NodeGroup::marginal_per_node_hour);
+  });
+  a.Group("interconnect", [](auto& g) { g("domainLabels", &NodeGroup::domain_labels); });
+  a("tolerations", &NodeGroup::tolerations);
+  a.Group("podDefaults", [](auto& g) { g("resources", &NodeGroup::pod_defaults); });
+  a.Group("health", [](auto& g) {
+    g("startupGraceSeconds", &NodeGroup::startup_grace);
+    g("notReadyGraceSeconds", &NodeGroup::not_ready_grace);
+    g("maxUnhealthyPercent", &NodeGroup::max_unhealthy_percent);
+    g("badConditions", &NodeGroup::bad_conditions);
+    g("badTaints", &NodeGroup::bad_taints);
+  });
+  a("linkDown", &NodeGroup::link_down);
+  a("linkHealthySince", &NodeGroup::link_healthy_since);
+  a("misconfigured", &NodeGroup::misconfigured);
+}
+
+template <class A>
+void Fields(A& a, Of<AcceptedAccelerator> /*type*/) {
+  a("type", &AcceptedAccelerator::type);
+  a("workers", &AcceptedAccelerator::workers);
+}
+
+template <class A>
+void Fields(A& a, Of<Placement> /*type*/) {
+  a("cluster", &Placement::cluster);
+  a("nodeGroup", &Placement::node_group);
+  a("accelerator", &Placement::accelerator);
+  a("domain", &Placement::domain);
+  a("tier", &Placement::tier);
+  a("workers", &Placement::workers);
+  a("nodes", &Placement::nodes);
+  a("attempt", &Placement::attempt);
+  a("renderRevision", &Placement::render_revision);
+  a("specRevision", &Placement::spec_revision);
+  a("since", &Placement::since);
+}
+
+template <class A>
+void Fields(A& a, Of<Failure> /*type*/) {
+  a("attempt", &Failure::attempt);
+  a("worker", &Failure::worker);
+  a("node", &Failure::node);
+  a("exitCode", &Failure::exit_code);
+  a("reason", &Failure::reason);
+  a("message", &Failure::message);
+  a("time", &Failure::time);
+}
+
+template <class A>
+void Fields(A& a, Of<ExcludedNode> /*type*/) {
+  a("name", &ExcludedNode::name);
+  a("until", &ExcludedNode::until);
+  a("reason", &ExcludedNode::reason);
+}
+
+template <class A>
+void Fields(A& a, Of<Hold> /*type*/) {
+  a("nodeGroup", &Hold::node_group);
+  a("domain", &Hold::domain);
+  a("nodes", &Hold::nodes);
+  a("until", &Hold::until);
+}
+
+template <class A>
+void Fields(A& a, Of<PoolMemory> /*type*/) {
+  a("placement", &PoolMemory::placement);
+  a("hold", &PoolMemory::hold);
+  a("queuedSince", &PoolMemory::queued_since);
+  a("waitingSince", &PoolMemory::waiting_since);
+  a("startTime", &PoolMemory::started);
+  a("completionTime", &PoolMemory::completed);
+  a("succeeded", &PoolMemory::succeeded);
+  a("failedReason", &PoolMemory::failed_reason);
+  a("tiersUsed", &PoolMemory::tiers_used);
+  a("attempts", &PoolMemory::attempts);
+  a("restarts", &PoolMemory::restarts);
+  a("failures", &PoolMemory::failures);
+  a("lastFailure", &PoolMemory::last_failure);
+  a("excludedNodes", &PoolMemory::excluded);
+}
+
+template <class A>
+void Fields(A& a, Of<Worker> /*type*/) {
+  a("pod", &Worker::pod);
+  a("attempt", &Worker::attempt);
+  a("index", &Worker::index);
+  a("node", &Worker::node);
+  a("requests", &Worker::requests);
+  a("running", &Worker::running);
+  a("ready", &Worker::ready);
+  a("terminating", &Worker::terminating);
+  a("ended", &Worker::ended);
+}
+
+template <class A>
+void Fields(A& a, Of<AttemptFacts> /*type*/) {
+  a("exists", &AttemptFacts::exists);
+  a("complete", &AttemptFacts::complete);
+  a("failed", &AttemptFacts::failed);
+  a("failure", &AttemptFacts::failure);
+  a("succeeded", &AttemptFacts::succeeded);
+}
+
+template <class A>
+void FieldsOfPlacementSpec(A& a) {
+  a("providers", &TrainingPool::providers);
+  a("nodeGroupSelector", &TrainingPool::group_selector);
+  a("preference", &TrainingPool::preference);
+  a.Group("spill", [](auto& g) {
+    g.Words("policy", &TrainingPool::spill_allowed, "Allowed", "Never");
+    g("afterSeconds", &TrainingPool::spill_after);
+  });
+  a.Group("topology", [](auto& g) {
+    g("mode", &TrainingPool::topology);
+    g("level", &TrainingPool::topology_level);
+  });
+  a("startDeadlineSeconds", &TrainingPool::start_deadline);
+}
+
+template <class A>
+void Fields(A& a, Of<TrainingPool> /*type*/) {
+  a("namespace", &TrainingPool::key, &PoolKey::ns);
+  a("name", &TrainingPool::key, &PoolKey::name);
+  a("uid", &TrainingPool::uid);
+  a("created", &TrainingPool::created);
+  a("priority", &TrainingPool::priority);
+  a("acceleratorsPerWorker", &TrainingPool::per_worker);
+  a("accelerators", &TrainingPool::accelerators);
+  a("requests", &TrainingPool::requests);
+  a("tolerations", &TrainingPool::tolerations);
+  a("nodeTerms", &TrainingPool::node_terms);
+  a.Group("placement", [](auto& g) { FieldsOfPlacementSpec(g); });
+  a.Group("restart", [](auto& g) {
+    g("maxRestarts", &TrainingPool::max_restarts);
+    g("backoffSeconds", &TrainingPool::backoff);
+    g("nodeLostSeconds", &TrainingPool::node_lost);
+    g("holdSeconds", &TrainingPool::hold);
+    g("onUnreachable", &TrainingPool::on_unreachable);
+  });
+  a("activeDeadlineSeconds", &TrainingPool::active_deadline);
+  a("suspend", &TrainingPool::suspended);
+  a("specRevision", &TrainingPool::spec_revision);
+  a("misconfigured", &TrainingPool::misconfigured);
+  a("templateInvalid", &TrainingPool::template_invalid);
+  a("nameConflict", &TrainingPool::name_conflict);
+  a("templateUnchecked", &TrainingPool::template_unchecked);
+  a("status", &TrainingPool::memory);
+  a("attempt", &TrainingPool::attempt);
+  a("workers", &TrainingPool::workers);
+}
+
+template <class A>
+void Fields(A& a, Of<QuotaLimit> /*type*/) {
+  a("type", &QuotaLimit::type);
+  a("limit", &QuotaLimit::limit);
+}
+
+template <class A>
+void Fields(A& a, Of<Quota> /*type*/) {
+  a("namespace", &Quota::ns);
+  a("accelerators", &Quota::limits);
+}
+
+}  // namespace spillway::placement::text

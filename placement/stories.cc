@@ -1,0 +1,396 @@
+#include "placement/stories.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "placement/words.h"
+
+namespace spillway::placement {
+namespace {
+
+// One pool, settled.
+struct Told {
+  const World& world;
+  const TrainingPool& pool;
+  const Fate& fate;
+  const std::vector<Option>& options;
+
+  [[nodiscard]] const PoolMemory& memory() const { return fate.memory; }
+  [[nodiscard]] const Placement& placement() const { return *fate.memory.placement; }
+  [[nodiscard]] Time now() const { return world.now; }
+};
+
+struct Verdict {
+  Reason reason = Reason::kAsExpected;
+  std::string message;
+};
+
+void SayPlaced(PoolDecision& decision, bool placed, Reason reason, std::string message) {
+  decision.placed = placed;
+  decision.placed_reason = reason;
+  decision.placed_message = Short(std::move(message));
+}
+
+void SayReady(PoolDecision& decision, bool ready, Reason reason, std::string message) {
+  decision.ready = ready;
+  decision.ready_reason = reason;
+  decision.ready_message = Short(std::move(message));
+}
+
+// ---- ended ----
+
+Verdict WhyEnded(const Told& told) {
+  const PoolMemory& memory = told.memory();
+  const std::string at = FormatTime(*memory.completed);
+  const std::string where =
+      memory.placement ? " on " + memory.placement->node_group : std::string();
+  if (memory.succeeded) {
+    return {Reason::kCompleted, fmt::format("all workers succeeded{}; completed at {}", where, at)};
+  }
+  const auto reason = memory.failed_reason ? ReasonFromName(*memory.failed_reason) : std::nullopt;
+  if (reason == Reason::kDeadlineExceeded) {
+    return {*reason,
+            fmt::format("active for longer than activeDeadlineSeconds since {}; ended at {}",
+                        memory.started ? FormatTime(*memory.started) : "its start", at)};
+  }
+  std::string message = fmt::format(
+      "{} failed by a worker's own exit, more than restart.maxRestarts "
+      "allows; ended{} at {}",
+      Count(memory.failures, "attempt"), where, at);
+  if (memory.last_failure && memory.last_failure->worker >= 0) {
+    const Failure& last = *memory.last_failure;
+    message += fmt::format("; last, worker {} on {} exited with code {} {}", last.worker, last.node,
+                           last.exit_code, last.message);
+  }
+  return {reason.value_or(Reason::kRestartLimitReached), message};
+}
+
+void TellEnded(const Told& told, PoolDecision& decision) {
+  const Verdict why = WhyEnded(told);
+  SayPlaced(decision, false, why.reason, why.message);
+  SayReady(decision, told.memory().succeeded, why.reason, why.message);
+}
+
+// ---- waiting ----
+
+std::string TypesThereAre(const World& world) {
+  std::set<std::string> types;
+  for (const GroupView& group : world.groups) {
+    if (!group.spec->accelerator.empty()) types.insert(group.spec->accelerator);
+  }
+  if (types.empty()) return "there are no node groups";
+  return "there are " + Names({types.begin(), types.end()}, 8);
+}
+
+Verdict NothingAcceptable(const Told& told) {
+  std::vector<std::string> asked;
+  for (const AcceptedAccelerator& accepted : told.pool.accelerators) {
+    asked.push_back(accepted.type);
+  }
+  std::string message = fmt::format("no node group is acceptable: asked for {}",
+                                    asked.empty() ? "no accelerator" : Names(asked));
+  if (!told.pool.providers.empty()) {
+    std::vector<std::string> names;
+    for (const Provider provider : told.pool.providers) names.emplace_back(Name(provider));
+    message += " of " + Names(names);
+  }
+  if (!told.pool.group_selector.empty()) message += " in groups that nodeGroupSelector matches";
+  return {Reason::kNoMatchingNodeGroup, message + "; " + TypesThereAre(told.world)};
+}
+
+const Option* HeldBackOnly(const std::vector<Option>& options) {
+  const auto at = std::find_if(options.begin(), options.end(),
+                               [](const Option& o) { return o.held_back() && o.fit; });
+  return at == options.end() ? nullptr : &*at;
+}
+
+const Option* ShortOfRoom(const std::vector<Option>& options) {
+  const auto at = std::find_if(options.begin(), options.end(), [](const Option& o) {
+    return o.finding && (o.finding->reason == Reason::kWaitingForCapacity ||
+                         o.finding->reason == Reason::kWaitingForDomain);
+  });
+  return at == options.end() ? nullptr : &*at;
+}
+
+const Option* Furthest(const std::vector<Option>& options) {
+  const Option* best = nullptr;
+  for (const Option& option : options) {
+    if (!option.acceptable || !option.finding) continue;
+    if (best == nullptr || option.passed > best->passed) best = &option;
+  }
+  return best;
+}
+
+std::string Clause(const Option& option) {
+  return option.group->spec->name + ": " + option.finding->message;
+}
+
+// The one reason of all the groups' reasons, with the first few groups' numbers.
+Verdict WhyWaiting(const Told& told) {
+  const Option* lead = HeldBackOnly(told.options);
+  if (lead == nullptr) lead = ShortOfRoom(told.options);
+  if (lead == nullptr) lead = Furthest(told.options);
+  if (lead == nullptr) return NothingAcceptable(told);
+  Verdict why{lead->finding->reason, Clause(*lead)};
+  int more = 2;
+  for (const Option& option : told.options) {
+    if (&option == lead || !option.acceptable || !option.finding || more-- == 0) continue;
+    why.message += "; " + Clause(option);
+  }
+  if (told.memory().hold) {
+    const Hold& hold = *told.memory().hold;
+    why.message += fmt::format("; its {} {} of {} stay reserved for it until {}",
+                               hold.nodes.size() == 1 ? "node" : "nodes", Names(hold.nodes),
+                               hold.node_group, FormatTime(hold.until));
+  }
+  return why;
+}
+
+// What the pool waits for, given why it was released in this pass, if it was.
+Verdict WhyUnplaced(const Told& told) {
+  const auto& cause = told.fate.cause;
+  if (const auto blocked = Blocked(told.pool)) {
+    const bool more = cause && cause->sentence != blocked->sentence;
+    return {blocked->reason, blocked->sentence + (more ? "; before, " + cause->sentence : "")};
+  }
+  Verdict why = told.pool.template_unchecked
+                    ? Verdict{Reason::kAsExpected,
+                              "waiting for the API server's answer about the pod template"}
+                    : WhyWaiting(told);
+  if (!cause) return why;
+  if (cause->reason == Reason::kGangIncomplete || cause->reason == Reason::kNodeLost) {
+    why.reason = cause->reason;
+  }
+  why.message = cause->sentence + "; " + why.message;
+  return why;
+}
+
+void TellUnplaced(const Told& told, PoolDecision& decision) {
+  if (told.pool.suspended) {
+    SayPlaced(decision, false, Reason::kSuspended, "spec.suspend is true");
+    SayReady(decision, true, Reason::kSuspended,
+             "spec.suspend is true: nothing runs, as asked for");
+    return;
+  }
+  const Verdict why = WhyUnplaced(told);
+  SayPlaced(decision, false, why.reason, why.message);
+  SayReady(decision, false, why.reason, why.message);
+}
+
+void TellOptions(const Told& told, PoolDecision& decision) {
+  for (const Option& option : told.options) {
+    Alternative& alternative = decision.alternatives.emplace_back();
+    alternative.group = option.group->spec->name;
+    alternative.fits = option.fits();
+    if (option.finding) {
+      alternative.reason = option.finding->reason;
+      alternative.message = Short(option.finding->message);
+    } else {
+      alternative.message =
+          option.fit->domain.empty()
+              ? fmt::format("fits on {}", Count(std::ssize(option.fit->nodes), "node"))
+              : fmt::format("fits on {} of {}", Count(std::ssize(option.fit->nodes), "node"),
+                            option.fit->domain);
+    }
+    if (decision.placed || !option.acceptable) continue;
+    std::string remedy;
+    for (const std::string& part : option.remedies) remedy += (remedy.empty() ? "" : "; ") + part;
+    if (!remedy.empty()) decision.remedies.push_back(alternative.group + ": " + remedy);
+  }
+  const bool any = std::any_of(told.options.begin(), told.options.end(),
+                               [](const Option& option) { return option.acceptable; });
+  if (!decision.placed && told.fate.course == Course::kQueue && !any) {
+    decision.remedies.push_back("accept another accelerator, provider or node group, or add one: " +
+                                TypesThereAre(told.world));
+  }
+}
+
+// ---- placed ----
+
+std::string Where(const Placement& placement) {
+  std::string text = fmt::format("attempt {} on {} (tier {}", placement.attempt,
+                                 placement.node_group, placement.tier);
+  if (!placement.domain.empty()) text += ", domain " + placement.domain;
+  return fmt::format("{}): {} on {} ({}) since {}", text, Count(placement.workers, "worker"),
+                     Count(std::ssize(placement.nodes), "node"), Names(placement.nodes),
+                     FormatTime(placement.since));
+}
+
+std::string LeftOut(const PoolMemory& memory) {
+  std::vector<std::string> parts;
+  for (const ExcludedNode& node : memory.excluded) {
+    parts.push_back(
+        fmt::format("{} until {} ({})", node.name, FormatTime(node.until), node.reason));
+  }
+  return parts.empty() ? "" : "; left out: " + Names(parts);
+}
+
+void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decision) {
+  const Placement& placement = told.placement();
+  Reason reason = Reason::kPlaced;
+  std::string message = Where(placement) + LeftOut(told.memory());
+  if (told.fate.cause) message += "; before, " + told.fate.cause->sentence;
+  if (nodes.group == nullptr) {
+    reason = Reason::kNodeGroupMissing;
+    message = fmt::format("there is no node group {} any more; what runs there stays: {}",
+                          placement.node_group, message);
+  } else if (!nodes.strangers.empty()) {
+    reason = Reason::kNodeGroupMissing;
+    message = fmt::format(
+        "{} of {} ({}) no longer matched by node group {}; what runs there "
+        "stays: {}",
+        nodes.strangers.size(), Count(std::ssize(placement.nodes), "node"), Names(nodes.strangers),
+        placement.node_group, message);
+  }
+  if (const auto blocked = Blocked(told.pool)) {
+    reason = blocked->reason;
+    message = fmt::format("the spec can't be used as it is now: {}; what runs stays: {}",
+                          blocked->sentence, message);
+  }
+  SayPlaced(decision, true, reason, message);
+  decision.spilled = placement.tier > 0;
+  if (decision.spilled) {
+    decision.spilled_message =
+        fmt::format("runs on {} (tier {}) since {}, for {} {} an hour at the margin",
+                    placement.node_group, placement.tier, FormatTime(placement.since),
+                    decision.marginal_hourly_cost.Format(), told.world.snapshot->currency);
+  }
+}
+
+std::string AwaySentence(const Told& told, const GangNodes& nodes) {
+  std::vector<std::string> parts;
+  for (const AwayNode& node : nodes.away) {
+    parts.push_back(fmt::format("{} since {}", node.name, FormatTime(node.since)));
+  }
+  const std::string who =
+      fmt::format("{} NotReady: {}", Count(std::ssize(parts), "node"), Names(parts));
+  Time first = nodes.away.front().until;
+  for (const AwayNode& node : nodes.away) first = std::min(first, node.until);
+  if (told.pool.on_unreachable == OnUnreachable::kWait) {
+    return who +
+           "; restart.onUnreachable is Wait, so nothing starts until the node is back or gone";
+  }
+  return fmt::format("{}; a new attempt without it starts at {} if it is not back", who,
+                     FormatTime(first));
+}
+
+std::string StartingSentence(const Told& told, const PoolDecision& decision) {
+  const WorkerCounts counts = CountWorkers(told.pool, told.placement().attempt);
+  std::string text =
+      fmt::format("{} of {} ready on {}", decision.workers_ready,
+                  Count(decision.workers_wanted, "worker"), told.placement().node_group);
+  if (counts.active == 0) text += ", none has a pod yet";
+  if (counts.unbound > 0) text += fmt::format(", {} bound to no node", counts.unbound);
+  if (AllRunning(told.pool, told.placement())) return text;
+  return text +
+         fmt::format("; all must run by {}", FormatTime(StartDeadline(told.pool, told.memory())));
+}
+
+// Why the gang is not ready, or is: the first thing that applies.
+Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& decision) {
+  const int attempt = told.placement().attempt;
+  const Time not_before = NotBefore(told.pool, told.memory());
+  const auto& cause = told.fate.cause;
+  if (told.now() < not_before && decision.workers_active == 0) {
+    const std::string before = cause ? cause->sentence + "; " : "";
+    return {Reason::kBackingOff,
+            fmt::format("{}attempt {} starts at {}", before, attempt, FormatTime(not_before))};
+  }
+  if (cause) {
+    const bool shown =
+        cause->reason == Reason::kGangIncomplete || cause->reason == Reason::kNodeLost;
+    return {shown ? cause->reason : Reason::kPodsNotReady,
+            fmt::format("{}; attempt {} starts on {}", cause->sentence, attempt,
+                        told.placement().node_group)};
+  }
+  const bool touched = !nodes.away.empty() || !nodes.lost.empty() || told.pool.attempt.failed;
+  if (nodes.link_suspect && touched) return {Reason::kLinkSuspect, LinkSentence(*nodes.group)};
+  if (told.pool.on_unreachable == OnUnreachable::kWait && !nodes.Unreachable(told.now()).empty()) {
+    return {Reason::kNodeLost, AwaySentence(told, nodes)};
+  }
+  if (decision.ready) {
+    return {Reason::kAsExpected,
+            fmt::format("{} of {} ready on {}", decision.workers_ready + decision.workers_succeeded,
+                        Count(decision.workers_wanted, "worker"), told.placement().node_group)};
+  }
+  if (!nodes.away.empty()) return {Reason::kPodsNotReady, AwaySentence(told, nodes)};
+  const OldPods old = OldPodsOf(told.world, told.pool, told.memory());
+  if (!old.reachable.empty()) {
+    return {Reason::kPodsNotReady,
+            fmt::format("attempt {} starts when the old {} gone: {}", attempt,
+                        old.reachable.size() == 1 ? "pod is" : "pods are", Names(old.reachable))};
+  }
+  return {Reason::kPodsNotReady, StartingSentence(told, decision)};
+}
+
+void TellPlaced(const Told& told, PoolDecision& decision) {
+  const GangNodes nodes = NodesOfGang(told.world, told.pool, told.placement());
+  if (nodes.group != nullptr) {
+    const int64_t accelerators = int64_t{told.placement().workers} * told.pool.per_worker;
+    const NodeGroup& group = *nodes.group->spec;
+    decision.hourly_cost = group.per_node_hour.Share(accelerators, nodes.group->per_node);
+    decision.marginal_hourly_cost =
+        group.marginal_per_node_hour.Share(accelerators, nodes.group->per_node);
+  }
+  TellPlacedHow(told, nodes, decision);
+  decision.ready = decision.workers_ready + decision.workers_succeeded >= decision.workers_wanted;
+  Verdict why = WhyReady(told, nodes, decision);
+  if (told.placement().spec_revision != told.pool.spec_revision) {
+    why.message += "; the change of its spec takes effect at the next attempt";
+  }
+  SayReady(decision, decision.ready, why.reason, why.message);
+}
+
+// ---- pods ----
+
+int Wanted(const Told& told) {
+  if (told.memory().placement) return told.placement().workers;
+  return told.pool.accelerators.empty() ? 0 : told.pool.accelerators.front().workers;
+}
+
+void TellPods(const Told& told, PoolDecision& decision) {
+  const PoolMemory& memory = told.memory();
+  const OldPods old = OldPodsOf(told.world, told.pool, memory);
+  decision.force_delete = old.lost;
+  decision.stuck_pods = old.stuck;
+  decision.workers_wanted = Wanted(told);
+  if (!memory.placement) return;
+  const WorkerCounts counts = CountWorkers(told.pool, memory.placement->attempt);
+  decision.workers_active = counts.active;
+  decision.workers_ready = counts.ready;
+  decision.workers_succeeded = SucceededOf(told.pool, *memory.placement);
+  if (memory.completed) {
+    decision.keep_job = memory.placement->attempt;
+    return;
+  }
+  const bool renderable =
+      told.pool.attempt.exists || (!Blocked(told.pool) && !told.pool.template_unchecked);
+  decision.may_start =
+      renderable && old.reachable.empty() && NotBefore(told.pool, memory) <= told.now();
+}
+
+}  // namespace
+
+PoolDecision Describe(const World& world, const TrainingPool& pool, const Fate& fate,
+                      const std::vector<Option>& options) {
+  const Told told{world, pool, fate, options};
+  PoolDecision decision;
+  decision.key = pool.key;
+  decision.uid = pool.uid;
+  decision.action = fate.action;
+  decision.memory = fate.memory;
+  TellPods(told, decision);
+  if (fate.memory.completed) {
+    TellEnded(told, decision);
+  } else if (fate.memory.placement) {
+    TellPlaced(told, decision);
+  } else {
+    TellUnplaced(told, decision);
+  }
+  TellOptions(told, decision);
+  return decision;
+}
+
+}  // namespace spillway::placement

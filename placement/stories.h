@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "placement/checks.h"
+#include "placement/lifecycle.h"
+#include "placement/plan.h"
+
+// What a pool's decision says: the conditions' reasons and sentences, counts, costs.
+namespace spillway::placement {
+
+// The decision for a pool whose fate is settled. `options`: what the queue looked at for it.
+PoolDecision Describe(const World& world, const TrainingPool& pool, const Fate& fate,
+                      const std::vector<Option>& options);
+
+}  // namespace spillway::placement

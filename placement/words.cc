@@ -1,0 +1,37 @@
+#include "placement/words.h"
+
+#include <fmt/format.h>
+
+namespace spillway::placement {
+
+std::string Count(int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+std::string Names(const std::vector<std::string>& names, size_t most) {
+  const size_t shown = names.size() <= most + 1 ? names.size() : most;
+  std::string out;
+  for (size_t i = 0; i < shown; ++i) {
+    const bool last = i + 1 == names.size();
+    if (i > 0) out += last ? " and " : ", ";
+    out += names[i];
+  }
+  if (shown < names.size()) out += fmt::format(" and {} more", names.size() - shown);
+  return out;
+}
+
+std::string Short(std::string text) {
+  constexpr size_t kMost = 1024;
+  constexpr std::string_view kCut = " …";
+  if (text.size() <= kMost) return text;
+  size_t end = text.rfind(' ', kMost - kCut.size());
+  if (end == std::string::npos || end == 0) {
+    end = kMost - kCut.size();
+    // Never inside a UTF-8 character.
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  }
+  text.resize(end);
+  return text.append(kCut);
+}
+
+}  // namespace spillway::placement
