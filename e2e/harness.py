@@ -252,6 +252,8 @@ class Cluster:
         self._revive_kubelets()
         self._remove_custom_resources()
         namespaces = [one["metadata"]["name"] for one in self.list("namespaces", selector="spillway.dev/e2e")]
+        for name in namespaces:  # at once: the deletion of a namespace takes its time over what is in it
+            self.kubectl("delete", "jobs,pods", "-n", name, "--all", "--wait=false", "--ignore-not-found")
         if namespaces:
             self.kubectl("delete", "namespace", *namespaces, "--wait=false", "--ignore-not-found")
         self._restore_fleet()

@@ -1,0 +1,179 @@
+"""What the demo and the tests are built from: processes, locks, arguments, the fleet. Needs no cluster."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import AuditLog, example, metric, parse_metrics
+from spillway_dev import evidence, fleet, paths
+from spillway_dev.locks import exclusive
+from spillway_dev.operator_process import override
+from spillway_dev.processes import Process, recorded, stop_all, wait_until
+from spillway_dev.report import Failure
+
+
+def test_process_is_stopped_by_term(tmp_path: Path) -> None:
+    process = Process(tmp_path, "sleeper")
+    process.start(["/bin/sleep", "600"])
+    assert process.running() and [one.name for one in recorded(tmp_path)] == ["sleeper"]
+    process.stop()
+    assert not process.running() and recorded(tmp_path) == []
+
+
+def test_process_that_ignores_term_is_killed(tmp_path: Path) -> None:
+    process = Process(tmp_path, "stubborn")
+    process.start(["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"])
+    wait_until(lambda: process.tail() == "ready", 5, "the trap to be set", [process])
+    stop_all([process], grace_seconds=0.3)
+    assert not process.running()
+
+
+def test_process_id_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    """After a reboot or a wrap of process ids the recorded id may be anyone's."""
+    process = Process(tmp_path, "sleeper")
+    process.start(["/bin/sleep", "600"])
+    process_id, record = process.pid, process.record.read_text()
+    process.kill()
+    time.sleep(0.05)  # start times are counted in hundredths of a second
+    stranger = subprocess.Popen(["/bin/sleep", "600"])
+    try:
+        process.record.write_text(record.replace(str(process_id), str(stranger.pid), 1))
+        assert process.pid == stranger.pid and not process.running()
+        assert not process.signal(signal.SIGKILL)
+        process.stop()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_waiting_ends_early_when_the_process_ends(tmp_path: Path) -> None:
+    process = Process(tmp_path, "brief")
+    process.start(["/bin/sh", "-c", "echo no such thing >&2; exit 3"])
+    with pytest.raises(Failure, match="brief ended while waiting for a wonder.*\n.*no such thing") as failed:
+        wait_until(lambda: False, 30, "a wonder", [process])
+    assert failed.value.logs == [str(process.log)]
+
+
+def test_lock_has_one_holder_and_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with exclusive(path):
+        with pytest.raises(Failure, match=rf"busy with it \(process id {os.getpid()}\)"):
+            with exclusive(path, busy="busy with it"):
+                raise AssertionError("two holders")
+    with exclusive(path):
+        pass
+
+
+def test_lock_is_held_on_by_a_child_that_inherits_it(tmp_path: Path) -> None:
+    """A build that outlives its killed parent is not begun a second time."""
+    path = tmp_path / "lock"
+    code = ("import subprocess, sys; from pathlib import Path; from spillway_dev.locks import exclusive\n"
+            f"with exclusive(Path({str(path)!r})) as lock:\n"
+            "  print(subprocess.Popen(['/bin/sleep', '600'], pass_fds=(lock,)).pid, flush=True); sys.stdin.read()")
+    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, "PYTHONPATH": str(paths.SCRIPTS)})
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    try:
+        parent.kill()
+        parent.wait()
+        with pytest.raises(Failure):
+            with exclusive(path, busy="busy"):
+                raise AssertionError("two holders")
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("given, values, expected", [
+    (["--config=/etc/a", "--listen", "0.0.0.0:8080", "--log-level=info"], {"--config": "b", "--listen": "c"},
+     ["--log-level=info", "--config=b", "--listen=c"]),
+    (["--observe", "--listen=x"], {"--listen": "y"}, ["--observe", "--listen=y"]),
+    (["--listen", "--observe"], {"--listen": "y"}, ["--observe", "--listen=y"]),
+    ([], {"--identity": "one"}, ["--identity=one"]),
+])
+def test_arguments_of_the_chart_are_overridden(given: list[str], values: dict[str, str], expected: list[str]) -> None:
+    assert override(given, values) == expected
+
+
+def test_fleet_has_the_nodes_and_domains_it_says() -> None:
+    expected = {"onprem-a100": (16, 2, 128), "onprem-cpu": (4, 0, 0), "azure-a100": (24, 3, 192),
+                "aws-a100": (8, 2, 64), "aws-graviton": (20, 0, 0)}
+    groups = {one["metadata"]["name"]: one["spec"] for one in example("node-groups.yaml")}
+    assert set(groups) == set(expected)
+    for group in fleet.groups():
+        nodes = fleet.nodes(group)
+        keys = groups[group.name].get("interconnect", {}).get("domainLabels", [])
+        domains = {node["metadata"]["labels"][keys[0]] for node in nodes} if keys else set()
+        gpus = sum(int(node["status"]["allocatable"].get("nvidia.com/gpu", 0)) for node in nodes)
+        assert (len(nodes), len(domains), gpus) == expected[group.name], group.name
+
+
+def test_every_node_belongs_to_one_node_group_that_its_taints_let_in() -> None:
+    def matches(spec: dict, labels: dict[str, str]) -> bool:
+        equal = spec["selector"].get("matchLabels", {}).items() <= labels.items()
+        return equal and all(one["key"] not in labels for one in spec["selector"].get("matchExpressions", []))
+
+    specs = {one["metadata"]["name"]: one["spec"] for one in example("node-groups.yaml")}
+    for group in fleet.groups():
+        for node in fleet.nodes(group):
+            found = [name for name, spec in specs.items() if matches(spec, node["metadata"]["labels"])]
+            assert found == [group.name], node["metadata"]["name"]
+            tolerated = {one["key"] for one in specs[group.name].get("tolerations", [])}
+            assert {one["key"] for one in node.get("spec", {}).get("taints", [])} <= tolerated
+
+
+def test_names_addresses_and_provider_ids_are_unique_at_size() -> None:
+    nodes = fleet.all_nodes({"azure-a100": 3000, "aws-a100": 600, "aws-graviton": 1200})
+    for what in ([one["metadata"]["name"] for one in nodes], [one["status"]["addresses"][0]["address"] for one in nodes],
+                 [one["spec"]["providerID"] for one in nodes if "providerID" in one.get("spec", {})]):
+        assert [value for value, times in collections.Counter(what).items() if times > 1] == []
+
+
+def test_unknown_group_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(Failure, match="no node group gcp-a100 .*; it has onprem-a100, onprem-cpu, azure-a100"):
+        fleet.groups({"gcp-a100": 3})
+
+
+def test_metrics_are_read_by_name_and_labels() -> None:
+    found = parse_metrics('# TYPE a gauge\na{x="1",y="a\\"b"} 2\na{x="2",y=""} 3.5\nb_total 7 1700000000000\n')
+    assert metric(found, "a") == 5.5 and metric(found, "a", x="2") == 3.5
+    assert metric(found, "b_total") == 7 and metric(found, "c") is None
+
+
+def test_audit_log_leaves_a_line_that_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    agent = "spillway/0.1.0 (linux/amd64) one"
+    lines = [{"verb": "update", "requestURI": "/a", "userAgent": agent},
+             {"verb": "create", "requestURI": "/p?dryRun=All", "userAgent": agent},
+             {"verb": "patch", "requestURI": "/b", "userAgent": "kubectl/v1.36.3"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"verb": "del')
+    log = AuditLog(path)
+    assert len(list(log.since(0))) == 3
+    assert [one["requestURI"] for one in log.writes(0)] == ["/a"]
+    assert log.writes(0, "two") == []
+
+
+def test_evidence_names_commit_and_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "EVIDENCE", paths.REPO / "build" / f"evidence-{os.getpid()}.json")
+    evidence.EVIDENCE.parent.mkdir(exist_ok=True)
+    try:
+        with evidence.collecting() as collected:
+            assert "unchanged" in evidence.write(collected)
+            monkeypatch.setenv("SPILLWAY_EVIDENCE", str(collected))
+            evidence.record("apply_to_job_seconds_p50", 0.031, "seconds")
+            evidence.write(collected)
+        run = json.loads(evidence.EVIDENCE.read_text())["runs"][0]
+        assert run["figures"] == [{"name": "apply_to_job_seconds_p50", "value": 0.031, "unit": "seconds"}]
+        assert len(run["commit"].removesuffix("-modified")) == 40 and run["machine"]["cores"] >= 1
+    finally:
+        evidence.EVIDENCE.unlink(missing_ok=True)
