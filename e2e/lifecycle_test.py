@@ -1,0 +1,375 @@
+"""Whatever happens to the operator or to what it reads, each pool has exactly its children, and what runs goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from harness import Cluster, Operators, condition_of, describe, holds_for, wait_for
+from pools import Children, children, children_of, placement, ready, says, succeeded, training_pool
+from spillway_dev.kubectl import CommandFailed
+from spillway_dev.operator_process import OperatorProcess
+
+Object = dict[str, Any]
+KILLS = 20
+
+
+# Kill -9, twenty times.
+
+@dataclass(frozen=True)
+class Guest:
+    """One pool that comes, and what becomes of it."""
+
+    name: str
+    fate: str  # stays | completes | fails-once | deleted | recreated
+    workers: int
+    per_worker: int
+    pause: float    # seconds before it comes
+    lasting: float  # seconds until it is deleted
+
+    def manifest(self) -> Object:
+        simulation: Object = {}
+        if self.fate == "completes":
+            simulation = {"run-seconds": 3}
+        if self.fate == "fails-once":
+            simulation = {"run-seconds": 2, "exit-code": 1, "exit-attempt": 1, "exit-message": "lost a shard"}
+        return training_pool(self.name, self.workers, self.per_worker, simulation=simulation,
+                             placement={"spill": {"afterSeconds": 1}}, restart={"backoffSeconds": 1})
+
+
+FATES = ["stays"] * 10 + ["completes"] * 6 + ["fails-once"] * 5 + ["deleted"] * 5 + ["recreated"] * 4
+
+
+def guests(chance: random.Random) -> list[Guest]:
+    fates = list(FATES)
+    chance.shuffle(fates)
+    return [Guest(f"pool-{number:02}", fate, chance.randint(1, 4), chance.choice([1, 2, 4]),
+                  chance.uniform(0.1, 1.2), chance.uniform(0.3, 5)) for number, fate in enumerate(fates)]
+
+
+class Traffic(threading.Thread):
+    """Lets pools come and go beside the test; join() raises what went wrong."""
+
+    def __init__(self, cluster: Cluster, namespace: str, coming: list[Guest]) -> None:
+        super().__init__(name="traffic")
+        self._cluster = cluster
+        self._namespace = namespace
+        self._coming = coming
+        self._leaving: list[tuple[float, Guest]] = []
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            for guest in self._coming:
+                time.sleep(guest.pause)  # the rhythm of the traffic; nothing is waited for
+                self._cluster.apply(guest.manifest(), self._namespace)
+                if guest.fate in ("deleted", "recreated"):
+                    self._leaving.append((time.monotonic() + guest.lasting, guest))
+                self._let_go(time.monotonic())
+            self._let_go(float("inf"))
+        except BaseException as error:
+            self._error = error
+
+    def _let_go(self, now: float) -> None:
+        for when, guest in [one for one in self._leaving if one[0] <= now]:
+            self._leaving.remove((when, guest))
+            self._cluster.delete("trainingpool", guest.name, self._namespace)
+            if guest.fate == "recreated":
+                self._cluster.apply(guest.manifest(), self._namespace)
+
+    def finish(self, seconds: float) -> None:
+        self.join(seconds)
+        assert not self.is_alive(), f"the traffic did not end within {seconds:g} s"
+        if self._error is not None:
+            raise self._error
+
+
+def expected_children(guest: Guest) -> list[str]:
+    """Names of all that there must be of a pool in the end, pods aside."""
+    if guest.fate == "deleted":
+        return []
+    attempt = 2 if guest.fate == "fails-once" else 1
+    names = [f"Job/{guest.name}-train-{attempt}"]  # that of an ended pool stays, for its logs
+    if guest.fate in ("stays", "recreated"):
+        names.append(f"PodDisruptionBudget/{guest.name}-train")
+        if guest.workers > 1:
+            names.append(f"Service/{guest.name}-train")
+    return sorted(names)
+
+
+def assert_as_expected(guest: Guest, pool: Object | None, found: Children) -> None:
+    """The pool's status and children are exactly as its fate has it."""
+    own = [name for name in found.names() if not name.startswith("Pod/")]
+    assert own == expected_children(guest), (guest, own, pool and says(pool, "Ready"))
+    if pool is None:
+        assert guest.fate == "deleted" and not found.pods, (guest, found.names())
+        return
+    assert found.owners() == {pool["metadata"]["uid"]}, guest
+    assert len(found.pods) == guest.workers, (guest, found.names())
+    ended = guest.fate in ("completes", "fails-once")
+    assert {one["status"]["phase"] for one in found.pods} == {"Succeeded" if ended else "Running"}, guest
+    assert condition_of(pool, "Complete" if ended else "Ready")["status"] == "True", (guest, says(pool, "Ready"))
+    failures = 1 if guest.fate == "fails-once" else 0
+    counts = {key: pool["status"].get(key, 0) for key in ("attempts", "restarts", "failures")}
+    assert counts == {"attempts": 1 + failures, "restarts": failures, "failures": failures}, guest
+    planned = set(placement(pool)["nodes"])
+    assert set(found.nodes()) <= planned, (guest, found.nodes(), planned)
+
+
+def assert_all_as_expected(cluster: Cluster, namespace: str, all_guests: list[Guest]) -> bool:
+    pools = {one["metadata"]["name"]: one for one in cluster.list("trainingpools", namespace)}
+    found = children(cluster, namespace)
+    for guest in all_guests:
+        assert_as_expected(guest, pools.get(guest.name), found.get(guest.name, Children()))
+    return True
+
+
+def jobs_created(cluster: Cluster, mark: int, namespace: str) -> Counter[str]:
+    """How often each Job was created, by the API server's own record."""
+    jobs = [one for one in cluster.audit.writes(mark) if one["verb"] == "create" and succeeded(one)
+            and one["objectRef"]["resource"] == "jobs" and one["objectRef"].get("namespace") == namespace]
+    return Counter(one["objectRef"]["name"] for one in jobs)
+
+
+def most_jobs(guest: Guest) -> dict[str, int]:
+    """How often each of a pool's Jobs may have been created at most: once for each pool of that name and attempt."""
+    lives = 2 if guest.fate == "recreated" else 1
+    most = {f"{guest.name}-train-1": lives}
+    if guest.fate == "fails-once":
+        most[f"{guest.name}-train-2"] = 1
+    return most
+
+
+def test_killed_twenty_times_while_thirty_pools_come_and_go(cluster: Cluster, operators: Operators, node_groups: None,
+                                                            namespace: str) -> None:
+    seed = int(os.environ.get("SPILLWAY_E2E_SEED", random.randrange(2**32)))
+    print(f"SPILLWAY_E2E_SEED={seed}")
+    chance = random.Random(seed)
+    all_guests = guests(chance)
+    mark = cluster.audit.mark()
+    traffic = Traffic(cluster, namespace, all_guests)
+    led = 0
+    for _ in range(KILLS):
+        operator = operators.start("one", ready_seconds=0)
+        time.sleep(chance.uniform(0.05, 2.0))  # the moment of the kill is what varies
+        operator.kill()
+        led += any(one.get("msg") == "leading" for one in operator.log())
+    assert led >= KILLS // 2, f"only {led} of {KILLS} kills hit a leader: the test shows nothing"
+    operators.start("one")
+    traffic.finish(60)
+    wait_for(lambda: assert_all_as_expected(cluster, namespace, all_guests), 90, "every pool with exactly its children",
+             interval=1)
+    holds_for(lambda: assert_all_as_expected(cluster, namespace, all_guests), 5, "them to stay so", interval=1)
+    most = {name: count for guest in all_guests for name, count in most_jobs(guest).items()}
+    created = jobs_created(cluster, mark, namespace)
+    assert {name: count for name, count in created.items() if count > most.get(name, 0)} == {}
+    cluster.kubectl("delete", "trainingpools", "--all", "-n", namespace)
+    wait_for(lambda: not children(cluster, namespace), 60, "nothing to be left of deleted pools", interval=0.5)
+
+
+# What is lost while the operator is away.
+
+def writes_to_children(cluster: Cluster, mark: int, namespace: str) -> list[str]:
+    """The operator's requests that created, changed or deleted a Job or a pod."""
+    return [describe(one) for one in cluster.audit.writes(mark) if one["objectRef"].get("namespace") == namespace
+            and one["objectRef"]["resource"] in ("jobs", "pods")]
+
+
+def observed(cluster: Cluster, operator: OperatorProcess, what: str) -> None:
+    """Waits until an operator that was just started has made a few passes as the leader."""
+    def passes() -> int:
+        status, body = operator.http("/metrics")
+        leads = "leader_election_master_status{name=\"spillway\"} 1" in body
+        line = next((one for one in body.splitlines() if one.startswith("spillway_passes_total ")), "x 0")
+        return int(float(line.split()[1])) if status == 200 and leads else 0
+    wait_for(lambda: passes() >= 2, 30, what)
+
+
+def test_erased_status_is_rebuilt_from_what_runs(cluster: Cluster, operators: Operators, node_groups: None,
+                                                 namespace: str) -> None:
+    operator = operators.start("one")
+    failing = {"run-seconds": 2, "exit-code": 3, "exit-attempt": 1, "exit-index": 1}
+    cluster.apply([training_pool("steady", 3),
+                   training_pool("restarted", 2, simulation={**failing, "run-seconds": 1}, restart={"backoffSeconds": 0})],
+                  namespace)
+    ready(cluster, "steady", namespace)
+    restarted = wait_for(lambda: [one for one in [cluster.get("trainingpool", "restarted", namespace)]
+                                  if one.get("status", {}).get("restarts") == 1], 40, "one restart")[0]
+    assert placement(restarted)["attempt"] == 2
+    ended = cluster.wait_condition("trainingpool", "restarted", namespace, "Complete", seconds=30)
+    before = cluster.get("trainingpool", "steady", namespace)
+    identities = children_of(cluster, "steady", namespace).identities()
+    operator.kill()
+    for name in ("steady", "restarted"):
+        cluster.patch("trainingpool", name, {"status": None}, namespace, "status")
+        assert "status" not in cluster.get("trainingpool", name, namespace)
+    mark = cluster.audit.mark()
+    observed(cluster, operators.start("one"), "the operator to lead again")
+    after = ready(cluster, "steady", namespace)
+    assert placement(after) == placement(before)
+    for key in ("attempts", "startTime", "queuedSince", "tiersUsed"):
+        assert after["status"].get(key) == before["status"].get(key), key
+    again = cluster.wait_condition("trainingpool", "restarted", namespace, "Complete", seconds=30)
+    assert placement(again) == placement(ended) and again["status"]["restarts"] == 1
+    holds_for(lambda: children_of(cluster, "steady", namespace).identities() == identities, 5, "nothing to be made anew")
+    assert writes_to_children(cluster, mark, namespace) == []
+
+
+def refuse_jobs(cluster: Cluster, namespace: str) -> None:
+    """From now on the API server takes no Job in the namespace."""
+    cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-jobs"},
+                   "spec": {"hard": {"count/jobs.batch": "0"}}}, namespace)
+
+    def refused() -> bool:
+        try:
+            cluster.kubectl("create", "job", "probe", "--image=probe", "--dry-run=server", "-n", namespace)
+            return False
+        except CommandFailed as failed:
+            assert "exceeded quota" in failed.error
+            return True
+    wait_for(refused, 20, "the quota to refuse Jobs")
+
+
+def test_killed_between_the_commit_and_the_job(cluster: Cluster, operators: Operators, node_groups: None,
+                                               namespace: str) -> None:
+    """The committed nodes are used, although the place that a fresh plan would choose has room by then."""
+    operator = operators.start("one")
+    cluster.patch("nodegroup", "onprem-a100", {"spec": {"admission": "Closed"}})
+    refuse_jobs(cluster, namespace)
+    mark = cluster.audit.mark()
+    cluster.apply(training_pool("cut", 3, placement={"spill": {"afterSeconds": 0}}), namespace)
+    committed = wait_for(lambda: placement(cluster.get("trainingpool", "cut", namespace)), 20, "the commit")
+    operator.kill()
+    assert committed["nodeGroup"] == "azure-a100" and committed["attempt"] == 1
+    assert children_of(cluster, "cut", namespace).jobs == []
+    cluster.patch("nodegroup", "onprem-a100", {"spec": {"admission": "Open"}})
+    cluster.delete("resourcequota", "no-jobs", namespace)
+    operators.start("one")
+    pool = ready(cluster, "cut", namespace, 40)
+    assert placement(pool) == committed and pool["status"]["restarts"] == 0
+    found = children_of(cluster, "cut", namespace)
+    assert set(found.nodes()) == set(committed["nodes"]) and len(found.pods) == 3
+    assert [one["metadata"]["name"] for one in found.jobs] == ["cut-train-1"]
+    assert jobs_created(cluster, mark, namespace) == {"cut-train-1": 1}
+
+
+# What is deleted or edited.
+
+@pytest.mark.parametrize("operator_runs", [True, False], ids=["operator-runs", "operator-is-down"])
+def test_children_go_with_their_pool(cluster: Cluster, operators: Operators, node_groups: None, namespace: str,
+                                     operator_runs: bool) -> None:
+    operator = operators.start("one")
+    cluster.apply([training_pool("leaves", 3), training_pool("remains", 2)], namespace)
+    ready(cluster, "leaves", namespace)
+    ready(cluster, "remains", namespace)
+    remaining = children_of(cluster, "remains", namespace).identities()
+    assert len(children_of(cluster, "leaves", namespace).names()) == 6  # Job, Service, PDB, three pods
+    if not operator_runs:
+        operator.kill()
+    cluster.delete("trainingpool", "leaves", namespace, "--wait=false")
+    wait_for(lambda: "leaves" not in children(cluster, namespace), 40, "all of the deleted pool to be gone")
+    assert children_of(cluster, "remains", namespace).identities() == remaining
+
+
+def keeps_running(cluster: Cluster, pool: str, namespace: str, identities: dict[str, str], seconds: float = 5) -> None:
+    holds_for(lambda: children_of(cluster, pool, namespace).identities() == identities, seconds,
+              f"{pool} to run on, untouched")
+    running = [one["status"]["phase"] for one in children_of(cluster, pool, namespace).pods]
+    assert set(running) == {"Running"}, running
+
+
+def test_deleted_node_group_leaves_its_pools_running_and_they_say_so(cluster: Cluster, operator: OperatorProcess,
+                                                                     node_groups: None, namespace: str) -> None:
+    cluster.apply(training_pool("orphan", 2), namespace)
+    before = ready(cluster, "orphan", namespace)
+    identities = children_of(cluster, "orphan", namespace).identities()
+    group = cluster.get("nodegroup", "onprem-a100")
+    cluster.delete("nodegroup", "onprem-a100")
+    pool = cluster.wait_condition("trainingpool", "orphan", namespace, "Placed", "True", "NodeGroupMissing")
+    assert "onprem-a100" in condition_of(pool, "Placed")["message"], says(pool, "Placed")
+    assert condition_of(pool, "Ready")["status"] == "True", says(pool, "Ready")
+    keeps_running(cluster, "orphan", namespace, identities)
+    cluster.apply({"apiVersion": group["apiVersion"], "kind": "NodeGroup", "metadata": {"name": "onprem-a100"},
+                   "spec": group["spec"]})
+    pool = cluster.wait_condition("trainingpool", "orphan", namespace, "Placed", "True", "Placed")
+    assert placement(pool) == placement(before)
+    keeps_running(cluster, "orphan", namespace, identities, 3)
+
+
+def test_edited_node_group_restarts_nothing_and_its_pools_say_what_changed(cluster: Cluster, operator: OperatorProcess,
+                                                                           node_groups: None, namespace: str) -> None:
+    cluster.apply(training_pool("tenant", 2), namespace)
+    before = ready(cluster, "tenant", namespace)
+    assert (before["status"]["hourlyCost"], before["status"]["marginalHourlyCost"]) == ("16.44", "0.00")
+    identities = children_of(cluster, "tenant", namespace).identities()
+    # Everything that the pods were rendered from or that the place was chosen by.
+    cluster.patch("nodegroup", "onprem-a100", {"spec": {
+        "tier": 30, "admission": "Closed", "cost": {"perNodeHour": "10", "marginalPerNodeHour": "1"},
+        "tolerations": [{"key": "other", "operator": "Exists"}],
+        "podDefaults": {"env": [{"name": "NCCL_IB_HCA", "value": "mlx6"}], "resources": {"rdma/ib": "1"}}}})
+    priced = wait_for(lambda: [one for one in [cluster.get("trainingpool", "tenant", namespace)]
+                               if one["status"]["hourlyCost"] == "20.00"], 45, "the new price")[0]
+    assert priced["status"]["marginalHourlyCost"] == "2.00"
+    assert placement(priced) == placement(before) and condition_of(priced, "Ready")["status"] == "True"
+    keeps_running(cluster, "tenant", namespace, identities, 3)
+    cluster.patch("nodegroup", "onprem-a100", {"spec": {"selector": {"matchLabels": {"nobody": "has-this"}}}})
+    pool = cluster.wait_condition("trainingpool", "tenant", namespace, "Placed", "True", "NodeGroupMissing")
+    assert "no longer matched" in condition_of(pool, "Placed")["message"], says(pool, "Placed")
+    assert condition_of(pool, "Ready")["status"] == "True" and placement(pool) == placement(before)
+    keeps_running(cluster, "tenant", namespace, identities)
+
+
+# What another build of the operator has rendered.
+
+def rendered_by_another_build(cluster: Cluster, pool: str, namespace: str) -> None:
+    """The traces that an operator with another way of rendering leaves on the commit and on every child."""
+    cluster.patch("trainingpool", pool, {"status": {"placement": {"renderRevision": "another"}}}, namespace, "status")
+    job = children_of(cluster, pool, namespace).jobs[0]["metadata"]
+    record = json.loads(job["annotations"]["spillway.dev/placement"])
+    record["renderRevision"] = "another"
+    notes = {"spillway.dev/placement": json.dumps(record), "spillway.dev/revision": "another"}
+    cluster.patch("job", job["name"], {"metadata": {"annotations": notes}}, namespace)
+    for kind in ("service", "poddisruptionbudget"):
+        cluster.patch(kind, f"{pool}-train", {"metadata": {"annotations": {"spillway.dev/revision": "another"}}}, namespace)
+
+
+def revisions(cluster: Cluster, pool: str, namespace: str) -> dict[str, str]:
+    found = children_of(cluster, pool, namespace)
+    return {one["kind"]: one["metadata"]["annotations"]["spillway.dev/revision"]
+            for one in found.jobs + found.services + found.budgets}
+
+
+def test_operator_with_another_render_revision_restarts_no_pod(cluster: Cluster, operators: Operators, node_groups: None,
+                                                               namespace: str) -> None:
+    operator = operators.start("one")
+    cluster.apply(training_pool("upgraded", 3), namespace)
+    before = ready(cluster, "upgraded", namespace)
+    identities = children_of(cluster, "upgraded", namespace).identities()
+    current = revisions(cluster, "upgraded", namespace)
+    operator.stop()
+    rendered_by_another_build(cluster, "upgraded", namespace)
+    mark = cluster.audit.mark()
+    observed(cluster, operators.start("one"), "the new operator to lead")
+    # What can be brought up to date without a restart is; the Job and its pods keep what they started with.
+    wait_for(lambda: revisions(cluster, "upgraded", namespace) == {**current, "Job": "another"}, 20,
+             "Service and PDB as this build renders them")
+    holds_for(lambda: children_of(cluster, "upgraded", namespace).identities() == identities, 5, "no pod to restart")
+    assert writes_to_children(cluster, mark, namespace) == []
+    pool = cluster.get("trainingpool", "upgraded", namespace)
+    assert placement(pool) == {**placement(before), "renderRevision": "another"}
+    assert pool["status"]["restarts"] == 0
+    # The next attempt is rendered by this build.
+    lost = placement(pool)["nodes"][0]
+    cluster.delete("node", lost)
+    renewed = wait_for(lambda: [one for one in [cluster.get("trainingpool", "upgraded", namespace)]
+                                if placement(one).get("attempt") == 2], 30, "a new attempt")[0]
+    assert placement(renewed)["renderRevision"] == placement(before)["renderRevision"]

@@ -1,0 +1,161 @@
+"""Two operators: one leads and writes, the other is warm; who leads changes in time, and there are never two writers."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import signal
+import threading
+import time
+from typing import Any, Iterator
+
+import pytest
+
+from harness import Cluster, Operators, describe, metric, parse_time, wait_for
+from pools import is_lease, lease_holder, succeeded, training_pool
+from spillway_dev.operator_process import NAMESPACE, OperatorProcess
+
+Object = dict[str, Any]
+
+
+class Visitors(threading.Thread):
+    """Small pools that come and go all the time, so that whoever may write has something to write."""
+
+    KEPT = 5
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        super().__init__(name="visitors")
+        self._cluster = cluster
+        self._namespace = namespace
+        self._ending = threading.Event()
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            for number in itertools.count():
+                if self._ending.wait(0.3):
+                    return
+                self._cluster.apply(training_pool(f"visitor-{number}", 1, 1), self._namespace)
+                if number >= self.KEPT:
+                    self._cluster.delete("trainingpool", f"visitor-{number - self.KEPT}", self._namespace, "--wait=false")
+        except BaseException as error:
+            self.error = error
+
+    def finish(self) -> None:
+        self._ending.set()
+        self.join(60)
+        assert not self.is_alive(), "the visitors did not end"
+
+
+@pytest.fixture
+def visitors(cluster: Cluster, node_groups: None, namespace: str) -> Iterator[Visitors]:
+    running = Visitors(cluster, namespace)
+    yield running
+    running.finish()
+    assert running.error is None, running.error
+
+
+@pytest.fixture
+def mark(cluster: Cluster) -> int:
+    """Where in the audit log the test begins, before any operator does."""
+    return cluster.audit.mark()
+
+
+@pytest.fixture
+def pair(operators: Operators, cluster: Cluster, mark: int) -> tuple[OperatorProcess, OperatorProcess]:
+    """A leader, "one", and a warm standby, "two"."""
+    one = operators.start("one")
+    wait_for(lambda: lease_holder(cluster) == "one", 10, "the first operator to lead")
+    two = operators.start("two")
+    masters = {name: metric(operators.metrics(name), "leader_election_master_status") for name in ("one", "two")}
+    assert masters == {"one": 1, "two": 0}
+    return one, two
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def identity_of(event: Object) -> str:
+    return event["userAgent"].split()[-1]
+
+
+def pool_writes(cluster: Cluster, mark: int, identity: str) -> list[Object]:
+    """The operator's writes that changed something other than its Lease."""
+    return [one for one in cluster.audit.writes(mark, identity) if not is_lease(one) and succeeded(one)]
+
+
+def first_write_after(cluster: Cluster, mark: int, identity: str, since: datetime.datetime, seconds: float) -> float:
+    """Seconds from a moment to the first write of an operator to anything other than its Lease."""
+    found = wait_for(lambda: pool_writes(cluster, mark, identity), seconds, f"a write by operator {identity}")
+    return (parse_time(found[0]["requestReceivedTimestamp"]) - since).total_seconds()
+
+
+def assert_never_two_writers(cluster: Cluster, mark: int) -> list[str]:
+    """Whatever an operator wrote, the Lease was its own when the API server had received and when it had answered it.
+
+    Whose the Lease is, follows from the API server's record too: of who last wrote it, from when that request came.
+    Returns the leaders in order.
+    """
+    events = cluster.audit.writes(mark)
+    takes = sorted((parse_time(one["requestReceivedTimestamp"]), identity_of(one)) for one in events
+                   if is_lease(one) and succeeded(one))
+    leaders = [identity for identity, _ in itertools.groupby(identity for _, identity in takes)]
+    writes = [one for one in events if not is_lease(one)]
+    assert writes and takes, "nobody wrote anything: the test shows nothing"
+    wrong = []
+    for one in writes:
+        for moment in (parse_time(one["requestReceivedTimestamp"]), parse_time(one["stageTimestamp"])):
+            holder = [identity for when, identity in takes if when <= moment][-1:]
+            if holder != [identity_of(one)]:
+                wrong.append(f"{describe(one)}: the Lease was {holder[0] if holder else 'nobody'}'s")
+    assert wrong == []
+    return leaders
+
+
+def test_leadership_passes_within_20_s_of_a_kill_and_3_s_of_a_sigterm(
+        cluster: Cluster, operators: Operators, mark: int, pair: tuple[OperatorProcess, OperatorProcess],
+        visitors: Visitors) -> None:
+    one, two = pair
+    wait_for(lambda: len(pool_writes(cluster, mark, "one")) > 20, 30, "the leader to be at work")
+    killed = now()
+    one.kill()
+    after_kill = first_write_after(cluster, mark, "two", killed, 30)
+    assert after_kill < 20
+    operators.start("one")
+    at_work = cluster.audit.mark()
+    wait_for(lambda: len(pool_writes(cluster, at_work, "two")) > 20, 30, "the new leader to be at work")
+    before_term = cluster.audit.mark()
+    asked = now()
+    two.signal(signal.SIGTERM)
+    after_term = first_write_after(cluster, before_term, "one", asked, 15)
+    assert after_term < 3
+    assert two.process.wait_ended(5), "the operator did not end after SIGTERM"
+    print(f"took over {after_kill:.1f} s after kill -9, {after_term:.1f} s after SIGTERM")
+    assert assert_never_two_writers(cluster, mark) == ["one", "two", "one"]
+
+
+def test_leader_that_slept_past_its_lease_writes_nothing_when_it_wakes(
+        cluster: Cluster, mark: int, pair: tuple[OperatorProcess, OperatorProcess], visitors: Visitors) -> None:
+    one, _ = pair
+    wait_for(lambda: len(pool_writes(cluster, mark, "one")) > 20, 30, "the leader to be at work")
+    one.signal(signal.SIGSTOP)
+    asleep = now()
+    try:
+        assert first_write_after(cluster, mark, "two", asleep, 30) < 20
+    finally:
+        one.signal(signal.SIGCONT)
+    assert one.process.wait_ended(10), "a leader without its Lease goes on running"
+    assert "lease" in one.process.tail(5), one.process.tail(5)
+    assert assert_never_two_writers(cluster, mark) == ["one", "two"]
+
+
+def test_leader_whose_lease_is_taken_ends(cluster: Cluster, operator: OperatorProcess, node_groups: None) -> None:
+    wait_for(lambda: lease_holder(cluster) == "one", 10, "the operator to lead")
+    taken = now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    cluster.patch("lease", "spillway", {"spec": {"holderIdentity": "somebody", "renewTime": taken}}, NAMESPACE)
+    started = time.monotonic()
+    assert operator.process.wait_ended(10), "a leader whose Lease somebody else holds goes on running"
+    print(f"ended {time.monotonic() - started:.1f} s after its Lease was taken")
+    assert lease_holder(cluster) == "somebody"

@@ -1,0 +1,414 @@
+"""What the operator does not do, and what it shows: rights, silence, coming and going, Observe, metrics, the command line."""
+
+from __future__ import annotations
+
+import collections
+import re
+import signal
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+import yaml
+
+from harness import Cluster, Operators, condition_of, describe, holds_for, metric, wait_for
+from pools import Children, children, children_of, is_lease, placement, ready, says, training_pool
+from spillway_dev import packages, report
+from spillway_dev.operator_process import NAMESPACE, OperatorProcess, install_chart
+from spillway_dev.paths import CLI_BINARY
+from spillway_dev.prometheus import Prometheus
+
+Object = dict[str, Any]
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:spillway"
+OBSERVE = "mode: Observe\ncurrency: USD\n"
+GPU = "nvidia.com/gpu"
+
+
+def quota(limit: int = 300) -> Object:
+    return {"apiVersion": "spillway.dev/v1alpha1", "kind": "PoolQuota", "metadata": {"name": "default"},
+            "spec": {"accelerators": [{"type": "nvidia-a100-80gb", "limit": limit}]}}
+
+
+def everything() -> list[Object]:
+    """Pools of every sort: at home, spilled, one that waits for good, one that is over its quota, one that is soon over."""
+    return [training_pool("home", 9, placement={"topology": {"mode": "Preferred"}}),
+            training_pool("spilled", 12, placement={"providers": ["OnPrem", "Azure"], "spill": {"afterSeconds": 1}}),
+            training_pool("waits", 20, placement={"providers": ["OnPrem"]}),
+            training_pool("zealous", 26, placement={"spill": {"afterSeconds": 1}}),
+            training_pool("short", 2, 1, simulation={"run-seconds": 2})]
+
+
+def apply_everything(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(quota(), namespace)
+    for one in everything():
+        cluster.apply(one, namespace)
+    settle(cluster, namespace)
+
+
+def settle(cluster: Cluster, namespace: str) -> None:
+    """Waits until every pool is where it stays, and until every number in a status is what kubectl counts."""
+    ready(cluster, "home", namespace)
+    ready(cluster, "spilled", namespace)
+    cluster.wait_condition("trainingpool", "short", namespace, "Complete")
+    cluster.wait_condition("trainingpool", "waits", namespace, "Placed", "False")
+    cluster.wait_condition("trainingpool", "zealous", namespace, "Placed", "False", "QuotaExceeded")
+    wait_for(lambda: numbers_in_status(cluster) == numbers_by_count(cluster), 60, "the statuses' numbers", interval=1)
+
+
+def numbers_in_status(cluster: Cluster) -> dict[str, int]:
+    """Accelerators in use by node group, and what each quota and pool says."""
+    used = {one["metadata"]["name"]: one["status"]["accelerators"]["used"] for one in cluster.list("nodegroups")
+            if one["spec"]["accelerator"].get("resource") == GPU}
+    quotas = {f"quota {one['metadata']['namespace']}": one["status"]["accelerators"][0]["used"]
+              for one in cluster.list("poolquotas")}
+    pools = {f"pool {one['metadata']['name']}": one["status"].get("workers", {}).get("ready", 0)
+             for one in cluster.list("trainingpools")}
+    return {**used, **quotas, **pools}
+
+
+def numbers_by_count(cluster: Cluster) -> dict[str, int]:
+    """The same, counted from nodes, pods and the pools' own specs."""
+    live = [pod for pod in cluster.list("pods") if pod["status"]["phase"] in ("Pending", "Running")]
+    nodes = {node["metadata"]["name"]: node["metadata"]["labels"] for node in cluster.list("nodes")}
+    counted: dict[str, int] = {}
+    for group in cluster.list("nodegroups"):
+        if group["spec"]["accelerator"].get("resource") == GPU:
+            matched = {name for name, labels in nodes.items()
+                       if group["spec"]["selector"]["matchLabels"].items() <= labels.items()}
+            counted[group["metadata"]["name"]] = sum(gpus(pod) for pod in live if pod["spec"].get("nodeName") in matched)
+    pools = cluster.list("trainingpools")
+    for one in cluster.list("poolquotas"):
+        namespace = one["metadata"]["namespace"]
+        counted[f"quota {namespace}"] = sum(wanted(pool) for pool in pools if placement(pool)
+                                            and pool["metadata"]["namespace"] == namespace
+                                            and "completionTime" not in pool["status"])
+    for pool in pools:
+        mine = [pod for pod in live if pod["metadata"].get("labels", {}).get("spillway.dev/pool-uid") == pool["metadata"]["uid"]]
+        counted[f"pool {pool['metadata']['name']}"] = sum(condition_of(pod, "Ready").get("status") == "True" for pod in mine)
+    return counted
+
+
+def gpus(pod: Object) -> int:
+    return sum(int(one.get("resources", {}).get("requests", {}).get(GPU, 0)) for one in pod["spec"]["containers"])
+
+
+def wanted(pool: Object) -> int:
+    return placement(pool)["workers"] * pool["spec"]["acceleratorsPerWorker"]
+
+
+# Silence.
+
+def test_nothing_but_the_lease_is_written_once_everything_is_settled(cluster: Cluster, operator: OperatorProcess,
+                                                                     node_groups: None, namespace: str) -> None:
+    apply_everything(cluster, namespace)
+    mark = cluster.audit.mark()
+
+    def quiet() -> bool:
+        written = [describe(one) for one in cluster.audit.writes(mark) if not is_lease(one)]
+        assert written == []
+        return True
+    holds_for(quiet, 60, "no write but of the Lease")
+    renewed = [one for one in cluster.audit.writes(mark) if is_lease(one)]
+    assert 20 <= len(renewed) <= 35, f"{len(renewed)} writes of the Lease in 60 s"
+    # Nor does it ask for what it is told anyway: its watches are open, and no pool's template is tried again.
+    asked = [describe(one) for one in cluster.audit.by_operator(mark)
+             if one["verb"] != "watch" and not is_lease(one)]
+    assert asked == []
+
+
+# Coming and going.
+
+def identities(cluster: Cluster) -> dict[str, str]:
+    """Everything of the users' and what was made for it: kind and name to uid."""
+    kinds = "nodegroups,trainingpools,poolquotas,jobs,services,poddisruptionbudgets,pods"
+    found = [one for one in cluster.list(kinds) if one["metadata"].get("namespace") != NAMESPACE]
+    return {f"{one['kind']} {one['metadata'].get('namespace', '')}/{one['metadata']['name']}": one["metadata"]["uid"]
+            for one in found}
+
+
+@pytest.fixture
+def chart_comes_back(cluster: Cluster) -> Iterator[None]:
+    """The session's chart is installed after the test, however it ends."""
+    yield
+    install_chart(cluster.plane)
+
+
+def test_uninstall_leaves_what_runs_and_reinstall_adopts_it(cluster: Cluster, operators: Operators, node_groups: None,
+                                                            chart_comes_back: None, namespace: str) -> None:
+    operator = operators.start("one")
+    apply_everything(cluster, namespace)
+    before = identities(cluster)
+    pools = {one["metadata"]["name"]: one for one in cluster.list("trainingpools", namespace)}
+    operator.stop()
+    cluster.helm("uninstall", "spillway", "-n", NAMESPACE, "--wait")
+    assert cluster.find("serviceaccount", "spillway", NAMESPACE) is None
+    assert cluster.find("priorityclass", "spillway-training") is None
+    holds_for(lambda: identities(cluster) == before, 5, "users' objects and their pods to stay", interval=1)
+    install_chart(cluster.plane)
+    mark = cluster.audit.mark()
+    operators.start("two")  # a new installation's pods have new names
+    wait_for(lambda: metric(operators.metrics("two"), "leader_election_master_status") == 1, 30, "it to lead")
+    wait_for(lambda: (metric(operators.metrics("two"), "spillway_passes_total") or 0) >= 2, 10, "passes")
+    settle(cluster, namespace)
+    assert identities(cluster) == before
+    touched = [describe(one) for one in cluster.audit.writes(mark) if not is_lease(one)
+               and one["objectRef"]["resource"] in ("jobs", "pods", "services", "poddisruptionbudgets")]
+    assert touched == []
+    for name, pool in pools.items():
+        again = cluster.get("trainingpool", name, namespace)
+        assert placement(again) == placement(pool) and again["status"].get("restarts") == pool["status"].get("restarts")
+    # Adopted means led on: a pool that is deleted now goes with its children.
+    cluster.delete("trainingpool", "spilled", namespace, "--wait=false")
+    wait_for(lambda: "spilled" not in children(cluster, namespace), 40, "the deleted pool's children to be gone")
+
+
+# Observe.
+
+OBSERVED_WRITES = {("trainingpools", "status"), ("nodegroups", "status"), ("poolquotas", "status")}
+
+
+def assert_only_statuses_written(cluster: Cluster, mark: int) -> collections.Counter[str]:
+    written = [one for one in cluster.audit.writes(mark) if not is_lease(one)]
+    wrong = [describe(one) for one in written
+             if (one["objectRef"]["resource"], one["objectRef"].get("subresource")) not in OBSERVED_WRITES]
+    assert wrong == []
+    return collections.Counter(one["objectRef"]["resource"] for one in written)
+
+
+def memory(pool: Object) -> Object:
+    """What a status says besides the conditions."""
+    return {key: value for key, value in pool.get("status", {}).items() if key not in ("conditions", "observedGeneration")}
+
+
+def would_be_placed(cluster: Cluster, name: str, namespace: str, group: str, seconds: float = 30) -> Object:
+    """The pool, once its conditions say that it would be placed on the group."""
+    def says_so() -> Object:
+        pool = cluster.get("trainingpool", name, namespace)
+        seen = condition_of(pool, "Placed")
+        message = seen.get("message", "")
+        assert (seen.get("status"), seen.get("reason")) == ("False", "Placed"), seen
+        assert "would be placed" in message and group in message, seen
+        return pool
+    return wait_for(says_so, seconds, f"{name} to say that it would be placed on {group}")
+
+
+def test_observe_tells_the_whole_plan_and_writes_conditions_only(cluster: Cluster, operators: Operators, node_groups: None,
+                                                                 namespace: str) -> None:
+    cluster.apply(quota(), namespace)
+    for one in everything():
+        cluster.apply(one, namespace)
+    mark = cluster.audit.mark()
+    operators.start("one", config=OBSERVE)
+    home = would_be_placed(cluster, "home", namespace, "onprem-a100")
+    would_be_placed(cluster, "short", namespace, "onprem-a100")
+    spilled = would_be_placed(cluster, "spilled", namespace, "azure-a100")
+    assert condition_of(spilled, "Spilled")["status"] == "False", says(spilled, "Spilled")
+    waits = cluster.wait_condition("trainingpool", "waits", namespace, "Placed", "False", "WaitingForCapacity")
+    assert re.search(r"onprem-a100: .*\b20\b", condition_of(waits, "Ready")["message"]), says(waits, "Ready")
+    zealous = cluster.wait_condition("trainingpool", "zealous", namespace, "Placed", "False", "QuotaExceeded")
+    assert "300" in condition_of(zealous, "Ready")["message"], says(zealous, "Ready")
+    for pool in (home, spilled, waits, zealous):
+        assert condition_of(pool, "TemplateValid")["status"] == "True" and memory(pool) == {}, pool["status"]
+    for group in cluster.list("nodegroups"):
+        assert {one["type"]: one["status"] for one in group["status"]["conditions"]} == {
+            "Ready": "True", "NoOverlap": "True", "LinkHealthy": "True"}
+    holds_for(lambda: children(cluster, namespace) == {}, 5, "nothing to be made")
+    assert cluster.list("events.events.k8s.io", namespace) == []
+    counts = assert_only_statuses_written(cluster, mark)
+    assert counts.keys() == {"trainingpools", "nodegroups", "poolquotas"}, counts
+
+
+def test_observe_beside_what_runs_changes_none_of_it(cluster: Cluster, operators: Operators, node_groups: None,
+                                                     namespace: str) -> None:
+    operator = operators.start("one")
+    apply_everything(cluster, namespace)
+    operator.stop()
+    before = {one["metadata"]["name"]: one for one in cluster.list("trainingpools", namespace)}
+    made = identities(cluster)
+    mark = cluster.audit.mark()
+    operators.start("two", config=OBSERVE)
+    wait_for(lambda: (metric(operators.metrics("two"), "spillway_passes_total") or 0) >= 2, 30, "passes")
+    # What an operator that enforces would act on: a worker's end, and a spec that wants another place.
+    cluster.patch("trainingpool", "home", {"spec": {"suspend": True}}, namespace)
+    suspended = cluster.wait_condition("trainingpool", "home", namespace, "Placed", "False", "Suspended")
+    assert memory(suspended) == memory(before["home"])
+    holds_for(lambda: identities(cluster) == made, 5, "everything to stay as it is", interval=1)
+    for name in ("spilled", "waits", "zealous", "short"):
+        pool = cluster.get("trainingpool", name, namespace)
+        assert memory(pool) == memory(before[name])
+        assert condition_of(pool, "Ready")["reason"] == condition_of(before[name], "Ready")["reason"], says(pool, "Ready")
+    assert_only_statuses_written(cluster, mark)
+
+
+# Metrics.
+
+GROUP_SERIES = {"spillway_node_group_nodes": {"state": "usable"}, "spillway_node_group_accelerators": {"state": "free"},
+                "spillway_node_group_hourly_cost": {"share": "idle"}, "spillway_node_group_condition": {"condition": "Ready"}}
+FAMILY = re.compile(r"^# TYPE (\S+) (\S+)$", re.MULTILINE)
+
+
+@pytest.fixture
+def prometheus(cluster: Cluster) -> Iterator[Prometheus]:
+    running = Prometheus(cluster.plane.state)
+    running.set_targets([])
+    running.start(packages.unpack(report.Reporter(), "prometheus", "prometheus"))
+    yield running
+    running.process.stop()
+
+
+def value(prometheus: Prometheus, expression: str) -> float | None:
+    found = prometheus.query(expression)
+    return float(found[0]["value"][1]) if len(found) == 1 else None
+
+
+def series(prometheus: Prometheus, name: str, labels: dict[str, str]) -> str:
+    return name + "{" + ",".join(f'{key}="{text}"' for key, text in sorted(labels.items())) + "}"
+
+
+def test_prometheus_has_the_series_and_promtool_finds_nothing(cluster: Cluster, operators: Operators, prometheus: Prometheus,
+                                                              node_groups: None, namespace: str) -> None:
+    operator = operators.start("one")
+    apply_everything(cluster, namespace)
+    _, body = operator.http("/metrics")
+    promtool = packages.unpack(report.Reporter(), "prometheus", "promtool")
+    checked = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, text=True, timeout=30)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    prometheus.set_targets([operator.address or ""])
+    prometheus.wait_scraped(30)
+    missing = [name for name, kind in FAMILY.findall(body)
+               if not prometheus.query(name + ("_count" if kind == "histogram" else ""))]
+    assert missing == []
+    assert_group_series(cluster, prometheus)
+    assert_pool_series(prometheus, namespace)
+    assert value(prometheus, "leader_election_master_status") == 1
+    assert (value(prometheus, 'sum(rest_client_requests_total{code=~"2.."})') or 0) > 10
+    assert (value(prometheus, "process_resident_memory_bytes") or 0) > 2**20
+
+
+def assert_group_series(cluster: Cluster, prometheus: Prometheus) -> None:
+    """For every node group, Prometheus has what kubectl shows in its status."""
+    for group in cluster.list("nodegroups"):
+        status = group["status"]
+        labels = {"node_group": group["metadata"]["name"], "provider": group["spec"]["provider"],
+                  "tier": str(group["spec"]["tier"])}
+        shown = {"spillway_node_group_nodes": status["nodes"]["usable"],
+                 "spillway_node_group_accelerators": status["accelerators"]["free"],
+                 "spillway_node_group_hourly_cost": float(Decimal(status["idleHourlyCost"])),
+                 "spillway_node_group_condition": 1}
+        for name, expected in shown.items():
+            more = {"type": group["spec"]["accelerator"]["type"]} if name.endswith("accelerators") else {}
+            expression = series(prometheus, name, {**labels, **more, **GROUP_SERIES[name]})
+            wait_for(lambda: abs((value(prometheus, expression) or 0) - expected) < 0.01, 10, f"{expression} = {expected}")
+
+
+def assert_pool_series(prometheus: Prometheus, namespace: str) -> None:
+    expected = {
+        'sum(spillway_pools{kind="TrainingPool",state="placed",spilled="false"})': 1,
+        'sum(spillway_pools{kind="TrainingPool",state="placed",spilled="true"})': 1,
+        'sum(spillway_pools{kind="TrainingPool",state="waiting",reason="QuotaExceeded"})': 1,
+        'sum(spillway_pools{kind="TrainingPool",state="ended",reason="Completed"})': 1,
+        f'spillway_placed_accelerators{{namespace="{namespace}",node_group="azure-a100",type="nvidia-a100-80gb"}}': 96,
+        f'spillway_placed_hourly_cost{{namespace="{namespace}",node_group="azure-a100"}}': 12 * 32.77,
+        f'spillway_quota_accelerators{{namespace="{namespace}",type="nvidia-a100-80gb",value="used"}}': 21 * 8,
+        f'spillway_quota_accelerators{{namespace="{namespace}",type="nvidia-a100-80gb",value="limit"}}': 300,
+    }
+    for expression, number in expected.items():
+        wait_for(lambda: abs((value(prometheus, expression) or 0) - number) < 0.01, 10, f"{expression} = {number}")
+
+
+# The command line.
+
+def spillway(cluster: Cluster, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of the command line, with the admin's rights."""
+    done = subprocess.run([str(CLI_BINARY), *arguments], capture_output=True, text=True, timeout=60,
+                          env={"KUBECONFIG": str(cluster.plane.admin_kubeconfig), "PATH": "/usr/bin:/bin"})
+    return done.returncode, done.stdout, done.stderr
+
+
+def written_snapshot(operator: OperatorProcess, folder: Path) -> Path:
+    """The snapshot of the operator's next pass, asked for by a signal."""
+    operator.signal(signal.SIGUSR1)
+    return wait_for(lambda: sorted(folder.glob("snapshot-*.yaml")), 15, "a snapshot file")[-1]
+
+
+def facts(text: str) -> Object:
+    """A snapshot's content without the moment it was taken at."""
+    content = yaml.safe_load(text)
+    content.pop("now")
+    return content
+
+
+def test_command_line_answers_alike_on_the_cluster_and_on_a_snapshot(cluster: Cluster, operators: Operators,
+                                                                     node_groups: None, namespace: str,
+                                                                     tmp_path: Path) -> None:
+    operator = operators.start("one", extra={"--snapshot-dir": str(tmp_path)})
+    apply_everything(cluster, namespace)
+    file = str(written_snapshot(operator, tmp_path))
+    for arguments in (["plan"], ["plan", "--all"]):
+        live, from_file = spillway(cluster, *arguments), spillway(cluster, *arguments, file)
+        assert live == from_file
+        assert live[0] == 0 and live[2] == "", live  # a settled cluster: nothing to change
+    assert "home" in spillway(cluster, "plan", "--all")[1]
+    for pool in ("home", "spilled", "waits", "zealous", "short"):
+        live = spillway(cluster, "why", pool, "-n", namespace)
+        assert live == spillway(cluster, "why", f"{namespace}/{pool}", "-f", file)
+        reason = condition_of(cluster.get("trainingpool", pool, namespace), "Placed")["reason"]
+        assert live[0] == 0 and reason in live[1], live
+    taken = spillway(cluster, "snapshot")
+    assert taken[0] == 0 and facts(taken[1]) == facts(Path(file).read_text())
+    code, output, error = spillway(cluster, "why", "nobody", "-n", namespace)
+    assert (code, output) == (1, "") and f"{namespace}/nobody" in error
+
+
+def test_command_line_shows_what_the_operator_would_do(cluster: Cluster, operators: Operators, node_groups: None,
+                                                       namespace: str) -> None:
+    """Before the operator has seen a pool, the plan says where it will go; then it goes there."""
+    cluster.apply(training_pool("fresh", 2), namespace)
+    code, output, _ = spillway(cluster, "plan")
+    assert code == 2 and "fresh" in output and "onprem-a100" in output, output
+    operators.start("one")
+    nodes = placement(ready(cluster, "fresh", namespace))["nodes"]
+    assert all(node in output for node in nodes), (output, nodes)
+    assert spillway(cluster, "plan")[0] == 0
+
+
+# Rights. Last, so that the requests of all tests before are looked at.
+
+# A 403 that admission gives, as a user arranged it: not for want of a right.
+REFUSED_BY_A_POLICY = ("exceeded quota", "violates PodSecurity", "ValidatingAdmissionPolicy")
+
+
+def live_a_life(cluster: Cluster, namespace: str) -> None:
+    """Every kind of request that the operator makes, once."""
+    apply_everything(cluster, namespace)
+    cluster.apply(training_pool("crashes", 2, 1, simulation={"run-seconds": 1, "exit-code": 1}, restart={"maxRestarts": 1, "backoffSeconds": 0}), namespace)
+    cluster.wait_condition("trainingpool", "crashes", namespace, "Failed", seconds=60)
+    lost = placement(cluster.get("trainingpool", "home", namespace))["nodes"][0]
+    cluster.delete("node", lost)
+    wait_for(lambda: placement(cluster.get("trainingpool", "home", namespace)).get("attempt") == 2, 30, "a new attempt")
+    ready(cluster, "home", namespace, 60)
+    cluster.patch("trainingpool", "spilled", {"spec": {"suspend": True}}, namespace)
+    wait_for(lambda: not children_of(cluster, "spilled", namespace).all(), 40, "the suspended pool's children to be gone")
+    cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "clash-train"},
+                   "spec": {"clusterIP": "None", "ports": [{"port": 1}]}}, namespace)
+    cluster.apply(training_pool("clash", 2), namespace)
+    cluster.wait_condition("trainingpool", "clash", namespace, "Placed", "False", "NameConflict")
+
+
+def test_service_account_is_never_refused(cluster: Cluster, operator: OperatorProcess, node_groups: None,
+                                          namespace: str) -> None:
+    mark = cluster.audit.mark()
+    live_a_life(cluster, namespace)
+    verbs = {(one["verb"], one["objectRef"]["resource"]) for one in cluster.audit.by_operator(mark)
+             if one["user"]["username"] == ACCOUNT}
+    assert verbs >= {("create", "jobs"), ("delete", "jobs"), ("create", "services"), ("create", "poddisruptionbudgets"),
+                     ("create", "pods"), ("delete", "pods"), ("update", "trainingpools"), ("create", "events"),
+                     ("update", "leases"), ("get", "services")}
+    session = list(cluster.audit.by_operator(0))
+    assert {one["user"]["username"] for one in session} == {ACCOUNT}
+    refused = [one for one in session if one.get("responseStatus", {}).get("code") in (401, 403)]
+    wrong = [f"{describe(one)}: {one['responseStatus'].get('message')}" for one in refused
+             if not any(words in one["responseStatus"].get("message", "") for words in REFUSED_BY_A_POLICY)]
+    assert wrong == []
