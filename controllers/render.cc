@@ -179,7 +179,8 @@ Json PodSpec(const RenderInput& input, Json spec) {
 Json PodTemplate(const RenderInput& input) {
   Json pod_template = Json::parse(input.pool->spec.pod_template, nullptr, false);
   Json metadata = pod_template.value("metadata", Json::object());
-  for (auto& [key, value] : OwnLabels(input).items()) metadata["labels"][key] = value;
+  const Json own_labels = OwnLabels(input);
+  for (const auto& [key, value] : own_labels.items()) metadata["labels"][key] = value;
   metadata["labels"][kAttemptLabel] = std::to_string(input.memory.placement->attempt);
   // One worker less stops them all: consolidation and scale-down look elsewhere.
   metadata["annotations"]["karpenter.sh/do-not-disrupt"] = "true";
