@@ -142,11 +142,15 @@ REFUSED = [  # by the API server, from the CRDs' schema and rules
           "annotations under spillway.dev/ are Spillway's own"),
     Wrong("not-a-field", "TrainingPool", {"spec": {"minWorkers": 1}}, "", 'unknown field "spec.minWorkers"'),
     Wrong("zero-workers", "TrainingPool", {"spec": {"workers": 0}}, "", "should be greater than or equal to 1"),
-    Wrong("selects-everything", "NodeGroup", {"spec": {"selector": {"matchLabels": None}}}, "", "selector"),
+    Wrong("selects-everything", "NodeGroup", {"spec": {"selector": {"matchLabels": None}}}, "",
+          "selector must name at least one label"),
     Wrong("in-nothing", "NodeGroup",
           {"spec": {"selector": {"matchExpressions": [{"key": "a", "operator": "In", "values": []}]}}}, "",
           "values must be given with operator In or NotIn"),
-    Wrong("negative-price", "NodeGroup", {"spec": {"cost": {"perNodeHour": "-1"}}}, "", "spec.cost.perNodeHour"),
+    Wrong("negative-price", "NodeGroup", {"spec": {"cost": {"perNodeHour": "-1"}}}, "",
+          "must be an amount of 0 or more in decimal digits"),
+    Wrong("marginal-above-all", "NodeGroup", {"spec": {"cost": {"perNodeHour": "9.50", "marginalPerNodeHour": "10"}}}, "",
+          "must not be more than it"),
     Wrong("second-quota", "PoolQuota", {"metadata": {"name": "more"}}, "", "metadata.name must be default"),
 ]
 

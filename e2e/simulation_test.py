@@ -133,6 +133,19 @@ def test_dead_kubelet_leaves_node_and_pods_alone_until_it_is_back(cluster: Clust
     wait_for(lambda: cluster.find("pod", name, namespace) is None, 20, "the pod to be gone when the kubelet is back")
 
 
+def test_pods_of_a_kubelet_that_is_back_are_ready_again(cluster: Cluster, namespace: str) -> None:
+    node = cluster.nodes_of("onprem-cpu")[0]
+    job = simulated_job("train", 2, node_selector={"kubernetes.io/hostname": node})
+    job["spec"]["template"]["spec"]["tolerations"] = [{"operator": "Exists"}]
+    cluster.apply(job, namespace)
+    ready = lambda: [condition_of(one, "Ready").get("status") for one in cluster.pods(namespace)]
+    wait_for(lambda: ready() == ["True", "True"], 15, "ready pods")
+    cluster.stop_kubelet(node)
+    wait_for(lambda: ready() == ["False", "False"], 60, "the pods of an unreachable node to be seen as not ready")
+    cluster.start_kubelet(node)
+    wait_for(lambda: ready() == ["True", "True"], 30, "the pods to be ready again")
+
+
 def test_fleet_is_restored(cluster: Cluster) -> None:
     cordoned, deleted = cluster.nodes_of("azure-a100")[:2]
     cluster.kubectl("cordon", cordoned)
