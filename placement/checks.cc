@@ -133,7 +133,7 @@ Found IsLargeEnough(Look& look) {
   const std::string lacking = Lacking(look);
   return Finding{.reason = Reason::kNodeTooSmall,
                  .message = "one worker needs " + lacking,
-                 .remedy = "ask for less per worker: " + lacking,
+                 .remedy = "ask for less per worker, or add larger nodes",
                  .last = true};
 }
 
@@ -170,13 +170,16 @@ Found HasNodesOfItsOwn(Look& look) {
                  .last = true};
 }
 
-// The first taint that keeps the pool's workers off the node.
+// A taint that keeps the pool's workers off the node: of several, the first by name.
 const Taint* Repelling(const TrainingPool& pool, const NodeGroup& group, const Node& node) {
+  const Taint* first = nullptr;
+  const auto name = [](const Taint& t) { return std::tie(t.key, t.value, t.effect); };
   for (const Taint& taint : node.taints) {
     if (taint.effect == "PreferNoSchedule") continue;
-    if (!Tolerates(pool.tolerations, taint) && !Tolerates(group.tolerations, taint)) return &taint;
+    if (Tolerates(pool.tolerations, taint) || Tolerates(group.tolerations, taint)) continue;
+    if (first == nullptr || name(taint) < name(*first)) first = &taint;
   }
-  return nullptr;
+  return first;
 }
 
 bool TermsHold(const TrainingPool& pool, const Node& node) {
@@ -277,6 +280,7 @@ Found MaySpill(Look& look) {
   }
   const Time end = HoldBackEnd(look.pool, look.memory, look.now());
   if (end <= look.now() || look.memory.tiers_used.contains(tier) || !look.home_could) return {};
+  look.option.held_until = end;
   return Finding{
       .reason = Reason::kHoldingBackSpill,
       .message = fmt::format("holds back from spilling to tier {} until {}", tier, FormatTime(end)),
@@ -340,7 +344,7 @@ Found HasDomain(Look& look) {
       fmt::format("{} in one domain of {}, and {} has room for the most: {}; {} would "
                   "fit without topology.mode Required",
                   look.Needs(), topology.levels.front(), largest.name, largest.workers, anywhere),
-      fmt::format("{} more must fit in one domain", workers - largest.workers));
+      fmt::format("room for {} more in one domain", Count(workers - largest.workers, "worker")));
 }
 
 struct Totals {
@@ -380,19 +384,19 @@ Found HasRoom(Look& look) {
       fmt::format("{}, {} fit: {} of {} accelerators are free on {} that it may use", look.Needs(),
                   fit, totals.free, totals.all, Count(std::ssize(look.slots), "node"));
   if (totals.in_pieces >= look.pool.per_worker) {
-    finding.message +=
-        fmt::format(", {} of them where no further worker fits or a starting gang has first call",
-                    totals.in_pieces);
+    finding.message += fmt::format(
+        ", {} of them in pieces too small for a worker or left to a gang that is starting",
+        totals.in_pieces);
   }
   const int64_t when_empty = look.WhenEmpty(look.allowed);
   if (when_empty < workers) {
     finding.message += fmt::format("; with all of them empty {} would", when_empty);
   }
-  finding.remedy = fmt::format("{} more must fit, {} accelerators", Count(workers - fit, "worker"),
+  finding.remedy = fmt::format("room for {} more ({} accelerators)", Count(workers - fit, "worker"),
                                (workers - fit) * look.pool.per_worker);
   if (const int64_t more = FitsOnUnusable(look); more > 0) {
-    finding.remedy +=
-        fmt::format(" ({} would on nodes that are not usable: {})", more, States(look.group));
+    finding.remedy += fmt::format("; for {} there would be room on nodes that are not usable: {}",
+                                  more, States(look.group));
   }
   return finding;
 }

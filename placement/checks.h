@@ -40,6 +40,7 @@ struct Option {
   std::optional<Fit> fit;          // nodes for the whole gang; also where only the hold-back stands
                                    // in the way
   std::vector<std::string> remedies;
+  std::optional<Time> held_until;  // holds back from spilling here until then
 
   [[nodiscard]] bool fits() const { return !finding && fit.has_value(); }
   [[nodiscard]] bool held_back() const {

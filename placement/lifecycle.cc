@@ -209,8 +209,8 @@ std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nod
     if (worker.attempt != c.placement().attempt || worker.running || worker.ended) continue;
     if (!worker.node.empty()) bound.insert(worker.node);
     missing[worker.index] =
-        fmt::format("worker {} {}", worker.index,
-                    worker.node.empty() ? "is bound to no node" : "on " + worker.node);
+        fmt::format("worker {} ({})", worker.index,
+                    worker.node.empty() ? "bound to no node" : "on " + worker.node);
   }
   nodes.assign(bound.begin(), bound.end());
   std::vector<std::string> out;
@@ -230,7 +230,7 @@ std::optional<Fate> HasNotStarted(const Case& c) {
   std::string sentence = fmt::format("attempt {} on {}: {} of {} ran by {}", c.placement().attempt,
                                      c.placement().node_group, running,
                                      Count(c.placement().workers, "worker"), FormatTime(deadline));
-  if (!workers.empty()) sentence += ", not " + Names(workers);
+  if (!workers.empty()) sentence += "; not " + Names(workers);
   return Released(c, std::move(memory),
                   {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
 }

@@ -96,9 +96,9 @@ std::string OverlapSentence(const World& world, const GroupView& view,
   if (nodes.empty()) return "";
   std::sort(others.begin(), others.end());
   others.erase(std::unique(others.begin(), others.end()), others.end());
-  return fmt::format("{} ({}) also matched by {}: no new placements there until one lets go",
-                     nodes.size() == 1 ? "1 node is" : Count(std::ssize(nodes), "node") + " are",
-                     Names(nodes), Names(others));
+  return fmt::format("{} ({}) {} also matched by {}: no new placements there until one lets go",
+                     Count(std::ssize(nodes), "node"), Names(nodes),
+                     nodes.size() == 1 ? "is" : "are", Names(others));
 }
 
 void FindOverlaps(World& world) {

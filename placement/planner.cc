@@ -133,13 +133,16 @@ void Renew(Draft& draft, size_t pool) {
   ClaimWhatItHas(draft, pool);
 }
 
-void LookForPlace(Draft& draft, size_t pool) {
+// Says whether that gave room back: the pool's hold, when it is placed elsewhere.
+bool LookForPlace(Draft& draft, size_t pool) {
   std::vector<Option>& options = draft.options[pool];
   options = OptionsFor(draft.scene(), pool, draft.fates[pool].memory);
   const auto fits = [](const Option& option) { return option.fits(); };
   const auto first = std::find_if(options.begin(), options.end(), fits);
-  if (first == options.end()) return;
+  if (first == options.end()) return false;
+  const bool held = draft.fates[pool].memory.hold.has_value();
   Take(draft, pool, *first->group, *first->need, *first->fit, Action::kPlace);
+  return held;
 }
 
 // In order of the key; who finds no room does not stand in the way of those behind. A gang that
@@ -153,7 +156,7 @@ void RunQueue(Draft& draft) {
         Renew(draft, pool);
         again = true;
       }
-      if (draft.fates[pool].course == Course::kQueue) LookForPlace(draft, pool);
+      if (draft.fates[pool].course == Course::kQueue) again = LookForPlace(draft, pool) || again;
     }
   }
 }
@@ -183,10 +186,9 @@ std::optional<Time> NextWake(const Draft& draft) {
     const PoolMemory& memory = draft.fates[p].memory;
     const auto more = MomentsOf(draft.world, draft.pool(p), memory);
     moments.insert(moments.end(), more.begin(), more.end());
-    const auto& options = draft.options[p];
-    if (!memory.placement && std::any_of(options.begin(), options.end(),
-                                         [](const Option& option) { return option.held_back(); })) {
-      moments.push_back(HoldBackEnd(draft.pool(p), memory, draft.world.now));
+    if (memory.placement) continue;
+    for (const Option& option : draft.options[p]) {
+      if (option.held_until) moments.push_back(*option.held_until);
     }
   }
   std::optional<Time> next;

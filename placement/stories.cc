@@ -141,9 +141,9 @@ Verdict WhyWaiting(const Told& told) {
   }
   if (told.memory().hold) {
     const Hold& hold = *told.memory().hold;
-    why.message += fmt::format("; its {} {} of {} stay reserved for it until {}",
-                               hold.nodes.size() == 1 ? "node" : "nodes", Names(hold.nodes),
-                               hold.node_group, FormatTime(hold.until));
+    why.message += fmt::format("; {} of {} ({}) reserved for it until {}",
+                               Count(std::ssize(hold.nodes), "node"), hold.node_group,
+                               Names(hold.nodes), FormatTime(hold.until));
   }
   return why;
 }

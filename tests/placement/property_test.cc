@@ -1,0 +1,153 @@
+// Properties that hold in every world, tried on random ones. A failure prints the seed; the world
+// is RandomWorld(seed).
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "placement/plan.h"
+#include "tests/support/builders.h"
+#include "worlds.h"
+
+namespace spillway::tests {
+namespace {
+
+using placement::Action;
+using placement::Applied;
+using placement::MakePlan;
+using placement::Plan;
+using placement::PoolDecision;
+using placement::Snapshot;
+
+constexpr uint32_t kWorlds = 4000;
+
+std::string Seed(uint32_t seed, const Plan& plan) {
+  return "seed " + std::to_string(seed) + "\n" + FormatPlan(plan, true);
+}
+
+TEST(EveryPlan, HoldsTheInvariants) {
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Plan plan = MakePlan(world);
+    const Status status = Verify(world, plan);
+    ASSERT_TRUE(status.ok()) << status.error().message << "\n" << Seed(seed, plan);
+  }
+}
+
+TEST(EveryPlan, IsTheSameWhateverTheOrderOfTheFacts) {
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Plan plan = MakePlan(world);
+    const Plan other = MakePlan(Shuffled(world, seed + 1));
+    ASSERT_TRUE(plan == other) << Seed(seed, plan) << Seed(seed, other);
+  }
+}
+
+bool IsQuiet(const PoolDecision& decision) {
+  return decision.action == Action::kWait || decision.action == Action::kKeep ||
+         decision.action == Action::kDone;
+}
+
+TEST(EveryPlan, ChangesNothingOnceApplied) {
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Plan plan = MakePlan(world);
+    const Snapshot after = Applied(world, plan);
+    const Plan next = MakePlan(after);
+    for (size_t p = 0; p < plan.pools.size(); ++p) {
+      ASSERT_TRUE(IsQuiet(next.pools[p])) << next.pools[p].key.Format() << "\n"
+                                          << Seed(seed, plan) << Seed(seed, next);
+      ASSERT_TRUE(plan.pools[p].memory == next.pools[p].memory)
+          << next.pools[p].key.Format() << "\n"
+          << Seed(seed, plan) << Seed(seed, next);
+    }
+  }
+}
+
+// What terminates is gone some time: then whoever waits may get its room, and no more happens.
+Snapshot WithoutTerminatingPods(Snapshot world) {
+  for (placement::TrainingPool& pool : world.pools) {
+    for (const placement::Worker& worker : pool.workers) {
+      if (!worker.terminating || worker.ended) continue;
+      for (placement::Node& node : world.nodes) {
+        if (node.id.name == worker.node) node.used.Subtract(worker.requests);
+      }
+    }
+    std::erase_if(pool.workers, [](const placement::Worker& w) { return w.terminating; });
+  }
+  return world;
+}
+
+TEST(EveryWorld, ComesToRest) {
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    Snapshot world = RandomWorld(seed);
+    int rounds = 0;
+    for (bool quiet = false; !quiet; ++rounds) {
+      ASSERT_LT(rounds, 5) << "seed " << seed;
+      const Plan plan = MakePlan(world);
+      const Status status = Verify(world, plan);
+      ASSERT_TRUE(status.ok()) << status.error().message << "\n" << Seed(seed, plan);
+      quiet = std::all_of(plan.pools.begin(), plan.pools.end(), IsQuiet);
+      world = WithoutTerminatingPods(Applied(world, plan));
+    }
+  }
+}
+
+// A plan is made at its next wake, and never asks to be woken in the past.
+TEST(EveryPlan, WakesInTheFutureOnly) {
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Plan plan = MakePlan(RandomWorld(seed));
+    if (plan.next_wake) {
+      ASSERT_GT(*plan.next_wake, kNow) << "seed " << seed;
+    }
+  }
+}
+
+// Between now and the next wake, time alone changes nothing: what a plan a second before it says is
+// what this one says.
+TEST(EveryPlan, SleepsNoLongerThanItMay) {
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    Snapshot later = Applied(world, MakePlan(world));
+    const Plan plan = MakePlan(later);
+    later.now = plan.next_wake ? *plan.next_wake - Seconds{1} : kNow + Seconds{1'000'000};
+    const Plan next = MakePlan(later);
+    for (size_t p = 0; p < plan.pools.size(); ++p) {
+      ASSERT_TRUE(plan.pools[p] == next.pools[p]) << plan.pools[p].key.Format() << "\n"
+                                                  << Seed(seed, plan) << Seed(seed, next);
+    }
+    for (size_t g = 0; g < plan.groups.size(); ++g) {
+      ASSERT_TRUE(plan.groups[g] == next.groups[g]) << Seed(seed, plan) << Seed(seed, next);
+    }
+  }
+}
+
+TEST(EverySnapshot, ReadsBackAsItWasWritten) {
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const std::string text = WriteSnapshot(world);
+    const auto read = placement::ReadSnapshot(text);
+    ASSERT_TRUE(read.ok()) << read.error().message << "\n" << text;
+    ASSERT_TRUE(world == *read) << text;
+  }
+}
+
+// The worlds are worth the name: between them they produce every reason and every action.
+TEST(RandomWorlds, ShowEveryReasonAndAction) {
+  std::set<std::string_view> reasons;
+  std::set<std::string_view> actions;
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    for (const PoolDecision& decision : MakePlan(RandomWorld(seed)).pools) {
+      actions.insert(Name(decision.action));
+      reasons.insert(ReasonName(decision.placed_reason));
+      reasons.insert(ReasonName(decision.ready_reason));
+      for (const auto& one : decision.alternatives) reasons.insert(ReasonName(one.reason));
+    }
+  }
+  EXPECT_EQ(actions.size(), 7U);
+  for (const placement::Reason reason : placement::AllReasons()) {
+    EXPECT_TRUE(reasons.contains(ReasonName(reason))) << ReasonName(reason);
+  }
+}
+
+}  // namespace
+}  // namespace spillway::tests

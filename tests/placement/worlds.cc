@@ -1,0 +1,293 @@
+#include "worlds.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/builders.h"
+
+namespace spillway::tests {
+namespace {
+
+using namespace placement;  // NOLINT(google-build-using-namespace): a test's own file
+
+const std::vector<std::string> kTypes = {"a100", "h100", "cores"};
+
+class Maker {
+ public:
+  explicit Maker(uint32_t seed) : dice_(seed) {}
+
+  Snapshot Make() {
+    world_.now = kNow;
+    world_.render_revision = dice_.OneIn(2) ? "r1" : "r2";
+    const int groups = dice_.Roll(4) + (dice_.OneIn(10) ? 0 : 1);
+    for (int g = 0; g < groups; ++g) AddGroup(g);
+    const int pools = dice_.Roll(9);
+    for (int p = 0; p < pools; ++p) AddPool(p);
+    AddQuotas();
+    return std::move(world_);
+  }
+
+ private:
+  Time Ago(int seconds) { return kNow - Seconds{dice_.Roll(seconds)}; }
+
+  void AddGroup(int number) {
+    NodeGroup group = Group("g" + std::to_string(number), dice_.Pick<int>({0, 0, 10, 20}));
+    group.accelerator = dice_.Pick(kTypes);
+    if (group.accelerator == "cores") group.resource.clear();
+    group.per_node = dice_.Pick<int>({0, 4, 8});
+    if (dice_.OneIn(8)) group.admission = Admission::kClosed;
+    if (dice_.OneIn(15)) group.misconfigured = "the price has another currency";
+    if (dice_.OneIn(4)) group.domain_labels = {kDomain};
+    if (dice_.OneIn(5)) group.domain_labels = {};
+    if (dice_.OneIn(6)) group.pod_defaults = Amounts({{"rdma/ib", "1"}});
+    if (dice_.OneIn(8)) group.link_down = true;
+    if (dice_.OneIn(6)) group.link_healthy_since = Ago(600);
+    if (dice_.OneIn(5)) group.bad_conditions = {{.type = "GPUMissing", .status = "True"}};
+    if (dice_.OneIn(5)) group.bad_taints = {{.key = "spot", .value = "", .effect = ""}};
+    if (dice_.OneIn(10)) group.selector = {{.key = "zone", .op = "In", .values = {"z1"}}};
+    group.per_node_hour = Money::FromMicros(dice_.Roll(40) * 1'000'000);
+    group.marginal_per_node_hour = Money::FromMicros(dice_.Roll(40) * 1'000'000);
+    group.labels = {{"site", dice_.OneIn(2) ? "north" : "south"}};
+    const int nodes = dice_.Roll(8);
+    const bool link_trouble = dice_.OneIn(6);
+    for (int n = 0; n < nodes; ++n) AddNode(group, n, link_trouble);
+    world_.groups.push_back(group);
+  }
+
+  void AddNode(const NodeGroup& group, int number, bool link_trouble) {
+    Node node = GpuNode(group.name + "-n" + std::to_string(number), group.name,
+                        dice_.Pick<int>({4, 8, 8, 8}));
+    if (!dice_.OneIn(5)) node.labels[kDomain] = group.name + "-d" + std::to_string(dice_.Roll(3));
+    if (!dice_.OneIn(5)) node.labels[kBlock] = group.name + "-b" + std::to_string(dice_.Roll(2));
+    node.labels["zone"] = dice_.OneIn(2) ? "z1" : "z2";
+    if (!group.pod_defaults.empty()) node.allocatable.Set("rdma/ib", 8);
+    node.allocatable.Set(std::string(kCpu), dice_.Pick<int64_t>({8000, 16000, 96000}));
+    node.created = Ago(2000);
+    if (dice_.OneIn(12)) node.cordoned = true;
+    if (dice_.OneIn(15)) node.draining = true;
+    if (dice_.OneIn(20)) node.out_of_service = true;
+    if (dice_.OneIn(link_trouble ? 2 : 12)) {
+      node.ready = false;
+      node.not_ready_since = Ago(700);
+    }
+    if (dice_.OneIn(12)) node.taints = {{.key = "sku", .value = "gpu", .effect = "NoSchedule"}};
+    if (dice_.OneIn(15)) node.taints.push_back({.key = "spot", .value = "", .effect = "NoExecute"});
+    if (dice_.OneIn(10)) node.conditions = {{"GPUMissing", dice_.OneIn(2) ? "True" : "False"}};
+    if (dice_.OneIn(15)) node.allocatable.Set(kGpu, 0);
+    if (dice_.OneIn(4)) {
+      node.used.Add(Amounts({{kGpu, std::to_string(dice_.Roll(5))}, {"cpu", "2"}}));
+    }
+    world_.nodes.push_back(node);
+  }
+
+  void AddPool(int number) {
+    TrainingPool pool = Wants("p" + std::to_string(number), 1, dice_.Pick<int>({1, 2, 4, 8}));
+    pool.key.ns = dice_.OneIn(2) ? "red" : "blue";
+    pool.priority = dice_.Roll(3);
+    pool.accelerators.clear();
+    std::vector<std::string> types = kTypes;
+    dice_.Shuffle(types);
+    const int accepted = dice_.Roll(3) + 1;
+    for (int a = 0; a < accepted; ++a) {
+      pool.accelerators.push_back(
+          {.type = types[static_cast<size_t>(a)], .workers = dice_.Roll(6) + 1});
+    }
+    AddRules(pool);
+    AddMemory(pool);
+    world_.pools.push_back(pool);
+  }
+
+  void AddRules(TrainingPool& pool) {
+    pool.topology = dice_.Pick<TopologyMode>(
+        {TopologyMode::kRequired, TopologyMode::kPreferred, TopologyMode::kIgnore});
+    if (dice_.OneIn(5)) pool.topology_level = kBlock;
+    if (dice_.OneIn(3)) pool.preference = Preference::kPrice;
+    if (dice_.OneIn(6)) pool.spill_allowed = false;
+    pool.spill_after = Seconds{dice_.Pick<int>({0, 60, 600})};
+    if (dice_.OneIn(6)) pool.providers = {Provider::kOnPrem};
+    if (dice_.OneIn(8)) {
+      pool.group_selector = {{.key = "site", .op = "In", .values = {"north"}}};
+    }
+    if (dice_.OneIn(6)) pool.node_terms = {{{.key = "zone", .op = "In", .values = {"z1"}}}};
+    if (dice_.OneIn(3)) {
+      pool.tolerations = {{.key = "sku", .op = "Exists", .value = "", .effect = ""}};
+    }
+    pool.on_unreachable = dice_.OneIn(2) ? OnUnreachable::kRestart : OnUnreachable::kWait;
+    pool.max_restarts = dice_.Roll(3);
+    pool.hold = Seconds{dice_.Pick<int>({0, 600})};
+    pool.node_lost = Seconds{dice_.Pick<int>({0, 300})};
+    pool.start_deadline = Seconds{dice_.Pick<int>({600, 1800})};
+    if (dice_.OneIn(8)) pool.active_deadline = Seconds{dice_.Roll(4000) + 1};
+    if (dice_.OneIn(12)) pool.suspended = true;
+    if (dice_.OneIn(15)) pool.misconfigured = "the PriorityClass gold does not exist";
+    if (dice_.OneIn(15)) pool.template_invalid = "spec.containers is empty";
+    if (dice_.OneIn(15)) pool.name_conflict = "Service x-train is not ours";
+    if (dice_.OneIn(15)) pool.template_unchecked = true;
+  }
+
+  void AddMemory(TrainingPool& pool) {
+    PoolMemory& memory = pool.memory;
+    if (dice_.OneIn(3)) return;  // new
+    memory.queued_since = Ago(4000);
+    memory.attempts = dice_.Roll(3);
+    memory.restarts = std::max(memory.attempts - 1, 0);
+    if (memory.attempts > 0) memory.started = Ago(4000);
+    if (dice_.OneIn(4)) {
+      memory.excluded = {
+          {.name = "g0-n0", .until = kNow + Seconds{dice_.Roll(200) - 50}, .reason = "NodeLost"}};
+    }
+    if (dice_.OneIn(10)) {
+      memory.completed = Ago(100);
+      memory.succeeded = dice_.OneIn(2);
+      if (!memory.succeeded) memory.failed_reason = "RestartLimitReached";
+      return;
+    }
+    if (dice_.OneIn(3) || !Place(pool)) {
+      memory.waiting_since = Ago(1200);
+      if (dice_.OneIn(2)) memory.tiers_used = {10};
+      if (dice_.OneIn(3)) Hold_(pool);
+      AddOldPods(pool);
+    }
+  }
+
+  std::vector<std::string> NodesOf(const std::string& group) {
+    std::vector<std::string> names;
+    for (const Node& node : world_.nodes) {
+      if (node.labels.at("group") == group) names.push_back(node.id.name);
+    }
+    return names;
+  }
+
+  std::vector<std::string> SomeNodes(const std::string& group) {
+    std::vector<std::string> names = NodesOf(group);
+    dice_.Shuffle(names);
+    names.resize(std::min<size_t>(names.size(), static_cast<size_t>(dice_.Roll(3)) + 1));
+    if (dice_.OneIn(8)) names.push_back(group + "-gone");
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  void Hold_(TrainingPool& pool) {
+    if (world_.groups.empty()) return;
+    const std::string group = dice_.Pick(world_.groups).name;
+    pool.memory.hold = Hold{.node_group = group,
+                            .domain = "",
+                            .nodes = SomeNodes(group),
+                            .until = kNow + Seconds{dice_.Roll(600) - 100}};
+  }
+
+  bool Place(TrainingPool& pool) {
+    if (world_.groups.empty()) return false;
+    const NodeGroup& group = dice_.Pick(world_.groups);
+    Placement placement;
+    placement.node_group = dice_.OneIn(15) ? "deleted" : group.name;
+    placement.accelerator = group.accelerator;
+    placement.tier = group.tier;
+    placement.workers = dice_.Roll(5) + 1;
+    placement.nodes = SomeNodes(group.name);
+    if (placement.nodes.empty()) return false;
+    placement.attempt = pool.memory.attempts + 1;
+    placement.spec_revision = dice_.OneIn(4) ? "spec-0" : "spec-1";
+    placement.since = Ago(4000);
+    pool.memory.placement = placement;
+    pool.attempt.exists = !dice_.OneIn(4);
+    if (pool.attempt.exists) AddPods(pool, group);
+    AddOldPods(pool);
+    return true;
+  }
+
+  void AddPods(TrainingPool& pool, const NodeGroup& group) {
+    const Placement& placement = *pool.memory.placement;
+    const int all_bound = dice_.Roll(3);
+    for (int i = 0; i < placement.workers; ++i) {
+      Worker worker;
+      worker.pod =
+          pool.key.Format() + "-" + std::to_string(placement.attempt) + "-" + std::to_string(i);
+      worker.attempt = placement.attempt;
+      worker.index = i;
+      worker.requests = pool.requests;
+      if (!group.resource.empty()) worker.requests.Set(group.resource, pool.per_worker);
+      if (all_bound > 0 || dice_.OneIn(2)) Bind(worker, dice_.Pick(placement.nodes));
+      worker.running = !worker.node.empty() && !dice_.OneIn(4);
+      worker.ready = worker.running && !dice_.OneIn(5);
+      if (dice_.OneIn(12)) worker.terminating = true;
+      pool.workers.push_back(worker);
+    }
+    if (dice_.OneIn(8)) {
+      pool.attempt.failed = true;
+      Failure failure;
+      failure.worker = 0;
+      failure.exit_code = 1;
+      failure.node = placement.nodes.front();
+      failure.time = Ago(300);
+      if (!dice_.OneIn(4)) pool.attempt.failure = failure;
+    } else if (dice_.OneIn(10)) {
+      pool.attempt.complete = true;
+      pool.attempt.succeeded = placement.workers;
+      for (const Worker& worker : pool.workers) Unbind(worker);
+      pool.workers.clear();
+    }
+  }
+
+  void AddOldPods(TrainingPool& pool) {
+    if (world_.nodes.empty() || !dice_.OneIn(4)) return;
+    Worker old;
+    old.pod = pool.key.Format() + "-old";
+    old.attempt = 0;
+    old.index = 0;
+    old.requests = pool.requests;
+    old.requests.Set(kGpu, pool.per_worker);
+    old.running = true;
+    old.terminating = dice_.OneIn(2);
+    if (!dice_.OneIn(6)) Bind(old, dice_.Pick(world_.nodes).id.name);
+    pool.workers.push_back(old);
+  }
+
+  // A kubelet does not admit what does not fit. A node that is gone can't say no.
+  void Bind(Worker& worker, const std::string& name) {
+    for (Node& node : world_.nodes) {
+      if (node.id.name != name) continue;
+      Resources used = node.used;
+      used.Add(worker.requests);
+      if (!node.allocatable.Covers(used)) return;
+      node.used = used;
+    }
+    worker.node = name;
+  }
+  void Unbind(const Worker& worker) {
+    for (Node& node : world_.nodes) {
+      if (node.id.name == worker.node) node.used.Subtract(worker.requests);
+    }
+  }
+
+  void AddQuotas() {
+    if (dice_.OneIn(3)) {
+      world_.quotas.push_back({.ns = "red", .limits = {{.type = "a100", .limit = dice_.Roll(40)}}});
+    }
+    if (dice_.OneIn(4)) world_.default_limits = {{.type = "h100", .limit = dice_.Roll(40)}};
+  }
+
+  Dice dice_;
+  Snapshot world_;
+};
+
+}  // namespace
+
+Snapshot RandomWorld(uint32_t seed) { return Maker(seed).Make(); }
+
+Snapshot Shuffled(const Snapshot& world, uint32_t seed) {
+  Dice dice(seed);
+  Snapshot out = world;
+  dice.Shuffle(out.groups);
+  dice.Shuffle(out.nodes);
+  dice.Shuffle(out.pools);
+  dice.Shuffle(out.quotas);
+  dice.Shuffle(out.default_limits);
+  for (TrainingPool& pool : out.pools) dice.Shuffle(pool.workers);
+  for (Node& node : out.nodes) dice.Shuffle(node.taints);
+  return out;
+}
+
+}  // namespace spillway::tests
