@@ -23,7 +23,8 @@ struct World {
   [[nodiscard]] Json PodSpec() const { return Job()["spec"]["template"]["spec"]; }
   [[nodiscard]] std::map<std::string, Json> Env() const {
     std::map<std::string, Json> env;
-    for (const Json& variable : PodSpec()["containers"][0]["env"]) {
+    const Json spec = PodSpec();
+    for (const Json& variable : spec["containers"][0]["env"]) {
       env[variable["name"]] = variable.contains("value") ? variable["value"] : variable["valueFrom"];
     }
     return env;

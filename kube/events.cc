@@ -1,0 +1,139 @@
+#include "kube/events.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/hash.h"
+#include "kube/types/job.h"
+
+namespace spillway::kube {
+namespace {
+
+constexpr size_t kMostWaiting = 1000;
+constexpr size_t kMostRemembered = 4096;
+constexpr size_t kLongestWord = 128;
+constexpr size_t kLongestNote = 1024;
+constexpr size_t kLongestName = 253;
+constexpr std::chrono::minutes kSameAgain{10};
+constexpr int kTries = 5;
+
+std::string Cut(std::string text, size_t most) {
+  if (text.size() > most) text.resize(most);
+  // Not in the middle of a character: the server takes UTF-8 only.
+  while (!text.empty() && text.size() == most && (static_cast<unsigned char>(text.back()) & 0x80U) != 0) {
+    text.pop_back();
+  }
+  return text;
+}
+
+std::string Identity(const EventRecord& record) {
+  return record.uid + "\n" + record.reason + "\n" + record.action + "\n" + record.note;
+}
+
+}  // namespace
+
+EventRecorder::EventRecorder(Client client, Clock& clock, Log& log, Options options)
+    : client_(std::move(client)),
+      clock_(clock),
+      log_(log),
+      options_(std::move(options)),
+      thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+EventRecorder::~EventRecorder() { Stop(); }
+
+void EventRecorder::Stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopped_ = true;
+    dropped_ += queue_.size();
+    queue_.clear();
+  }
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+uint64_t EventRecorder::dropped() const {
+  const std::scoped_lock lock(mutex_);
+  return dropped_;
+}
+
+// REQUIRES mutex_ held.
+bool EventRecorder::Repeated(const EventRecord& record) {
+  const std::chrono::nanoseconds now = clock_.Elapsed();
+  const auto old = [&](const auto& entry) { return now - entry.second >= kSameAgain; };
+  if (sent_.size() >= kMostRemembered) std::erase_if(sent_, old);
+  if (sent_.size() >= kMostRemembered) sent_.clear();
+  const auto [at, fresh] = sent_.emplace(Identity(record), now);
+  if (fresh || old(*at)) {
+    at->second = now;
+    return false;
+  }
+  return true;
+}
+
+void EventRecorder::Record(EventRecord record) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (stopped_ || queue_.size() >= kMostWaiting) {
+      ++dropped_;
+      return;
+    }
+    if (Repeated(record)) return;
+    queue_.push_back(std::move(record));
+  }
+  wake_.notify_one();
+}
+
+void EventRecorder::Run(const std::stop_token& stop) {
+  while (true) {
+    EventRecord record;
+    {
+      std::unique_lock lock(mutex_);
+      if (!wake_.wait(lock, stop, [this] { return !queue_.empty(); })) return;
+      record = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    Send(record, stop);
+  }
+}
+
+void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop) {
+  const std::string ns = record.ns.empty() ? "default" : record.ns;
+  const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(clock_.NowMillis());
+  const std::string suffix = fmt::format(".{:x}{}", now.time_since_epoch().count(),
+                                         HashHex(Identity(record), 4));
+  nlohmann::json regarding = {{"apiVersion", record.api_version},
+                              {"kind", record.kind},
+                              {"name", record.name},
+                              {"uid", record.uid}};
+  if (!record.ns.empty()) regarding["namespace"] = record.ns;
+  const nlohmann::json body = {
+      {"apiVersion", EventResource().ApiVersion()},
+      {"kind", "Event"},
+      {"metadata",
+       {{"name", Cut(record.name, kLongestName - suffix.size()) + suffix}, {"namespace", ns}}},
+      {"regarding", regarding},
+      {"reason", Cut(record.reason, kLongestWord)},
+      {"action", Cut(record.action, kLongestWord)},
+      {"type", record.warning ? "Warning" : "Normal"},
+      {"note", Cut(record.note, kLongestNote)},
+      {"eventTime", FormatMicroTime(now)},
+      {"reportingController", "spillway.dev/operator"},
+      {"reportingInstance", Cut(options_.instance, kLongestWord)}};
+  const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  for (int i = 0; i < kTries && !stop.stop_requested(); ++i) {
+    const auto sent = client_.Create(EventResource(), ns, text, {}, stop);
+    // A name that exists is this very event, whose answer was lost.
+    if (sent || sent.error().code == Code::kExists) return;
+    const Code code = sent.error().code;
+    if (code != Code::kUnavailable && code != Code::kUnknown) {
+      log_.Debug("event refused", {{"object", record.name}, {"error", sent.error().message}});
+      return;
+    }
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, std::chrono::seconds(1 << i), [] { return false; });
+  }
+}
+
+}  // namespace spillway::kube
