@@ -9,7 +9,7 @@ from typing import Any, Iterator
 import pytest
 
 from harness import Cluster, Operators, condition_of, describe, example, holds_for, wait_for
-from pools import Children, children_of, ready, says, training_pool
+from pools import Children, children, children_of, ready, says, training_pool
 from spillway_dev.operator_process import OperatorProcess
 
 Object = dict[str, Any]
@@ -17,55 +17,66 @@ Object = dict[str, Any]
 
 # Names that are taken.
 
-def somebodys(kind: str) -> Object:
-    """An object that is not Spillway's, of the name that it would use for the pool `taken`."""
+def somebodys() -> dict[str, Object]:
+    """By pool: an object that is not Spillway's, of a name that it would use for the pool."""
     labels = {"app": "somebodys"}
     pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "registry.example/foreign:1"}]}
     return {
-        "Service": {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "taken-train"},
+        "service": {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "service-train"},
                     "spec": {"selector": labels, "ports": [{"port": 80}]}},
-        "Job": {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "taken-train-1"},
+        "job": {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "job-train-1"},
                 "spec": {"suspend": True, "template": {"metadata": {"labels": labels}, "spec": pod}}},
-        "PodDisruptionBudget": {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
-                                "metadata": {"name": "taken-train"},
-                                "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}}},
-    }[kind]
+        "budget": {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "budget-train"},
+                   "spec": {"maxUnavailable": 1, "selector": {"matchLabels": labels}}},
+    }
 
 
-KINDS = ["Service", "Job", "PodDisruptionBudget"]
-
-
-def settled(cluster: Cluster, kind: str, name: str, namespace: str) -> Object:
+def settled(cluster: Cluster, theirs: Object, namespace: str) -> Object:
     """The object once its own controller has written its first status."""
+    kind, name = theirs["kind"], theirs["metadata"]["name"]
+
     def written() -> Object | None:
         found = cluster.get(kind, name, namespace)
         return found if kind == "Service" or found.get("status", {}).get("conditions") else None
     return wait_for(written, 10, f"the first status of {kind} {name}")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.fixture
+def conflicts(operator: OperatorProcess, cluster: Cluster, namespace: str, node_groups: None) -> dict[str, Object]:
+    """By pool: somebody's object, there before the pool came and was refused."""
+    cluster.apply(list(somebodys().values()), namespace)
+    before = {pool: settled(cluster, theirs, namespace) for pool, theirs in somebodys().items()}
+    cluster.apply([training_pool(pool, 2) for pool in before], namespace)
+    for pool in before:
+        cluster.wait_condition("trainingpool", pool, namespace, "Placed", "False", "NameConflict")
+    return before
+
+
 def test_object_of_the_same_name_that_is_not_ours_is_a_name_conflict_and_stays_untouched(
-        operator: OperatorProcess, cluster: Cluster, namespace: str, node_groups: None, kind: str) -> None:
-    theirs = somebodys(kind)
-    name = theirs["metadata"]["name"]
-    cluster.apply(theirs, namespace)
-    before = settled(cluster, kind, name, namespace)
-    cluster.apply(training_pool("taken", 2), namespace)
-    pool = cluster.wait_condition("trainingpool", "taken", namespace, "Placed", "False", "NameConflict")
-    for condition in ("Placed", "Ready"):
-        found = condition_of(pool, condition)
-        assert found["reason"] == "NameConflict" and f"{kind} {namespace}/{name} exists" in found["message"], found
-    assert "placement" not in pool["status"]
+        conflicts: dict[str, Object], cluster: Cluster, namespace: str) -> None:
+    for name, theirs in conflicts.items():
+        pool = cluster.get("trainingpool", name, namespace)
+        sentence = f"{theirs['kind']} {namespace}/{theirs['metadata']['name']} exists"
+        for condition in ("Placed", "Ready"):
+            found = condition_of(pool, condition)
+            assert (found["status"], found["reason"]) == ("False", "NameConflict") and sentence in found["message"], found
+        assert "placement" not in pool["status"]
 
     def untouched() -> bool:
-        found = cluster.get(kind, name, namespace)
-        assert not cluster.pods_of("taken", namespace)
-        return found["metadata"] == before["metadata"] and found["spec"] == before["spec"]
-    holds_for(untouched, 5, f"their {kind} stays as it is, and no pod starts")
-    left = children_of(cluster, "taken", namespace)
-    wait_for(lambda: children_of(cluster, "taken", namespace) == Children(), 10, f"no child: {left.names()}")
-    cluster.delete(kind, name, namespace)
-    ready(cluster, "taken", namespace, seconds=30)
+        for name, before in conflicts.items():
+            found = cluster.get(before["kind"], before["metadata"]["name"], namespace)
+            assert found["metadata"] == before["metadata"] and found["spec"] == before["spec"]
+        return children(cluster, namespace) == {}
+    wait_for(untouched, 10, "what was made before the conflict was seen to be gone")
+    holds_for(untouched, 5, "their objects stay as they are, and nothing of ours is there")
+
+
+def test_pool_runs_when_the_name_is_free_again(
+        conflicts: dict[str, Object], cluster: Cluster, namespace: str) -> None:
+    for theirs in conflicts.values():
+        cluster.delete(theirs["kind"], theirs["metadata"]["name"], namespace)
+    for name in conflicts:
+        ready(cluster, name, namespace, seconds=40)
 
 
 # Wrong specs.
