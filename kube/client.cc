@@ -240,6 +240,12 @@ Client::Client(std::shared_ptr<Shared> shared, WriteGate gate)
 
 Client Client::Gated(WriteGate gate) const { return {shared_, std::move(gate)}; }
 
+Client Client::WithDeadline(std::chrono::milliseconds deadline) const {
+  Options options = shared_->options;
+  options.deadline = deadline;
+  return {std::make_shared<Shared>(shared_->transport, shared_->clock, std::move(options)), gate_};
+}
+
 HttpRequest Client::Prepare(std::string method, std::string target, std::string body) const {
   HttpRequest request;
   request.method = std::move(method);

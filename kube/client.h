@@ -81,7 +81,9 @@ class Client {
   struct Options {
     std::string user_agent;
     int in_flight = 16;
-    std::chrono::milliseconds deadline{15'000};  // of each request but watches and lists
+    // Of each request but watches and lists. Below what a leader's lease has left when it is about
+    // to renew, so that a write never outlives the lease it was admitted under.
+    std::chrono::milliseconds deadline{8'000};
     RequestObserver observe{};
   };
 
@@ -115,6 +117,8 @@ class Client {
 
   // A client over the same transport whose writes pass `gate` first.
   [[nodiscard]] Client Gated(WriteGate gate) const;
+  // A client over the same transport with another deadline and requests counted of its own.
+  [[nodiscard]] Client WithDeadline(std::chrono::milliseconds deadline) const;
 
  private:
   struct Shared;

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <stop_token>
 #include <string>
 
@@ -26,49 +28,67 @@ class LeaderElector {
     std::chrono::seconds renew_deadline{10};
     std::chrono::seconds retry_period{2};
     uint64_t seed = 1;
+    // Waits between tries; returns early when `stop` is requested. Empty: sleeps.
+    std::function<void(std::chrono::milliseconds, const std::stop_token& stop)> wait{};
   };
-  // kInvalid unless lease_duration > renew_deadline > 1.2 × retry_period > 0.
+  // kInvalid unless lease_duration > renew_deadline > 1.2 × retry_period > 0, and all are named.
   static Status Check(const Options& options);
 
-  LeaderElector(Client& client, Clock& clock, Log& log, Options options);
+  // Uses the transport of `client`, with a deadline of its own (renew_deadline / 4) and outside of
+  // the client's limit of requests under way, so that no other work delays a renewal.
+  LeaderElector(const Client& client, Clock& clock, Log& log, Options options);
 
   // Blocks until this process holds the lease; calls `on_leading` once; then renews until `stop`
-  // (returns Ok; the lease is still held: Release gives it back) or until the lease is lost or could
-  // not be renewed in time (returns the error; the process must end). Before leading, `stop` returns
-  // Ok too.
+  // (returns Ok; the lease is still held: Release gives it back) or until the lease is lost or
+  // could not be renewed in time (returns the error; the process must end). Before leading, `stop`
+  // returns Ok too.
   Status Run(const std::function<void()>& on_leading, const std::stop_token& stop);
 
   // True if a request that starts now and takes up to `deadline` would end while the lease is still
-  // surely ours: last successful renewal's start + lease_duration − 2 s. Any thread.
+  // surely ours: before ValidUntil(). So the deadlines of gated writes must be well below
+  // lease_duration − margin − retry_period (10.9 s with the defaults). Any thread.
   [[nodiscard]] bool Valid(std::chrono::milliseconds deadline) const;
-  // When Valid(0) turns false unless renewed, on Clock::Elapsed. Zero if never held. Any thread.
+  // The start of the last successful renewal + lease_duration − a margin (2 s, or a fifth of the
+  // duration if that is less), on Clock::Elapsed. Zero while not leading. Any thread.
   [[nodiscard]] std::chrono::nanoseconds ValidUntil() const;
   [[nodiscard]] bool Leading() const;
 
   // Gives the lease back so that another can take over at once. Call only when all writers have
-  // stopped. Bounded by renew_deadline.
+  // stopped and Run has returned. Bounded by renew_deadline. Without the lease, does nothing.
   void Release();
 
  private:
+  // What a Lease says. A change of any of it is a sign of life of its holder.
   struct Record {
     std::string holder;
     int64_t duration_seconds = 0;
     std::string acquired;
     std::string renewed;
     int64_t transitions = 0;
-    std::string version;  // resource version
     bool operator==(const Record&) const = default;
   };
   Status TryAcquireOrRenew(const std::stop_token& stop);
-  Status Write(const Record* old, const std::stop_token& stop);
+  Status KeepRenewed(const std::stop_token& stop);
+  Status Look(const std::stop_token& stop);
+  Status Write(const Record& record, const std::stop_token& stop);
+  Status Observe(const std::string& object);
+  [[nodiscard]] bool Mine() const;
+  [[nodiscard]] bool Taken() const;
+  [[nodiscard]] Record Renewed() const;
+  void SetLeading(bool leading, std::chrono::nanoseconds valid_until);
+  void Wait(std::chrono::milliseconds time, const std::stop_token& stop) const;
 
-  Client& client_;
+  // Constant or synchronise themselves.
+  Client client_;
   Clock& clock_;
   Log& log_;
-  Options options_;
-  // Election thread only.
+  const Options options_;
+  // Election thread only (and Release after it).
+  std::mt19937_64 random_;
   std::optional<Record> observed_;
   std::chrono::nanoseconds observed_at_{0};
+  std::string
+      object_;  // the Lease as last seen, so that what others keep in it survives our writes
   // Guarded.
   mutable std::mutex mutex_;
   std::chrono::nanoseconds valid_until_{0};

@@ -1,0 +1,425 @@
+#include "kube/lease.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/fake_clock.h"
+#include "tests/support/scripted_transport.h"
+
+namespace spillway::kube {
+namespace {
+
+using namespace std::chrono_literals;
+using Json = nlohmann::json;
+using std::chrono::milliseconds;
+using support::FakeClock;
+using support::ScriptedTransport;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// The API server's side of one Lease: optimistic locking and nothing else.
+class LeaseServer {
+ public:
+  Result<HttpResponse> Answer(const HttpRequest& request) {
+    if (before) {
+      if (auto instead = before(request)) return *instead;
+    }
+    auto response = Serve(request);
+    if (after) {
+      if (auto instead = after(request)) return *instead;
+    }
+    return response;
+  }
+
+  // What somebody else does to it.
+  void Put(const std::string& holder, const std::string& renewed, int64_t seconds = 15) {
+    if (lease.is_null()) lease = Json{{"metadata", {{"name", "spillway"}}}};
+    lease["spec"]["holderIdentity"] = holder;
+    lease["spec"]["leaseDurationSeconds"] = seconds;
+    lease["spec"]["renewTime"] = renewed;
+    Stamp();
+  }
+  [[nodiscard]] Json Spec() const { return lease.is_null() ? Json() : lease.at("spec"); }
+  [[nodiscard]] std::string Holder() const {
+    return lease.is_null() ? "none" : Spec()["holderIdentity"];
+  }
+  void Stamp() { lease["metadata"]["resourceVersion"] = std::to_string(++version_); }
+
+  Json lease;  // null: there is none
+  // Run before and after the request has its effect; an answer takes the place of the server's.
+  std::function<std::optional<Result<HttpResponse>>(const HttpRequest&)> before;
+  std::function<std::optional<Result<HttpResponse>>(const HttpRequest&)> after;
+
+ private:
+  Result<HttpResponse> Serve(const HttpRequest& request) {
+    if (request.method == "POST") {
+      if (!lease.is_null()) return Refuse(409, "AlreadyExists");
+      lease = Json::parse(request.body);
+    } else if (lease.is_null()) {
+      return Refuse(404, "NotFound");
+    } else if (request.method == "PUT") {
+      const Json fresh = Json::parse(request.body);
+      if (fresh["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]) {
+        return Refuse(409, "Conflict");
+      }
+      lease = fresh;
+    }
+    if (request.method != "GET") Stamp();
+    return HttpResponse{.status = 200, .headers = {}, .body = lease.dump()};
+  }
+  static Result<HttpResponse> Refuse(int status, const std::string& reason) {
+    return HttpResponse{
+        .status = status,
+        .headers = {},
+        .body = Json{{"kind", "Status"}, {"reason", reason}, {"message", reason}}.dump()};
+  }
+  int version_ = 100;
+};
+
+Error NoAnswer() { return {Code::kUnavailable, "connection lost"}; }
+
+class LeaseTest : public ::testing::Test {
+ protected:
+  LeaseTest()
+      : transport_([this](const HttpRequest& request) {
+          methods_.push_back(request.method);
+          return server_.Answer(request);
+        }),
+        client_(transport_, clock_, {.user_agent = "test", .observe = {}}) {}
+
+  LeaderElector Elector(const std::string& identity = "me") {
+    return {client_,
+            clock_,
+            log_,
+            {.ns = "ns",
+             .name = "spillway",
+             .identity = identity,
+             .wait = [this](milliseconds time, const std::stop_token&) {
+               clock_.Advance(time);
+               ++waits_;
+               if (on_wait_) on_wait_();
+             }}};
+  }
+  // Runs until `done` says so, asked at each wait.
+  Status RunUntil(LeaderElector& elector, const std::function<bool()>& done) {
+    std::stop_source stop;
+    on_wait_ = [&, stop]() mutable {
+      if (done()) stop.request_stop();
+    };
+    return elector.Run([this] { led_at_.push_back(clock_.Elapsed()); }, stop.get_token());
+  }
+  [[nodiscard]] double Now() const {
+    return std::chrono::duration<double>(clock_.Elapsed()).count();
+  }
+
+  FakeClock clock_;
+  Log log_{LogLevel::kError, true};
+  LeaseServer server_;
+  std::vector<std::string> methods_;
+  ScriptedTransport transport_;
+  Client client_;
+  int waits_ = 0;
+  std::function<void()> on_wait_;
+  std::vector<std::chrono::nanoseconds> led_at_;
+};
+
+TEST_F(LeaseTest, TakesALeaseThatIsNotThere) {
+  LeaderElector elector = Elector();
+  EXPECT_FALSE(elector.Valid(0ms));
+  EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
+  EXPECT_THAT(methods_, ElementsAre("GET", "POST"));
+  EXPECT_EQ(led_at_.size(), 1U);
+  const Json spec = server_.Spec();
+  EXPECT_EQ(spec["holderIdentity"], "me");
+  EXPECT_EQ(spec["leaseDurationSeconds"], 15);
+  EXPECT_EQ(spec["acquireTime"], "2026-11-24T00:00:00.000000Z");
+  EXPECT_EQ(spec["renewTime"], "2026-11-24T00:00:00.000000Z");
+  EXPECT_EQ(spec["leaseTransitions"], 0);
+}
+
+TEST_F(LeaseTest, RenewsByOnePutAndKeepsWhenItWasAcquired) {
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [this] { return waits_ == 3; }).ok());
+  EXPECT_THAT(methods_, ElementsAre("GET", "POST", "PUT", "PUT"));
+  EXPECT_EQ(server_.Spec()["acquireTime"], "2026-11-24T00:00:00.000000Z");
+  EXPECT_EQ(server_.Spec()["renewTime"], "2026-11-24T00:00:04.000000Z");
+}
+
+TEST_F(LeaseTest, AsksWithAShortDeadline) {
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
+  for (const HttpRequest& request : transport_.Requests()) EXPECT_LE(request.deadline, 2500ms);
+}
+
+TEST_F(LeaseTest, WaitsAWholeDurationOfItsOwnTimeSinceTheLastSignOfLife) {
+  // The holder's clock is an hour behind: nothing of it counts.
+  server_.Put("other", "2026-11-23T23:00:00.000000Z");
+  LeaderElector elector = Elector();
+  bool renewed = false;
+  EXPECT_TRUE(RunUntil(elector, [&] {
+                if (Now() > 10 && !std::exchange(renewed, true)) {
+                  server_.Put("other", "2026-11-23T23:00:10.000000Z");
+                }
+                return elector.Leading();
+              }).ok());
+  ASSERT_EQ(led_at_.size(), 1U);
+  // Seen renewed at the first try after 10 s, free 15 s later, taken within another try.
+  EXPECT_GE(led_at_[0], 25s);
+  EXPECT_LE(led_at_[0], 30s);
+  EXPECT_EQ(server_.Spec()["leaseTransitions"], 1);
+}
+
+TEST_F(LeaseTest, AChangeOfAnythingElseIsNoSignOfLife) {
+  server_.Put("other", "2026-11-24T00:00:00.000000Z");
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [&] {
+                if (!elector.Leading()) {
+                  server_.lease["metadata"]["labels"]["a"] = std::to_string(waits_);
+                  server_.Stamp();
+                }
+                return elector.Leading();
+              }).ok());
+  EXPECT_LE(led_at_.at(0), 18s);
+}
+
+TEST_F(LeaseTest, TakesAReleasedLeaseAtOnce) {
+  server_.Put("", "2026-11-24T00:00:00.000000Z", 1);
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
+  EXPECT_EQ(led_at_.at(0), 0s);
+}
+
+TEST_F(LeaseTest, GivesALeaseThatMakesNoSenseAWholeDuration) {
+  struct Case {
+    const char* name;
+    std::function<void(Json&)> damage;
+  };
+  const std::vector<Case> cases = {
+      {"no spec", [](Json& lease) { lease.erase("spec"); }},
+      {"no renewal time", [](Json& lease) { lease["spec"].erase("renewTime"); }},
+      {"no fraction", [](Json& lease) { lease["spec"]["renewTime"] = "2026-11-24T00:00:00Z"; }},
+      {"duration zero", [](Json& lease) { lease["spec"]["leaseDurationSeconds"] = 0; }},
+      {"duration negative", [](Json& lease) { lease["spec"]["leaseDurationSeconds"] = -15; }},
+      {"a text for a duration", [](Json& lease) { lease["spec"]["leaseDurationSeconds"] = "15"; }},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    led_at_.clear();
+    server_.Put("other", "2026-11-24T00:00:00.000000Z");
+    c.damage(server_.lease);
+    const auto start = clock_.Elapsed();
+    LeaderElector elector = Elector();
+    EXPECT_TRUE(RunUntil(elector, [&] { return elector.Leading(); }).ok());
+    EXPECT_GE(led_at_.at(0) - start, 15s);
+    EXPECT_LE(led_at_.at(0) - start, 18s);
+  }
+}
+
+TEST_F(LeaseTest, CountsValidityFromBeforeTheRenewalWasSent) {
+  LeaderElector elector = Elector();
+  server_.after = [this](const HttpRequest& request) -> std::optional<Result<HttpResponse>> {
+    if (request.method == "POST") clock_.Advance(1500ms);  // a slow answer
+    return std::nullopt;
+  };
+  EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
+  EXPECT_EQ(elector.ValidUntil(), 13s);  // sent at 0; 15 s less the margin of 2 s
+  EXPECT_EQ(clock_.Elapsed(), 3500ms);
+  EXPECT_TRUE(elector.Valid(9499ms));
+  EXPECT_FALSE(elector.Valid(9500ms));
+}
+
+TEST_F(LeaseTest, ShortLeasesHaveASmallerMargin) {
+  LeaderElector elector(client_, clock_, log_,
+                        {.ns = "ns",
+                         .name = "spillway",
+                         .identity = "me",
+                         .lease_duration = 5s,
+                         .renew_deadline = 3s,
+                         .retry_period = 1s,
+                         .wait = [this](milliseconds, const std::stop_token&) { on_wait_(); }});
+  EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
+  EXPECT_EQ(elector.ValidUntil(), 4s);
+}
+
+TEST_F(LeaseTest, StopsWhenItCannotRenewInTime) {
+  LeaderElector elector = Elector();
+  server_.before = [this](const HttpRequest& request) -> std::optional<Result<HttpResponse>> {
+    if (request.method != "PUT") return std::nullopt;
+    clock_.Advance(2500ms);
+    return NoAnswer();
+  };
+  const Status end = RunUntil(elector, [] { return false; });
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().code, Code::kUnavailable);
+  EXPECT_THAT(end.error().message, StartsWith("the lease was not renewed: "));
+  EXPECT_FALSE(elector.Leading());
+  EXPECT_FALSE(elector.Valid(0ms));
+  EXPECT_LT(clock_.Elapsed(), 15s);  // before anybody else may have it
+}
+
+TEST_F(LeaseTest, SurvivesAShortOutage) {
+  LeaderElector elector = Elector();
+  int failures = 0;
+  server_.before = [&](const HttpRequest& request) -> std::optional<Result<HttpResponse>> {
+    if (request.method == "PUT" && failures < 3) {
+      ++failures;
+      return NoAnswer();
+    }
+    return std::nullopt;
+  };
+  EXPECT_TRUE(RunUntil(elector, [&] { return Now() > 30; }).ok());
+  EXPECT_EQ(failures, 3);
+  EXPECT_TRUE(elector.Leading());
+}
+
+TEST_F(LeaseTest, AnAnswerThatWasLostAfterTheCommitCostsOneLook) {
+  LeaderElector elector = Elector();
+  bool lost = false;
+  server_.after = [&](const HttpRequest& request) -> std::optional<Result<HttpResponse>> {
+    if (request.method == "PUT" && !std::exchange(lost, true)) {
+      return Error{Code::kUnknown, "no answer"};
+    }
+    return std::nullopt;
+  };
+  EXPECT_TRUE(RunUntil(elector, [&] { return waits_ == 4; }).ok());
+  // The second PUT meets the version that the first one made.
+  EXPECT_THAT(methods_, ElementsAre("GET", "POST", "PUT", "PUT", "GET", "PUT", "PUT"));
+  EXPECT_TRUE(elector.Leading());
+}
+
+TEST_F(LeaseTest, MakesALeaseAgainThatWasDeletedUnderIt) {
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [&] {
+                if (waits_ == 1) server_.lease = nullptr;
+                return waits_ == 3;
+              }).ok());
+  EXPECT_THAT(methods_, ElementsAre("GET", "POST", "PUT", "GET", "POST", "PUT"));
+  EXPECT_EQ(server_.Holder(), "me");
+  EXPECT_EQ(led_at_.size(), 1U);
+}
+
+TEST_F(LeaseTest, StopsAtOnceWhenSomebodyElseHasIt) {
+  LeaderElector elector = Elector();
+  const Status end = RunUntil(elector, [&] {
+    if (waits_ == 2) server_.Put("other", "2026-11-24T00:00:04.000000Z");
+    return false;
+  });
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().code, Code::kConflict);
+  EXPECT_EQ(end.error().message, "the lease is lost: ns/spillway is held by other");
+  EXPECT_EQ(clock_.Elapsed(), 4s);
+  EXPECT_FALSE(elector.Valid(0ms));
+}
+
+TEST_F(LeaseTest, AFrozenLeaderWritesNothingUntilItHasRenewed) {
+  LeaderElector elector = Elector();
+  bool frozen = false;
+  EXPECT_TRUE(RunUntil(elector, [&] {
+                if (waits_ == 2) {
+                  clock_.Advance(20s);  // stopped, or asleep
+                  frozen = !elector.Valid(0ms);
+                }
+                return waits_ == 3;
+              }).ok());
+  EXPECT_TRUE(frozen);
+  EXPECT_TRUE(elector.Valid(0ms));  // nobody had taken it: the renewal proves that
+}
+
+TEST_F(LeaseTest, OfTwoCandidatesTheSecondTakesOverWhenTheFirstGoesSilent) {
+  LeaderElector first = Elector("first");
+  EXPECT_TRUE(RunUntil(first, [] { return true; }).ok());
+  const auto valid_until = first.ValidUntil();
+  LeaderElector second = Elector("second");
+  EXPECT_TRUE(RunUntil(second, [&] {
+                EXPECT_FALSE(first.Valid(0ms) && second.Valid(0ms));
+                return second.Leading();
+              }).ok());
+  EXPECT_GT(led_at_.at(1), valid_until);
+  EXPECT_LE(led_at_.at(1), 20s);
+  EXPECT_EQ(server_.Holder(), "second");
+}
+
+TEST_F(LeaseTest, KeepsWhatOthersHaveWrittenIntoIt) {
+  server_.Put("", "2026-11-24T00:00:00.000000Z", 1);
+  server_.lease["metadata"]["labels"]["team"] = "ml";
+  server_.lease["spec"]["strategy"] = "OldestEmulationVersion";
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [this] { return waits_ == 2; }).ok());
+  EXPECT_EQ(server_.lease["metadata"]["labels"]["team"], "ml");
+  EXPECT_EQ(server_.Spec()["strategy"], "OldestEmulationVersion");
+}
+
+TEST_F(LeaseTest, ReleaseLetsAnotherTakeItAtOnce) {
+  LeaderElector first = Elector("first");
+  EXPECT_TRUE(RunUntil(first, [] { return true; }).ok());
+  EXPECT_TRUE(first.Valid(0ms));  // stopping does not give it up
+  first.Release();
+  EXPECT_FALSE(first.Valid(0ms));
+  EXPECT_EQ(server_.Holder(), "");
+  EXPECT_EQ(server_.Spec()["leaseDurationSeconds"], 1);
+  const auto released = clock_.Elapsed();
+  LeaderElector second = Elector("second");
+  EXPECT_TRUE(RunUntil(second, [] { return true; }).ok());
+  EXPECT_EQ(led_at_.at(1), released);
+  EXPECT_EQ(server_.Spec()["leaseTransitions"], 1);
+}
+
+TEST_F(LeaseTest, ReleaseDoesNotTakeItFromAnother) {
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
+  server_.Put("other", "2026-11-24T00:00:09.000000Z");
+  elector.Release();
+  EXPECT_EQ(server_.Holder(), "other");
+  const size_t before = methods_.size();
+  elector.Release();
+  EXPECT_EQ(methods_.size(), before);
+}
+
+TEST_F(LeaseTest, ReleaseGivesUpInTime) {
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
+  const auto start = clock_.Elapsed();
+  server_.before = [this](const HttpRequest&) -> std::optional<Result<HttpResponse>> {
+    clock_.Advance(2500ms);
+    return NoAnswer();
+  };
+  elector.Release();
+  EXPECT_LT(clock_.Elapsed() - start, 16s);
+}
+
+TEST_F(LeaseTest, StopsBeforeLeading) {
+  server_.Put("other", "2026-11-24T00:00:00.000000Z");
+  LeaderElector elector = Elector();
+  EXPECT_TRUE(RunUntil(elector, [this] { return waits_ == 2; }).ok());
+  EXPECT_TRUE(led_at_.empty());
+  EXPECT_EQ(server_.Holder(), "other");
+}
+
+TEST(LeaseOptionsTest, TimesMustLeaveRoomToRenew) {
+  const auto code = [](int lease, int renew, int retry) {
+    const Status checked = LeaderElector::Check({.ns = "ns",
+                                                 .name = "spillway",
+                                                 .identity = "me",
+                                                 .lease_duration = std::chrono::seconds(lease),
+                                                 .renew_deadline = std::chrono::seconds(renew),
+                                                 .retry_period = std::chrono::seconds(retry)});
+    return checked ? "ok" : CodeName(checked.error().code);
+  };
+  EXPECT_STREQ(code(15, 10, 2), "ok");
+  EXPECT_STREQ(code(10, 10, 2), "invalid");
+  EXPECT_STREQ(code(15, 6, 5), "invalid");
+  EXPECT_STREQ(code(15, 7, 5), "ok");
+  EXPECT_STREQ(code(15, 10, 0), "invalid");
+  EXPECT_STREQ(code(15, 10, -1), "invalid");
+  EXPECT_FALSE(LeaderElector::Check({.ns = "ns", .name = "", .identity = "me"}).ok());
+}
+
+}  // namespace
+}  // namespace spillway::kube
