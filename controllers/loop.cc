@@ -75,7 +75,8 @@ struct Loop::Facts {
     if (const auto at = jobs.find(uid); at != jobs.end()) input.jobs = at->second;
     if (const auto at = pods.find(uid); at != pods.end()) input.pods = at->second;
     if (const auto at = services.find(uid); at != services.end()) input.service = at->second;
-    if (const auto at = budgets.find(uid); at != budgets.end()) input.disruption_budget = at->second;
+    if (const auto at = budgets.find(uid); at != budgets.end())
+      input.disruption_budget = at->second;
     if (!decision.memory.placement) return input;
     const auto& placement = *decision.memory.placement;
     if (const auto at = groups.find(placement.node_group); at != groups.end()) {
@@ -120,7 +121,9 @@ void Loop::MarkDirty() {
 
 void Loop::Advanced() {
   // Under the lock, so that a pass which has just looked is already waiting when told.
-  { const std::scoped_lock lock(mutex_); }
+  {
+    const std::scoped_lock lock(mutex_);
+  }
   wake_.notify_all();
 }
 
@@ -254,22 +257,46 @@ bool Loop::BackingOff(const std::string& key) const {
   return at != retries_.end() && at->second.until > clock_.Elapsed();
 }
 
+// Nothing is written about a pool whose template is just being judged: the answer starts another
+// pass, and a restarted operator has the same to say as before.
+bool Loop::AwaitsAnswer(const placement::TrainingPool& pool, const std::string& key) {
+  if (!pool.template_unchecked) {
+    unanswered_.erase(key);
+    return false;
+  }
+  const nanoseconds until =
+      unanswered_.try_emplace(key, clock_.Elapsed()).first->second + options_.answer_grace;
+  if (clock_.Elapsed() >= until) return false;
+  WakeAt(until);
+  return true;
+}
+
+// Numbers settle for a moment, and are then written no more often than the options say.
+bool Loop::NumbersDue(const std::string& key) {
+  const nanoseconds now = clock_.Elapsed();
+  nanoseconds due = numbers_changed_.emplace(key, now).first->second + options_.numbers_settle;
+  if (const auto last = numbers_written_.find(key); last != numbers_written_.end()) {
+    due = std::max<nanoseconds>(due, last->second + options_.numbers_every);
+  }
+  if (now >= due && numbers_left_ <= 0) due = now + seconds(1);
+  if (now < due) {
+    WakeAt(due);
+    return false;
+  }
+  --numbers_left_;
+  numbers_changed_.erase(key);
+  numbers_written_[key] = now;
+  return true;
+}
+
 template <class Object, class StatusOf>
 std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& status,
                                        const kube::Resource& resource) {
   const Change change = Compare(object.status, status);
   if (change == Change::kNone) return std::nullopt;
   const std::string key = resource.kind + " " + kube::Key(object.meta);
-  if (change == Change::kNumbers) {
-    const auto last = numbers_written_.find(key);
-    const bool soon = last != numbers_written_.end() &&
-                      clock_.Elapsed() - last->second < options_.numbers_every;
-    if (soon || numbers_left_ <= 0) {
-      WakeAt(soon ? last->second + options_.numbers_every : clock_.Elapsed() + seconds(1));
-      return std::nullopt;
-    }
-    --numbers_left_;
-  }
+  if (change == Change::kNumbers && !NumbersDue(key)) return std::nullopt;
+  if (change == Change::kMeaning) numbers_changed_.erase(key);
   EventNote note{resource.kind, object.meta.ns, object.meta.name, object.meta.uid, {}};
   to_tell_[key] = {std::move(note), Transitions(object.status.conditions, status.conditions)};
   return Write{Write::Verb::kStatus,
@@ -304,8 +331,9 @@ std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t pool) {
     WakeAt(retries_.at(key).until);
     return std::nullopt;
   }
-  WriteList list{key, object.meta.uid, {}};
   const auto& pool_facts = *facts.pool_facts.at(pool_key);
+  if (AwaitsAnswer(pool_facts, key)) return std::nullopt;
+  WriteList list{key, object.meta.uid, {}};
   const auto status =
       DesiredStatus(object, *decision->second, pool_facts, settings_.mode, facts.now);
   if (auto write = StatusWrite(object, status, crds::v1alpha1::TrainingPoolResource())) {
@@ -351,9 +379,10 @@ void Loop::ProbeWrites(const Facts& facts, std::vector<WriteList>& out) {
       const auto at = taken_.find(pool->meta.uid);
       if (at == taken_.end()) continue;
       const NameTaken& name = at->second;
-      out.push_back({"name of " + PoolListKey(pool->meta),
-                     pool->meta.uid,
-                     {{Write::Verb::kProbe, name.resource, name.ns, name.name, {}, pool->meta.uid, {}}}});
+      out.push_back(
+          {"name of " + PoolListKey(pool->meta),
+           pool->meta.uid,
+           {{Write::Verb::kProbe, name.resource, name.ns, name.name, {}, pool->meta.uid, {}}}});
     }
   }
   WakeAt(next_probe_);
@@ -374,10 +403,7 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
       if (kube::NewerVersion(version, mark)) mark = version;
     }
     for (const std::string& uid : outcome.deleted_uids) deleted_[uid] = clock_.Elapsed();
-    if (outcome.status_written) {
-      numbers_written_[list.key] = clock_.Elapsed();
-      Tell(facts, list);
-    }
+    if (outcome.status_written) Tell(facts, list);
     SettleFailure(list, outcome);
   }
 }
@@ -399,8 +425,8 @@ void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
     return;
   }
   Retry& retry = retries_[list.key];
-  nanoseconds wait = std::min<nanoseconds>(kFirstRetry * (1 << std::min(retry.failures, 10)),
-                                           kLongestRetry);
+  nanoseconds wait =
+      std::min<nanoseconds>(kFirstRetry * (1 << std::min(retry.failures, 10)), kLongestRetry);
   // A conflict means that news is on its way; it is no failure of anybody's.
   if (outcome.error->code == Code::kConflict) wait = kFirstRetry;
   if (outcome.error->retry_after) wait = std::max<nanoseconds>(wait, *outcome.error->retry_after);
@@ -432,10 +458,14 @@ void Loop::Forget(const Facts& facts) {
     keys.insert(PoolListKey(pool->meta));
     uids.insert(pool->meta.uid);
   }
-  for (const auto& group : facts.world.node_groups) keys.insert("NodeGroup " + kube::Key(group->meta));
-  for (const auto& quota : facts.world.pool_quotas) keys.insert("PoolQuota " + kube::Key(quota->meta));
+  for (const auto& group : facts.world.node_groups)
+    keys.insert("NodeGroup " + kube::Key(group->meta));
+  for (const auto& quota : facts.world.pool_quotas)
+    keys.insert("PoolQuota " + kube::Key(quota->meta));
   std::erase_if(retries_, [&](const auto& entry) { return !keys.contains(entry.first); });
   std::erase_if(numbers_written_, [&](const auto& entry) { return !keys.contains(entry.first); });
+  std::erase_if(numbers_changed_, [&](const auto& entry) { return !keys.contains(entry.first); });
+  std::erase_if(unanswered_, [&](const auto& entry) { return !keys.contains(entry.first); });
   std::erase_if(taken_, [&](const auto& entry) { return !uids.contains(entry.first); });
   std::erase_if(conflict_messages_, [&](const auto& entry) { return !uids.contains(entry.first); });
   const nanoseconds now = clock_.Elapsed();

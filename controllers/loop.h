@@ -38,9 +38,12 @@ struct LoopOptions {
   std::chrono::milliseconds batch_idle{5};  // a pass starts after so long without a change,
   std::chrono::milliseconds batch_max{50};  // or so long after the first
   std::chrono::seconds numbers_every{30};   // changed numbers alone are written so often an object
+  std::chrono::seconds numbers_settle{2};   // and not before they have settled
   int number_writes_per_pass = 50;
   std::chrono::seconds cache_deadline{130};  // two bookmarks: go on without having seen our writes
   std::chrono::seconds probe_every{15};      // look again whether a taken name is free
+  // A template is mostly judged within milliseconds; only after so long is it told that we wait.
+  std::chrono::seconds answer_grace{2};
   int writers = 8;
 };
 
@@ -51,12 +54,13 @@ struct LoopHooks {
   std::function<void(const placement::Snapshot&)> snapshot_wanted;  // after RequestSnapshot
 };
 
-// The path of one pass: stores → snapshot → plan → children and statuses → writes → events, metrics.
-// One thread decides (Run, or Pass in tests); MarkDirty and RequestSnapshot are for any thread.
+// The path of one pass: stores → snapshot → plan → children and statuses → writes → events,
+// metrics. One thread decides (Run, or Pass in tests); MarkDirty and RequestSnapshot are for any
+// thread.
 //
-// A pass starts when something is dirty or the last plan's next_wake has come, every store has synced
-// and has caught up with what we wrote. A list of writes that failed is retried with backoff of its
-// own; the rest of the world goes on.
+// A pass starts when something is dirty or the last plan's next_wake has come, every store has
+// synced and has caught up with what we wrote. A list of writes that failed is retried with backoff
+// of its own; the rest of the world goes on.
 class Loop {
  public:
   Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log, const Metrics& metrics,
@@ -79,7 +83,9 @@ class Loop {
   [[nodiscard]] bool CaughtUp() const;
 
   // When the loop last showed a sign of life, on Clock::Elapsed.
-  [[nodiscard]] std::chrono::nanoseconds LastBeat() const { return std::chrono::nanoseconds(beat_); }
+  [[nodiscard]] std::chrono::nanoseconds LastBeat() const {
+    return std::chrono::nanoseconds(beat_);
+  }
 
  private:
   struct Retry {
@@ -102,7 +108,9 @@ class Loop {
   template <class Object, class StatusOf>
   std::optional<Write> StatusWrite(const Object& object, const StatusOf& status,
                                    const kube::Resource& resource);
+  bool NumbersDue(const std::string& key);
   [[nodiscard]] bool BackingOff(const std::string& key) const;
+  bool AwaitsAnswer(const placement::TrainingPool& pool, const std::string& key);
   void Settle(const Facts& facts, const std::vector<WriteList>& lists,
               const std::vector<Outcome>& outcomes);
   void SettleFailure(const WriteList& list, const Outcome& outcome);
@@ -122,15 +130,17 @@ class Loop {
 
   // Deciding thread only.
   Applier applier_;
-  std::map<std::string, Retry> retries_;                           // by list key
+  std::map<std::string, Retry> retries_;                             // by list key
   std::map<std::string, std::chrono::nanoseconds> numbers_written_;  // by list key
-  std::map<std::string, std::chrono::nanoseconds> deleted_;        // uid → asked when
-  std::map<std::string, NameTaken> taken_;                         // by pool uid
-  std::map<std::string, std::string> conflict_messages_;           // by pool uid
+  std::map<std::string, std::chrono::nanoseconds> unanswered_;       // by list key: since when
+  std::map<std::string, std::chrono::nanoseconds> numbers_changed_;  // by list key, not written yet
+  std::map<std::string, std::chrono::nanoseconds> deleted_;          // uid → asked when
+  std::map<std::string, NameTaken> taken_;                           // by pool uid
+  std::map<std::string, std::string> conflict_messages_;             // by pool uid
   std::chrono::nanoseconds next_probe_{0};
-  std::map<const kube::Resource*, std::string> high_water_;        // versions of our last writes
-  std::chrono::nanoseconds wake_at_{0};                            // on Elapsed; 0: nothing planned
-  int numbers_left_ = 0;                                           // of this pass's budget
+  std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
+  std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned
+  int numbers_left_ = 0;                                     // of this pass's budget
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, std::pair<EventNote, std::vector<Transition>>> to_tell_;
 

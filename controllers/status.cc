@@ -28,14 +28,21 @@ class Conditions {
       message.resize(kLongestMessage - 3);
       message += "...";
     }
-    Condition condition{type,        holds ? "True" : "False", std::string(reason),
-                        std::move(message), now_,              generation_};
+    Condition condition{
+        type, holds ? "True" : "False", std::string(reason), std::move(message), now_, generation_};
     const Condition* was = FindCondition(old_, type);
     if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
     all_.push_back(std::move(condition));
   }
   void Set(const char* type, bool holds, Reason reason, std::string message) {
     Set(type, holds, ReasonName(reason), std::move(message));
+  }
+  // What was said of this generation before; false: nothing.
+  bool Keep(const char* type) {
+    const Condition* was = FindCondition(old_, type);
+    if (was == nullptr || was->observed_generation != generation_) return false;
+    all_.push_back(*was);
+    return true;
   }
   std::vector<Condition> Take() { return std::move(all_); }
 
@@ -48,6 +55,7 @@ class Conditions {
 
 void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool& facts) {
   if (facts.template_unchecked) {
+    if (conditions.Keep("TemplateValid")) return;
     conditions.Set("TemplateValid", false, Reason::kAsExpected,
                    "the API server has not answered yet whether it takes a pod of this template");
   } else if (facts.template_invalid.empty()) {
@@ -140,8 +148,8 @@ bool SameMeaning(const std::vector<Condition>& a, const std::vector<Condition>& 
 // Conditions that say something unusual when they are not in this state.
 bool GoodNews(const Condition& condition) {
   static constexpr std::array<std::string_view, 2> kBadWhenTrue = {"Failed", "Spilled"};
-  const bool bad_when_true = std::find(kBadWhenTrue.begin(), kBadWhenTrue.end(), condition.type) !=
-                             kBadWhenTrue.end();
+  const bool bad_when_true =
+      std::find(kBadWhenTrue.begin(), kBadWhenTrue.end(), condition.type) != kBadWhenTrue.end();
   if (condition.type == "Spilled") return true;
   return (condition.status == "True") != bad_when_true;
 }
@@ -149,16 +157,17 @@ bool GoodNews(const Condition& condition) {
 // Waiting is no fault: it is told without a warning.
 bool Waits(const std::string& reason) {
   static constexpr std::array<std::string_view, 9> kCalm = {
-      "HoldingBackSpill", "WaitingForCapacity", "WaitingForDomain", "Suspended",  "AsExpected",
-      "PodsNotReady",     "Placed",             "Completed",        "BackingOff"};
+      "HoldingBackSpill", "WaitingForCapacity", "WaitingForDomain",
+      "Suspended",        "AsExpected",         "PodsNotReady",
+      "Placed",           "Completed",          "BackingOff"};
   return std::find(kCalm.begin(), kCalm.end(), reason) != kCalm.end();
 }
 
 }  // namespace
 
 TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
-                                 const PoolDecision& decision,
-                                 const placement::TrainingPool& facts, Mode mode, Time now) {
+                                 const PoolDecision& decision, const placement::TrainingPool& facts,
+                                 Mode mode, Time now) {
   if (mode == Mode::kObserve) {
     TrainingPoolStatus status = old.status;  // conditions only: nothing durable is ours to write
     status.observed_generation = old.meta.generation;
@@ -191,14 +200,14 @@ crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& o
   crds::v1alpha1::NodeGroupStatus status;
   Conditions conditions(old.status.conditions, old.meta.generation, now);
   conditions.Set("Ready", report.ready, report.ready_reason, report.ready_message);
-  conditions.Set("NoOverlap", report.no_overlap,
-                 report.no_overlap ? Reason::kAsExpected : Reason::kNodesOverlap,
-                 report.no_overlap ? "no node belongs to another node group as well"
-                                   : report.overlap_message);
-  conditions.Set("LinkHealthy", report.link_healthy,
-                 report.link_healthy ? Reason::kAsExpected : Reason::kLinkSuspect,
-                 report.link_healthy ? "not too many nodes are NotReady at once"
-                                     : report.link_message);
+  conditions.Set(
+      "NoOverlap", report.no_overlap,
+      report.no_overlap ? Reason::kAsExpected : Reason::kNodesOverlap,
+      report.no_overlap ? "no node belongs to another node group as well" : report.overlap_message);
+  conditions.Set(
+      "LinkHealthy", report.link_healthy,
+      report.link_healthy ? Reason::kAsExpected : Reason::kLinkSuspect,
+      report.link_healthy ? "not too many nodes are NotReady at once" : report.link_message);
   if (mode == Mode::kObserve) status = old.status;
   status.observed_generation = old.meta.generation;
   status.conditions = conditions.Take();
