@@ -105,6 +105,7 @@ def _build(go: Go, folder: Path, step: Step, lock: int) -> None:
         raise Failure(f"the build made no {', '.join(missing)}", [str(log)])
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary.rename(folder)
+    go.drop_caches()
 
 
 def _download(go: Go, log: Path, step: Step, lock: int) -> int:
