@@ -76,6 +76,10 @@ class AuditLog:
                 if line.endswith(b"\n"):
                     yield json.loads(line)
 
+    def about(self, offset: int, *resources: str) -> list[Object]:
+        """Requests about some resources ("jobs", "pods", …), by anybody."""
+        return [event for event in self.since(offset) if event.get("objectRef", {}).get("resource") in resources]
+
     def by_operator(self, offset: int, identity: str | None = None) -> list[Object]:
         """Requests of operators (User-Agent `spillway/VERSION (…) IDENTITY`), or of one of them."""
         return [event for event in self.since(offset)

@@ -47,15 +47,15 @@ def terminating(pods: list[Object]) -> list[str]:
 
 def touched(cluster: Cluster, mark: int, namespace: str) -> list[str]:
     """Jobs and pods that anybody created or deleted in a namespace since a mark."""
-    return [describe(one) for one in cluster.audit.since(mark)
-            if one["verb"] in ("create", "delete", "deletecollection") and one["objectRef"]["resource"] in ("jobs", "pods")
+    return [describe(one) for one in cluster.audit.about(mark, "jobs", "pods")
+            if one["verb"] in ("create", "delete", "deletecollection")
             and one["objectRef"].get("namespace") == namespace and not one["objectRef"].get("subresource")
             and "dryRun=" not in one["requestURI"]]
 
 
 def jobs_created(cluster: Cluster, mark: int, namespace: str) -> list[str]:
-    return [one["objectRef"]["name"] for one in cluster.audit.since(mark) if one["verb"] == "create" and succeeded(one)
-            and one["objectRef"]["resource"] == "jobs" and one["objectRef"].get("namespace") == namespace]
+    return [one["objectRef"]["name"] for one in cluster.audit.about(mark, "jobs") if one["verb"] == "create"
+            and succeeded(one) and one["objectRef"].get("namespace") == namespace]
 
 
 def runs_attempt(cluster: Cluster, pool: str, namespace: str, attempt: int, seconds: float = 30) -> Object:
