@@ -154,11 +154,12 @@ class Demo:
             step.detail = f"{ready} objects are Ready, and Prometheus has the operator's metrics"
 
     def _wait_ready(self, step: Step) -> int:
-        """Every pool and node group says Ready for its newest spec; how many there are."""
+        """Every pool and node group says Ready for its newest spec, and groups count what runs in them; how many
+        objects there are."""
         deadline = time.monotonic() + READY_SECONDS
         while True:
             items = [*self.plane.kubectl.list("nodegroups"), *self.plane.kubectl.list("trainingpools")]
-            waiting = [item for item in items if not _is_ready(item)]
+            waiting = [item for item in items if not _is_ready(item) or not _counts(item, items)]
             if not waiting:
                 return len(items)
             states = ", ".join(f"{item['metadata']['name']} {_reason(item)}" for item in waiting)
@@ -179,11 +180,13 @@ class Demo:
         self._show_tables()
         say()
         say("Next, type:")
-        command = "scripts/demo shell" + self._state_flag()
         pool, node = self._spilled_pool_and_node()
-        say(f"  {command.ljust(44)}  # kubectl, helm and spillway on PATH; in it:")
-        say(f"  {f'kubectl spillway why {pool} -n research'.ljust(44)}  # why it runs where it runs")
-        say(f"  {f'kubectl delete node {node}'.ljust(44)}  # lose a node; then: kubectl get tpool -A -w")
+        commands = {"scripts/demo shell" + self._state_flag(): "kubectl, helm and spillway on PATH; in it:",
+                    f"kubectl spillway why {pool} -n research": "why it runs where it runs",
+                    f"kubectl delete node {node}": "lose a node; then: kubectl get tpool -A -w"}
+        width = max(map(len, commands))
+        for command, purpose in commands.items():
+            say(f"  {command.ljust(width)}  # {purpose}")
 
     def _show_tables(self) -> None:
         kubectl, say = self.plane.kubectl, self.reporter.line
@@ -280,6 +283,13 @@ def _is_ready(item: dict[str, Any]) -> bool:
     status = item.get("status", {})
     ready = _condition(item, "Ready")
     return ready.get("status") == "True" and status.get("observedGeneration") == item["metadata"]["generation"]
+
+
+def _counts(group: dict[str, Any], items: list[dict[str, Any]]) -> bool:
+    """A node group's numbers include the pools that run there."""
+    placed = sum(item["spec"]["acceleratorsPerWorker"] * item["status"]["placement"]["workers"] for item in items
+                 if item.get("status", {}).get("placement", {}).get("nodeGroup") == group["metadata"]["name"])
+    return group.get("status", {}).get("accelerators", {}).get("used", 0) >= placed
 
 
 def _reason(item: dict[str, Any]) -> str:
