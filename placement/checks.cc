@@ -344,7 +344,7 @@ Found HasDomain(Look& look) {
       fmt::format("{} in one domain of {}, and {} has room for the most: {}; {} would "
                   "fit without topology.mode Required",
                   look.Needs(), topology.levels.front(), largest.name, largest.workers, anywhere),
-      fmt::format("room for {} more in one domain", Count(workers - largest.workers, "worker")));
+      fmt::format("room for {} in one domain", Count(workers - largest.workers, "more worker")));
 }
 
 struct Totals {
@@ -392,7 +392,7 @@ Found HasRoom(Look& look) {
   if (when_empty < workers) {
     finding.message += fmt::format("; with all of them empty {} would", when_empty);
   }
-  finding.remedy = fmt::format("room for {} more ({} accelerators)", Count(workers - fit, "worker"),
+  finding.remedy = fmt::format("room for {} ({} accelerators)", Count(workers - fit, "more worker"),
                                (workers - fit) * look.pool.per_worker);
   if (const int64_t more = FitsOnUnusable(look); more > 0) {
     finding.remedy += fmt::format("; for {} there would be room on nodes that are not usable: {}",

@@ -136,7 +136,8 @@ Verdict WhyWaiting(const Told& told) {
   Verdict why{lead->finding->reason, Clause(*lead)};
   int more = 2;
   for (const Option& option : told.options) {
-    if (&option == lead || !option.acceptable || !option.finding || more-- == 0) continue;
+    if (&option == lead || !option.acceptable || !option.finding || more == 0) continue;
+    --more;
     why.message += "; " + Clause(option);
   }
   if (told.memory().hold) {

@@ -123,12 +123,12 @@ inline void AddWorkers(Snapshot& world, TrainingPool& pool, bool running = true)
   }
 }
 
-// A pool that has been placed on `nodes` an hour ago, its Job there, without pods yet.
+// A pool that has been placed on `nodes` a minute ago, its Job there, without pods yet.
 inline TrainingPool Has(const std::string& name, int workers, int per_worker,
                         const std::string& group, const std::vector<std::string>& nodes,
                         int tier = 0) {
   TrainingPool pool = Wants(name, workers, per_worker);
-  const Time since = kNow - Seconds{3600};
+  const Time since = kNow - Seconds{60};
   pool.memory.queued_since = since;
   pool.memory.started = since;
   pool.memory.attempts = 1;

@@ -1,0 +1,198 @@
+#include "placement/capacity.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/builders.h"
+
+namespace spillway::tests {
+namespace {
+
+using placement::MakePlan;
+using placement::NeedIn;
+using placement::RequestIn;
+using testing::ElementsAre;
+
+TEST(Request, IsTheTemplatePlusThePlacesOwnPlusTheAccelerators) {
+  NodeGroup group = Group("g");
+  group.pod_defaults = Amounts({{"rdma/ib", "8"}, {"memory", "1Gi"}});
+  EXPECT_EQ(
+      RequestIn(Wants("p", 1, 4), group),
+      Amounts({{"cpu", "4"}, {"memory", "17Gi"}, {"pods", "1"}, {kGpu, "4"}, {"rdma/ib", "8"}}));
+}
+
+TEST(Request, CountsCoresWhereTheCpuIsTheAccelerator) {
+  NodeGroup group = Group("g");
+  group.resource.clear();
+  EXPECT_EQ(RequestIn(Wants("p", 1, 47), group).Get(kCpu), 47'000);
+  EXPECT_EQ(RequestIn(Wants("p", 1, 2), group).Get(kCpu), 4'000) << "the template asks for more";
+  EXPECT_EQ(RequestIn(Wants("p", 1, 2), group).Get(kGpu), 0);
+}
+
+TEST(Need, HasTheWorkersOfTheTypeThatTheGroupHas) {
+  TrainingPool pool = Wants("p", 4);
+  pool.accelerators = {{.type = "h100", .workers = 2}, {.type = "a100", .workers = 4}};
+  EXPECT_EQ(NeedIn(pool, Group("g"))->workers, 4);
+  EXPECT_EQ(NeedIn(pool, Group("g"))->choice, 1U);
+  NodeGroup other = Group("g");
+  other.accelerator = "b200";
+  EXPECT_FALSE(NeedIn(pool, other));
+}
+
+// What is free at home for others, after all reservations.
+int64_t FreeAtHome(const Snapshot& world) { return MakePlan(world).groups[1].free; }
+
+TEST(Free, IsAllocatableMinusTheRequestsOfAllPods) {
+  Snapshot world = Fleet(2);
+  Use(world, "home-1", 3);
+  AddRunning(world, "mine", 1, 4, "home", {"home-2"});
+  EXPECT_EQ(FreeAtHome(world), 5 + 4);
+}
+
+TEST(Free, IsNothingOnNodesThatTakeNoWork) {
+  Snapshot world = Fleet(3);
+  NodeOf(world, "home-1").cordoned = true;
+  NodeOf(world, "home-2").ready = false;
+  EXPECT_EQ(FreeAtHome(world), 8);
+}
+
+TEST(Reservation, IsAllThatWorkersCouldTakeUntilTheyAreAllBound) {
+  Snapshot world = Fleet(2);
+  world.pools = {Has("pair", 2, 4, "home", {"home-1", "home-2"})};
+  EXPECT_EQ(FreeAtHome(world), 0) << "both could go to either node";
+  world.pools = {Has("pair", 2, 4, "home", {"home-1", "home-2"})};
+  AddWorkers(world, world.pools[0]);
+  NodeOf(world, "home-2").used = Resources();
+  world.pools[0].workers[1].node.clear();
+  EXPECT_EQ(FreeAtHome(world), 4) << "one is bound; the other could still go to either node";
+}
+
+TEST(Reservation, IsWhatWorkersHaveOnceTheyAreAllBound) {
+  Snapshot world = Fleet(2);
+  world.pools = {Has("pair", 2, 4, "home", {"home-1", "home-2"})};
+  AddWorkers(world, world.pools[0]);
+  world.pools[0].workers[1].node = "home-1";
+  NodeOf(world, "home-1").used = NodeOf(world, "home-2").used = Resources();
+  for (const auto& worker : world.pools[0].workers) {
+    NodeOf(world, "home-1").used.Add(worker.requests);
+  }
+  EXPECT_EQ(FreeAtHome(world), 8);
+}
+
+TEST(Reservation, LeavesWhatWasPlannedForAWholeNodeWhole) {
+  Snapshot world = Fleet(2);
+  world.pools = {Has("a-pair", 2, 4, "home", {"home-1", "home-2"}), Wants("whole", 1, 8)};
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("a-pair@home[home-1 home-2]#1", "whole!WaitingForCapacity"));
+  world.pools = {Wants("whole", 1, 8), Wants("pair", 2, 4)};
+  world.pools[0].priority = 1;
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("pair@home[home-2]#1", "whole@home[home-1]#1"));
+}
+
+TEST(Reservation, DoesNotExceedWhatTheNodeHasBesideOthersPods) {
+  Snapshot world = Fleet(1);
+  Use(world, "home-1", 6);
+  world.pools = {Has("p", 4, 1, "home", {"home-1"})};
+  EXPECT_EQ(FreeAtHome(world), 0);
+}
+
+TEST(Reservation, KeepsThePlaceOfAWorkerThatFailed) {
+  Snapshot world = Fleet(1);
+  world.pools = {Has("p", 2, 4, "home", {"home-1"})};
+  AddWorkers(world, world.pools[0]);
+  world.pools[0].workers[0].ended = true;
+  NodeOf(world, "home-1").used.Subtract(world.pools[0].workers[0].requests);
+  EXPECT_EQ(FreeAtHome(world), 0);
+}
+
+TEST(Reservation, GivesBackThePlaceOfAWorkerThatSucceeded) {
+  Snapshot world = Fleet(1);
+  world.pools = {Has("p", 2, 4, "home", {"home-1"})};
+  AddWorkers(world, world.pools[0]);
+  NodeOf(world, "home-1").used.Subtract(world.pools[0].workers[0].requests);
+  world.pools[0].workers.erase(world.pools[0].workers.begin());
+  world.pools[0].attempt.succeeded = 1;
+  EXPECT_EQ(FreeAtHome(world), 4);
+}
+
+TEST(Reservation, EndsWithThePool) {
+  Snapshot world = Fleet(1);
+  world.pools = {Has("p", 1, 8, "home", {"home-1"})};
+  world.pools[0].memory.completed = kNow;
+  EXPECT_EQ(FreeAtHome(world), 8);
+}
+
+TEST(Reservation, IsNotChangedByAnEditedTemplateWhileTheWorkersRun) {
+  Snapshot world = Fleet(1);
+  TrainingPool& pool = AddRunning(world, "p", 1, 4, "home", {"home-1"});
+  pool.per_worker = 8;
+  pool.spec_revision = "spec-2";
+  EXPECT_EQ(FreeAtHome(world), 4);
+}
+
+TEST(Reservation, HoldsWhereTheNodeGroupHasAnotherNameByNow) {
+  Snapshot world = Fleet(1);
+  world.pools = {Has("p", 1, 8, "gone", {"home-1"})};
+  EXPECT_EQ(FreeAtHome(world), 0);
+}
+
+TEST(Hold, ReservesItsNodesForItsPoolAlone) {
+  Snapshot world = Fleet(2);
+  TrainingPool lost = Wants("lost", 2, 8);
+  lost.memory.attempts = 1;
+  lost.memory.hold = placement::Hold{
+      .node_group = "home", .domain = "", .nodes = {"home-1"}, .until = kNow + Seconds{60}};
+  Use(world, "home-2", 1);
+  world.pools = {lost, Wants("other", 1, 8)};
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("lost!WaitingForCapacity", "other!WaitingForCapacity"));
+  NodeOf(world, "home-2").used = Resources();
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("lost@home[home-1 home-2]#2", "other!WaitingForCapacity"));
+}
+
+TEST(Hold, EndsWithItsTime) {
+  Snapshot world = Fleet(1);
+  TrainingPool lost = Wants("lost", 2, 8);
+  lost.memory.hold =
+      placement::Hold{.node_group = "home", .domain = "", .nodes = {"home-1"}, .until = kNow};
+  world.pools = {lost, Wants("other", 1, 8)};
+  const auto plan = MakePlan(world);
+  EXPECT_THAT(Brief(plan), ElementsAre("lost!WaitingForCapacity", "other@home[home-1]#1"));
+  EXPECT_FALSE(DecisionOf(plan, "lost").memory.hold);
+}
+
+TEST(OldPods, CountAsFreeForTheirOwnPoolAlone) {
+  Snapshot world = Fleet(1);
+  TrainingPool& pool = AddRunning(world, "p", 1, 8, "home", {"home-1"});
+  pool.memory.placement.reset();
+  pool.memory.waiting_since = kNow;
+  world.pools.push_back(Wants("a-other", 1, 8));
+  world.pools.back().priority = 10;
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("a-other!WaitingForCapacity", "p@home[home-1]#2"));
+}
+
+// Pinning keeps workers to nodes, not to one node: of three workers on two nodes all three may bind
+// to the first. Where a gang that is not bound yet would lose its room to that, the node is left to
+// it.
+TEST(StartingGang, IsNotCrowdedOutByWorkersThatMayBindToItsNodes) {
+  Snapshot world = Fleet(1);
+  world.nodes.push_back(GpuNode("home-2", "home", 2));
+  world.groups[0].per_node = 0;
+  world.pools = {Has("first", 2, 2, "home", {"home-1"}), Wants("second", 3, 2)};
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("first@home[home-1]#1", "second!WaitingForCapacity"));
+  AddWorkers(world, world.pools[0]);
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("first@home[home-1]#1", "second@home[home-1 home-2]#1"));
+}
+
+TEST(StartingGang, SharesItsNodeWithOneThatCannotCrowdItOut) {
+  Snapshot world = Fleet(1);
+  world.pools = {Has("first", 2, 2, "home", {"home-1"}), Wants("second", 2, 2)};
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("first@home[home-1]#1", "second@home[home-1]#1"));
+}
+
+}  // namespace
+}  // namespace spillway::tests

@@ -1,0 +1,243 @@
+#include "placement/nodes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "tests/support/builders.h"
+
+namespace spillway::tests {
+namespace {
+
+using placement::GroupView;
+using placement::Node;
+using placement::NodeState;
+using placement::Standing;
+using placement::StandingOf;
+using placement::Survey;
+using placement::World;
+using testing::HasSubstr;
+
+TEST(NodeState, IsTheFirstThatApplies) {
+  struct Case {
+    const char* sentence;
+    std::function<void(NodeGroup&, Node&)> make;
+    NodeState state;
+    std::optional<Time> until = {};
+  };
+  const std::vector<Case> cases = {
+      {"a healthy node is usable", [](NodeGroup&, Node&) {}, NodeState::kUsable},
+      {"the out-of-service taint makes it lost, whatever else",
+       [](NodeGroup&, Node& n) {
+         n.out_of_service = true;
+         n.ready = false;
+         n.not_ready_since = kNow;
+       },
+       NodeState::kLost},
+      {"NotReady counts as not ready while the grace lasts",
+       [](NodeGroup&, Node& n) {
+         n.ready = false;
+         n.not_ready_since = kNow - Seconds{299};
+       },
+       NodeState::kNotReady, kNow + Seconds{1}},
+      {"NotReady is unhealthy when the grace is over",
+       [](NodeGroup&, Node& n) {
+         n.ready = false;
+         n.not_ready_since = kNow - Seconds{300};
+       },
+       NodeState::kUnhealthy},
+      {"the grace is the group's own",
+       [](NodeGroup& g, Node& n) {
+         g.not_ready_grace = Seconds{10};
+         n.ready = false;
+         n.not_ready_since = kNow - Seconds{10};
+       },
+       NodeState::kUnhealthy},
+      {"NotReady goes before draining",
+       [](NodeGroup&, Node& n) {
+         n.ready = false;
+         n.not_ready_since = kNow;
+         n.draining = true;
+       },
+       NodeState::kNotReady, kNow + Seconds{300}},
+      {"a condition from the group's list is unhealthy",
+       [](NodeGroup& g, Node& n) {
+         g.bad_conditions = {{.type = "GPUMissing", .status = "True"}};
+         n.conditions = {{"GPUMissing", "True"}};
+       },
+       NodeState::kUnhealthy},
+      {"the same condition with another status is not",
+       [](NodeGroup& g, Node& n) {
+         g.bad_conditions = {{.type = "GPUMissing", .status = "True"}};
+         n.conditions = {{"GPUMissing", "False"}};
+       },
+       NodeState::kUsable},
+      {"a taint from the group's list is unhealthy, any value and effect",
+       [](NodeGroup& g, Node& n) {
+         g.bad_taints = {{.key = "spot-itn", .value = "", .effect = ""}};
+         n.taints = {{.key = "spot-itn", .value = "soon", .effect = "NoSchedule"}};
+       },
+       NodeState::kUnhealthy},
+      {"a bad taint with a value means that value",
+       [](NodeGroup& g, Node& n) {
+         g.bad_taints = {{.key = "k", .value = "bad", .effect = ""}};
+         n.taints = {{.key = "k", .value = "good", .effect = "NoSchedule"}};
+       },
+       NodeState::kUsable},
+      {"a bad taint with an effect means that effect",
+       [](NodeGroup& g, Node& n) {
+         g.bad_taints = {{.key = "k", .value = "", .effect = "NoExecute"}};
+         n.taints = {{.key = "k", .value = "", .effect = "NoSchedule"}};
+       },
+       NodeState::kUsable},
+      {"cordoned", [](NodeGroup&, Node& n) { n.cordoned = true; }, NodeState::kCordoned},
+      {"draining says more than cordoned",
+       [](NodeGroup&, Node& n) {
+         n.cordoned = true;
+         n.draining = true;
+       },
+       NodeState::kDraining},
+      {"fewer accelerators than perNode is starting until the grace ends",
+       [](NodeGroup&, Node& n) {
+         n.allocatable.Set(kGpu, 7);
+         n.created = kNow - Seconds{899};
+       },
+       NodeState::kStarting, kNow + Seconds{1}},
+      {"and unhealthy then",
+       [](NodeGroup&, Node& n) {
+         n.allocatable.Set(kGpu, 7);
+         n.created = kNow - Seconds{900};
+       },
+       NodeState::kUnhealthy},
+      {"without perNode, no accelerator at all is starting",
+       [](NodeGroup& g, Node& n) {
+         g.per_node = 0;
+         n.allocatable.Set(kGpu, 0);
+         n.created = kNow;
+       },
+       NodeState::kStarting, kNow + Seconds{900}},
+      {"without perNode, one accelerator will do",
+       [](NodeGroup& g, Node& n) {
+         g.per_node = 0;
+         n.allocatable.Set(kGpu, 1);
+       },
+       NodeState::kUsable},
+      {"where the CPU is the accelerator, cores count",
+       [](NodeGroup& g, Node& n) {
+         g.resource.clear();
+         g.per_node = 96;
+         n.allocatable = Amounts({{"cpu", "95900m"}});
+         n.created = kNow;
+       },
+       NodeState::kStarting, kNow + Seconds{900}},
+      {"where the CPU is the accelerator, no device is missed",
+       [](NodeGroup& g, Node& n) {
+         g.resource.clear();
+         g.per_node = 0;
+         n.allocatable = Amounts({{"cpu", "500m"}});
+       },
+       NodeState::kUsable},
+  };
+  for (const Case& c : cases) {
+    NodeGroup group = Group("g");
+    Node node = GpuNode("n", "g");
+    c.make(group, node);
+    EXPECT_EQ(StandingOf(group, node, kNow), (Standing{.state = c.state, .until = c.until}))
+        << c.sentence;
+  }
+}
+
+TEST(GroupMembership, IsBySelectorWithinTheCluster) {
+  Snapshot world = Fleet(2, 1);
+  NodeOf(world, "home-2").id.cluster = "elsewhere";
+  world.groups.push_back(Group("nothing"));
+  world.groups.back().selector.clear();
+  const World view = Survey(world);
+  EXPECT_EQ(view.FindGroup("home")->members.size(), 1U);
+  EXPECT_EQ(view.FindGroup("azure")->members.size(), 1U);
+  EXPECT_EQ(view.FindGroup("nothing")->members.size(), 0U);
+  EXPECT_EQ(view.FindGroup("other"), nullptr);
+  EXPECT_TRUE(view.FindNode("elsewhere", "home-2"));
+  EXPECT_FALSE(view.FindNode("", "home-2"));
+}
+
+TEST(Overlap, IsToldOnBothGroupsAndNamesNodesAndGroups) {
+  Snapshot world = Fleet(3);
+  world.groups.push_back(Group("also"));
+  world.groups.back().selector = {
+      {.key = "kubernetes.io/hostname", .op = "In", .values = {"home-2", "home-3"}}};
+  world.groups.back().misconfigured = "wrong, but its selector still matches";
+  const World view = Survey(world);
+  EXPECT_EQ(view.FindGroup("home")->overlap,
+            "2 nodes (home-2 and home-3) are also matched by also: no new placements there until "
+            "one lets go");
+  EXPECT_EQ(view.FindGroup("also")->overlap,
+            "2 nodes (home-2 and home-3) are also matched by home: no new placements there until "
+            "one lets go");
+  EXPECT_EQ(view.FindGroup("azure")->overlap, "");
+  EXPECT_FALSE(view.FindGroup("home")->members[0].overlapped);
+  EXPECT_TRUE(view.FindGroup("home")->members[1].overlapped);
+}
+
+GroupView WithNotReady(int nodes, int not_ready, const std::function<void(Snapshot&)>& edit = {}) {
+  static Snapshot world;
+  world = Fleet(nodes);
+  for (int i = 1; i <= not_ready; ++i) {
+    Node& node = NodeOf(world, "home-" + std::to_string(i));
+    node.ready = false;
+    node.not_ready_since = kNow;
+  }
+  if (edit) edit(world);
+  return *Survey(world).FindGroup("home");
+}
+
+TEST(Link, IsSuspectWhenMoreThanTheShareAndAtLeastThreeAreNotReadyFromTheFirstSecond) {
+  EXPECT_FALSE(WithNotReady(4, 2).link_suspect()) << "half of them, but only 2";
+  EXPECT_FALSE(WithNotReady(10, 3).link_suspect()) << "3 of 10 are 30 %, not more";
+  EXPECT_TRUE(WithNotReady(9, 3).link_suspect());
+  EXPECT_TRUE(WithNotReady(3, 3).link_suspect());
+  EXPECT_FALSE(WithNotReady(10, 5, [](Snapshot& w) {
+                 w.groups[0].max_unhealthy_percent = 50;
+               }).link_suspect());
+  EXPECT_TRUE(WithNotReady(10, 6, [](Snapshot& w) {
+                w.groups[0].max_unhealthy_percent = 50;
+              }).link_suspect());
+}
+
+TEST(Link, IsNotDoubtedForNodesThatAreOutOfService) {
+  EXPECT_FALSE(WithNotReady(9, 3, [](Snapshot& world) {
+                 NodeOf(world, "home-1").out_of_service = true;
+               }).link_suspect());
+}
+
+TEST(Link, IsNotInDoubtWhenAnAdminSaysThatItIsDown) {
+  const GroupView view = WithNotReady(9, 3, [](Snapshot& w) { w.groups[0].link_down = true; });
+  EXPECT_TRUE(view.over_limit);
+  EXPECT_FALSE(view.link_suspect());
+  EXPECT_THAT(LinkSentence(view), HasSubstr("link: down says that they count as unreachable"));
+}
+
+TEST(GroupView, KnowsWhenTimeAloneChangesAState) {
+  EXPECT_EQ(WithNotReady(3, 0).changes_at, std::nullopt);
+  EXPECT_EQ(WithNotReady(3, 2,
+                         [](Snapshot& world) {
+                           NodeOf(world, "home-2").not_ready_since = kNow - Seconds{100};
+                         })
+                .changes_at,
+            kNow + Seconds{200});
+}
+
+TEST(GroupView, DividesPricesByWhatItsNodesShowWherePerNodeIsLeftOut) {
+  EXPECT_EQ(WithNotReady(3, 0).per_node, 8);
+  const auto left_out = [](Snapshot& world) {
+    world.groups[0].per_node = 0;
+    NodeOf(world, "home-2").allocatable.Set(kGpu, 4);
+    NodeOf(world, "home-3").allocatable.Set(kGpu, 2);
+  };
+  EXPECT_EQ(WithNotReady(3, 0, left_out).per_node, 8);
+  EXPECT_EQ(WithNotReady(0, 0, [](Snapshot& world) { world.groups[0].per_node = 0; }).per_node, 1);
+}
+
+}  // namespace
+}  // namespace spillway::tests
