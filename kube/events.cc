@@ -18,12 +18,14 @@ constexpr size_t kLongestName = 253;
 constexpr std::chrono::minutes kSameAgain{10};
 constexpr int kTries = 5;
 
+// Never in the middle of a character: the server takes UTF-8 only, and counts bytes.
 std::string Cut(std::string text, size_t most) {
-  if (text.size() > most) text.resize(most);
-  // Not in the middle of a character: the server takes UTF-8 only.
-  while (!text.empty() && text.size() == most && (static_cast<unsigned char>(text.back()) & 0x80U) != 0) {
-    text.pop_back();
-  }
+  if (text.size() <= most) return text;
+  const auto continues = [&](size_t at) {
+    return (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
+  };
+  while (most > 0 && continues(most)) --most;
+  text.resize(most);
   return text;
 }
 
@@ -53,7 +55,7 @@ void EventRecorder::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-uint64_t EventRecorder::dropped() const {
+uint64_t EventRecorder::Dropped() const {
   const std::scoped_lock lock(mutex_);
   return dropped_;
 }
@@ -101,8 +103,8 @@ void EventRecorder::Run(const std::stop_token& stop) {
 void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop) {
   const std::string ns = record.ns.empty() ? "default" : record.ns;
   const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(clock_.NowMillis());
-  const std::string suffix = fmt::format(".{:x}{}", now.time_since_epoch().count(),
-                                         HashHex(Identity(record), 4));
+  const std::string suffix =
+      fmt::format(".{:x}{}", now.time_since_epoch().count(), HashHex(Identity(record), 4));
   nlohmann::json regarding = {{"apiVersion", record.api_version},
                               {"kind", record.kind},
                               {"name", record.name},
@@ -131,9 +133,12 @@ void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop)
       log_.Debug("event refused", {{"object", record.name}, {"error", sent.error().message}});
       return;
     }
+    if (i + 1 == kTries) break;
     std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, stop, std::chrono::seconds(1 << i), [] { return false; });
+    wake_.wait_for(lock, stop, options_.first_wait * (1 << i), [] { return false; });
   }
+  const std::scoped_lock lock(mutex_);
+  ++dropped_;
 }
 
 }  // namespace spillway::kube

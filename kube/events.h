@@ -28,13 +28,14 @@ struct EventRecord {
   std::string note;    // a sentence; cut at 1,024 bytes
 };
 
-// Sends Events (events.k8s.io/v1) from a thread of its own, one at a time. Record never blocks: when
-// 1,000 wait, the newest is dropped and counted. The same note about the same object within ten
-// minutes is sent once. Tried again only while the server is unavailable, up to five times.
+// Sends Events (events.k8s.io/v1) from a thread of its own, one at a time. Record never blocks:
+// when 1,000 wait, the newest is dropped and counted. The same note about the same object within
+// ten minutes is sent once. Tried again only while the server is unavailable, five times in all.
 class EventRecorder {
  public:
   struct Options {
-    std::string instance;  // of the reporting process, at most 128 bytes
+    std::string instance;                        // of the reporting process, at most 128 bytes
+    std::chrono::milliseconds first_wait{1000};  // between tries; doubles each time
   };
   EventRecorder(Client client, Clock& clock, Log& log, Options options);
   ~EventRecorder();
@@ -44,7 +45,8 @@ class EventRecorder {
   void Record(EventRecord record);  // any thread
   // Drops what waits and ends the thread. Further records are dropped.
   void Stop();
-  [[nodiscard]] uint64_t dropped() const;
+  // Not sent: the queue was full, it was stopped, or the server stayed unavailable.
+  [[nodiscard]] uint64_t Dropped() const;
 
  private:
   void Run(const std::stop_token& stop);

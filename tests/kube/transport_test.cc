@@ -14,6 +14,7 @@
 
 #include "kube/cpprest_transport.h"
 #include "tests/support/certificates.h"
+#include "tests/support/eventually.h"
 #include "tests/support/tls_server.h"
 
 namespace spillway::kube {

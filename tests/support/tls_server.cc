@@ -235,13 +235,4 @@ int TlsServer::OpenConnections() const {
   return static_cast<int>(impl_->connections.size());
 }
 
-bool Eventually(const std::function<bool()>& condition, std::chrono::milliseconds within) {
-  const auto until = std::chrono::steady_clock::now() + within;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() >= until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
-
 }  // namespace spillway::support

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -62,9 +61,5 @@ class TlsServer {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// Waits for a condition; false if it did not come true in time.
-bool Eventually(const std::function<bool()>& condition,
-                std::chrono::milliseconds within = std::chrono::seconds(10));
 
 }  // namespace spillway::support

@@ -1,0 +1,236 @@
+#include "kube/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace spillway::kube {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ConfigTest : public ::testing::Test {
+ protected:
+  ConfigTest() {
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    dir_ = ::testing::TempDir() + "config_test_" + info->name();
+    std::filesystem::create_directories(dir_);
+  }
+  ~ConfigTest() override { std::filesystem::remove_all(dir_); }
+
+  std::string Write(const std::string& name, const std::string& text) {
+    std::filesystem::create_directories(std::filesystem::path(dir_ + "/" + name).parent_path());
+    std::ofstream(dir_ + "/" + name) << text;
+    return dir_ + "/" + name;
+  }
+  Result<ClusterConfig> Load(const std::string& kubeconfig = {}, const std::string& context = {}) {
+    return LoadConfig({.kubeconfig = kubeconfig,
+                       .context = context,
+                       .env = [this](const std::string& name) -> std::optional<std::string> {
+                         const auto at = env_.find(name);
+                         return at == env_.end() ? std::nullopt : std::optional(at->second);
+                       },
+                       .service_account_dir = dir_ + "/sa"});
+  }
+  std::string Refusal(const std::string& text, const std::string& context = {}) {
+    const auto config = Load(Write("config", text), context);
+    if (config) return "accepted";
+    EXPECT_EQ(config.error().code, Code::kInvalid);
+    return config.error().message;
+  }
+
+  std::string dir_;
+  std::map<std::string, std::string> env_;
+};
+
+constexpr const char* kPlain = R"(
+apiVersion: v1
+kind: Config
+current-context: home
+clusters:
+- name: home
+  cluster: {server: "https://10.0.0.1:6443/", certificate-authority-data: aGVsbG8=, tls-server-name: kubernetes}
+contexts:
+- name: home
+  context: {cluster: home, user: admin, namespace: research}
+- name: bare
+  context: {cluster: home}
+users:
+- name: admin
+  user: {client-certificate: certs/admin.crt, client-key: /abs/admin.key}
+)";
+
+TEST_F(ConfigTest, ReadsTheCurrentContext) {
+  const auto config = Load(Write("config", kPlain));
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->server, "https://10.0.0.1:6443");
+  EXPECT_EQ(config->tls_server_name, "kubernetes");
+  EXPECT_EQ(config->ca.data, "hello");
+  EXPECT_EQ(config->client_certificate.file, dir_ + "/certs/admin.crt");  // beside its file
+  EXPECT_EQ(config->client_key.file, "/abs/admin.key");
+  EXPECT_TRUE(config->token.empty());
+  EXPECT_EQ(config->default_namespace, "research");
+}
+
+TEST_F(ConfigTest, TakesAnotherContextByName) {
+  const auto config = Load(Write("config", kPlain), "bare");
+  ASSERT_TRUE(config.ok());
+  EXPECT_TRUE(config->client_certificate.empty());
+  EXPECT_EQ(config->default_namespace, "default");
+  EXPECT_THAT(Refusal(kPlain, "nowhere"), HasSubstr("has no entry \"nowhere\" in contexts"));
+}
+
+TEST_F(ConfigTest, DataWinsOverAFileAndATokenFileOverAToken) {
+  const auto config = Load(Write("config", R"(
+current-context: c
+clusters: [{name: c, cluster: {server: "https://h", certificate-authority: ca.crt, certificate-authority-data: aGk=}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: copied, tokenFile: token}}]
+)"));
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->ca.data, "hi");
+  EXPECT_EQ(config->ca.file, "");
+  EXPECT_EQ(config->token.file, dir_ + "/token");
+}
+
+TEST_F(ConfigTest, MergesTheFilesOfTheEnvironmentFirstOneWins) {
+  const std::string first = Write("a/one", R"(
+clusters: [{name: c, cluster: {server: "https://first", certificate-authority: ca.crt}}]
+contexts: [{name: ctx, context: {cluster: c, user: u}}]
+)");
+  const std::string second = Write("b/two", R"(
+current-context: ctx
+clusters: [{name: c, cluster: {server: "https://second", tls-server-name: x}}]
+users: [{name: u, user: {tokenFile: token}}]
+)");
+  env_["KUBECONFIG"] = first + "::" + dir_ + "/missing:" + second + ":" + first;
+  const auto config = Load();
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->server, "https://first");
+  EXPECT_EQ(config->tls_server_name, "");  // entries are taken whole
+  EXPECT_EQ(config->ca.file, dir_ + "/a/ca.crt");
+  EXPECT_EQ(config->token.file, dir_ + "/b/token");
+}
+
+TEST_F(ConfigTest, LooksInOrderAtFlagEnvironmentClusterAndHome) {
+  const auto file = [&](const std::string& name) {
+    return Write(name, "current-context: c\nclusters: [{name: c, cluster: {server: 'https://" +
+                           std::string(1, name.back()) +
+                           "'}}]\ncontexts: [{name: c, context: {cluster: c}}]\n");
+  };
+  file(".kube/config");
+  env_["HOME"] = dir_;
+  EXPECT_EQ(Load()->server, "https://g");  // ~/.kube/config
+  env_["KUBERNETES_SERVICE_HOST"] = "10.96.0.1";
+  env_["KUBERNETES_SERVICE_PORT"] = "443";
+  EXPECT_EQ(Load()->server, "https://10.96.0.1:443");
+  env_["KUBECONFIG"] = file("fromenv");
+  EXPECT_EQ(Load()->server, "https://v");
+  EXPECT_EQ(Load(file("flag1"))->server, "https://1");
+  EXPECT_EQ(Load(dir_ + "/not-there").error().message,
+            "cannot read kubeconfig " + dir_ + "/not-there");
+}
+
+TEST_F(ConfigTest, ReadsTheServiceAccountInsideACluster) {
+  env_["KUBERNETES_SERVICE_HOST"] = "fd00::1";
+  env_["KUBERNETES_SERVICE_PORT"] = "443";
+  Write("sa/namespace", "spillway-system\n");
+  auto config = Load();
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->server, "https://[fd00::1]:443");
+  EXPECT_EQ(config->ca.file, dir_ + "/sa/ca.crt");
+  EXPECT_EQ(config->token.file, dir_ + "/sa/token");
+  EXPECT_EQ(config->default_namespace, "spillway-system");
+  env_["POD_NAMESPACE"] = "elsewhere";
+  EXPECT_EQ(Load()->default_namespace, "elsewhere");
+}
+
+TEST_F(ConfigTest, SaysWhenThereIsNoWayToACluster) {
+  EXPECT_THAT(Load().error().message, HasSubstr("give --kubeconfig FILE"));
+  env_["KUBECONFIG"] = dir_ + "/x:" + dir_ + "/y";
+  EXPECT_THAT(Load().error().message, HasSubstr("none of the kubeconfig files exists: "));
+}
+
+TEST_F(ConfigTest, RefusesWithOneSentence) {
+  const std::string contexts = "\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n";
+  const std::string cluster = "clusters: [{name: c, cluster: {server: 'https://h'}}]\n";
+  const auto user = [&](const std::string& fields) {
+    return "current-context: c" + contexts + cluster + "users: [{name: u, user: {" + fields + "}}]";
+  };
+  EXPECT_THAT(Refusal("a: [b"), HasSubstr("is no YAML"));
+  EXPECT_THAT(Refusal("- a"), HasSubstr("is no kubeconfig"));
+  EXPECT_THAT(Refusal("clusters: x"), HasSubstr("clusters is no list"));
+  EXPECT_THAT(Refusal("clusters: [{cluster: {}}]"), HasSubstr("an entry of clusters has no name"));
+  EXPECT_THAT(Refusal("users: [{name: u}, {name: u}]"), HasSubstr("users has \"u\" twice"));
+  EXPECT_THAT(Refusal("a: b"), HasSubstr("has no current-context; name one with --context"));
+  EXPECT_THAT(Refusal("current-context: c" + contexts),
+              HasSubstr("has no entry \"c\" in clusters"));
+  EXPECT_THAT(Refusal("current-context: c" + contexts + "clusters: [{name: c, cluster: {a: b}}]"),
+              HasSubstr("the cluster has no server"));
+  EXPECT_THAT(Refusal("current-context: c" + contexts +
+                      "clusters: [{name: c, cluster: {server: 'https://h', "
+                      "insecure-skip-tls-verify: true}}]"),
+              HasSubstr("insecure-skip-tls-verify is not supported"));
+  EXPECT_THAT(
+      Refusal("current-context: c" + contexts +
+              "clusters: [{name: c, cluster: {server: 'https://h', proxy-url: 'http://p'}}]"),
+      HasSubstr("proxy-url is not supported"));
+  EXPECT_THAT(Refusal(user("exec: {command: aws}")), HasSubstr("the user's exec is not supported"));
+  EXPECT_THAT(Refusal(user("username: a, password: b")), HasSubstr("the user's username"));
+  EXPECT_THAT(Refusal(user("client-certificate: a")), HasSubstr("must come together"));
+  EXPECT_THAT(Refusal(user("client-certificate-data: '!', client-key: b")),
+              HasSubstr("client-certificate-data is no base64"));
+}
+
+TEST_F(ConfigTest, UnknownFieldsAndEmptyListsAreFine) {
+  const auto config = Load(Write("config", R"(
+preferences: {colors: true}
+current-context: c
+clusters: [{name: c, cluster: {server: "https://h", extensions: [{name: x}]}}]
+contexts: [{name: c, context: {cluster: c}}]
+users:
+)"));
+  EXPECT_TRUE(config.ok()) << config.error().message;
+}
+
+TEST_F(ConfigTest, ReadsMaterialEachTime) {
+  const Material material{.file = Write("token", "one"), .data = {}};
+  EXPECT_EQ(material.Read().value(), "one");
+  Write("token", "two");
+  EXPECT_EQ(material.Read().value(), "two");
+  std::filesystem::remove(material.file);
+  EXPECT_EQ(material.Read().error().message, "cannot read " + material.file);
+  EXPECT_EQ((Material{.file = {}, .data = "inline"}).Read().value(), "inline");
+}
+
+TEST_F(ConfigTest, DecodesBase64) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"YQ==", "a"}, {"YWI=", "ab"}, {"YWJj", "abc"}, {"Y W\\nJj", "abc"}, {"+/8=", "\xfb\xff"}};
+  for (const auto& [text, bytes] : cases) {
+    SCOPED_TRACE(text);
+    const auto config =
+        Load(Write("config",
+                   "current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n"
+                   "clusters: [{name: c, cluster: {server: 'https://h', "
+                   "certificate-authority-data: \"" +
+                       text + "\"}}]\n"));
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    EXPECT_EQ(config->ca.data, bytes);
+  }
+  for (const char* bad : {"YQ", "Y===", "YQ=a", "Y*Jj", "Y"}) {
+    SCOPED_TRACE(bad);
+    EXPECT_THAT(Refusal("current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n"
+                        "clusters: [{name: c, cluster: {server: 'https://h', "
+                        "certificate-authority-data: \"" +
+                        std::string(bad) + "\"}}]\n"),
+                HasSubstr("is no base64"));
+  }
+}
+
+}  // namespace
+}  // namespace spillway::kube

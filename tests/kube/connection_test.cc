@@ -1,0 +1,145 @@
+#include "kube/connection.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace spillway::kube {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+TEST(EndpointTest, TakesAnAddressApart) {
+  EXPECT_EQ(ParseEndpoint("https://10.0.0.1:6443").value(), (Endpoint{true, "10.0.0.1", 6443, ""}));
+  EXPECT_EQ(ParseEndpoint("https://api.example.com").value(),
+            (Endpoint{true, "api.example.com", 443, ""}));
+  EXPECT_EQ(ParseEndpoint("http://localhost").value(), (Endpoint{false, "localhost", 80, ""}));
+  EXPECT_EQ(ParseEndpoint("https://h:1/k8s/clusters/c-1/").value(),
+            (Endpoint{true, "h", 1, "/k8s/clusters/c-1"}));
+  EXPECT_TRUE(ParseEndpoint("https://10.0.0.1")->HostIsIpv4());
+  EXPECT_FALSE(ParseEndpoint("https://10.0.0.1.example.com")->HostIsIpv4());
+}
+
+TEST(EndpointTest, RefusesWithOneSentence) {
+  const auto why = [](const std::string& server) {
+    const auto endpoint = ParseEndpoint(server);
+    return endpoint ? "accepted" : endpoint.error().message;
+  };
+  EXPECT_THAT(why("10.0.0.1:6443"), HasSubstr("must start with https://"));
+  EXPECT_THAT(why(""), HasSubstr("must start with https://"));
+  EXPECT_THAT(why("https://"), HasSubstr("names no host"));
+  EXPECT_THAT(why("https://h:0"), HasSubstr("a port is a number from 1 to 65535"));
+  EXPECT_THAT(why("https://h:65536"), HasSubstr("a port is a number from 1 to 65535"));
+  EXPECT_THAT(why("https://h:"), HasSubstr("a port is a number from 1 to 65535"));
+  EXPECT_THAT(why("https://h:12a"), HasSubstr("a port is a number from 1 to 65535"));
+  EXPECT_THAT(why("https://[::1]:6443"), HasSubstr("use a DNS name"));
+  EXPECT_THAT(why("https://fd00::1"), HasSubstr("use a DNS name"));
+  EXPECT_THAT(why("https://me:secret@h"), HasSubstr("scheme, host, port and path only"));
+  EXPECT_THAT(why("https://h/a?b"), HasSubstr("scheme, host, port and path only"));
+  EXPECT_THAT(why("https://h/a\nb"), HasSubstr("scheme, host, port and path only"));
+}
+
+class CredentialsTest : public ::testing::Test {
+ protected:
+  CredentialsTest() : file_(::testing::TempDir() + "connection_test_token") { Write("first\n"); }
+  ~CredentialsTest() override { std::filesystem::remove(file_); }
+  void Write(const std::string& token) const { std::ofstream(file_) << token; }
+  [[nodiscard]] ClusterConfig Config() const {
+    ClusterConfig config;
+    config.server = "https://h";
+    config.ca.data = "CA";
+    config.token.file = file_;
+    return config;
+  }
+
+  std::string file_;
+};
+
+TEST_F(CredentialsTest, TrimsTheToken) {
+  Write(" \tabc.def\r\n");
+  EXPECT_EQ(ReadCredentials(Config())->token, "abc.def");
+}
+
+TEST_F(CredentialsTest, RefusesWhatCannotBeUsed) {
+  const auto why = [](const ClusterConfig& config) {
+    const auto credentials = ReadCredentials(config);
+    return credentials ? "accepted" : credentials.error().message;
+  };
+  Write(" \n");
+  EXPECT_EQ(why(Config()), "the token in " + file_ + " is empty");
+  Write("a\nb");
+  EXPECT_THAT(why(Config()), HasSubstr("it must be one word"));
+  Write("good");
+  ClusterConfig config = Config();
+  config.client_key.data = "KEY";
+  EXPECT_THAT(why(config), HasSubstr("must come together"));
+  config = Config();
+  config.ca = {};
+  EXPECT_THAT(why(config), HasSubstr("has no certificate-authority"));
+  config.server = "http://h";
+  EXPECT_THAT(why(config), HasSubstr("credentials go over https only"));
+  config.token.file = "/nowhere/token";
+  EXPECT_EQ(why(config), "token: cannot read /nowhere/token");
+}
+
+TEST_F(CredentialsTest, AreReadAgainOnceAMinute) {
+  const CredentialCache::Time start{};
+  CredentialCache cache(Config(), *ReadCredentials(Config()), start);
+  Write("second");
+  EXPECT_EQ(cache.Get(start + 59s)->token, "first");
+  EXPECT_EQ(cache.Get(start + 60s)->token, "second");
+  Write("third");
+  EXPECT_EQ(cache.Get(start + 119s)->token, "second");
+  EXPECT_EQ(cache.Get(start + 120s)->token, "third");
+}
+
+TEST_F(CredentialsTest, AreReadAgainSoonAfterTheyWereRefused) {
+  const CredentialCache::Time start{};
+  CredentialCache cache(Config(), *ReadCredentials(Config()), start);
+  Write("second");
+  cache.Distrust();
+  EXPECT_EQ(cache.Get(start + 1s)->token, "second");
+  Write("third");
+  EXPECT_EQ(cache.Get(start + 5s)->token, "second");
+}
+
+TEST_F(CredentialsTest, StayWhileTheFileCannotBeRead) {
+  const CredentialCache::Time start{};
+  CredentialCache cache(Config(), *ReadCredentials(Config()), start);
+  std::filesystem::remove(file_);
+  EXPECT_EQ(cache.Get(start + 60s)->token, "first");
+  Write("");
+  EXPECT_EQ(cache.Get(start + 120s)->token, "first");
+  Write("second");
+  EXPECT_EQ(cache.Get(start + 180s)->token, "second");
+}
+
+// The kubelet swaps a symbolic link, it does not write in place.
+TEST_F(CredentialsTest, FollowASwappedLink) {
+  namespace fs = std::filesystem;
+  const fs::path dir = ::testing::TempDir() + "connection_test_volume";
+  fs::remove_all(dir);
+  for (const char* version : {"..1", "..2"}) {
+    fs::create_directories(dir / version);
+    std::ofstream(dir / version / "token") << "token of " << version[2];
+  }
+  fs::create_directory_symlink("..1", dir / "..data");
+  fs::create_symlink("..data/token", dir / "token");
+  ClusterConfig config = Config();
+  config.token.file = dir / "token";
+  EXPECT_FALSE(ReadCredentials(config).ok());  // two words
+  std::ofstream(dir / "..1" / "token") << "one";
+  std::ofstream(dir / "..2" / "token") << "two";
+  const CredentialCache::Time start{};
+  CredentialCache cache(config, *ReadCredentials(config), start);
+  fs::create_directory_symlink("..2", dir / "..data_tmp");
+  fs::rename(dir / "..data_tmp", dir / "..data");
+  EXPECT_EQ(cache.Get(start + 60s)->token, "two");
+  fs::remove_all(dir);
+}
+
+}  // namespace
+}  // namespace spillway::kube

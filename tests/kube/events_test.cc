@@ -1,0 +1,221 @@
+#include "kube/events.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/eventually.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/scripted_transport.h"
+
+namespace spillway::kube {
+namespace {
+
+using namespace std::chrono_literals;
+using Json = nlohmann::json;
+using support::Eventually;
+using support::FakeClock;
+using support::ScriptedTransport;
+using ::testing::ElementsAre;
+using ::testing::MatchesRegex;
+
+EventRecord Spilled(const std::string& pool = "opt",
+                    const std::string& note = "runs on azure-a100") {
+  return {.api_version = "spillway.dev/v1alpha1",
+          .kind = "TrainingPool",
+          .name = pool,
+          .ns = "team",
+          .uid = "uid-" + pool,
+          .warning = false,
+          .reason = "Placed",
+          .action = "Place",
+          .note = note};
+}
+
+class EventsTest : public ::testing::Test {
+ protected:
+  EventsTest()
+      : transport_([this](const HttpRequest& request) -> Result<HttpResponse> {
+          const size_t index = std::min(static_cast<size_t>(sent_++), statuses_.size() - 1);
+          EXPECT_TRUE(Eventually([this] { return !held_; }));
+          if (statuses_[index] == 0) return Error{Code::kUnknown, "no answer"};
+          return HttpResponse{.status = statuses_[index], .headers = {}, .body = request.body};
+        }),
+        client_(transport_, clock_, {.user_agent = "test", .observe = {}}) {}
+
+  EventRecorder::Options Options() { return {.instance = "me", .first_wait = 1ms}; }
+  // Waits until so many requests have come, then returns their bodies.
+  std::vector<Json> Bodies(size_t count) {
+    EXPECT_TRUE(Eventually([&] { return transport_.Requests().size() >= count; }));
+    std::vector<Json> bodies;
+    for (const HttpRequest& request : transport_.Requests()) {
+      bodies.push_back(Json::parse(request.body));
+    }
+    return bodies;
+  }
+
+  FakeClock clock_;
+  Log log_{LogLevel::kError, true};
+  std::vector<int> statuses_ = {
+      201};  // of one request after another; the last for all further ones
+  std::atomic<int> sent_ = 0;
+  std::atomic<bool> held_ = false;
+  ScriptedTransport transport_;
+  Client client_;
+};
+
+TEST_F(EventsTest, SaysWhatHappenedToWhichObjectAndWhoSaysSo) {
+  EventRecorder recorder(client_, clock_, log_, Options());
+  recorder.Record(Spilled());
+  const Json event = Bodies(1).at(0);
+  EXPECT_EQ(transport_.Requests().at(0).target, "/apis/events.k8s.io/v1/namespaces/team/events");
+  EXPECT_EQ(event["apiVersion"], "events.k8s.io/v1");
+  EXPECT_EQ(event["kind"], "Event");
+  EXPECT_THAT(event["metadata"]["name"].get<std::string>(), MatchesRegex("opt\\.[0-9a-f]+"));
+  EXPECT_EQ(event["metadata"]["namespace"], "team");
+  EXPECT_EQ(event["regarding"], (Json{{"apiVersion", "spillway.dev/v1alpha1"},
+                                      {"kind", "TrainingPool"},
+                                      {"name", "opt"},
+                                      {"namespace", "team"},
+                                      {"uid", "uid-opt"}}));
+  EXPECT_EQ(event["reason"], "Placed");
+  EXPECT_EQ(event["action"], "Place");
+  EXPECT_EQ(event["type"], "Normal");
+  EXPECT_EQ(event["note"], "runs on azure-a100");
+  EXPECT_EQ(event["eventTime"], "2026-11-24T00:00:00.000000Z");
+  EXPECT_EQ(event["reportingController"], "spillway.dev/operator");
+  EXPECT_EQ(event["reportingInstance"], "me");
+}
+
+TEST_F(EventsTest, OfAClusterScopedObjectGoesToTheDefaultNamespace) {
+  EventRecorder recorder(client_, clock_, log_, Options());
+  EventRecord record = Spilled();
+  record.kind = "NodeGroup";
+  record.ns.clear();
+  record.warning = true;
+  recorder.Record(record);
+  const Json event = Bodies(1).at(0);
+  EXPECT_EQ(transport_.Requests().at(0).target, "/apis/events.k8s.io/v1/namespaces/default/events");
+  EXPECT_FALSE(event["regarding"].contains("namespace"));
+  EXPECT_EQ(event["type"], "Warning");
+}
+
+TEST_F(EventsTest, CutsWhatIsTooLongWithoutBreakingACharacter) {
+  EventRecorder::Options options = Options();
+  options.instance = std::string(200, 'i');
+  EventRecorder recorder(client_, clock_, log_, options);
+  EventRecord record = Spilled(std::string(253, 'p'));
+  record.note = "x";
+  while (record.note.size() < 2000) record.note += "→";  // three bytes each: 1,024 falls inside one
+  recorder.Record(record);
+  const Json event = Bodies(1).at(0);
+  EXPECT_EQ(event["note"].get<std::string>().size(), 1024U);
+  record.note.insert(0, "x");
+  recorder.Record(record);
+  EXPECT_EQ(Bodies(2).at(1)["note"].get<std::string>().size(), 1022U);
+  EXPECT_EQ(event["reportingInstance"].get<std::string>().size(), 128U);
+  EXPECT_EQ(event["metadata"]["name"].get<std::string>().size(), 253U);
+}
+
+TEST_F(EventsTest, SaysTheSameOnceInTenMinutes) {
+  EventRecorder recorder(client_, clock_, log_, Options());
+  recorder.Record(Spilled());
+  recorder.Record(Spilled());
+  clock_.Advance(9min);
+  recorder.Record(Spilled());
+  recorder.Record(Spilled("opt", "runs on aws-a100"));
+  recorder.Record(Spilled("other"));
+  clock_.Advance(1min);
+  recorder.Record(Spilled());
+  std::vector<std::string> told;
+  for (const Json& event : Bodies(4)) {
+    told.push_back(event["regarding"]["name"].get<std::string>() + ": " +
+                   event["note"].get<std::string>());
+  }
+  EXPECT_THAT(told, ElementsAre("opt: runs on azure-a100", "opt: runs on aws-a100",
+                                "other: runs on azure-a100", "opt: runs on azure-a100"));
+}
+
+TEST_F(EventsTest, TriesAgainWhileTheServerIsUnavailable) {
+  statuses_ = {503, 0, 429, 500, 201};
+  EventRecorder recorder(client_, clock_, log_, Options());
+  recorder.Record(Spilled());
+  const auto bodies = Bodies(5);
+  for (const Json& body : bodies) EXPECT_EQ(body, bodies[0]);  // the same name: no double
+  recorder.Stop();
+  EXPECT_EQ(transport_.Requests().size(), 5U);
+  EXPECT_EQ(recorder.Dropped(), 0U);
+}
+
+TEST_F(EventsTest, GivesUpAfterFiveTries) {
+  statuses_ = {503, 503, 503, 503, 503, 201};
+  EventRecorder recorder(client_, clock_, log_, Options());
+  recorder.Record(Spilled());
+  recorder.Record(Spilled("next"));
+  EXPECT_EQ(Bodies(6).at(5)["regarding"]["name"], "next");
+  EXPECT_EQ(recorder.Dropped(), 1U);
+}
+
+TEST_F(EventsTest, DoesNotInsistWhereItIsRefused) {
+  for (const int status : {400, 403, 404, 409, 422}) {
+    SCOPED_TRACE(status);
+    statuses_ = {status, 201};
+    sent_ = 0;
+    const size_t before = transport_.Requests().size();
+    EventRecorder recorder(client_, clock_, log_, Options());
+    recorder.Record(Spilled());
+    recorder.Record(Spilled("next"));
+    EXPECT_TRUE(Eventually([&] { return transport_.Requests().size() == before + 2; }));
+    recorder.Stop();
+    EXPECT_EQ(transport_.Requests().size(), before + 2);
+  }
+}
+
+TEST_F(EventsTest, NeverBlocksAndDropsTheNewestWhenAThousandWait) {
+  held_ = true;
+  EventRecorder recorder(client_, clock_, log_, Options());
+  recorder.Record(Spilled("first"));
+  ASSERT_TRUE(Eventually([&] { return sent_ == 1; }));  // on its way, no longer waiting
+  for (int i = 0; i < 1010; ++i) recorder.Record(Spilled("p" + std::to_string(i)));
+  EXPECT_EQ(recorder.Dropped(), 10U);
+  held_ = false;
+  const auto bodies = Bodies(1001);
+  EXPECT_EQ(bodies.back()["regarding"]["name"], "p999");
+}
+
+TEST_F(EventsTest, StopsWithoutSendingWhatWaits) {
+  held_ = true;
+  EventRecorder recorder(client_, clock_, log_, Options());
+  for (int i = 0; i < 5; ++i) recorder.Record(Spilled("p" + std::to_string(i)));
+  ASSERT_TRUE(Eventually([&] { return sent_ == 1; }));
+  std::jthread stopper([&] { recorder.Stop(); });
+  EXPECT_TRUE(Eventually([&] { return recorder.Dropped() == 4; }));
+  held_ = false;
+  stopper.join();
+  recorder.Record(Spilled("late"));
+  EXPECT_EQ(transport_.Requests().size(), 1U);
+  EXPECT_EQ(recorder.Dropped(), 5U);
+}
+
+TEST_F(EventsTest, AGateThatIsShutDropsIt) {
+  std::atomic<int> asked = 0;
+  EventRecorder recorder(client_.Gated([&](std::chrono::milliseconds) -> Status {
+    ++asked;
+    return Error{Code::kCancelled, "not the leader"};
+  }),
+                         clock_, log_, Options());
+  recorder.Record(Spilled());
+  EXPECT_TRUE(Eventually([&] { return asked == 1; }));
+  recorder.Stop();
+  EXPECT_TRUE(transport_.Requests().empty());
+}
+
+}  // namespace
+}  // namespace spillway::kube
