@@ -132,8 +132,8 @@ std::vector<std::vector<Requirement>> ReadNodeTerms(const Json& spec) {
 std::vector<Toleration> ReadTolerations(const Json& spec) {
   std::vector<Toleration> all;
   for (const Json& item : Child(spec, "tolerations")) {
-    all.push_back({Text(item, "key"), Text(item, "operator"), Text(item, "value"),
-                   Text(item, "effect")});
+    all.push_back(
+        {Text(item, "key"), Text(item, "operator"), Text(item, "value"), Text(item, "effect")});
   }
   return all;
 }
@@ -252,7 +252,7 @@ TemplateAnswer TemplateChecker::Put(const Question& question, const std::stop_to
 }
 
 void TemplateChecker::Run(const std::stop_token& stop) {
-  while (true) {
+  while (!stop.stop_requested()) {
     Question question;
     {
       std::unique_lock lock(mutex_);
