@@ -54,7 +54,9 @@ std::optional<Time> Parse(std::string_view text) {
   const auto second = Digits(text, at, 2);
   if (!second) return std::nullopt;
   if (Skip(text, at, '.')) {
+    const size_t first = at;
     while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
+    if (at == first) return std::nullopt;
   }
   const auto offset = Offset(text, at);
   const chrono::year_month_day date{chrono::year(*year),

@@ -87,24 +87,23 @@ bool Applier::Written(const Write& write, Result<std::string> answer, Outcome& o
 bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_token& stop) {
   switch (write.verb) {
     case Write::Verb::kStatus:
-      outcome.status_written =
-          Written(write,
-                  client_.UpdateStatus(*write.resource, write.ns, write.name, write.body,
-                                       {kStatusManager}, stop),
-                  outcome);
+      outcome.status_written = Written(write,
+                                       client_.UpdateStatus(*write.resource, write.ns, write.name,
+                                                            write.body, {kStatusManager}, stop),
+                                       outcome);
       return outcome.status_written;
     case Write::Verb::kCreate:
       return Create(write, outcome, stop);
     case Write::Verb::kApply:
-      return Written(write,
-                     client_.Apply(*write.resource, write.ns, write.name, write.body,
-                                   {kFieldManager}, stop),
-                     outcome);
+      return Written(
+          write,
+          client_.Apply(*write.resource, write.ns, write.name, write.body, {kFieldManager}, stop),
+          outcome);
     case Write::Verb::kDelete: {
       Status done = client_.Delete(*write.resource, write.ns, write.name, write.deletion, stop);
       // Gone already, or another object by now: what had to go is gone.
-      const bool gone = !done && (done.error().code == Code::kNotFound ||
-                                  done.error().code == Code::kConflict);
+      const bool gone =
+          !done && (done.error().code == Code::kNotFound || done.error().code == Code::kConflict);
       if (!done && !gone) {
         outcome.error = std::move(done).error().While(
             fmt::format("deleting {} {}/{}", write.resource->kind, write.ns, write.name));

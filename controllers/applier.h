@@ -21,11 +21,11 @@ struct NameTaken {
 
 // What became of one WriteList.
 struct Outcome {
-  size_t done = 0;             // writes that succeeded, from the front
+  size_t done = 0;  // writes that succeeded, from the front
   bool status_written = false;
   std::optional<Error> error;  // of the first that failed
   std::optional<NameTaken> taken;
-  bool probe_free = false;     // a kProbe found its name free, or ours
+  bool probe_free = false;  // a kProbe found its name free, or ours
   // Resource versions that a store must have reached before the next pass.
   std::vector<std::pair<const kube::Resource*, std::string>> versions;
   std::vector<std::string> deleted_uids;

@@ -56,7 +56,8 @@ class ChildrenDiff {
 
   // A Job of another attempt, or one that a late writer left behind.
   [[nodiscard]] bool Superseded(const kube::Job& job) const {
-    if (decision_.keep_job && job.meta.name == TrainJobName(input_.pool->meta.name, *decision_.keep_job)) {
+    if (decision_.keep_job &&
+        job.meta.name == TrainJobName(input_.pool->meta.name, *decision_.keep_job)) {
       return false;
     }
     if (!decision_.memory.placement) return true;
@@ -79,11 +80,17 @@ class ChildrenDiff {
   }
 
   // Creates what is missing; applies what was rendered from something else.
-  void Keep(const kube::Resource& resource, const kube::MetaOnly* existing, const std::string& body) {
+  void Keep(const kube::Resource& resource, const kube::MetaOnly* existing,
+            const std::string& body) {
     const std::string name = TrainServiceName(input_.pool->meta.name);
     if (existing == nullptr) {
-      writes_.push_back({Write::Verb::kCreate, &resource, input_.pool->meta.ns, name, body,
-                         input_.pool->meta.uid, {}});
+      writes_.push_back({Write::Verb::kCreate,
+                         &resource,
+                         input_.pool->meta.ns,
+                         name,
+                         body,
+                         input_.pool->meta.uid,
+                         {}});
       return;
     }
     if (existing->meta.deleted) return;
@@ -92,8 +99,13 @@ class ChildrenDiff {
         body.find("\"" + revision->second + "\"") != std::string::npos) {
       return;
     }
-    writes_.push_back({Write::Verb::kApply, &resource, input_.pool->meta.ns, name,
-                       WithUid(body, existing->meta.uid), input_.pool->meta.uid, {}});
+    writes_.push_back({Write::Verb::kApply,
+                       &resource,
+                       input_.pool->meta.ns,
+                       name,
+                       WithUid(body, existing->meta.uid),
+                       input_.pool->meta.uid,
+                       {}});
   }
 
   // The precondition that what is applied to is what was looked at.
@@ -118,8 +130,13 @@ class ChildrenDiff {
     const bool there = std::any_of(input_.jobs.begin(), input_.jobs.end(),
                                    [&](const kube::Job* job) { return job->meta.name == name; });
     if (there) return;
-    writes_.push_back({Write::Verb::kCreate, &kube::JobResource(), input_.pool->meta.ns, name,
-                       RenderJob(Rendering()), input_.pool->meta.uid, {}});
+    writes_.push_back({Write::Verb::kCreate,
+                       &kube::JobResource(),
+                       input_.pool->meta.ns,
+                       name,
+                       RenderJob(Rendering()),
+                       input_.pool->meta.uid,
+                       {}});
   }
 
   const DiffInput& input_;

@@ -43,7 +43,7 @@ struct DiffInput {
   std::vector<const kube::Job*> jobs;                // controlled by this pool
   const kube::MetaOnly* service = nullptr;           // likewise
   const kube::MetaOnly* disruption_budget = nullptr;
-  std::vector<const kube::Pod*> pods;                // of this pool, any attempt
+  std::vector<const kube::Pod*> pods;                   // of this pool, any attempt
   const std::set<std::string>* deleted_uids = nullptr;  // asked for already
 };
 

@@ -79,9 +79,6 @@ class Loop {
   }
   // A store's version moved: a pass may be waiting for it.
   void Advanced();
-  // True once the stores hold everything that we wrote.
-  [[nodiscard]] bool CaughtUp() const;
-
   // When the loop last showed a sign of life, on Clock::Elapsed.
   [[nodiscard]] std::chrono::nanoseconds LastBeat() const {
     return std::chrono::nanoseconds(beat_);
@@ -96,6 +93,7 @@ class Loop {
 
   bool WaitForWork(const std::stop_token& stop);
   void WaitForCaches(const std::stop_token& stop);
+  [[nodiscard]] bool CaughtUp() const;  // the stores hold everything that we wrote
   [[nodiscard]] std::chrono::nanoseconds UntilWake() const;
   void WakeAt(std::chrono::nanoseconds elapsed);
 

@@ -11,7 +11,7 @@ using placement::Action;
 
 constexpr std::array<const char*, 7> kWrittenKinds = {
     "TrainingPool", "NodeGroup", "PoolQuota", "Job", "Service", "PodDisruptionBudget", "Pod"};
-constexpr std::array<Action, 7> kActions = {Action::kWait,    Action::kPlace,  Action::kKeep,
+constexpr std::array<Action, 7> kActions = {Action::kWait,    Action::kPlace,   Action::kKeep,
                                             Action::kRestart, Action::kRelease, Action::kFinish,
                                             Action::kDone};
 
@@ -38,13 +38,14 @@ Metrics::Metrics(MetricsRegistry& registry)
       stale_cache_overrides_(registry.AddCounter(
           "spillway_stale_cache_overrides_total",
           "Passes that went on although the cache had not seen our own last writes in time.")),
-      dropped_(registry.AddCounter("spillway_writes_dropped_total",
-                                   "Writes planned but not sent because this process does not lead.")),
+      dropped_(
+          registry.AddCounter("spillway_writes_dropped_total",
+                              "Writes planned but not sent because this process does not lead.")),
       wait_seconds_(registry.AddHistogram(
           "spillway_pool_wait_seconds",
           "Time from when a pool could first run until it was first placed.", Waits())),
-      group_nodes_(registry.AddGaugeSet("spillway_node_group_nodes",
-                                        "Nodes of a node group by state.")),
+      group_nodes_(
+          registry.AddGaugeSet("spillway_node_group_nodes", "Nodes of a node group by state.")),
       group_accelerators_(registry.AddGaugeSet("spillway_node_group_accelerators",
                                                "Accelerators of a node group by state.")),
       group_cost_(registry.AddGaugeSet(
@@ -56,9 +57,9 @@ Metrics::Metrics(MetricsRegistry& registry)
       waiting_since_(registry.AddGaugeSet(
           "spillway_oldest_waiting_timestamp_seconds",
           "Since when the pool that has waited longest for this reason has been waiting.")),
-      pool_accelerators_(registry.AddGaugeSet(
-          "spillway_placed_accelerators",
-          "Accelerators of placed pools by namespace, node group and type.")),
+      pool_accelerators_(
+          registry.AddGaugeSet("spillway_placed_accelerators",
+                               "Accelerators of placed pools by namespace, node group and type.")),
       pool_cost_(registry.AddGaugeSet(
           "spillway_placed_hourly_cost",
           "Cost per hour of placed pools by namespace and node group, in the installation's "
@@ -73,9 +74,9 @@ Metrics::Metrics(MetricsRegistry& registry)
     }
   }
   for (const Action action : kActions) {
-    decisions_.emplace(action, registry.AddCounter(
-                                   "spillway_decisions_total", "Decisions that changed a pool.",
-                                   {{"action", std::string(placement::Name(action))}}));
+    decisions_.emplace(
+        action, registry.AddCounter("spillway_decisions_total", "Decisions that changed a pool.",
+                                    {{"action", std::string(placement::Name(action))}}));
   }
 }
 
@@ -148,8 +149,7 @@ void Metrics::PublishGroups(const placement::Snapshot& snapshot,
   group_condition_.Replace(conditions);
 }
 
-void Metrics::PublishPools(const placement::Snapshot& snapshot,
-                           const placement::Plan& plan) const {
+void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement::Plan& plan) const {
   std::map<MetricLabels, double> counts;
   std::map<MetricLabels, double> oldest;
   std::map<MetricLabels, double> accelerators;
@@ -159,8 +159,8 @@ void Metrics::PublishPools(const placement::Snapshot& snapshot,
   for (const auto& decision : plan.pools) {
     const bool ended = decision.memory.completed.has_value();
     const char* state = ended ? "ended" : decision.placed ? "placed" : "waiting";
-    const std::string reason(placement::ReasonName(decision.placed && !ended ? decision.ready_reason
-                                                                            : decision.placed_reason));
+    const std::string reason(placement::ReasonName(
+        decision.placed && !ended ? decision.ready_reason : decision.placed_reason));
     counts[{{"kind", "TrainingPool"},
             {"state", state},
             {"reason", reason},

@@ -11,9 +11,9 @@
 
 namespace spillway::controllers {
 
-// Every metric of this folder, declared once; all that have fixed labels are present from the start.
-// Gauges of the domain are published by the leader only. Labels come from closed sets, or name
-// NodeGroups and namespaces, never pools or pods. Thread-safe.
+// Every metric of this folder, declared once; all that have fixed labels are present from the
+// start. Gauges of the domain are published by the leader only. Labels come from closed sets, or
+// name NodeGroups and namespaces, never pools or pods. Thread-safe.
 class Metrics {
  public:
   explicit Metrics(MetricsRegistry& registry);
@@ -38,7 +38,7 @@ class Metrics {
   Counter stale_cache_overrides_;
   Counter dropped_;
   Histogram wait_seconds_;
-  std::map<std::pair<std::string, bool>, Counter> writes_;       // kind, ok
+  std::map<std::pair<std::string, bool>, Counter> writes_;  // kind, ok
   std::map<placement::Action, Counter> decisions_;
   GaugeSet group_nodes_;
   GaugeSet group_accelerators_;

@@ -48,7 +48,8 @@ void ObserveTaints(const kube::Node& node, placement::Node& out) {
   for (const kube::Taint& taint : node.taints) {
     if (taint.key == "node.kubernetes.io/out-of-service") out.out_of_service = true;
     if (Among(kDrainingTaints, taint.key)) out.draining = true;
-    if (!Among(kStateTaints, taint.key)) out.taints.push_back({taint.key, taint.value, taint.effect});
+    if (!Among(kStateTaints, taint.key))
+      out.taints.push_back({taint.key, taint.value, taint.effect});
   }
 }
 
@@ -112,31 +113,36 @@ std::string ObserveCost(const NodeGroupSpec& spec, const std::string& currency,
   return {};
 }
 
-std::optional<Time> LinkHealthySince(const crds::v1alpha1::NodeGroup& group) {
+// As long as our last word is that the link is suspect, it can be found healthy no earlier than
+// now: the nodes that are still away when the first ones are back have been away since then, not
+// before.
+std::optional<Time> LinkHealthySince(const crds::v1alpha1::NodeGroup& group, bool link_down,
+                                     Time now) {
   const auto* link = crds::v1alpha1::FindCondition(group.status.conditions, "LinkHealthy");
-  if (link == nullptr || link->status != "True") return std::nullopt;
-  return link->changed;
+  if (link == nullptr) return std::nullopt;
+  if (link->status == "True") return link->changed;
+  return link_down ? std::nullopt : std::optional<Time>(now);
 }
 
-placement::NodeGroup ObserveGroup(const crds::v1alpha1::NodeGroup& group,
-                                  const Settings& settings) {
+placement::NodeGroup ObserveGroup(const crds::v1alpha1::NodeGroup& group, const Settings& settings,
+                                  Time now) {
   const NodeGroupSpec& spec = group.spec;
   placement::NodeGroup out;
   out.name = group.meta.name;
   out.labels = group.meta.labels;
   out.provider = placement::ProviderFrom(spec.provider).value_or(placement::Provider::kOther);
   out.tier = spec.tier;
-  out.admission =
-      placement::AdmissionFrom(spec.admission).value_or(placement::Admission::kClosed);
+  out.admission = placement::AdmissionFrom(spec.admission).value_or(placement::Admission::kClosed);
   out.selector = Requirements(spec.selector);
   out.accelerator = spec.accelerator.type;
   out.resource = spec.accelerator.resource;
   out.per_node = spec.accelerator.per_node;
-  out.capacity_type = placement::CapacityTypeFrom(spec.capacity_type)
-                          .value_or(placement::CapacityType::kOnDemand);
+  out.capacity_type =
+      placement::CapacityTypeFrom(spec.capacity_type).value_or(placement::CapacityType::kOnDemand);
   out.misconfigured = ObserveCost(spec, settings.currency, out);
   out.domain_labels = spec.domain_labels;
-  for (const auto& t : spec.tolerations) out.tolerations.push_back({t.key, t.op, t.value, t.effect});
+  for (const auto& t : spec.tolerations)
+    out.tolerations.push_back({t.key, t.op, t.value, t.effect});
   out.pod_defaults = spec.pod_defaults.resources;
   out.startup_grace = Seconds(spec.health.startup_grace_seconds);
   out.not_ready_grace = Seconds(spec.health.not_ready_grace_seconds);
@@ -149,7 +155,7 @@ placement::NodeGroup ObserveGroup(const crds::v1alpha1::NodeGroup& group,
   }
   const auto link = group.meta.annotations.find(kLinkAnnotation);
   out.link_down = link != group.meta.annotations.end() && link->second == "down";
-  out.link_healthy_since = LinkHealthySince(group);
+  out.link_healthy_since = LinkHealthySince(group, out.link_down, now);
   return out;
 }
 
@@ -169,8 +175,9 @@ std::string LabelOf(const kube::ObjectMeta& meta, const char* key) {
 
 int AttemptOf(const kube::ObjectMeta& meta) {
   const std::string text = LabelOf(meta, kAttemptLabel);
-  const bool number = !text.empty() && text.size() < 9 &&
-                      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const bool number =
+      !text.empty() && text.size() < 9 &&
+      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   return number ? std::stoi(text) : 0;
 }
 
@@ -199,7 +206,8 @@ std::vector<placement::Worker> ObserveWorkers(const Family& family) {
     worker.index = pod->completion_index;
     worker.node = pod->node;
     worker.requests = pod->requests;
-    worker.ended = pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed;
+    worker.ended =
+        pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed;
     worker.running = pod->phase == kube::PodPhase::kRunning;
     worker.ready = worker.running && pod->ready;
     worker.terminating = pod->meta.deleted.has_value();
@@ -288,15 +296,17 @@ std::string ObservePriority(const crds::v1alpha1::TrainingPool& pool, const Prio
   }
   const auto at = priorities.by_name.find(name);
   if (at == priorities.by_name.end()) {
-    return fmt::format("spec.priorityClassName is \"{}\", but there is no such PriorityClass", name);
+    return fmt::format("spec.priorityClassName is \"{}\", but there is no such PriorityClass",
+                       name);
   }
   out.priority = at->second;
   if (quota == nullptr || !quota->spec.priority_classes) return {};
   const auto& allowed = *quota->spec.priority_classes;
   if (std::find(allowed.begin(), allowed.end(), name) != allowed.end()) return {};
-  return fmt::format("spec.priorityClassName is \"{}\"; the PoolQuota of namespace {} allows: {}",
-                     name, pool.meta.ns,
-                     allowed.empty() ? std::string("none") : fmt::format("{}", fmt::join(allowed, ", ")));
+  return fmt::format(
+      "spec.priorityClassName is \"{}\"; the PoolQuota of namespace {} allows: {}", name,
+      pool.meta.ns,
+      allowed.empty() ? std::string("none") : fmt::format("{}", fmt::join(allowed, ", ")));
 }
 
 // A number of accelerators in the template that contradicts the pool's own.
@@ -368,8 +378,8 @@ void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
     if (const auto known = placement::ProviderFrom(provider)) out.providers.push_back(*known);
   }
   out.group_selector = Requirements(placing.node_group_selector);
-  out.preference = placement::PreferenceFrom(placing.preference)
-                       .value_or(placement::Preference::kHomeFirst);
+  out.preference =
+      placement::PreferenceFrom(placing.preference).value_or(placement::Preference::kHomeFirst);
   out.spill_allowed = placing.spill_policy == "Allowed";
   out.spill_after = Seconds(placing.spill_after_seconds);
   out.topology = placement::TopologyModeFrom(placing.topology_mode)
@@ -392,8 +402,9 @@ std::string EarlierNamesake(const crds::v1alpha1::TrainingPool& pool, const Worl
   for (const auto& job : world.jobs) {
     if (job->meta.ns == pool.meta.ns && LabelOf(job->meta, kPoolLabel) == pool.meta.name &&
         job->meta.controller_uid != pool.meta.uid) {
-      return fmt::format("Job {} belongs to an earlier TrainingPool of this name; waiting until it is gone",
-                         job->meta.name);
+      return fmt::format(
+          "Job {} belongs to an earlier TrainingPool of this name; waiting until it is gone",
+          job->meta.name);
     }
   }
   return {};
@@ -409,7 +420,8 @@ class PoolObserver {
         families_(ObserveFamilies(world)),
         priorities_(ObservePriorities(world)) {
     for (const auto& quota : world.pool_quotas) quotas_.emplace(quota->meta.ns, quota.get());
-    for (const auto& job : world.jobs) job_names_.insert(job->meta.ns + "/" + LabelOf(job->meta, kPoolLabel));
+    for (const auto& job : world.jobs)
+      job_names_.insert(job->meta.ns + "/" + LabelOf(job->meta, kPoolLabel));
   }
 
   placement::TrainingPool Observe(const crds::v1alpha1::TrainingPool& pool) const {
@@ -419,8 +431,8 @@ class PoolObserver {
     out.created = pool.meta.created;
     ObserveSpec(pool.spec, out);
     const auto quota = quotas_.find(pool.meta.ns);
-    out.misconfigured = ObservePriority(pool, priorities_,
-                                        quota == quotas_.end() ? nullptr : quota->second, out);
+    out.misconfigured =
+        ObservePriority(pool, priorities_, quota == quotas_.end() ? nullptr : quota->second, out);
     const auto family = families_.find(pool.meta.uid);
     const Family& mine = family == families_.end() ? kNoFamily : family->second;
     out.memory = MemoryOf(pool.status);
@@ -465,8 +477,9 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   PoolMemory memory;
   if (status.placement) {
     const auto& p = *status.placement;
-    memory.placement = {"",      p.node_group, p.accelerator,     p.domain,        p.tier, p.workers,
-                        p.nodes, p.attempt,    p.render_revision, p.spec_revision, p.since};
+    memory.placement = {"",        p.node_group, p.accelerator, p.domain,          p.tier,
+                        p.workers, p.nodes,      p.attempt,     p.render_revision, p.spec_revision,
+                        p.since};
   }
   if (status.hold) {
     memory.hold = {status.hold->node_group, status.hold->domain, status.hold->nodes,
@@ -497,10 +510,10 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
 }
 
 std::string SpecRevision(const TrainingPoolSpec& spec) {
-  std::string text = fmt::format("{}|{}|{}|{}|{}|{}|{}", spec.workers,
-                                 spec.accelerators_per_worker, spec.torch_port,
-                                 spec.torch_proc_per_node, spec.placement.topology_mode,
-                                 spec.placement.topology_level, spec.pod_template);
+  std::string text =
+      fmt::format("{}|{}|{}|{}|{}|{}|{}", spec.workers, spec.accelerators_per_worker,
+                  spec.torch_port, spec.torch_proc_per_node, spec.placement.topology_mode,
+                  spec.placement.topology_level, spec.pod_template);
   for (const auto& accepted : spec.accelerators) {
     text += fmt::format("|{}={}", accepted.type, accepted.workers);
   }
@@ -521,11 +534,12 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
   }
   ObserveNodes(world, snapshot);
   for (const auto& group : world.node_groups) {
-    snapshot.groups.push_back(ObserveGroup(*group, *input.settings));
+    snapshot.groups.push_back(ObserveGroup(*group, *input.settings, input.now));
   }
   for (const auto& quota : world.pool_quotas) {
     placement::Quota out{quota->meta.ns, {}};
-    for (const auto& limit : quota->spec.accelerators) out.limits.push_back({limit.type, limit.limit});
+    for (const auto& limit : quota->spec.accelerators)
+      out.limits.push_back({limit.type, limit.limit});
     snapshot.quotas.push_back(std::move(out));
   }
   const PoolObserver observer(world, input, snapshot.groups);

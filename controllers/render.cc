@@ -14,7 +14,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kIndexPath = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
+constexpr const char* kIndexPath =
+    "metadata.annotations['batch.kubernetes.io/job-completion-index']";
 
 Json OwnLabels(const RenderInput& input) {
   return {{kManagedByLabel, kManagedBy},
@@ -54,9 +55,8 @@ Json TorchEnv(const RenderInput& input) {
   const auto& placement = *input.memory.placement;
   const std::string& pool = input.pool->meta.name;
   const std::string job = TrainJobName(pool, placement.attempt);
-  const std::string master = placement.workers == 1
-                                 ? "localhost"
-                                 : fmt::format("{}-0.{}", job, TrainServiceName(pool));
+  const std::string master =
+      placement.workers == 1 ? "localhost" : fmt::format("{}-0.{}", job, TrainServiceName(pool));
   const int processes =
       spec.torch_proc_per_node > 0 ? spec.torch_proc_per_node : spec.accelerators_per_worker;
   const std::string port = std::to_string(spec.torch_port);
@@ -87,7 +87,8 @@ void AddEnv(Json& container, const RenderInput& input) {
   if (!env.is_array()) env = Json::array();
   Json all = Json::array();
   for (const auto& variable : input.group->spec.pod_defaults.env) {
-    if (!Names(env, "name", variable.name)) all.push_back(Env(variable.name.c_str(), variable.value));
+    if (!Names(env, "name", variable.name))
+      all.push_back(Env(variable.name.c_str(), variable.value));
   }
   for (Json& variable : env) all.push_back(std::move(variable));
   for (Json& variable : TorchEnv(input)) all.push_back(std::move(variable));
@@ -103,7 +104,8 @@ int64_t Amount(const Json& container, const char* list, const std::string& resou
   const Json& values = (*resources)[list];
   if (!values.contains(resource)) return 0;
   const Json& value = values[resource];
-  const auto amount = ParseResource(resource, value.is_string() ? value.get<std::string>() : value.dump());
+  const auto amount =
+      ParseResource(resource, value.is_string() ? value.get<std::string>() : value.dump());
   return amount ? *amount : 0;
 }
 

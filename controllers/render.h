@@ -8,8 +8,8 @@
 
 namespace spillway::controllers {
 
-// Changes whenever what is rendered below changes. Running placements keep the one they started with;
-// it is recorded so that a person can tell which build rendered what runs.
+// Changes whenever what is rendered below changes. Running placements keep the one they started
+// with; it is recorded so that a person can tell which build rendered what runs.
 inline constexpr const char* kRenderRevision = "1";
 
 struct RenderInput {

@@ -44,7 +44,8 @@ Status ReadMode(const YAML::Node& node, Mode& out) {
 
 Status ReadCurrency(const YAML::Node& node, std::string& out) {
   out = node.as<std::string>();
-  const bool capitals = std::all_of(out.begin(), out.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  const bool capitals =
+      std::all_of(out.begin(), out.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
   if (out.size() != 3 || !capitals) {
     return Wrong(node, fmt::format("currency is \"{}\"; write three capital letters, as USD", out));
   }

@@ -12,8 +12,8 @@
 
 namespace spillway::controllers {
 
-// Statuses as pure functions of what was decided. `old` gives the transition times of conditions that
-// stay as they are.
+// Statuses as pure functions of what was decided. `old` gives the transition times of conditions
+// that stay as they are.
 crds::v1alpha1::TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
                                                  const placement::PoolDecision& decision,
                                                  const placement::TrainingPool& facts, Mode mode,
@@ -29,8 +29,10 @@ crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& o
 enum class Change { kNone, kNumbers, kMeaning };
 Change Compare(const crds::v1alpha1::TrainingPoolStatus& was,
                const crds::v1alpha1::TrainingPoolStatus& is);
-Change Compare(const crds::v1alpha1::NodeGroupStatus& was, const crds::v1alpha1::NodeGroupStatus& is);
-Change Compare(const crds::v1alpha1::PoolQuotaStatus& was, const crds::v1alpha1::PoolQuotaStatus& is);
+Change Compare(const crds::v1alpha1::NodeGroupStatus& was,
+               const crds::v1alpha1::NodeGroupStatus& is);
+Change Compare(const crds::v1alpha1::PoolQuotaStatus& was,
+               const crds::v1alpha1::PoolQuotaStatus& is);
 
 // An event to tell: a condition whose status or reason changed.
 struct Transition {

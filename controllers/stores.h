@@ -21,8 +21,8 @@ struct Stores {
 
   kube::Store<kube::Node> nodes;
   kube::Store<kube::Pod> pods;
-  kube::Store<kube::Job> jobs;                    // only those with our managed-by label
-  kube::Store<kube::MetaOnly> services;           // likewise
+  kube::Store<kube::Job> jobs;                     // only those with our managed-by label
+  kube::Store<kube::MetaOnly> services;            // likewise
   kube::Store<kube::MetaOnly> disruption_budgets;  // likewise
   kube::Store<kube::PriorityClass> priority_classes;
   kube::Store<crds::v1alpha1::NodeGroup> node_groups;
@@ -47,9 +47,9 @@ struct World {
   std::vector<std::shared_ptr<const crds::v1alpha1::PoolQuota>> pool_quotas;
 };
 
-// Nodes are read before pods: a pod on a node that came meanwhile counts nowhere for one pass, which
-// heals by itself; the other way round a new node could look free while its pods were missing. Our
-// own kinds are read last, so that a commit is never older than the pods it led to.
+// Nodes are read before pods: a pod on a node that came meanwhile counts nowhere for one pass,
+// which heals by itself; the other way round a new node could look free while its pods were
+// missing. Our own kinds are read last, so that a commit is never older than the pods it led to.
 World ReadWorld(const Stores& stores);
 
 }  // namespace spillway::controllers

@@ -14,9 +14,8 @@ Watching::Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
     : client_(client), clock_(clock), log_(log), registry_(registry) {
   const std::string ours = std::string(kManagedByLabel) + "=" + kManagedBy;
   Add(stores.nodes, kube::NodeResource(), "", kube::DecodeNode);
-  Add(stores.pods, kube::PodResource(), "", [](kube::JsonValue value, kube::Pod& pod) {
-    return kube::DecodePod(value, kPrefix, pod);
-  });
+  Add(stores.pods, kube::PodResource(), "",
+      [](kube::JsonValue value, kube::Pod& pod) { return kube::DecodePod(value, kPrefix, pod); });
   Add(stores.jobs, kube::JobResource(), ours, kube::DecodeJob);
   Add(stores.services, kube::ServiceResource(), ours, kube::DecodeMetaOnly);
   Add(stores.disruption_budgets, kube::PodDisruptionBudgetResource(), ours, kube::DecodeMetaOnly);
@@ -44,15 +43,15 @@ void Watching::Add(kube::Store<T>& store, const kube::Resource& resource,
 
 kube::ReflectorHooks Watching::Hooks(const std::string& resource) {
   const MetricLabels labels = {{"resource", resource}};
-  const Counter lists = registry_.AddCounter("reflector_lists_total",
-                                             "Whole lists asked of the API server.", labels);
-  const Counter ends = registry_.AddCounter(
-      "reflector_watch_restarts_total", "Watches that ended and were opened again.", labels);
+  const Counter lists =
+      registry_.AddCounter("reflector_lists_total", "Whole lists asked of the API server.", labels);
+  const Counter ends = registry_.AddCounter("reflector_watch_restarts_total",
+                                            "Watches that ended and were opened again.", labels);
   const Gauge last = registry_.AddGauge("reflector_last_event_timestamp_seconds",
                                         "When a watch last showed a sign of life.", labels);
-  const Counter bad = registry_.AddCounter("reflector_undecodable_objects_total",
-                                           "Objects passed over because they could not be read.",
-                                           labels);
+  const Counter bad =
+      registry_.AddCounter("reflector_undecodable_objects_total",
+                           "Objects passed over because they could not be read.", labels);
   kube::ReflectorHooks hooks;
   hooks.listed = [lists](std::string_view) { lists.Increment(); };
   hooks.watch_ended = [ends](std::string_view) { ends.Increment(); };

@@ -17,8 +17,7 @@ namespace spillway::controllers {
 // Keeps the stores of one cluster equal to its API server: one reflector and one thread a kind.
 class Watching {
  public:
-  Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
-           MetricsRegistry& registry);
+  Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log, MetricsRegistry& registry);
   ~Watching();
   Watching(const Watching&) = delete;
   Watching& operator=(const Watching&) = delete;

@@ -74,11 +74,11 @@ def test_up_status_shell_down(demo: DemoCommand) -> None:
 
 
 def test_interrupted_up_is_taken_up_by_the_next(demo: DemoCommand) -> None:
-    for number in (signal.SIGKILL, signal.SIGINT):
+    for number, after in ((signal.SIGKILL, "control plane"), (signal.SIGINT, "fleet")):
         up = subprocess.Popen([DEMO, "up", "--state", str(demo.state)], stdout=subprocess.PIPE, text=True, cwd=paths.REPO)
         assert up.stdout is not None
         for line in up.stdout:
-            if line.startswith("ok      control plane:"):
+            if line.startswith(f"ok      {after}:"):
                 break
         up.send_signal(number)
         up.communicate(timeout=60)

@@ -15,12 +15,12 @@
 #include "base/metrics.h"
 #include "controllers/loop.h"
 #include "controllers/metrics.h"
+#include "controllers/watching.h"
 #include "kube/cpprest_transport.h"
 #include "kube/events.h"
 #include "kube/lease.h"
 #include "operator/http_server.h"
 #include "operator/process_metrics.h"
-#include "controllers/watching.h"
 
 namespace spillway {
 namespace {
@@ -72,14 +72,16 @@ struct Assembly::Parts {
         requests(registry),
         process(registry),
         master(registry.AddGauge("leader_election_master_status",
-                                 "1 while this process leads, else 0.", {{"name", options.lease_name}})),
+                                 "1 while this process leads, else 0.",
+                                 {{"name", options.lease_name}})),
         transport(std::move(the_transport)),
         lease_transport(std::move(the_lease_transport)),
         client(*transport, clock, ClientOptions(16)),
         lease_client(*lease_transport, clock, ClientOptions(2)),
         stores([this] { Dirty(); }),
         elector(lease_client, clock, log, ElectorOptions()),
-        gated(client.Gated([this](std::chrono::milliseconds deadline) { return MayWrite(deadline); })),
+        gated(client.Gated(
+            [this](std::chrono::milliseconds deadline) { return MayWrite(deadline); })),
         events(gated, clock, log, {options.identity}),
         templates(client, clock, log, [this] { Dirty(); }),
         metrics(registry),
@@ -91,7 +93,8 @@ struct Assembly::Parts {
 
   kube::Client::Options ClientOptions(int in_flight) {
     kube::Client::Options out;
-    out.user_agent = fmt::format("spillway/{} (linux/amd64) {}", SPILLWAY_VERSION, options.identity);
+    out.user_agent =
+        fmt::format("spillway/{} (linux/amd64) {}", SPILLWAY_VERSION, options.identity);
     out.in_flight = in_flight;
     out.observe = [this](std::string_view verb, int status, double time) {
       requests.Observe(verb, status, time);
@@ -217,8 +220,8 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
   if (!transport) return std::move(transport).error();
   auto lease_transport = kube::MakeCpprestTransport(*config);
   if (!lease_transport) return std::move(lease_transport).error();
-  auto parts = std::make_unique<Parts>(complete, log, *std::move(transport),
-                                       *std::move(lease_transport));
+  auto parts =
+      std::make_unique<Parts>(complete, log, *std::move(transport), *std::move(lease_transport));
   auto http = HttpServer::Start(complete.listen, parts->Handlers());
   if (!http) return std::move(http).error();
   parts->http = *std::move(http);
@@ -233,9 +236,8 @@ void Assembly::Start() {
                               {"identity", parts.options.identity},
                               {"mode", observe ? "Observe" : "Enforce"}});
   parts.watching.Start();
-  parts.deciding = std::jthread([&parts](const std::stop_token& stop) {
-    parts.loop.Run(stop, parts.abort.get_token());
-  });
+  parts.deciding = std::jthread(
+      [&parts](const std::stop_token& stop) { parts.loop.Run(stop, parts.abort.get_token()); });
   parts.election = std::jthread([&parts](const std::stop_token& stop) {
     Status ended = parts.elector.Run(
         [&parts] {

@@ -22,7 +22,8 @@ class HttpServer {
  public:
   using Handler = std::function<HttpAnswer()>;
 
-  // `listen`: "0.0.0.0:8080"; port 0 takes a free one. kInvalid when it is no such address or taken.
+  // `listen`: "0.0.0.0:8080"; port 0 takes a free one. kInvalid when it is no such address or
+  // taken.
   static Result<std::unique_ptr<HttpServer>> Start(const std::string& listen,
                                                    std::map<std::string, Handler> handlers);
   ~HttpServer();

@@ -13,7 +13,7 @@
 namespace spillway {
 namespace {
 
-constexpr std::array<const char*, 7> kVerbs = {"get",    "list",   "watch", "create",
+constexpr std::array<const char*, 7> kVerbs = {"get",   "list",   "watch", "create",
                                                "patch", "update", "delete"};
 
 // The numbers of /proc/self/stat behind the command's closing bracket: field 3 is the first.
@@ -49,8 +49,9 @@ ProcessMetrics::ProcessMetrics(MetricsRegistry& registry)
       open_fds_(registry.AddGauge("process_open_fds", "Open file descriptors.")),
       max_fds_(registry.AddGauge("process_max_fds", "Most file descriptors that may be open.")),
       start_time_(registry.AddGauge("process_start_time_seconds", "Start, in Unix seconds.")) {
-  registry.AddGauge("spillway_build_info", "Always 1; which build this is.",
-                    {{"version", SPILLWAY_VERSION}})
+  registry
+      .AddGauge("spillway_build_info", "Always 1; which build this is.",
+                {{"version", SPILLWAY_VERSION}})
       .Set(1);
   const auto ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
   start_time_.Set(BootTime() + Number(StatFields(), 22) / ticks);
@@ -74,11 +75,11 @@ void ProcessMetrics::Refresh() {
 
 RequestMetrics::RequestMetrics(MetricsRegistry& registry) : registry_(registry) {
   for (const char* verb : kVerbs) {
-    durations_.emplace(verb, registry.AddHistogram(
-                                 "rest_client_request_duration_seconds",
-                                 "Time of requests to the API server by verb.",
-                                 {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60},
-                                 {{"verb", verb}}));
+    durations_.emplace(verb,
+                       registry.AddHistogram("rest_client_request_duration_seconds",
+                                             "Time of requests to the API server by verb.",
+                                             {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60},
+                                             {{"verb", verb}}));
     requests_.emplace(std::make_pair(verb, 200),
                       registry.AddCounter("rest_client_requests_total",
                                           "Requests to the API server by verb and code.",
@@ -92,11 +93,11 @@ void RequestMetrics::Observe(std::string_view verb, int status, double seconds) 
   auto at = requests_.find({name, status});
   if (at == requests_.end()) {
     at = requests_
-             .emplace(std::make_pair(name, status),
-                      registry_.AddCounter(
-                          "rest_client_requests_total",
-                          "Requests to the API server by verb and code.",
-                          {{"verb", name}, {"code", status == 0 ? "<error>" : std::to_string(status)}}))
+             .emplace(
+                 std::make_pair(name, status),
+                 registry_.AddCounter(
+                     "rest_client_requests_total", "Requests to the API server by verb and code.",
+                     {{"verb", name}, {"code", status == 0 ? "<error>" : std::to_string(status)}}))
              .first;
   }
   at->second.Increment();

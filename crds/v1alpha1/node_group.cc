@@ -132,7 +132,8 @@ Status DecodeStatus(JsonValue value, NodeGroupStatus& out) {
     if (key == "idleHourlyCost") return Read(field, out.idle_hourly_cost);
     if (key == "marginalHourlyCost") return Read(field, out.marginal_hourly_cost);
     if (key == "conditions") {
-      return ReadList(field, out.conditions, [](JsonValue v, Condition& c) { return Decode(v, c); });
+      return ReadList(field, out.conditions,
+                      [](JsonValue v, Condition& c) { return Decode(v, c); });
     }
     return Ok{};
   });

@@ -43,7 +43,8 @@ Status DecodeStatus(JsonValue value, PoolQuotaStatus& out) {
     if (key == "observedGeneration") return Read(field, out.observed_generation);
     if (key == "accelerators") return ReadList(field, out.accelerators, DecodeUse);
     if (key == "conditions") {
-      return ReadList(field, out.conditions, [](JsonValue v, Condition& c) { return Decode(v, c); });
+      return ReadList(field, out.conditions,
+                      [](JsonValue v, Condition& c) { return Decode(v, c); });
     }
     return Ok{};
   });

@@ -167,7 +167,8 @@ Status DecodeStatus(JsonValue value, TrainingPoolStatus& out) {
     if (key == "hourlyCost") return Read(field, out.hourly_cost);
     if (key == "marginalHourlyCost") return Read(field, out.marginal_hourly_cost);
     if (key == "conditions") {
-      return ReadList(field, out.conditions, [](JsonValue v, Condition& c) { return Decode(v, c); });
+      return ReadList(field, out.conditions,
+                      [](JsonValue v, Condition& c) { return Decode(v, c); });
     }
     return Ok{};
   });

@@ -31,20 +31,22 @@ Result<std::string> ReadPage(const std::string& body, Decode decode, std::vector
   auto root = parser.Parse(body);
   if (!root) return std::move(root).error();
   std::string next;
-  Status read = kube::VisitObject(*root, [&](std::string_view key, kube::JsonValue value) -> Status {
-    if (key == "items") {
-      return kube::VisitArray(value, [&](kube::JsonValue item) -> Status {
-        T object;
-        if (Status done = decode(item, object); !done) return done;
-        out.push_back(std::move(object));
-        return Ok{};
+  Status read =
+      kube::VisitObject(*root, [&](std::string_view key, kube::JsonValue value) -> Status {
+        if (key == "items") {
+          return kube::VisitArray(value, [&](kube::JsonValue item) -> Status {
+            T object;
+            if (Status done = decode(item, object); !done) return done;
+            out.push_back(std::move(object));
+            return Ok{};
+          });
+        }
+        if (key != "metadata") return Ok{};
+        return kube::VisitObject(
+            value, [&](std::string_view field, kube::JsonValue inner) -> Status {
+              return field == "continue" ? kube::Read(inner, next) : Status(Ok{});
+            });
       });
-    }
-    if (key != "metadata") return Ok{};
-    return kube::VisitObject(value, [&](std::string_view field, kube::JsonValue inner) -> Status {
-      return field == "continue" ? kube::Read(inner, next) : Status(Ok{});
-    });
-  });
   if (!read) return std::move(read).error();
   return next;
 }
@@ -67,7 +69,8 @@ Status Fill(kube::Client& client, const kube::Resource& resource, const std::str
 }
 
 Status FillAll(kube::Client& client, controllers::Stores& stores) {
-  const std::string ours = std::string(controllers::kManagedByLabel) + "=" + controllers::kManagedBy;
+  const std::string ours =
+      std::string(controllers::kManagedByLabel) + "=" + controllers::kManagedBy;
   const auto pod = [](kube::JsonValue value, kube::Pod& out) {
     return kube::DecodePod(value, controllers::kPrefix, out);
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Callable
 
@@ -9,7 +10,8 @@ from .report import Failure
 
 
 def run(main: Callable[[], int | None], on_interrupt: str = "") -> None:
-    """Calls main and exits: 0, or what main returns; 1 for a Failure; 130 when interrupted."""
+    """Calls main and exits: 0, or what main returns; 1 for a Failure; 130 when interrupted, by SIGTERM too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main() or 0)
     except Failure as failure:

@@ -86,9 +86,9 @@ struct World {
 };
 
 TEST(Diff, ANewPlacementGetsItsCompanionsAndThenItsJob) {
-  EXPECT_THAT(World().Lines(), ElementsAre("create Service run-train",
-                                           "create PodDisruptionBudget run-train",
-                                           "create Job run-train-1"));
+  EXPECT_THAT(World().Lines(),
+              ElementsAre("create Service run-train", "create PodDisruptionBudget run-train",
+                          "create Job run-train-1"));
 }
 
 TEST(Diff, WhatIsThereIsLeftAlone) {
@@ -153,9 +153,9 @@ TEST(Diff, WithoutAPlacementEverythingGoes) {
   world.AddCompanions();
   world.AddJob(1);
   world.decision.memory.placement.reset();
-  EXPECT_THAT(world.Lines(), ElementsAre("delete Job run-train-1",
-                                         "delete PodDisruptionBudget run-train",
-                                         "delete Service run-train"));
+  EXPECT_THAT(world.Lines(),
+              ElementsAre("delete Job run-train-1", "delete PodDisruptionBudget run-train",
+                          "delete Service run-train"));
 }
 
 TEST(Diff, AnEndedPoolKeepsItsLastJobForTheLogs) {

@@ -81,9 +81,8 @@ struct Cluster {
     job.meta.ns = "lab";
     job.meta.name = TrainJobName("run", attempt);
     job.meta.controller_uid = "uid-run";
-    job.meta.labels = {{kPoolUidLabel, "uid-run"},
-                       {kPoolLabel, "run"},
-                       {kAttemptLabel, std::to_string(attempt)}};
+    job.meta.labels = {
+        {kPoolUidLabel, "uid-run"}, {kPoolLabel, "run"}, {kAttemptLabel, std::to_string(attempt)}};
     job.meta.annotations[kPlacementAnnotation] = EncodeRecord(samples::Placed(2, attempt));
     return jobs.emplace_back(std::move(job));
   }
@@ -161,6 +160,17 @@ TEST(ObserveGroups, AnAdminsWordAboutTheLinkIsHeard) {
   cluster.groups[0].status.conditions = {
       {"LinkHealthy", "True", "AsExpected", "", Time(Seconds(50)), 1}};
   EXPECT_EQ(cluster.Group().link_healthy_since, Time(Seconds(50)));
+}
+
+TEST(ObserveGroups, ALinkThatWasSuspectIsHealthyNoEarlierThanNow) {
+  Cluster cluster;
+  EXPECT_EQ(cluster.Group().link_healthy_since, std::nullopt);
+  cluster.groups[0].status.conditions = {
+      {"LinkHealthy", "False", "LinkSuspect", "", Time(Seconds(50)), 1}};
+  EXPECT_EQ(cluster.Group().link_healthy_since, cluster.Observe().now);
+  cluster.groups[0].meta.annotations[kLinkAnnotation] =
+      "down";  // then nodes count from when they went
+  EXPECT_EQ(cluster.Group().link_healthy_since, std::nullopt);
 }
 
 TEST(ObservePools, TheSpecInOurWords) {
@@ -318,7 +328,8 @@ TEST(SpecRevision, ChangesWithWhatTakesEffectAtTheNextAttempt) {
   EXPECT_NE(base, revision([](auto& s) { s.torch_port = 1; }));
   EXPECT_NE(base, revision([](auto& s) { s.placement.topology_mode = "Required"; }));
   EXPECT_NE(base, revision([](auto& s) { s.placement.providers = {"AWS"}; }));
-  EXPECT_NE(base, revision([](auto& s) { s.placement.node_group_selector = {{"a", "Exists", {}}}; }));
+  EXPECT_NE(base,
+            revision([](auto& s) { s.placement.node_group_selector = {{"a", "Exists", {}}}; }));
   EXPECT_NE(base, revision([](auto& s) { s.accelerators[0].workers = 1; }));
   EXPECT_EQ(base, revision([](auto& s) { s.restart.max_restarts = 1; }));
   EXPECT_EQ(base, revision([](auto& s) { s.suspend = true; }));

@@ -25,7 +25,8 @@ struct World {
     std::map<std::string, Json> env;
     const Json spec = PodSpec();
     for (const Json& variable : spec["containers"][0]["env"]) {
-      env[variable["name"]] = variable.contains("value") ? variable["value"] : variable["valueFrom"];
+      env[variable["name"]] =
+          variable.contains("value") ? variable["value"] : variable["valueFrom"];
     }
     return env;
   }
@@ -61,14 +62,16 @@ TEST(RenderJob, IsOwnedAndCarriesTheCommit) {
 TEST(RenderJob, PinsByHostnameInEveryTermOfTheUsersAffinity) {
   World world;
   Json pod_template = samples::PodTemplate();
-  pod_template["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
-      {{"nodeSelectorTerms",
-        {{{"matchExpressions", {{{"key", "zone"}, {"operator", "In"}, {"values", {"a"}}}}}},
-         {{"matchExpressions", {{{"key", "fast"}, {"operator", "Exists"}}}}}}}};
+  pod_template["spec"]["affinity"]["nodeAffinity"]
+              ["requiredDuringSchedulingIgnoredDuringExecution"] = {
+                  {"nodeSelectorTerms",
+                   {{{"matchExpressions",
+                      {{{"key", "zone"}, {"operator", "In"}, {"values", {"a"}}}}}},
+                    {{"matchExpressions", {{{"key", "fast"}, {"operator", "Exists"}}}}}}}};
   world.Template(pod_template);
   const Json spec = world.PodSpec();
-  const Json& terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-                          ["nodeSelectorTerms"];
+  const Json& terms = spec["affinity"]["nodeAffinity"]
+                          ["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
   ASSERT_EQ(terms.size(), 2U);
   for (const Json& term : terms) {
     ASSERT_EQ(term["matchExpressions"].size(), 2U);
@@ -79,8 +82,8 @@ TEST(RenderJob, PinsByHostnameInEveryTermOfTheUsersAffinity) {
 
 TEST(RenderJob, PinsWithoutAnAffinityOfTheUser) {
   const Json spec = World().PodSpec();
-  const Json& terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-                          ["nodeSelectorTerms"];
+  const Json& terms = spec["affinity"]["nodeAffinity"]
+                          ["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
   ASSERT_EQ(terms.size(), 1U);
   EXPECT_EQ(terms[0]["matchExpressions"][0]["values"], Json({"h0", "h1"}));
 }
@@ -91,8 +94,9 @@ TEST(RenderJob, PinsAVeryLargeGangToItsDomain) {
   world.memory.placement->domain = "r7";
   world.hostnames.assign(kMostPinnedNodes + 1, "h");
   const Json spec = world.PodSpec();
-  const Json& pin = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-                        ["nodeSelectorTerms"][0]["matchExpressions"][0];
+  const Json& pin =
+      spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+          ["nodeSelectorTerms"][0]["matchExpressions"][0];
   EXPECT_EQ(pin["key"], "rack");
   EXPECT_EQ(pin["values"], Json({"r7"}));
 }
@@ -128,7 +132,9 @@ TEST(RenderJob, AddsWhatThePlaceNeeds) {
   const Json spec = world.PodSpec();
   EXPECT_EQ(spec["containers"][0]["resources"]["limits"]["rdma/ib"], "8");
   EXPECT_EQ(spec["containers"][0]["resources"]["requests"]["cpu"], "5");
-  EXPECT_EQ(spec["tolerations"][0], Json({{"key", "sku"}, {"operator", "Equal"}, {"value", "gpu"}, {"effect", "NoSchedule"}}));
+  EXPECT_EQ(
+      spec["tolerations"][0],
+      Json({{"key", "sku"}, {"operator", "Equal"}, {"value", "gpu"}, {"effect", "NoSchedule"}}));
 }
 
 TEST(RenderJob, ToleratesAnUnreachableNodeUnlessTheTemplateSaysOtherwise) {

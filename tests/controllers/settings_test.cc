@@ -29,7 +29,8 @@ TEST(Settings, WrongInputIsOneSentenceWithTheLine) {
     const char* text;
     const char* expected;
   } cases[] = {
-      {"mode: Enforce\nmoed: x\n", "line 2: moed is not a setting; allowed: currency, defaultLimits, mode"},
+      {"mode: Enforce\nmoed: x\n",
+       "line 2: moed is not a setting; allowed: currency, defaultLimits, mode"},
       {"mode: enforce\n", "line 1: mode is \"enforce\"; allowed: Enforce, Observe"},
       {"mode: Enforce\nmode: Observe\n", "line 2: mode is given twice"},
       {"currency: usd\n", "currency is \"usd\""},

@@ -29,17 +29,23 @@ TEST(RefuseTemplate, SaysInOneSentenceWhatMayNotStandThere) {
       {With([](Json& s) { s["containers"] = Json::array(); }), "containers is empty"},
       {With([](Json& s) { s["nodeName"] = "n1"; }), "template.spec.nodeName is \"n1\""},
       {With([](Json& s) { s["schedulerName"] = "volcano"; }), "schedulerName is \"volcano\""},
-      {With([](Json& s) { s["priorityClassName"] = "high"; }), "priorityClassName of the TrainingPool"},
+      {With([](Json& s) { s["priorityClassName"] = "high"; }),
+       "priorityClassName of the TrainingPool"},
       {With([](Json& s) { s["restartPolicy"] = "Always"; }), "restartPolicy is \"Always\""},
-      {With([](Json& s) { s["containers"][0]["env"] = {{{"name", "RANK"}, {"value", "0"}}}; }), "sets RANK"},
-      {With([](Json& s) { s["containers"][0]["env"] = {{{"name", "PET_NNODES"}, {"value", "0"}}}; }), "sets PET_NNODES"},
+      {With([](Json& s) { s["containers"][0]["env"] = {{{"name", "RANK"}, {"value", "0"}}}; }),
+       "sets RANK"},
+      {With(
+           [](Json& s) { s["containers"][0]["env"] = {{{"name", "PET_NNODES"}, {"value", "0"}}}; }),
+       "sets PET_NNODES"},
       {With([](Json& s) {
          s["initContainers"] = {{{"name", "i"}, {"env", {{{"name", "MASTER_ADDR"}}}}}};
        }),
        "initContainers[name=i]"},
       {With([](Json& s) {
          s["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-          ["nodeSelectorTerms"] = {{{"matchFields", {{{"key", "metadata.name"}, {"operator", "In"}, {"values", {"a"}}}}}}};
+          ["nodeSelectorTerms"] = {
+              {{"matchFields",
+                {{{"key", "metadata.name"}, {"operator", "In"}, {"values", {"a"}}}}}}};
        }),
        "matchFields"},
   };
@@ -47,20 +53,20 @@ TEST(RefuseTemplate, SaysInOneSentenceWhatMayNotStandThere) {
     EXPECT_THAT(RefuseTemplate(c.pod_template.dump()), HasSubstr(c.expected));
   }
   EXPECT_THAT(RefuseTemplate(samples::PodTemplate().dump()), IsEmpty());
-  EXPECT_THAT(RefuseTemplate(With([](Json& s) { s["schedulerName"] = "default-scheduler"; }).dump()),
-              IsEmpty());
+  EXPECT_THAT(
+      RefuseTemplate(With([](Json& s) { s["schedulerName"] = "default-scheduler"; }).dump()),
+      IsEmpty());
 }
 
 TEST(ShapeOf, ReadsRequestsTolerationsAndNodeTerms) {
   const Json pod = {{"spec", With([](Json& s) {
-                                s["nodeSelector"] = {{"disk", "ssd"}};
-                                s["tolerations"] = {{{"key", "sku"}, {"operator", "Exists"}}};
-                                s["affinity"]["nodeAffinity"]
-                                 ["requiredDuringSchedulingIgnoredDuringExecution"]
-                                 ["nodeSelectorTerms"] = {
-                                     {{"matchExpressions",
-                                       {{{"key", "zone"}, {"operator", "In"}, {"values", {"a", "b"}}}}}}};
-                              })["spec"]}};
+                       s["nodeSelector"] = {{"disk", "ssd"}};
+                       s["tolerations"] = {{{"key", "sku"}, {"operator", "Exists"}}};
+                       s["affinity"]["nodeAffinity"]
+                        ["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"] = {
+                            {{"matchExpressions",
+                              {{{"key", "zone"}, {"operator", "In"}, {"values", {"a", "b"}}}}}}};
+                     })["spec"]}};
   const auto shape = ShapeOf(pod.dump(), samples::PodTemplate().dump());
   ASSERT_TRUE(shape.ok()) << shape.error().message;
   EXPECT_EQ(shape->requests.Get("cpu"), 4000);

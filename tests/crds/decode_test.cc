@@ -27,7 +27,9 @@ TEST(Decode, AWrongTypeNamesItsPath) {
 
 TEST(Decode, NullIsAbsent) {
   TrainingPool pool;
-  ASSERT_TRUE(DecodePool(R"({"spec":{"restart":null,"workers":3},"status":{"placement":null}})", pool).ok());
+  ASSERT_TRUE(
+      DecodePool(R"({"spec":{"restart":null,"workers":3},"status":{"placement":null}})", pool)
+          .ok());
   EXPECT_EQ(pool.spec.workers, 3);
   EXPECT_EQ(pool.spec.restart.max_restarts, 20);
   EXPECT_FALSE(pool.status.placement.has_value());
@@ -35,7 +37,9 @@ TEST(Decode, NullIsAbsent) {
 
 TEST(Decode, TheTemplateIsKeptAsItStands) {
   TrainingPool pool;
-  ASSERT_TRUE(DecodePool(R"({"spec":{"template":{"spec":{"containers":[{"name":"a","x":1.50}]}}}})", pool).ok());
+  ASSERT_TRUE(
+      DecodePool(R"({"spec":{"template":{"spec":{"containers":[{"name":"a","x":1.50}]}}}})", pool)
+          .ok());
   EXPECT_EQ(pool.spec.pod_template, R"({"spec":{"containers":[{"name":"a","x":1.50}]}})");
 }
 

@@ -1,5 +1,5 @@
-// The CRDs' YAML and the C++ values are two spellings of one API: every field of a spec schema changes
-// what is decoded, and every field of a status schema is written and read back.
+// The CRDs' YAML and the C++ values are two spellings of one API: every field of a spec schema
+// changes what is decoded, and every field of a status schema is written and read back.
 
 #include <gtest/gtest.h>
 #include <yaml-cpp/yaml.h>
@@ -176,12 +176,12 @@ void ExpectSameDefaults(const std::string& file, Json spec, Status (*decode)(kub
 TEST(Schema, DefaultsAgree) {
   ExpectSameDefaults<NodeGroup>("nodegroup", {{"health", Json::object()}, {"cost", Json::object()}},
                                 DecodeNodeGroup);
-  ExpectSameDefaults<TrainingPool>("trainingpool",
-                                   {{"placement",
-                                     {{"spill", Json::object()}, {"topology", Json::object()}}},
-                                    {"restart", Json::object()},
-                                    {"torch", Json::object()}},
-                                   DecodeTrainingPool);
+  ExpectSameDefaults<TrainingPool>(
+      "trainingpool",
+      {{"placement", {{"spill", Json::object()}, {"topology", Json::object()}}},
+       {"restart", Json::object()},
+       {"torch", Json::object()}},
+      DecodeTrainingPool);
 }
 
 }  // namespace
