@@ -51,6 +51,7 @@ std::vector<Outcome> Applier::Apply(const std::vector<WriteList>& lists,
   };
   std::vector<std::jthread> workers;
   const size_t count = std::min(lists.size(), static_cast<size_t>(threads_));
+  workers.reserve(count);
   for (size_t i = 0; i < count; ++i) workers.emplace_back(work);
   workers.clear();  // joins
   return outcomes;
