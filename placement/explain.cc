@@ -109,11 +109,11 @@ std::string FormatPlan(const Plan& plan, bool all) {
   for (const PoolDecision& decision : plan.pools) {
     if (all || Changes(decision)) text += FormatDecision(decision);
   }
-  if (text.empty()) text = "nothing to do\n";
   if (all) {
     for (const GroupReport& group : plan.groups) text += FormatGroup(group);
     for (const QuotaReport& quota : plan.quotas) text += FormatQuota(quota);
   }
+  if (text.empty()) text = "nothing to do\n";
   if (plan.next_wake) text += fmt::format("next look at {}\n", FormatTime(*plan.next_wake));
   return text;
 }

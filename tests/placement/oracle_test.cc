@@ -1,0 +1,172 @@
+// On small worlds, every way to put the workers on nodes is tried: a group fits exactly when there
+// is one. The search shares nothing with the planner but the snapshot.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <set>
+
+#include "placement/plan.h"
+#include "tests/support/builders.h"
+#include "worlds.h"
+
+namespace spillway::tests {
+namespace {
+
+using placement::MakePlan;
+using placement::Plan;
+using placement::TopologyMode;
+
+using Room = std::map<std::string, int64_t>;  // by resource
+
+// One pool before one or two groups of up to five nodes, some in use by others, some not usable.
+Snapshot SmallWorld(uint32_t seed) {
+  Dice dice(seed);
+  Snapshot world = Fleet(0);
+  world.groups.resize(static_cast<size_t>(dice.Roll(2)) + 1);
+  for (NodeGroup& group : world.groups) {
+    group.tier = 0;
+    group.provider = placement::Provider::kOnPrem;
+    group.per_node = 0;
+    if (dice.OneIn(5)) group.domain_labels = {};
+    if (dice.OneIn(4)) group.resource.clear();
+    const int nodes = dice.Roll(5) + 1;
+    for (int n = 0; n < nodes; ++n) {
+      placement::Node node =
+          GpuNode(group.name + "-" + std::to_string(n), group.name, dice.Pick<int>({1, 2, 4, 8}));
+      node.allocatable.Set("memory", int64_t{dice.Pick<int>({16, 40, 64})} << 30);
+      node.allocatable.Set("cpu", dice.Pick<int64_t>({4000, 9000, 16000}));
+      if (!dice.OneIn(4)) node.labels[kDomain] = dice.OneIn(2) ? "d1" : "d2";
+      if (!dice.OneIn(4)) node.labels[kBlock] = dice.OneIn(2) ? "b1" : "b2";
+      if (dice.OneIn(8)) node.cordoned = true;
+      if (dice.OneIn(8)) node.taints = {{.key = "t", .value = "", .effect = "NoSchedule"}};
+      node.used.Set(kGpu, dice.Roll(3));
+      node.used.Set("cpu", dice.Roll(3) * 1000);
+      world.nodes.push_back(node);
+    }
+  }
+  TrainingPool pool = Wants("p", dice.Roll(6) + 1, dice.Pick<int>({1, 1, 2, 4}));
+  pool.requests =
+      Amounts({{"cpu", "1"}, {"memory", std::to_string(dice.Roll(20) + 1) + "Gi"}, {"pods", "1"}});
+  pool.topology = dice.Pick<TopologyMode>(
+      {TopologyMode::kRequired, TopologyMode::kPreferred, TopologyMode::kIgnore});
+  if (pool.topology == TopologyMode::kRequired && dice.OneIn(3)) pool.topology_level = kBlock;
+  world.pools = {pool};
+  return world;
+}
+
+Room RequestOf(const TrainingPool& pool, const NodeGroup& group) {
+  Room request;
+  for (const auto& [name, amount] : pool.requests) request[name] = amount;
+  if (group.resource.empty()) {
+    request["cpu"] = std::max<int64_t>(request["cpu"], int64_t{pool.per_worker} * 1000);
+  } else {
+    request[group.resource] = pool.per_worker;
+  }
+  return request;
+}
+
+// Puts worker after worker on any node that has room for it: all combinations.
+bool Assign(std::vector<Room>& rooms, const Room& request, int workers, size_t from) {
+  if (workers == 0) return true;
+  for (size_t n = from; n < rooms.size(); ++n) {
+    bool fits = true;
+    for (const auto& [name, amount] : request) fits = fits && rooms[n][name] >= amount;
+    if (!fits) continue;
+    for (const auto& [name, amount] : request) rooms[n][name] -= amount;
+    const bool rest = Assign(rooms, request, workers - 1, n);
+    for (const auto& [name, amount] : request) rooms[n][name] += amount;
+    if (rest) return true;
+  }
+  return false;
+}
+
+bool Possible(const Snapshot& world, const NodeGroup& group) {
+  const TrainingPool& pool = world.pools[0];
+  const bool required = pool.topology == TopologyMode::kRequired;
+  const std::string level = pool.topology_level.empty() && !group.domain_labels.empty()
+                                ? group.domain_labels.front()
+                                : pool.topology_level;
+  const auto& labels = group.domain_labels;
+  if (required && std::find(labels.begin(), labels.end(), level) == labels.end()) return false;
+  std::map<std::string, std::vector<Room>> by_domain;
+  for (const placement::Node& node : world.nodes) {
+    if (node.labels.at("group") != group.name || node.cordoned || !node.taints.empty()) continue;
+    if (required && !node.labels.contains(level)) continue;
+    Room room;
+    for (const auto& [name, amount] : node.allocatable) room[name] = amount - node.used.Get(name);
+    by_domain[required ? node.labels.at(level) : ""].push_back(room);
+  }
+  return std::any_of(by_domain.begin(), by_domain.end(), [&](auto& domain) {
+    return Assign(domain.second, RequestOf(pool, group), pool.accelerators[0].workers, 0);
+  });
+}
+
+TEST(EveryGang, FitsAGroupExactlyWhenThereIsAWayToPutItThere) {
+  int fits = 0;
+  constexpr uint32_t kWorlds = 6000;
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = SmallWorld(seed);
+    const Plan plan = MakePlan(world);
+    bool any = false;
+    for (const auto& alternative : plan.pools[0].alternatives) {
+      const NodeGroup& group =
+          *std::find_if(world.groups.begin(), world.groups.end(),
+                        [&](const NodeGroup& g) { return g.name == alternative.group; });
+      ASSERT_EQ(alternative.fits, Possible(world, group))
+          << "seed " << seed << "\n"
+          << WriteSnapshot(world) << FormatPlan(plan, true);
+      any = any || alternative.fits;
+    }
+    ASSERT_EQ(plan.pools[0].placed, any) << "seed " << seed;
+    fits += any ? 1 : 0;
+  }
+  EXPECT_GT(fits, 1000) << "worlds in which something fits";
+  EXPECT_LT(fits, 5000) << "worlds in which nothing fits";
+}
+
+// Kubernetes' scheduler knows nothing of gangs: it binds the workers of all new gangs one by one,
+// in any order, each to any of its gang's nodes with room. Whatever it does, all of them get a
+// place.
+TEST(EveryNewGang, FindsRoomWhateverTheOrderOfBinding) {
+  for (uint32_t seed = 0; seed < 3000; ++seed) {
+    Snapshot world = SmallWorld(seed);
+    Dice dice(seed + 77);
+    const int more = dice.Roll(4);
+    for (int p = 0; p < more; ++p) {
+      TrainingPool pool = Wants("q" + std::to_string(p), dice.Roll(5) + 1, dice.Pick<int>({1, 2}));
+      pool.requests = world.pools[0].requests;
+      world.pools.push_back(pool);
+    }
+    const Plan plan = MakePlan(world);
+    std::map<std::string, Room> rooms;
+    for (const placement::Node& node : world.nodes) {
+      for (const auto& [name, amount] : node.allocatable) {
+        rooms[node.id.name][name] = amount - node.used.Get(name);
+      }
+    }
+    std::vector<std::pair<Room, std::vector<std::string>>> workers;
+    for (const auto& decision : plan.pools) {
+      if (!decision.placed) continue;
+      const auto& placement = *decision.memory.placement;
+      const Room request =
+          RequestOf(PoolOf(world, decision.key.name), GroupOf(world, placement.node_group));
+      for (int w = 0; w < placement.workers; ++w) workers.emplace_back(request, placement.nodes);
+    }
+    dice.Shuffle(workers);
+    for (auto& [request, nodes] : workers) {
+      dice.Shuffle(nodes);
+      const auto node = std::find_if(nodes.begin(), nodes.end(), [&](const std::string& name) {
+        return std::all_of(request.begin(), request.end(), [&](const auto& entry) {
+          return rooms[name][entry.first] >= entry.second;
+        });
+      });
+      ASSERT_NE(node, nodes.end()) << "seed " << seed << "\n"
+                                   << WriteSnapshot(world) << FormatPlan(plan, true);
+      for (const auto& [name, amount] : request) rooms[*node][name] -= amount;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace spillway::tests
