@@ -424,7 +424,7 @@ class PoolObserver {
       job_names_.insert(job->meta.ns + "/" + LabelOf(job->meta, kPoolLabel));
   }
 
-  placement::TrainingPool Observe(const crds::v1alpha1::TrainingPool& pool) const {
+  [[nodiscard]] placement::TrainingPool Observe(const crds::v1alpha1::TrainingPool& pool) const {
     placement::TrainingPool out;
     out.key = {pool.meta.ns, pool.meta.name};
     out.uid = pool.meta.uid;
@@ -434,7 +434,7 @@ class PoolObserver {
     out.misconfigured =
         ObservePriority(pool, priorities_, quota == quotas_.end() ? nullptr : quota->second, out);
     const auto family = families_.find(pool.meta.uid);
-    const Family& mine = family == families_.end() ? kNoFamily : family->second;
+    const Family& mine = family == families_.end() ? no_family_ : family->second;
     out.memory = MemoryOf(pool.status);
     if (Erased(pool.status)) RebuildMemory(mine, out.memory);
     if (input_.settings->mode == Mode::kObserve) PretendQueued(pool, out.memory);
@@ -459,7 +459,7 @@ class PoolObserver {
     return any ? EarlierNamesake(pool, world_) : std::string();
   }
 
-  static const Family kNoFamily;
+  const Family no_family_{};
   const World& world_;
   const ObserveInput& input_;
   const std::vector<placement::NodeGroup>& groups_;
@@ -468,8 +468,6 @@ class PoolObserver {
   std::map<std::string, const PoolQuota*> quotas_;
   std::set<std::string> job_names_;
 };
-
-const Family PoolObserver::kNoFamily{};
 
 }  // namespace
 

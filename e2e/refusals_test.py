@@ -205,7 +205,7 @@ CONDITIONS = [  # by the operator: rules that reach into the template, into the 
           sentence='serviceaccount "nobody" not found'),
     Wrong("host-network", "TrainingPool", template(hostNetwork=True), **TEMPLATE, namespace="wrong-baseline",
           sentence='violates PodSecurity "baseline'),
-    Wrong("over-limit-range", "TrainingPool", container(resources={"requests": {"memory": "64Gi"}}), **TEMPLATE,
+    Wrong("over-limit-range", "TrainingPool", container(resources={"limits": {"memory": "64Gi"}}), **TEMPLATE,
           namespace="wrong-limited", sentence="maximum memory usage per Container is 32Gi"),
     Wrong("no-such-class", "TrainingPool", {"spec": {"priorityClassName": "no-such"}}, **TAKEN, reason="Misconfigured",
           sentence='spec.priorityClassName is "no-such", but there is no such PriorityClass'),

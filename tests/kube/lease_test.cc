@@ -113,7 +113,9 @@ class LeaseTest : public ::testing::Test {
     on_wait_ = [&, stop]() mutable {
       if (done()) stop.request_stop();
     };
-    return elector.Run([this] { led_at_.push_back(clock_.Elapsed()); }, stop.get_token());
+    Status ran = elector.Run([this] { led_at_.push_back(clock_.Elapsed()); }, stop.get_token());
+    on_wait_ = nullptr;  // it refers to `done`, and Release waits too
+    return ran;
   }
   [[nodiscard]] double Now() const {
     return std::chrono::duration<double>(clock_.Elapsed()).count();
