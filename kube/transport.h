@@ -19,9 +19,9 @@ struct HttpRequest {
   std::string target;  // path and query, already percent-encoded: "/api/v1/pods?limit=500"
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  std::chrono::milliseconds deadline{30'000};      // for the whole exchange, from the call on
-  std::chrono::milliseconds idle_deadline{0};      // without a byte received for so long; 0: none
-  size_t max_body_bytes = size_t{64} << 20;        // a longer body fails the request (Send)
+  std::chrono::milliseconds deadline{30'000};  // for the whole exchange, from the call on
+  std::chrono::milliseconds idle_deadline{0};  // without a byte received for so long; 0: none
+  size_t max_body_bytes = size_t{64} << 20;    // a longer body fails the request (Send)
 };
 
 struct HttpResponse {
@@ -34,13 +34,14 @@ struct HttpResponse {
 // thread, may be made from many threads at once, and return within their deadline or promptly after
 // `stop` is requested. No call throws, retries or follows a redirect.
 //
-// Errors: kCancelled (stop requested); kUnavailable (could not connect, TLS refused, deadline, reset,
-// truncated: the message says which); kUnknown in place of kUnavailable when a request other than
-// GET may have reached the server; kInternal for a request that cannot be sent as given.
-// An HTTP status of any value is a response, not an error.
+// Errors: kCancelled (stop requested); kUnavailable (could not connect, TLS refused, deadline,
+// reset, truncated: the message says which); kUnknown in place of kUnavailable when a request other
+// than GET may have reached the server; kInternal for a request that cannot be sent as given. An
+// HTTP status of any value is a response, not an error.
 class Transport {
  public:
-  // Called with consecutive pieces of a body, on the thread that called Stream. False ends the stream.
+  // Called with consecutive pieces of a body, on the thread that called Stream. False ends the
+  // stream.
   using OnBytes = std::function<bool(std::string_view)>;
 
   virtual ~Transport() = default;
@@ -48,8 +49,8 @@ class Transport {
   virtual Result<HttpResponse> Send(const HttpRequest& request, const std::stop_token& stop) = 0;
 
   // Delivers the body of a 2xx response piece by piece, in bounded memory: while `on_bytes` works,
-  // the server waits. The answer's `body` is then empty; for any other status it holds the (bounded)
-  // body and `on_bytes` is not called. A clean end of the stream is a success.
+  // the server waits. The answer's `body` is then empty; for any other status it holds the
+  // (bounded) body and `on_bytes` is not called. A clean end of the stream is a success.
   virtual Result<HttpResponse> Stream(const HttpRequest& request, const OnBytes& on_bytes,
                                       const std::stop_token& stop) = 0;
 };
