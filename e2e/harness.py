@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from spillway_dev.paths import EXAMPLES
 T = TypeVar("T")
 Object = dict[str, Any]
 FOREIGN_HOLDER = "nobody"
+LONGEST_LINE = 1 << 20  # of the audit log, in bytes
 
 
 def wait_for(condition: Callable[[], T], seconds: float, what: str, interval: float = 0.2) -> T:
@@ -65,8 +67,14 @@ class AuditLog:
         self._path = path
 
     def mark(self) -> int:
-        """An offset to read on from."""
-        return self._path.stat().st_size if self._path.exists() else 0
+        """An offset to read on from: the end of the last whole line."""
+        if not self._path.exists():
+            return 0
+        with self._path.open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            start = max(0, end - LONGEST_LINE)
+            log.seek(start)
+            return start + log.read(end - start).rfind(b"\n") + 1
 
     def since(self, offset: int) -> Iterator[Object]:
         """Events after an offset; a line that is still being written is left for the next call."""
