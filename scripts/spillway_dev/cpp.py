@@ -11,6 +11,10 @@ from .locks import exclusive
 from .paths import REPO, tools_dir
 from .report import Reporter
 
+# Two clones of one commit share the compiler's cache: paths below the clone count as relative.
+os.environ.setdefault("CCACHE_BASEDIR", str(REPO))
+os.environ.setdefault("CCACHE_NOHASHDIR", "1")
+
 PROGRESS = re.compile(r"^\[(\d+)/(\d+)\]")
 
 
