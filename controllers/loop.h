@@ -35,8 +35,8 @@ struct EventNote {
 };
 
 struct LoopOptions {
-  std::chrono::milliseconds batch_idle{5};  // a pass starts after so long without a change,
-  std::chrono::milliseconds batch_max{50};  // or so long after the first
+  std::chrono::milliseconds batch_idle{2};  // a pass starts after so long without a change,
+  std::chrono::milliseconds batch_max{20};  // or so long after the first
   std::chrono::seconds numbers_every{30};   // changed numbers alone are written so often an object
   std::chrono::seconds numbers_settle{2};   // and not before they have settled
   int number_writes_per_pass = 50;
