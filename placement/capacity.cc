@@ -147,11 +147,11 @@ void Capacity::Clear(size_t pool) {
 void Capacity::Replace(size_t pool, size_t node, const Resources& reserved) {
   Share& share = shares_[pool][node];
   Room& room = rooms_[node];
-  room.open -= share.open();
+  room.open -= share.IsOpen();
   room.free.Add(share.reserved);
   share.reserved = reserved;
   room.free.Subtract(share.reserved);
-  room.open += share.open();
+  room.open += share.IsOpen();
 }
 
 const Capacity::Share* Capacity::Find(size_t pool, size_t node) const {
@@ -175,7 +175,7 @@ int64_t Capacity::Fits(size_t pool, size_t node, const Resources& request, int64
   const Share* share = Find(pool, node);
   if (share == nullptr && room.open == 0) return room.free.HowMany(request, most);
   const int64_t count = FreeFor(pool, node).HowMany(request, most);
-  const int others_open = room.open - (share == nullptr ? 0 : share->open());
+  const int others_open = room.open - (share == nullptr ? 0 : share->IsOpen());
   if (others_open == 0 || count == most) return count;
   Resources physical = room.physical;
   if (share != nullptr) physical.Add(share->live);

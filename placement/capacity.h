@@ -74,7 +74,7 @@ class Capacity {
   struct Share {
     Resources live;      // requests of its pods
     Resources reserved;  // at least that
-    [[nodiscard]] int open() const { return live == reserved ? 0 : 1; }
+    [[nodiscard]] int IsOpen() const { return live == reserved ? 0 : 1; }
   };
 
   void Replace(size_t pool, size_t node, const Resources& reserved);

@@ -29,11 +29,11 @@ struct Look {
   std::vector<const Member*> allowed;  // members that passed the checks so far
   std::vector<Slot> slots;             // what those have free
 
-  [[nodiscard]] const NodeGroup& spec() const { return *group.spec; }
-  [[nodiscard]] const Node& node(const Member& member) const {
+  [[nodiscard]] const NodeGroup& Spec() const { return *group.spec; }
+  [[nodiscard]] const Node& NodeAt(const Member& member) const {
     return *scene.world.nodes[member.node];
   }
-  [[nodiscard]] Time now() const { return scene.world.now; }
+  [[nodiscard]] Time Now() const { return scene.world.now; }
   [[nodiscard]] int64_t WhenEmpty(const std::vector<const Member*>& members) const {
     int64_t workers = 0;
     for (const Member* member : members) workers += when_empty[member->shape];
@@ -49,6 +49,7 @@ using Members = std::vector<const Member*>;
 
 Members AllOf(const GroupView& group) {
   Members all;
+  all.reserve(group.members.size());
   for (const Member& member : group.members) all.push_back(&member);
   return all;
 }
@@ -71,32 +72,28 @@ std::string States(const GroupView& group) {
 // ---- the checks, in order ----
 
 Found Admits(Look& look) {
-  if (look.spec().admission == Admission::kOpen) return {};
+  if (look.Spec().admission == Admission::kOpen) return {};
   return Finding{.reason = Reason::kGroupClosed,
                  .message = "admission is Closed",
                  .remedy = "set its admission to Open"};
 }
 
 Found IsUsableGroup(Look& look) {
-  if (look.spec().misconfigured.empty()) return {};
+  if (look.Spec().misconfigured.empty()) return {};
   return Finding{.reason = Reason::kMisconfigured,
-                 .message = "the node group is misconfigured: " + look.spec().misconfigured,
-                 .remedy = "correct the node group: " + look.spec().misconfigured};
+                 .message = "the node group is misconfigured: " + look.Spec().misconfigured,
+                 .remedy = "correct the node group: " + look.Spec().misconfigured};
 }
 
 Found IsAcceptable(Look& look) {
   const TrainingPool& pool = look.pool;
-  const NodeGroup& group = look.spec();
+  const NodeGroup& group = look.Spec();
   std::string message;
   if (!look.option.need) {
-    std::vector<std::string> types;
-    for (const AcceptedAccelerator& accepted : pool.accelerators) types.push_back(accepted.type);
-    message = fmt::format("its accelerators are {}, not {}", group.accelerator, Names(types));
+    message = fmt::format("its accelerators are {}, not {}", group.accelerator, TypesOf(pool));
   } else if (!pool.providers.empty() && std::find(pool.providers.begin(), pool.providers.end(),
                                                   group.provider) == pool.providers.end()) {
-    std::vector<std::string> names;
-    for (const Provider provider : pool.providers) names.emplace_back(Name(provider));
-    message = fmt::format("its provider is {}, not {}", Name(group.provider), Names(names));
+    message = fmt::format("its provider is {}, not {}", Name(group.provider), ProvidersOf(pool));
   } else if (!MatchesAll(group.labels, pool.group_selector)) {
     message = "its labels do not match placement.nodeGroupSelector";
   } else {
@@ -232,12 +229,12 @@ Found MeetsConstraints(Look& look) {
   const Members before = look.allowed;
   LeftOut left_out;
   std::erase_if(look.allowed, [&](const Member* member) {
-    const Node& node = look.node(*member);
+    const Node& node = look.NodeAt(*member);
     if (!TermsHold(look.pool, node)) {
       left_out.Terms();
-    } else if (const Taint* taint = Repelling(look.pool, look.spec(), node)) {
+    } else if (const Taint* taint = Repelling(look.pool, look.Spec(), node)) {
       left_out.Taint(*taint);
-    } else if (const auto* excluded = FindExcluded(look.memory, node.id.name, look.now())) {
+    } else if (const auto* excluded = FindExcluded(look.memory, node.id.name, look.Now())) {
       left_out.Excluded(*excluded);
     } else {
       return false;
@@ -256,7 +253,7 @@ Found MeetsConstraints(Look& look) {
 
 Found IsWithinQuota(Look& look) {
   const std::string& ns = look.pool.key.ns;
-  const std::string& type = look.spec().accelerator;
+  const std::string& type = look.Spec().accelerator;
   const auto limit = look.scene.quotas.Limit(ns, type);
   const int64_t used = look.scene.quotas.Used(ns, type);
   const int64_t needed = look.option.need->Accelerators(look.pool);
@@ -270,7 +267,7 @@ Found IsWithinQuota(Look& look) {
 }
 
 Found MaySpill(Look& look) {
-  const int tier = look.spec().tier;
+  const int tier = look.Spec().tier;
   if (tier == 0) return {};
   if (!look.pool.spill_allowed) {
     return Finding{
@@ -278,8 +275,8 @@ Found MaySpill(Look& look) {
         .message = fmt::format("tier {} is not home and placement.spill.policy is Never", tier),
         .remedy = "set placement.spill.policy to Allowed"};
   }
-  const Time end = HoldBackEnd(look.pool, look.memory, look.now());
-  if (end <= look.now() || look.memory.tiers_used.contains(tier) || !look.home_could) return {};
+  const Time end = HoldBackEnd(look.pool, look.memory, look.Now());
+  if (end <= look.Now() || look.memory.tiers_used.contains(tier) || !look.home_could) return {};
   look.option.held_until = end;
   return Finding{
       .reason = Reason::kHoldingBackSpill,
@@ -290,6 +287,7 @@ Found MaySpill(Look& look) {
 
 std::vector<Slot> EmptySlots(const Look& look) {
   std::vector<Slot> slots;
+  slots.reserve(look.allowed.size());
   for (const Member* member : look.allowed) {
     slots.push_back({.node = member->node, .workers = look.when_empty[member->shape]});
   }
@@ -323,7 +321,7 @@ Found HasDomain(Look& look) {
   for (const Member* member : look.allowed) {
     look.slots.push_back(SlotOn(look.scene, look.index, look.group, *member, *look.option.need));
   }
-  const Topology topology = TopologyIn(look.pool, look.spec());
+  const Topology topology = TopologyIn(look.pool, look.Spec());
   if (topology.mode == TopologyMode::kRequired) {
     if (topology.levels.empty()) {
       const std::string level =
@@ -357,7 +355,7 @@ Totals AcceleratorTotals(const Look& look) {
   Totals totals;
   for (size_t i = 0; i < look.slots.size(); ++i) {
     totals.free += look.slots[i].free;
-    totals.all += AcceleratorsIn(look.spec(), look.node(*look.allowed[i]).allocatable);
+    totals.all += AcceleratorsIn(look.Spec(), look.NodeAt(*look.allowed[i]).allocatable);
     totals.in_pieces += look.slots[i].free - look.slots[i].workers * look.pool.per_worker;
   }
   return totals;
@@ -416,7 +414,7 @@ void Check(Look& look) {
     }
     if (!option.finding) ++option.passed;
   }
-  if (option.held_back()) {
+  if (option.HeldBack()) {
     option.finding->message +=
         option.fit ? "; it would fit there now" : "; it would not fit there now either";
   }
@@ -512,6 +510,20 @@ std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory
 
 Time HoldBackEnd(const TrainingPool& pool, const PoolMemory& memory, Time now) {
   return memory.waiting_since.value_or(now) + pool.spill_after;
+}
+
+std::string TypesOf(const TrainingPool& pool) {
+  std::vector<std::string> types;
+  types.reserve(pool.accelerators.size());
+  for (const AcceptedAccelerator& accepted : pool.accelerators) types.push_back(accepted.type);
+  return Names(types);
+}
+
+std::string ProvidersOf(const TrainingPool& pool) {
+  std::vector<std::string> names;
+  names.reserve(pool.providers.size());
+  for (const Provider provider : pool.providers) names.emplace_back(Name(provider));
+  return Names(names);
 }
 
 bool Accepts(const TrainingPool& pool, const NodeGroup& group) {

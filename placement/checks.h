@@ -42,8 +42,8 @@ struct Option {
   std::vector<std::string> remedies;
   std::optional<Time> held_until;  // holds back from spilling here until then
 
-  [[nodiscard]] bool fits() const { return !finding && fit.has_value(); }
-  [[nodiscard]] bool held_back() const {
+  [[nodiscard]] bool Fits() const { return !finding && fit.has_value(); }
+  [[nodiscard]] bool HeldBack() const {
     return finding && finding->reason == Reason::kHoldingBackSpill;
   }
 };
@@ -54,6 +54,10 @@ std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory
 
 // The moment until which the pool holds back from spilling.
 Time HoldBackEnd(const TrainingPool& pool, const PoolMemory& memory, Time now);
+
+// What the pool asks for, for sentences: "a100 and h100", "OnPrem".
+std::string TypesOf(const TrainingPool& pool);
+std::string ProvidersOf(const TrainingPool& pool);
 
 // May the pool go to the group at all: type, provider, selector?
 bool Accepts(const TrainingPool& pool, const NodeGroup& group);

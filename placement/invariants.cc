@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "placement/capacity.h"
@@ -20,8 +21,8 @@ struct Judged {
   const TrainingPool& pool;
   const PoolDecision& decision;
 
-  [[nodiscard]] const PoolMemory& before() const { return pool.memory; }
-  [[nodiscard]] const PoolMemory& after() const { return decision.memory; }
+  [[nodiscard]] const PoolMemory& Before() const { return pool.memory; }
+  [[nodiscard]] const PoolMemory& After() const { return decision.memory; }
 };
 
 using Problem = std::optional<std::string>;
@@ -33,15 +34,15 @@ bool IsNewPlacement(const PoolDecision& decision) {
 // ---- one decision ----
 
 Problem ActionFitsMemory(const Judged& j) {
-  const bool had = j.before().placement.has_value();
-  const bool has = j.after().placement.has_value();
+  const bool had = j.Before().placement.has_value();
+  const bool has = j.After().placement.has_value();
   switch (j.decision.action) {
     case Action::kWait:
       return had || has ? Problem("waits, but is or was placed") : Problem();
     case Action::kPlace:
       return has ? Problem() : Problem("is placed without a placement");
     case Action::kKeep:
-      return had && j.before().placement == j.after().placement
+      return had && j.Before().placement == j.After().placement
                  ? Problem()
                  : Problem("stays, but its placement changes");
     case Action::kRestart:
@@ -49,16 +50,16 @@ Problem ActionFitsMemory(const Judged& j) {
     case Action::kRelease:
       return had && !has ? Problem() : Problem("is released, but was not or stays placed");
     case Action::kFinish:
-      return !j.before().completed && j.after().completed ? Problem()
+      return !j.Before().completed && j.After().completed ? Problem()
                                                           : Problem("ends without an end");
     case Action::kDone:
-      return j.before() == j.after() ? Problem() : Problem("had ended, but changes");
+      return j.Before() == j.After() ? Problem() : Problem("had ended, but changes");
   }
   return "has no action";
 }
 
 Problem ChangeHasReason(const Judged& j) {
-  const bool changes = j.before().placement.has_value() && j.decision.action != Action::kKeep &&
+  const bool changes = j.Before().placement.has_value() && j.decision.action != Action::kKeep &&
                        j.decision.action != Action::kDone;
   if (!changes) return {};
   if (j.decision.placed_message.empty() || j.decision.ready_message.empty() ||
@@ -71,28 +72,28 @@ Problem ChangeHasReason(const Judged& j) {
 Problem MayBePlaced(const Judged& j) {
   if (!IsNewPlacement(j.decision)) return {};
   const TrainingPool& pool = j.pool;
-  if (pool.suspended || j.before().completed || pool.template_unchecked ||
+  if (pool.suspended || j.Before().completed || pool.template_unchecked ||
       !pool.misconfigured.empty() || !pool.template_invalid.empty() ||
       !pool.name_conflict.empty()) {
     return "is placed although it may not be";
   }
   const int highest =
-      std::max(j.before().attempts, j.before().placement ? j.before().placement->attempt : 0);
-  if (j.after().placement->attempt != highest + 1 || j.after().attempts != highest + 1) {
+      std::max(j.Before().attempts, j.Before().placement ? j.Before().placement->attempt : 0);
+  if (j.After().placement->attempt != highest + 1 || j.After().attempts != highest + 1) {
     return "has a wrong attempt number";
   }
   return {};
 }
 
 bool Had(const Judged& j, const std::string& node) {
-  if (!j.before().placement) return false;
-  const auto& nodes = j.before().placement->nodes;
+  if (!j.Before().placement) return false;
+  const auto& nodes = j.Before().placement->nodes;
   return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
 }
 
 Problem NodesAreGood(const Judged& j) {
   if (!IsNewPlacement(j.decision)) return {};
-  const Placement& placement = *j.after().placement;
+  const Placement& placement = *j.After().placement;
   const GroupView* group = j.world.FindGroup(placement.node_group);
   if (group == nullptr || !Accepts(j.pool, *group->spec)) return "is placed in a wrong group";
   if (placement.tier > 0 && !j.pool.spill_allowed && j.decision.action == Action::kPlace) {
@@ -108,7 +109,7 @@ Problem NodesAreGood(const Judged& j) {
     if (member == nullptr) return "is placed on a node that is not of its group: " + name;
     const bool kept = j.decision.action == Action::kRestart && Had(j, name);
     if (member->state != NodeState::kUsable || (member->overlapped && !kept) ||
-        IsExcluded(j.after(), name, j.world.now) ||
+        IsExcluded(j.After(), name, j.world.now) ||
         !ConstraintsHold(j.pool, *group->spec, *j.world.nodes[*index])) {
       return "is placed on a node that it may not use: " + name;
     }
@@ -118,7 +119,7 @@ Problem NodesAreGood(const Judged& j) {
 
 Problem DomainHolds(const Judged& j) {
   if (!IsNewPlacement(j.decision) || j.pool.topology != TopologyMode::kRequired) return {};
-  const Placement& placement = *j.after().placement;
+  const Placement& placement = *j.After().placement;
   const Topology topology = TopologyIn(j.pool, *j.world.FindGroup(placement.node_group)->spec);
   if (topology.levels.empty()) return "requires a domain where there are none";
   for (const std::string& name : placement.nodes) {
@@ -132,8 +133,8 @@ Problem DomainHolds(const Judged& j) {
 }
 
 using Rule = Problem (*)(const Judged&);
-constexpr Rule kRules[] = {ActionFitsMemory, ChangeHasReason, MayBePlaced, NodesAreGood,
-                           DomainHolds};
+constexpr std::array<Rule, 5> kRules = {ActionFitsMemory, ChangeHasReason, MayBePlaced,
+                                        NodesAreGood, DomainHolds};
 
 // ---- all decisions together ----
 
@@ -163,31 +164,42 @@ Capacity CapacityAfter(const World& world, const Plan& plan) {
   return capacity;
 }
 
-// With everything reserved, each new gang has room for all its workers, and its nodes hold what is
-// reserved on them.
+// What is promised on a node is there.
+Problem NodeHolds(const Capacity& capacity, const Node& node, size_t index,
+                  const Resources& request) {
+  for (const auto& [resource, amount] : request) {
+    if (amount > 0 && capacity.Free(index).Get(resource) < 0) {
+      return fmt::format("{} is over-committed in {}", node.id.name, resource);
+    }
+  }
+  return {};
+}
+
+// With everything reserved, the new gang has room for all its workers on the nodes it chose.
+Problem GangHasRoom(const World& world, const Capacity& capacity, size_t pool,
+                    const PoolDecision& decision) {
+  const Placement& placement = *decision.memory.placement;
+  const NodeGroup& group = *world.FindGroup(placement.node_group)->spec;
+  const Resources request = RequestIn(*world.pools[pool], group);
+  int64_t workers = 0;
+  for (const std::string& name : placement.nodes) {
+    const size_t node = *world.FindNode(placement.cluster, name);
+    if (auto problem = NodeHolds(capacity, *world.nodes[node], node, request)) return problem;
+    const int64_t fits = capacity.FreeFor(pool, node).HowMany(request, placement.workers);
+    if (fits == 0) return fmt::format("{} has no room for {}", name, decision.key.Format());
+    workers += fits;
+  }
+  if (placement.workers < 1 || workers < placement.workers) {
+    return fmt::format("{} is a partial gang", decision.key.Format());
+  }
+  return {};
+}
+
 Problem GangsHaveRoom(const World& world, const Plan& plan) {
   const Capacity capacity = CapacityAfter(world, plan);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
-    const PoolDecision& decision = plan.pools[p];
-    if (!IsNewPlacement(decision)) continue;
-    const Placement& placement = *decision.memory.placement;
-    const NodeGroup& group = *world.FindGroup(placement.node_group)->spec;
-    const Resources request = RequestIn(*world.pools[p], group);
-    int64_t workers = 0;
-    for (const std::string& name : placement.nodes) {
-      const size_t node = *world.FindNode(placement.cluster, name);
-      for (const auto& [resource, amount] : request) {
-        if (amount > 0 && capacity.Free(node).Get(resource) < 0) {
-          return fmt::format("{} is over-committed in {}", name, resource);
-        }
-      }
-      const int64_t fits = capacity.FreeFor(p, node).HowMany(request, placement.workers);
-      if (fits == 0) return fmt::format("{} has no room for {}", name, decision.key.Format());
-      workers += fits;
-    }
-    if (placement.workers < 1 || workers < placement.workers) {
-      return fmt::format("{} is a partial gang", decision.key.Format());
-    }
+    if (!IsNewPlacement(plan.pools[p])) continue;
+    if (auto problem = GangHasRoom(world, capacity, p, plan.pools[p])) return problem;
   }
   return {};
 }

@@ -21,8 +21,8 @@ struct Case {
   const PoolMemory& memory;  // with a placement
   const GangNodes& nodes;
 
-  [[nodiscard]] const Placement& placement() const { return *memory.placement; }
-  [[nodiscard]] Time now() const { return world.now; }
+  [[nodiscard]] const Placement& Placed() const { return *memory.placement; }
+  [[nodiscard]] Time Now() const { return world.now; }
 };
 
 // What is over is forgotten; what a placement tells is remembered even where the status was lost.
@@ -73,7 +73,7 @@ Fate Finished(PoolMemory memory, Time now, std::optional<Reason> failed, Cause c
 // Gives its place up; looks for another one in the same pass, if it may.
 Fate Released(const Case& c, PoolMemory memory, Cause cause) {
   memory.placement.reset();
-  memory.waiting_since = c.now();
+  memory.waiting_since = c.Now();
   const bool rests = Blocked(c.pool) || c.pool.template_unchecked;
   return {.course = rests ? Course::kRest : Course::kQueue,
           .action = Action::kRelease,
@@ -98,7 +98,7 @@ using Rule = std::optional<Fate> (*)(const Case&);
 
 std::optional<Fate> HasCompleted(const Case& c) {
   if (!c.pool.attempt.complete) return {};
-  return Finished(c.memory, c.now(), {}, {.reason = Reason::kCompleted, .sentence = {}});
+  return Finished(c.memory, c.Now(), {}, {.reason = Reason::kCompleted, .sentence = {}});
 }
 
 std::optional<Fate> IsSuspended(const Case& c) {
@@ -126,8 +126,8 @@ Fate EndedByDeadline(const TrainingPool& /*pool*/, PoolMemory memory, Time now) 
 }
 
 std::optional<Fate> IsOverdue(const Case& c) {
-  if (!DeadlinePassed(c.pool, c.memory, c.now())) return {};
-  return EndedByDeadline(c.pool, c.memory, c.now());
+  if (!DeadlinePassed(c.pool, c.memory, c.Now())) return {};
+  return EndedByDeadline(c.pool, c.memory, c.Now());
 }
 
 // Refused, and nothing of it runs that would have to be kept.
@@ -167,14 +167,14 @@ std::optional<Fate> HasFailed(const Case& c) {
   if (!c.pool.attempt.failed || !c.nodes.lost.empty() || WaitsForNodes(c)) return {};
   PoolMemory memory = c.memory;
   Failure unknown;
-  unknown.time = c.now();
+  unknown.time = c.Now();
   memory.last_failure = c.pool.attempt.failure.value_or(unknown);
-  memory.last_failure->attempt = c.placement().attempt;
+  memory.last_failure->attempt = c.Placed().attempt;
   ++memory.failures;
   Cause cause{.reason = Reason::kBackingOff, .sentence = FailureSentence(*memory.last_failure)};
   if (memory.failures > c.pool.max_restarts) {
     cause.reason = Reason::kRestartLimitReached;
-    return Finished(std::move(memory), c.now(), Reason::kRestartLimitReached, std::move(cause));
+    return Finished(std::move(memory), c.Now(), Reason::kRestartLimitReached, std::move(cause));
   }
   return Renewed(c, std::move(memory), std::move(cause));
 }
@@ -189,10 +189,10 @@ std::optional<Fate> HasLostNodes(const Case& c) {
 }
 
 std::optional<Fate> HasUnreachableNodes(const Case& c) {
-  const std::vector<std::string> nodes = c.nodes.Unreachable(c.now());
+  const std::vector<std::string> nodes = c.nodes.Unreachable(c.Now());
   if (nodes.empty() || c.pool.on_unreachable == OnUnreachable::kWait) return {};
   PoolMemory memory = c.memory;
-  Exclude(memory, nodes, Reason::kNodeLost, c.now());
+  Exclude(memory, nodes, Reason::kNodeLost, c.Now());
   return Renewed(c, std::move(memory),
                  {.reason = Reason::kNodeLost,
                   .sentence = fmt::format("{} unreachable for {} s or more ({}); their old pods "
@@ -206,7 +206,7 @@ std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nod
   std::map<int, std::string> missing;
   std::set<std::string> bound;
   for (const Worker& worker : c.pool.workers) {
-    if (worker.attempt != c.placement().attempt || worker.running || worker.ended) continue;
+    if (worker.attempt != c.Placed().attempt || worker.running || worker.ended) continue;
     if (!worker.node.empty()) bound.insert(worker.node);
     missing[worker.index] =
         fmt::format("worker {} ({})", worker.index,
@@ -220,16 +220,16 @@ std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nod
 
 std::optional<Fate> HasNotStarted(const Case& c) {
   const Time deadline = StartDeadline(c.pool, c.memory);
-  if (c.now() < deadline || AllRunning(c.pool, c.placement())) return {};
+  if (c.Now() < deadline || AllRunning(c.pool, c.Placed())) return {};
   std::vector<std::string> nodes;
   const std::vector<std::string> workers = NotRunning(c, nodes);
   const int running =
-      CountWorkers(c.pool, c.placement().attempt).running + SucceededOf(c.pool, c.placement());
+      CountWorkers(c.pool, c.Placed().attempt).running + SucceededOf(c.pool, c.Placed());
   PoolMemory memory = c.memory;
-  Exclude(memory, nodes, Reason::kGangIncomplete, c.now());
-  std::string sentence = fmt::format("attempt {} on {}: {} of {} ran by {}", c.placement().attempt,
-                                     c.placement().node_group, running,
-                                     Count(c.placement().workers, "worker"), FormatTime(deadline));
+  Exclude(memory, nodes, Reason::kGangIncomplete, c.Now());
+  std::string sentence =
+      fmt::format("attempt {} on {}: {} of {} ran by {}", c.Placed().attempt, c.Placed().node_group,
+                  running, Count(c.Placed().workers, "worker"), FormatTime(deadline));
   if (!workers.empty()) sentence += "; not " + Names(workers);
   return Released(c, std::move(memory),
                   {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
@@ -301,7 +301,7 @@ std::vector<std::string> GangNodes::Unreachable(Time now) const {
 GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placement& placement) {
   GangNodes out;
   out.group = world.FindGroup(placement.node_group);
-  out.link_suspect = out.group != nullptr && out.group->link_suspect();
+  out.link_suspect = out.group != nullptr && out.group->LinkSuspect();
   for (const std::string& name : placement.nodes) {
     const auto index = world.FindNode(placement.cluster, name);
     if (!index || world.nodes[*index]->out_of_service) {

@@ -48,7 +48,7 @@ struct GroupView {
   std::optional<Time> changes_at;  // when time alone next changes a member's state
 
   // Nothing of this group is restarted, released or excluded while its link is in doubt.
-  [[nodiscard]] bool link_suspect() const { return over_limit && !spec->link_down; }
+  [[nodiscard]] bool LinkSuspect() const { return over_limit && !spec->link_down; }
   [[nodiscard]] const Member* Find(size_t node) const;
   [[nodiscard]] std::map<NodeState, int> CountByState() const;
 };

@@ -23,8 +23,8 @@ struct Draft {
         fates(world.pools.size()),
         options(world.pools.size()) {}
 
-  [[nodiscard]] Scene scene() const { return {world, capacity, quotas}; }
-  [[nodiscard]] const TrainingPool& pool(size_t index) const { return *world.pools[index]; }
+  [[nodiscard]] Scene Look() const { return {world, capacity, quotas}; }
+  [[nodiscard]] const TrainingPool& Pool(size_t index) const { return *world.pools[index]; }
 
   World world;
   Capacity capacity;
@@ -41,9 +41,9 @@ void ClaimWhatItHas(Draft& draft, size_t pool) {
   const PoolMemory& memory = draft.fates[pool].memory;
   std::optional<Claim> claim;
   if (memory.placement) {
-    claim = ClaimOf(draft.world, draft.pool(pool), *memory.placement);
+    claim = ClaimOf(draft.world, draft.Pool(pool), *memory.placement);
   } else if (memory.hold) {
-    claim = ClaimOf(draft.world, draft.pool(pool), *memory.hold);
+    claim = ClaimOf(draft.world, draft.Pool(pool), *memory.hold);
   }
   draft.capacity.Clear(pool);
   if (claim) draft.capacity.Set(pool, *claim);
@@ -53,7 +53,7 @@ void ClaimWhatItHas(Draft& draft, size_t pool) {
 
 void DecideFates(Draft& draft) {
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    draft.fates[p] = FateOf(draft.world, draft.pool(p));
+    draft.fates[p] = FateOf(draft.world, draft.Pool(p));
   }
 }
 
@@ -69,14 +69,14 @@ void AccountForPlaced(Draft& draft) {
       // Its nodes wait for its turn in the queue.
       const Hold rest{.node_group = fate.memory.placement->node_group,
                       .domain = {},
-                      .nodes = Survivors(draft.world, draft.pool(p), fate.memory),
+                      .nodes = Survivors(draft.world, draft.Pool(p), fate.memory),
                       .until = {}};
-      if (const auto claim = ClaimOf(draft.world, draft.pool(p), rest))
+      if (const auto claim = ClaimOf(draft.world, draft.Pool(p), rest))
         draft.capacity.Set(p, *claim);
     }
     if (const auto& placement = fate.memory.placement) {
-      draft.quotas.Add(draft.pool(p).key.ns, placement->accelerator,
-                       AcceleratorsOf(draft.pool(p), *placement));
+      draft.quotas.Add(draft.Pool(p).key.ns, placement->accelerator,
+                       AcceleratorsOf(draft.Pool(p), *placement));
     }
   }
 }
@@ -93,8 +93,8 @@ std::vector<size_t> QueueOf(const Draft& draft) {
     return draft.fates[p].memory.queued_since.value_or(draft.world.now);
   };
   std::sort(queue.begin(), queue.end(), [&](size_t a, size_t b) {
-    const TrainingPool& left = draft.pool(a);
-    const TrainingPool& right = draft.pool(b);
+    const TrainingPool& left = draft.Pool(a);
+    const TrainingPool& right = draft.Pool(b);
     if (left.priority != right.priority) return left.priority > right.priority;
     return std::tuple(since(a), left.key) < std::tuple(since(b), right.key);
   });
@@ -104,28 +104,28 @@ std::vector<size_t> QueueOf(const Draft& draft) {
 void Take(Draft& draft, size_t pool, const GroupView& group, const Need& need, const Fit& fit,
           Action action) {
   Fate& fate = draft.fates[pool];
-  StartAttempt(draft.world, draft.pool(pool), group, need, fit, fate.memory);
+  StartAttempt(draft.world, draft.Pool(pool), group, need, fit, fate.memory);
   fate.course = Course::kStay;
   fate.action = action;
   ClaimWhatItHas(draft, pool);
-  draft.quotas.Add(draft.pool(pool).key.ns, fate.memory.placement->accelerator,
-                   AcceleratorsOf(draft.pool(pool), *fate.memory.placement));
+  draft.quotas.Add(draft.Pool(pool).key.ns, fate.memory.placement->accelerator,
+                   AcceleratorsOf(draft.Pool(pool), *fate.memory.placement));
 }
 
 // A new attempt in the same group; where that has no room, the pool looks elsewhere.
 void Renew(Draft& draft, size_t pool) {
   Fate& fate = draft.fates[pool];
   const Placement& placement = *fate.memory.placement;
-  draft.quotas.Add(draft.pool(pool).key.ns, placement.accelerator,
-                   -AcceleratorsOf(draft.pool(pool), placement));
-  const auto fit = Refit(draft.scene(), pool, fate.memory);
+  draft.quotas.Add(draft.Pool(pool).key.ns, placement.accelerator,
+                   -AcceleratorsOf(draft.Pool(pool), placement));
+  const auto fit = Refit(draft.Look(), pool, fate.memory);
   if (fit) {
     const GroupView& group = *draft.world.FindGroup(placement.node_group);
-    Take(draft, pool, group, *NeedIn(draft.pool(pool), *group.spec), *fit, Action::kRestart);
+    Take(draft, pool, group, *NeedIn(draft.Pool(pool), *group.spec), *fit, Action::kRestart);
     return;
   }
-  HoldSurvivors(draft.world, draft.pool(pool), fate.memory);
-  if (fate.memory.hold && !ClaimOf(draft.world, draft.pool(pool), *fate.memory.hold)) {
+  HoldSurvivors(draft.world, draft.Pool(pool), fate.memory);
+  if (fate.memory.hold && !ClaimOf(draft.world, draft.Pool(pool), *fate.memory.hold)) {
     fate.memory.hold.reset();
   }
   fate.course = Course::kQueue;
@@ -136,8 +136,8 @@ void Renew(Draft& draft, size_t pool) {
 // Says whether that gave room back: the pool's hold, when it is placed elsewhere.
 bool LookForPlace(Draft& draft, size_t pool) {
   std::vector<Option>& options = draft.options[pool];
-  options = OptionsFor(draft.scene(), pool, draft.fates[pool].memory);
-  const auto fits = [](const Option& option) { return option.fits(); };
+  options = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);
+  const auto fits = [](const Option& option) { return option.Fits(); };
   const auto first = std::find_if(options.begin(), options.end(), fits);
   if (first == options.end()) return false;
   const bool held = draft.fates[pool].memory.hold.has_value();
@@ -171,7 +171,7 @@ void NumberTheQueue(const Draft& draft, std::vector<PoolDecision>& decisions) {
 std::vector<PoolDecision> Decisions(const Draft& draft) {
   std::vector<PoolDecision> decisions;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    decisions.push_back(Describe(draft.world, draft.pool(p), draft.fates[p], draft.options[p]));
+    decisions.push_back(Describe(draft.world, draft.Pool(p), draft.fates[p], draft.options[p]));
   }
   NumberTheQueue(draft, decisions);
   return decisions;
@@ -184,7 +184,7 @@ std::optional<Time> NextWake(const Draft& draft) {
   }
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     const PoolMemory& memory = draft.fates[p].memory;
-    const auto more = MomentsOf(draft.world, draft.pool(p), memory);
+    const auto more = MomentsOf(draft.world, draft.Pool(p), memory);
     moments.insert(moments.end(), more.begin(), more.end());
     if (memory.placement) continue;
     for (const Option& option : draft.options[p]) {

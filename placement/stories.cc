@@ -17,9 +17,9 @@ struct Told {
   const Fate& fate;
   const std::vector<Option>& options;
 
-  [[nodiscard]] const PoolMemory& memory() const { return fate.memory; }
-  [[nodiscard]] const Placement& placement() const { return *fate.memory.placement; }
-  [[nodiscard]] Time now() const { return world.now; }
+  [[nodiscard]] const PoolMemory& Memory() const { return fate.memory; }
+  [[nodiscard]] const Placement& Placed() const { return *fate.memory.placement; }
+  [[nodiscard]] Time Now() const { return world.now; }
 };
 
 struct Verdict {
@@ -42,7 +42,7 @@ void SayReady(PoolDecision& decision, bool ready, Reason reason, std::string mes
 // ---- ended ----
 
 Verdict WhyEnded(const Told& told) {
-  const PoolMemory& memory = told.memory();
+  const PoolMemory& memory = told.Memory();
   const std::string at = FormatTime(*memory.completed);
   const std::string where =
       memory.placement ? " on " + memory.placement->node_group : std::string();
@@ -70,7 +70,7 @@ Verdict WhyEnded(const Told& told) {
 void TellEnded(const Told& told, PoolDecision& decision) {
   const Verdict why = WhyEnded(told);
   SayPlaced(decision, false, why.reason, why.message);
-  SayReady(decision, told.memory().succeeded, why.reason, why.message);
+  SayReady(decision, told.Memory().succeeded, why.reason, why.message);
 }
 
 // ---- waiting ----
@@ -84,25 +84,35 @@ std::string TypesThereAre(const World& world) {
   return "there are " + Names({types.begin(), types.end()}, 8);
 }
 
+bool IsAskedFor(const TrainingPool& pool, const NodeGroup& group) {
+  return std::any_of(
+      pool.accelerators.begin(), pool.accelerators.end(),
+      [&](const AcceptedAccelerator& accepted) { return accepted.type == group.accelerator; });
+}
+
+// What comes closest to what the pool asks for.
+std::string WhatThereIs(const Told& told) {
+  std::vector<std::string> groups;
+  for (const GroupView& group : told.world.groups) {
+    if (!IsAskedFor(told.pool, *group.spec)) continue;
+    groups.push_back(fmt::format("{} ({})", group.spec->name, Name(group.spec->provider)));
+  }
+  if (groups.empty()) return TypesThereAre(told.world);
+  return "such accelerators are in " + Names(groups, 8);
+}
+
 Verdict NothingAcceptable(const Told& told) {
-  std::vector<std::string> asked;
-  for (const AcceptedAccelerator& accepted : told.pool.accelerators) {
-    asked.push_back(accepted.type);
-  }
-  std::string message = fmt::format("no node group is acceptable: asked for {}",
-                                    asked.empty() ? "no accelerator" : Names(asked));
-  if (!told.pool.providers.empty()) {
-    std::vector<std::string> names;
-    for (const Provider provider : told.pool.providers) names.emplace_back(Name(provider));
-    message += " of " + Names(names);
-  }
+  const std::string types = TypesOf(told.pool);
+  std::string message = "no node group is acceptable: asked for ";
+  message += types.empty() ? "no accelerator" : types;
+  if (!told.pool.providers.empty()) message += " of " + ProvidersOf(told.pool);
   if (!told.pool.group_selector.empty()) message += " in groups that nodeGroupSelector matches";
-  return {Reason::kNoMatchingNodeGroup, message + "; " + TypesThereAre(told.world)};
+  return {Reason::kNoMatchingNodeGroup, message + "; " + WhatThereIs(told)};
 }
 
 const Option* HeldBackOnly(const std::vector<Option>& options) {
   const auto at = std::find_if(options.begin(), options.end(),
-                               [](const Option& o) { return o.held_back() && o.fit; });
+                               [](const Option& o) { return o.HeldBack() && o.fit; });
   return at == options.end() ? nullptr : &*at;
 }
 
@@ -123,9 +133,33 @@ const Option* Furthest(const std::vector<Option>& options) {
   return best;
 }
 
-std::string Clause(const Option& option) {
-  return option.group->spec->name + ": " + option.finding->message;
-}
+// What several groups say alike is said once.
+class Clauses {
+ public:
+  void Add(const Option& option) {
+    for (Clause& clause : all_) {
+      if (clause.message != option.finding->message) continue;
+      clause.groups.push_back(option.group->spec->name);
+      return;
+    }
+    if (all_.size() < kMost) all_.push_back({{option.group->spec->name}, option.finding->message});
+  }
+  [[nodiscard]] std::string Sentence() const {
+    std::vector<std::string> parts;
+    for (const Clause& clause : all_) {
+      parts.push_back(Names(clause.groups, 8) + ": " + clause.message);
+    }
+    return fmt::format("{}", fmt::join(parts, "; "));
+  }
+
+ private:
+  static constexpr size_t kMost = 3;
+  struct Clause {
+    std::vector<std::string> groups;
+    std::string message;
+  };
+  std::vector<Clause> all_;
+};
 
 // The one reason of all the groups' reasons, with the first few groups' numbers.
 Verdict WhyWaiting(const Told& told) {
@@ -133,15 +167,14 @@ Verdict WhyWaiting(const Told& told) {
   if (lead == nullptr) lead = ShortOfRoom(told.options);
   if (lead == nullptr) lead = Furthest(told.options);
   if (lead == nullptr) return NothingAcceptable(told);
-  Verdict why{lead->finding->reason, Clause(*lead)};
-  int more = 2;
+  Clauses clauses;
+  clauses.Add(*lead);
   for (const Option& option : told.options) {
-    if (&option == lead || !option.acceptable || !option.finding || more == 0) continue;
-    --more;
-    why.message += "; " + Clause(option);
+    if (&option != lead && option.acceptable && option.finding) clauses.Add(option);
   }
-  if (told.memory().hold) {
-    const Hold& hold = *told.memory().hold;
+  Verdict why{lead->finding->reason, clauses.Sentence()};
+  if (told.Memory().hold) {
+    const Hold& hold = *told.Memory().hold;
     why.message += fmt::format("; {} of {} ({}) reserved for it until {}",
                                Count(std::ssize(hold.nodes), "node"), hold.node_group,
                                Names(hold.nodes), FormatTime(hold.until));
@@ -184,7 +217,7 @@ void TellOptions(const Told& told, PoolDecision& decision) {
   for (const Option& option : told.options) {
     Alternative& alternative = decision.alternatives.emplace_back();
     alternative.group = option.group->spec->name;
-    alternative.fits = option.fits();
+    alternative.fits = option.Fits();
     if (option.finding) {
       alternative.reason = option.finding->reason;
       alternative.message = Short(option.finding->message);
@@ -204,7 +237,7 @@ void TellOptions(const Told& told, PoolDecision& decision) {
                                [](const Option& option) { return option.acceptable; });
   if (!decision.placed && told.fate.course == Course::kQueue && !any) {
     decision.remedies.push_back("accept another accelerator, provider or node group, or add one: " +
-                                TypesThereAre(told.world));
+                                WhatThereIs(told));
   }
 }
 
@@ -229,9 +262,9 @@ std::string LeftOut(const PoolMemory& memory) {
 }
 
 void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decision) {
-  const Placement& placement = told.placement();
+  const Placement& placement = told.Placed();
   Reason reason = Reason::kPlaced;
-  std::string message = Where(placement) + LeftOut(told.memory());
+  std::string message = Where(placement) + LeftOut(told.Memory());
   if (told.fate.cause) message += "; before, " + told.fate.cause->sentence;
   if (nodes.group == nullptr) {
     reason = Reason::kNodeGroupMissing;
@@ -278,23 +311,23 @@ std::string AwaySentence(const Told& told, const GangNodes& nodes) {
 }
 
 std::string StartingSentence(const Told& told, const PoolDecision& decision) {
-  const WorkerCounts counts = CountWorkers(told.pool, told.placement().attempt);
+  const WorkerCounts counts = CountWorkers(told.pool, told.Placed().attempt);
   std::string text =
       fmt::format("{} of {} ready on {}", decision.workers_ready,
-                  Count(decision.workers_wanted, "worker"), told.placement().node_group);
+                  Count(decision.workers_wanted, "worker"), told.Placed().node_group);
   if (counts.active == 0) text += ", none has a pod yet";
   if (counts.unbound > 0) text += fmt::format(", {} bound to no node", counts.unbound);
-  if (AllRunning(told.pool, told.placement())) return text;
+  if (AllRunning(told.pool, told.Placed())) return text;
   return text +
-         fmt::format("; all must run by {}", FormatTime(StartDeadline(told.pool, told.memory())));
+         fmt::format("; all must run by {}", FormatTime(StartDeadline(told.pool, told.Memory())));
 }
 
 // Why the gang is not ready, or is: the first thing that applies.
 Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& decision) {
-  const int attempt = told.placement().attempt;
-  const Time not_before = NotBefore(told.pool, told.memory());
+  const int attempt = told.Placed().attempt;
+  const Time not_before = NotBefore(told.pool, told.Memory());
   const auto& cause = told.fate.cause;
-  if (told.now() < not_before && decision.workers_active == 0) {
+  if (told.Now() < not_before && decision.workers_active == 0) {
     const std::string before = cause ? cause->sentence + "; " : "";
     return {Reason::kBackingOff,
             fmt::format("{}attempt {} starts at {}", before, attempt, FormatTime(not_before))};
@@ -304,20 +337,20 @@ Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& d
         cause->reason == Reason::kGangIncomplete || cause->reason == Reason::kNodeLost;
     return {shown ? cause->reason : Reason::kPodsNotReady,
             fmt::format("{}; attempt {} starts on {}", cause->sentence, attempt,
-                        told.placement().node_group)};
+                        told.Placed().node_group)};
   }
   const bool touched = !nodes.away.empty() || !nodes.lost.empty() || told.pool.attempt.failed;
   if (nodes.link_suspect && touched) return {Reason::kLinkSuspect, LinkSentence(*nodes.group)};
-  if (told.pool.on_unreachable == OnUnreachable::kWait && !nodes.Unreachable(told.now()).empty()) {
+  if (told.pool.on_unreachable == OnUnreachable::kWait && !nodes.Unreachable(told.Now()).empty()) {
     return {Reason::kNodeLost, AwaySentence(told, nodes)};
   }
   if (decision.ready) {
     return {Reason::kAsExpected,
             fmt::format("{} of {} ready on {}", decision.workers_ready + decision.workers_succeeded,
-                        Count(decision.workers_wanted, "worker"), told.placement().node_group)};
+                        Count(decision.workers_wanted, "worker"), told.Placed().node_group)};
   }
   if (!nodes.away.empty()) return {Reason::kPodsNotReady, AwaySentence(told, nodes)};
-  const OldPods old = OldPodsOf(told.world, told.pool, told.memory());
+  const OldPods old = OldPodsOf(told.world, told.pool, told.Memory());
   if (!old.reachable.empty()) {
     return {Reason::kPodsNotReady,
             fmt::format("attempt {} starts when the old {} gone: {}", attempt,
@@ -327,9 +360,9 @@ Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& d
 }
 
 void TellPlaced(const Told& told, PoolDecision& decision) {
-  const GangNodes nodes = NodesOfGang(told.world, told.pool, told.placement());
+  const GangNodes nodes = NodesOfGang(told.world, told.pool, told.Placed());
   if (nodes.group != nullptr) {
-    const int64_t accelerators = int64_t{told.placement().workers} * told.pool.per_worker;
+    const int64_t accelerators = int64_t{told.Placed().workers} * told.pool.per_worker;
     const NodeGroup& group = *nodes.group->spec;
     decision.hourly_cost = group.per_node_hour.Share(accelerators, nodes.group->per_node);
     decision.marginal_hourly_cost =
@@ -338,7 +371,7 @@ void TellPlaced(const Told& told, PoolDecision& decision) {
   TellPlacedHow(told, nodes, decision);
   decision.ready = decision.workers_ready + decision.workers_succeeded >= decision.workers_wanted;
   Verdict why = WhyReady(told, nodes, decision);
-  if (told.placement().spec_revision != told.pool.spec_revision) {
+  if (told.Placed().spec_revision != told.pool.spec_revision) {
     why.message += "; the change of its spec takes effect at the next attempt";
   }
   SayReady(decision, decision.ready, why.reason, why.message);
@@ -347,12 +380,12 @@ void TellPlaced(const Told& told, PoolDecision& decision) {
 // ---- pods ----
 
 int Wanted(const Told& told) {
-  if (told.memory().placement) return told.placement().workers;
+  if (told.Memory().placement) return told.Placed().workers;
   return told.pool.accelerators.empty() ? 0 : told.pool.accelerators.front().workers;
 }
 
 void TellPods(const Told& told, PoolDecision& decision) {
-  const PoolMemory& memory = told.memory();
+  const PoolMemory& memory = told.Memory();
   const OldPods old = OldPodsOf(told.world, told.pool, memory);
   decision.force_delete = old.lost;
   decision.stuck_pods = old.stuck;
@@ -369,7 +402,7 @@ void TellPods(const Told& told, PoolDecision& decision) {
   const bool renderable =
       told.pool.attempt.exists || (!Blocked(told.pool) && !told.pool.template_unchecked);
   decision.may_start =
-      renderable && old.reachable.empty() && NotBefore(told.pool, memory) <= told.now();
+      renderable && old.reachable.empty() && NotBefore(told.pool, memory) <= told.Now();
 }
 
 }  // namespace

@@ -357,17 +357,35 @@ TEST(Waiting, HasTheReasonOfTheGroupThatGotFurthest) {
             "Closed");
 }
 
+TEST(Waiting, ForAnotherProviderSaysWhereSuchAcceleratorsAre) {
+  Snapshot world = Fleet(1, 1);
+  TrainingPool pool = Wants("p", 1);
+  pool.providers = {placement::Provider::kAws};
+  world.pools = {pool};
+  EXPECT_EQ(MakePlan(world).pools[0].placed_message,
+            "no node group is acceptable: asked for a100 of AWS; such accelerators are in azure "
+            "(Azure) and home (OnPrem)");
+}
+
+TEST(Waiting, SaysOnceWhatSeveralGroupsSayAlike) {
+  Snapshot world = Fleet(1, 1);
+  for (NodeGroup& group : world.groups) group.admission = placement::Admission::kClosed;
+  world.pools = {Wants("p", 1)};
+  EXPECT_EQ(MakePlan(world).pools[0].placed_message, "home and azure: admission is Closed");
+}
+
 TEST(Waiting, TellsOfTheFirstFewGroupsWithinAConditionsMessage) {
   Snapshot world;
   world.now = kNow;
   for (int i = 0; i < 40; ++i) {
-    world.groups.push_back(Group("group-with-a-rather-long-name-" + std::to_string(i)));
-    world.groups.back().admission = placement::Admission::kClosed;
+    world.groups.push_back(Group("group-with-a-rather-long-name-" + std::to_string(i), i + 1));
+    world.nodes.push_back(GpuNode("n" + std::to_string(i), world.groups.back().name));
   }
   world.pools = {Wants("p", 1)};
+  world.pools[0].spill_allowed = false;
   const std::string message = MakePlan(world).pools[0].placed_message;
   EXPECT_LE(message.size(), 1024U);
-  EXPECT_EQ(std::count(message.begin(), message.end(), ';'), 2);
+  EXPECT_EQ(std::count(message.begin(), message.end(), ';'), 2) << message;
 }
 
 }  // namespace

@@ -193,28 +193,28 @@ GroupView WithNotReady(int nodes, int not_ready, const std::function<void(Snapsh
 }
 
 TEST(Link, IsSuspectWhenMoreThanTheShareAndAtLeastThreeAreNotReadyFromTheFirstSecond) {
-  EXPECT_FALSE(WithNotReady(4, 2).link_suspect()) << "half of them, but only 2";
-  EXPECT_FALSE(WithNotReady(10, 3).link_suspect()) << "3 of 10 are 30 %, not more";
-  EXPECT_TRUE(WithNotReady(9, 3).link_suspect());
-  EXPECT_TRUE(WithNotReady(3, 3).link_suspect());
+  EXPECT_FALSE(WithNotReady(4, 2).LinkSuspect()) << "half of them, but only 2";
+  EXPECT_FALSE(WithNotReady(10, 3).LinkSuspect()) << "3 of 10 are 30 %, not more";
+  EXPECT_TRUE(WithNotReady(9, 3).LinkSuspect());
+  EXPECT_TRUE(WithNotReady(3, 3).LinkSuspect());
   EXPECT_FALSE(WithNotReady(10, 5, [](Snapshot& w) {
                  w.groups[0].max_unhealthy_percent = 50;
-               }).link_suspect());
+               }).LinkSuspect());
   EXPECT_TRUE(WithNotReady(10, 6, [](Snapshot& w) {
                 w.groups[0].max_unhealthy_percent = 50;
-              }).link_suspect());
+              }).LinkSuspect());
 }
 
 TEST(Link, IsNotDoubtedForNodesThatAreOutOfService) {
   EXPECT_FALSE(WithNotReady(9, 3, [](Snapshot& world) {
                  NodeOf(world, "home-1").out_of_service = true;
-               }).link_suspect());
+               }).LinkSuspect());
 }
 
 TEST(Link, IsNotInDoubtWhenAnAdminSaysThatItIsDown) {
   const GroupView view = WithNotReady(9, 3, [](Snapshot& w) { w.groups[0].link_down = true; });
   EXPECT_TRUE(view.over_limit);
-  EXPECT_FALSE(view.link_suspect());
+  EXPECT_FALSE(view.LinkSuspect());
   EXPECT_THAT(LinkSentence(view), HasSubstr("link: down says that they count as unreachable"));
 }
 
