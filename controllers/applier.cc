@@ -27,10 +27,11 @@ NameTaken Taken(const Write& write, const kube::ObjectMeta& meta) {
       meta.controller_uid.empty()
           ? std::string("is nobody's that Spillway knows")
           : fmt::format("belongs to {} {}", meta.controller_kind, meta.controller_name);
-  return {write.resource, write.ns, write.name,
-          fmt::format("{} {}/{} exists and {}; Spillway does not touch it. Rename or remove it, or "
-                      "give the pool another name",
-                      write.resource->kind, write.ns, write.name, whose)};
+  return {
+      write.resource, write.ns, write.name,
+      fmt::format("{} {}/{} exists and {}, and Spillway does not touch it: rename or remove it, "
+                  "or give the pool another name",
+                  write.resource->kind, write.ns, write.name, whose)};
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ REFUSED = [  # by the API server, from the CRDs' schema and rules
     Wrong("our-annotation", "TrainingPool",
           {"spec": {"template": {"metadata": {"annotations": {"spillway.dev/placement": "x"}}}}}, "",
           "annotations under spillway.dev/ are Spillway's own"),
-    Wrong("not-a-field", "TrainingPool", {"spec": {"minWorkers": 1}}, "", 'unknown field "spec.minWorkers"'),
+    Wrong("not-a-field", "TrainingPool", {"metadata": {"name": "not-a-field"}, "spec": {"minWorkers": 1}}, "", 'unknown field "spec.minWorkers"'),
     Wrong("zero-workers", "TrainingPool", {"spec": {"workers": 0}}, "", "should be greater than or equal to 1"),
     Wrong("selects-everything", "NodeGroup", {"spec": {"selector": {"matchLabels": None}}}, "",
           "selector must name at least one label"),
@@ -214,11 +214,13 @@ CONDITIONS = [  # by the operator: rules that reach into the template, into the 
           sentence='spec.priorityClassName is "system-node-critical"; the PoolQuota of namespace wrong-limited allows: spillway-training'),
     Wrong("beyond-quota", "TrainingPool", {"spec": {"workers": 9, "accelerators": [{"type": "nvidia-a100-80gb"}]}},
           **TAKEN, reason="QuotaExceeded", namespace="wrong-limited",
-          sentence="needs 72 nvidia-a100-80gb, and namespace wrong-limited has 0 of its limit of 64 in use"),
+          sentence="onprem-a100, azure-a100 and aws-a100: needs 72 nvidia-a100-80gb, and namespace wrong-limited has 0 of its "
+                   "limit of 64 in use"),
     Wrong("no-such-type", "TrainingPool", {"spec": {"accelerators": [{"type": "nvidia-b300"}]}}, **TAKEN,
           reason="NoMatchingNodeGroup", sentence="no node group is acceptable: asked for nvidia-b300; there are "),
     Wrong("no-such-provider", "TrainingPool", placing(providers=["GCP"]), **TAKEN, reason="NoMatchingNodeGroup",
-          sentence="no node group is acceptable: asked for nvidia-a100-80gb of GCP"),
+          sentence="no node group is acceptable: asked for nvidia-a100-80gb of GCP; such accelerators are in aws-a100 (AWS), "
+                   "azure-a100 (Azure) and onprem-a100 (OnPrem)"),
     Wrong("no-such-groups", "TrainingPool", placing(nodeGroupSelector={"matchLabels": {"site": "moon"}}), **TAKEN,
           reason="NoMatchingNodeGroup", sentence="in groups that nodeGroupSelector matches"),
     Wrong("cloud-but-never", "TrainingPool", placing(providers=["Azure"], spill={"policy": "Never"}), **TAKEN,
@@ -327,6 +329,7 @@ def test_wrong_spec_is_refused_at_once_with_one_sentence(refusals: Refusals, wro
     """The wrong spec is what somebody wants to make of the running pool, where its name can stay."""
     said = refusals.cluster.rejected(manifest(wrong, None), "right" if wrong.kind == "TrainingPool" else "wrong").strip()
     assert wrong.sentence in said
+    assert "\n" not in said and len(said) < 400, said
     assert said.count("Invalid value") + said.count("Required value") + said.count("Duplicate value") <= 1, said
 
 
@@ -337,7 +340,7 @@ def test_wrong_spec_is_refused_in_its_conditions_with_one_sentence(refusals: Ref
                                             wrong.reason, seconds=20)
     message = condition_of(found, wrong.condition)["message"]
     assert wrong.sentence in message
-    assert "\n" not in message and len(message) < 700, message
+    assert "\n" not in message and len(message) < 500, message
     if wrong.kind == "TrainingPool":
         assert condition_of(found, "Ready")["reason"] == wrong.reason, says(found, "Ready")
         assert wrong.sentence in condition_of(found, "Ready")["message"]
