@@ -135,7 +135,7 @@ std::shared_ptr<const Credentials> CredentialCache::Get(Time now) {
   if (now - read_at_ >= (distrusted_ ? kReadAgainDistrusted : kReadAgain)) {
     read_at_ = now;
     distrusted_ = false;
-    if (auto fresh = ReadCredentials(config_)) {
+    if (auto fresh = ReadCredentials(config_); fresh && *fresh != *current_) {
       current_ = std::make_shared<const Credentials>(*std::move(fresh));
     }
   }

@@ -37,6 +37,7 @@ struct Credentials {
     return ca == other.ca && client_certificate == other.client_certificate &&
            client_key == other.client_key;
   }
+  bool operator==(const Credentials&) const = default;
 };
 
 // kInvalid: a file cannot be read, a token is empty or holds control characters, a certificate has

@@ -80,7 +80,7 @@ std::string Describe(const http::http_exception& failure, const std::string& hos
 
 // --- one call ---
 
-// An transfer and the way to stop it.
+// An exchange and the way to stop it.
 struct Transfer : Exchange {
   using Exchange::Exchange;
 
@@ -433,7 +433,7 @@ Result<HttpResponse> CpprestTransport::Run(const HttpRequest& request, const OnB
   const std::stop_callback on_stop(stop, [&call] { call.transfer->End(); });
   Result<HttpResponse> answer = HttpResponse{};
   const End end = Drive(call, request, on_bytes, answer);
-  if (end == End::kTimedOut) DropSession(session);
+  if (end == End::kTimedOut || end == End::kFailed) DropSession(session);
   if (end == End::kAnswered && answer->status == 401) cache_.Distrust();
   return answer;
 }
