@@ -17,10 +17,6 @@ using Json = nlohmann::json;
 
 constexpr int64_t kDefaultGrace = 30;
 
-std::string MetaText(const Json& object, const char* field) {
-  return object.value(Json::json_pointer(std::string("/metadata/") + field), std::string());
-}
-
 // "jobs.batch "w"" as messages name an object.
 std::string Describe(const ApiTarget& target) {
   const std::string group = target.kind->group.empty() ? "" : "." + target.kind->group;
@@ -39,13 +35,6 @@ HttpResponse Conflict(const ApiTarget& target, const std::string& why) {
 
 constexpr const char* kModified =
     "the object has been modified; please apply your changes to the latest version and try again";
-
-// What counts as specification: all but metadata and status.
-Json SpecOf(const Json& object) {
-  Json spec = object;
-  for (const char* field : {"metadata", "status", "kind", "apiVersion"}) spec.erase(field);
-  return spec;
-}
 
 // Takes over what no body may change.
 void KeepIdentity(const Json& old, Json& object) {
@@ -90,6 +79,16 @@ bool HasEnded(const Json& pod) {
 }
 
 }  // namespace
+
+std::string MetaText(const Json& object, const char* field) {
+  return object.value(Json::json_pointer(std::string("/metadata/") + field), std::string());
+}
+
+Json SpecOf(const Json& object) {
+  Json spec = object;
+  for (const char* field : {"metadata", "status", "kind", "apiVersion"}) spec.erase(field);
+  return spec;
+}
 
 std::string KeyOf(const std::string& ns, const std::string& name) { return ns + "/" + name; }
 
@@ -403,219 +402,6 @@ void FakeApiServer::DeleteGracefully(const ServedKind& kind, const Ptr& object,
 void FakeApiServer::Changed() {
   ++changes_;
   changed_.notify_all();
-}
-
-// --- objects, for tests ---
-
-FakeApiServer::Json FakeApiServer::Put(Json object) {
-  const ServedKind* kind = FindByKind(object.value("kind", ""));
-  if (kind == nullptr) throw std::invalid_argument("no kind that is served: " + object.dump());
-  const std::scoped_lock lock(mutex_);
-  if (kind->namespaced && MetaText(object, "namespace").empty()) {
-    object["metadata"]["namespace"] = "default";
-  }
-  const Ptr old = Find(*kind, MetaText(object, "namespace"), MetaText(object, "name"));
-  if (old != nullptr) {
-    for (const char* field : {"uid", "creationTimestamp", "generation"}) {
-      object["metadata"][field] = old->object["metadata"][field];
-    }
-    if (SpecOf(object) != SpecOf(old->object)) {
-      object["metadata"]["generation"] = old->object["metadata"]["generation"].get<int64_t>() + 1;
-    }
-  }
-  Identify(*kind, object);
-  return Store(*kind, std::move(object))->object;
-}
-
-FakeApiServer::Json FakeApiServer::Patch(const std::string& plural, const std::string& ns,
-                                         const std::string& name, const Json& patch) {
-  const ServedKind* kind = FindByPlural(plural);
-  Json object;
-  {
-    const std::scoped_lock lock(mutex_);
-    const Ptr old = kind == nullptr ? nullptr : Find(*kind, ns, name);
-    if (old == nullptr) return nullptr;
-    object = old->object;
-    object.merge_patch(patch);
-    if (object == old->object) return object;
-    if (SpecOf(object) != SpecOf(old->object)) {
-      object["metadata"]["generation"] = old->object["metadata"]["generation"].get<int64_t>() + 1;
-    }
-    return Store(*kind, std::move(object))->object;
-  }
-}
-
-bool FakeApiServer::Delete(const std::string& plural, const std::string& ns,
-                           const std::string& name) {
-  const ServedKind* kind = FindByPlural(plural);
-  const std::scoped_lock lock(mutex_);
-  const Ptr old = kind == nullptr ? nullptr : Find(*kind, ns, name);
-  if (old == nullptr) return false;
-  DeleteGracefully(*kind, old, -1);
-  return true;
-}
-
-bool FakeApiServer::Remove(const std::string& plural, const std::string& ns,
-                           const std::string& name) {
-  const ServedKind* kind = FindByPlural(plural);
-  const std::scoped_lock lock(mutex_);
-  if (kind == nullptr || Find(*kind, ns, name) == nullptr) return false;
-  Erase(*kind, KeyOf(ns, name));
-  return true;
-}
-
-std::optional<FakeApiServer::Json> FakeApiServer::Get(const std::string& plural,
-                                                      const std::string& ns,
-                                                      const std::string& name) const {
-  const ServedKind* kind = FindByPlural(plural);
-  const std::scoped_lock lock(mutex_);
-  const Ptr found = kind == nullptr ? nullptr : Find(*kind, ns, name);
-  if (found == nullptr) return std::nullopt;
-  return found->object;
-}
-
-std::vector<FakeApiServer::Json> FakeApiServer::All(const std::string& plural,
-                                                    const std::string& ns) const {
-  std::vector<Json> out;
-  const std::scoped_lock lock(mutex_);
-  const auto all = objects_.find(FindByPlural(plural));
-  if (all == objects_.end()) return out;
-  for (const auto& [key, stored] : all->second) {
-    if (ns.empty() || MetaText(stored->object, "namespace") == ns) out.push_back(stored->object);
-  }
-  return out;
-}
-
-int64_t FakeApiServer::version() const {
-  const std::scoped_lock lock(mutex_);
-  return version_;
-}
-
-int FakeApiServer::CollectGarbage() {
-  const std::scoped_lock lock(mutex_);
-  int removed = 0;
-  while (RemoveNextOrphan()) ++removed;
-  return removed;
-}
-
-bool FakeApiServer::RemoveNextOrphan() {
-  std::vector<std::string> uids;
-  for (const auto& [kind, all] : objects_) {
-    for (const auto& [key, stored] : all) uids.push_back(MetaText(stored->object, "uid"));
-  }
-  std::sort(uids.begin(), uids.end());
-  for (const auto& [kind, all] : objects_) {
-    for (const auto& [key, stored] : all) {
-      const Json& meta = stored->object["metadata"];
-      const Json owners = meta.value("ownerReferences", Json::array());
-      const bool owned = std::any_of(owners.begin(), owners.end(), [&](const Json& owner) {
-        return std::binary_search(uids.begin(), uids.end(), owner.value("uid", ""));
-      });
-      if (owners.empty() || owned || meta.contains("deletionTimestamp")) continue;
-      DeleteGracefully(*kind, Ptr(stored), -1);
-      return true;
-    }
-  }
-  return false;
-}
-
-// --- faults and the log ---
-
-FakeApiServer::Blow FakeApiServer::NextBlow(const LoggedRequest& request) {
-  for (Fault& fault : faults_) {
-    const bool watch_only =
-        fault.kind == Fault::Kind::kErrorEvent || fault.kind == Fault::Kind::kCutWatch;
-    const bool matches = (fault.verb.empty() || fault.verb == request.verb) &&
-                         request.path.find(fault.path_contains) != std::string::npos &&
-                         (!watch_only || request.verb == "watch") && fault.times != 0;
-    if (!matches) continue;
-    if (fault.skip > 0) {
-      --fault.skip;
-      continue;
-    }
-    if (fault.times > 0) --fault.times;
-    return {true, fault};
-  }
-  return chaos_ ? RandomBlow(request) : Blow{};
-}
-
-FakeApiServer::Blow FakeApiServer::RandomBlow(const LoggedRequest& request) {
-  auto roll = static_cast<int>(random_() % 100);
-  Fault fault;
-  if (request.verb == "watch") {
-    fault.kind = Fault::Kind::kCutWatch;
-    fault.after_bytes = random_() % 4000;
-    return {roll < chaos_->cut_watch_percent, fault};
-  }
-  if (roll < chaos_->refuse_percent) {
-    constexpr int kStatuses[] = {429, 500, 503};
-    fault.status = kStatuses[random_() % 3];
-    return {true, fault};
-  }
-  roll -= chaos_->refuse_percent;
-  fault.kind = Fault::Kind::kDropBefore;
-  if (roll < chaos_->drop_before_percent) return {true, fault};
-  fault.kind = Fault::Kind::kDropAfter;
-  return {roll - chaos_->drop_before_percent < chaos_->drop_after_percent, fault};
-}
-
-HttpResponse FakeApiServer::Refusal(const Blow& blow) const {
-  const Fault& fault = blow.fault;
-  HttpResponse answer = StatusAnswer(
-      fault.status, fault.reason,
-      fmt::format("this request was chosen to fail with {} {}", fault.status, fault.reason));
-  if (fault.retry_after >= 0) answer.headers["retry-after"] = std::to_string(fault.retry_after);
-  return answer;
-}
-
-void FakeApiServer::Inject(Fault fault) {
-  const std::scoped_lock lock(mutex_);
-  faults_.push_back(std::move(fault));
-}
-
-void FakeApiServer::ClearFaults() {
-  const std::scoped_lock lock(mutex_);
-  faults_.clear();
-}
-
-void FakeApiServer::SetChaos(std::optional<Chaos> chaos) {
-  const std::scoped_lock lock(mutex_);
-  chaos_ = chaos;
-  if (chaos_) random_.seed(chaos_->seed);
-}
-
-void FakeApiServer::SetAdmission(Admission admission) {
-  const std::scoped_lock lock(mutex_);
-  admission_ = std::move(admission);
-}
-
-std::vector<LoggedRequest> FakeApiServer::Requests() const {
-  const std::scoped_lock lock(mutex_);
-  return log_;
-}
-
-std::vector<LoggedRequest> FakeApiServer::Writes() const {
-  std::vector<LoggedRequest> writes = Requests();
-  std::erase_if(writes, [](const LoggedRequest& request) { return !request.IsWrite(); });
-  return writes;
-}
-
-void FakeApiServer::ClearRequests() {
-  const std::scoped_lock lock(mutex_);
-  log_.clear();
-}
-
-bool FakeApiServer::WaitUntil(const std::function<bool()>& holds,
-                              std::chrono::milliseconds deadline) const {
-  const auto until = std::chrono::steady_clock::now() + deadline;
-  std::unique_lock lock(mutex_);
-  while (true) {
-    const uint64_t seen = changes_;
-    lock.unlock();
-    if (holds()) return true;
-    lock.lock();
-    if (!changed_.wait_until(lock, until, [&] { return changes_ != seen; })) return false;
-  }
 }
 
 }  // namespace spillway::support

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the two source files of the in-process API server share.
+// What the source files of the in-process API server share.
 
 #include <chrono>
 #include <memory>
@@ -52,6 +52,10 @@ struct FakeApiServer::Blow {
   Fault fault{};
 };
 
+// A text field of an object's metadata; empty if it is not there.
+std::string MetaText(const nlohmann::json& object, const char* field);
+// What counts as specification: all but metadata and status.
+nlohmann::json SpecOf(const nlohmann::json& object);
 std::string KeyOf(const std::string& ns, const std::string& name);
 
 }  // namespace spillway::support
