@@ -82,7 +82,9 @@ std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memo
     const bool open = !member.overlapped && group->spec->misconfigured.empty();
     if (slot.kept || open) slots.push_back(slot);
   }
-  return FitGang(scene.world, TopologyIn(spec, *group->spec), slots, need->workers);
+  auto fit = FitGang(scene.world, TopologyIn(spec, *group->spec), slots, need->workers);
+  if (fit && fit->nodes.size() > kMostNodes) return std::nullopt;
+  return fit;
 }
 
 void HoldSurvivors(const World& world, const TrainingPool& pool, PoolMemory& memory) {

@@ -372,9 +372,20 @@ int64_t FitsOnUnusable(const Look& look) {
   return workers;
 }
 
+Finding TooManyNodes(Look& look) {
+  const size_t nodes = look.option.fit->nodes.size();
+  look.option.fit.reset();
+  return Finding{
+      .reason = Reason::kWaitingForCapacity,
+      .message = fmt::format("{}: would take {} nodes, and a gang can be kept to {} at the most",
+                             look.Needs(), nodes, kMostNodes),
+      .remedy = "use larger workers, or fewer"};
+}
+
 Found HasRoom(Look& look) {
   const int workers = look.option.need->workers;
   const int64_t fit = WorkersIn(look.slots);
+  if (look.option.fit && look.option.fit->nodes.size() > kMostNodes) return TooManyNodes(look);
   if (fit >= workers) return {};
   const Totals totals = AcceleratorTotals(look);
   Finding finding{.reason = Reason::kWaitingForCapacity, .message = {}, .remedy = {}};

@@ -55,10 +55,21 @@ int Waiting(const Plan& plan) {
   return waiting;
 }
 
-std::string FormatCondition(std::string_view name, bool holds, Reason reason,
+std::string FormatCondition(std::string_view conditions, Reason reason,
                             const std::string& message) {
-  return fmt::format("  {}={}  {}: {}\n", name, holds ? "True" : "False", ReasonName(reason),
-                     message);
+  return fmt::format("  {}  {}: {}\n", conditions, ReasonName(reason), message);
+}
+
+// Two conditions, in one line where they say the same.
+std::string FormatConditions(const PoolDecision& decision) {
+  const std::string placed = fmt::format("Placed={}", decision.placed ? "True" : "False");
+  const std::string ready = fmt::format("Ready={}", decision.ready ? "True" : "False");
+  if (decision.placed_reason == decision.ready_reason &&
+      decision.placed_message == decision.ready_message) {
+    return FormatCondition(placed + " " + ready, decision.ready_reason, decision.ready_message);
+  }
+  return FormatCondition(placed, decision.placed_reason, decision.placed_message) +
+         FormatCondition(ready, decision.ready_reason, decision.ready_message);
 }
 
 std::string FormatAlternatives(const PoolDecision& decision) {
@@ -120,9 +131,7 @@ std::string FormatPlan(const Plan& plan, bool all) {
 
 std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDecision& decision) {
   std::string text = fmt::format("{}: {}\n", decision.key.Format(), Name(decision.action));
-  text +=
-      FormatCondition("Placed", decision.placed, decision.placed_reason, decision.placed_message);
-  text += FormatCondition("Ready", decision.ready, decision.ready_reason, decision.ready_message);
+  text += FormatConditions(decision);
   if (decision.spilled) text += "  spilled: " + decision.spilled_message + "\n";
   text += FormatCost(snapshot, decision);
   if (const TrainingPool* pool = FindPool(snapshot, decision.key)) {

@@ -11,6 +11,9 @@
 // All of a gang or nothing, node by node.
 namespace spillway::placement {
 
+// Nodes that one placement can name and one pod can be pinned to.
+inline constexpr size_t kMostNodes = 1000;
+
 // What one node offers a gang.
 struct Slot {
   size_t node = 0;

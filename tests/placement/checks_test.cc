@@ -305,6 +305,14 @@ TEST(Checks, OfCapacity) {
        Reason::kWaitingForCapacity,
        "needs 5 workers of 8, 4 fit: 32 of 32 accelerators are free on 4 nodes that it may use; "
        "with all of them empty 4 would"},
+      {"a gang on more nodes than one can name",
+       [](Snapshot& w, TrainingPool& p) {
+         p.accelerators[0].workers = 1001;
+         AddNodes(w, "home", 1000);
+       },
+       Reason::kWaitingForCapacity,
+       "needs 1001 workers of 8: would take 1001 nodes, and a gang can be kept to 1000 at the "
+       "most"},
       {"other resources than accelerators run out",
        [](Snapshot& w, TrainingPool&) {
          for (auto& node : w.nodes) node.used.Set("memory", int64_t{1020} << 30);

@@ -66,12 +66,9 @@ TEST(FormatWhy, TellsAWaitingPoolsWholeStory) {
   const Plan plan = MakePlan(world);
   EXPECT_EQ(FormatWhy(world, plan, DecisionOf(plan, "big")),
             "team/big: wait\n"
-            "  Placed=False  WaitingForCapacity: home: needs 2 workers of 8, 1 fit: 8 of 16 "
-            "accelerators are free on 2 nodes that it may use; azure: holds back from spilling to "
-            "tier 10 until 2026-11-24T12:10:00Z; it would not fit there now either\n"
-            "  Ready=False  WaitingForCapacity: home: needs 2 workers of 8, 1 fit: 8 of 16 "
-            "accelerators are free on 2 nodes that it may use; azure: holds back from spilling to "
-            "tier 10 until 2026-11-24T12:10:00Z; it would not fit there now either\n"
+            "  Placed=False Ready=False  WaitingForCapacity: home: needs 2 workers of 8, 1 fit: 8 "
+            "of 16 accelerators are free on 2 nodes that it may use; azure: holds back from "
+            "spilling to tier 10 until 2026-11-24T12:10:00Z; it would not fit there now either\n"
             "  1 of 1 waiting pool in the queue: priority 0, queued since 2026-11-24T12:00:00Z\n"
             "\n"
             "Node groups, in the order tried:\n"
