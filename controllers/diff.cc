@@ -81,30 +81,22 @@ class ChildrenDiff {
 
   // Creates what is missing; applies what was rendered from something else.
   void Keep(const kube::Resource& resource, const kube::MetaOnly* existing,
-            const std::string& body) {
-    const std::string name = TrainServiceName(input_.pool->meta.name);
-    if (existing == nullptr) {
-      writes_.push_back({Write::Verb::kCreate,
-                         &resource,
-                         input_.pool->meta.ns,
-                         name,
-                         body,
-                         input_.pool->meta.uid,
-                         {}});
-      return;
+            const std::string& revision, std::string (*render)(const RenderInput&)) {
+    const bool there = existing != nullptr;
+    if (there && existing->meta.deleted) return;
+    if (there) {
+      const auto carried = existing->meta.annotations.find(kRevisionAnnotation);
+      if (carried != existing->meta.annotations.end() && carried->second == revision) return;
     }
-    if (existing->meta.deleted) return;
-    const auto revision = existing->meta.annotations.find(kRevisionAnnotation);
-    if (revision != existing->meta.annotations.end() &&
-        body.find("\"" + revision->second + "\"") != std::string::npos) {
-      return;
-    }
-    writes_.push_back({Write::Verb::kApply,
+    std::string body = render(Rendering());
+    if (there) body = WithUid(std::move(body), existing->meta.uid);
+    const std::string& uid = input_.pool->meta.uid;
+    writes_.push_back({there ? Write::Verb::kApply : Write::Verb::kCreate,
                        &resource,
                        input_.pool->meta.ns,
-                       name,
-                       WithUid(body, existing->meta.uid),
-                       input_.pool->meta.uid,
+                       TrainServiceName(input_.pool->meta.name),
+                       std::move(body),
+                       uid,
                        {}});
   }
 
@@ -117,10 +109,10 @@ class ChildrenDiff {
 
   void KeepCompanions() {
     if (decision_.memory.placement->workers > 1) {
-      Keep(kube::ServiceResource(), input_.service, RenderService(Rendering()));
+      Keep(kube::ServiceResource(), input_.service, ServiceRevision(Rendering()), RenderService);
     }
     Keep(kube::PodDisruptionBudgetResource(), input_.disruption_budget,
-         RenderDisruptionBudget(Rendering()));
+         DisruptionBudgetRevision(Rendering()), RenderDisruptionBudget);
   }
 
   void StartAttempt() {

@@ -38,9 +38,17 @@ Json Metadata(const RenderInput& input, const std::string& name) {
 }
 
 // The revision tells a later pass whether what stands there is what would be written now.
-std::string Finish(Json object) {
-  object["metadata"]["annotations"][kRevisionAnnotation] = HashHex(object.dump(), 16);
+std::string Finish(Json object, const std::string& revision) {
+  object["metadata"]["annotations"][kRevisionAnnotation] = revision;
   return object.dump();
+}
+
+// All that an object is rendered from, besides the code.
+std::string Revision(const RenderInput& input, const char* kind, int number) {
+  const kube::ObjectMeta& pool = input.pool->meta;
+  return HashHex(
+      fmt::format("{}|{}|{}|{}|{}|{}", kRenderRevision, kind, pool.ns, pool.name, pool.uid, number),
+      16);
 }
 
 Json Env(const char* name, const std::string& value) { return {{"name", name}, {"value", value}}; }
@@ -207,7 +215,8 @@ std::string RenderJob(const RenderInput& input) {
        {{"rules",
          {{{"action", "FailJob"}, {"onExitCodes", {{"operator", "NotIn"}, {"values", {0}}}}}}}}},
       {"template", PodTemplate(input)}};
-  return Finish(std::move(job));
+  const std::string revision = HashHex(job.dump(), 16);
+  return Finish(std::move(job), revision);
 }
 
 std::string RenderService(const RenderInput& input) {
@@ -219,7 +228,15 @@ std::string RenderService(const RenderInput& input) {
                      {"publishNotReadyAddresses", true},
                      {"selector", {{kPoolUidLabel, input.pool->meta.uid}}},
                      {"ports", {{{"name", "rendezvous"}, {"port", port}, {"targetPort", port}}}}};
-  return Finish(std::move(service));
+  return Finish(std::move(service), ServiceRevision(input));
+}
+
+std::string ServiceRevision(const RenderInput& input) {
+  return Revision(input, "Service", input.pool->spec.torch_port);
+}
+
+std::string DisruptionBudgetRevision(const RenderInput& input) {
+  return Revision(input, "PodDisruptionBudget", input.memory.placement->workers);
 }
 
 std::string RenderDisruptionBudget(const RenderInput& input) {
@@ -229,7 +246,7 @@ std::string RenderDisruptionBudget(const RenderInput& input) {
   budget["spec"] = {{"minAvailable", input.memory.placement->workers},
                     {"unhealthyPodEvictionPolicy", "AlwaysAllow"},
                     {"selector", {{"matchLabels", {{kPoolUidLabel, input.pool->meta.uid}}}}}};
-  return Finish(std::move(budget));
+  return Finish(std::move(budget), DisruptionBudgetRevision(input));
 }
 
 }  // namespace spillway::controllers

@@ -8,8 +8,8 @@
 
 namespace spillway::controllers {
 
-// Changes whenever what is rendered below changes. Running placements keep the one they started
-// with; it is recorded so that a person can tell which build rendered what runs.
+// Changes whenever what is rendered below changes (a test notices). Running placements keep the one
+// they started with; it is recorded so that a person can tell which build rendered what runs.
 inline constexpr const char* kRenderRevision = "1";
 
 struct RenderInput {
@@ -27,6 +27,11 @@ std::string RenderJob(const RenderInput& input);
 std::string RenderService(const RenderInput& input);
 // No eviction takes a single worker out of a gang.
 std::string RenderDisruptionBudget(const RenderInput& input);
+
+// The revision that the object carries when it is rendered from this input by this build, found
+// without rendering it: what carries it need not be applied again.
+std::string ServiceRevision(const RenderInput& input);
+std::string DisruptionBudgetRevision(const RenderInput& input);
 
 // The kubernetes.io/hostname values that a gang is pinned to stand in the Job up to this number; a
 // larger gang is pinned to its domain.

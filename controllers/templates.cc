@@ -208,12 +208,12 @@ std::string TemplateChecker::KeyOf(const crds::v1alpha1::TrainingPool& pool) {
 }
 
 TemplateAnswer TemplateChecker::Ask(const crds::v1alpha1::TrainingPool& pool) {
-  if (std::string refusal = RefuseTemplate(pool.spec.pod_template); !refusal.empty()) {
-    return {TemplateAnswer::State::kInvalid, {}, std::move(refusal)};
-  }
   const std::string key = KeyOf(pool);
   const std::scoped_lock lock(mutex_);
-  Entry& entry = entries_[key];
+  const auto [at, fresh] = entries_.try_emplace(key);
+  Entry& entry = at->second;
+  if (fresh) entry.refusal = RefuseTemplate(pool.spec.pod_template);
+  if (!entry.refusal.empty()) return {TemplateAnswer::State::kInvalid, {}, entry.refusal};
   const bool unasked = entry.answer.state == TemplateAnswer::State::kPending;
   const bool refused_long_ago = entry.answer.state == TemplateAnswer::State::kInvalid &&
                                 clock_.Elapsed() - entry.asked >= kAskAgain;

@@ -64,6 +64,7 @@ class TemplateChecker {
 
  private:
   struct Entry {
+    std::string refusal;  // ours, for good; empty: the API server is asked
     TemplateAnswer answer;
     std::chrono::nanoseconds asked{0};
     bool queued = false;

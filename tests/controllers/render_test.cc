@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/hash.h"
 #include "controllers/names.h"
 #include "controllers/placement_record.h"
 #include "tests/controllers/samples.h"
@@ -219,6 +220,30 @@ TEST(Render, TheSameInputIsTheSameText) {
   World other;
   other.memory.placement->workers = 3;
   EXPECT_NE(RenderDisruptionBudget(world.Input()), RenderDisruptionBudget(other.Input()));
+}
+
+TEST(RenderRevision, IsRaisedWhenWhatIsRenderedChanges) {
+  const World world;
+  const std::string all = RenderJob(world.Input()) + RenderService(world.Input()) +
+                          RenderDisruptionBudget(world.Input());
+  EXPECT_EQ(std::string(kRenderRevision) + " " + HashHex(all, 16), "1 958756b5a018f645")
+      << "what is rendered has changed: raise kRenderRevision, and put the new hash here";
+}
+
+TEST(RenderRevision, OfACompanionIsThatOfItsInputs) {
+  World world;
+  const auto carried = [](const std::string& body) {
+    return Json::parse(body)["metadata"]["annotations"][kRevisionAnnotation];
+  };
+  const std::string service = ServiceRevision(world.Input());
+  const std::string budget = DisruptionBudgetRevision(world.Input());
+  EXPECT_EQ(carried(RenderService(world.Input())), service);
+  EXPECT_EQ(carried(RenderDisruptionBudget(world.Input())), budget);
+  EXPECT_NE(service, budget);
+  world.pool.spec.torch_port = 1234;
+  world.memory.placement->workers = 7;
+  EXPECT_NE(ServiceRevision(world.Input()), service);
+  EXPECT_NE(DisruptionBudgetRevision(world.Input()), budget);
 }
 
 }  // namespace
