@@ -134,9 +134,7 @@ std::optional<Fate> IsOverdue(const Case& c) {
 std::optional<Fate> HasNothingToKeep(const Case& c) {
   const auto blocked = Blocked(c.pool);
   if (!blocked || c.pool.attempt.exists) return {};
-  const bool lives = std::any_of(c.pool.workers.begin(), c.pool.workers.end(),
-                                 [](const Worker& worker) { return !worker.ended; });
-  if (lives) return {};
+  if (CountWorkers(c.pool, c.Placed().attempt).active > 0) return {};
   return Released(c, c.memory, *blocked);
 }
 

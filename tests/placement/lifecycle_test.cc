@@ -239,6 +239,13 @@ TEST(Refused, KeepsRunningWhereItRunsAndSaysSo) {
          P(w).workers.clear();
        },
        "release p!NameConflict NameConflict restarts=0 failures=0"},
+      {"name conflict with only an old attempt's pod left",
+       [](Snapshot& w) {
+         P(w).name_conflict = "Job p-train-1 is not ours";
+         P(w).attempt.exists = false;
+         P(w).workers[0].attempt = P(w).workers[1].attempt = 0;
+       },
+       "release p!NameConflict NameConflict restarts=0 failures=0"},
       {"a failed attempt of a refused spec gives its place up",
        [](Snapshot& w) {
          P(w).template_invalid = "no containers";
