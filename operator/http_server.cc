@@ -108,12 +108,13 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string& listen,
   auto impl = std::make_unique<Impl>();
   impl->handlers = std::move(handlers);
   const tcp::endpoint endpoint(address, static_cast<uint16_t>(std::stoi(port)));
-  impl->acceptor.open(endpoint.protocol(), error);
-  if (!error) impl->acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) impl->acceptor.bind(endpoint, error);
-  if (!error) impl->acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error) {
-    return Error{Code::kInvalid, fmt::format("--listen {}: {}", listen, error.message())};
+  try {
+    impl->acceptor.open(endpoint.protocol());
+    impl->acceptor.set_option(asio::socket_base::reuse_address(true));
+    impl->acceptor.bind(endpoint);
+    impl->acceptor.listen(asio::socket_base::max_listen_connections);
+  } catch (const boost::system::system_error& failure) {
+    return Error{Code::kInvalid, fmt::format("--listen {}: {}", listen, failure.code().message())};
   }
   impl->Accept();
   impl->thread = std::jthread([raw = impl.get()] { raw->io.run(); });

@@ -177,9 +177,9 @@ class Writer {
 template <class T>
   requires std::is_class_v<T>
 void Emit(std::string& out, const T& value) {
-  static const T kStandard{};
+  static const T standard{};
   out += '{';
-  Writer<T> writer(out, value, kStandard);
+  Writer<T> writer(out, value, standard);
   Fields(writer, Of<T>{});
   out += '}';
 }
