@@ -40,7 +40,8 @@ struct ConfigOptions {
 // with the file, the field and what is wrong. Supported of a kubeconfig: clusters (server,
 // certificate-authority[-data], tls-server-name), users (client-certificate[-data],
 // client-key[-data], token, tokenFile), contexts with namespace; files of $KUBECONFIG merged, first
-// one wins. insecure-skip-tls-verify, exec and basic credentials are refused by name.
+// one wins. insecure-skip-tls-verify, proxy-url, exec, auth-provider, impersonation and basic
+// credentials are refused by name.
 Result<ClusterConfig> LoadConfig(const ConfigOptions& options);
 
 }  // namespace spillway::kube

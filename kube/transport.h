@@ -21,7 +21,8 @@ struct HttpRequest {
   std::string body;
   std::chrono::milliseconds deadline{30'000};  // for the whole exchange, from the call on
   std::chrono::milliseconds idle_deadline{0};  // without a byte received for so long; 0: none
-  size_t max_body_bytes = size_t{64} << 20;    // a longer body fails the request (Send)
+  // A longer body fails a Send (kInternal); that of a refused Stream is cut.
+  size_t max_body_bytes = size_t{64} << 20;
 };
 
 struct HttpResponse {
