@@ -170,6 +170,7 @@ void NumberTheQueue(const Draft& draft, std::vector<PoolDecision>& decisions) {
 
 std::vector<PoolDecision> Decisions(const Draft& draft) {
   std::vector<PoolDecision> decisions;
+  decisions.reserve(draft.fates.size());
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     decisions.push_back(Describe(draft.world, draft.Pool(p), draft.fates[p], draft.options[p]));
   }
