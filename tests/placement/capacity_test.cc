@@ -173,6 +173,19 @@ TEST(OldPods, CountAsFreeForTheirOwnPoolAlone) {
               ElementsAre("a-other!WaitingForCapacity", "p@home[home-1]#2"));
 }
 
+TEST(OldPods, TakeNoRoomOnceTheyHaveEnded) {
+  Snapshot world = Fleet(1);
+  Use(world, "home-1", 4);
+  world.pools = {Has("p", 1, 4, "home", {"home-1"})};
+  AddWorkers(world, world.pools[0]);
+  world.pools[0].workers[0].ended = true;
+  NodeOf(world, "home-1").used.Subtract(world.pools[0].workers[0].requests);
+  world.pools[0].memory.placement.reset();
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("p@home[home-1]#2"));
+  world.pools[0].suspended = true;
+  EXPECT_EQ(FreeAtHome(world), 4) << "the other 4 are somebody else's, not its own";
+}
+
 // Pinning keeps workers to nodes, not to one node: of three workers on two nodes all three may bind
 // to the first. Where a gang that is not bound yet would lose its room to that, the node is left to
 // it.

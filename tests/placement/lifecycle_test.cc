@@ -448,6 +448,13 @@ TEST(LinkSuspect, LeavesEverythingAsItIs) {
   }
 }
 
+TEST(LinkSuspect, WakesNobodyForNodesThatAreNotWaitedFor) {
+  Snapshot world = DoubtfulLink();
+  NotReady(world, "home-2", 100);
+  world.groups[0].not_ready_grace = Seconds{0};
+  EXPECT_EQ(MakePlan(world).next_wake, std::nullopt) << "nodeLostSeconds does not run";
+}
+
 TEST(LinkSuspect, DoesNotStandInTheWayOfTheUser) {
   Snapshot world = DoubtfulLink();
   P(world).suspended = true;

@@ -109,7 +109,7 @@ TEST(Placing, WritesWhatIsToBeRemembered) {
 TEST(NewPool, IsQueuedAndWaitsFromNowOn) {
   Snapshot world = Fleet(0);
   world.pools = {Wants("p", 1)};
-  const auto& memory = MakePlan(world).pools[0].memory;
+  const auto memory = MakePlan(world).pools[0].memory;
   EXPECT_EQ(memory.queued_since, kNow);
   EXPECT_EQ(memory.waiting_since, kNow);
 }

@@ -231,6 +231,33 @@ TEST(NoReplacement, GivesWhatItHeldToThoseWhoWereAskedBefore) {
               ElementsAre("first@home[home-1]#1", "p@azure[azure-1 azure-2]#2"));
 }
 
+TEST(NewAttempt, GivesNodesThatItNoLongerNeedsToThoseWhoWereAskedBefore) {
+  Snapshot world = Lost();
+  world.pools.clear();
+  for (auto& node : world.nodes) node.used = Resources();
+  world.pools = {Has("p", 3, 8, "home", {"home-1", "home-2", "home-3"})};
+  P(world).accelerators[0].workers = 1;
+  Use(world, "home-4", 1);
+  world.pools.push_back(Wants("first", 1));
+  world.pools.back().priority = 100;
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("first@home[home-3]#1", "p@home[home-1]#2"));
+}
+
+TEST(Hold, IsFreeForThoseWhoWereAskedBeforeWhenItsPoolGoesElsewhere) {
+  Snapshot world = Fleet(1, 2);
+  TrainingPool held = Wants("held", 2);
+  held.memory.attempts = 1;
+  held.memory.tiers_used = {0, 10};
+  held.memory.hold = placement::Hold{
+      .node_group = "home", .domain = "", .nodes = {"home-1"}, .until = kNow + Seconds{60}};
+  TrainingPool first = Wants("first", 1);
+  first.priority = 100;
+  first.spill_allowed = false;
+  world.pools = {held, first};
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("first@home[home-1]#1", "held@azure[azure-1 azure-2]#2"));
+}
+
 TEST(NoReplacement, HoldsNothingWhereThePoolWantsNoHold) {
   Snapshot world = Lost();
   Use(world, "home-3", 1);
