@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from harness import Cluster, Operators, condition_of, describe, holds_for, wait_for
-from pools import Children, children, children_of, placement, ready, says, succeeded, training_pool
-from spillway_dev.kubectl import CommandFailed
+from pools import Children, children, children_of, placement, ready, refuse_jobs, says, succeeded, training_pool
 from spillway_dev.operator_process import OperatorProcess
 
 Object = dict[str, Any]
@@ -222,21 +221,6 @@ def test_erased_status_is_rebuilt_from_what_runs(cluster: Cluster, operators: Op
     assert placement(again) == placement(ended) and again["status"]["restarts"] == 1
     holds_for(lambda: children_of(cluster, "steady", namespace).identities() == identities, 5, "nothing to be made anew")
     assert writes_to_children(cluster, mark, namespace) == []
-
-
-def refuse_jobs(cluster: Cluster, namespace: str) -> None:
-    """From now on the API server takes no Job in the namespace."""
-    cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-jobs"},
-                   "spec": {"hard": {"count/jobs.batch": "0"}}}, namespace)
-
-    def refused() -> bool:
-        try:
-            cluster.kubectl("create", "job", "probe", "--image=probe", "--dry-run=server", "-n", namespace)
-            return False
-        except CommandFailed as failed:
-            assert "exceeded quota" in failed.error
-            return True
-    wait_for(refused, 20, "the quota to refuse Jobs")
 
 
 def test_killed_between_the_commit_and_the_job(cluster: Cluster, operators: Operators, node_groups: None,

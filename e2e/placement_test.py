@@ -14,7 +14,7 @@ from typing import Any, Iterator
 import pytest
 
 from harness import AuditLog, Cluster, Operators, condition_of, describe, example, holds_for, metric, parse_time, wait_for
-from pools import children_of, placement, ready, says, training_pool
+from pools import children_of, placement, ready, refuse_jobs, says, training_pool
 from spillway_dev.operator_process import OperatorProcess
 
 Object = dict[str, Any]
@@ -342,19 +342,25 @@ def foreign_pod(name: str, node: str, gpus: int = 8) -> Object:
 def test_foreign_pod_on_a_planned_node_releases_the_gang_as_incomplete_and_it_runs_elsewhere(
         operator: OperatorProcess, cluster: Cluster, namespace: str) -> None:
     home = apply_home(cluster, 5)
-    with paused_scheduler(cluster):
-        cluster.apply(training_pool("robbed", 3, placement={**ONLY_HOME, "startDeadlineSeconds": 8}), namespace)
-        first = cluster.wait_condition("trainingpool", "robbed", namespace, "Placed", seconds=10)
-        wait_for(lambda: len(cluster.pods_of("robbed", namespace)) == 3, 10, "the gang's pods")
-        stolen = placement(first)["nodes"][1]
-        cluster.apply(foreign_pod("thief", stolen), namespace)
-        wait_for(lambda: cluster.get("pod", "thief", namespace)["status"]["phase"] == "Running", 10, "the thief")
+    refuse_jobs(cluster, namespace)
+    cluster.apply(training_pool("robbed", 3, placement={**ONLY_HOME, "startDeadlineSeconds": 20}), namespace)
+    first = cluster.wait_condition("trainingpool", "robbed", namespace, "Placed", seconds=10)
+    stolen = placement(first)["nodes"][1]
+    cluster.apply(foreign_pod("thief", stolen), namespace)
+    wait_for(lambda: cluster.get("pod", "thief", namespace)["status"]["phase"] == "Running", 10, "the thief")
+    # The scheduler knows of the thief once it has no room there for another.
+    another = foreign_pod("another", stolen)
+    another["spec"]["nodeSelector"] = {"kubernetes.io/hostname": another["spec"].pop("nodeName")}
+    cluster.apply(another, namespace)
+    wait_for(lambda: condition_of(cluster.get("pod", "another", namespace), "PodScheduled").get("status") == "False", 10,
+             "the scheduler to find the node full")
+    cluster.delete("resourcequota", "no-jobs", namespace)
     incomplete = wait_for(lambda: [one for one in cluster.events(namespace, "robbed") if one["reason"] == "GangIncomplete"],
                           30, "the gang to be released as incomplete")[0]
     assert "attempt 1 on onprem-a100: 2 of 3 workers ran by " in incomplete["note"]
     pool = wait_for(lambda: attempt_ready(cluster, "robbed", namespace, 2), 30, "the second attempt")
     released = parse_time(placement(pool)["since"])
-    deadline = parse_time(placement(first)["since"]) + datetime.timedelta(seconds=8)
+    deadline = parse_time(placement(first)["since"]) + datetime.timedelta(seconds=20)
     assert deadline <= released <= deadline + datetime.timedelta(seconds=5)
     assert stolen not in placement(pool)["nodes"] and set(placement(pool)["nodes"]) <= set(home)
     found = children_of(cluster, "robbed", namespace)

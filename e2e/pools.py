@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import Cluster, condition_of
+from harness import Cluster, condition_of, wait_for
+from spillway_dev.kubectl import CommandFailed
 from spillway_dev.operator_process import NAMESPACE
 
 Object = dict[str, Any]
@@ -98,3 +99,18 @@ def lease_holder(cluster: Cluster) -> str:
     """Who leads, by the Lease; empty: nobody."""
     lease = cluster.find("lease", "spillway", NAMESPACE)
     return (lease or {}).get("spec", {}).get("holderIdentity") or ""
+
+
+def refuse_jobs(cluster: Cluster, namespace: str) -> None:
+    """From now on the API server takes no Job in the namespace."""
+    cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-jobs"},
+                   "spec": {"hard": {"count/jobs.batch": "0"}}}, namespace)
+
+    def refused() -> bool:
+        try:
+            cluster.kubectl("create", "job", "probe", "--image=probe", "--dry-run=server", "-n", namespace)
+            return False
+        except CommandFailed as failed:
+            assert "exceeded quota" in failed.error
+            return True
+    wait_for(refused, 20, "the quota to refuse Jobs")
