@@ -81,9 +81,16 @@ Status LeaderElector::Run(const std::function<void()>& on_leading, const std::st
     // Apart from each other, or candidates would collide at every try.
     std::uniform_int_distribution<int64_t> jitter(0,
                                                   milliseconds(options_.retry_period).count() / 5);
-    Wait(options_.retry_period + milliseconds(jitter(random_)), stop);
+    Wait(NextLook() + milliseconds(jitter(random_)), stop);
   }
   return Ok{};
+}
+
+// How long to leave a Lease alone that was not to be had: not past the moment when it is free.
+milliseconds LeaderElector::NextLook() const {
+  const auto left = std::chrono::ceil<milliseconds>(FreeAt() - clock_.Elapsed());
+  return left > milliseconds(0) ? std::min<milliseconds>(left, options_.retry_period)
+                                : milliseconds(options_.retry_period);
 }
 
 Status LeaderElector::KeepRenewed(const std::stop_token& stop) {
@@ -158,14 +165,17 @@ Status LeaderElector::Observe(const std::string& object) {
 bool LeaderElector::Mine() const { return observed_ && observed_->holder == options_.identity; }
 
 // True while somebody else may still hold it.
-bool LeaderElector::Taken() const {
-  if (!observed_ || Mine()) return false;
+bool LeaderElector::Taken() const { return clock_.Elapsed() < FreeAt(); }
+
+// When what somebody else holds runs out, on Clock::Elapsed; zero: nobody holds it, or we do.
+nanoseconds LeaderElector::FreeAt() const {
+  if (!observed_ || Mine()) return nanoseconds(0);
   const bool sound = observed_->duration_seconds > 0 && IsMicroTime(observed_->renewed);
-  if (sound && observed_->holder.empty()) return false;
+  if (sound && observed_->holder.empty()) return nanoseconds(0);
   // Of a Lease that makes no sense only its age is known: it gets a whole duration of ours.
   const seconds duration =
       sound ? seconds(observed_->duration_seconds) : seconds(options_.lease_duration);
-  return clock_.Elapsed() < observed_at_ + duration;
+  return observed_at_ + duration;
 }
 
 // What the Lease is to say when it is ours from now on.

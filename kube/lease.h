@@ -74,6 +74,8 @@ class LeaderElector {
   Status Observe(const std::string& object);
   [[nodiscard]] bool Mine() const;
   [[nodiscard]] bool Taken() const;
+  [[nodiscard]] std::chrono::nanoseconds FreeAt() const;
+  [[nodiscard]] std::chrono::milliseconds NextLook() const;
   [[nodiscard]] Record Renewed() const;
   void SetLeading(bool leading, std::chrono::nanoseconds valid_until);
   void Wait(std::chrono::milliseconds time, const std::stop_token& stop) const;
