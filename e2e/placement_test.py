@@ -339,6 +339,19 @@ def foreign_pod(name: str, node: str, gpus: int = 8) -> Object:
                                                        "resources": {"requests": amount, "limits": amount}}]}}
 
 
+def rival(name: str, node: str) -> Object:
+    """A pod that the scheduler may put on this node alone; once it has judged it, the node is full for it too."""
+    pod = foreign_pod(name, node)
+    pod["spec"] |= {"nodeSelector": {"kubernetes.io/hostname": pod["spec"].pop("nodeName")},
+                    "tolerations": [{"operator": "Exists"}]}
+    return pod
+
+
+def judged(pod: Object) -> bool:
+    found = condition_of(pod, "PodScheduled")
+    return found.get("status") == "True" or "Insufficient nvidia.com/gpu" in found.get("message", "")
+
+
 def test_foreign_pod_on_a_planned_node_releases_the_gang_as_incomplete_and_it_runs_elsewhere(
         operator: OperatorProcess, cluster: Cluster, namespace: str) -> None:
     home = apply_home(cluster, 5)
@@ -348,12 +361,8 @@ def test_foreign_pod_on_a_planned_node_releases_the_gang_as_incomplete_and_it_ru
     stolen = placement(first)["nodes"][1]
     cluster.apply(foreign_pod("thief", stolen), namespace)
     wait_for(lambda: cluster.get("pod", "thief", namespace)["status"]["phase"] == "Running", 10, "the thief")
-    # The scheduler knows of the thief once it has no room there for another.
-    another = foreign_pod("another", stolen)
-    another["spec"]["nodeSelector"] = {"kubernetes.io/hostname": another["spec"].pop("nodeName")}
-    cluster.apply(another, namespace)
-    wait_for(lambda: condition_of(cluster.get("pod", "another", namespace), "PodScheduled").get("status") == "False", 10,
-             "the scheduler to find the node full")
+    cluster.apply(rival("rival", stolen), namespace)
+    wait_for(lambda: judged(cluster.get("pod", "rival", namespace)), 10, "the scheduler to know that the node is full")
     cluster.delete("resourcequota", "no-jobs", namespace)
     incomplete = wait_for(lambda: [one for one in cluster.events(namespace, "robbed") if one["reason"] == "GangIncomplete"],
                           30, "the gang to be released as incomplete")[0]
