@@ -46,18 +46,24 @@ std::string RefuseField(const Json& spec, const char* field, const std::string& 
   return fmt::format("template.spec.{} is \"{}\"; {}", field, value, why);
 }
 
+// A variable that Spillway sets itself; empty: none of them.
+std::string ReservedIn(const Json& container) {
+  for (const Json& env : Child(container, "env")) {
+    std::string name = Text(env, "name");
+    if (Reserved(name)) return name;
+  }
+  return {};
+}
+
 std::string RefuseEnv(const Json& spec) {
   for (const char* list : {"initContainers", "containers"}) {
     for (const Json& container : Child(spec, list)) {
-      for (const Json& env : Child(container, "env")) {
-        const std::string name = Text(env, "name");
-        if (Reserved(name)) {
-          return fmt::format(
-              "template.spec.{}[name={}].env sets {}, which Spillway sets itself for torchrun; "
-              "remove it",
-              list, Text(container, "name"), name);
-        }
-      }
+      const std::string name = ReservedIn(container);
+      if (name.empty()) continue;
+      return fmt::format(
+          "template.spec.{}[name={}].env sets {}, which Spillway sets itself for torchrun; "
+          "remove it",
+          list, Text(container, "name"), name);
     }
   }
   return {};

@@ -212,6 +212,7 @@ std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nod
   }
   nodes.assign(bound.begin(), bound.end());
   std::vector<std::string> out;
+  out.reserve(missing.size());
   for (const auto& [index, text] : missing) out.push_back(text);
   return out;
 }

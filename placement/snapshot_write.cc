@@ -177,9 +177,9 @@ class Writer {
 template <class T>
   requires std::is_class_v<T>
 void Emit(std::string& out, const T& value) {
-  static const T standard{};
+  static const T kStandard{};
   out += '{';
-  Writer<T> writer(out, value, standard);
+  Writer<T> writer(out, value, kStandard);
   Fields(writer, Of<T>{});
   out += '}';
 }

@@ -146,6 +146,7 @@ class Clauses {
   }
   [[nodiscard]] std::string Sentence() const {
     std::vector<std::string> parts;
+    parts.reserve(all_.size());
     for (const Clause& clause : all_) {
       parts.push_back(Names(clause.groups, 8) + ": " + clause.message);
     }
@@ -254,6 +255,7 @@ std::string Where(const Placement& placement) {
 
 std::string LeftOut(const PoolMemory& memory) {
   std::vector<std::string> parts;
+  parts.reserve(memory.excluded.size());
   for (const ExcludedNode& node : memory.excluded) {
     parts.push_back(
         fmt::format("{} until {} ({})", node.name, FormatTime(node.until), node.reason));
@@ -295,6 +297,7 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
 
 std::string AwaySentence(const Told& told, const GangNodes& nodes) {
   std::vector<std::string> parts;
+  parts.reserve(nodes.away.size());
   for (const AwayNode& node : nodes.away) {
     parts.push_back(fmt::format("{} since {}", node.name, FormatTime(node.since)));
   }

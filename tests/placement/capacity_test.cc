@@ -173,7 +173,7 @@ TEST(OldPods, CountAsFreeForTheirOwnPoolAlone) {
               ElementsAre("a-other!WaitingForCapacity", "p@home[home-1]#2"));
 }
 
-TEST(OldPods, TakeNoRoomOnceTheyHaveEnded) {
+TEST(OldPods, AreNothingThatWouldBecomeFreeOnceTheyHaveEnded) {
   Snapshot world = Fleet(1);
   Use(world, "home-1", 4);
   world.pools = {Has("p", 1, 4, "home", {"home-1"})};
@@ -181,9 +181,9 @@ TEST(OldPods, TakeNoRoomOnceTheyHaveEnded) {
   world.pools[0].workers[0].ended = true;
   NodeOf(world, "home-1").used.Subtract(world.pools[0].workers[0].requests);
   world.pools[0].memory.placement.reset();
-  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("p@home[home-1]#2"));
-  world.pools[0].suspended = true;
-  EXPECT_EQ(FreeAtHome(world), 4) << "the other 4 are somebody else's, not its own";
+  world.pools[0].per_worker = 8;
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("p!WaitingForCapacity"))
+      << "the 4 in use are somebody else's";
 }
 
 // Pinning keeps workers to nodes, not to one node: of three workers on two nodes all three may bind
