@@ -201,9 +201,9 @@ Json Encode(const HoldStatus& hold) {
 
 Json Encode(const FailureStatus& failure) {
   Json out = {{"attempt", failure.attempt},
-              {"worker", failure.worker},
               {"exitCode", failure.exit_code},
               {"time", FormatTime(failure.time)}};
+  if (failure.worker >= 0) out["worker"] = failure.worker;
   Put(out, "node", failure.node);
   Put(out, "reason", failure.reason);
   Put(out, "message", failure.message);

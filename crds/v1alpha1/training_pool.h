@@ -69,7 +69,7 @@ struct HoldStatus {
 };
 struct FailureStatus {
   int attempt = 0;
-  int worker = 0;
+  int worker = -1;  // not known
   std::string node;
   int exit_code = 0;
   std::string reason;

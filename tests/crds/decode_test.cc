@@ -43,6 +43,16 @@ TEST(Decode, TheTemplateIsKeptAsItStands) {
   EXPECT_EQ(pool.spec.pod_template, R"({"spec":{"containers":[{"name":"a","x":1.50}]}})");
 }
 
+TEST(Decode, AFailureWhoseWorkerIsNotKnownNamesNone) {
+  TrainingPool pool;
+  pool.status.last_failure.emplace().attempt = 2;
+  const std::string written = EncodeStatusUpdate(pool, pool.status);
+  EXPECT_THAT(written, testing::Not(HasSubstr("\"worker\":")));
+  TrainingPool read;
+  ASSERT_TRUE(DecodePool(written, read).ok());
+  EXPECT_EQ(read.status.last_failure, pool.status.last_failure);
+}
+
 TEST(Decode, MatchLabelsAreRequirements) {
   NodeGroup group;
   kube::JsonParser parser;
