@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "placement/words.h"
+
 namespace spillway::controllers {
 namespace {
 
@@ -15,7 +17,9 @@ using placement::PoolDecision;
 using placement::Reason;
 using placement::ReasonName;
 
-constexpr size_t kLongestMessage = 1024;
+// The longest lists that the API takes: one entry more and the whole status would be refused.
+constexpr size_t kMostInList = 1000;
+constexpr size_t kMostTiers = 64;
 
 // Builds the conditions of one object, in the order they are set.
 class Conditions {
@@ -24,12 +28,12 @@ class Conditions {
       : old_(old), generation_(generation), now_(now) {}
 
   void Set(const char* type, bool holds, std::string_view reason, std::string message) {
-    if (message.size() > kLongestMessage) {
-      message.resize(kLongestMessage - 3);
-      message += "...";
-    }
-    Condition condition{
-        type, holds ? "True" : "False", std::string(reason), std::move(message), now_, generation_};
+    Condition condition{type,
+                        holds ? "True" : "False",
+                        std::string(reason),
+                        placement::Short(std::move(message)),
+                        now_,
+                        generation_};
     const Condition* was = FindCondition(old_, type);
     if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
     all_.push_back(std::move(condition));
@@ -110,7 +114,7 @@ void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& 
     const auto& p = *memory.placement;
     out.placement = {p.node_group, p.accelerator, p.domain,          p.tier,          p.workers,
                      p.nodes,      p.attempt,     p.render_revision, p.spec_revision, p.since};
-    if (out.placement->nodes.size() > 1000) out.placement->nodes.clear();
+    if (out.placement->nodes.size() > kMostInList) out.placement->nodes.clear();
   }
   if (memory.hold) {
     out.hold = {memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
@@ -125,6 +129,7 @@ void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
   out.start_time = memory.started;
   out.completion_time = memory.completed;
   out.tiers_used.assign(memory.tiers_used.begin(), memory.tiers_used.end());
+  if (out.tiers_used.size() > kMostTiers) out.tiers_used.resize(kMostTiers);
   out.attempts = memory.attempts;
   out.restarts = memory.restarts;
   out.failures = memory.failures;
@@ -133,6 +138,7 @@ void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
     out.last_failure = {f.attempt, f.worker, f.node, f.exit_code, f.reason, f.message, f.time};
   }
   for (const auto& node : memory.excluded) {
+    if (out.excluded_nodes.size() == kMostInList) break;
     out.excluded_nodes.push_back({node.name, node.until, node.reason});
   }
 }
@@ -186,6 +192,7 @@ TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
       }));
   status.workers.failed = std::max(0, status.workers.failed - decision.workers_succeeded);
   status.stuck_pods = decision.stuck_pods;
+  if (status.stuck_pods.size() > kMostInList) status.stuck_pods.resize(kMostInList);
   if (decision.placed) {
     status.hourly_cost = decision.hourly_cost.Format();
     status.marginal_hourly_cost = decision.marginal_hourly_cost.Format();

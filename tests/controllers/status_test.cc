@@ -106,6 +106,30 @@ TEST(PoolStatus, AVeryLongMessageIsCut) {
   EXPECT_EQ(world.Of("Placed").message.size(), 1024U);
 }
 
+TEST(PoolStatus, AMessageIsNeverCutInsideACharacter) {
+  World world;
+  for (int shift = 0; shift < 3; ++shift) {
+    world.facts.template_invalid = std::string(static_cast<size_t>(shift), 'x');
+    for (int i = 0; i < 500; ++i) world.facts.template_invalid += "€";
+    const auto status = world.Status();
+    EXPECT_LE(FindCondition(status.conditions, "TemplateValid")->message.size(), 1024U);
+    EXPECT_NO_THROW(EncodeStatusUpdate(world.pool, status));
+  }
+}
+
+TEST(PoolStatus, ListsAreNoLongerThanTheApiTakes) {
+  World world;
+  for (int i = 0; i < 1500; ++i) {
+    const std::string name = "n" + std::to_string(i);
+    world.decision.stuck_pods.push_back(name);
+    world.decision.memory.excluded.push_back({name, kNow, "NodeLost"});
+    world.decision.memory.tiers_used.insert(i);
+  }
+  EXPECT_THAT(world.Status().stuck_pods, SizeIs(1000));
+  EXPECT_THAT(world.Status().excluded_nodes, SizeIs(1000));
+  EXPECT_THAT(world.Status().tiers_used, SizeIs(64));
+}
+
 TEST(Compare, NumbersMayWaitAndMeaningMayNot) {
   World world;
   const auto was = world.Status();
