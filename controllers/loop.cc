@@ -206,7 +206,12 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
   std::set<std::string> asked;
   input.ask_template = [&](const crds::v1alpha1::TrainingPool& pool) {
     asked.insert(TemplateChecker::KeyOf(pool));
-    return templates_.Ask(pool);
+    TemplateAnswer answer = templates_.Ask(pool);
+    // Asked again by then, in a quiet cluster too.
+    if (answer.state == TemplateAnswer::State::kInvalid) {
+      WakeAt(clock_.Elapsed() + TemplateChecker::kAskAgain);
+    }
+    return answer;
   };
   placement::Snapshot snapshot = Observe(world, input);
   templates_.Keep(asked);
@@ -252,9 +257,12 @@ void Loop::Pass(const std::stop_token& stop) {
   metrics_.PassDone(InSeconds(clock_.Elapsed() - start), InSeconds(plan_time));
 }
 
-bool Loop::BackingOff(const std::string& key) const {
+// If so, the end of it starts a pass.
+bool Loop::BackingOff(const std::string& key) {
   const auto at = retries_.find(key);
-  return at != retries_.end() && at->second.until > clock_.Elapsed();
+  if (at == retries_.end() || at->second.until <= clock_.Elapsed()) return false;
+  WakeAt(at->second.until);
+  return true;
 }
 
 // Nothing is written about a pool whose template is just being judged: the answer starts another
@@ -327,10 +335,7 @@ std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t pool) {
   const placement::PoolKey pool_key{object.meta.ns, object.meta.name};
   const auto decision = facts.decisions.find(pool_key);
   if (object.meta.deleted || decision == facts.decisions.end()) return std::nullopt;
-  if (BackingOff(key)) {
-    WakeAt(retries_.at(key).until);
-    return std::nullopt;
-  }
+  if (BackingOff(key)) return std::nullopt;
   const auto& pool_facts = *facts.pool_facts.at(pool_key);
   if (AwaitsAnswer(pool_facts, key)) return std::nullopt;
   WriteList list{key, object.meta.uid, {}};

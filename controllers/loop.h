@@ -107,7 +107,7 @@ class Loop {
   std::optional<Write> StatusWrite(const Object& object, const StatusOf& status,
                                    const kube::Resource& resource);
   bool NumbersDue(const std::string& key);
-  [[nodiscard]] bool BackingOff(const std::string& key) const;
+  bool BackingOff(const std::string& key);
   bool AwaitsAnswer(const placement::TrainingPool& pool, const std::string& key);
   void Settle(const Facts& facts, const std::vector<WriteList>& lists,
               const std::vector<Outcome>& outcomes);

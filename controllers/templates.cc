@@ -17,8 +17,6 @@ using Json = nlohmann::json;
 using placement::Requirement;
 using placement::Toleration;
 
-constexpr std::chrono::seconds kAskAgain{60};
-
 constexpr std::array<const char*, 5> kReservedEnv = {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE",
                                                      "RANK", "SPILLWAY_ATTEMPT"};
 

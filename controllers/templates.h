@@ -52,6 +52,8 @@ Result<PodShape> ShapeOf(const std::string& pod_json, const std::string& pod_tem
 // Ask is called by the deciding thread; the questions are put on a thread of its own.
 class TemplateChecker {
  public:
+  static constexpr std::chrono::seconds kAskAgain{60};
+
   TemplateChecker(kube::Client& client, Clock& clock, Log& log, std::function<void()> on_answer);
   ~TemplateChecker() = default;
   TemplateChecker(const TemplateChecker&) = delete;
