@@ -257,19 +257,18 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
   return facts;
 }
 
-// An erased status, or an older one put back: the newest live child says what was committed.
+// A commit comes before its Job, so that a Job of a later attempt than any that the status knows
+// tells of an erased status, of an older one put back, or of a cache that lags behind. The newest
+// live one says what was committed; the status write that follows holds only if that is still so.
 void RebuildMemory(const Family& family, PoolMemory& memory) {
+  if (memory.completed) return;
   for (const kube::Job* job : family.jobs) {
-    if (job->meta.deleted) continue;
+    if (job->meta.deleted || AttemptOf(job->meta) <= memory.attempts) continue;
     const auto record = job->meta.annotations.find(kPlacementAnnotation);
     if (record == job->meta.annotations.end()) continue;
     auto rebuilt = DecodeRecord(record->second);
     if (rebuilt && rebuilt->attempts > memory.attempts) memory = *std::move(rebuilt);
   }
-}
-
-bool Erased(const TrainingPoolStatus& status) {
-  return status.observed_generation == 0 && status.conditions.empty() && !status.placement;
 }
 
 struct Priorities {
@@ -436,7 +435,7 @@ class PoolObserver {
     const auto family = families_.find(pool.meta.uid);
     const Family& mine = family == families_.end() ? no_family_ : family->second;
     out.memory = MemoryOf(pool.status);
-    if (Erased(pool.status)) RebuildMemory(mine, out.memory);
+    RebuildMemory(mine, out.memory);
     if (input_.settings->mode == Mode::kObserve) PretendQueued(pool, out.memory);
     out.attempt = ObserveAttempt(mine, out.memory);
     out.workers = ObserveWorkers(mine);

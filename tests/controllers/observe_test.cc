@@ -254,7 +254,17 @@ TEST(ObservePools, AStatusThatSaysUnplacedIsBelieved) {
   Cluster cluster;
   cluster.AddJob(1);
   cluster.pools[0].status.observed_generation = 1;
+  cluster.pools[0].status.attempts = 1;
   EXPECT_FALSE(cluster.Pool().memory.placement.has_value());
+}
+
+TEST(ObservePools, AJobOfALaterAttemptShowsThatTheStatusIsBehind) {
+  Cluster cluster;
+  cluster.Commit(1);
+  cluster.AddJob(2);
+  EXPECT_EQ(cluster.Pool().memory, samples::Placed(2, 2));
+  cluster.pools[0].status.completion_time = Time(Seconds(100));
+  EXPECT_EQ(cluster.Pool().memory.attempts, 1);
 }
 
 TEST(ObservePools, AJobWithOurLabelButAnotherOwnerProvesNothing) {
