@@ -396,31 +396,37 @@ void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
   out.spec_revision = SpecRevision(spec);
 }
 
-// Children of a pool that had this name before are on their way out.
-std::string EarlierNamesake(const crds::v1alpha1::TrainingPool& pool, const World& world) {
-  for (const auto& job : world.jobs) {
-    if (job->meta.ns == pool.meta.ns && LabelOf(job->meta, kPoolLabel) == pool.meta.name &&
-        job->meta.controller_uid != pool.meta.uid) {
-      return fmt::format(
-          "Job {} belongs to an earlier TrainingPool of this name; waiting until it is gone",
-          job->meta.name);
-    }
+// Children by namespace and name of the pool that they were made for.
+using Children =
+    std::map<std::string, std::vector<std::pair<const char*, const kube::ObjectMeta*>>>;
+
+Children ObserveChildren(const World& world) {
+  Children children;
+  const auto add = [&](const char* kind, const kube::ObjectMeta& meta) {
+    const std::string pool = LabelOf(meta, kPoolLabel);
+    if (!pool.empty()) children[meta.ns + "/" + pool].emplace_back(kind, &meta);
+  };
+  for (const auto& job : world.jobs) add("Job", job->meta);
+  // Anybody may label a Service; one that no pool made is in the way only if it has our name.
+  for (const auto& service : world.services) {
+    if (service->meta.controller_kind == "TrainingPool") add("Service", service->meta);
   }
-  return {};
+  for (const auto& budget : world.disruption_budgets) {
+    if (budget->meta.controller_kind == "TrainingPool") add("PodDisruptionBudget", budget->meta);
+  }
+  return children;
 }
 
 class PoolObserver {
  public:
   PoolObserver(const World& world, const ObserveInput& input,
                const std::vector<placement::NodeGroup>& groups)
-      : world_(world),
-        input_(input),
+      : input_(input),
         groups_(groups),
         families_(ObserveFamilies(world)),
+        children_(ObserveChildren(world)),
         priorities_(ObservePriorities(world)) {
     for (const auto& quota : world.pool_quotas) quotas_.emplace(quota->meta.ns, quota.get());
-    for (const auto& job : world.jobs)
-      job_names_.insert(job->meta.ns + "/" + LabelOf(job->meta, kPoolLabel));
   }
 
   [[nodiscard]] placement::TrainingPool Observe(const crds::v1alpha1::TrainingPool& pool) const {
@@ -454,18 +460,25 @@ class PoolObserver {
   [[nodiscard]] std::string NameConflict(const crds::v1alpha1::TrainingPool& pool) const {
     const auto at = input_.name_conflicts->find(pool.meta.uid);
     if (at != input_.name_conflicts->end()) return at->second;
-    const bool any = job_names_.contains(pool.meta.ns + "/" + pool.meta.name);
-    return any ? EarlierNamesake(pool, world_) : std::string();
+    const auto children = children_.find(kube::Key(pool.meta));
+    if (children == children_.end()) return {};
+    // Those of a pool that had this name before are on their way out.
+    for (const auto& [kind, meta] : children->second) {
+      if (meta->controller_uid == pool.meta.uid) continue;
+      return fmt::format(
+          "{} {} belongs to an earlier TrainingPool of this name; waiting until it is gone", kind,
+          meta->name);
+    }
+    return {};
   }
 
   const Family no_family_{};
-  const World& world_;
   const ObserveInput& input_;
   const std::vector<placement::NodeGroup>& groups_;
   Families families_;
+  Children children_;
   Priorities priorities_;
   std::map<std::string, const PoolQuota*> quotas_;
-  std::set<std::string> job_names_;
 };
 
 }  // namespace

@@ -19,6 +19,7 @@ struct Cluster {
   std::vector<kube::Node> nodes;
   std::vector<kube::Pod> pods;
   std::vector<kube::Job> jobs;
+  std::vector<kube::MetaOnly> services;
   std::vector<kube::PriorityClass> priorities;
   std::vector<crds::v1alpha1::NodeGroup> groups = {samples::Group()};
   std::vector<crds::v1alpha1::TrainingPool> pools = {samples::Pool()};
@@ -37,6 +38,7 @@ struct Cluster {
     world.nodes = Share(nodes);
     world.pods = Share(pods);
     world.jobs = Share(jobs);
+    world.services = Share(services);
     world.priority_classes = Share(priorities);
     world.node_groups = Share(groups);
     world.training_pools = Share(pools);
@@ -283,6 +285,20 @@ TEST(ObservePools, ChildrenOfAnEarlierNamesakeAreAConflictUntilTheyAreGone) {
   EXPECT_THAT(cluster.Pool().name_conflict, IsEmpty());
   cluster.conflicts["uid-run"] = "taken";
   EXPECT_EQ(cluster.Pool().name_conflict, "taken");
+}
+
+TEST(ObservePools, SoIsAServiceThatAnEarlierNamesakeMade) {
+  Cluster cluster;
+  kube::MetaOnly service;
+  service.meta.ns = "lab";
+  service.meta.name = TrainServiceName("run");
+  service.meta.labels = {{kPoolLabel, "run"}};
+  service.meta.controller_kind = "TrainingPool";
+  service.meta.controller_uid = "uid-before";
+  cluster.services = {service};
+  EXPECT_THAT(cluster.Pool().name_conflict, HasSubstr("Service run-train belongs to an earlier"));
+  cluster.services[0].meta.controller_uid = "uid-run";
+  EXPECT_THAT(cluster.Pool().name_conflict, IsEmpty());
 }
 
 TEST(ObserveAttempt, TheFirstWorkerThatFailedIsTheCause) {
