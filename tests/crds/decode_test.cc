@@ -45,7 +45,7 @@ TEST(Decode, TheTemplateIsKeptAsItStands) {
 
 TEST(Decode, AFailureWhoseWorkerIsNotKnownNamesNone) {
   TrainingPool pool;
-  pool.status.last_failure.emplace().attempt = 2;
+  ASSERT_TRUE(DecodePool(R"({"status":{"lastFailure":{"attempt":2}}})", pool).ok());
   const std::string written = EncodeStatusUpdate(pool, pool.status);
   EXPECT_THAT(written, testing::Not(HasSubstr("\"worker\":")));
   TrainingPool read;
