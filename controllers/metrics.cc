@@ -4,6 +4,8 @@
 #include <array>
 #include <vector>
 
+#include "placement/capacity.h"
+
 namespace spillway::controllers {
 namespace {
 
@@ -154,8 +156,8 @@ void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement:
   std::map<MetricLabels, double> oldest;
   std::map<MetricLabels, double> accelerators;
   std::map<MetricLabels, double> cost;
-  std::map<placement::PoolKey, int> per_worker;
-  for (const auto& pool : snapshot.pools) per_worker.emplace(pool.key, pool.per_worker);
+  std::map<placement::PoolKey, const placement::TrainingPool*> pools;
+  for (const auto& pool : snapshot.pools) pools.emplace(pool.key, &pool);
   for (const auto& decision : plan.pools) {
     const bool ended = decision.memory.completed.has_value();
     const char* state = ended ? "ended" : decision.placed ? "placed" : "waiting";
@@ -176,7 +178,10 @@ void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement:
                                 {"node_group", placement.node_group}};
     MetricLabels typed = where;
     typed.emplace("type", placement.accelerator);
-    accelerators[typed] += Number(int64_t{placement.workers} * per_worker[decision.key]);
+    const auto pool = pools.find(decision.key);
+    if (pool != pools.end()) {
+      accelerators[typed] += Number(placement::AcceleratorsOf(*pool->second, placement));
+    }
     cost[where] += decision.hourly_cost.Float();
   }
   const auto samples = [](const std::map<MetricLabels, double>& from) {

@@ -57,6 +57,12 @@ Json EnvFromIndex(const char* name) {
   return {{"name", name}, {"valueFrom", {{"fieldRef", {{"fieldPath", kIndexPath}}}}}};
 }
 
+// As it was committed: an edit since then waits for the next attempt, and for its quota.
+int PerWorker(const RenderInput& input) {
+  const int committed = input.memory.placement->per_worker;
+  return committed > 0 ? committed : input.pool->spec.accelerators_per_worker;
+}
+
 // What torchrun reads (PET_*) and what programs without it read.
 Json TorchEnv(const RenderInput& input) {
   const auto& spec = input.pool->spec;
@@ -65,8 +71,7 @@ Json TorchEnv(const RenderInput& input) {
   const std::string job = TrainJobName(pool, placement.attempt);
   const std::string master =
       placement.workers == 1 ? "localhost" : fmt::format("{}-0.{}", job, TrainServiceName(pool));
-  const int processes =
-      spec.torch_proc_per_node > 0 ? spec.torch_proc_per_node : spec.accelerators_per_worker;
+  const int processes = spec.torch_proc_per_node > 0 ? spec.torch_proc_per_node : PerWorker(input);
   const std::string port = std::to_string(spec.torch_port);
   return {Env("PET_NNODES", std::to_string(placement.workers)),
           Env("PET_NPROC_PER_NODE", std::to_string(processes)),
@@ -130,8 +135,8 @@ void AddResources(Json& container, const RenderInput& input) {
   const auto& group = input.group->spec;
   const std::string accelerator =
       group.accelerator.resource.empty() ? std::string(kCpu) : group.accelerator.resource;
-  const int64_t wanted = int64_t{input.pool->spec.accelerators_per_worker} *
-                         (group.accelerator.resource.empty() ? 1000 : 1);
+  const int64_t wanted =
+      int64_t{PerWorker(input)} * (group.accelerator.resource.empty() ? 1000 : 1);
   SetAmount(container, accelerator, wanted);
   for (const auto& [resource, amount] : group.pod_defaults.resources) {
     SetAmount(container, resource, Amount(container, "requests", resource) + amount);
