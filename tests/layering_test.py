@@ -16,8 +16,8 @@ ARROWS = {
 }
 # A library's header prefix and the files (by pattern) that may include it.
 LIBRARIES = {
-    "cpprest/": r"kube/(cpprest_transport|connection|exchange)\.(h|cc)",
-    "pplx/": r"kube/(cpprest_transport|connection|exchange)\.(h|cc)",
+    "cpprest/": r"kube/cpprest_transport\.cc",
+    "pplx/": r"kube/cpprest_transport\.cc",
     "simdjson": r"kube/json\.(h|cc)",
     "prometheus/": r"base/metrics\.cc",
     "spdlog/": r"base/log\.cc",
