@@ -218,6 +218,8 @@ std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nod
 }
 
 std::optional<Fate> HasNotStarted(const Case& c) {
+  // Where it waits for nodes it could not start anywhere else either.
+  if (WaitsForNodes(c) || WaitsForStuck(c.pool, OldPodsOf(c.world, c.pool, c.memory))) return {};
   const Time deadline = StartDeadline(c.pool, c.memory);
   if (c.Now() < deadline || AllRunning(c.pool, c.Placed())) return {};
   std::vector<std::string> nodes;
@@ -375,6 +377,10 @@ OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory
   std::sort(pods.stuck.begin(), pods.stuck.end());
   std::sort(pods.lost.begin(), pods.lost.end());
   return pods;
+}
+
+bool WaitsForStuck(const TrainingPool& pool, const OldPods& old) {
+  return pool.on_unreachable == OnUnreachable::kWait && !old.stuck.empty();
 }
 
 std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,

@@ -78,6 +78,8 @@ struct OldPods {
   std::vector<std::string> lost;       // on lost nodes: to be deleted by force
 };
 OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory);
+// With Wait, no attempt starts while an old worker may still run where nobody can see it.
+bool WaitsForStuck(const TrainingPool& pool, const OldPods& old);
 
 // Moments at which time alone changes what FateOf or the pool's messages say, past ones included.
 std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory);

@@ -409,6 +409,43 @@ TEST(UnreachableNodes, AreWaitedForWhereThePoolSaysSo) {
   EXPECT_EQ(Decide(world).action, Action::kRestart) << "it is gone";
 }
 
+TEST(UnreachableNodes, AreWaitedForAlsoWhereTheStartDeadlineIsLongPast) {
+  Snapshot world = Running();
+  P(world).on_unreachable = OnUnreachable::kWait;
+  P(world).memory.placement->since = kNow - Seconds{100'000};
+  NotReady(world, "home-2", 300);
+  // Worker 0 has failed, and the Job controller has taken its pod away.
+  Fail(world, Crash(1, "home-1"));
+  P(world).workers.erase(P(world).workers.begin());
+  EXPECT_EQ(Told(Decide(world)), "keep p@home[home-1 home-2]#1 NodeLost restarts=0 failures=0")
+      << "its worker on home-2 may still run";
+  NodeOf(world, "home-2").ready = true;
+  EXPECT_EQ(Decide(world).action, Action::kRestart) << "the node is back";
+}
+
+TEST(UnreachableNodes, HoldANewAttemptBackThatWasDecidedBeforeTheyWent) {
+  Snapshot world = Running();
+  P(world).on_unreachable = OnUnreachable::kWait;
+  P(world).memory.placement->attempt = P(world).memory.attempts = 2;
+  P(world).memory.placement->since = kNow - Seconds{100'000};
+  P(world).memory.placement->nodes = {"home-3", "home-4"};
+  P(world).attempt = {};
+  P(world).workers.erase(P(world).workers.begin());
+  NotReady(world, "home-2", 1);
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(Told(decision), "keep p@home[home-3 home-4]#2 NodeLost restarts=0 failures=0");
+  EXPECT_FALSE(decision.may_start);
+  EXPECT_EQ(decision.ready_message,
+            "attempt 2 starts when the old pods on NotReady nodes are gone (p-1-1), as "
+            "restart.onUnreachable is Wait");
+  P(world).memory.placement->since = kNow;
+  P(world).on_unreachable = OnUnreachable::kRestart;
+  EXPECT_TRUE(Decide(world).may_start) << "with Restart it is left behind";
+  P(world).on_unreachable = OnUnreachable::kWait;
+  Delete(world, "home-2");
+  EXPECT_TRUE(Decide(world).may_start) << "gone with its node";
+}
+
 // 10 nodes at home, 4 of them NotReady for a long time, among them one of the pool's.
 Snapshot DoubtfulLink() {
   Snapshot world = Running();
