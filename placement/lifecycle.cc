@@ -199,6 +199,16 @@ std::optional<Fate> HasUnreachableNodes(const Case& c) {
                                           c.pool.node_lost.count(), Names(nodes))});
 }
 
+// Pods without their Job: somebody deleted it. A Job that is not there yet has none.
+std::optional<Fate> HasLostItsJob(const Case& c) {
+  if (!LostItsJob(c.pool, c.Placed()) || WaitsForNodes(c)) return {};
+  return Renewed(c, c.memory,
+                 {.reason = Reason::kPodsNotReady,
+                  .sentence = fmt::format("the Job of attempt {} was deleted while its pods were "
+                                          "there",
+                                          c.Placed().attempt)});
+}
+
 // Which workers do not run, and where they are bound.
 std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nodes) {
   std::map<int, std::string> missing;
@@ -236,9 +246,9 @@ std::optional<Fate> HasNotStarted(const Case& c) {
                   {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
 }
 
-constexpr std::array<Rule, 9> kRules = {HasCompleted,     IsSuspended,         IsOverdue,
-                                        HasNothingToKeep, MustNotBeTouched,    HasFailed,
-                                        HasLostNodes,     HasUnreachableNodes, HasNotStarted};
+constexpr std::array<Rule, 10> kRules = {
+    HasCompleted, IsSuspended,  IsOverdue,           HasNothingToKeep, MustNotBeTouched,
+    HasFailed,    HasLostNodes, HasUnreachableNodes, HasLostItsJob,    HasNotStarted};
 
 Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
@@ -332,6 +342,12 @@ WorkerCounts CountWorkers(const TrainingPool& pool, int attempt) {
     if (worker.node.empty()) ++counts.unbound;
   }
   return counts;
+}
+
+bool LostItsJob(const TrainingPool& pool, const Placement& placement) {
+  return !pool.attempt.exists &&
+         std::any_of(pool.workers.begin(), pool.workers.end(),
+                     [&](const Worker& worker) { return worker.attempt == placement.attempt; });
 }
 
 bool AllRunning(const TrainingPool& pool, const Placement& placement) {

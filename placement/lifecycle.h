@@ -65,6 +65,9 @@ struct WorkerCounts {
 };
 WorkerCounts CountWorkers(const TrainingPool& pool, int attempt);
 bool AllRunning(const TrainingPool& pool, const Placement& placement);
+// Pods of the attempt are there, but its Job is not. A Job of the same name would run the attempt
+// twice.
+bool LostItsJob(const TrainingPool& pool, const Placement& placement);
 
 // The attempt's Job is not created before this moment.
 Time NotBefore(const TrainingPool& pool, const PoolMemory& memory);

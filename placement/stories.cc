@@ -393,6 +393,13 @@ int Wanted(const Told& told) {
   return told.pool.accelerators.empty() ? 0 : told.pool.accelerators.front().workers;
 }
 
+// A Job that is there is not made again.
+bool Renderable(const Told& told) {
+  if (told.pool.attempt.exists) return true;
+  return !Blocked(told.pool) && !told.pool.template_unchecked &&
+         !LostItsJob(told.pool, told.Placed());
+}
+
 void TellPods(const Told& told, PoolDecision& decision) {
   const PoolMemory& memory = told.Memory();
   const OldPods old = OldPodsOf(told.world, told.pool, memory);
@@ -408,10 +415,8 @@ void TellPods(const Told& told, PoolDecision& decision) {
     decision.keep_job = memory.placement->attempt;
     return;
   }
-  const bool renderable =
-      told.pool.attempt.exists || (!Blocked(told.pool) && !told.pool.template_unchecked);
-  decision.may_start = renderable && old.reachable.empty() && !WaitsForStuck(told.pool, old) &&
-                       NotBefore(told.pool, memory) <= told.Now();
+  decision.may_start = Renderable(told) && old.reachable.empty() &&
+                       !WaitsForStuck(told.pool, old) && NotBefore(told.pool, memory) <= told.Now();
 }
 
 }  // namespace

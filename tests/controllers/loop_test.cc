@@ -9,6 +9,7 @@
 #include "tests/controllers/samples.h"
 #include "tests/support/fake_api_server.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_cluster.h"
 
 namespace spillway::controllers {
 namespace {
@@ -356,6 +357,27 @@ TEST_F(LoopTest, ALostNodeStartsOneNewAttemptOnTheSurvivorsAndAnother) {
   EXPECT_EQ(Status("run")["restarts"], 1);
   EXPECT_TRUE(Await([&] { return !Exists("jobs", "run-train-1"); }));
   ExpectQuiet();
+}
+
+TEST_F(LoopTest, ADeletedJobOfARunningGangLeadsToOneNewAttemptUnderANewName) {
+  support::FakeCluster cluster(server_, clock_);
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  cluster.Settle();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  Advance(std::chrono::seconds(4000));  // the start deadline is long past
+  server_.Delete("jobs", "lab", "run-train-1");
+  ASSERT_TRUE(Await([&] { return Status("run")["placement"]["attempt"] == 2; }));
+  EXPECT_THAT(Message("run", "Ready"), HasSubstr("the Job of attempt 1 was deleted"));
+  cluster.Settle();  // the garbage collector takes the pods
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-2"); }));
+  cluster.Settle();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  EXPECT_FALSE(Exists("jobs", "run-train-1"));
+  EXPECT_EQ(Status("run")["placement"]["nodes"], Json({"h0", "h1"}));
+  EXPECT_EQ(Status("run")["restarts"], 1);
+  EXPECT_FALSE(Status("run").contains("excludedNodes"));
 }
 
 TEST_F(LoopTest, WrongClassesAndPriceCurrenciesAreSaid) {

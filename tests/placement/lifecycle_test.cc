@@ -231,7 +231,7 @@ TEST(Refused, KeepsRunningWhereItRunsAndSaysSo) {
          P(w).name_conflict = "Job p-train-1 is not ours";
          P(w).attempt.exists = false;
        },
-       "keep p@home[home-1 home-2]#1 AsExpected restarts=0 failures=0"},
+       "release p!NameConflict NameConflict restarts=0 failures=0"},
       {"name conflict with nothing of ours there",
        [](Snapshot& w) {
          P(w).name_conflict = "Job p-train-1 is not ours";
@@ -444,6 +444,58 @@ TEST(UnreachableNodes, HoldANewAttemptBackThatWasDecidedBeforeTheyWent) {
   P(world).on_unreachable = OnUnreachable::kWait;
   Delete(world, "home-2");
   EXPECT_TRUE(Decide(world).may_start) << "gone with its node";
+}
+
+TEST(DeletedJob, EndsItsAttemptAndLeavesNoNodeOut) {
+  Snapshot world = Running();
+  P(world).memory.placement->since = kNow - Seconds{100'000};
+  P(world).attempt = {};
+  for (const bool running : {true, false}) {  // the garbage collector has not come by yet, or has
+    for (auto& worker : P(world).workers) {
+      worker.running = worker.ready = running;
+      worker.terminating = !running;
+    }
+    const PoolDecision decision = Decide(world);
+    EXPECT_EQ(Told(decision), "restart p@home[home-1 home-2]#2 PodsNotReady restarts=1 failures=0");
+    EXPECT_THAT(decision.memory.excluded, IsEmpty());
+    EXPECT_FALSE(decision.may_start) << "its old pods are still there";
+    EXPECT_EQ(decision.ready_message,
+              "the Job of attempt 1 was deleted while its pods were there; attempt 2 starts on "
+              "home");
+  }
+}
+
+TEST(DeletedJob, IsNotMadeAnewUnderItsNameWhereTheAttemptCannotEndYet) {
+  const std::vector<std::pair<const char*, std::function<void(Snapshot&)>>> obstacles = {
+      {"the template is not judged yet", [](Snapshot& w) { P(w).template_unchecked = true; }},
+      {"a worker may run on an unreachable node",
+       [](Snapshot& w) {
+         P(w).on_unreachable = OnUnreachable::kWait;
+         NotReady(w, "home-2", 400);
+       }},
+      {"the link is in doubt",
+       [](Snapshot& w) {
+         AddNodes(w, "home", 2);
+         for (const char* node : {"home-4", "home-5", "home-6"}) NotReady(w, node, 400);
+       }},
+  };
+  for (const auto& [sentence, make] : obstacles) {
+    Snapshot world = Running();
+    P(world).attempt = {};
+    make(world);
+    const PoolDecision decision = Decide(world);
+    EXPECT_EQ(decision.action, Action::kKeep) << sentence;
+    EXPECT_FALSE(decision.may_start) << sentence;
+  }
+}
+
+TEST(DeletedJob, IsNoneThatWasNeverMade) {
+  Snapshot world = Running();
+  P(world).attempt = {};
+  P(world).workers.clear();
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(decision.action, Action::kKeep);
+  EXPECT_TRUE(decision.may_start);
 }
 
 // 10 nodes at home, 4 of them NotReady for a long time, among them one of the pool's.
