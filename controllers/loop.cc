@@ -77,6 +77,7 @@ struct Loop::Facts {
     if (const auto at = services.find(uid); at != services.end()) input.service = at->second;
     if (const auto at = budgets.find(uid); at != budgets.end())
       input.disruption_budget = at->second;
+    input.name_taken = !pool_facts.at(decision.key)->name_conflict.empty();
     if (!decision.memory.placement) return input;
     const auto& placement = *decision.memory.placement;
     if (const auto at = groups.find(placement.node_group); at != groups.end()) {
@@ -415,10 +416,12 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
 
 void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
   if (outcome.taken) {
-    conflict_messages_[list.uid] = outcome.taken->message;
+    // What is known already is no news, and must not put the next look off.
+    if (taken_.empty()) next_probe_ = clock_.Elapsed() + options_.probe_every;
+    std::string& message = conflict_messages_[list.uid];
+    if (message != outcome.taken->message) MarkDirty();
+    message = outcome.taken->message;
     taken_[list.uid] = *outcome.taken;
-    next_probe_ = clock_.Elapsed() + options_.probe_every;
-    MarkDirty();
   }
   if (outcome.probe_free) {
     conflict_messages_.erase(list.uid);

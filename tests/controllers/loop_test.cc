@@ -333,6 +333,39 @@ TEST_F(LoopTest, SomebodyElsesServiceIsAConflictAndIsNotTouched) {
   }));
 }
 
+TEST_F(LoopTest, ANameTakenFromARunningGangIsLookedAtNowAndThenAndNotInEveryPass) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  ExpectQuiet();
+  server_.Remove("services", "lab", "run-train");
+  server_.Put({{"apiVersion", "v1"},
+               {"kind", "Service"},
+               {"metadata", {{"name", "run-train"}, {"namespace", "lab"}}},
+               {"spec", {{"clusterIP", "10.0.0.9"}}}});
+  ASSERT_TRUE(Await([&] { return Reason("run", "Placed") == "NameConflict"; }));
+  EXPECT_TRUE(Exists("jobs", "run-train-1")) << "what runs stays";
+  const auto looks = [&] {
+    const auto requests = server_.Requests();
+    return std::count_if(requests.begin(), requests.end(), [](const LoggedRequest& request) {
+      const bool about = request.path.find("/services") != std::string::npos;
+      return about && (request.verb == "get" || request.verb == "create");
+    });
+  };
+  ExpectQuiet();
+  auto before = looks();
+  ExpectQuiet();
+  EXPECT_EQ(looks(), before);
+  clock_.Advance(std::chrono::seconds(16));
+  ExpectQuiet();
+  EXPECT_EQ(looks(), before + 1) << "the probe";
+  server_.Remove("services", "lab", "run-train");
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(16), [&] {
+    return Exists("services", "run-train") && Reason("run", "Placed") == "Placed";
+  }));
+  EXPECT_EQ(Status("run")["restarts"], 0);
+}
+
 TEST_F(LoopTest, ASuspendedPoolGivesItsNodesBack) {
   server_.Put(PoolJson("run", 2));
   Run();
