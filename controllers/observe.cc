@@ -197,17 +197,18 @@ Families ObserveFamilies(const World& world) {
   return families;
 }
 
+// Those that succeeded are counted by their Job.
 std::vector<placement::Worker> ObserveWorkers(const Family& family) {
   std::vector<placement::Worker> out;
   for (const kube::Pod* pod : family.pods) {
+    if (pod->phase == kube::PodPhase::kSucceeded) continue;
     placement::Worker worker;
     worker.pod = pod->meta.name;
     worker.attempt = AttemptOf(pod->meta);
     worker.index = pod->completion_index;
     worker.node = pod->node;
     worker.requests = pod->requests;
-    worker.ended =
-        pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed;
+    worker.ended = pod->phase == kube::PodPhase::kFailed;
     worker.running = pod->phase == kube::PodPhase::kRunning;
     worker.ready = worker.running && pod->ready;
     worker.terminating = pod->meta.deleted.has_value();
@@ -243,6 +244,16 @@ std::optional<placement::Failure> FirstFailure(const Family& family, const kube:
   return failure;
 }
 
+// The Job counts a pod a moment after it has succeeded: a worker must be seen as either all the
+// time, or its gang would look incomplete.
+int SucceededOf(const Family& family, const kube::Job& job, int attempt) {
+  const auto succeeded =
+      std::count_if(family.pods.begin(), family.pods.end(), [attempt](const kube::Pod* pod) {
+        return pod->phase == kube::PodPhase::kSucceeded && AttemptOf(pod->meta) == attempt;
+      });
+  return std::max(job.succeeded, static_cast<int>(succeeded));
+}
+
 placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory) {
   placement::AttemptFacts facts;
   if (!memory.placement) return facts;
@@ -251,7 +262,7 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
     facts.exists = true;
     facts.complete = job->complete;
     facts.failed = job->failed_condition;
-    facts.succeeded = job->succeeded;
+    facts.succeeded = SucceededOf(family, *job, memory.placement->attempt);
     if (facts.failed) facts.failure = FirstFailure(family, *job, memory.placement->attempt);
   }
   return facts;

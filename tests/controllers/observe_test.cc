@@ -324,6 +324,23 @@ TEST(ObserveAttempt, TheFirstWorkerThatFailedIsTheCause) {
   EXPECT_EQ(attempt.failure->time, Time(Seconds(400)));
 }
 
+TEST(ObserveAttempt, AWorkerThatSucceededIsCountedOnce) {
+  Cluster cluster;
+  cluster.Commit(1);
+  cluster.AddJob(1);
+  cluster.AddWorker("done", 1, "n0").phase = kube::PodPhase::kSucceeded;
+  cluster.AddWorker("failed", 1, "n0").phase = kube::PodPhase::kFailed;
+  cluster.AddWorker("running", 1, "n1");
+  auto pool = cluster.Pool();
+  ASSERT_THAT(pool.workers, SizeIs(2));
+  EXPECT_EQ(pool.workers[0].pod, "failed");
+  EXPECT_TRUE(pool.workers[0].ended);
+  EXPECT_FALSE(pool.workers[1].ended);
+  EXPECT_EQ(pool.attempt.succeeded, 1) << "also before the Job has counted it";
+  cluster.jobs[0].succeeded = 2;  // the other's pod is gone
+  EXPECT_EQ(cluster.Pool().attempt.succeeded, 2);
+}
+
 TEST(ObserveAttempt, OnlyTheCommittedAttemptsJobCounts) {
   Cluster cluster;
   cluster.Commit(2);
