@@ -44,12 +44,21 @@ struct Loop::Facts {
   void IndexWorld() {
     for (const auto& group : world.node_groups) groups.emplace(group->meta.name, group.get());
     for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
+    std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
+    for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
     for (const auto& job : world.jobs) {
-      if (!job->meta.controller_uid.empty()) jobs[job->meta.controller_uid].push_back(job.get());
+      const auto pool = pools.find(job->meta.controller_uid);
+      if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
+        jobs[pool->first].push_back(job.get());
+      }
     }
     for (const auto& pod : world.pods) {
       const auto uid = pod->meta.labels.find(kPoolUidLabel);
-      if (uid != pod->meta.labels.end()) pods[uid->second].push_back(pod.get());
+      if (uid == pod->meta.labels.end()) continue;
+      const auto pool = pools.find(uid->second);
+      if (pool != pools.end() && IsWorkerOf(*pod, *pool->second)) {
+        pods[pool->first].push_back(pod.get());
+      }
     }
     for (const auto& service : world.services) {
       services.emplace(service->meta.controller_uid, service.get());

@@ -182,16 +182,19 @@ int AttemptOf(const kube::ObjectMeta& meta) {
 }
 
 Families ObserveFamilies(const World& world) {
+  std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
+  for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
   Families families;
   for (const auto& job : world.jobs) {
-    const std::string uid = LabelOf(job->meta, kPoolUidLabel);
-    // The label alone is anybody's to write; the controller reference is what makes a Job ours.
-    if (!uid.empty() && job->meta.controller_uid == uid) families[uid].jobs.push_back(job.get());
+    const auto pool = pools.find(LabelOf(job->meta, kPoolUidLabel));
+    if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
+      families[pool->first].jobs.push_back(job.get());
+    }
   }
   for (const auto& pod : world.pods) {
-    const std::string uid = LabelOf(pod->meta, kPoolUidLabel);
-    if (!uid.empty() && pod->meta.controller_kind == "Job") {
-      families[uid].pods.push_back(pod.get());
+    const auto pool = pools.find(LabelOf(pod->meta, kPoolUidLabel));
+    if (pool != pools.end() && IsWorkerOf(*pod, *pool->second)) {
+      families[pool->first].pods.push_back(pod.get());
     }
   }
   return families;
@@ -493,6 +496,15 @@ class PoolObserver {
 };
 
 }  // namespace
+
+bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool) {
+  return job.meta.ns == pool.meta.ns && job.meta.controller_uid == pool.meta.uid;
+}
+
+bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool) {
+  return pod.meta.ns == pool.meta.ns && pod.meta.controller_kind == "Job" &&
+         pod.meta.controller_name == TrainJobName(pool.meta.name, AttemptOf(pod.meta));
+}
 
 placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   PoolMemory memory;

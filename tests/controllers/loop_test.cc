@@ -413,6 +413,30 @@ TEST_F(LoopTest, ADeletedJobOfARunningGangLeadsToOneNewAttemptUnderANewName) {
   EXPECT_FALSE(Status("run").contains("excludedNodes"));
 }
 
+// Names repeat across namespaces: a pod on a lost node is deleted by force, its namesake is not.
+TEST_F(LoopTest, OnlyTheGangsOwnPodsAreDeletedByForce) {
+  support::FakeCluster cluster(server_, clock_);
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  cluster.Settle();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  std::string lost;
+  for (Json pod : cluster.PodsOf("lab", "run-train-1")) {
+    if (pod["spec"]["nodeName"] != "h0") continue;
+    lost = pod["metadata"]["name"];
+    pod["metadata"]["namespace"] = "other";
+    pod["metadata"].erase("uid");
+    pod["spec"]["nodeName"] = "h1";
+    server_.Put(pod);
+  }
+  server_.Remove("nodes", "", "h0");
+  ASSERT_TRUE(Await([&] { return !Exists("pods", lost); }));
+  EXPECT_TRUE(server_.Get("pods", "other", lost).has_value());
+  ExpectQuiet();
+  EXPECT_TRUE(server_.Get("pods", "other", lost).has_value());
+}
+
 TEST_F(LoopTest, WrongClassesAndPriceCurrenciesAreSaid) {
   Json pool = PoolJson("run", 2);
   pool["spec"]["priorityClassName"] = "none-such";

@@ -75,6 +75,7 @@ struct Cluster {
     kube::Pod& pod = AddPod(name, node, 8);
     pod.meta.labels = {{kPoolUidLabel, "uid-run"}, {kAttemptLabel, std::to_string(attempt)}};
     pod.meta.controller_kind = "Job";
+    pod.meta.controller_name = TrainJobName("run", attempt);
     pod.completion_index = 0;
     return pod;
   }
@@ -272,6 +273,25 @@ TEST(ObservePools, AJobOfALaterAttemptShowsThatTheStatusIsBehind) {
 TEST(ObservePools, AJobWithOurLabelButAnotherOwnerProvesNothing) {
   Cluster cluster;
   cluster.AddJob(1).meta.controller_uid = "somebody";
+  EXPECT_FALSE(cluster.Pool().memory.placement.has_value());
+}
+
+TEST(ObservePools, PodsWithOurLabelsAreWorkersOnlyInOurNamespaceAndOfTheAttemptsJob) {
+  Cluster cluster;
+  cluster.Commit(1);
+  cluster.AddWorker("ours", 1, "n0");
+  cluster.AddWorker("elsewhere", 1, "n0").meta.ns = "other";
+  cluster.AddWorker("of-another-job", 1, "n0").meta.controller_name = "sweep";
+  cluster.AddWorker("of-another-attempt", 2, "n0").meta.controller_name = TrainJobName("run", 1);
+  cluster.AddWorker("of-no-job", 1, "n0").meta.controller_kind = "ReplicaSet";
+  const auto pool = cluster.Pool();
+  ASSERT_THAT(pool.workers, SizeIs(1));
+  EXPECT_EQ(pool.workers[0].pod, "ours");
+}
+
+TEST(ObservePools, AJobInAnotherNamespaceProvesNothingEither) {
+  Cluster cluster;
+  cluster.AddJob(1).meta.ns = "other";
   EXPECT_FALSE(cluster.Pool().memory.placement.has_value());
 }
 
