@@ -31,6 +31,15 @@ Resources NotNegative(const Resources& amounts) {
   return out;
 }
 
+// Pods of the attempt say themselves what they ask for, whatever the spec says by now.
+Resources RequestOfPods(const TrainingPool& pool, int attempt) {
+  Resources request;
+  for (const Worker& worker : pool.workers) {
+    if (worker.attempt == attempt) request.MaxWith(worker.requests);
+  }
+  return request;
+}
+
 }  // namespace
 
 Resources RequestIn(const TrainingPool& pool, const NodeGroup& group) {
@@ -77,14 +86,14 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool,
                              const Placement& placement) {
   const NodeGroup* group = GroupOrOneLikeIt(world, placement);
   if (group == nullptr) return std::nullopt;
-  Claim claim{.request = RequestIn(pool, *group),
+  Claim claim{.request = RequestOfPods(pool, placement.attempt),
               .workers = placement.workers - SucceededOf(pool, placement),
               .nodes = Indices(world, placement.cluster, placement.nodes),
               .bound = BoundWorkers(world, pool, placement.attempt)};
-  int bound = 0;
-  for (const auto& [node, count] : claim.bound) bound += count;
+  if (claim.workers < 1 || !claim.request.empty()) return claim;
+  claim.request = RequestIn(pool, *group);
   // An edited template has another size, but not before the next attempt.
-  if (bound >= claim.workers && placement.spec_revision != pool.spec_revision) return std::nullopt;
+  claim.whole = placement.spec_revision != pool.spec_revision;
   return claim;
 }
 
@@ -134,7 +143,11 @@ void Capacity::Set(size_t pool, const Claim& claim) {
     if (share != nullptr) room.Add(share->live);
     Resources reserved = share == nullptr ? Resources() : share->live;
     Resources planned;
-    planned.AddTimes(claim.request, room.HowMany(claim.request, claim.workers - elsewhere));
+    if (claim.whole) {
+      planned = NotNegative(room);
+    } else {
+      planned.AddTimes(claim.request, room.HowMany(claim.request, claim.workers - elsewhere));
+    }
     reserved.MaxWith(planned);
     Replace(pool, node, reserved);
   }

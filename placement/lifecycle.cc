@@ -209,6 +209,16 @@ std::optional<Fate> HasLostItsJob(const Case& c) {
                                           c.Placed().attempt)});
 }
 
+// Nothing of it has started, and what would start now is not what nodes and workers were chosen
+// for.
+std::optional<Fate> HasAnotherSpec(const Case& c) {
+  if (!IsOutdated(c.pool, c.Placed())) return {};
+  return Renewed(c, c.memory,
+                 {.reason = Reason::kPodsNotReady,
+                  .sentence = fmt::format("the spec was changed before attempt {} started",
+                                          c.Placed().attempt)});
+}
+
 // Which workers do not run, and where they are bound.
 std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nodes) {
   std::map<int, std::string> missing;
@@ -246,9 +256,9 @@ std::optional<Fate> HasNotStarted(const Case& c) {
                   {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
 }
 
-constexpr std::array<Rule, 10> kRules = {
-    HasCompleted, IsSuspended,  IsOverdue,           HasNothingToKeep, MustNotBeTouched,
-    HasFailed,    HasLostNodes, HasUnreachableNodes, HasLostItsJob,    HasNotStarted};
+constexpr std::array<Rule, 11> kRules = {
+    HasCompleted, IsSuspended,         IsOverdue,     HasNothingToKeep, MustNotBeTouched, HasFailed,
+    HasLostNodes, HasUnreachableNodes, HasLostItsJob, HasAnotherSpec,   HasNotStarted};
 
 Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
@@ -348,6 +358,11 @@ bool LostItsJob(const TrainingPool& pool, const Placement& placement) {
   return !pool.attempt.exists &&
          std::any_of(pool.workers.begin(), pool.workers.end(),
                      [&](const Worker& worker) { return worker.attempt == placement.attempt; });
+}
+
+bool IsOutdated(const TrainingPool& pool, const Placement& placement) {
+  return placement.spec_revision != pool.spec_revision && !pool.attempt.exists &&
+         !LostItsJob(pool, placement);
 }
 
 bool AllRunning(const TrainingPool& pool, const Placement& placement) {

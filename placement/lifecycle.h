@@ -68,6 +68,8 @@ bool AllRunning(const TrainingPool& pool, const Placement& placement);
 // Pods of the attempt are there, but its Job is not. A Job of the same name would run the attempt
 // twice.
 bool LostItsJob(const TrainingPool& pool, const Placement& placement);
+// It was decided for a spec that has changed since, and neither its Job nor a pod of it is there.
+bool IsOutdated(const TrainingPool& pool, const Placement& placement);
 
 // The attempt's Job is not created before this moment.
 Time NotBefore(const TrainingPool& pool, const PoolMemory& memory);

@@ -397,7 +397,7 @@ int Wanted(const Told& told) {
 bool Renderable(const Told& told) {
   if (told.pool.attempt.exists) return true;
   return !Blocked(told.pool) && !told.pool.template_unchecked &&
-         !LostItsJob(told.pool, told.Placed());
+         !LostItsJob(told.pool, told.Placed()) && !IsOutdated(told.pool, told.Placed());
 }
 
 void TellPods(const Told& told, PoolDecision& decision) {

@@ -130,6 +130,20 @@ TEST(Reservation, IsNotChangedByAnEditedTemplateWhileTheWorkersRun) {
   EXPECT_EQ(FreeAtHome(world), 4);
 }
 
+TEST(Reservation, IsNotChangedByAnEditedTemplateBeforeTheWorkersAreBoundEither) {
+  Snapshot world = Fleet(1);
+  world.pools = {Has("p", 2, 4, "home", {"home-1"})};
+  AddWorkers(world, world.pools[0], false);
+  for (auto& worker : world.pools[0].workers) worker.node.clear();
+  NodeOf(world, "home-1").used = Resources();
+  world.pools[0].per_worker = 1;
+  world.pools[0].spec_revision = "spec-2";
+  EXPECT_EQ(FreeAtHome(world), 0) << "its pods ask for 4 each";
+  world.pools[0].workers.clear();
+  EXPECT_EQ(FreeAtHome(world), 0)
+      << "its Job is there, and nobody knows what its pods will ask for";
+}
+
 TEST(Reservation, HoldsWhereTheNodeGroupHasAnotherNameByNow) {
   Snapshot world = Fleet(1);
   world.pools = {Has("p", 1, 8, "gone", {"home-1"})};
