@@ -40,6 +40,10 @@ Resources RequestOfPods(const TrainingPool& pool, int attempt) {
   return request;
 }
 
+bool KnowsRequest(const TrainingPool& pool) {
+  return !pool.template_unchecked && pool.template_invalid.empty();
+}
+
 }  // namespace
 
 Resources RequestIn(const TrainingPool& pool, const NodeGroup& group) {
@@ -93,7 +97,7 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool,
   if (claim.workers < 1 || !claim.request.empty()) return claim;
   claim.request = RequestIn(pool, *group);
   // An edited template has another size, but not before the next attempt.
-  claim.whole = placement.spec_revision != pool.spec_revision;
+  claim.whole = !KnowsRequest(pool) || placement.spec_revision != pool.spec_revision;
   return claim;
 }
 
@@ -105,6 +109,7 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
   return Claim{.request = need->request,
                .workers = need->workers,
                .nodes = Indices(world, view->spec->cluster, hold.nodes),
+               .whole = !KnowsRequest(pool),
                .bound = {}};
 }
 
