@@ -19,6 +19,8 @@ class ChildrenDiff {
     ForceDeletePods();
     DeleteJobs();
     if (Runs()) {
+      // What stands in the way is looked at now and then, by a probe.
+      if (input_.name_taken) return std::move(writes_);
       KeepCompanions();
       StartAttempt();
     } else {

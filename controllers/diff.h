@@ -40,8 +40,9 @@ struct DiffInput {
   const placement::PoolDecision* decision = nullptr;
   const crds::v1alpha1::NodeGroup* group = nullptr;  // of the placement; null if it is gone
   std::vector<std::string> hostnames;                // of the placement's nodes
-  std::vector<const kube::Job*> jobs;                // controlled by this pool
-  const kube::MetaOnly* service = nullptr;           // likewise
+  bool name_taken = false;                  // somebody else has one of our names: nothing is made
+  std::vector<const kube::Job*> jobs;       // controlled by this pool
+  const kube::MetaOnly* service = nullptr;  // likewise
   const kube::MetaOnly* disruption_budget = nullptr;
   std::vector<const kube::Pod*> pods;                   // of this pool, any attempt
   const std::set<std::string>* deleted_uids = nullptr;  // asked for already

@@ -44,12 +44,21 @@ struct Loop::Facts {
   void IndexWorld() {
     for (const auto& group : world.node_groups) groups.emplace(group->meta.name, group.get());
     for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
+    std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
+    for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
     for (const auto& job : world.jobs) {
-      if (!job->meta.controller_uid.empty()) jobs[job->meta.controller_uid].push_back(job.get());
+      const auto pool = pools.find(job->meta.controller_uid);
+      if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
+        jobs[pool->first].push_back(job.get());
+      }
     }
     for (const auto& pod : world.pods) {
       const auto uid = pod->meta.labels.find(kPoolUidLabel);
-      if (uid != pod->meta.labels.end()) pods[uid->second].push_back(pod.get());
+      if (uid == pod->meta.labels.end()) continue;
+      const auto pool = pools.find(uid->second);
+      if (pool != pools.end() && IsWorkerOf(*pod, *pool->second)) {
+        pods[pool->first].push_back(pod.get());
+      }
     }
     for (const auto& service : world.services) {
       services.emplace(service->meta.controller_uid, service.get());
@@ -77,6 +86,7 @@ struct Loop::Facts {
     if (const auto at = services.find(uid); at != services.end()) input.service = at->second;
     if (const auto at = budgets.find(uid); at != budgets.end())
       input.disruption_budget = at->second;
+    input.name_taken = !pool_facts.at(decision.key)->name_conflict.empty();
     if (!decision.memory.placement) return input;
     const auto& placement = *decision.memory.placement;
     if (const auto at = groups.find(placement.node_group); at != groups.end()) {
@@ -415,10 +425,12 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
 
 void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
   if (outcome.taken) {
-    conflict_messages_[list.uid] = outcome.taken->message;
+    // What is known already is no news, and must not put the next look off.
+    if (taken_.empty()) next_probe_ = clock_.Elapsed() + options_.probe_every;
+    std::string& message = conflict_messages_[list.uid];
+    if (message != outcome.taken->message) MarkDirty();
+    message = outcome.taken->message;
     taken_[list.uid] = *outcome.taken;
-    next_probe_ = clock_.Elapsed() + options_.probe_every;
-    MarkDirty();
   }
   if (outcome.probe_free) {
     conflict_messages_.erase(list.uid);

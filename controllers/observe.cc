@@ -182,32 +182,36 @@ int AttemptOf(const kube::ObjectMeta& meta) {
 }
 
 Families ObserveFamilies(const World& world) {
+  std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
+  for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
   Families families;
   for (const auto& job : world.jobs) {
-    const std::string uid = LabelOf(job->meta, kPoolUidLabel);
-    // The label alone is anybody's to write; the controller reference is what makes a Job ours.
-    if (!uid.empty() && job->meta.controller_uid == uid) families[uid].jobs.push_back(job.get());
+    const auto pool = pools.find(LabelOf(job->meta, kPoolUidLabel));
+    if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
+      families[pool->first].jobs.push_back(job.get());
+    }
   }
   for (const auto& pod : world.pods) {
-    const std::string uid = LabelOf(pod->meta, kPoolUidLabel);
-    if (!uid.empty() && pod->meta.controller_kind == "Job") {
-      families[uid].pods.push_back(pod.get());
+    const auto pool = pools.find(LabelOf(pod->meta, kPoolUidLabel));
+    if (pool != pools.end() && IsWorkerOf(*pod, *pool->second)) {
+      families[pool->first].pods.push_back(pod.get());
     }
   }
   return families;
 }
 
+// Those that succeeded are counted by their Job.
 std::vector<placement::Worker> ObserveWorkers(const Family& family) {
   std::vector<placement::Worker> out;
   for (const kube::Pod* pod : family.pods) {
+    if (pod->phase == kube::PodPhase::kSucceeded) continue;
     placement::Worker worker;
     worker.pod = pod->meta.name;
     worker.attempt = AttemptOf(pod->meta);
     worker.index = pod->completion_index;
     worker.node = pod->node;
     worker.requests = pod->requests;
-    worker.ended =
-        pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed;
+    worker.ended = pod->phase == kube::PodPhase::kFailed;
     worker.running = pod->phase == kube::PodPhase::kRunning;
     worker.ready = worker.running && pod->ready;
     worker.terminating = pod->meta.deleted.has_value();
@@ -243,6 +247,16 @@ std::optional<placement::Failure> FirstFailure(const Family& family, const kube:
   return failure;
 }
 
+// The Job counts a pod a moment after it has succeeded: a worker must be seen as either all the
+// time, or its gang would look incomplete.
+int SucceededOf(const Family& family, const kube::Job& job, int attempt) {
+  const auto succeeded =
+      std::count_if(family.pods.begin(), family.pods.end(), [attempt](const kube::Pod* pod) {
+        return pod->phase == kube::PodPhase::kSucceeded && AttemptOf(pod->meta) == attempt;
+      });
+  return std::max(job.succeeded, static_cast<int>(succeeded));
+}
+
 placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory) {
   placement::AttemptFacts facts;
   if (!memory.placement) return facts;
@@ -251,7 +265,7 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
     facts.exists = true;
     facts.complete = job->complete;
     facts.failed = job->failed_condition;
-    facts.succeeded = job->succeeded;
+    facts.succeeded = SucceededOf(family, *job, memory.placement->attempt);
     if (facts.failed) facts.failure = FirstFailure(family, *job, memory.placement->attempt);
   }
   return facts;
@@ -482,6 +496,15 @@ class PoolObserver {
 };
 
 }  // namespace
+
+bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool) {
+  return job.meta.ns == pool.meta.ns && job.meta.controller_uid == pool.meta.uid;
+}
+
+bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool) {
+  return pod.meta.ns == pool.meta.ns && pod.meta.controller_kind == "Job" &&
+         pod.meta.controller_name == TrainJobName(pool.meta.name, AttemptOf(pod.meta));
+}
 
 placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   PoolMemory memory;

@@ -25,6 +25,11 @@ struct ObserveInput {
 // Turns Kubernetes' words into ours; this happens here and nowhere else. Pure but for ask_template.
 placement::Snapshot Observe(const World& world, const ObserveInput& input);
 
+// Is it a child that the pool's controller reference or its attempt's Job vouches for? Labels alone
+// are anybody's to write.
+bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool);
+bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool);
+
 // A pool's memory as its status has it.
 placement::PoolMemory MemoryOf(const crds::v1alpha1::TrainingPoolStatus& status);
 // Of the fields whose change takes effect at the next attempt.

@@ -191,7 +191,6 @@ TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
         return decision.memory.placement && w.attempt == decision.memory.placement->attempt &&
                w.ended;
       }));
-  status.workers.failed = std::max(0, status.workers.failed - decision.workers_succeeded);
   status.stuck_pods = decision.stuck_pods;
   if (status.stuck_pods.size() > kMostInList) status.stuck_pods.resize(kMostInList);
   if (decision.placed) {

@@ -264,6 +264,24 @@ def test_children_go_with_their_pool(cluster: Cluster, operators: Operators, nod
     assert children_of(cluster, "remains", namespace).identities() == remaining
 
 
+def test_deleted_job_of_a_running_gang_leads_to_one_new_attempt(cluster: Cluster, operator: OperatorProcess,
+                                                                node_groups: None, namespace: str) -> None:
+    mark = cluster.audit.mark()
+    cluster.apply(training_pool("gang", 3, placement={"startDeadlineSeconds": 5}), namespace)
+    before = ready(cluster, "gang", namespace)
+    time.sleep(6)  # the start deadline is past: pods that are taken away must not look like a gang that did not start
+    cluster.delete("job", "gang-train-1", namespace, "--wait=false")
+
+    def again() -> Object | None:
+        pool = cluster.get("trainingpool", "gang", namespace)
+        runs = condition_of(pool, "Ready")["reason"] == "AsExpected" and placement(pool)["attempt"] > 1
+        return pool if runs else None
+    after = wait_for(again, 30, "a new attempt to run")
+    assert (placement(after)["attempt"], after["status"]["restarts"]) == (2, 1), after["status"]
+    assert placement(after)["nodes"] == placement(before)["nodes"] and not after["status"].get("excludedNodes")
+    assert jobs_created(cluster, mark, namespace) == {"gang-train-1": 1, "gang-train-2": 1}
+
+
 def keeps_running(cluster: Cluster, pool: str, namespace: str, identities: dict[str, str], seconds: float = 5) -> None:
     holds_for(lambda: children_of(cluster, pool, namespace).identities() == identities, seconds,
               f"{pool} to run on, untouched")

@@ -128,7 +128,7 @@ class BadDay:
 POOLS = {  # name: (how many of its nodes stop, the pool)
     "away": (1, training_pool("away", 3, placement=in_group("OnPrem"))),
     "dead": (1, training_pool("dead", 3, placement=in_group("Azure"), restart={"nodeLostSeconds": LOST_SECONDS})),
-    "waiting": (1, training_pool("waiting", 2, placement=in_group("Azure"),
+    "waiting": (1, training_pool("waiting", 2, placement={**in_group("Azure"), "startDeadlineSeconds": LOST_SECONDS},
                                  restart={"nodeLostSeconds": LOST_SECONDS, "onUnreachable": "Wait"})),
     "suspect": (3, training_pool("suspect", 4, placement=in_group("AWS"), restart={"nodeLostSeconds": LOST_SECONDS})),
 }
@@ -220,6 +220,25 @@ def test_wait_starts_nothing_and_says_what_it_waits_for(bad_day: BadDay) -> None
         return uids(pods) == uids(gang.pods) and not terminating(pods)
     holds_for(as_before, 15, "with Wait nothing starts, long after nodeLostSeconds")
     assert touched(bad_day.cluster, bad_day.mark, gang.namespace) == []
+
+
+def test_wait_starts_nothing_after_a_failure_either(bad_day: BadDay) -> None:
+    """Long after the start deadline: a gang of which some have failed must not look like one that did not start."""
+    gang, cluster = bad_day.gangs["waiting"], bad_day.cluster
+    cluster.wait_condition("trainingpool", "waiting", gang.namespace, "Ready", "False", "NodeLost", seconds=90)
+    failing = next(one["metadata"]["name"] for one in gang.pods if one["spec"]["nodeName"] not in gang.stopped)
+    ended = {"name": "trainer", "image": "registry.example/trainer:1", "imageID": "", "ready": False, "restartCount": 0,
+             "state": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    cluster.patch("pod", failing, {"status": {"phase": "Failed", "containerStatuses": [ended]}}, gang.namespace, "status")
+    wait_for(lambda: terminating(cluster.pods_of("waiting", gang.namespace)) == gang.unlucky, 20,
+             "the Job controller to take the other worker away, which nobody can confirm")
+
+    def waits() -> bool:
+        pool = bad_day.now("waiting")
+        assert placement(pool) == placement(gang.pool) and pool["status"].get("restarts", 0) == 0, says(pool, "Ready")
+        return condition_of(pool, "Ready")["reason"] == "NodeLost"
+    holds_for(waits, 8, "no second attempt while the other worker may still run")
+    assert jobs_created(cluster, bad_day.mark, gang.namespace) == []
 
 
 def test_node_that_is_back_after_45_s_finds_its_gang_as_it_was(bad_day: BadDay) -> None:

@@ -43,6 +43,19 @@ Resources NotNegative(const Resources& amounts) {
   return out;
 }
 
+// Pods of the attempt say themselves what they ask for, whatever the spec says by now.
+Resources RequestOfPods(const TrainingPool& pool, int attempt) {
+  Resources request;
+  for (const Worker& worker : pool.workers) {
+    if (worker.attempt == attempt) request.MaxWith(worker.requests);
+  }
+  return request;
+}
+
+bool KnowsRequest(const TrainingPool& pool) {
+  return !pool.template_unchecked && pool.template_invalid.empty();
+}
+
 }  // namespace
 
 Resources RequestIn(const TrainingPool& pool, const NodeGroup& group) {
@@ -89,14 +102,14 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool,
                              const Placement& placement) {
   const NodeGroup* group = GroupOrOneLikeIt(world, placement);
   if (group == nullptr) return std::nullopt;
-  Claim claim{.request = RequestOf(pool, *group, PerWorkerOf(pool, placement)),
+  Claim claim{.request = RequestOfPods(pool, placement.attempt),
               .workers = placement.workers - SucceededOf(pool, placement),
               .nodes = Indices(world, placement.cluster, placement.nodes),
               .bound = BoundWorkers(world, pool, placement.attempt)};
-  int bound = 0;
-  for (const auto& [node, count] : claim.bound) bound += count;
+  if (claim.workers < 1 || !claim.request.empty()) return claim;
+  claim.request = RequestOf(pool, *group, PerWorkerOf(pool, placement));
   // An edited template has another size, but not before the next attempt.
-  if (bound >= claim.workers && placement.spec_revision != pool.spec_revision) return std::nullopt;
+  claim.whole = !KnowsRequest(pool) || placement.spec_revision != pool.spec_revision;
   return claim;
 }
 
@@ -108,6 +121,7 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
   return Claim{.request = need->request,
                .workers = need->workers,
                .nodes = Indices(world, view->spec->cluster, hold.nodes),
+               .whole = !KnowsRequest(pool),
                .bound = {}};
 }
 
@@ -146,7 +160,11 @@ void Capacity::Set(size_t pool, const Claim& claim) {
     if (share != nullptr) room.Add(share->live);
     Resources reserved = share == nullptr ? Resources() : share->live;
     Resources planned;
-    planned.AddTimes(claim.request, room.HowMany(claim.request, claim.workers - elsewhere));
+    if (claim.whole) {
+      planned = NotNegative(room);
+    } else {
+      planned.AddTimes(claim.request, room.HowMany(claim.request, claim.workers - elsewhere));
+    }
     reserved.MaxWith(planned);
     Replace(pool, node, reserved);
   }

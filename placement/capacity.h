@@ -40,6 +40,8 @@ struct Claim {
   Resources request;  // of one worker
   int workers = 0;
   std::vector<size_t> nodes;
+  // What a worker asks for is not known yet: nobody else may take anything of these nodes.
+  bool whole = false;
   // Workers of its present attempt that are bound: these can't come to another node any more.
   std::map<size_t, int> bound;
 };

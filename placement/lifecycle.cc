@@ -199,6 +199,26 @@ std::optional<Fate> HasUnreachableNodes(const Case& c) {
                                           c.pool.node_lost.count(), Names(nodes))});
 }
 
+// Pods without their Job: somebody deleted it. A Job that is not there yet has none.
+std::optional<Fate> HasLostItsJob(const Case& c) {
+  if (!LostItsJob(c.pool, c.Placed()) || WaitsForNodes(c)) return {};
+  return Renewed(c, c.memory,
+                 {.reason = Reason::kPodsNotReady,
+                  .sentence = fmt::format("the Job of attempt {} was deleted while its pods were "
+                                          "there",
+                                          c.Placed().attempt)});
+}
+
+// Nothing of it has started, and what would start now is not what nodes and workers were chosen
+// for.
+std::optional<Fate> HasAnotherSpec(const Case& c) {
+  if (!IsOutdated(c.pool, c.Placed())) return {};
+  return Renewed(c, c.memory,
+                 {.reason = Reason::kPodsNotReady,
+                  .sentence = fmt::format("the spec was changed before attempt {} started",
+                                          c.Placed().attempt)});
+}
+
 // Which workers do not run, and where they are bound.
 std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nodes) {
   std::map<int, std::string> missing;
@@ -218,6 +238,8 @@ std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nod
 }
 
 std::optional<Fate> HasNotStarted(const Case& c) {
+  // Where it waits for nodes it could not start anywhere else either.
+  if (WaitsForNodes(c) || WaitsForStuck(c.pool, OldPodsOf(c.world, c.pool, c.memory))) return {};
   const Time deadline = StartDeadline(c.pool, c.memory);
   if (c.Now() < deadline || AllRunning(c.pool, c.Placed())) return {};
   std::vector<std::string> nodes;
@@ -234,9 +256,9 @@ std::optional<Fate> HasNotStarted(const Case& c) {
                   {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
 }
 
-constexpr std::array<Rule, 9> kRules = {HasCompleted,     IsSuspended,         IsOverdue,
-                                        HasNothingToKeep, MustNotBeTouched,    HasFailed,
-                                        HasLostNodes,     HasUnreachableNodes, HasNotStarted};
+constexpr std::array<Rule, 11> kRules = {
+    HasCompleted, IsSuspended,         IsOverdue,     HasNothingToKeep, MustNotBeTouched, HasFailed,
+    HasLostNodes, HasUnreachableNodes, HasLostItsJob, HasAnotherSpec,   HasNotStarted};
 
 Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
@@ -332,6 +354,17 @@ WorkerCounts CountWorkers(const TrainingPool& pool, int attempt) {
   return counts;
 }
 
+bool LostItsJob(const TrainingPool& pool, const Placement& placement) {
+  return !pool.attempt.exists &&
+         std::any_of(pool.workers.begin(), pool.workers.end(),
+                     [&](const Worker& worker) { return worker.attempt == placement.attempt; });
+}
+
+bool IsOutdated(const TrainingPool& pool, const Placement& placement) {
+  return placement.spec_revision != pool.spec_revision && !pool.attempt.exists &&
+         !LostItsJob(pool, placement);
+}
+
 bool AllRunning(const TrainingPool& pool, const Placement& placement) {
   return CountWorkers(pool, placement.attempt).running + SucceededOf(pool, placement) >=
          placement.workers;
@@ -375,6 +408,10 @@ OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory
   std::sort(pods.stuck.begin(), pods.stuck.end());
   std::sort(pods.lost.begin(), pods.lost.end());
   return pods;
+}
+
+bool WaitsForStuck(const TrainingPool& pool, const OldPods& old) {
+  return pool.on_unreachable == OnUnreachable::kWait && !old.stuck.empty();
 }
 
 std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,

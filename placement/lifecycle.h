@@ -65,6 +65,11 @@ struct WorkerCounts {
 };
 WorkerCounts CountWorkers(const TrainingPool& pool, int attempt);
 bool AllRunning(const TrainingPool& pool, const Placement& placement);
+// Pods of the attempt are there, but its Job is not. A Job of the same name would run the attempt
+// twice.
+bool LostItsJob(const TrainingPool& pool, const Placement& placement);
+// It was decided for a spec that has changed since, and neither its Job nor a pod of it is there.
+bool IsOutdated(const TrainingPool& pool, const Placement& placement);
 
 // The attempt's Job is not created before this moment.
 Time NotBefore(const TrainingPool& pool, const PoolMemory& memory);
@@ -78,6 +83,8 @@ struct OldPods {
   std::vector<std::string> lost;       // on lost nodes: to be deleted by force
 };
 OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory);
+// With Wait, no attempt starts while an old worker may still run where nobody can see it.
+bool WaitsForStuck(const TrainingPool& pool, const OldPods& old);
 
 // Moments at which time alone changes what FateOf or the pool's messages say, past ones included.
 std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory);

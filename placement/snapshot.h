@@ -222,7 +222,7 @@ struct Worker {
   bool running = false;  // phase Running
   bool ready = false;
   bool terminating = false;
-  bool ended = false;  // Succeeded or Failed: takes no room
+  bool ended = false;  // Failed: takes no room
   bool operator==(const Worker&) const = default;
 };
 

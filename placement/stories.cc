@@ -347,13 +347,19 @@ Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& d
   if (told.pool.on_unreachable == OnUnreachable::kWait && !nodes.Unreachable(told.Now()).empty()) {
     return {Reason::kNodeLost, AwaySentence(told, nodes)};
   }
+  const OldPods old = OldPodsOf(told.world, told.pool, told.Memory());
   if (decision.ready) {
     return {Reason::kAsExpected,
             fmt::format("{} of {} ready on {}", decision.workers_ready + decision.workers_succeeded,
                         Count(decision.workers_wanted, "worker"), told.Placed().node_group)};
   }
+  if (WaitsForStuck(told.pool, old)) {
+    return {Reason::kNodeLost,
+            fmt::format("attempt {} starts when the old pods on NotReady nodes are gone ({}), as "
+                        "restart.onUnreachable is Wait",
+                        attempt, Names(old.stuck))};
+  }
   if (!nodes.away.empty()) return {Reason::kPodsNotReady, AwaySentence(told, nodes)};
-  const OldPods old = OldPodsOf(told.world, told.pool, told.Memory());
   if (!old.reachable.empty()) {
     return {Reason::kPodsNotReady,
             fmt::format("attempt {} starts when the old {} gone: {}", attempt,
@@ -387,6 +393,13 @@ int Wanted(const Told& told) {
   return told.pool.accelerators.empty() ? 0 : told.pool.accelerators.front().workers;
 }
 
+// A Job that is there is not made again.
+bool Renderable(const Told& told) {
+  if (told.pool.attempt.exists) return true;
+  return !Blocked(told.pool) && !told.pool.template_unchecked &&
+         !LostItsJob(told.pool, told.Placed()) && !IsOutdated(told.pool, told.Placed());
+}
+
 void TellPods(const Told& told, PoolDecision& decision) {
   const PoolMemory& memory = told.Memory();
   const OldPods old = OldPodsOf(told.world, told.pool, memory);
@@ -402,10 +415,8 @@ void TellPods(const Told& told, PoolDecision& decision) {
     decision.keep_job = memory.placement->attempt;
     return;
   }
-  const bool renderable =
-      told.pool.attempt.exists || (!Blocked(told.pool) && !told.pool.template_unchecked);
-  decision.may_start =
-      renderable && old.reachable.empty() && NotBefore(told.pool, memory) <= told.Now();
+  decision.may_start = Renderable(told) && old.reachable.empty() &&
+                       !WaitsForStuck(told.pool, old) && NotBefore(told.pool, memory) <= told.Now();
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ struct World {
   crds::v1alpha1::TrainingPool pool = samples::Pool();
   crds::v1alpha1::NodeGroup group = samples::Group();
   bool group_exists = true;
+  bool name_taken = false;
   placement::PoolDecision decision;
   std::vector<kube::Job> jobs;
   std::vector<kube::Pod> pods;
@@ -66,6 +67,7 @@ struct World {
     input.decision = &decision;
     input.group = group_exists ? &group : nullptr;
     input.hostnames = {"n0", "n1"};
+    input.name_taken = name_taken;
     for (const auto& job : jobs) input.jobs.push_back(&job);
     for (const auto& pod : pods) input.pods.push_back(&pod);
     input.service = service ? &*service : nullptr;
@@ -117,6 +119,15 @@ TEST(Diff, AGroupThatIsGoneStartsNothingAndRemovesNothing) {
   world.AddCompanions();
   world.group_exists = false;
   EXPECT_THAT(world.Lines(), IsEmpty());
+}
+
+TEST(Diff, ATakenNameMakesNothingAndStillRemovesWhatMustGo) {
+  World world;
+  world.AddJob(1);
+  world.name_taken = true;
+  EXPECT_THAT(world.Lines(), IsEmpty());
+  world.decision.memory.placement->attempt = 2;
+  EXPECT_THAT(world.Lines(), ElementsAre("delete Job run-train-1"));
 }
 
 TEST(Diff, ANewAttemptRemovesTheOldJobFirst) {

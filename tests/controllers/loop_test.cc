@@ -9,6 +9,7 @@
 #include "tests/controllers/samples.h"
 #include "tests/support/fake_api_server.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_cluster.h"
 
 namespace spillway::controllers {
 namespace {
@@ -332,6 +333,39 @@ TEST_F(LoopTest, SomebodyElsesServiceIsAConflictAndIsNotTouched) {
   }));
 }
 
+TEST_F(LoopTest, ANameTakenFromARunningGangIsLookedAtNowAndThenAndNotInEveryPass) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  ExpectQuiet();
+  server_.Remove("services", "lab", "run-train");
+  server_.Put({{"apiVersion", "v1"},
+               {"kind", "Service"},
+               {"metadata", {{"name", "run-train"}, {"namespace", "lab"}}},
+               {"spec", {{"clusterIP", "10.0.0.9"}}}});
+  ASSERT_TRUE(Await([&] { return Reason("run", "Placed") == "NameConflict"; }));
+  EXPECT_TRUE(Exists("jobs", "run-train-1")) << "what runs stays";
+  const auto looks = [&] {
+    const auto requests = server_.Requests();
+    return std::count_if(requests.begin(), requests.end(), [](const LoggedRequest& request) {
+      const bool about = request.path.find("/services") != std::string::npos;
+      return about && (request.verb == "get" || request.verb == "create");
+    });
+  };
+  ExpectQuiet();
+  auto before = looks();
+  ExpectQuiet();
+  EXPECT_EQ(looks(), before);
+  clock_.Advance(std::chrono::seconds(16));
+  ExpectQuiet();
+  EXPECT_EQ(looks(), before + 1) << "the probe";
+  server_.Remove("services", "lab", "run-train");
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(16), [&] {
+    return Exists("services", "run-train") && Reason("run", "Placed") == "Placed";
+  }));
+  EXPECT_EQ(Status("run")["restarts"], 0);
+}
+
 TEST_F(LoopTest, ASuspendedPoolGivesItsNodesBack) {
   server_.Put(PoolJson("run", 2));
   Run();
@@ -368,6 +402,51 @@ TEST_F(LoopTest, WhatWorkersHaveIsInTheStatusAndCountsUntilTheNextAttempt) {
   EXPECT_EQ(Status("run")["placement"]["acceleratorsPerWorker"], 8);
   EXPECT_THAT(registry_.Text(), HasSubstr(R"(spillway_placed_accelerators{namespace="lab",)"
                                           R"(node_group="home",type="nvidia-a100-80gb"} 16)"));
+}
+
+TEST_F(LoopTest, ADeletedJobOfARunningGangLeadsToOneNewAttemptUnderANewName) {
+  support::FakeCluster cluster(server_, clock_);
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  cluster.Settle();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  Advance(std::chrono::seconds(4000));  // the start deadline is long past
+  server_.Delete("jobs", "lab", "run-train-1");
+  ASSERT_TRUE(Await([&] { return Status("run")["placement"]["attempt"] == 2; }));
+  EXPECT_THAT(Message("run", "Ready"), HasSubstr("the Job of attempt 1 was deleted"));
+  cluster.Settle();  // the garbage collector takes the pods
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-2"); }));
+  cluster.Settle();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  EXPECT_FALSE(Exists("jobs", "run-train-1"));
+  EXPECT_EQ(Status("run")["placement"]["nodes"], Json({"h0", "h1"}));
+  EXPECT_EQ(Status("run")["restarts"], 1);
+  EXPECT_FALSE(Status("run").contains("excludedNodes"));
+}
+
+// Names repeat across namespaces: a pod on a lost node is deleted by force, its namesake is not.
+TEST_F(LoopTest, OnlyTheGangsOwnPodsAreDeletedByForce) {
+  support::FakeCluster cluster(server_, clock_);
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  cluster.Settle();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  std::string lost;
+  for (Json pod : cluster.PodsOf("lab", "run-train-1")) {
+    if (pod["spec"]["nodeName"] != "h0") continue;
+    lost = pod["metadata"]["name"];
+    pod["metadata"]["namespace"] = "other";
+    pod["metadata"].erase("uid");
+    pod["spec"]["nodeName"] = "h1";
+    server_.Put(pod);
+  }
+  server_.Remove("nodes", "", "h0");
+  ASSERT_TRUE(Await([&] { return !Exists("pods", lost); }));
+  EXPECT_TRUE(server_.Get("pods", "other", lost).has_value());
+  ExpectQuiet();
+  EXPECT_TRUE(server_.Get("pods", "other", lost).has_value());
 }
 
 TEST_F(LoopTest, WrongClassesAndPriceCurrenciesAreSaid) {

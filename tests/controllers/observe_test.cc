@@ -75,6 +75,7 @@ struct Cluster {
     kube::Pod& pod = AddPod(name, node, 8);
     pod.meta.labels = {{kPoolUidLabel, "uid-run"}, {kAttemptLabel, std::to_string(attempt)}};
     pod.meta.controller_kind = "Job";
+    pod.meta.controller_name = TrainJobName("run", attempt);
     pod.completion_index = 0;
     return pod;
   }
@@ -275,6 +276,25 @@ TEST(ObservePools, AJobWithOurLabelButAnotherOwnerProvesNothing) {
   EXPECT_FALSE(cluster.Pool().memory.placement.has_value());
 }
 
+TEST(ObservePools, PodsWithOurLabelsAreWorkersOnlyInOurNamespaceAndOfTheAttemptsJob) {
+  Cluster cluster;
+  cluster.Commit(1);
+  cluster.AddWorker("ours", 1, "n0");
+  cluster.AddWorker("elsewhere", 1, "n0").meta.ns = "other";
+  cluster.AddWorker("of-another-job", 1, "n0").meta.controller_name = "sweep";
+  cluster.AddWorker("of-another-attempt", 2, "n0").meta.controller_name = TrainJobName("run", 1);
+  cluster.AddWorker("of-no-job", 1, "n0").meta.controller_kind = "ReplicaSet";
+  const auto pool = cluster.Pool();
+  ASSERT_THAT(pool.workers, SizeIs(1));
+  EXPECT_EQ(pool.workers[0].pod, "ours");
+}
+
+TEST(ObservePools, AJobInAnotherNamespaceProvesNothingEither) {
+  Cluster cluster;
+  cluster.AddJob(1).meta.ns = "other";
+  EXPECT_FALSE(cluster.Pool().memory.placement.has_value());
+}
+
 TEST(ObservePools, ChildrenOfAnEarlierNamesakeAreAConflictUntilTheyAreGone) {
   Cluster cluster;
   kube::Job& job = cluster.AddJob(1);
@@ -322,6 +342,23 @@ TEST(ObserveAttempt, TheFirstWorkerThatFailedIsTheCause) {
   EXPECT_EQ(attempt.failure->exit_code, 1);
   EXPECT_EQ(attempt.failure->node, "n0");
   EXPECT_EQ(attempt.failure->time, Time(Seconds(400)));
+}
+
+TEST(ObserveAttempt, AWorkerThatSucceededIsCountedOnce) {
+  Cluster cluster;
+  cluster.Commit(1);
+  cluster.AddJob(1);
+  cluster.AddWorker("done", 1, "n0").phase = kube::PodPhase::kSucceeded;
+  cluster.AddWorker("failed", 1, "n0").phase = kube::PodPhase::kFailed;
+  cluster.AddWorker("running", 1, "n1");
+  auto pool = cluster.Pool();
+  ASSERT_THAT(pool.workers, SizeIs(2));
+  EXPECT_EQ(pool.workers[0].pod, "failed");
+  EXPECT_TRUE(pool.workers[0].ended);
+  EXPECT_FALSE(pool.workers[1].ended);
+  EXPECT_EQ(pool.attempt.succeeded, 1) << "also before the Job has counted it";
+  cluster.jobs[0].succeeded = 2;  // the other's pod is gone
+  EXPECT_EQ(cluster.Pool().attempt.succeeded, 2);
 }
 
 TEST(ObserveAttempt, OnlyTheCommittedAttemptsJobCounts) {

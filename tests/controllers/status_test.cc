@@ -57,6 +57,17 @@ TEST(PoolStatus, CarriesTheMemoryAndTheCost) {
   EXPECT_THAT(status.conditions, SizeIs(6));
 }
 
+TEST(PoolStatus, CountsWorkersThatFailedBesideThoseThatSucceeded) {
+  World world;
+  world.decision.workers_succeeded = 1;
+  placement::Worker worker;
+  worker.attempt = 1;
+  worker.ended = true;
+  world.facts.workers = {worker};
+  EXPECT_EQ(world.Status().workers.failed, 1);
+  EXPECT_EQ(world.Status().workers.succeeded, 1);
+}
+
 TEST(PoolStatus, ATransitionTimeMovesOnlyWithTheStatus) {
   World world;
   world.pool.status.conditions = {{"Placed", "True", "Placed", "before", Time(Seconds(100)), 1},

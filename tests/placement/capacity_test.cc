@@ -130,6 +130,48 @@ TEST(Reservation, IsNotChangedByAnEditedTemplateWhileTheWorkersRun) {
   EXPECT_EQ(FreeAtHome(world), 4);
 }
 
+TEST(Reservation, IsNotChangedByAnEditedTemplateBeforeTheWorkersAreBoundEither) {
+  Snapshot world = Fleet(1);
+  world.pools = {Has("p", 2, 4, "home", {"home-1"})};
+  AddWorkers(world, world.pools[0], false);
+  for (auto& worker : world.pools[0].workers) worker.node.clear();
+  NodeOf(world, "home-1").used = Resources();
+  world.pools[0].per_worker = 1;
+  world.pools[0].spec_revision = "spec-2";
+  EXPECT_EQ(FreeAtHome(world), 0) << "its pods ask for 4 each";
+  world.pools[0].workers.clear();
+  EXPECT_EQ(FreeAtHome(world), 0)
+      << "its Job is there, and nobody knows what its pods will ask for";
+}
+
+// After a restart of the operator no template has been judged yet.
+TEST(Reservation, IsTheWholeNodeWhereNobodyKnowsWhatAWorkerAsksFor) {
+  const std::vector<std::pair<const char*, void (*)(TrainingPool&)>> unknowns = {
+      {"unchecked", [](TrainingPool& p) { p.template_unchecked = true; }},
+      {"refused", [](TrainingPool& p) { p.template_invalid = "no containers"; }}};
+  for (const auto& [sentence, make] : unknowns) {
+    Snapshot world = Fleet(1);
+    world.pools = {Has("a-known", 1, 4, "home", {"home-1"}), Wants("other", 1, 1)};
+    EXPECT_EQ(Brief(DecisionOf(MakePlan(world), "other")), "other@home[home-1]#1");
+    make(world.pools[0]);
+    world.pools[0].requests = Resources();
+    EXPECT_EQ(Brief(DecisionOf(MakePlan(world), "other")), "other!WaitingForCapacity") << sentence;
+    AddWorkers(world, world.pools[0]);
+    EXPECT_EQ(Brief(DecisionOf(MakePlan(world), "other")), "other@home[home-1]#1")
+        << sentence << ": its pods say what they ask for";
+  }
+}
+
+TEST(Hold, IsTheWholeNodeWhereNobodyKnowsWhatAWorkerAsksFor) {
+  Snapshot world = Fleet(1);
+  TrainingPool lost = Wants("a-lost", 1, 4);
+  lost.template_unchecked = true;
+  lost.memory.hold = placement::Hold{
+      .node_group = "home", .domain = "", .nodes = {"home-1"}, .until = kNow + Seconds{60}};
+  world.pools = {lost, Wants("other", 1, 1)};
+  EXPECT_EQ(Brief(DecisionOf(MakePlan(world), "other")), "other!WaitingForCapacity");
+}
+
 TEST(Reservation, HoldsWhereTheNodeGroupHasAnotherNameByNow) {
   Snapshot world = Fleet(1);
   world.pools = {Has("p", 1, 8, "gone", {"home-1"})};

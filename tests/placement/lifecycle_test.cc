@@ -247,7 +247,7 @@ TEST(Refused, KeepsRunningWhereItRunsAndSaysSo) {
          P(w).name_conflict = "Job p-train-1 is not ours";
          P(w).attempt.exists = false;
        },
-       "keep p@home[home-1 home-2]#1 AsExpected restarts=0 failures=0"},
+       "release p!NameConflict NameConflict restarts=0 failures=0"},
       {"name conflict with nothing of ours there",
        [](Snapshot& w) {
          P(w).name_conflict = "Job p-train-1 is not ours";
@@ -423,6 +423,95 @@ TEST(UnreachableNodes, AreWaitedForWhereThePoolSaysSo) {
   EXPECT_EQ(Decide(world).action, Action::kKeep) << "nor after a loss elsewhere";
   Delete(world, "home-2");
   EXPECT_EQ(Decide(world).action, Action::kRestart) << "it is gone";
+}
+
+TEST(UnreachableNodes, AreWaitedForAlsoWhereTheStartDeadlineIsLongPast) {
+  Snapshot world = Running();
+  P(world).on_unreachable = OnUnreachable::kWait;
+  P(world).memory.placement->since = kNow - Seconds{100'000};
+  NotReady(world, "home-2", 300);
+  // Worker 0 has failed, and the Job controller has taken its pod away.
+  Fail(world, Crash(1, "home-1"));
+  P(world).workers.erase(P(world).workers.begin());
+  EXPECT_EQ(Told(Decide(world)), "keep p@home[home-1 home-2]#1 NodeLost restarts=0 failures=0")
+      << "its worker on home-2 may still run";
+  NodeOf(world, "home-2").ready = true;
+  EXPECT_EQ(Decide(world).action, Action::kRestart) << "the node is back";
+}
+
+TEST(UnreachableNodes, HoldANewAttemptBackThatWasDecidedBeforeTheyWent) {
+  Snapshot world = Running();
+  P(world).on_unreachable = OnUnreachable::kWait;
+  P(world).memory.placement->attempt = P(world).memory.attempts = 2;
+  P(world).memory.placement->since = kNow - Seconds{100'000};
+  P(world).memory.placement->nodes = {"home-3", "home-4"};
+  P(world).attempt = {};
+  P(world).workers.erase(P(world).workers.begin());
+  NotReady(world, "home-2", 1);
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(Told(decision), "keep p@home[home-3 home-4]#2 NodeLost restarts=0 failures=0");
+  EXPECT_FALSE(decision.may_start);
+  EXPECT_EQ(decision.ready_message,
+            "attempt 2 starts when the old pods on NotReady nodes are gone (p-1-1), as "
+            "restart.onUnreachable is Wait");
+  P(world).memory.placement->since = kNow;
+  P(world).on_unreachable = OnUnreachable::kRestart;
+  EXPECT_TRUE(Decide(world).may_start) << "with Restart it is left behind";
+  P(world).on_unreachable = OnUnreachable::kWait;
+  Delete(world, "home-2");
+  EXPECT_TRUE(Decide(world).may_start) << "gone with its node";
+}
+
+TEST(DeletedJob, EndsItsAttemptAndLeavesNoNodeOut) {
+  Snapshot world = Running();
+  P(world).memory.placement->since = kNow - Seconds{100'000};
+  P(world).attempt = {};
+  for (const bool running : {true, false}) {  // the garbage collector has not come by yet, or has
+    for (auto& worker : P(world).workers) {
+      worker.running = worker.ready = running;
+      worker.terminating = !running;
+    }
+    const PoolDecision decision = Decide(world);
+    EXPECT_EQ(Told(decision), "restart p@home[home-1 home-2]#2 PodsNotReady restarts=1 failures=0");
+    EXPECT_THAT(decision.memory.excluded, IsEmpty());
+    EXPECT_FALSE(decision.may_start) << "its old pods are still there";
+    EXPECT_EQ(decision.ready_message,
+              "the Job of attempt 1 was deleted while its pods were there; attempt 2 starts on "
+              "home");
+  }
+}
+
+TEST(DeletedJob, IsNotMadeAnewUnderItsNameWhereTheAttemptCannotEndYet) {
+  const std::vector<std::pair<const char*, std::function<void(Snapshot&)>>> obstacles = {
+      {"the template is not judged yet", [](Snapshot& w) { P(w).template_unchecked = true; }},
+      {"a worker may run on an unreachable node",
+       [](Snapshot& w) {
+         P(w).on_unreachable = OnUnreachable::kWait;
+         NotReady(w, "home-2", 400);
+       }},
+      {"the link is in doubt",
+       [](Snapshot& w) {
+         AddNodes(w, "home", 2);
+         for (const char* node : {"home-4", "home-5", "home-6"}) NotReady(w, node, 400);
+       }},
+  };
+  for (const auto& [sentence, make] : obstacles) {
+    Snapshot world = Running();
+    P(world).attempt = {};
+    make(world);
+    const PoolDecision decision = Decide(world);
+    EXPECT_EQ(decision.action, Action::kKeep) << sentence;
+    EXPECT_FALSE(decision.may_start) << sentence;
+  }
+}
+
+TEST(DeletedJob, IsNoneThatWasNeverMade) {
+  Snapshot world = Running();
+  P(world).attempt = {};
+  P(world).workers.clear();
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(decision.action, Action::kKeep);
+  EXPECT_TRUE(decision.may_start);
 }
 
 // 10 nodes at home, 4 of them NotReady for a long time, among them one of the pool's.

@@ -377,6 +377,54 @@ TEST(Start, WaitsUntilOldPodsAreGoneFromWhereTheyCanBeReached) {
   EXPECT_EQ(Decide(Restarted()).ready_message, "attempt 2 starts when the old pod is gone: p-1-0");
 }
 
+// ---- a spec that changes before the attempt has started ----
+
+TEST(ChangedSpec, IsDecidedAnewWhereNothingOfTheAttemptHasStarted) {
+  Snapshot world = Fleet(4);
+  world.pools = {Has("p", 2, 8, "home", {"home-1", "home-2"})};
+  P(world).attempt = {};
+  P(world).spec_revision = "spec-2";
+  P(world).per_worker = 4;
+  P(world).accelerators[0].workers = 3;
+  P(world).memory.failures = 1;
+  P(world).memory.last_failure = placement::Failure{};
+  P(world).memory.last_failure->time = kNow - Seconds{1};
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(std::string(Name(decision.action)) + " " + Brief(decision),
+            "restart p@home[home-1 home-2]#2");
+  EXPECT_EQ(decision.memory.placement->workers, 3);
+  EXPECT_EQ(decision.memory.placement->spec_revision, "spec-2");
+  EXPECT_EQ(decision.memory.failures, 1);
+  EXPECT_FALSE(decision.may_start) << "the backoff is as long as before";
+  EXPECT_EQ(decision.ready_message,
+            "the spec was changed before attempt 1 started; attempt 2 starts at "
+            "2026-11-24T12:00:09Z");
+}
+
+TEST(ChangedSpec, WaitsForTheNextAttemptWhereThisOneHasStarted) {
+  Snapshot world = Fleet(2);
+  world.pools = {Has("p", 2, 8, "home", {"home-1", "home-2"})};
+  P(world).spec_revision = "spec-2";
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(Brief(decision), "p@home[home-1 home-2]#1");
+  EXPECT_THAT(decision.ready_message, HasSubstr("takes effect at the next attempt"));
+}
+
+TEST(ChangedSpec, IsNotStartedInThePlaceOfTheOneThatWasDecidedFor) {
+  Snapshot world = Fleet(2);
+  world.pools = {Has("p", 2, 8, "home", {"home-1", "home-2"})};
+  P(world).attempt = {};
+  P(world).spec_revision = "spec-2";
+  AddNodes(world, "home", 3);
+  for (const char* node : {"home-3", "home-4", "home-5"}) {
+    NodeOf(world, node).ready = false;
+    NodeOf(world, node).not_ready_since = kNow;
+  }
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(decision.action, Action::kKeep) << "nothing is decided while the link is in doubt";
+  EXPECT_FALSE(decision.may_start);
+}
+
 TEST(ForceDelete, AlsoReachesPodsOfAPoolThatHasNoPlaceAnyMore) {
   Snapshot world = Lost();
   P(world).memory.placement.reset();
