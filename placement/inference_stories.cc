@@ -60,6 +60,10 @@ class Teller {
     out_.action = changed ? Action::kScale : (Missing() > 0 ? Action::kWait : Action::kKeep);
   }
 
+  static int PerReplica(const CellState& cell) {
+    return cell.variant == nullptr ? 0 : cell.variant->per_replica;
+  }
+
   // What is not even decided.
   [[nodiscard]] Throughput Missing() const {
     Throughput promised = 0;
@@ -78,6 +82,9 @@ class Teller {
                             .desired = cell.memory.desired,
                             .before = cell.before,
                             .ready = cell.ready,
+                            .accelerator = cell.variant == nullptr ? "" : cell.variant->accelerator,
+                            .accelerators = int64_t{cell.memory.desired} * PerReplica(cell),
+                            .hourly_cost = HourlyCost(cell).Times(cell.memory.desired),
                             .roll = cell.roll,
                             .surge = cell.surge,
                             .unavailable = cell.unavailable});

@@ -74,6 +74,9 @@ struct CellDecision {
   int desired = 0;
   int before = 0;
   int ready = 0;
+  std::string accelerator;   // type; empty where the spec does not have the variant any more
+  int64_t accelerators = 0;  // of all its replicas
+  Money hourly_cost;
   // Its Deployment may be brought to the variant's present template, in steps of so many.
   bool roll = false;
   int surge = 0;        // pods beyond desired; 0: as many first go as unavailable says
