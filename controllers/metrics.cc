@@ -4,6 +4,8 @@
 #include <array>
 #include <vector>
 
+#include "placement/capacity.h"
+
 namespace spillway::controllers {
 namespace {
 
@@ -191,7 +193,8 @@ struct PoolSeries {
   }
 };
 
-void AddGang(const placement::PoolDecision& decision, int per_worker, PoolSeries& series) {
+void AddGang(const placement::PoolDecision& decision, const placement::TrainingPool* pool,
+             PoolSeries& series) {
   const bool ended = decision.memory.completed.has_value();
   const std::string reason(placement::ReasonName(
       decision.placed && !ended ? decision.ready_reason : decision.placed_reason));
@@ -203,7 +206,8 @@ void AddGang(const placement::PoolDecision& decision, int per_worker, PoolSeries
   if (ended || !decision.memory.placement) return;
   const auto& placement = *decision.memory.placement;
   series.Has(decision.key.ns, placement.node_group, placement.accelerator,
-             int64_t{placement.workers} * per_worker, decision.hourly_cost);
+             pool == nullptr ? 0 : placement::AcceleratorsOf(*pool, placement),
+             decision.hourly_cost);
 }
 
 void AddServing(const placement::InferenceDecision& decision, PoolSeries& series) {
@@ -234,10 +238,10 @@ std::vector<Sample> Samples(const Series& from) {
 }  // namespace
 
 void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement::Plan& plan) const {
-  std::map<placement::PoolKey, int> per_worker;
-  for (const auto& pool : snapshot.pools) per_worker.emplace(pool.key, pool.per_worker);
+  std::map<placement::PoolKey, const placement::TrainingPool*> pools;
+  for (const auto& pool : snapshot.pools) pools.emplace(pool.key, &pool);
   PoolSeries series;
-  for (const auto& decision : plan.pools) AddGang(decision, per_worker[decision.key], series);
+  for (const auto& decision : plan.pools) AddGang(decision, pools[decision.key], series);
   for (const auto& decision : plan.inference_pools) AddServing(decision, series);
   pools_.Replace(Samples(series.counts));
   waiting_since_.Replace(Samples(series.oldest));

@@ -482,9 +482,9 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   PoolMemory memory;
   if (status.placement) {
     const auto& p = *status.placement;
-    memory.placement = {"",        p.node_group, p.accelerator, p.domain,          p.tier,
-                        p.workers, p.nodes,      p.attempt,     p.render_revision, p.spec_revision,
-                        p.since};
+    memory.placement = {"",        p.node_group,      p.accelerator,   p.domain,
+                        p.tier,    p.workers,         p.per_worker,    p.nodes,
+                        p.attempt, p.render_revision, p.spec_revision, p.since};
   }
   if (status.hold) {
     memory.hold = {status.hold->node_group, status.hold->domain, status.hold->nodes,

@@ -43,6 +43,7 @@ std::string EncodeRecord(const placement::PoolMemory& memory) {
               {"domain", placement.domain},
               {"tier", placement.tier},
               {"workers", placement.workers},
+              {"acceleratorsPerWorker", placement.per_worker},
               {"nodes", placement.nodes},
               {"attempt", placement.attempt},
               {"renderRevision", placement.render_revision},
@@ -69,6 +70,7 @@ std::optional<placement::PoolMemory> DecodeRecord(const std::string& text) {
   Take(json, "domain", placement.domain);
   Take(json, "tier", placement.tier);
   Take(json, "workers", placement.workers);
+  Take(json, "acceleratorsPerWorker", placement.per_worker);
   TakeNodes(json, placement.nodes);
   Take(json, "attempt", placement.attempt);
   Take(json, "renderRevision", placement.render_revision);

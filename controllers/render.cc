@@ -41,6 +41,12 @@ Json EnvFromIndex(const char* name) {
   return {{"name", name}, {"valueFrom", {{"fieldRef", {{"fieldPath", kIndexPath}}}}}};
 }
 
+// As it was committed: an edit since then waits for the next attempt, and for its quota.
+int PerWorker(const RenderInput& input) {
+  const int committed = input.memory.placement->per_worker;
+  return committed > 0 ? committed : input.pool->spec.accelerators_per_worker;
+}
+
 // What torchrun reads (PET_*) and what programs without it read.
 Json TorchEnv(const RenderInput& input) {
   const auto& spec = input.pool->spec;
@@ -49,8 +55,7 @@ Json TorchEnv(const RenderInput& input) {
   const std::string job = TrainJobName(pool, placement.attempt);
   const std::string master =
       placement.workers == 1 ? "localhost" : fmt::format("{}-0.{}", job, TrainServiceName(pool));
-  const int processes =
-      spec.torch_proc_per_node > 0 ? spec.torch_proc_per_node : spec.accelerators_per_worker;
+  const int processes = spec.torch_proc_per_node > 0 ? spec.torch_proc_per_node : PerWorker(input);
   const std::string port = std::to_string(spec.torch_port);
   return {Env("PET_NNODES", std::to_string(placement.workers)),
           Env("PET_NPROC_PER_NODE", std::to_string(processes)),
@@ -88,7 +93,7 @@ Json PodSpec(const RenderInput& input, Json spec) {
     if (!spec.contains(list)) continue;
     for (Json& container : spec[list]) pod::AddEnv(container, *input.group, TorchEnv(input));
   }
-  pod::AddResources(spec["containers"][0], *input.group, input.pool->spec.accelerators_per_worker);
+  pod::AddResources(spec["containers"][0], *input.group, PerWorker(input));
   pod::AddTolerations(spec, *input.group);
   Pin(spec, input);
   return spec;

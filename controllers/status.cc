@@ -85,8 +85,9 @@ std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
 void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
   if (memory.placement) {
     const auto& p = *memory.placement;
-    out.placement = {p.node_group, p.accelerator, p.domain,          p.tier,          p.workers,
-                     p.nodes,      p.attempt,     p.render_revision, p.spec_revision, p.since};
+    out.placement = {p.node_group,      p.accelerator,   p.domain, p.tier,
+                     p.workers,         p.per_worker,    p.nodes,  p.attempt,
+                     p.render_revision, p.spec_revision, p.since};
     if (out.placement->nodes.size() > kMostInList) out.placement->nodes.clear();
   }
   if (memory.hold) {

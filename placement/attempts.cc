@@ -17,11 +17,12 @@ bool Serves(const World& world, const TrainingPool& pool, const PoolMemory& memo
          !IsExcluded(memory, node.id.name, world.now);
 }
 
-// A gang that grows needs the quota for it; one that doesn't keeps what it had.
+// A gang that grows, in workers or in what each of them has, needs the quota for it; one that
+// doesn't keeps what it had.
 bool WithinQuota(const Scene& scene, const TrainingPool& pool, const Placement& placement,
                  const Need& need) {
   const int64_t needed = need.Accelerators(pool);
-  if (needed <= int64_t{placement.workers} * pool.per_worker) return true;
+  if (needed <= AcceleratorsOf(pool, placement)) return true;
   const auto limit = scene.quotas.Limit(pool.key.ns, placement.accelerator);
   return !limit || scene.quotas.Used(pool.key.ns, placement.accelerator) + needed <= *limit;
 }
@@ -37,6 +38,7 @@ void StartAttempt(const World& world, const TrainingPool& pool, const GroupView&
                       .domain = fit.domain,
                       .tier = group.spec->tier,
                       .workers = need.workers,
+                      .per_worker = pool.per_worker,
                       .nodes = {},
                       .attempt = memory.attempts + 1,
                       .render_revision = world.snapshot->render_revision,

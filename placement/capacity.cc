@@ -23,6 +23,18 @@ std::vector<size_t> Indices(const World& world, const std::string& cluster,
   return nodes;
 }
 
+Resources RequestOf(const TrainingPool& pool, const NodeGroup& group, int per_worker) {
+  Resources request = pool.requests;
+  if (group.resource.empty()) {
+    const int64_t cores = int64_t{per_worker} * 1000;
+    request.Set(kCpu, std::max(request.Get(kCpu), cores));
+  } else {
+    request.Set(group.resource, per_worker);
+  }
+  request.Add(group.pod_defaults);
+  return request;
+}
+
 Resources NotNegative(const Resources& amounts) {
   Resources out;
   for (const auto& [name, amount] : amounts) {
@@ -34,15 +46,15 @@ Resources NotNegative(const Resources& amounts) {
 }  // namespace
 
 Resources RequestIn(const TrainingPool& pool, const NodeGroup& group) {
-  Resources request = pool.requests;
-  if (group.resource.empty()) {
-    const int64_t cores = int64_t{pool.per_worker} * 1000;
-    request.Set(kCpu, std::max(request.Get(kCpu), cores));
-  } else {
-    request.Set(group.resource, pool.per_worker);
-  }
-  request.Add(group.pod_defaults);
-  return request;
+  return RequestOf(pool, group, pool.per_worker);
+}
+
+int PerWorkerOf(const TrainingPool& pool, const Placement& placement) {
+  return placement.per_worker > 0 ? placement.per_worker : pool.per_worker;
+}
+
+int64_t AcceleratorsOf(const TrainingPool& pool, const Placement& placement) {
+  return int64_t{placement.workers} * PerWorkerOf(pool, placement);
 }
 
 std::optional<Need> NeedIn(const TrainingPool& pool, const NodeGroup& group) {
@@ -77,7 +89,7 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool,
                              const Placement& placement) {
   const NodeGroup* group = GroupOrOneLikeIt(world, placement);
   if (group == nullptr) return std::nullopt;
-  Claim claim{.request = RequestIn(pool, *group),
+  Claim claim{.request = RequestOf(pool, *group, PerWorkerOf(pool, placement)),
               .workers = placement.workers - SucceededOf(pool, placement),
               .nodes = Indices(world, placement.cluster, placement.nodes),
               .bound = BoundWorkers(world, pool, placement.attempt)};

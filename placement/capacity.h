@@ -27,6 +27,11 @@ struct Need {
 // One worker of the pool in the group: its own requests, what the place adds, its accelerators.
 Resources RequestIn(const TrainingPool& pool, const NodeGroup& group);
 
+// Accelerators that the placement's attempt was started with, of one worker and of all: an edit of
+// the pool changes neither. A record that does not say takes the pool's own number.
+int PerWorkerOf(const TrainingPool& pool, const Placement& placement);
+int64_t AcceleratorsOf(const TrainingPool& pool, const Placement& placement);
+
 // nullopt: the pool does not accept the group's type of accelerator.
 std::optional<Need> NeedIn(const TrainingPool& pool, const NodeGroup& group);
 

@@ -235,11 +235,11 @@ Problem GangsHaveRoom(const World& world, const Plan& plan) {
   return {};
 }
 
-// Accelerators by which a decision adds to what its namespace has of the type.
+// Does the decision add to what its namespace has of the type?
 bool Adds(const TrainingPool& pool, const PoolDecision& decision) {
   if (decision.action == Action::kPlace) return true;
-  return decision.action == Action::kRestart &&
-         decision.memory.placement->workers > pool.memory.placement->workers;
+  return decision.action == Action::kRestart && AcceleratorsOf(pool, *decision.memory.placement) >
+                                                    AcceleratorsOf(pool, *pool.memory.placement);
 }
 
 // ---- inference pools ----
@@ -350,7 +350,7 @@ Problem QuotasHold(const World& world, const Plan& plan) {
     const PoolMemory& memory = plan.pools[p].memory;
     if (!memory.placement || memory.completed) continue;
     quotas.Add(plan.pools[p].key.ns, memory.placement->accelerator,
-               int64_t{memory.placement->workers} * world.pools[p]->per_worker);
+               AcceleratorsOf(*world.pools[p], *memory.placement));
   }
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];

@@ -37,10 +37,6 @@ struct Draft {
   std::vector<InferenceDraft> inference;     // by inference pool
 };
 
-int64_t AcceleratorsOf(const TrainingPool& pool, const Placement& placement) {
-  return int64_t{placement.workers} * pool.per_worker;
-}
-
 void ClaimWhatItHas(Draft& draft, size_t pool) {
   const PoolMemory& memory = draft.fates[pool].memory;
   std::optional<Claim> claim;

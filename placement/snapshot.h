@@ -160,6 +160,7 @@ struct Placement {
   std::string domain;  // value of the domain label it is inside of; empty: none
   int tier = 0;
   int workers = 0;
+  int per_worker = 0;              // accelerators; 0: a record from before this was written down
   std::vector<std::string> nodes;  // sorted names
   int attempt = 1;
   std::string render_revision;

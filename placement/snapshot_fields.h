@@ -113,6 +113,7 @@ void Fields(A& a, Of<Placement> /*type*/) {
   a("domain", &Placement::domain);
   a("tier", &Placement::tier);
   a("workers", &Placement::workers);
+  a("acceleratorsPerWorker", &Placement::per_worker);
   a("nodes", &Placement::nodes);
   a("attempt", &Placement::attempt);
   a("renderRevision", &Placement::render_revision);

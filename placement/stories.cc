@@ -365,7 +365,7 @@ Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& d
 void TellPlaced(const Told& told, PoolDecision& decision) {
   const GangNodes nodes = NodesOfGang(told.world, told.pool, told.Placed());
   if (nodes.group != nullptr) {
-    const int64_t accelerators = int64_t{told.Placed().workers} * told.pool.per_worker;
+    const int64_t accelerators = AcceleratorsOf(told.pool, told.Placed());
     const NodeGroup& group = *nodes.group->spec;
     decision.hourly_cost = group.per_node_hour.Share(accelerators, nodes.group->per_node);
     decision.marginal_hourly_cost =

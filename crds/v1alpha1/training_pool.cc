@@ -88,6 +88,7 @@ Status DecodePlacement(JsonValue value, PlacementStatus& out) {
     if (key == "domain") return Read(field, out.domain);
     if (key == "tier") return Read(field, out.tier);
     if (key == "workers") return Read(field, out.workers);
+    if (key == "acceleratorsPerWorker") return Read(field, out.per_worker);
     if (key == "nodes") return Read(field, out.nodes);
     if (key == "attempt") return Read(field, out.attempt);
     if (key == "renderRevision") return Read(field, out.render_revision);
@@ -188,6 +189,7 @@ Json Encode(const PlacementStatus& placement) {
               {"renderRevision", placement.render_revision},
               {"specRevision", placement.spec_revision},
               {"since", FormatTime(placement.since)}};
+  if (placement.per_worker > 0) out["acceleratorsPerWorker"] = placement.per_worker;
   Put(out, "domain", placement.domain);
   return out;
 }

@@ -53,6 +53,7 @@ struct PlacementStatus {
   std::string domain;
   int tier = 0;
   int workers = 0;
+  int per_worker = 0;  // 0: not said
   std::vector<std::string> nodes;
   int attempt = 0;
   std::string render_revision;

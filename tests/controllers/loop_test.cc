@@ -358,6 +358,18 @@ TEST_F(LoopTest, ALostNodeStartsOneNewAttemptOnTheSurvivorsAndAnother) {
   ExpectQuiet();
 }
 
+TEST_F(LoopTest, WhatWorkersHaveIsInTheStatusAndCountsUntilTheNextAttempt) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  server_.Patch("trainingpools", "lab", "run", {{"spec", {{"acceleratorsPerWorker", 4}}}});
+  ASSERT_TRUE(Await([&] { return Message("run", "Ready").ends_with("at the next attempt"); }));
+  ASSERT_TRUE(OnePass());
+  EXPECT_EQ(Status("run")["placement"]["acceleratorsPerWorker"], 8);
+  EXPECT_THAT(registry_.Text(), HasSubstr(R"(spillway_placed_accelerators{namespace="lab",)"
+                                          R"(node_group="home",type="nvidia-a100-80gb"} 16)"));
+}
+
 TEST_F(LoopTest, WrongClassesAndPriceCurrenciesAreSaid) {
   Json pool = PoolJson("run", 2);
   pool["spec"]["priorityClassName"] = "none-such";

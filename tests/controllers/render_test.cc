@@ -110,10 +110,19 @@ TEST(RenderJob, GivesTheFirstContainerItsAccelerators) {
   EXPECT_EQ(resources["requests"]["cpu"], "4");
 }
 
+TEST(RenderJob, GivesWhatWasCommittedWhateverTheSpecSaysByNow) {
+  World world;
+  world.pool.spec.accelerators_per_worker = 4;
+  EXPECT_EQ(world.PodSpec()["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], "8");
+  EXPECT_EQ(world.Env()["PET_NPROC_PER_NODE"], "8");
+  world.memory.placement->per_worker = 0;  // committed by an older build
+  EXPECT_EQ(world.PodSpec()["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], "4");
+}
+
 TEST(RenderJob, CountsCoresWhereTheCpuIsTheAccelerator) {
   World world;
   world.group.spec.accelerator.resource.clear();
-  world.pool.spec.accelerators_per_worker = 47;
+  world.memory.placement->per_worker = 47;
   const Json resources = world.PodSpec()["containers"][0]["resources"];
   EXPECT_EQ(resources["requests"]["cpu"], "47");
   EXPECT_FALSE(resources.contains("limits"));
@@ -226,7 +235,7 @@ TEST(RenderRevision, IsRaisedWhenWhatIsRenderedChanges) {
   const World world;
   const std::string all = RenderJob(world.Input()) + RenderService(world.Input()) +
                           RenderDisruptionBudget(world.Input());
-  EXPECT_EQ(std::string(kRenderRevision) + " " + HashHex(all, 16), "1 958756b5a018f645")
+  EXPECT_EQ(std::string(kRenderRevision) + " " + HashHex(all, 16), "2 bd01bd9236c67612")
       << "what is rendered has changed: raise kRenderRevision, and put the new hash here";
 }
 

@@ -55,6 +55,7 @@ inline placement::PoolMemory Placed(int workers = 2, int attempt = 1) {
   placement.node_group = "home";
   placement.accelerator = "nvidia-a100-80gb";
   placement.workers = workers;
+  placement.per_worker = 8;
   for (int i = 0; i < workers; ++i) placement.nodes.push_back("n" + std::to_string(i));
   placement.attempt = attempt;
   placement.since = Time(Seconds(1000));

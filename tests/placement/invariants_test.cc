@@ -94,6 +94,17 @@ TEST(Verify, FindsWhatIsWrong) {
          world.default_limits = {{.type = "a100", .limit = 23}};
        },
        "team/new crosses the limit of a100"},
+      {"a limit that is crossed by workers that grow",
+       [](Snapshot& world, auto&, PoolDecision& placed, PoolDecision& kept) {
+         placed.action = Action::kWait;
+         placed.memory.placement.reset();
+         world.default_limits = {{.type = "a100", .limit = 7}};
+         PoolOf(world, "old").memory.placement->per_worker = 1;
+         kept.action = Action::kRestart;
+         kept.memory.placement->attempt = kept.memory.attempts = 2;
+         kept.ready_reason = Reason::kNodeLost;
+       },
+       "team/old crosses the limit of a100"},
       {"a suspended pool",
        [](Snapshot& world, auto&, auto&, auto&) { PoolOf(world, "new").suspended = true; },
        "team/new is placed although it may not be"},

@@ -135,6 +135,22 @@ TEST(PlacedPool, KeepsItsPlacementToTheLetter) {
   EXPECT_EQ(Decide(world).memory, P(world).memory);
 }
 
+TEST(PlacedPool, CountsWhatItsWorkersHaveUntilTheNextAttempt) {
+  Snapshot world = Fleet(1);
+  AddRunning(world, "p", 2, 1, "home", {"home-1"});
+  world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 4}}}};
+  P(world).per_worker = 8;
+  P(world).spec_revision = "spec-2";
+  const Plan plan = MakePlan(world);
+  ASSERT_EQ(plan.quotas.size(), 1U);
+  EXPECT_EQ(plan.quotas[0].accelerators[0].used, 2);
+  EXPECT_EQ(plan.pools[0].hourly_cost, Dollars("8")) << "2 of the 8 of a node for 32";
+  EXPECT_EQ(plan.groups[1].free, 6);
+  P(world).workers.pop_back();  // what is still to come of it is as large as what is there
+  NodeOf(world, "home-1").used.Subtract(P(world).workers[0].requests);
+  EXPECT_EQ(MakePlan(world).groups[1].free, 6);
+}
+
 TEST(PlacedPool, EndsWhenItsJobIsComplete) {
   Snapshot world = Running();
   P(world).attempt.complete = true;

@@ -90,6 +90,7 @@ TEST(Placing, WritesWhatIsToBeRemembered) {
                                 .domain = "ig-7",
                                 .tier = 10,
                                 .workers = 2,
+                                .per_worker = 8,
                                 .nodes = {"azure-1", "azure-2"},
                                 .attempt = 1,
                                 .render_revision = "r1",

@@ -134,6 +134,24 @@ TEST(NewAttempt, KeepsSurvivorsAndTakesOthersInTheSameGroup) {
          P(w).accelerators[0].workers = 3;
        },
        "release p!NodeLost"},
+      {"a limit stops workers that ask for more than they had",
+       [](Snapshot& w) {
+         P(w).memory.placement->per_worker = 1;
+         w.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 15}}}};
+       },
+       "release p!NodeLost"},
+      {"and lets them have what it allows",
+       [](Snapshot& w) {
+         P(w).memory.placement->per_worker = 1;
+         w.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 16}}}};
+       },
+       "restart p@home[home-1 home-3]#2"},
+      {"a record that does not say what its workers have had what the pool has",
+       [](Snapshot& w) {
+         P(w).memory.placement->per_worker = 0;
+         w.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 8}}}};
+       },
+       "restart p@home[home-1 home-3]#2"},
       {"a group that is gone can't be gone on with",
        [](Snapshot& w) {
          w.groups.erase(w.groups.begin());
@@ -153,11 +171,13 @@ TEST(NewAttempt, CountsAndIsPinnedToWhatIsSaidNow) {
   Snapshot world = Lost();
   world.render_revision = "r2";
   P(world).spec_revision = "spec-2";
+  P(world).per_worker = 4;
   const auto memory = Decide(world).memory;
   EXPECT_EQ(memory.attempts, 2);
   EXPECT_EQ(memory.restarts, 1);
   EXPECT_EQ(memory.failures, 0);
   EXPECT_EQ(memory.placement->since, kNow);
+  EXPECT_EQ(memory.placement->per_worker, 4);
   EXPECT_EQ(memory.placement->render_revision, "r2");
   EXPECT_EQ(memory.placement->spec_revision, "spec-2");
   EXPECT_EQ(memory.queued_since, P(world).memory.queued_since);

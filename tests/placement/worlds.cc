@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "placement/capacity.h"
 #include "tests/support/builders.h"
 
 namespace spillway::tests {
@@ -191,6 +192,7 @@ class Maker {
     placement.accelerator = group.accelerator;
     placement.tier = group.tier;
     placement.workers = dice_.Roll(5) + 1;
+    placement.per_worker = dice_.Pick<int>({0, pool.per_worker, 1, 4});
     placement.nodes = SomeNodes(group.name);
     if (placement.nodes.empty()) return false;
     placement.attempt = pool.memory.attempts + 1;
@@ -213,7 +215,9 @@ class Maker {
       worker.attempt = placement.attempt;
       worker.index = i;
       worker.requests = pool.requests;
-      if (!group.resource.empty()) worker.requests.Set(group.resource, pool.per_worker);
+      if (!group.resource.empty()) {
+        worker.requests.Set(group.resource, PerWorkerOf(pool, placement));
+      }
       if (all_bound > 0 || dice_.OneIn(2)) Bind(worker, dice_.Pick(placement.nodes));
       worker.running = !worker.node.empty() && !dice_.OneIn(4);
       worker.ready = worker.running && !dice_.OneIn(5);

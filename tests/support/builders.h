@@ -138,6 +138,7 @@ inline TrainingPool Has(const std::string& name, int workers, int per_worker,
   placement.accelerator = "a100";
   placement.tier = tier;
   placement.workers = workers;
+  placement.per_worker = per_worker;
   placement.nodes = nodes;
   placement.render_revision = "r1";
   placement.spec_revision = "spec-1";
