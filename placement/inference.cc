@@ -686,20 +686,44 @@ class Decider {
   }
 
   void Grow() {
+    NoteWaiting();  // the hold-back begins
     for (const Variant& variant : pool_.variants) GrowToLeast(variant);
     for (CellState& cell : draft_.cells) {
       const Throughput missing = draft_.required - Promised(false);
       if (missing <= 0) break;
-      if (cell.Spilled() && !draft_.memory.waiting_since) {
-        draft_.memory.waiting_since = world_.now;  // the hold-back begins
-      }
       if (cell.Known()) Add(cell, More(cell, CeilDiv(missing, cell.Each()), false));
     }
-    if (Promised(true) >= draft_.required) {
-      draft_.memory.waiting_since.reset();
-    } else if (!draft_.memory.waiting_since) {
-      draft_.memory.waiting_since = world_.now;
+    NoteWaiting();
+  }
+
+  // Since when home alone has not given the pool what it needs, minReplicas included.
+  void NoteWaiting() {
+    bool met = Promised(true) >= draft_.required;
+    for (const Variant& variant : pool_.variants) met = met && AtHome(variant) >= LeastOf(variant);
+    std::optional<Time>& since = draft_.memory.waiting_since;
+    if (met) {
+      since.reset();
+    } else if (!since) {
+      since = world_.now;
     }
+  }
+
+  [[nodiscard]] int64_t AtHome(const Variant& variant) const {
+    int64_t replicas = 0;
+    for (const CellState& cell : draft_.cells) {
+      if (cell.variant == &variant && !cell.leaving && !cell.Spilled()) {
+        replicas += cell.memory.desired;
+      }
+    }
+    return replicas;
+  }
+
+  // A variant that is not the one in use has no least.
+  [[nodiscard]] int LeastOf(const Variant& variant) const {
+    const bool in_use = std::any_of(
+        draft_.cells.begin(), draft_.cells.end(),
+        [&](const CellState& cell) { return cell.variant == &variant && !cell.leaving; });
+    return in_use ? variant.min_replicas : 0;
   }
 
   void GrowToLeast(const Variant& variant) {
