@@ -9,8 +9,8 @@ namespace {
 
 using nlohmann::json;
 
-const std::array<ServedKind, 15>& Kinds() {
-  static const std::array<ServedKind, 15> kKinds = {{
+const std::array<ServedKind, 16>& Kinds() {
+  static const std::array<ServedKind, 16> kKinds = {{
       {"", "v1", "nodes", "Node", false},
       {"", "v1", "pods", "Pod", true},
       {"", "v1", "services", "Service", true},
@@ -18,6 +18,7 @@ const std::array<ServedKind, 15>& Kinds() {
       {"", "v1", "namespaces", "Namespace", false},
       {"batch", "v1", "jobs", "Job", true},
       {"apps", "v1", "deployments", "Deployment", true},
+      {"apps", "v1", "replicasets", "ReplicaSet", true},
       {"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true},
       {"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false},
       {"coordination.k8s.io", "v1", "leases", "Lease", true},

@@ -13,12 +13,14 @@ std::string TextAt(const nlohmann::json& object, const char* pointer);
 std::string NameOf(const nlohmann::json& object);
 std::string NamespaceOf(const nlohmann::json& object);
 
+// The uid of its first owner, which is its controller here; empty without one.
+std::string OwnerUidOf(const nlohmann::json& object);
+
 std::string PhaseOf(const nlohmann::json& pod);
 bool HasEnded(const nlohmann::json& pod);
 bool IsTerminating(const nlohmann::json& object);
-bool IsActive(const nlohmann::json& pod);  // neither of the two
+bool IsActive(const nlohmann::json& pod);    // neither of the two
 bool IsReady(const nlohmann::json& object);  // a pod or a node
-bool IsReadyAndActive(const nlohmann::json& pod);
 
 // The value of a condition of this type; null if there is none.
 nlohmann::json ConditionOf(const nlohmann::json& object, const std::string& type);

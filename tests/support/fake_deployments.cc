@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
+#include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "base/hash.h"
 #include "tests/support/fake_cluster.h"
 #include "tests/support/fake_cluster_state.h"
+#include "tests/support/objects.h"
 
 namespace spillway::support {
 namespace {
@@ -15,7 +18,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kTemplateHash = "pod-template-hash";
-constexpr const char* kCreated = "NewReplicaSetCreated";
 constexpr const char* kAdvanced = "ReplicaSetUpdated";
 constexpr const char* kComplete = "NewReplicaSetAvailable";
 constexpr const char* kTimedOut = "ProgressDeadlineExceeded";
@@ -85,8 +87,7 @@ Steps NextSteps(const Bounds& bounds, Replicas pods) {
   Steps steps;
   steps.create = std::max(0, std::min(bounds.replicas - present, bounds.most - present - old));
   steps.remove = Take(pods.present, present - bounds.replicas);
-  // Old ones that are not ready serve nobody, but as long as they are there, what the new ones lack
-  // counts against what may go.
+  // As if every old one were ready: those that are not go first, and no more go than that.
   const int may_go = old + Count(pods.present, IsReady) - bounds.least;
   for (Json& pod : Take(pods.old, may_go)) steps.remove.push_back(std::move(pod));
   return steps;
@@ -116,8 +117,8 @@ bool IsOverdue(const Json& deployment, const Json& progress, Time now) {
 // template changes, however many of its pods are lost or asked for.
 std::string ProgressReason(const Json& deployment, const Json& status, bool advanced, Time now) {
   const Json progress = ConditionOf(deployment, "Progressing");
-  if (progress.is_null()) return kCreated;
-  const auto reason = progress["reason"].get<std::string>();
+  if (progress.is_null()) return kAdvanced;
+  auto reason = progress["reason"].get<std::string>();
   if (reason == kComplete && status["replicas"] == status["updatedReplicas"]) return reason;
   if (IsComplete(BoundsOf(deployment), status)) return kComplete;
   if (advanced) return kAdvanced;
@@ -126,10 +127,9 @@ std::string ProgressReason(const Json& deployment, const Json& status, bool adva
 
 // The Progressing condition; `begins`: a new template is being rolled out since just now.
 Json Progress(const Json& deployment, const Json& status, bool begins, Time now) {
-  const Json known = ConditionOf(deployment, "Progressing");
+  Json known = ConditionOf(deployment, "Progressing");
   const bool advanced = HasAdvanced(deployment.value("status", Json::object()), status);
-  const std::string reason =
-      begins ? kCreated : ProgressReason(deployment, status, advanced, now);
+  const std::string reason = begins ? kAdvanced : ProgressReason(deployment, status, advanced, now);
   const bool same = !known.is_null() && known["reason"] == reason;
   if (same && !begins && (!advanced || reason != kAdvanced)) return known;
   const std::string holds = reason == kTimedOut ? "False" : "True";
@@ -139,6 +139,39 @@ Json Progress(const Json& deployment, const Json& status, bool begins, Time now)
           {"reason", reason},
           {"lastUpdateTime", FormatTime(now)},
           {"lastTransitionTime", turned ? Json(FormatTime(now)) : known["lastTransitionTime"]}};
+}
+
+// --- objects ---
+
+// The same template under the same Deployment has the same name.
+std::string ReplicaSetName(const Json& deployment) {
+  const std::string of =
+      TextAt(deployment, "/metadata/uid") + deployment["spec"]["template"].dump();
+  return NameOf(deployment) + "-" + HashHex(of, 10);
+}
+
+// What owns the pods of one template; how many they are is the Deployment's alone.
+Json MakeReplicaSet(const Json& deployment) {
+  const std::string name = ReplicaSetName(deployment);
+  Json pod = deployment["spec"]["template"];
+  pod["metadata"]["labels"][kTemplateHash] = name.substr(NameOf(deployment).size() + 1);
+  Json set = {{"kind", "ReplicaSet"},
+              {"metadata",
+               {{"name", name},
+                {"namespace", NamespaceOf(deployment)},
+                {"labels", pod["metadata"]["labels"]}}},
+              {"spec", {{"template", pod}}}};
+  return OwnedBy(std::move(set), deployment);
+}
+
+Replicas Split(const std::vector<Json>& pods, const Json& set) {
+  Replicas out;
+  for (const Json& pod : pods) {
+    if (!IsActive(pod)) continue;
+    const bool present = OwnerUidOf(pod) == TextAt(set, "/metadata/uid");
+    (present ? out.present : out.old).push_back(pod);
+  }
+  return out;
 }
 
 }  // namespace
@@ -152,9 +185,34 @@ bool FakeCluster::ReconcileDeployments() {
 }
 
 bool FakeCluster::ReconcileDeployment(const Json& deployment) {
-  const bool begins = !server_.Get("replicasets", NamespaceOf(deployment), SetNameOf(deployment));
-  const Json set = begins ? CreateReplicaSet(deployment) : *server_.Get("replicasets", NamespaceOf(deployment), SetNameOf(deployment));
-  return false;
+  auto set = server_.Get("replicasets", NamespaceOf(deployment), ReplicaSetName(deployment));
+  const bool begins = !set.has_value();
+  if (begins) set = server_.Put(MakeReplicaSet(deployment));
+  const Replicas pods = Split(ReplicasOf(NamespaceOf(deployment), NameOf(deployment)), *set);
+  const Steps steps = NextSteps(BoundsOf(deployment), pods);
+  for (int i = 0; i < steps.create; ++i) {
+    server_.Put(OwnedBy(PodFrom(*set, fmt::format("{}-{:05x}", NameOf(*set), next_pod_++)), *set));
+  }
+  const bool deleted = DeletePods(steps.remove);
+  return SetDeploymentStatus(deployment, *set, begins) || begins || deleted || steps.create > 0;
+}
+
+bool FakeCluster::SetDeploymentStatus(const Json& deployment, const Json& set, bool begins) {
+  const std::string ns = NamespaceOf(deployment);
+  const std::string name = NameOf(deployment);
+  // As it is by now: some may just have been created or deleted.
+  const Replicas now = Split(ReplicasOf(ns, name), set);
+  const size_t all = now.present.size() + now.old.size();
+  const int ready = Count(now.present, IsReady) + Count(now.old, IsReady);
+  Json status = {{"observedGeneration", deployment["metadata"]["generation"]},
+                 {"replicas", all},
+                 {"updatedReplicas", now.present.size()},
+                 {"readyReplicas", ready},
+                 {"availableReplicas", ready},
+                 {"unavailableReplicas", static_cast<int>(all) - ready}};
+  status["conditions"] = Json::array({Progress(deployment, status, begins, clock_.Now())});
+  if (deployment.value("status", Json::object()) == status) return false;
+  return !server_.Patch("deployments", ns, name, {{"status", status}}).is_null();
 }
 
 }  // namespace spillway::support
