@@ -19,11 +19,11 @@ class Conditions {
 
   void Set(const char* type, bool holds, std::string_view reason, std::string message) {
     crds::v1alpha1::Condition condition{type,
-                        holds ? "True" : "False",
-                        std::string(reason),
-                        placement::Short(std::move(message)),
-                        now_,
-                        generation_};
+                                        holds ? "True" : "False",
+                                        std::string(reason),
+                                        placement::Short(std::move(message)),
+                                        now_,
+                                        generation_};
     const crds::v1alpha1::Condition* was = crds::v1alpha1::FindCondition(old_, type);
     if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
     all_.push_back(std::move(condition));

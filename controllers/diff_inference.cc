@@ -88,13 +88,12 @@ class ServingDiff {
 
   void Put(Write::Verb verb, const kube::Resource& resource, const std::string& name,
            std::string body) {
-    writes_.push_back(
-        {verb, &resource, pool_.meta.ns, name, std::move(body), pool_.meta.uid, {}});
+    writes_.push_back({verb, &resource, pool_.meta.ns, name, std::move(body), pool_.meta.uid, {}});
   }
 
   // Creates what is missing; patches what was rendered from something else.
-  void Keep(const kube::Resource& resource, const kube::MetaOnly* existing,
-            const std::string& name, const std::string& revision, const std::string& rendered) {
+  void Keep(const kube::Resource& resource, const kube::MetaOnly* existing, const std::string& name,
+            const std::string& revision, const std::string& rendered) {
     if (existing == nullptr) return Put(Write::Verb::kCreate, resource, name, rendered);
     if (existing->meta.deleted) return;
     const auto carried = existing->meta.annotations.find(kRevisionAnnotation);
@@ -114,9 +113,8 @@ class ServingDiff {
     }
     std::set<std::string> names;
     for (const VariantSpec* variant : wanted) {
-      const std::string name = variant == nullptr
-                                   ? pool_.meta.name
-                                   : VariantServiceName(pool_.meta.name, variant->name);
+      const std::string name =
+          variant == nullptr ? pool_.meta.name : VariantServiceName(pool_.meta.name, variant->name);
       names.insert(name);
       const auto at = std::find_if(input_.services.begin(), input_.services.end(),
                                    [&](const auto* one) { return one->meta.name == name; });
@@ -161,17 +159,17 @@ class ServingDiff {
   }
 
   static bool Follows(const kube::Deployment& deployment, const CellDecision& cell) {
-    const bool steps = deployment.max_surge == cell.surge &&
-                       deployment.max_unavailable == cell.unavailable;
+    const bool steps =
+        deployment.max_surge == cell.surge && deployment.max_unavailable == cell.unavailable;
     return !cell.roll && deployment.replicas == cell.desired && steps;
   }
 
   // Left from a cell that the pool does not know, or made by a late writer.
   void DeleteStrangers() {
     for (const kube::Deployment* deployment : input_.deployments) {
-      const bool known = std::any_of(
-          decision_.cells.begin(), decision_.cells.end(),
-          [&](const CellDecision& cell) { return Find(cell) == deployment; });
+      const bool known =
+          std::any_of(decision_.cells.begin(), decision_.cells.end(),
+                      [&](const CellDecision& cell) { return Find(cell) == deployment; });
       if (!known) Delete(kube::DeploymentResource(), deployment->meta, -1);
     }
   }

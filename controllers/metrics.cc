@@ -198,8 +198,11 @@ void AddGang(const placement::PoolDecision& decision, const placement::TrainingP
   const bool ended = decision.memory.completed.has_value();
   const std::string reason(placement::ReasonName(
       decision.placed && !ended ? decision.ready_reason : decision.placed_reason));
-  series.Count("TrainingPool", ended ? "ended" : decision.placed ? "placed" : "waiting", reason,
-               decision.spilled);
+  series.Count("TrainingPool",
+               ended             ? "ended"
+               : decision.placed ? "placed"
+                                 : "waiting",
+               reason, decision.spilled);
   if (!decision.placed && !ended && decision.memory.waiting_since) {
     series.Waits(reason, *decision.memory.waiting_since);
   }
@@ -221,9 +224,9 @@ void AddServing(const placement::InferenceDecision& decision, PoolSeries& series
     series.Has(decision.key.ns, cell.node_group, cell.accelerator, cell.accelerators,
                cell.hourly_cost);
     for (const auto& [state, count] : {std::pair("desired", cell.desired), {"ready", cell.ready}}) {
-      series.replicas[{{"namespace", decision.key.ns},
-                       {"node_group", cell.node_group},
-                       {"state", state}}] += count;
+      series.replicas[{
+          {"namespace", decision.key.ns}, {"node_group", cell.node_group}, {"state", state}}] +=
+          count;
     }
   }
 }

@@ -49,11 +49,11 @@ PriorityAnswer PriorityOf(const std::string& name, const std::string& ns,
   if (quota == nullptr || !quota->spec.priority_classes) return {at->second, {}};
   const auto& allowed = *quota->spec.priority_classes;
   if (std::find(allowed.begin(), allowed.end(), name) != allowed.end()) return {at->second, {}};
-  return {at->second,
-          fmt::format("spec.priorityClassName is \"{}\"; the PoolQuota of namespace {} allows: {}",
-                      name, ns,
-                      allowed.empty() ? std::string("none")
-                                      : fmt::format("{}", fmt::join(allowed, ", ")))};
+  return {
+      at->second,
+      fmt::format(
+          "spec.priorityClassName is \"{}\"; the PoolQuota of namespace {} allows: {}", name, ns,
+          allowed.empty() ? std::string("none") : fmt::format("{}", fmt::join(allowed, ", ")))};
 }
 
 std::string AcceleratorConflict(const std::string& type, int per_pod, const char* field,
@@ -428,9 +428,8 @@ class PoolObserver {
     out.created = pool.meta.created;
     ObserveSpec(pool.spec, out);
     const auto quota = quotas_.find(pool.meta.ns);
-    PriorityAnswer priority =
-        PriorityOf(pool.spec.priority_class_name, pool.meta.ns, priorities_,
-                   quota == quotas_.end() ? nullptr : quota->second);
+    PriorityAnswer priority = PriorityOf(pool.spec.priority_class_name, pool.meta.ns, priorities_,
+                                         quota == quotas_.end() ? nullptr : quota->second);
     out.priority = priority.value;
     out.misconfigured = std::move(priority.misconfigured);
     const auto family = families_.find(pool.meta.uid);

@@ -189,9 +189,8 @@ class InferenceObserver {
     out.created = pool.meta.created;
     ObserveSpec(pool, out);
     const auto quota = quotas_.find(pool.meta.ns);
-    PriorityAnswer priority =
-        PriorityOf(pool.spec.priority_class_name, pool.meta.ns, priorities_,
-                   quota == quotas_.end() ? nullptr : quota->second);
+    PriorityAnswer priority = PriorityOf(pool.spec.priority_class_name, pool.meta.ns, priorities_,
+                                         quota == quotas_.end() ? nullptr : quota->second);
     out.priority = priority.value;
     out.misconfigured = std::move(priority.misconfigured);
     out.memory = MemoryOf(pool.status);
@@ -277,10 +276,10 @@ placement::InferenceMemory MemoryOf(const crds::v1alpha1::InferencePoolStatus& s
 }
 
 std::string TemplateRevision(const InferencePoolSpec& spec, const VariantSpec& variant) {
-  return HashHex(fmt::format("{}|{}|{}|{}|{}", variant.accelerator,
-                             variant.accelerators_per_replica, variant.arch, spec.drain_seconds,
-                             variant.pod_template),
-                 8);
+  return HashHex(
+      fmt::format("{}|{}|{}|{}|{}", variant.accelerator, variant.accelerators_per_replica,
+                  variant.arch, spec.drain_seconds, variant.pod_template),
+      8);
 }
 
 void ObserveInferencePools(const World& world, const ObserveInput& input,

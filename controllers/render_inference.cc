@@ -35,9 +35,8 @@ Json Requirements(const CellInput& input) {
     all.push_back(std::move(one));
   }
   if (!input.variant->arch.empty()) {
-    all.push_back({{"key", "kubernetes.io/arch"},
-                   {"operator", "In"},
-                   {"values", {input.variant->arch}}});
+    all.push_back(
+        {{"key", "kubernetes.io/arch"}, {"operator", "In"}, {"values", {input.variant->arch}}});
   }
   return all;
 }
@@ -101,21 +100,19 @@ std::string AnnotationPath(std::string key) {
 
 std::string RenderDeployment(const CellInput& input) {
   const InferencePool& pool = *input.pool;
-  Json metadata = ChildMetadata(
-      pool, CellName(pool.meta.name, input.variant->name, input.group->meta.name));
+  Json metadata =
+      ChildMetadata(pool, CellName(pool.meta.name, input.variant->name, input.group->meta.name));
   metadata["labels"][kVariantLabel] = input.variant->name;
-  metadata["annotations"] = {
-      {kVariantLabel, input.variant->name},
-      {kNodeGroupAnnotation, input.group->meta.name},
-      {kTemplateLabel, TemplateRevision(pool.spec, *input.variant)}};
+  metadata["annotations"] = {{kVariantLabel, input.variant->name},
+                             {kNodeGroupAnnotation, input.group->meta.name},
+                             {kTemplateLabel, TemplateRevision(pool.spec, *input.variant)}};
   Json deployment = {{"apiVersion", "apps/v1"}, {"kind", "Deployment"}, {"metadata", metadata}};
   deployment["spec"] = {
       {"replicas", input.replicas},
       {"revisionHistoryLimit", 2},
       {"progressDeadlineSeconds", ProgressDeadline(input)},
       {"strategy", Strategy(input)},
-      {"selector",
-       {{"matchLabels", {{kPoolUidLabel, pool.meta.uid}, {kCellLabel, Hash(input)}}}}},
+      {"selector", {{"matchLabels", {{kPoolUidLabel, pool.meta.uid}, {kCellLabel, Hash(input)}}}}},
       {"template", PodTemplate(input)}};
   return deployment.dump();
 }
@@ -126,8 +123,7 @@ std::string PatchDeployment(const CellInput& input, const std::string& uid, bool
                             Operation("replace", "/spec/strategy", Strategy(input))});
   if (roll) {
     patch.push_back(Operation("replace", "/spec/template", PodTemplate(input)));
-    patch.push_back(
-        Operation("replace", "/spec/progressDeadlineSeconds", ProgressDeadline(input)));
+    patch.push_back(Operation("replace", "/spec/progressDeadlineSeconds", ProgressDeadline(input)));
     patch.push_back(Operation("add", AnnotationPath(kTemplateLabel),
                               TemplateRevision(input.pool->spec, *input.variant)));
   }

@@ -129,8 +129,8 @@ bool GoodNews(const Condition& condition) {
 // Waiting is no fault: it is told without a warning.
 bool Waits(const std::string& reason) {
   static constexpr std::array<std::string_view, 11> kCalm = {
-      "HoldingBackSpill", "WaitingForCapacity", "WaitingForDomain", "WaitingForSurge", "Paused",
-      "Suspended",        "AsExpected",         "PodsNotReady",
+      "HoldingBackSpill", "WaitingForCapacity", "WaitingForDomain", "WaitingForSurge",
+      "Paused",           "Suspended",          "AsExpected",       "PodsNotReady",
       "Placed",           "Completed",          "BackingOff"};
   return std::find(kCalm.begin(), kCalm.end(), reason) != kCalm.end();
 }

@@ -23,8 +23,7 @@ Watching::Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
   Add(stores.priority_classes, kube::PriorityClassResource(), "", kube::DecodePriorityClass);
   Add(stores.node_groups, v1alpha1::NodeGroupResource(), "", v1alpha1::DecodeNodeGroup);
   Add(stores.training_pools, v1alpha1::TrainingPoolResource(), "", v1alpha1::DecodeTrainingPool);
-  Add(stores.inference_pools, v1alpha1::InferencePoolResource(), "",
-      v1alpha1::DecodeInferencePool);
+  Add(stores.inference_pools, v1alpha1::InferencePoolResource(), "", v1alpha1::DecodeInferencePool);
   Add(stores.pool_quotas, v1alpha1::PoolQuotaResource(), "", v1alpha1::DecodePoolQuota);
 }
 

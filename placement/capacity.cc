@@ -194,8 +194,7 @@ int64_t Capacity::Fits(size_t pool, size_t node, const Resources& request, int64
   return physical.HowMany(request, most) > count ? 0 : count;
 }
 
-int64_t Capacity::Harmless(size_t pool, size_t node, const Resources& request,
-                           int64_t most) const {
+int64_t Capacity::Harmless(size_t pool, size_t node, const Resources& request, int64_t most) const {
   const Room& room = rooms_[node];
   const Share* share = Find(pool, node);
   if (room.open - (share == nullptr ? 0 : share->IsOpen()) == 0) return most;

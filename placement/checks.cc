@@ -401,9 +401,9 @@ Found HasRoom(Look& look) {
       fmt::format("{}, {} fit: {} of {} accelerators are free on {} that it may use", look.Needs(),
                   fit, totals.free, totals.all, Count(std::ssize(look.slots), "node"));
   if (totals.in_pieces >= look.pool.per_worker) {
-    finding.message += fmt::format(
-        ", {} of them in pieces too small for a {} or left to a gang that is starting",
-        totals.in_pieces, look.Noun());
+    finding.message +=
+        fmt::format(", {} of them in pieces too small for a {} or left to a gang that is starting",
+                    totals.in_pieces, look.Noun());
   }
   const int64_t when_empty = look.WhenEmpty(look.allowed);
   if (when_empty < workers) {

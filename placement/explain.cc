@@ -169,8 +169,8 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
   const auto condition = [](std::string_view name, bool holds) {
     return fmt::format("{}={}", name, holds ? "True" : "False");
   };
-  text += FormatCondition(condition("CapacityMet", decision.capacity_met),
-                          decision.capacity_reason, decision.capacity_message);
+  text += FormatCondition(condition("CapacityMet", decision.capacity_met), decision.capacity_reason,
+                          decision.capacity_message);
   text += FormatCondition(condition("Ready", decision.ready), decision.ready_reason,
                           decision.ready_message);
   text += "  runs " + decision.chosen + "\n";

@@ -19,7 +19,7 @@ constexpr Seconds kFirstBlock{300};
 constexpr Seconds kLongestBlock{3600};
 constexpr int64_t kPlenty = 1'000'000;  // more replicas than a cell can have
 
-int64_t CeilDiv(int64_t amount, int64_t by) { return (amount + by - 1) / by; }
+int64_t CeilDiv(int64_t amount, int64_t by) { return by < 1 ? 0 : (amount + by - 1) / by; }
 
 // ---- what is there ----
 
@@ -182,8 +182,7 @@ Throughput Usable(const InferencePool& pool,
 }
 
 bool InferenceDraft::Stays(const Replica& replica) const {
-  return !replica.terminating &&
-         !std::binary_search(evict.begin(), evict.end(), replica.pod) &&
+  return !replica.terminating && !std::binary_search(evict.begin(), evict.end(), replica.pod) &&
          !std::binary_search(force_delete.begin(), force_delete.end(), replica.pod);
 }
 
@@ -334,8 +333,7 @@ class Decider {
     CellMemory& memory = cell.memory;
     const bool edited = !memory.revision.empty() && memory.revision != cell.variant->revision;
     const bool works = memory.desired > 0 && cell.ready == memory.desired && !cell.Blocked(Now());
-    const bool forgiven =
-        memory.blocked_until && Now() >= *memory.blocked_until + kLongestBlock;
+    const bool forgiven = memory.blocked_until && Now() >= *memory.blocked_until + kLongestBlock;
     if (edited || works || forgiven) {  // an edited one is another thing that is tried now
       memory.blocked_until.reset();
       memory.misses = 0;
@@ -431,11 +429,11 @@ class Decider {
     if (!cell.variant->max_replicas) return wanted;
     const int64_t left = *cell.variant->max_replicas - OfVariant(*cell.variant, moving);
     if (left < wanted) {
-      cell.shortage = Finding{
-          .reason = Reason::kWaitingForCapacity,
-          .message = fmt::format("variant {} may have {}", cell.variant->name,
-                                 Count(*cell.variant->max_replicas, "replica")),
-          .remedy = fmt::format("raise maxReplicas of variant {}", cell.variant->name)};
+      cell.shortage =
+          Finding{.reason = Reason::kWaitingForCapacity,
+                  .message = fmt::format("variant {} may have {}", cell.variant->name,
+                                         Count(*cell.variant->max_replicas, "replica")),
+                  .remedy = fmt::format("raise maxReplicas of variant {}", cell.variant->name)};
     }
     return std::clamp<int64_t>(left, 0, wanted);
   }
@@ -449,9 +447,9 @@ class Decider {
     if (left < wanted) {
       cell.shortage = Finding{
           .reason = Reason::kQuotaExceeded,
-          .message = fmt::format("needs {} {}, and namespace {} has {} of its limit of {} in use",
-                                 wanted * cell.variant->per_replica, type, pool_.key.ns, used,
-                                 *limit),
+          .message =
+              fmt::format("needs {} {}, and namespace {} has {} of its limit of {} in use",
+                          wanted * cell.variant->per_replica, type, pool_.key.ns, used, *limit),
           .remedy = fmt::format("raise the limit of {} for {} in namespace {} to {}", *limit, type,
                                 pool_.key.ns, used + wanted * cell.variant->per_replica)};
     }
@@ -463,16 +461,14 @@ class Decider {
     if (!cell.Spilled() || !pool_.spill_max_hourly_cost || each == Money()) return wanted;
     const Money most = *pool_.spill_max_hourly_cost;
     const Money now = Spending();
-    const int64_t left =
-        now >= most ? 0 : (most.micros() - now.micros()) / each.micros();
+    const int64_t left = now >= most ? 0 : (most.micros() - now.micros()) / each.micros();
     if (left < wanted) {
-      cell.shortage = Finding{
-          .reason = Reason::kSpendLimitReached,
-          .message = fmt::format("one replica costs {} {} an hour, and {} of "
-                                 "placement.spill.maxHourlyCost {} are spent",
-                                 each.Format(), world_.snapshot->currency, now.Format(),
-                                 most.Format()),
-          .remedy = "raise placement.spill.maxHourlyCost"};
+      cell.shortage = Finding{.reason = Reason::kSpendLimitReached,
+                              .message = fmt::format("one replica costs {} {} an hour, and {} of "
+                                                     "placement.spill.maxHourlyCost {} are spent",
+                                                     each.Format(), world_.snapshot->currency,
+                                                     now.Format(), most.Format()),
+                              .remedy = "raise placement.spill.maxHourlyCost"};
     }
     return std::min(left, wanted);
   }
@@ -497,7 +493,8 @@ class Decider {
     }
     const int64_t fit = room - std::max(cell.memory.desired, cell.live);
     const int64_t left = std::clamp<int64_t>(std::min(fit, harmless - at_large), 0, wanted);
-    if (left < wanted && !cell.shortage) SayShort(cell, wanted, left, fit > left ? promised : nullptr);
+    if (left < wanted && !cell.shortage)
+      SayShort(cell, wanted, left, fit > left ? promised : nullptr);
     return left;
   }
 
@@ -505,13 +502,13 @@ class Decider {
     Finding& finding = cell.shortage.emplace();
     finding.reason = Reason::kWaitingForCapacity;
     finding.message = fmt::format("{} of {} fit", left, Count(wanted, "more replica"));
-    finding.remedy =
-        fmt::format("room for {} of {} {}", Count(wanted - left, "more replica"),
-                    cell.variant->per_replica, cell.variant->accelerator);
+    finding.remedy = fmt::format("room for {} of {} {}", Count(wanted - left, "more replica"),
+                                 cell.variant->per_replica, cell.variant->accelerator);
     if (promised == nullptr) return;
-    finding.message += fmt::format("; {} is promised to others that are starting, and the rest "
-                                   "waits until they are bound",
-                                   promised->id.name);
+    finding.message += fmt::format(
+        "; {} is promised to others that are starting, and the rest "
+        "waits until they are bound",
+        promised->id.name);
     finding.remedy = "wait until others have started";
   }
 
@@ -796,9 +793,10 @@ class Decider {
   void CountSavings(Saved& saved) {
     Throughput surplus = Promised(false) - draft_.required;
     for (auto cell = draft_.cells.rbegin(); cell != draft_.cells.rend(); ++cell) {
-      if (!cell->Spilled() || cell->leaving || cell->Each() < 1) continue;
-      const int64_t gone = std::min<int64_t>(surplus / cell->Each(), cell->memory.desired);
-      surplus -= gone * cell->Each();
+      const Throughput each = cell->Each();
+      if (!cell->Spilled() || cell->leaving || each < 1) continue;
+      const int64_t gone = std::min<int64_t>(surplus / each, cell->memory.desired);
+      surplus -= gone * each;
       saved.cost += MarginalHourlyCost(*cell).Times(gone);
       removable_ = removable_ || gone > 0;
     }
@@ -832,6 +830,7 @@ class Decider {
   // What goes first stands first: what must leave, then the dearest.
   [[nodiscard]] std::vector<CellState*> Surplus() {
     std::vector<CellState*> order;
+    order.reserve(draft_.cells.size());
     for (CellState& cell : draft_.cells) order.push_back(&cell);
     std::reverse(order.begin(), order.end());
     std::stable_partition(order.begin(), order.end(),
@@ -935,14 +934,13 @@ class Decider {
   QuotaBook& quotas_;
   InferenceDraft& draft_;
   const InferencePool& pool_;
-  bool alternative_ = false;        // another variant could serve at home
+  bool alternative_ = false;  // another variant could serve at home
   bool removable_ = false;    // a return would let something go
 };
 
 }  // namespace
 
-void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas,
-                 InferenceDraft& draft) {
+void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft) {
   if (draft.held) {
     draft.required = draft.pool->unit * draft.memory.units.value_or(draft.pool->replicas);
   } else {

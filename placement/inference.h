@@ -27,11 +27,11 @@ struct CellState {
   int live = 0;                      // pods that are not on their way out
   int ready = 0;                     // of these, never more than decided
   int unbound = 0;
-  int away = 0;          // not ready, behind a link that is in doubt
-  bool unwanted = false;  // the spec or its group wants nothing there any more
-  bool leaving = false;   // its replicas go as soon as others serve in their place
-  std::optional<Option> option;      // once looked at
-  std::optional<Finding> shortage;   // why it took fewer than it was asked to
+  int away = 0;                     // not ready, behind a link that is in doubt
+  bool unwanted = false;            // the spec or its group wants nothing there any more
+  bool leaving = false;             // its replicas go as soon as others serve in their place
+  std::optional<Option> option;     // once looked at
+  std::optional<Finding> shortage;  // why it took fewer than it was asked to
   const CellFacts* deployment = nullptr;
 
   [[nodiscard]] bool Known() const { return seeker != kNowhere; }

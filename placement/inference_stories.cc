@@ -109,8 +109,7 @@ class Teller {
     }
     out_.required = draft_.required;
     out_.ready_capacity = Usable(pool_, ready);
-    out_.pending_capacity =
-        std::max<Throughput>(Usable(pool_, wanted) - out_.ready_capacity, 0);
+    out_.pending_capacity = std::max<Throughput>(Usable(pool_, wanted) - out_.ready_capacity, 0);
     const int wanted_units = draft_.memory.units.value_or(pool_.replicas);
     out_.ready_units = static_cast<int>(
         std::min<int64_t>(out_.ready_capacity / pool_.unit, int64_t{wanted_units}));
@@ -146,10 +145,9 @@ class Teller {
   }
 
   [[nodiscard]] std::string Needs() const {
-    return fmt::format("serves {} of {} needed ({} × {})", Decimal(out_.ready_capacity),
-                       Decimal(out_.required),
-                       Count(draft_.memory.units.value_or(pool_.replicas), "unit"),
-                       Decimal(pool_.unit));
+    return fmt::format(
+        "serves {} of {} needed ({} × {})", Decimal(out_.ready_capacity), Decimal(out_.required),
+        Count(draft_.memory.units.value_or(pool_.replicas), "unit"), Decimal(pool_.unit));
   }
 
   // ---- conditions ----
@@ -158,8 +156,7 @@ class Teller {
     out_.capacity_met = out_.ready_capacity >= out_.required;
     const Verdict why = out_.capacity_met ? Verdict{Reason::kAsExpected, {}} : WhyShort();
     out_.capacity_reason = why.reason;
-    out_.capacity_message =
-        Short(why.message.empty() ? Needs() : Needs() + "; " + why.message);
+    out_.capacity_message = Short(why.message.empty() ? Needs() : Needs() + "; " + why.message);
   }
 
   // Of several shortages the one that time or room can end.
@@ -192,8 +189,8 @@ class Teller {
 
   [[nodiscard]] Verdict WhyShort() const {
     if (draft_.held) return {draft_.held->reason, draft_.held->sentence};
-    if (Missing() == 0) return {draft_.link_suspect ? Reason::kLinkSuspect : Reason::kPodsNotReady,
-                                Unready()};
+    if (Missing() == 0)
+      return {draft_.link_suspect ? Reason::kLinkSuspect : Reason::kPodsNotReady, Unready()};
     if (const CellState* lead = Lead()) return {lead->shortage->reason, Shortages(*lead)};
     return {Reason::kNoMatchingNodeGroup,
             "no node group is acceptable: asked for " + Types() + "; " + TypesThere()};
@@ -201,11 +198,13 @@ class Teller {
 
   [[nodiscard]] std::string Types() const {
     std::vector<std::string> types;
+    types.reserve(pool_.variants.size());
     for (const Variant& variant : pool_.variants) types.push_back(variant.accelerator);
     return Names(types);
   }
   [[nodiscard]] std::string TypesThere() const {
     std::vector<std::string> types;
+    types.reserve(world_.groups.size());
     for (const GroupView& group : world_.groups) types.push_back(group.spec->accelerator);
     std::sort(types.begin(), types.end());
     types.erase(std::unique(types.begin(), types.end()), types.end());
@@ -250,9 +249,8 @@ class Teller {
   [[nodiscard]] std::optional<Verdict> Refused() const {
     for (const Variant& variant : pool_.variants) {
       if (variant.template_invalid.empty()) continue;
-      return Verdict{Reason::kTemplateInvalid,
-                     fmt::format("variant {}: {}; {}", variant.name, variant.template_invalid,
-                                 Needs())};
+      return Verdict{Reason::kTemplateInvalid, fmt::format("variant {}: {}; {}", variant.name,
+                                                           variant.template_invalid, Needs())};
     }
     return std::nullopt;
   }

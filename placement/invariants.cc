@@ -160,19 +160,25 @@ Problem AnsweredOnce(const World& world, const Plan& plan) {
   return {};
 }
 
+// What was decided for the cell: nothing, where the decision does not have it.
+CellMemory DecidedFor(const CellMemory& cell, const InferenceDecision& decision) {
+  for (const CellMemory& decided : decision.memory.cells) {
+    if (decided.variant == cell.variant && decided.node_group == cell.node_group) return decided;
+  }
+  CellMemory none = cell;
+  none.desired = 0;
+  none.blocked_until.reset();
+  return none;
+}
+
 // The inference pools as they were decided.
 std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
   std::vector<InferenceDraft> drafts;
+  drafts.reserve(world.inference.size());
   for (size_t p = 0; p < world.inference.size(); ++p) {
     InferenceDraft& draft = drafts.emplace_back(SurveyPool(world, p));
     for (CellState& cell : draft.cells) {
-      cell.memory.desired = 0;
-      cell.memory.blocked_until.reset();
-      for (const CellMemory& decided : plan.inference_pools[p].memory.cells) {
-        if (decided.variant == cell.memory.variant && decided.node_group == cell.memory.node_group) {
-          cell.memory = decided;
-        }
-      }
+      cell.memory = DecidedFor(cell.memory, plan.inference_pools[p]);
     }
   }
   return drafts;
@@ -246,6 +252,7 @@ bool Adds(const TrainingPool& pool, const PoolDecision& decision) {
 
 Throughput Serving(const InferenceDraft& draft) {
   std::vector<std::pair<const Variant*, int>> ready;
+  ready.reserve(draft.cells.size());
   for (const CellState& cell : draft.cells) {
     ready.emplace_back(cell.variant, std::min(cell.ready, cell.memory.desired));
   }

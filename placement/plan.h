@@ -79,7 +79,7 @@ struct CellDecision {
   Money hourly_cost;
   // Its Deployment may be brought to the variant's present template, in steps of so many.
   bool roll = false;
-  int surge = 0;        // pods beyond desired; 0: as many first go as unavailable says
+  int surge = 0;  // pods beyond desired; 0: as many first go as unavailable says
   int unavailable = 0;
   bool operator==(const CellDecision&) const = default;
 };
@@ -90,7 +90,7 @@ struct InferenceDecision {
   Action action = Action::kWait;
   InferenceMemory memory;           // after the decision
   std::vector<CellDecision> cells;  // by (variant, node group): those with replicas, before or now
-  std::vector<std::string> evict;         // pods on nodes that are not coming back soon
+  std::vector<std::string> evict;   // pods on nodes that are not coming back soon
   std::vector<std::string> force_delete;  // pods on lost nodes
   Throughput required = 0;
   Throughput ready_capacity = 0;    // usable, as the routing has it
@@ -155,11 +155,11 @@ struct QuotaReport {
 };
 
 struct Plan {
-  std::vector<PoolDecision> pools;  // sorted by key (namespace, name)
+  std::vector<PoolDecision> pools;                 // sorted by key (namespace, name)
   std::vector<InferenceDecision> inference_pools;  // likewise
-  std::vector<GroupReport> groups;  // sorted by name
-  std::vector<QuotaReport> quotas;  // sorted by namespace
-  std::optional<Time> next_wake;    // the earliest moment at which time alone changes a decision
+  std::vector<GroupReport> groups;                 // sorted by name
+  std::vector<QuotaReport> quotas;                 // sorted by namespace
+  std::optional<Time> next_wake;  // the earliest moment at which time alone changes a decision
   bool operator==(const Plan&) const = default;
 };
 

@@ -168,6 +168,7 @@ bool LookForPlace(Draft& draft, size_t pool) {
 
 std::vector<int> ReplicasOf(const InferenceDraft& pool) {
   std::vector<int> replicas;
+  replicas.reserve(pool.cells.size());
   for (const CellState& cell : pool.cells) replicas.push_back(cell.memory.desired);
   return replicas;
 }

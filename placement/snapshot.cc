@@ -16,9 +16,8 @@ constexpr std::array<Word<Provider>, 5> kProviders = {{{Provider::kOnPrem, "OnPr
                                                        {Provider::kAzure, "Azure"},
                                                        {Provider::kGcp, "GCP"},
                                                        {Provider::kOther, "Other"}}};
-constexpr std::array<Word<Admission>, 3> kAdmissions = {{{Admission::kOpen, "Open"},
-                                                         {Admission::kClosed, "Closed"},
-                                                         {Admission::kDrain, "Drain"}}};
+constexpr std::array<Word<Admission>, 3> kAdmissions = {
+    {{Admission::kOpen, "Open"}, {Admission::kClosed, "Closed"}, {Admission::kDrain, "Drain"}}};
 constexpr std::array<Word<CapacityType>, 4> kCapacityTypes = {
     {{CapacityType::kOwned, "Owned"},
      {CapacityType::kReserved, "Reserved"},

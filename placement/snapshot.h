@@ -286,9 +286,9 @@ using Throughput = int64_t;
 // One way to serve a pool. A variant on a node group is a cell.
 struct Variant {
   std::string name;
-  std::string accelerator;  // type
-  int per_replica = 1;      // accelerators
-  std::string arch;         // of its nodes; empty: any
+  std::string accelerator;            // type
+  int per_replica = 1;                // accelerators
+  std::string arch;                   // of its nodes; empty: any
   Throughput throughput = 1'000'000;  // of one replica, at least 1
   int min_replicas = 0;
   std::optional<int> max_replicas;
@@ -306,8 +306,8 @@ struct Variant {
 struct CellMemory {
   std::string variant;
   std::string node_group;
-  int tier = 0;     // of the group when it was last seen
-  int desired = 0;  // replicas
+  int tier = 0;                       // of the group when it was last seen
+  int desired = 0;                    // replicas
   std::optional<Time> pending_since;  // since when fewer than desired have had a pod
   std::optional<Time> blocked_until;  // takes nothing new after it missed its start deadline
   int misses = 0;                     // in a row
@@ -330,8 +330,8 @@ struct ScalingStep {
 
 // What decisions about an inference pool need to remember: durable, in its status.
 struct InferenceMemory {
-  std::optional<int> units;      // wanted, after stabilization and steps; the last word
-  std::optional<int> requested;  // as last seen
+  std::optional<int> units;         // wanted, after stabilization and steps; the last word
+  std::optional<int> requested;     // as last seen
   std::vector<RecentUnits> recent;  // the oldest first
   std::optional<ScalingStep> step_up;
   std::optional<ScalingStep> step_down;
@@ -381,8 +381,8 @@ struct InferencePool {
   std::string uid;
   Time created{};
   int64_t priority = 0;
-  int replicas = 0;               // asked for, in units
-  Throughput unit = 1'000'000;    // what one unit serves, at least 1
+  int replicas = 0;             // asked for, in units
+  Throughput unit = 1'000'000;  // what one unit serves, at least 1
   bool paused = false;
   std::vector<Variant> variants;  // best first
   std::vector<Provider> providers;

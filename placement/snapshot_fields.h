@@ -316,7 +316,7 @@ void Fields(A& a, Of<CellFacts> /*type*/) {
 }
 
 template <class A>
-void FieldsOfPace(A& a, Pace InferencePool::*pace) {
+void FieldsOfPace(A& a, Pace InferencePool::* pace) {
   a("stabilizationSeconds", pace, &Pace::stabilization);
   a("maxStep", pace, &Pace::max_step);
   a("periodSeconds", pace, &Pace::period);

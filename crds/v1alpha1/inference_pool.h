@@ -65,7 +65,7 @@ struct CellStatus {
   int ready = 0;
   std::optional<Time> pending_since;
   std::optional<Time> blocked_until;
-  int misses = 0;  // start deadlines missed in a row
+  int misses = 0;        // start deadlines missed in a row
   std::string revision;  // of the variant, when last decided
   bool operator==(const CellStatus&) const = default;
 };
@@ -99,7 +99,7 @@ struct InferencePoolStatus {
   int64_t observed_generation = 0;
   int replicas = 0;  // ready, in units
   std::string selector;
-  std::optional<int> units;  // wanted, after stabilization and steps
+  std::optional<int> units;            // wanted, after stabilization and steps
   std::optional<int> requested_units;  // spec.replicas as it was last seen
   std::vector<RecentUnitsStatus> recent;
   std::optional<StepStatus> step_up;

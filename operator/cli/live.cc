@@ -78,8 +78,8 @@ Status FillAll(kube::Client& client, controllers::Stores& stores) {
   if (done) done = Fill(client, kube::PodResource(), "", pod, stores.pods);
   if (done) done = Fill(client, kube::JobResource(), ours, kube::DecodeJob, stores.jobs);
   if (done) {
-    done = Fill(client, kube::DeploymentResource(), ours, kube::DecodeDeployment,
-                stores.deployments);
+    done =
+        Fill(client, kube::DeploymentResource(), ours, kube::DecodeDeployment, stores.deployments);
   }
   if (done) {
     done = Fill(client, kube::PriorityClassResource(), "", kube::DecodePriorityClass,
@@ -108,8 +108,9 @@ TemplateAnswer AskNow(kube::Client& client, const controllers::TemplateSubject& 
   if (std::string refusal = controllers::RefuseTemplate(subject); !refusal.empty()) {
     return {TemplateAnswer::State::kInvalid, {}, std::move(refusal)};
   }
-  const auto answer = client.Create(kube::PodResource(), subject.ns, controllers::DryRunPod(subject),
-                                    {controllers::kFieldManager, true, true}, {});
+  const auto answer =
+      client.Create(kube::PodResource(), subject.ns, controllers::DryRunPod(subject),
+                    {controllers::kFieldManager, true, true}, {});
   if (!answer) return {TemplateAnswer::State::kInvalid, {}, answer.error().message};
   auto shape = controllers::ShapeOf(*answer, subject.pod_template);
   if (!shape) return {TemplateAnswer::State::kInvalid, {}, shape.error().message};

@@ -96,10 +96,10 @@ TEST(PatchDeployment, TouchesTheTemplateOnlyWhenItRolls) {
   };
   EXPECT_THAT(paths(PatchDeployment(c.Input(), "u", false)),
               ElementsAre("/metadata/uid", "/spec/replicas", "/spec/strategy"));
-  EXPECT_THAT(paths(PatchDeployment(c.Input(), "u", true)),
-              ElementsAre("/metadata/uid", "/spec/replicas", "/spec/strategy", "/spec/template",
-                          "/spec/progressDeadlineSeconds",
-                          "/metadata/annotations/spillway.dev~1template"));
+  EXPECT_THAT(
+      paths(PatchDeployment(c.Input(), "u", true)),
+      ElementsAre("/metadata/uid", "/spec/replicas", "/spec/strategy", "/spec/template",
+                  "/spec/progressDeadlineSeconds", "/metadata/annotations/spillway.dev~1template"));
 }
 
 TEST(TemplateRevision, ChangesWithWhatPodsAreMadeFromAndNothingElse) {

@@ -67,9 +67,8 @@ TEST(RefuseTemplate, SaysInOneSentenceWhatMayNotStandThere) {
     EXPECT_THAT(RefuseTemplate(Gang(c.pod_template)), HasSubstr(c.expected));
   }
   EXPECT_THAT(RefuseTemplate(Gang(samples::PodTemplate())), IsEmpty());
-  EXPECT_THAT(
-      RefuseTemplate(Gang(With([](Json& s) { s["schedulerName"] = "default-scheduler"; }))),
-      IsEmpty());
+  EXPECT_THAT(RefuseTemplate(Gang(With([](Json& s) { s["schedulerName"] = "default-scheduler"; }))),
+              IsEmpty());
 }
 
 TEST(ShapeOf, ReadsRequestsTolerationsAndNodeTerms) {

@@ -161,22 +161,26 @@ INSTANTIATE_TEST_SUITE_P(
                   world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = 6}}}};
                 },
                 "6 gpu@home", Reason::kQuotaExceeded},
-        Refusal{"closed", [](auto& world, auto&) { GroupOf(world, "azure").admission = Admission::kClosed; },
+        Refusal{"closed",
+                [](auto& world, auto&) { GroupOf(world, "azure").admission = Admission::kClosed; },
                 "8 gpu@home", Reason::kWaitingForCapacity},
-        Refusal{"drain", [](auto& world, auto&) { GroupOf(world, "home").admission = Admission::kDrain; },
+        Refusal{"drain",
+                [](auto& world, auto&) { GroupOf(world, "home").admission = Admission::kDrain; },
                 "8 gpu@azure", Reason::kWaitingForCapacity},
-        Refusal{"provider",
-                [](auto&, auto& pool) { pool.providers = {placement::Provider::kAws}; }, "nothing",
-                Reason::kNoMatchingNodeGroup},
+        Refusal{"provider", [](auto&, auto& pool) { pool.providers = {placement::Provider::kAws}; },
+                "nothing", Reason::kNoMatchingNodeGroup},
         Refusal{"arch", [](auto&, auto& pool) { pool.variants[0].arch = "arm64"; }, "nothing",
                 Reason::kConstraintsNotMet},
-        Refusal{"template", [](auto&, auto& pool) { pool.variants[0].template_invalid = "no image"; },
+        Refusal{"template",
+                [](auto&, auto& pool) { pool.variants[0].template_invalid = "no image"; },
                 "nothing", Reason::kTemplateInvalid},
         Refusal{"misconfigured", [](auto&, auto& pool) { pool.misconfigured = "no such class"; },
                 "nothing", Reason::kMisconfigured},
-        Refusal{"conflict", [](auto&, auto& pool) { pool.name_conflict = "Service chat is not ours"; },
+        Refusal{"conflict",
+                [](auto&, auto& pool) { pool.name_conflict = "Service chat is not ours"; },
                 "nothing", Reason::kNameConflict},
-        Refusal{"paused", [](auto&, auto& pool) { pool.paused = true; }, "nothing", Reason::kPaused}),
+        Refusal{"paused", [](auto&, auto& pool) { pool.paused = true; }, "nothing",
+                Reason::kPaused}),
     [](const auto& row) { return row.param.name; });
 
 TEST(Inference, KeepsTheLeastOfEachVariant) {
@@ -507,7 +511,7 @@ TEST(Inference, NoMoreGoDownThanTheDisruptionAllows) {
   pool.variants[0].revision = "v2";
   both.inference_pools = {pool};
   const auto decision = Decide(both);
-  EXPECT_TRUE(decision.cells[0].roll);    // azure: its own is the one that is down
+  EXPECT_TRUE(decision.cells[0].roll);  // azure: its own is the one that is down
   EXPECT_FALSE(decision.cells[1].roll);
 }
 
@@ -593,7 +597,8 @@ TEST(Inference, ReplicasWaitWhileAGangIsStarting) {
   world.inference_pools = {Chat(1)};
   const auto decision = Decide(world);
   EXPECT_EQ(Mix(decision), "nothing");
-  EXPECT_THAT(decision.capacity_message, HasSubstr("home-1 is promised to others that are starting"));
+  EXPECT_THAT(decision.capacity_message,
+              HasSubstr("home-1 is promised to others that are starting"));
   AddWorkers(world, world.pools[0]);
   EXPECT_EQ(Mix(Decide(world)), "1 gpu@home");
 }

@@ -15,8 +15,7 @@ using placement::InferencePool;
 InferencePool Paced(int up_window, std::optional<int> up_step, int down_window,
                     std::optional<int> down_step) {
   InferencePool pool = Chat(0);
-  pool.scale_up = {
-      .stabilization = Seconds{up_window}, .max_step = up_step, .period = Seconds{60}};
+  pool.scale_up = {.stabilization = Seconds{up_window}, .max_step = up_step, .period = Seconds{60}};
   pool.scale_down = {
       .stabilization = Seconds{down_window}, .max_step = down_step, .period = Seconds{60}};
   return pool;
@@ -37,17 +36,20 @@ void Play(InferencePool pool, const std::vector<Ask>& asks) {
   }
 }
 
-TEST(FollowUnits, TakesTheFirstNumberAsItIs) {
-  Play(Paced(600, 1, 600, 1), {{0, 40, 40}});
-}
+TEST(FollowUnits, TakesTheFirstNumberAsItIs) { Play(Paced(600, 1, 600, 1), {{0, 40, 40}}); }
 
 TEST(FollowUnits, FollowsAtOnceWithoutWindowsAndSteps) {
   Play(Paced(0, {}, 0, {}), {{0, 4, 4}, {1, 9, 9}, {2, 0, 0}, {3, 7, 7}});
 }
 
 TEST(FollowUnits, ScalesDownToTheMostOfTheWindow) {
-  Play(Paced(0, {}, 300, {}),
-       {{0, 10, 10}, {10, 2, 10}, {100, 6, 10}, {200, 2, 10}, {310, 2, 6}, {499, 2, 6}, {500, 2, 2}});
+  Play(Paced(0, {}, 300, {}), {{0, 10, 10},
+                               {10, 2, 10},
+                               {100, 6, 10},
+                               {200, 2, 10},
+                               {310, 2, 6},
+                               {499, 2, 6},
+                               {500, 2, 2}});
 }
 
 TEST(FollowUnits, ScalesUpToTheLeastOfTheWindow) {
@@ -59,12 +61,18 @@ TEST(FollowUnits, AShortDipDoesNotScaleDown) {
 }
 
 TEST(FollowUnits, StepsUpSoManyInAPeriod) {
-  Play(Paced(0, 8, 0, {}),
-       {{0, 4, 4}, {10, 30, 12}, {40, 30, 12}, {69, 30, 12}, {70, 30, 20}, {130, 30, 28}, {190, 30, 30}});
+  Play(Paced(0, 8, 0, {}), {{0, 4, 4},
+                            {10, 30, 12},
+                            {40, 30, 12},
+                            {69, 30, 12},
+                            {70, 30, 20},
+                            {130, 30, 28},
+                            {190, 30, 30}});
 }
 
 TEST(FollowUnits, StepsDownSoManyInAPeriod) {
-  Play(Paced(0, {}, 0, 4), {{0, 20, 20}, {10, 5, 16}, {69, 5, 16}, {70, 5, 12}, {130, 5, 8}, {190, 5, 5}});
+  Play(Paced(0, {}, 0, 4),
+       {{0, 20, 20}, {10, 5, 16}, {69, 5, 16}, {70, 5, 12}, {130, 5, 8}, {190, 5, 5}});
 }
 
 TEST(FollowUnits, WhatTimeAloneChangesIsAnnounced) {

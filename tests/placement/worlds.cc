@@ -377,9 +377,9 @@ class Maker {
     for (const Variant& variant : pool.variants) {
       if (variant.name != cell.variant) continue;
       replica.requests = variant.requests;
-      replica.requests.Set(group.resource.empty() ? std::string(kCpu) : group.resource,
-                           group.resource.empty() ? int64_t{variant.per_replica} * 1000
-                                                  : variant.per_replica);
+      replica.requests.Set(
+          group.resource.empty() ? std::string(kCpu) : group.resource,
+          group.resource.empty() ? int64_t{variant.per_replica} * 1000 : variant.per_replica);
     }
     replica.since = Ago(1500);
     replica.revision = dice_.OneIn(4) ? "v0" : "v1";
