@@ -101,6 +101,11 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
           write,
           client_.Apply(*write.resource, write.ns, write.name, write.body, {kFieldManager}, stop),
           outcome);
+    case Write::Verb::kPatch:
+      return Written(
+          write,
+          client_.Patch(*write.resource, write.ns, write.name, write.body, {kFieldManager}, stop),
+          outcome);
     case Write::Verb::kDelete: {
       Status done = client_.Delete(*write.resource, write.ns, write.name, write.deletion, stop);
       // Gone already, or another object by now: what had to go is gone.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -12,7 +13,7 @@ namespace spillway::controllers {
 
 // One request that changes something, or (kProbe) looks whether a taken name is free again.
 struct Write {
-  enum class Verb { kStatus, kCreate, kApply, kDelete, kProbe } verb = Verb::kStatus;
+  enum class Verb { kStatus, kCreate, kApply, kPatch, kDelete, kProbe } verb = Verb::kStatus;
   const kube::Resource* resource = nullptr;
   std::string ns;
   std::string name;
@@ -50,5 +51,24 @@ struct DiffInput {
 
 // What to write to the pool's children so that they follow from the decision. Nothing if they do.
 std::vector<Write> DiffChildren(const DiffInput& input);
+
+// What exists of one inference pool, and what was decided.
+struct InferenceDiffInput {
+  const crds::v1alpha1::InferencePool* pool = nullptr;
+  const placement::InferenceDecision* decision = nullptr;
+  std::map<std::string, const crds::v1alpha1::NodeGroup*> groups;  // by name
+  std::vector<const kube::Deployment*> deployments;                // controlled by this pool
+  std::vector<const kube::MetaOnly*> services;                     // likewise
+  const kube::MetaOnly* disruption_budget = nullptr;
+  std::vector<const kube::Pod*> pods;
+  const std::set<std::string>* deleted_uids = nullptr;  // asked for already
+};
+
+// What to write to the pool's children so that they follow from the decision. Nothing if they do.
+std::vector<Write> DiffChildren(const InferenceDiffInput& input);
+
+// Deployments whose replicas somebody else has changed: what the pool's owner is to be told, a
+// sentence for each.
+std::vector<std::string> ScaledByOthers(const InferenceDiffInput& input);
 
 }  // namespace spillway::controllers

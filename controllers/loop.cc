@@ -18,6 +18,9 @@ constexpr std::chrono::milliseconds kFirstRetry{200};
 constexpr seconds kLongestRetry{30};
 
 std::string PoolListKey(const kube::ObjectMeta& meta) { return "TrainingPool " + kube::Key(meta); }
+std::string InferenceListKey(const kube::ObjectMeta& meta) {
+  return "InferencePool " + kube::Key(meta);
+}
 
 double InSeconds(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
@@ -33,10 +36,13 @@ struct Loop::Facts {
   std::map<std::string, const kube::Node*> nodes;
   std::map<std::string, std::vector<const kube::Job*>> jobs;  // by pool uid
   std::map<std::string, std::vector<const kube::Pod*>> pods;
-  std::map<std::string, const kube::MetaOnly*> services;
+  std::map<std::string, std::vector<const kube::Deployment*>> deployments;
+  std::map<std::string, std::vector<const kube::MetaOnly*>> services;
   std::map<std::string, const kube::MetaOnly*> budgets;
   std::map<placement::PoolKey, const placement::TrainingPool*> pool_facts;
   std::map<placement::PoolKey, const placement::PoolDecision*> decisions;
+  std::map<placement::PoolKey, const placement::InferencePool*> inference_facts;
+  std::map<placement::PoolKey, const placement::InferenceDecision*> inference_decisions;
   std::map<std::string, const placement::GroupReport*> group_reports;
   std::map<std::string, const placement::QuotaReport*> quota_reports;
   std::set<std::string> deleted_uids;
@@ -60,8 +66,13 @@ struct Loop::Facts {
         pods[pool->first].push_back(pod.get());
       }
     }
+    for (const auto& deployment : world.deployments) {
+      if (deployment->meta.controller_uid.empty()) continue;
+      deployments[deployment->meta.controller_uid].push_back(deployment.get());
+    }
     for (const auto& service : world.services) {
-      services.emplace(service->meta.controller_uid, service.get());
+      if (service->meta.controller_uid.empty()) continue;
+      services[service->meta.controller_uid].push_back(service.get());
     }
     for (const auto& budget : world.disruption_budgets) {
       budgets.emplace(budget->meta.controller_uid, budget.get());
@@ -70,6 +81,10 @@ struct Loop::Facts {
   void IndexPlan() {
     for (const auto& pool : snapshot.pools) pool_facts.emplace(pool.key, &pool);
     for (const auto& decision : plan.pools) decisions.emplace(decision.key, &decision);
+    for (const auto& pool : snapshot.inference_pools) inference_facts.emplace(pool.key, &pool);
+    for (const auto& decision : plan.inference_pools) {
+      inference_decisions.emplace(decision.key, &decision);
+    }
     for (const auto& report : plan.groups) group_reports.emplace(report.name, &report);
     for (const auto& report : plan.quotas) quota_reports.emplace(report.ns, &report);
   }
@@ -83,7 +98,9 @@ struct Loop::Facts {
     const std::string& uid = pool.meta.uid;
     if (const auto at = jobs.find(uid); at != jobs.end()) input.jobs = at->second;
     if (const auto at = pods.find(uid); at != pods.end()) input.pods = at->second;
-    if (const auto at = services.find(uid); at != services.end()) input.service = at->second;
+    if (const auto at = services.find(uid); at != services.end()) {
+      input.service = at->second.front();
+    }
     if (const auto at = budgets.find(uid); at != budgets.end())
       input.disruption_budget = at->second;
     input.name_taken = !pool_facts.at(decision.key)->name_conflict.empty();
@@ -93,6 +110,25 @@ struct Loop::Facts {
       input.group = at->second;
     }
     for (const std::string& name : placement.nodes) input.hostnames.push_back(Hostname(name));
+    return input;
+  }
+
+  [[nodiscard]] InferenceDiffInput Children(const crds::v1alpha1::InferencePool& pool,
+                                            const placement::InferenceDecision& decision) const {
+    InferenceDiffInput input;
+    input.pool = &pool;
+    input.decision = &decision;
+    input.deleted_uids = &deleted_uids;
+    input.groups = groups;
+    const std::string& uid = pool.meta.uid;
+    if (const auto at = deployments.find(uid); at != deployments.end()) {
+      input.deployments = at->second;
+    }
+    if (const auto at = pods.find(uid); at != pods.end()) input.pods = at->second;
+    if (const auto at = services.find(uid); at != services.end()) input.services = at->second;
+    if (const auto at = budgets.find(uid); at != budgets.end()) {
+      input.disruption_budget = at->second;
+    }
     return input;
   }
 
@@ -168,6 +204,8 @@ bool Loop::WaitForWork(const std::stop_token& stop) {
 
 std::string Loop::VersionOf(const kube::Resource& resource) const {
   if (resource.plural == "trainingpools") return stores_.training_pools.ResourceVersion();
+  if (resource.plural == "inferencepools") return stores_.inference_pools.ResourceVersion();
+  if (resource.plural == "deployments") return stores_.deployments.ResourceVersion();
   if (resource.plural == "nodegroups") return stores_.node_groups.ResourceVersion();
   if (resource.plural == "poolquotas") return stores_.pool_quotas.ResourceVersion();
   if (resource.plural == "jobs") return stores_.jobs.ResourceVersion();
@@ -214,9 +252,9 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
   input.render_revision = kRenderRevision;
   input.name_conflicts = &conflict_messages_;
   std::set<std::string> asked;
-  input.ask_template = [&](const crds::v1alpha1::TrainingPool& pool) {
-    asked.insert(TemplateChecker::KeyOf(pool));
-    TemplateAnswer answer = templates_.Ask(pool);
+  input.ask_template = [&](const TemplateSubject& subject) {
+    asked.insert(TemplateChecker::KeyOf(subject));
+    TemplateAnswer answer = templates_.Ask(subject);
     // Asked again by then, in a quiet cluster too.
     if (answer.state == TemplateAnswer::State::kInvalid) {
       WakeAt(clock_.Elapsed() + TemplateChecker::kAskAgain);
@@ -277,8 +315,8 @@ bool Loop::BackingOff(const std::string& key) {
 
 // Nothing is written about a pool whose template is just being judged: the answer starts another
 // pass, and a restarted operator has the same to say as before.
-bool Loop::AwaitsAnswer(const placement::TrainingPool& pool, const std::string& key) {
-  if (!pool.template_unchecked) {
+bool Loop::AwaitsAnswer(bool unchecked, const std::string& key) {
+  if (!unchecked) {
     unanswered_.erase(key);
     return false;
   }
@@ -333,6 +371,9 @@ std::vector<WriteList> Loop::CollectWrites(const Facts& facts) {
   for (size_t i = 0; i < facts.world.training_pools.size(); ++i) {
     if (auto list = PoolWrites(facts, i)) lists.push_back(*std::move(list));
   }
+  for (const auto& pool : facts.world.inference_pools) {
+    if (auto list = InferenceWrites(facts, *pool)) lists.push_back(*std::move(list));
+  }
   GroupWrites(facts, lists);
   QuotaWrites(facts, lists);
   ProbeWrites(facts, lists);
@@ -347,7 +388,7 @@ std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t pool) {
   if (object.meta.deleted || decision == facts.decisions.end()) return std::nullopt;
   if (BackingOff(key)) return std::nullopt;
   const auto& pool_facts = *facts.pool_facts.at(pool_key);
-  if (AwaitsAnswer(pool_facts, key)) return std::nullopt;
+  if (AwaitsAnswer(pool_facts.template_unchecked, key)) return std::nullopt;
   WriteList list{key, object.meta.uid, {}};
   const auto status =
       DesiredStatus(object, *decision->second, pool_facts, settings_.mode, facts.now);
@@ -360,6 +401,43 @@ std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t pool) {
   }
   if (list.writes.empty()) return std::nullopt;
   return list;
+}
+
+std::optional<WriteList> Loop::InferenceWrites(const Facts& facts,
+                                               const crds::v1alpha1::InferencePool& object) {
+  const std::string key = InferenceListKey(object.meta);
+  const placement::PoolKey pool_key{object.meta.ns, object.meta.name};
+  const auto decision = facts.inference_decisions.find(pool_key);
+  if (object.meta.deleted || decision == facts.inference_decisions.end()) return std::nullopt;
+  if (BackingOff(key)) return std::nullopt;
+  const auto& pool = *facts.inference_facts.at(pool_key);
+  const bool unchecked = std::any_of(pool.variants.begin(), pool.variants.end(),
+                                     [](const auto& v) { return v.template_unchecked; });
+  if (AwaitsAnswer(unchecked, key)) return std::nullopt;
+  WriteList list{key, object.meta.uid, {}};
+  const auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
+  if (auto write = StatusWrite(object, status, crds::v1alpha1::InferencePoolResource())) {
+    list.writes.push_back(*std::move(write));
+  }
+  if (settings_.mode == Mode::kEnforce) {
+    const InferenceDiffInput children = facts.Children(object, *decision->second);
+    auto writes = DiffChildren(children);
+    std::move(writes.begin(), writes.end(), std::back_inserter(list.writes));
+    TellOfOthers(object, ScaledByOthers(children));
+  }
+  if (list.writes.empty()) return std::nullopt;
+  return list;
+}
+
+// Somebody scaled a child: its owner is told where to scale instead.
+void Loop::TellOfOthers(const crds::v1alpha1::InferencePool& pool,
+                        const std::vector<std::string>& sentences) {
+  if (!hooks_.event || !hooks_.leading()) return;
+  for (const std::string& sentence : sentences) {
+    const auto reason = std::string(placement::ReasonName(placement::Reason::kPlaced));
+    hooks_.event({"InferencePool", pool.meta.ns, pool.meta.name, pool.meta.uid,
+                  Transition{true, reason, "Scale", sentence}});
+  }
 }
 
 void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
@@ -396,6 +474,15 @@ void Loop::ProbeWrites(const Facts& facts, std::vector<WriteList>& out) {
       const NameTaken& name = at->second;
       out.push_back(
           {"name of " + PoolListKey(pool->meta),
+           pool->meta.uid,
+           {{Write::Verb::kProbe, name.resource, name.ns, name.name, {}, pool->meta.uid, {}}}});
+    }
+    for (const auto& pool : facts.world.inference_pools) {
+      const auto at = taken_.find(pool->meta.uid);
+      if (at == taken_.end()) continue;
+      const NameTaken& name = at->second;
+      out.push_back(
+          {"name of " + InferenceListKey(pool->meta),
            pool->meta.uid,
            {{Write::Verb::kProbe, name.resource, name.ns, name.name, {}, pool->meta.uid, {}}}});
     }
@@ -460,6 +547,10 @@ void Loop::Tell(const Facts& facts, const WriteList& list) {
     const auto decision = facts.decisions.find({note.ns, note.name});
     if (decision != facts.decisions.end()) metrics_.Decided(*decision->second, facts.now);
   }
+  if (note.kind == "InferencePool") {
+    const auto decision = facts.inference_decisions.find({note.ns, note.name});
+    if (decision != facts.inference_decisions.end()) metrics_.Decided(*decision->second);
+  }
   if (!hooks_.event) return;
   for (Transition& transition : transitions) {
     note.transition = std::move(transition);
@@ -473,6 +564,10 @@ void Loop::Forget(const Facts& facts) {
   std::set<std::string> uids;
   for (const auto& pool : facts.world.training_pools) {
     keys.insert(PoolListKey(pool->meta));
+    uids.insert(pool->meta.uid);
+  }
+  for (const auto& pool : facts.world.inference_pools) {
+    keys.insert(InferenceListKey(pool->meta));
     uids.insert(pool->meta.uid);
   }
   for (const auto& group : facts.world.node_groups)

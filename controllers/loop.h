@@ -100,6 +100,10 @@ class Loop {
   placement::Snapshot TakeSnapshot(const World& world);
   std::vector<WriteList> CollectWrites(const Facts& facts);
   std::optional<WriteList> PoolWrites(const Facts& facts, size_t pool);
+  std::optional<WriteList> InferenceWrites(const Facts& facts,
+                                           const crds::v1alpha1::InferencePool& object);
+  void TellOfOthers(const crds::v1alpha1::InferencePool& pool,
+                    const std::vector<std::string>& sentences);
   void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
   void QuotaWrites(const Facts& facts, std::vector<WriteList>& out);
   void ProbeWrites(const Facts& facts, std::vector<WriteList>& out);
@@ -108,7 +112,7 @@ class Loop {
                                    const kube::Resource& resource);
   bool NumbersDue(const std::string& key);
   bool BackingOff(const std::string& key);
-  bool AwaitsAnswer(const placement::TrainingPool& pool, const std::string& key);
+  bool AwaitsAnswer(bool unchecked, const std::string& key);
   void Settle(const Facts& facts, const std::vector<WriteList>& lists,
               const std::vector<Outcome>& outcomes);
   void SettleFailure(const WriteList& list, const Outcome& outcome);

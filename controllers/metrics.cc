@@ -11,11 +11,12 @@ namespace {
 
 using placement::Action;
 
-constexpr std::array<const char*, 7> kWrittenKinds = {
-    "TrainingPool", "NodeGroup", "PoolQuota", "Job", "Service", "PodDisruptionBudget", "Pod"};
-constexpr std::array<Action, 7> kActions = {Action::kWait,    Action::kPlace,   Action::kKeep,
+constexpr std::array<const char*, 9> kWrittenKinds = {
+    "TrainingPool", "InferencePool", "NodeGroup",           "PoolQuota", "Job",
+    "Deployment",   "Service",       "PodDisruptionBudget", "Pod"};
+constexpr std::array<Action, 8> kActions = {Action::kWait,    Action::kPlace,   Action::kKeep,
                                             Action::kRestart, Action::kRelease, Action::kFinish,
-                                            Action::kDone};
+                                            Action::kDone,    Action::kScale};
 
 std::vector<double> Durations() {
   return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
@@ -67,7 +68,10 @@ Metrics::Metrics(MetricsRegistry& registry)
           "Cost per hour of placed pools by namespace and node group, in the installation's "
           "currency.")),
       quota_(registry.AddGaugeSet("spillway_quota_accelerators",
-                                  "Accelerators of a namespace by type: used and limit.")) {
+                                  "Accelerators of a namespace by type: used and limit.")),
+      replicas_(registry.AddGaugeSet(
+          "spillway_inference_replicas",
+          "Replicas of inference pools by namespace, node group and state: desired and ready.")) {
   for (const char* kind : kWrittenKinds) {
     for (const bool ok : {true, false}) {
       writes_.emplace(std::make_pair(kind, ok),
@@ -100,6 +104,11 @@ void Metrics::Decided(const placement::PoolDecision& decision, Time now) const {
   if (first && decision.memory.queued_since) {
     wait_seconds_.Observe(Number((now - *decision.memory.queued_since).count()));
   }
+}
+
+void Metrics::Decided(const placement::InferenceDecision& decision) const {
+  const auto at = decisions_.find(decision.action);
+  if (at != decisions_.end()) at->second.Increment();
 }
 
 void Metrics::PublishDomain(const placement::Snapshot& snapshot,
@@ -151,49 +160,97 @@ void Metrics::PublishGroups(const placement::Snapshot& snapshot,
   group_condition_.Replace(conditions);
 }
 
-void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement::Plan& plan) const {
-  std::map<MetricLabels, double> counts;
-  std::map<MetricLabels, double> oldest;
-  std::map<MetricLabels, double> accelerators;
-  std::map<MetricLabels, double> cost;
-  std::map<placement::PoolKey, const placement::TrainingPool*> pools;
-  for (const auto& pool : snapshot.pools) pools.emplace(pool.key, &pool);
-  for (const auto& decision : plan.pools) {
-    const bool ended = decision.memory.completed.has_value();
-    const char* state = ended ? "ended" : decision.placed ? "placed" : "waiting";
-    const std::string reason(placement::ReasonName(
-        decision.placed && !ended ? decision.ready_reason : decision.placed_reason));
-    counts[{{"kind", "TrainingPool"},
+namespace {
+
+using Series = std::map<MetricLabels, double>;
+
+// What pools add up to.
+struct PoolSeries {
+  Series counts;
+  Series oldest;
+  Series accelerators;
+  Series cost;
+  Series replicas;
+
+  void Count(const char* kind, const char* state, const std::string& reason, bool spilled) {
+    counts[{{"kind", kind},
             {"state", state},
             {"reason", reason},
-            {"spilled", decision.spilled ? "true" : "false"}}] += 1;
-    if (!decision.placed && !ended && decision.memory.waiting_since) {
-      const double since = Number(decision.memory.waiting_since->time_since_epoch().count());
-      const auto [at, fresh] = oldest.emplace(MetricLabels{{"reason", reason}}, since);
-      if (!fresh) at->second = std::min(at->second, since);
-    }
-    if (ended || !decision.memory.placement) continue;
-    const auto& placement = *decision.memory.placement;
-    const MetricLabels where = {{"namespace", decision.key.ns},
-                                {"node_group", placement.node_group}};
-    MetricLabels typed = where;
-    typed.emplace("type", placement.accelerator);
-    const auto pool = pools.find(decision.key);
-    if (pool != pools.end()) {
-      accelerators[typed] += Number(placement::AcceleratorsOf(*pool->second, placement));
-    }
-    cost[where] += decision.hourly_cost.Float();
+            {"spilled", spilled ? "true" : "false"}}] += 1;
   }
-  const auto samples = [](const std::map<MetricLabels, double>& from) {
-    std::vector<Sample> out;
-    out.reserve(from.size());
-    for (const auto& [labels, value] : from) out.push_back({labels, value});
-    return out;
-  };
-  pools_.Replace(samples(counts));
-  waiting_since_.Replace(samples(oldest));
-  pool_accelerators_.Replace(samples(accelerators));
-  pool_cost_.Replace(samples(cost));
+  void Waits(const std::string& reason, Time since) {
+    const double seconds = Number(since.time_since_epoch().count());
+    const auto [at, fresh] = oldest.emplace(MetricLabels{{"reason", reason}}, seconds);
+    if (!fresh) at->second = std::min(at->second, seconds);
+  }
+  void Has(const std::string& ns, const std::string& node_group, const std::string& type,
+           int64_t count, Money hourly_cost) {
+    const MetricLabels where = {{"namespace", ns}, {"node_group", node_group}};
+    MetricLabels typed = where;
+    typed.emplace("type", type);
+    accelerators[typed] += Number(count);
+    cost[where] += hourly_cost.Float();
+  }
+};
+
+void AddGang(const placement::PoolDecision& decision, const placement::TrainingPool* pool,
+             PoolSeries& series) {
+  const bool ended = decision.memory.completed.has_value();
+  const std::string reason(placement::ReasonName(
+      decision.placed && !ended ? decision.ready_reason : decision.placed_reason));
+  series.Count("TrainingPool",
+               ended             ? "ended"
+               : decision.placed ? "placed"
+                                 : "waiting",
+               reason, decision.spilled);
+  if (!decision.placed && !ended && decision.memory.waiting_since) {
+    series.Waits(reason, *decision.memory.waiting_since);
+  }
+  if (ended || !decision.memory.placement) return;
+  const auto& placement = *decision.memory.placement;
+  series.Has(decision.key.ns, placement.node_group, placement.accelerator,
+             pool == nullptr ? 0 : placement::AcceleratorsOf(*pool, placement),
+             decision.hourly_cost);
+}
+
+void AddServing(const placement::InferenceDecision& decision, PoolSeries& series) {
+  const std::string reason(placement::ReasonName(decision.ready_reason));
+  series.Count("InferencePool", decision.capacity_met ? "placed" : "waiting", reason,
+               decision.spilled);
+  if (!decision.capacity_met && decision.memory.waiting_since) {
+    series.Waits(reason, *decision.memory.waiting_since);
+  }
+  for (const placement::CellDecision& cell : decision.cells) {
+    series.Has(decision.key.ns, cell.node_group, cell.accelerator, cell.accelerators,
+               cell.hourly_cost);
+    for (const auto& [state, count] : {std::pair("desired", cell.desired), {"ready", cell.ready}}) {
+      series.replicas[{
+          {"namespace", decision.key.ns}, {"node_group", cell.node_group}, {"state", state}}] +=
+          count;
+    }
+  }
+}
+
+std::vector<Sample> Samples(const Series& from) {
+  std::vector<Sample> out;
+  out.reserve(from.size());
+  for (const auto& [labels, value] : from) out.push_back({labels, value});
+  return out;
+}
+
+}  // namespace
+
+void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement::Plan& plan) const {
+  std::map<placement::PoolKey, const placement::TrainingPool*> pools;
+  for (const auto& pool : snapshot.pools) pools.emplace(pool.key, &pool);
+  PoolSeries series;
+  for (const auto& decision : plan.pools) AddGang(decision, pools[decision.key], series);
+  for (const auto& decision : plan.inference_pools) AddServing(decision, series);
+  pools_.Replace(Samples(series.counts));
+  waiting_since_.Replace(Samples(series.oldest));
+  pool_accelerators_.Replace(Samples(series.accelerators));
+  pool_cost_.Replace(Samples(series.cost));
+  replicas_.Replace(Samples(series.replicas));
 }
 
 void Metrics::PublishQuotas(const placement::Plan& plan) const {

@@ -24,6 +24,7 @@ class Metrics {
   void Wrote(const std::string& kind, bool ok) const;
   void WritesDropped(size_t count) const { dropped_.Increment(static_cast<double>(count)); }
   void Decided(const placement::PoolDecision& decision, Time now) const;
+  void Decided(const placement::InferenceDecision& decision) const;
   void PublishDomain(const placement::Snapshot& snapshot, const placement::Plan& plan) const;
 
  private:
@@ -49,6 +50,7 @@ class Metrics {
   GaugeSet pool_accelerators_;
   GaugeSet pool_cost_;
   GaugeSet quota_;
+  GaugeSet replicas_;
 };
 
 }  // namespace spillway::controllers

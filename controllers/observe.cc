@@ -8,16 +8,12 @@
 
 #include "base/hash.h"
 #include "controllers/names.h"
+#include "controllers/observe_inference.h"
 #include "controllers/placement_record.h"
 
 namespace spillway::controllers {
-namespace {
 
-using crds::v1alpha1::NodeGroupSpec;
 using crds::v1alpha1::PoolQuota;
-using crds::v1alpha1::TrainingPoolSpec;
-using crds::v1alpha1::TrainingPoolStatus;
-using placement::PoolMemory;
 
 std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector& selector) {
   std::vector<placement::Requirement> out;
@@ -27,6 +23,77 @@ std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector&
   }
   return out;
 }
+
+std::string LabelOf(const kube::ObjectMeta& meta, const char* key) {
+  const auto at = meta.labels.find(key);
+  return at == meta.labels.end() ? std::string() : at->second;
+}
+
+Priorities ObservePriorities(const World& world) {
+  Priorities out;
+  for (const auto& priority : world.priority_classes) {
+    out.by_name.emplace(priority->meta.name, priority->value);
+    if (priority->global_default) out.fallback = priority->value;
+  }
+  return out;
+}
+
+PriorityAnswer PriorityOf(const std::string& name, const std::string& ns,
+                          const Priorities& priorities, const PoolQuota* quota) {
+  if (name.empty()) return {priorities.fallback, {}};
+  const auto at = priorities.by_name.find(name);
+  if (at == priorities.by_name.end()) {
+    return {0, fmt::format("spec.priorityClassName is \"{}\", but there is no such PriorityClass",
+                           name)};
+  }
+  if (quota == nullptr || !quota->spec.priority_classes) return {at->second, {}};
+  const auto& allowed = *quota->spec.priority_classes;
+  if (std::find(allowed.begin(), allowed.end(), name) != allowed.end()) return {at->second, {}};
+  return {
+      at->second,
+      fmt::format(
+          "spec.priorityClassName is \"{}\"; the PoolQuota of namespace {} allows: {}", name, ns,
+          allowed.empty() ? std::string("none") : fmt::format("{}", fmt::join(allowed, ", ")))};
+}
+
+std::string AcceleratorConflict(const std::string& type, int per_pod, const char* field,
+                                const PodShape& shape,
+                                const std::vector<placement::NodeGroup>& groups) {
+  for (const placement::NodeGroup& group : groups) {
+    if (group.accelerator != type) continue;
+    const bool cpu = group.resource.empty();
+    const std::string resource = cpu ? std::string(kCpu) : group.resource;
+    const int64_t wanted = int64_t{per_pod} * (cpu ? 1000 : 1);
+    const int64_t said = shape.first_container.Get(resource);
+    if (said == 0 || said == wanted) continue;
+    return fmt::format(
+        "template.spec.containers[0].resources says {}: {}, but {} is {} "
+        "({}); leave it out of the template",
+        resource, FormatResource(resource, said), field, per_pod, type);
+  }
+  return {};
+}
+
+Resources WithoutAccelerators(const std::vector<std::string>& types, const PodShape& shape,
+                              const std::vector<placement::NodeGroup>& groups) {
+  std::set<std::string> resources;
+  for (const placement::NodeGroup& group : groups) {
+    const bool asked = std::find(types.begin(), types.end(), group.accelerator) != types.end();
+    if (asked && !group.resource.empty()) resources.insert(group.resource);
+  }
+  Resources out = shape.requests;
+  for (const std::string& resource : resources) {
+    out.Set(resource, out.Get(resource) - shape.first_container.Get(resource));
+  }
+  return out;
+}
+
+namespace {
+
+using crds::v1alpha1::NodeGroupSpec;
+using crds::v1alpha1::TrainingPoolSpec;
+using crds::v1alpha1::TrainingPoolStatus;
+using placement::PoolMemory;
 
 // ---- nodes ----
 
@@ -168,11 +235,6 @@ struct Family {
 };
 using Families = std::map<std::string, Family>;
 
-std::string LabelOf(const kube::ObjectMeta& meta, const char* key) {
-  const auto at = meta.labels.find(key);
-  return at == meta.labels.end() ? std::string() : at->second;
-}
-
 int AttemptOf(const kube::ObjectMeta& meta) {
   const std::string text = LabelOf(meta, kAttemptLabel);
   const bool number =
@@ -285,82 +347,6 @@ void RebuildMemory(const Family& family, PoolMemory& memory) {
   }
 }
 
-struct Priorities {
-  std::map<std::string, int64_t> by_name;
-  int64_t fallback = 0;
-};
-
-Priorities ObservePriorities(const World& world) {
-  Priorities out;
-  for (const auto& priority : world.priority_classes) {
-    out.by_name.emplace(priority->meta.name, priority->value);
-    if (priority->global_default) out.fallback = priority->value;
-  }
-  return out;
-}
-
-// The pool's priority, or the sentence that says why its class will not do.
-std::string ObservePriority(const crds::v1alpha1::TrainingPool& pool, const Priorities& priorities,
-                            const PoolQuota* quota, placement::TrainingPool& out) {
-  const std::string& name = pool.spec.priority_class_name;
-  if (name.empty()) {
-    out.priority = priorities.fallback;
-    return {};
-  }
-  const auto at = priorities.by_name.find(name);
-  if (at == priorities.by_name.end()) {
-    return fmt::format("spec.priorityClassName is \"{}\", but there is no such PriorityClass",
-                       name);
-  }
-  out.priority = at->second;
-  if (quota == nullptr || !quota->spec.priority_classes) return {};
-  const auto& allowed = *quota->spec.priority_classes;
-  if (std::find(allowed.begin(), allowed.end(), name) != allowed.end()) return {};
-  return fmt::format(
-      "spec.priorityClassName is \"{}\"; the PoolQuota of namespace {} allows: {}", name,
-      pool.meta.ns,
-      allowed.empty() ? std::string("none") : fmt::format("{}", fmt::join(allowed, ", ")));
-}
-
-// A number of accelerators in the template that contradicts the pool's own.
-std::string AcceleratorConflict(const crds::v1alpha1::TrainingPool& pool, const PodShape& shape,
-                                const std::vector<placement::NodeGroup>& groups) {
-  for (const auto& accepted : pool.spec.accelerators) {
-    for (const placement::NodeGroup& group : groups) {
-      if (group.accelerator != accepted.type) continue;
-      const bool cpu = group.resource.empty();
-      const std::string resource = cpu ? std::string(kCpu) : group.resource;
-      const int64_t wanted = int64_t{pool.spec.accelerators_per_worker} * (cpu ? 1000 : 1);
-      const int64_t said = shape.first_container.Get(resource);
-      if (said == 0 || said == wanted) continue;
-      return fmt::format(
-          "template.spec.containers[0].resources says {}: {}, but spec.acceleratorsPerWorker is {} "
-          "({}); leave it out of the template",
-          resource, FormatResource(resource, said), pool.spec.accelerators_per_worker,
-          accepted.type);
-    }
-  }
-  return {};
-}
-
-// The planner adds the accelerators itself, by the group's resource.
-Resources WithoutAccelerators(const crds::v1alpha1::TrainingPool& pool, const PodShape& shape,
-                              const std::vector<placement::NodeGroup>& groups) {
-  std::set<std::string> resources;
-  for (const auto& accepted : pool.spec.accelerators) {
-    for (const placement::NodeGroup& group : groups) {
-      if (group.accelerator == accepted.type && !group.resource.empty()) {
-        resources.insert(group.resource);
-      }
-    }
-  }
-  Resources out = shape.requests;
-  for (const std::string& resource : resources) {
-    out.Set(resource, out.Get(resource) - shape.first_container.Get(resource));
-  }
-  return out;
-}
-
 void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAnswer& answer,
                      const std::vector<placement::NodeGroup>& groups,
                      placement::TrainingPool& out) {
@@ -374,10 +360,16 @@ void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAns
     case TemplateAnswer::State::kValid:
       break;
   }
-  out.requests = WithoutAccelerators(pool, answer.shape, groups);
+  std::vector<std::string> types;
+  for (const auto& accepted : pool.spec.accelerators) types.push_back(accepted.type);
+  out.requests = WithoutAccelerators(types, answer.shape, groups);
   out.tolerations = answer.shape.tolerations;
   out.node_terms = answer.shape.node_terms;
-  out.template_invalid = AcceleratorConflict(pool, answer.shape, groups);
+  for (const std::string& type : types) {
+    out.template_invalid = AcceleratorConflict(type, pool.spec.accelerators_per_worker,
+                                               "spec.acceleratorsPerWorker", answer.shape, groups);
+    if (!out.template_invalid.empty()) return;
+  }
 }
 
 void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
@@ -450,8 +442,10 @@ class PoolObserver {
     out.created = pool.meta.created;
     ObserveSpec(pool.spec, out);
     const auto quota = quotas_.find(pool.meta.ns);
-    out.misconfigured =
-        ObservePriority(pool, priorities_, quota == quotas_.end() ? nullptr : quota->second, out);
+    PriorityAnswer priority = PriorityOf(pool.spec.priority_class_name, pool.meta.ns, priorities_,
+                                         quota == quotas_.end() ? nullptr : quota->second);
+    out.priority = priority.value;
+    out.misconfigured = std::move(priority.misconfigured);
     const auto family = families_.find(pool.meta.uid);
     const Family& mine = family == families_.end() ? no_family_ : family->second;
     out.memory = MemoryOf(pool.status);
@@ -459,7 +453,7 @@ class PoolObserver {
     if (input_.settings->mode == Mode::kObserve) PretendQueued(pool, out.memory);
     out.attempt = ObserveAttempt(mine, out.memory);
     out.workers = ObserveWorkers(mine);
-    ObserveTemplate(pool, input_.ask_template(pool), groups_, out);
+    ObserveTemplate(pool, input_.ask_template(SubjectOf(pool)), groups_, out);
     out.name_conflict = NameConflict(pool);
     return out;
   }
@@ -579,6 +573,7 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
   for (const auto& pool : world.training_pools) {
     if (!pool->meta.deleted) snapshot.pools.push_back(observer.Observe(*pool));
   }
+  ObserveInferencePools(world, input, snapshot);
   return snapshot;
 }
 

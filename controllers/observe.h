@@ -16,8 +16,8 @@ struct ObserveInput {
   Time now{};
   const Settings* settings = nullptr;
   std::string render_revision;
-  // The API server's answer about a pool's template; called once per pool.
-  std::function<TemplateAnswer(const crds::v1alpha1::TrainingPool&)> ask_template;
+  // The API server's answer about a template; called once for each.
+  std::function<TemplateAnswer(const TemplateSubject&)> ask_template;
   // Sentences about names that are taken, by pool uid.
   const std::map<std::string, std::string>* name_conflicts = nullptr;
 };

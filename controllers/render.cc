@@ -8,39 +8,25 @@
 #include "base/hash.h"
 #include "controllers/names.h"
 #include "controllers/placement_record.h"
+#include "controllers/render_pod.h"
 
 namespace spillway::controllers {
 namespace {
 
-using Json = nlohmann::json;
+using pod::Env;
+using pod::Finish;
+using pod::Json;
 
 constexpr const char* kIndexPath =
     "metadata.annotations['batch.kubernetes.io/job-completion-index']";
 
 Json OwnLabels(const RenderInput& input) {
-  return {{kManagedByLabel, kManagedBy},
-          {kPoolLabel, input.pool->meta.name},
-          {kPoolUidLabel, input.pool->meta.uid}};
+  return pod::Labels(input.pool->meta.name, input.pool->meta.uid);
 }
 
 Json Metadata(const RenderInput& input, const std::string& name) {
   const kube::ObjectMeta& pool = input.pool->meta;
-  return {{"name", name},
-          {"namespace", pool.ns},
-          {"labels", OwnLabels(input)},
-          {"ownerReferences",
-           {{{"apiVersion", crds::v1alpha1::kApiVersion},
-             {"kind", "TrainingPool"},
-             {"name", pool.name},
-             {"uid", pool.uid},
-             {"controller", true},
-             {"blockOwnerDeletion", true}}}}};
-}
-
-// The revision tells a later pass whether what stands there is what would be written now.
-std::string Finish(Json object, const std::string& revision) {
-  object["metadata"]["annotations"][kRevisionAnnotation] = revision;
-  return object.dump();
+  return pod::Metadata(pool.ns, name, "TrainingPool", pool.name, pool.uid);
 }
 
 // All that an object is rendered from, besides the code.
@@ -50,8 +36,6 @@ std::string Revision(const RenderInput& input, const char* kind, int number) {
       fmt::format("{}|{}|{}|{}|{}|{}", kRenderRevision, kind, pool.ns, pool.name, pool.uid, number),
       16);
 }
-
-Json Env(const char* name, const std::string& value) { return {{"name", name}, {"value", value}}; }
 
 Json EnvFromIndex(const char* name) {
   return {{"name", name}, {"valueFrom", {{"fieldRef", {{"fieldPath", kIndexPath}}}}}};
@@ -88,79 +72,6 @@ Json TorchEnv(const RenderInput& input) {
           Env("SPILLWAY_ATTEMPT", std::to_string(placement.attempt))};
 }
 
-bool Names(const Json& list, const char* key, const std::string& name) {
-  return std::any_of(list.begin(), list.end(), [&](const Json& item) {
-    return item.is_object() && item.contains(key) && item[key] == name;
-  });
-}
-
-// The group's defaults give way to what the template says; ours cannot clash, they are reserved.
-void AddEnv(Json& container, const RenderInput& input) {
-  Json& env = container["env"];
-  if (!env.is_array()) env = Json::array();
-  Json all = Json::array();
-  for (const auto& variable : input.group->spec.pod_defaults.env) {
-    if (!Names(env, "name", variable.name))
-      all.push_back(Env(variable.name.c_str(), variable.value));
-  }
-  for (Json& variable : env) all.push_back(std::move(variable));
-  for (Json& variable : TorchEnv(input)) all.push_back(std::move(variable));
-  env = std::move(all);
-}
-
-// Extended resources have equal requests and limits; cpu and memory are only asked for.
-bool Extended(const std::string& resource) { return resource.find('/') != std::string::npos; }
-
-int64_t Amount(const Json& container, const char* list, const std::string& resource) {
-  const auto resources = container.find("resources");
-  if (resources == container.end() || !resources->contains(list)) return 0;
-  const Json& values = (*resources)[list];
-  if (!values.contains(resource)) return 0;
-  const Json& value = values[resource];
-  const auto amount =
-      ParseResource(resource, value.is_string() ? value.get<std::string>() : value.dump());
-  return amount ? *amount : 0;
-}
-
-void SetAmount(Json& container, const std::string& resource, int64_t amount) {
-  const std::string text = FormatResource(resource, amount);
-  container["resources"]["requests"][resource] = text;
-  const bool limited = Amount(container, "limits", resource) != 0;
-  if (Extended(resource) || (limited && Amount(container, "limits", resource) < amount)) {
-    container["resources"]["limits"][resource] = text;
-  }
-}
-
-void AddResources(Json& container, const RenderInput& input) {
-  const auto& group = input.group->spec;
-  const std::string accelerator =
-      group.accelerator.resource.empty() ? std::string(kCpu) : group.accelerator.resource;
-  const int64_t wanted =
-      int64_t{PerWorker(input)} * (group.accelerator.resource.empty() ? 1000 : 1);
-  SetAmount(container, accelerator, wanted);
-  for (const auto& [resource, amount] : group.pod_defaults.resources) {
-    SetAmount(container, resource, Amount(container, "requests", resource) + amount);
-  }
-}
-
-void AddTolerations(Json& spec, const RenderInput& input) {
-  Json& tolerations = spec["tolerations"];
-  if (!tolerations.is_array()) tolerations = Json::array();
-  for (const auto& toleration : input.group->spec.tolerations) {
-    Json item = Json::object();
-    if (!toleration.key.empty()) item["key"] = toleration.key;
-    if (!toleration.op.empty()) item["operator"] = toleration.op;
-    if (!toleration.value.empty()) item["value"] = toleration.value;
-    if (!toleration.effect.empty()) item["effect"] = toleration.effect;
-    tolerations.push_back(std::move(item));
-  }
-  // Without these the controller-manager would delete workers of an unreachable node on its own.
-  for (const char* key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
-    if (Names(tolerations, "key", key)) continue;
-    tolerations.push_back({{"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}});
-  }
-}
-
 // Our pin is ANDed into every term of the user's required node affinity.
 void Pin(Json& spec, const RenderInput& input) {
   Json pin = {{"key", kHostnameLabel}, {"operator", "In"}, {"values", input.hostnames}};
@@ -169,10 +80,7 @@ void Pin(Json& spec, const RenderInput& input) {
            {"operator", "In"},
            {"values", {input.memory.placement->domain}}};
   }
-  Json& terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-                    ["nodeSelectorTerms"];
-  if (!terms.is_array() || terms.empty()) terms = Json::array({Json::object()});
-  for (Json& term : terms) term["matchExpressions"].push_back(pin);
+  pod::Require(spec, Json::array({pin}));
 }
 
 Json PodSpec(const RenderInput& input, Json spec) {
@@ -183,10 +91,10 @@ Json PodSpec(const RenderInput& input, Json spec) {
   }
   for (const char* list : {"initContainers", "containers"}) {
     if (!spec.contains(list)) continue;
-    for (Json& container : spec[list]) AddEnv(container, input);
+    for (Json& container : spec[list]) pod::AddEnv(container, *input.group, TorchEnv(input));
   }
-  AddResources(spec["containers"][0], input);
-  AddTolerations(spec, input);
+  pod::AddResources(spec["containers"][0], *input.group, PerWorker(input));
+  pod::AddTolerations(spec, *input.group);
   Pin(spec, input);
   return spec;
 }

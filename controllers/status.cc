@@ -5,9 +5,18 @@
 #include <algorithm>
 #include <array>
 
-#include "placement/words.h"
+#include "controllers/conditions.h"
 
 namespace spillway::controllers {
+
+bool SameMeaning(const std::vector<crds::v1alpha1::Condition>& a,
+                 const std::vector<crds::v1alpha1::Condition>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const crds::v1alpha1::Condition& x, const crds::v1alpha1::Condition& y) {
+                      return x.type == y.type && x.status == y.status && x.reason == y.reason;
+                    });
+}
+
 namespace {
 
 using crds::v1alpha1::Condition;
@@ -20,42 +29,6 @@ using placement::ReasonName;
 // The longest lists that the API takes: one entry more and the whole status would be refused.
 constexpr size_t kMostInList = 1000;
 constexpr size_t kMostTiers = 64;
-
-// Builds the conditions of one object, in the order they are set.
-class Conditions {
- public:
-  Conditions(const std::vector<Condition>& old, int64_t generation, Time now)
-      : old_(old), generation_(generation), now_(now) {}
-
-  void Set(const char* type, bool holds, std::string_view reason, std::string message) {
-    Condition condition{type,
-                        holds ? "True" : "False",
-                        std::string(reason),
-                        placement::Short(std::move(message)),
-                        now_,
-                        generation_};
-    const Condition* was = FindCondition(old_, type);
-    if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
-    all_.push_back(std::move(condition));
-  }
-  void Set(const char* type, bool holds, Reason reason, std::string message) {
-    Set(type, holds, ReasonName(reason), std::move(message));
-  }
-  // What was said of this generation before; false: nothing.
-  bool Keep(const char* type) {
-    const Condition* was = FindCondition(old_, type);
-    if (was == nullptr || was->observed_generation != generation_) return false;
-    all_.push_back(*was);
-    return true;
-  }
-  std::vector<Condition> Take() { return std::move(all_); }
-
- private:
-  const std::vector<Condition>& old_;
-  int64_t generation_;
-  Time now_;
-  std::vector<Condition> all_;
-};
 
 void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool& facts) {
   if (facts.template_unchecked) {
@@ -144,14 +117,6 @@ void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
   }
 }
 
-// Two statuses mean the same when only messages and counts differ.
-bool SameMeaning(const std::vector<Condition>& a, const std::vector<Condition>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](const Condition& x, const Condition& y) {
-                      return x.type == y.type && x.status == y.status && x.reason == y.reason;
-                    });
-}
-
 // Conditions that say something unusual when they are not in this state.
 bool GoodNews(const Condition& condition) {
   static constexpr std::array<std::string_view, 2> kBadWhenTrue = {"Failed", "Spilled"};
@@ -163,9 +128,9 @@ bool GoodNews(const Condition& condition) {
 
 // Waiting is no fault: it is told without a warning.
 bool Waits(const std::string& reason) {
-  static constexpr std::array<std::string_view, 9> kCalm = {
-      "HoldingBackSpill", "WaitingForCapacity", "WaitingForDomain",
-      "Suspended",        "AsExpected",         "PodsNotReady",
+  static constexpr std::array<std::string_view, 11> kCalm = {
+      "HoldingBackSpill", "WaitingForCapacity", "WaitingForDomain", "WaitingForSurge",
+      "Paused",           "Suspended",          "AsExpected",       "PodsNotReady",
       "Placed",           "Completed",          "BackingOff"};
   return std::find(kCalm.begin(), kCalm.end(), reason) != kCalm.end();
 }

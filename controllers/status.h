@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "controllers/settings.h"
+#include "crds/v1alpha1/inference_pool.h"
 #include "crds/v1alpha1/node_group.h"
 #include "crds/v1alpha1/pool_quota.h"
 #include "crds/v1alpha1/training_pool.h"
@@ -18,6 +19,10 @@ crds::v1alpha1::TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingP
                                                  const placement::PoolDecision& decision,
                                                  const placement::TrainingPool& facts, Mode mode,
                                                  Time now);
+crds::v1alpha1::InferencePoolStatus DesiredStatus(const crds::v1alpha1::InferencePool& old,
+                                                  const placement::InferenceDecision& decision,
+                                                  const placement::InferencePool& facts, Mode mode,
+                                                  Time now);
 crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& old,
                                               const placement::GroupReport& report, Mode mode,
                                               Time now);
@@ -29,6 +34,8 @@ crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& o
 enum class Change { kNone, kNumbers, kMeaning };
 Change Compare(const crds::v1alpha1::TrainingPoolStatus& was,
                const crds::v1alpha1::TrainingPoolStatus& is);
+Change Compare(const crds::v1alpha1::InferencePoolStatus& was,
+               const crds::v1alpha1::InferencePoolStatus& is);
 Change Compare(const crds::v1alpha1::NodeGroupStatus& was,
                const crds::v1alpha1::NodeGroupStatus& is);
 Change Compare(const crds::v1alpha1::PoolQuotaStatus& was,

@@ -5,10 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "crds/v1alpha1/inference_pool.h"
 #include "crds/v1alpha1/node_group.h"
 #include "crds/v1alpha1/pool_quota.h"
 #include "crds/v1alpha1/training_pool.h"
 #include "kube/store.h"
+#include "kube/types/deployment.h"
 #include "kube/types/job.h"
 #include "kube/types/node.h"
 #include "kube/types/pod.h"
@@ -22,11 +24,13 @@ struct Stores {
   kube::Store<kube::Node> nodes;
   kube::Store<kube::Pod> pods;
   kube::Store<kube::Job> jobs;                     // only those with our managed-by label
+  kube::Store<kube::Deployment> deployments;       // likewise
   kube::Store<kube::MetaOnly> services;            // likewise
   kube::Store<kube::MetaOnly> disruption_budgets;  // likewise
   kube::Store<kube::PriorityClass> priority_classes;
   kube::Store<crds::v1alpha1::NodeGroup> node_groups;
   kube::Store<crds::v1alpha1::TrainingPool> training_pools;
+  kube::Store<crds::v1alpha1::InferencePool> inference_pools;
   kube::Store<crds::v1alpha1::PoolQuota> pool_quotas;
 
   // The names of the stores that have not had their first list; empty: all are there.
@@ -39,11 +43,13 @@ struct World {
   std::vector<std::shared_ptr<const kube::Node>> nodes;
   std::vector<std::shared_ptr<const kube::Pod>> pods;
   std::vector<std::shared_ptr<const kube::Job>> jobs;
+  std::vector<std::shared_ptr<const kube::Deployment>> deployments;
   std::vector<std::shared_ptr<const kube::MetaOnly>> services;
   std::vector<std::shared_ptr<const kube::MetaOnly>> disruption_budgets;
   std::vector<std::shared_ptr<const kube::PriorityClass>> priority_classes;
   std::vector<std::shared_ptr<const crds::v1alpha1::NodeGroup>> node_groups;
   std::vector<std::shared_ptr<const crds::v1alpha1::TrainingPool>> training_pools;
+  std::vector<std::shared_ptr<const crds::v1alpha1::InferencePool>> inference_pools;
   std::vector<std::shared_ptr<const crds::v1alpha1::PoolQuota>> pool_quotas;
 };
 

@@ -76,7 +76,7 @@ bool UsesMatchFields(const Json& spec) {
   return false;
 }
 
-std::string RefuseSpec(const Json& spec) {
+std::string RefuseSpec(const Json& spec, bool serves) {
   const Json& containers = Child(spec, "containers");
   if (!containers.is_array() || containers.empty()) {
     return "template.spec.containers is empty; name at least one container";
@@ -84,21 +84,25 @@ std::string RefuseSpec(const Json& spec) {
   std::string refusal = RefuseField(spec, "nodeName", "", "Spillway chooses the nodes; remove it");
   if (refusal.empty()) {
     refusal = RefuseField(spec, "schedulerName", "default-scheduler",
-                          "workers are bound by default-scheduler; remove it");
+                          "the pods are bound by default-scheduler; remove it");
   }
   if (refusal.empty()) {
     refusal = RefuseField(spec, "priorityClassName", "",
-                          "set priorityClassName of the TrainingPool instead");
+                          serves ? "set priorityClassName of the InferencePool instead"
+                                 : "set priorityClassName of the TrainingPool instead");
   }
   if (refusal.empty()) {
-    refusal = RefuseField(spec, "restartPolicy", "Never",
-                          "a worker that ends is restarted with its gang; remove it or say Never");
+    refusal = serves ? RefuseField(spec, "restartPolicy", "Always",
+                                   "a replica is always restarted; remove it or say Always")
+                     : RefuseField(spec, "restartPolicy", "Never",
+                                   "a worker that ends is restarted with its gang; remove it or "
+                                   "say Never");
   }
   if (refusal.empty() && UsesMatchFields(spec)) {
     refusal =
         "template.spec.affinity.nodeAffinity uses matchFields; say the same with matchExpressions";
   }
-  return refusal.empty() ? RefuseEnv(spec) : refusal;
+  return refusal.empty() && !serves ? RefuseEnv(spec) : refusal;
 }
 
 Json ParseTemplate(const std::string& text) { return Json::parse(text, nullptr, false); }
@@ -162,21 +166,31 @@ Resources FirstContainer(const Json& spec) {
 
 }  // namespace
 
-std::string RefuseTemplate(const std::string& pod_template) {
-  const Json json = ParseTemplate(pod_template);
-  return RefuseSpec(Child(json, "spec"));
+TemplateSubject SubjectOf(const crds::v1alpha1::TrainingPool& pool) {
+  return {pool.meta.ns, pool.meta.name, {}, pool.spec.pod_template};
 }
 
-std::string DryRunPod(const crds::v1alpha1::TrainingPool& pool) {
-  const Json pod_template = ParseTemplate(pool.spec.pod_template);
+TemplateSubject SubjectOf(const crds::v1alpha1::InferencePool& pool,
+                          const crds::v1alpha1::VariantSpec& variant) {
+  return {pool.meta.ns, pool.meta.name, variant.name, variant.pod_template};
+}
+
+std::string RefuseTemplate(const TemplateSubject& subject) {
+  const Json json = ParseTemplate(subject.pod_template);
+  return RefuseSpec(Child(json, "spec"), subject.Serves());
+}
+
+std::string DryRunPod(const TemplateSubject& subject) {
+  const Json pod_template = ParseTemplate(subject.pod_template);
   Json metadata = Child(pod_template, "metadata");
   if (!metadata.is_object()) metadata = Json::object();
-  metadata["name"] = pool.meta.name + "-train-check";
+  metadata["name"] =
+      fmt::format("{}-{}-check", subject.pool, subject.Serves() ? subject.variant : "train");
   metadata["labels"][kManagedByLabel] = kManagedBy;
-  metadata["labels"][kPoolLabel] = pool.meta.name;
+  metadata["labels"][kPoolLabel] = subject.pool;
   Json spec = Child(pod_template, "spec");
-  spec["restartPolicy"] = "Never";
-  spec["priorityClassName"] = kWorkerPriorityClass;
+  spec["restartPolicy"] = subject.Serves() ? "Always" : "Never";
+  spec["priorityClassName"] = subject.Serves() ? kServingPriorityClass : kWorkerPriorityClass;
   return Json{{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", metadata}, {"spec", spec}}.dump();
 }
 
@@ -207,23 +221,24 @@ TemplateChecker::TemplateChecker(kube::Client& client, Clock& clock, Log& log,
       on_answer_(std::move(on_answer)),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
-std::string TemplateChecker::KeyOf(const crds::v1alpha1::TrainingPool& pool) {
-  return pool.meta.ns + "/" + pool.meta.name + "/" + HashHex(pool.spec.pod_template, 16);
+std::string TemplateChecker::KeyOf(const TemplateSubject& subject) {
+  return fmt::format("{}/{}/{}/{}", subject.ns, subject.pool, subject.variant,
+                     HashHex(subject.pod_template, 16));
 }
 
-TemplateAnswer TemplateChecker::Ask(const crds::v1alpha1::TrainingPool& pool) {
-  const std::string key = KeyOf(pool);
+TemplateAnswer TemplateChecker::Ask(const TemplateSubject& subject) {
+  const std::string key = KeyOf(subject);
   const std::scoped_lock lock(mutex_);
   const auto [at, fresh] = entries_.try_emplace(key);
   Entry& entry = at->second;
-  if (fresh) entry.refusal = RefuseTemplate(pool.spec.pod_template);
+  if (fresh) entry.refusal = RefuseTemplate(subject);
   if (!entry.refusal.empty()) return {TemplateAnswer::State::kInvalid, {}, entry.refusal};
   const bool unasked = entry.answer.state == TemplateAnswer::State::kPending;
   const bool refused_long_ago = entry.answer.state == TemplateAnswer::State::kInvalid &&
                                 clock_.Elapsed() - entry.asked >= kAskAgain;
   if (!entry.queued && (unasked || refused_long_ago)) {
     entry.queued = true;
-    questions_.push_back({key, pool.meta.ns, DryRunPod(pool), pool.spec.pod_template});
+    questions_.push_back({key, subject.ns, DryRunPod(subject), subject.pod_template});
     wake_.notify_one();
   }
   return entry.answer;

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/quantity.h"
+#include "crds/v1alpha1/inference_pool.h"
 #include "crds/v1alpha1/training_pool.h"
 #include "kube/client.h"
 #include "placement/snapshot.h"
@@ -39,10 +40,22 @@ struct TemplateAnswer {
   std::string message;  // with kInvalid: one sentence
 };
 
+// A pod template and whose it is.
+struct TemplateSubject {
+  std::string ns;
+  std::string pool;
+  std::string variant;  // of an inference pool; empty: the workers of a gang
+  std::string pod_template;
+  [[nodiscard]] bool Serves() const { return !variant.empty(); }
+};
+TemplateSubject SubjectOf(const crds::v1alpha1::TrainingPool& pool);
+TemplateSubject SubjectOf(const crds::v1alpha1::InferencePool& pool,
+                          const crds::v1alpha1::VariantSpec& variant);
+
 // What a template may not say, found without asking anybody; empty: nothing. One sentence.
-std::string RefuseTemplate(const std::string& pod_template);
+std::string RefuseTemplate(const TemplateSubject& subject);
 // The Pod that stands for a pool in the dry run.
-std::string DryRunPod(const crds::v1alpha1::TrainingPool& pool);
+std::string DryRunPod(const TemplateSubject& subject);
 // The shape of an admitted pod.
 Result<PodShape> ShapeOf(const std::string& pod_json, const std::string& pod_template);
 
@@ -59,10 +72,10 @@ class TemplateChecker {
   TemplateChecker(const TemplateChecker&) = delete;
   TemplateChecker& operator=(const TemplateChecker&) = delete;
 
-  TemplateAnswer Ask(const crds::v1alpha1::TrainingPool& pool);
+  TemplateAnswer Ask(const TemplateSubject& subject);
   // Forgets what no pool in `keys` (of KeyOf) asks about any more.
   void Keep(const std::set<std::string>& keys);
-  static std::string KeyOf(const crds::v1alpha1::TrainingPool& pool);
+  static std::string KeyOf(const TemplateSubject& subject);
 
  private:
   struct Entry {

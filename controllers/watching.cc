@@ -17,11 +17,13 @@ Watching::Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
   Add(stores.pods, kube::PodResource(), "",
       [](kube::JsonValue value, kube::Pod& pod) { return kube::DecodePod(value, kPrefix, pod); });
   Add(stores.jobs, kube::JobResource(), ours, kube::DecodeJob);
+  Add(stores.deployments, kube::DeploymentResource(), ours, kube::DecodeDeployment);
   Add(stores.services, kube::ServiceResource(), ours, kube::DecodeMetaOnly);
   Add(stores.disruption_budgets, kube::PodDisruptionBudgetResource(), ours, kube::DecodeMetaOnly);
   Add(stores.priority_classes, kube::PriorityClassResource(), "", kube::DecodePriorityClass);
   Add(stores.node_groups, v1alpha1::NodeGroupResource(), "", v1alpha1::DecodeNodeGroup);
   Add(stores.training_pools, v1alpha1::TrainingPoolResource(), "", v1alpha1::DecodeTrainingPool);
+  Add(stores.inference_pools, v1alpha1::InferencePoolResource(), "", v1alpha1::DecodeInferencePool);
   Add(stores.pool_quotas, v1alpha1::PoolQuotaResource(), "", v1alpha1::DecodePoolQuota);
 }
 

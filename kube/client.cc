@@ -246,18 +246,15 @@ Client Client::WithDeadline(std::chrono::milliseconds deadline) const {
   return {std::make_shared<Shared>(shared_->transport, shared_->clock, std::move(options)), gate_};
 }
 
-HttpRequest Client::Prepare(std::string method, std::string target, std::string body) const {
+HttpRequest Client::Prepare(std::string method, std::string target, std::string body,
+                            std::string content_type) const {
   HttpRequest request;
   request.method = std::move(method);
   request.target = std::move(target);
   request.headers = {{"Accept", "application/json"},
                      {"Accept-Encoding", "identity"},
                      {"User-Agent", shared_->options.user_agent}};
-  if (!body.empty()) {
-    request.headers.emplace_back("Content-Type", request.method == "PATCH"
-                                                     ? "application/apply-patch+yaml"
-                                                     : "application/json");
-  }
+  if (!body.empty()) request.headers.emplace_back("Content-Type", std::move(content_type));
   request.body = std::move(body);
   request.deadline = shared_->options.deadline;
   return request;
@@ -350,7 +347,18 @@ Result<std::string> Client::Apply(const Resource& resource, const std::string& n
   auto path = ObjectPath(resource, ns, name);
   if (!path) return path;
   *path += WriteQuery(options).Add("force", "true").Text();
-  return Exchange("patch", Prepare("PATCH", *std::move(path), body), options.dry_run, stop);
+  return Exchange("patch", Prepare("PATCH", *std::move(path), body, "application/apply-patch+yaml"),
+                  options.dry_run, stop);
+}
+
+Result<std::string> Client::Patch(const Resource& resource, const std::string& ns,
+                                  const std::string& name, const std::string& body,
+                                  const WriteOptions& options, const std::stop_token& stop) {
+  auto path = ObjectPath(resource, ns, name);
+  if (!path) return path;
+  *path += WriteQuery(options).Text();
+  return Exchange("patch", Prepare("PATCH", *std::move(path), body, "application/json-patch+json"),
+                  options.dry_run, stop);
 }
 
 Result<std::string> Client::Update(const Resource& resource, const std::string& ns,

@@ -105,6 +105,12 @@ class Client {
   Result<std::string> Apply(const Resource& resource, const std::string& ns,
                             const std::string& name, const std::string& body,
                             const WriteOptions& options, const std::stop_token& stop);
+  // JSON patch (RFC 6902): `body` is a list of operations, of which all are done or none. A `test`
+  // that fails is kInvalid, as a patch that does not fit the object is: the API server answers both
+  // with 422 Invalid.
+  Result<std::string> Patch(const Resource& resource, const std::string& ns,
+                            const std::string& name, const std::string& body,
+                            const WriteOptions& options, const std::stop_token& stop);
   // PUT; the body carries the resource version it was decided from.
   Result<std::string> Update(const Resource& resource, const std::string& ns,
                              const std::string& name, const std::string& body,
@@ -123,7 +129,9 @@ class Client {
  private:
   struct Shared;
   Client(std::shared_ptr<Shared> shared, WriteGate gate);
-  [[nodiscard]] HttpRequest Prepare(std::string method, std::string target, std::string body) const;
+  // `content_type`: of the body, if there is one.
+  [[nodiscard]] HttpRequest Prepare(std::string method, std::string target, std::string body,
+                                    std::string content_type = "application/json") const;
   Result<std::string> Exchange(std::string_view verb, HttpRequest request, bool dry_run,
                                const std::stop_token& stop);
 

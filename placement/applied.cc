@@ -41,6 +41,46 @@ void CarryOut(const PoolDecision& decision, std::map<NodeId, Node*>& nodes, Trai
   }
 }
 
+// The Deployments as they are asked to be; their pods take their time.
+void CarryOut(const InferenceDecision& decision, std::map<NodeId, Node*>& nodes,
+              InferencePool& pool) {
+  const std::set<std::string> forced(decision.force_delete.begin(), decision.force_delete.end());
+  const std::set<std::string> evicted(decision.evict.begin(), decision.evict.end());
+  for (Replica& replica : pool.live) {
+    if (evicted.contains(replica.pod)) replica.terminating = true;
+    const auto at = nodes.find(NodeId{.cluster = "", .name = replica.node});
+    if (!forced.contains(replica.pod) || at == nodes.end()) continue;
+    Resources used = at->second->used;
+    used.Subtract(replica.requests);
+    at->second->used = used;
+  }
+  std::erase_if(pool.live, [&](const Replica& replica) { return forced.contains(replica.pod); });
+  std::vector<CellFacts> before = std::move(pool.cells);
+  pool.cells.clear();
+  for (const CellDecision& cell : decision.cells) {
+    const auto at = std::find_if(before.begin(), before.end(), [&](const CellFacts& facts) {
+      return facts.variant == cell.variant && facts.node_group == cell.node_group;
+    });
+    if (cell.desired == 0) continue;
+    CellFacts& facts = pool.cells.emplace_back();
+    if (at != before.end()) facts = *at;
+    facts.variant = cell.variant;
+    facts.node_group = cell.node_group;
+    facts.replicas = cell.desired;
+    facts.surge = cell.surge;
+    facts.unavailable = cell.unavailable;
+    for (const Variant& variant : pool.variants) {
+      if (variant.name != cell.variant) continue;
+      if (at == before.end()) facts.revision = variant.revision;
+      if (cell.roll && facts.revision != variant.revision) {
+        facts.revision = variant.revision;
+        facts.rolling = true;
+      }
+    }
+  }
+  pool.memory = decision.memory;
+}
+
 }  // namespace
 
 Snapshot Applied(const Snapshot& snapshot, const Plan& plan) {
@@ -52,6 +92,11 @@ Snapshot Applied(const Snapshot& snapshot, const Plan& plan) {
   for (TrainingPool& pool : after.pools) {
     const auto decision = decisions.find(pool.key);
     if (decision != decisions.end()) CarryOut(*decision->second, nodes, pool);
+  }
+  for (InferencePool& pool : after.inference_pools) {
+    for (const InferenceDecision& decision : plan.inference_pools) {
+      if (decision.key == pool.key) CarryOut(decision, nodes, pool);
+    }
   }
   return after;
 }

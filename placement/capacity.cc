@@ -212,6 +212,19 @@ int64_t Capacity::Fits(size_t pool, size_t node, const Resources& request, int64
   return physical.HowMany(request, most) > count ? 0 : count;
 }
 
+int64_t Capacity::Harmless(size_t pool, size_t node, const Resources& request, int64_t most) const {
+  const Room& room = rooms_[node];
+  const Share* share = Find(pool, node);
+  if (room.open - (share == nullptr ? 0 : share->IsOpen()) == 0) return most;
+  Resources free = room.free;
+  if (share != nullptr) {  // its own that are not bound yet are part of `most`
+    free.Add(share->reserved);
+    free.Subtract(share->live);
+  }
+  const int64_t fit = free.HowMany(request, most);
+  return room.physical.HowMany(request, most) > fit ? fit : most;
+}
+
 std::vector<size_t> Capacity::NodesOf(size_t pool) const {
   std::vector<size_t> nodes;
   for (const auto& [node, share] : shares_[pool]) nodes.push_back(node);

@@ -69,6 +69,11 @@ class Capacity {
   [[nodiscard]] int64_t Fits(size_t pool, size_t node, const Resources& request,
                              int64_t most) const;
 
+  // How many of `request`, `most` at the most, may be on their way to somewhere without taking room
+  // on this node that others need who are not bound yet. Nobody keeps a replica to one node.
+  [[nodiscard]] int64_t Harmless(size_t pool, size_t node, const Resources& request,
+                                 int64_t most) const;
+
   // Nodes on which the pool has pods or a claim.
   [[nodiscard]] std::vector<size_t> NodesOf(size_t pool) const;
 

@@ -39,8 +39,11 @@ struct Look {
     for (const Member* member : members) workers += when_empty[member->shape];
     return workers;
   }
+  [[nodiscard]] std::string_view Noun() const {
+    return scene.world.IsSeeker(index) ? "replica" : "worker";
+  }
   [[nodiscard]] std::string Needs() const {
-    return fmt::format("needs {} of {}", Count(option.need->workers, "worker"), pool.per_worker);
+    return fmt::format("needs {} of {}", Count(option.need->workers, Noun()), pool.per_worker);
   }
 };
 
@@ -73,6 +76,11 @@ std::string States(const GroupView& group) {
 
 Found Admits(Look& look) {
   if (look.Spec().admission == Admission::kOpen) return {};
+  if (look.Spec().admission == Admission::kDrain) {
+    return Finding{.reason = Reason::kDraining,
+                   .message = "admission is Drain",
+                   .remedy = "set its admission to Open"};
+  }
   return Finding{.reason = Reason::kGroupClosed,
                  .message = "admission is Closed",
                  .remedy = "set its admission to Open"};
@@ -129,8 +137,8 @@ Found IsLargeEnough(Look& look) {
   }
   const std::string lacking = Lacking(look);
   return Finding{.reason = Reason::kNodeTooSmall,
-                 .message = "one worker needs " + lacking,
-                 .remedy = "ask for less per worker, or add larger nodes",
+                 .message = fmt::format("one {} needs {}", look.Noun(), lacking),
+                 .remedy = fmt::format("ask for less per {}, or add larger nodes", look.Noun()),
                  .last = true};
 }
 
@@ -393,15 +401,16 @@ Found HasRoom(Look& look) {
       fmt::format("{}, {} fit: {} of {} accelerators are free on {} that it may use", look.Needs(),
                   fit, totals.free, totals.all, Count(std::ssize(look.slots), "node"));
   if (totals.in_pieces >= look.pool.per_worker) {
-    finding.message += fmt::format(
-        ", {} of them in pieces too small for a worker or left to a gang that is starting",
-        totals.in_pieces);
+    finding.message +=
+        fmt::format(", {} of them in pieces too small for a {} or left to a gang that is starting",
+                    totals.in_pieces, look.Noun());
   }
   const int64_t when_empty = look.WhenEmpty(look.allowed);
   if (when_empty < workers) {
     finding.message += fmt::format("; with all of them empty {} would", when_empty);
   }
-  finding.remedy = fmt::format("room for {} ({} accelerators)", Count(workers - fit, "more worker"),
+  finding.remedy = fmt::format("room for {} ({} accelerators)",
+                               Count(workers - fit, fmt::format("more {}", look.Noun())),
                                (workers - fit) * look.pool.per_worker);
   if (const int64_t more = FitsOnUnusable(look); more > 0) {
     finding.remedy += fmt::format("; for {} there would be room on nodes that are not usable: {}",
@@ -449,22 +458,6 @@ bool CouldServe(const TrainingPool& pool, const NodeGroup& group, const Node& no
   return ConstraintsHold(pool, group, healthy);
 }
 
-// Would the gang fit here some day: on all matched nodes, whatever their health and use?
-bool CouldEverFit(const World& world, const TrainingPool& pool, const GroupView& group) {
-  const NodeGroup& spec = *group.spec;
-  const auto need = NeedIn(pool, spec);
-  if (!need || !Accepts(pool, spec) || !spec.misconfigured.empty()) return false;
-  if (spec.admission == Admission::kClosed) return false;
-  std::vector<Slot> slots;
-  for (const Member& member : group.members) {
-    const Node& node = *world.nodes[member.node];
-    if (!CouldServe(pool, spec, node)) continue;
-    slots.push_back(
-        {.node = member.node, .workers = node.allocatable.HowMany(need->request, need->workers)});
-  }
-  return FitGang(world, TopologyIn(pool, spec), slots, need->workers).has_value();
-}
-
 bool HomeCouldEverFit(const World& world, const TrainingPool& pool) {
   return std::any_of(world.groups.begin(), world.groups.end(), [&](const GroupView& group) {
     return group.spec->tier == 0 && CouldEverFit(world, pool, group);
@@ -472,13 +465,6 @@ bool HomeCouldEverFit(const World& world, const TrainingPool& pool) {
 }
 
 // ---- the order ----
-
-// Marginal price of one accelerator: exact, by cross multiplication.
-int ComparePrice(const GroupView& left, const GroupView& right) {
-  const Wide a = Wide{left.spec->marginal_per_node_hour.micros()} * right.per_node;
-  const Wide b = Wide{right.spec->marginal_per_node_hour.micros()} * left.per_node;
-  return a < b ? -1 : (a > b ? 1 : 0);
-}
 
 bool ComesBefore(Preference preference, const Option& left, const Option& right) {
   if (left.acceptable != right.acceptable) return left.acceptable;
@@ -500,18 +486,48 @@ bool ComesBefore(Preference preference, const Option& left, const Option& right)
 
 }  // namespace
 
+bool CouldEverFit(const World& world, const TrainingPool& pool, const GroupView& group) {
+  const NodeGroup& spec = *group.spec;
+  const auto need = NeedIn(pool, spec);
+  if (!need || !Accepts(pool, spec) || !spec.misconfigured.empty()) return false;
+  if (spec.admission != Admission::kOpen) return false;
+  std::vector<Slot> slots;
+  for (const Member& member : group.members) {
+    const Node& node = *world.nodes[member.node];
+    if (!CouldServe(pool, spec, node)) continue;
+    slots.push_back(
+        {.node = member.node, .workers = node.allocatable.HowMany(need->request, need->workers)});
+  }
+  return FitGang(world, TopologyIn(pool, spec), slots, need->workers).has_value();
+}
+
+// Exact, by cross multiplication.
+int ComparePrice(const GroupView& left, const GroupView& right) {
+  const Wide a = Wide{left.spec->marginal_per_node_hour.micros()} * right.per_node;
+  const Wide b = Wide{right.spec->marginal_per_node_hour.micros()} * left.per_node;
+  return a < b ? -1 : (a > b ? 1 : 0);
+}
+
+Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
+                bool home_could) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  Option option;
+  option.group = &group;
+  option.need = NeedIn(spec, *group.spec);
+  option.acceptable = option.need && Accepts(spec, *group.spec);
+  Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
+  Check(look);
+  return option;
+}
+
 std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory& memory) {
   const TrainingPool& spec = *scene.world.pools[pool];
   const bool home_could = HoldBackEnd(spec, memory, scene.world.now) > scene.world.now &&
                           HomeCouldEverFit(scene.world, spec);
   std::vector<Option> options;
+  options.reserve(scene.world.groups.size());
   for (const GroupView& group : scene.world.groups) {
-    Option& option = options.emplace_back();
-    option.group = &group;
-    option.need = NeedIn(spec, *group.spec);
-    option.acceptable = option.need && Accepts(spec, *group.spec);
-    Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
-    Check(look);
+    options.push_back(OptionIn(scene, pool, memory, group, home_could));
   }
   std::sort(options.begin(), options.end(), [&](const Option& left, const Option& right) {
     return ComesBefore(spec.preference, left, right);

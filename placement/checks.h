@@ -52,6 +52,16 @@ struct Option {
 // `memory` is the pool's, as the pass has it by now.
 std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory& memory);
 
+// One group for one pool; `home_could`: the pool would fit at home some day, so that it holds back.
+Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
+                bool home_could);
+
+// Would the gang fit in the group some day: on all matched nodes, whatever their health and use?
+bool CouldEverFit(const World& world, const TrainingPool& pool, const GroupView& group);
+
+// Marginal price of one accelerator: negative where it is lower on the left, 0 where it is equal.
+int ComparePrice(const GroupView& left, const GroupView& right);
+
 // The moment until which the pool holds back from spilling.
 Time HoldBackEnd(const TrainingPool& pool, const PoolMemory& memory, Time now);
 

@@ -20,6 +20,14 @@ std::string FormatDecision(const PoolDecision& decision) {
                      decision.placed_message);
 }
 
+std::string FormatDecision(const InferenceDecision& decision) {
+  return fmt::format("{:8} {}  {}: {}; {}\n", Name(decision.action), decision.key.Format(),
+                     ReasonName(decision.capacity_reason), decision.chosen,
+                     decision.capacity_message);
+}
+
+bool Changes(const InferenceDecision& decision) { return decision.action == Action::kScale; }
+
 std::string FormatGroup(const GroupReport& group) {
   std::string text =
       fmt::format("{}  {} of {} usable, {} of {} accelerators free, {} an hour ({} idle)\n",
@@ -52,6 +60,9 @@ const TrainingPool* FindPool(const Snapshot& snapshot, const PoolKey& key) {
 int Waiting(const Plan& plan) {
   int waiting = 0;
   for (const PoolDecision& decision : plan.pools) waiting = std::max(waiting, decision.position);
+  for (const InferenceDecision& decision : plan.inference_pools) {
+    waiting = std::max(waiting, decision.position);
+  }
   return waiting;
 }
 
@@ -72,9 +83,10 @@ std::string FormatConditions(const PoolDecision& decision) {
          FormatCondition(ready, decision.ready_reason, decision.ready_message);
 }
 
-std::string FormatAlternatives(const PoolDecision& decision) {
+template <class Decision>
+std::string FormatAlternatives(const Decision& decision, std::string_view title) {
   if (decision.alternatives.empty()) return "";
-  std::string text = "\nNode groups, in the order tried:\n";
+  std::string text = fmt::format("\n{}, in the order tried:\n", title);
   size_t width = 0;
   for (const Alternative& one : decision.alternatives) width = std::max(width, one.group.size());
   for (const Alternative& one : decision.alternatives) {
@@ -84,14 +96,16 @@ std::string FormatAlternatives(const PoolDecision& decision) {
   return text;
 }
 
-std::string FormatRemedies(const PoolDecision& decision) {
+template <class Decision>
+std::string FormatRemedies(const Decision& decision) {
   if (decision.remedies.empty()) return "";
   std::string text = "\nWhat would help:\n";
   for (const std::string& remedy : decision.remedies) text += "  - " + remedy + "\n";
   return text;
 }
 
-std::string FormatQueue(const TrainingPool& pool, const Plan& plan, const PoolDecision& decision) {
+template <class Pool, class Decision>
+std::string FormatQueue(const Pool& pool, const Plan& plan, const Decision& decision) {
   if (decision.position == 0) return "";
   std::string text = fmt::format("  {} of {} in the queue: priority {}", decision.position,
                                  Count(Waiting(plan), "waiting pool"), pool.priority);
@@ -110,14 +124,17 @@ std::string FormatCost(const Snapshot& snapshot, const PoolDecision& decision) {
 }  // namespace
 
 std::string_view Name(Action action) {
-  constexpr std::array<std::string_view, 7> kNames = {"wait",    "place",  "keep", "restart",
-                                                      "release", "finish", "done"};
+  constexpr std::array<std::string_view, 8> kNames = {"wait",    "place",  "keep", "restart",
+                                                      "release", "finish", "done", "scale"};
   return kNames.at(static_cast<size_t>(action));
 }
 
 std::string FormatPlan(const Plan& plan, bool all) {
   std::string text;
   for (const PoolDecision& decision : plan.pools) {
+    if (all || Changes(decision)) text += FormatDecision(decision);
+  }
+  for (const InferenceDecision& decision : plan.inference_pools) {
     if (all || Changes(decision)) text += FormatDecision(decision);
   }
   if (all) {
@@ -143,7 +160,27 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDeci
                         last.attempt, last.worker, last.node, last.exit_code, last.message,
                         FormatTime(last.time));
   }
-  return text + FormatAlternatives(decision) + FormatRemedies(decision);
+  return text + FormatAlternatives(decision, "Node groups") + FormatRemedies(decision);
+}
+
+std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
+                      const InferenceDecision& decision) {
+  std::string text = fmt::format("{}: {}\n", decision.key.Format(), Name(decision.action));
+  const auto condition = [](std::string_view name, bool holds) {
+    return fmt::format("{}={}", name, holds ? "True" : "False");
+  };
+  text += FormatCondition(condition("CapacityMet", decision.capacity_met), decision.capacity_reason,
+                          decision.capacity_message);
+  text += FormatCondition(condition("Ready", decision.ready), decision.ready_reason,
+                          decision.ready_message);
+  text += "  runs " + decision.chosen + "\n";
+  if (decision.spilled) text += "  spilled: " + decision.spilled_message + "\n";
+  text += fmt::format("  costs {} {} an hour, {} at the margin\n", decision.hourly_cost.Format(),
+                      snapshot.currency, decision.marginal_hourly_cost.Format());
+  for (const InferencePool& pool : snapshot.inference_pools) {
+    if (pool.key == decision.key) text += FormatQueue(pool, plan, decision);
+  }
+  return text + FormatAlternatives(decision, "Variants on node groups") + FormatRemedies(decision);
 }
 
 }  // namespace spillway::placement

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
 #include "placement/capacity.h"
 #include "placement/checks.h"
 #include "placement/gangs.h"
+#include "placement/inference.h"
 #include "placement/nodes.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
@@ -52,6 +54,8 @@ Problem ActionFitsMemory(const Judged& j) {
     case Action::kFinish:
       return !j.Before().completed && j.After().completed ? Problem()
                                                           : Problem("ends without an end");
+    case Action::kScale:
+      return "scales, but is a gang";
     case Action::kDone:
       return j.Before() == j.After() ? Problem() : Problem("had ended, but changes");
   }
@@ -139,13 +143,45 @@ constexpr std::array<Rule, 5> kRules = {ActionFitsMemory, ChangeHasReason, MayBe
 // ---- all decisions together ----
 
 Problem AnsweredOnce(const World& world, const Plan& plan) {
-  if (world.pools.size() != plan.pools.size()) return "not every pool has exactly one decision";
+  if (world.gangs != plan.pools.size() || world.inference.size() != plan.inference_pools.size()) {
+    return "not every pool has exactly one decision";
+  }
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     if (world.pools[p]->key != plan.pools[p].key || world.pools[p]->uid != plan.pools[p].uid) {
       return fmt::format("no decision for {}, or not in order", world.pools[p]->key.Format());
     }
   }
+  for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
+    if (world.inference[p]->key != plan.inference_pools[p].key ||
+        world.inference[p]->uid != plan.inference_pools[p].uid) {
+      return fmt::format("no decision for {}, or not in order", world.inference[p]->key.Format());
+    }
+  }
   return {};
+}
+
+// What was decided for the cell: nothing, where the decision does not have it.
+CellMemory DecidedFor(const CellMemory& cell, const InferenceDecision& decision) {
+  for (const CellMemory& decided : decision.memory.cells) {
+    if (decided.variant == cell.variant && decided.node_group == cell.node_group) return decided;
+  }
+  CellMemory none = cell;
+  none.desired = 0;
+  none.blocked_until.reset();
+  return none;
+}
+
+// The inference pools as they were decided.
+std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
+  std::vector<InferenceDraft> drafts;
+  drafts.reserve(world.inference.size());
+  for (size_t p = 0; p < world.inference.size(); ++p) {
+    InferenceDraft& draft = drafts.emplace_back(SurveyPool(world, p));
+    for (CellState& cell : draft.cells) {
+      cell.memory = DecidedFor(cell.memory, plan.inference_pools[p]);
+    }
+  }
+  return drafts;
 }
 
 Capacity CapacityAfter(const World& world, const Plan& plan) {
@@ -161,6 +197,7 @@ Capacity CapacityAfter(const World& world, const Plan& plan) {
     }
     if (claim) capacity.Set(p, *claim);
   }
+  for (const InferenceDraft& pool : Settled(world, plan)) ClaimCells(world, capacity, pool);
   return capacity;
 }
 
@@ -211,8 +248,111 @@ bool Adds(const TrainingPool& pool, const PoolDecision& decision) {
                                                     AcceleratorsOf(pool, *pool.memory.placement);
 }
 
+// ---- inference pools ----
+
+Throughput Serving(const InferenceDraft& draft) {
+  std::vector<std::pair<const Variant*, int>> ready;
+  ready.reserve(draft.cells.size());
+  for (const CellState& cell : draft.cells) {
+    ready.emplace_back(cell.variant, std::min(cell.ready, cell.memory.desired));
+  }
+  return Usable(*draft.pool, ready);
+}
+
+// A cell that gets more may have more.
+Problem MayGrow(const World& world, const InferenceDraft& draft, const CellState& cell) {
+  const std::string where = cell.memory.variant + "@" + cell.memory.node_group;
+  if (draft.held) return "changes although nothing may be changed: " + where;
+  if (!cell.Known() || cell.leaving) return "adds replicas where it may not be: " + where;
+  const NodeGroup& group = *cell.group->spec;
+  if (group.admission != Admission::kOpen || !group.misconfigured.empty() ||
+      cell.group->LinkSuspect() || !cell.variant->template_invalid.empty() ||
+      cell.variant->template_unchecked || (group.tier > 0 && !draft.pool->spill_allowed)) {
+    return "adds replicas where none may be added: " + where;
+  }
+  if (cell.memory.blocked_until && world.now < *cell.memory.blocked_until) {
+    return "adds replicas to a blocked cell: " + where;
+  }
+  return {};
+}
+
+Problem CellsAreRight(const World& world, const InferenceDraft& before, const InferenceDraft& draft,
+                      const InferenceDecision& decision) {
+  for (const CellState& cell : draft.cells) {
+    if (cell.memory.desired < 0) return "has a negative number of replicas";
+    if (cell.memory.desired > cell.before) {
+      if (auto problem = MayGrow(world, draft, cell)) return problem;
+    }
+    const bool suspect = cell.group != nullptr && cell.group->LinkSuspect();
+    if (cell.memory.desired < cell.before && (draft.held || suspect)) {
+      return "takes replicas away although nothing may be taken";
+    }
+  }
+  if (Serving(draft) < std::min(Serving(before), decision.required)) {
+    return "takes away what is needed";
+  }
+  return {};
+}
+
+Problem InferenceHolds(const World& world, const Plan& plan) {
+  const std::vector<InferenceDraft> drafts = Settled(world, plan);
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    if (auto problem =
+            CellsAreRight(world, SurveyPool(world, p), drafts[p], plan.inference_pools[p])) {
+      return fmt::format("{} {}", plan.inference_pools[p].key.Format(), *problem);
+    }
+  }
+  return {};
+}
+
+// What gangs have been promised and all that is bound; not what replicas are still to take.
+Capacity CapacityOfGangs(const World& world, const Plan& plan) {
+  Capacity capacity(world);
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolMemory& memory = plan.pools[p].memory;
+    if (memory.completed || !memory.placement) continue;
+    const auto claim = ClaimOf(world, *world.pools[p], *memory.placement);
+    if (claim) capacity.Set(p, *claim);
+  }
+  return capacity;
+}
+
+// Replicas that were added have room on their group's nodes: each cell by itself, and all of them
+// together by the number of accelerators.
+Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
+  const Capacity capacity = CapacityOfGangs(world, plan);
+  std::map<const GroupView*, int64_t> asked;
+  for (const InferenceDraft& draft : Settled(world, plan)) {
+    for (const CellState& cell : draft.cells) {
+      if (!cell.Known() || cell.memory.desired <= cell.before) continue;
+      const Resources request = RequestIn(*world.pools[cell.seeker], *cell.group->spec);
+      int64_t room = 0;
+      for (const Member& member : cell.group->members) {
+        if (member.state != NodeState::kUsable) continue;
+        room += capacity.FreeFor(cell.seeker, member.node).HowMany(request, cell.memory.desired);
+      }
+      const int waiting = std::max(0, cell.before - (cell.live - cell.unbound));
+      if (room < cell.memory.desired - waiting) {
+        return fmt::format("{} has more replicas of {} on {} than fit", draft.pool->key.Format(),
+                           cell.memory.variant, cell.memory.node_group);
+      }
+      asked[cell.group] += int64_t{cell.memory.desired - cell.before} * cell.variant->per_replica;
+    }
+  }
+  for (const auto& [group, accelerators] : asked) {
+    int64_t free = 0;
+    for (const Member& member : group->members) {
+      if (member.state != NodeState::kUsable) continue;
+      free += std::max<int64_t>(AcceleratorsIn(*group->spec, capacity.Free(member.node)), 0);
+    }
+    if (accelerators > free) return group->spec->name + " has fewer accelerators than were given";
+  }
+  return {};
+}
+
 Problem QuotasHold(const World& world, const Plan& plan) {
   QuotaBook quotas(*world.snapshot);
+  for (const InferenceDraft& pool : Settled(world, plan)) CountCells(quotas, pool, 1);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolMemory& memory = plan.pools[p].memory;
     if (!memory.placement || memory.completed) continue;
@@ -248,6 +388,8 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   }
   if (const auto problem = GangsHaveRoom(world, plan)) return Broken(*problem);
   if (const auto problem = QuotasHold(world, plan)) return Broken(*problem);
+  if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);
+  if (const auto problem = ReplicasHaveRoom(world, plan)) return Broken(*problem);
   return Ok{};
 }
 

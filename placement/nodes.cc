@@ -122,6 +122,64 @@ std::vector<const T*> Sorted(const std::vector<T>& values, Less less) {
   return out;
 }
 
+constexpr const char* kArchLabel = "kubernetes.io/arch";
+
+std::vector<std::vector<Requirement>> TermsOf(const Variant& variant) {
+  auto terms = variant.node_terms;
+  if (variant.arch.empty()) return terms;
+  if (terms.empty()) terms.emplace_back();
+  for (auto& term : terms) {
+    term.push_back({.key = kArchLabel, .op = "In", .values = {variant.arch}});
+  }
+  return terms;
+}
+
+// One replica as a gang of one; its workers are the cell's live replicas.
+TrainingPool SeekerFor(const InferencePool& pool, const Variant& variant, const NodeGroup& group) {
+  TrainingPool out;
+  out.key = pool.key;
+  out.uid = pool.uid;
+  out.priority = pool.priority;
+  out.per_worker = variant.per_replica;
+  out.accelerators = {{.type = variant.accelerator, .workers = 1}};
+  out.requests = variant.requests;
+  out.tolerations = variant.tolerations;
+  out.node_terms = TermsOf(variant);
+  out.providers = pool.providers;
+  out.group_selector = pool.group_selector;
+  out.preference = pool.preference;
+  out.spill_allowed = pool.spill_allowed;
+  out.spill_after = pool.spill_after;
+  out.topology = TopologyMode::kIgnore;
+  for (const Replica& replica : pool.live) {
+    if (replica.variant != variant.name || replica.node_group != group.name) continue;
+    Worker& worker = out.workers.emplace_back();
+    worker.pod = replica.pod;
+    worker.node = replica.node;
+    worker.requests = replica.requests;
+    worker.ready = replica.ready;
+    worker.terminating = replica.terminating;
+  }
+  return out;
+}
+
+void AddSeekers(World& world) {
+  auto seekers = std::make_shared<std::vector<TrainingPool>>();
+  for (const InferencePool* pool : world.inference) {
+    std::vector<Cell>& cells = world.cells.emplace_back();
+    for (size_t v = 0; v < pool->variants.size(); ++v) {
+      for (size_t g = 0; g < world.groups.size(); ++g) {
+        const NodeGroup& group = *world.groups[g].spec;
+        if (group.accelerator != pool->variants[v].accelerator) continue;
+        cells.push_back({.variant = v, .group = g, .seeker = world.gangs + seekers->size()});
+        seekers->push_back(SeekerFor(*pool, pool->variants[v], group));
+      }
+    }
+  }
+  for (const TrainingPool& seeker : *seekers) world.pools.push_back(&seeker);
+  world.seekers = std::move(seekers);
+}
+
 }  // namespace
 
 std::string_view Name(NodeState state) {
@@ -218,6 +276,11 @@ World Survey(const Snapshot& snapshot) {
     world.groups.push_back(ViewOf(*group, world));
   }
   FindOverlaps(world);
+  world.gangs = world.pools.size();
+  world.inference =
+      Sorted(snapshot.inference_pools,
+             [](const InferencePool& a, const InferencePool& b) { return a.key < b.key; });
+  AddSeekers(world);
   return world;
 }
 

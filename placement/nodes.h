@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,12 +57,27 @@ struct GroupView {
 // "5 of 16 nodes are NotReady at once, …": REQUIRES view.over_limit.
 std::string LinkSentence(const GroupView& view);
 
+// A variant of an inference pool on a node group that has its accelerators.
+struct Cell {
+  size_t variant = 0;  // in InferencePool::variants
+  size_t group = 0;    // in World::groups
+  size_t seeker = 0;   // in World::pools
+};
+
 struct World {
   const Snapshot* snapshot = nullptr;  // outlives this
   Time now{};
-  std::vector<const Node*> nodes;          // by (cluster, name)
-  std::vector<GroupView> groups;           // by name
-  std::vector<const TrainingPool*> pools;  // by key
+  std::vector<const Node*> nodes;  // by (cluster, name)
+  std::vector<GroupView> groups;   // by name
+  // The training pools by key, and behind them the seekers: for every cell of every inference pool
+  // one of its replicas as if it were a gang of one, so that both are fitted by the same rules.
+  std::vector<const TrainingPool*> pools;
+  size_t gangs = 0;  // of `pools` that are training pools
+  std::shared_ptr<const std::vector<TrainingPool>> seekers;
+  std::vector<const InferencePool*> inference;  // by key
+  std::vector<std::vector<Cell>> cells;         // of each; by variant, then group
+
+  [[nodiscard]] bool IsSeeker(size_t pool) const { return pool >= gangs; }
 
   [[nodiscard]] std::optional<size_t> FindNode(std::string_view cluster,
                                                std::string_view name) const;

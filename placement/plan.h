@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "placement/reason.h"
@@ -19,6 +20,7 @@ enum class Action {
   kRelease,  // was placed, goes back to the queue or to rest
   kFinish,   // ended now: completed or failed for good
   kDone,     // had ended before
+  kScale,    // an inference pool whose cells change
 };
 std::string_view Name(Action action);
 
@@ -64,6 +66,54 @@ struct PoolDecision {
   bool operator==(const PoolDecision&) const = default;
 };
 
+// A variant on a node group: how many replicas it is to have, and how they may change.
+struct CellDecision {
+  std::string variant;
+  std::string node_group;
+  int tier = 0;
+  int desired = 0;
+  int before = 0;
+  int ready = 0;
+  std::string accelerator;   // type; empty where the spec does not have the variant any more
+  int64_t accelerators = 0;  // of all its replicas
+  Money hourly_cost;
+  // Its Deployment may be brought to the variant's present template, in steps of so many.
+  bool roll = false;
+  int surge = 0;  // pods beyond desired; 0: as many first go as unavailable says
+  int unavailable = 0;
+  bool operator==(const CellDecision&) const = default;
+};
+
+struct InferenceDecision {
+  PoolKey key;
+  std::string uid;
+  Action action = Action::kWait;
+  InferenceMemory memory;           // after the decision
+  std::vector<CellDecision> cells;  // by (variant, node group): those with replicas, before or now
+  std::vector<std::string> evict;   // pods on nodes that are not coming back soon
+  std::vector<std::string> force_delete;  // pods on lost nodes
+  Throughput required = 0;
+  Throughput ready_capacity = 0;    // usable, as the routing has it
+  Throughput pending_capacity = 0;  // decided, not ready yet
+  int ready_units = 0;
+  std::vector<std::pair<std::string, int>> weights;  // by variant, in percent, as ready capacity is
+  bool capacity_met = false;
+  Reason capacity_reason = Reason::kWaitingForCapacity;
+  std::string capacity_message;
+  bool ready = false;
+  Reason ready_reason = Reason::kPodsNotReady;
+  std::string ready_message;
+  bool spilled = false;
+  std::string spilled_message;
+  std::string chosen;  // the mix, for people: "4 a100@home, 7 graviton@aws"
+  Money hourly_cost;
+  Money marginal_hourly_cost;
+  std::vector<Alternative> alternatives;  // cells, in the order tried
+  std::vector<std::string> remedies;
+  int position = 0;  // among waiting pools, 1 first; 0: not waiting
+  bool operator==(const InferenceDecision&) const = default;
+};
+
 struct GroupReport {
   std::string name;
   int matched = 0;
@@ -105,10 +155,11 @@ struct QuotaReport {
 };
 
 struct Plan {
-  std::vector<PoolDecision> pools;  // sorted by key (namespace, name)
-  std::vector<GroupReport> groups;  // sorted by name
-  std::vector<QuotaReport> quotas;  // sorted by namespace
-  std::optional<Time> next_wake;    // the earliest moment at which time alone changes a decision
+  std::vector<PoolDecision> pools;                 // sorted by key (namespace, name)
+  std::vector<InferenceDecision> inference_pools;  // likewise
+  std::vector<GroupReport> groups;                 // sorted by name
+  std::vector<QuotaReport> quotas;                 // sorted by namespace
+  std::optional<Time> next_wake;  // the earliest moment at which time alone changes a decision
   bool operator==(const Plan&) const = default;
 };
 
@@ -127,5 +178,7 @@ Status Verify(const Snapshot& snapshot, const Plan& plan);
 // For people: what would be done (only what changes, or all), and why one pool is where it is.
 std::string FormatPlan(const Plan& plan, bool all);
 std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDecision& decision);
+std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
+                      const InferenceDecision& decision);
 
 }  // namespace spillway::placement

@@ -5,6 +5,7 @@
 #include "placement/attempts.h"
 #include "placement/capacity.h"
 #include "placement/checks.h"
+#include "placement/inference.h"
 #include "placement/lifecycle.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
@@ -20,8 +21,10 @@ struct Draft {
       : world(Survey(snapshot)),
         capacity(world),
         quotas(snapshot),
-        fates(world.pools.size()),
-        options(world.pools.size()) {}
+        fates(world.gangs),
+        options(world.gangs) {
+    for (size_t p = 0; p < world.inference.size(); ++p) inference.push_back(SurveyPool(world, p));
+  }
 
   [[nodiscard]] Scene Look() const { return {world, capacity, quotas}; }
   [[nodiscard]] const TrainingPool& Pool(size_t index) const { return *world.pools[index]; }
@@ -31,6 +34,7 @@ struct Draft {
   QuotaBook quotas;
   std::vector<Fate> fates;                   // by pool
   std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
+  std::vector<InferenceDraft> inference;     // by inference pool
 };
 
 void ClaimWhatItHas(Draft& draft, size_t pool) {
@@ -75,24 +79,45 @@ void AccountForPlaced(Draft& draft) {
                        AcceleratorsOf(draft.Pool(p), *placement));
     }
   }
+  for (const InferenceDraft& pool : draft.inference) {
+    ClaimCells(draft.world, draft.capacity, pool);
+    CountCells(draft.quotas, pool, 1);
+  }
 }
 
 // ---- stage 3: the queue ----
 
-std::vector<size_t> QueueOf(const Draft& draft) {
-  std::vector<size_t> queue;
+// A pool whose turn comes: a gang that looks for a place, or an inference pool.
+struct Turn {
+  bool inference = false;
+  size_t pool = 0;  // in Draft::fates, or in Draft::inference
+  int64_t priority = 0;
+  Time since{};
+  const PoolKey* key = nullptr;
+};
+
+std::vector<Turn> QueueOf(const Draft& draft) {
+  std::vector<Turn> queue;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     const Course course = draft.fates[p].course;
-    if (course == Course::kRenew || course == Course::kQueue) queue.push_back(p);
+    if (course != Course::kRenew && course != Course::kQueue) continue;
+    queue.push_back({.inference = false,
+                     .pool = p,
+                     .priority = draft.Pool(p).priority,
+                     .since = draft.fates[p].memory.queued_since.value_or(draft.world.now),
+                     .key = &draft.Pool(p).key});
   }
-  const auto since = [&draft](size_t p) {
-    return draft.fates[p].memory.queued_since.value_or(draft.world.now);
-  };
-  std::sort(queue.begin(), queue.end(), [&](size_t a, size_t b) {
-    const TrainingPool& left = draft.Pool(a);
-    const TrainingPool& right = draft.Pool(b);
-    if (left.priority != right.priority) return left.priority > right.priority;
-    return std::tuple(since(a), left.key) < std::tuple(since(b), right.key);
+  for (size_t p = 0; p < draft.inference.size(); ++p) {
+    const InferencePool& pool = *draft.inference[p].pool;
+    queue.push_back({.inference = true,
+                     .pool = p,
+                     .priority = pool.priority,
+                     .since = draft.inference[p].memory.queued_since.value_or(draft.world.now),
+                     .key = &pool.key});
+  }
+  std::sort(queue.begin(), queue.end(), [](const Turn& a, const Turn& b) {
+    if (a.priority != b.priority) return a.priority > b.priority;
+    return std::tie(a.since, *a.key, a.inference) < std::tie(b.since, *b.key, b.inference);
   });
   return queue;
 }
@@ -141,37 +166,70 @@ bool LookForPlace(Draft& draft, size_t pool) {
   return held;
 }
 
-// In order of the key; who finds no room does not stand in the way of those behind. A gang that
+std::vector<int> ReplicasOf(const InferenceDraft& pool) {
+  std::vector<int> replicas;
+  replicas.reserve(pool.cells.size());
+  for (const CellState& cell : pool.cells) replicas.push_back(cell.memory.desired);
+  return replicas;
+}
+
+// Says whether the pool got another answer than it had.
+bool Serve(Draft& draft, size_t pool) {
+  InferenceDraft& inference = draft.inference[pool];
+  const std::vector<int> before = ReplicasOf(inference);
+  DecideCells(draft.world, draft.capacity, draft.quotas, inference);
+  return ReplicasOf(inference) != before;
+}
+
+// More rounds than it takes until room that one pool leaves has found its way to those before it.
+constexpr int kMostRounds = 8;
+
+// In order of the key; who finds no room does not stand in the way of those behind. A pool that
 // moves leaves room, for which all are asked once more.
 void RunQueue(Draft& draft) {
-  const std::vector<size_t> queue = QueueOf(draft);
-  for (bool again = true; again;) {
+  const std::vector<Turn> queue = QueueOf(draft);
+  int round = 0;
+  for (bool again = true; again; ++round) {
     again = false;
-    for (const size_t pool : queue) {
-      if (draft.fates[pool].course == Course::kRenew) {
-        Renew(draft, pool);
+    for (const Turn& turn : queue) {
+      if (turn.inference) {
+        again = (Serve(draft, turn.pool) && round < kMostRounds) || again;
+        continue;
+      }
+      if (draft.fates[turn.pool].course == Course::kRenew) {
+        Renew(draft, turn.pool);
         again = true;
       }
-      if (draft.fates[pool].course == Course::kQueue) again = LookForPlace(draft, pool) || again;
+      if (draft.fates[turn.pool].course == Course::kQueue) {
+        again = LookForPlace(draft, turn.pool) || again;
+      }
     }
   }
 }
 
 // ---- stage 4: the plan ----
 
-void NumberTheQueue(const Draft& draft, std::vector<PoolDecision>& decisions) {
+void NumberTheQueue(const Draft& draft, Plan& plan) {
   int position = 0;
-  for (const size_t pool : QueueOf(draft)) decisions[pool].position = ++position;
+  for (const Turn& turn : QueueOf(draft)) {
+    if (!turn.inference) {
+      plan.pools[turn.pool].position = ++position;
+    } else if (plan.inference_pools[turn.pool].action == Action::kWait) {
+      plan.inference_pools[turn.pool].position = ++position;
+    }
+  }
 }
 
-std::vector<PoolDecision> Decisions(const Draft& draft) {
-  std::vector<PoolDecision> decisions;
-  decisions.reserve(draft.fates.size());
+void AddDecisions(const Draft& draft, Plan& plan) {
+  plan.pools.reserve(draft.fates.size());
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    decisions.push_back(Describe(draft.world, draft.Pool(p), draft.fates[p], draft.options[p]));
+    plan.pools.push_back(Describe(draft.world, draft.Pool(p), draft.fates[p], draft.options[p]));
   }
-  NumberTheQueue(draft, decisions);
-  return decisions;
+  plan.inference_pools.reserve(draft.inference.size());
+  for (const InferenceDraft& pool : draft.inference) {
+    plan.inference_pools.push_back(Describe(draft.world, pool));
+  }
+  NumberTheQueue(draft, plan);
 }
 
 std::optional<Time> NextWake(const Draft& draft) {
@@ -188,6 +246,10 @@ std::optional<Time> NextWake(const Draft& draft) {
       if (option.held_until) moments.push_back(*option.held_until);
     }
   }
+  for (const InferenceDraft& pool : draft.inference) {
+    const auto more = MomentsOf(draft.world, pool);
+    moments.insert(moments.end(), more.begin(), more.end());
+  }
   std::optional<Time> next;
   for (const Time moment : moments) {
     if (moment > draft.world.now && (!next || moment < *next)) next = moment;
@@ -203,7 +265,7 @@ Plan MakePlan(const Snapshot& snapshot) {
   AccountForPlaced(draft);
   RunQueue(draft);
   Plan plan;
-  plan.pools = Decisions(draft);
+  AddDecisions(draft, plan);
   plan.groups = ReportGroups(draft.world, draft.capacity);
   plan.quotas = draft.quotas.Report();
   plan.next_wake = NextWake(draft);

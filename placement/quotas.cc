@@ -21,6 +21,7 @@ std::map<std::string, int64_t> ByType(const std::vector<QuotaLimit>& limits) {
 QuotaBook::QuotaBook(const Snapshot& snapshot) : defaults_(ByType(snapshot.default_limits)) {
   for (const Quota& quota : snapshot.quotas) limits_[quota.ns] = ByType(quota.limits);
   for (const TrainingPool& pool : snapshot.pools) used_[pool.key.ns];
+  for (const InferencePool& pool : snapshot.inference_pools) used_[pool.key.ns];
 }
 
 void QuotaBook::Add(const std::string& ns, const std::string& type, int64_t accelerators) {

@@ -8,13 +8,15 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 26> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 30> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
     {kSuspended, "Suspended"},
+    {kPaused, "Paused"},
     {kNoMatchingNodeGroup, "NoMatchingNodeGroup"},
     {kGroupClosed, "GroupClosed"},
+    {kDraining, "Draining"},
     {kNodeTooSmall, "NodeTooSmall"},
     {kConstraintsNotMet, "ConstraintsNotMet"},
     {kNodesUnhealthy, "NodesUnhealthy"},
@@ -24,7 +26,9 @@ constexpr std::array<std::pair<Reason, std::string_view>, 26> kNames = {{
     {kWaitingForDomain, "WaitingForDomain"},
     {kHoldingBackSpill, "HoldingBackSpill"},
     {kSpillForbidden, "SpillForbidden"},
+    {kSpendLimitReached, "SpendLimitReached"},
     {kQuotaExceeded, "QuotaExceeded"},
+    {kWaitingForSurge, "WaitingForSurge"},
     {kPodsNotReady, "PodsNotReady"},
     {kGangIncomplete, "GangIncomplete"},
     {kNodeLost, "NodeLost"},

@@ -16,8 +16,8 @@ constexpr std::array<Word<Provider>, 5> kProviders = {{{Provider::kOnPrem, "OnPr
                                                        {Provider::kAzure, "Azure"},
                                                        {Provider::kGcp, "GCP"},
                                                        {Provider::kOther, "Other"}}};
-constexpr std::array<Word<Admission>, 2> kAdmissions = {
-    {{Admission::kOpen, "Open"}, {Admission::kClosed, "Closed"}}};
+constexpr std::array<Word<Admission>, 3> kAdmissions = {
+    {{Admission::kOpen, "Open"}, {Admission::kClosed, "Closed"}, {Admission::kDrain, "Drain"}}};
 constexpr std::array<Word<CapacityType>, 4> kCapacityTypes = {
     {{CapacityType::kOwned, "Owned"},
      {CapacityType::kReserved, "Reserved"},
@@ -31,6 +31,8 @@ constexpr std::array<Word<TopologyMode>, 3> kTopologyModes = {
      {TopologyMode::kIgnore, "Ignore"}}};
 constexpr std::array<Word<OnUnreachable>, 2> kOnUnreachables = {
     {{OnUnreachable::kRestart, "Restart"}, {OnUnreachable::kWait, "Wait"}}};
+constexpr std::array<Word<Routing>, 2> kRoutings = {
+    {{Routing::kUniform, "Uniform"}, {Routing::kWeighted, "Weighted"}}};
 
 template <class E, size_t N>
 std::string_view NameIn(const std::array<Word<E>, N>& words, E value) {
@@ -75,6 +77,7 @@ std::string_view Name(CapacityType value) { return NameIn(kCapacityTypes, value)
 std::string_view Name(Preference value) { return NameIn(kPreferences, value); }
 std::string_view Name(TopologyMode value) { return NameIn(kTopologyModes, value); }
 std::string_view Name(OnUnreachable value) { return NameIn(kOnUnreachables, value); }
+std::string_view Name(Routing value) { return NameIn(kRoutings, value); }
 
 std::optional<Provider> ProviderFrom(std::string_view name) { return FromIn(kProviders, name); }
 std::optional<Admission> AdmissionFrom(std::string_view name) { return FromIn(kAdmissions, name); }
@@ -90,6 +93,7 @@ std::optional<TopologyMode> TopologyModeFrom(std::string_view name) {
 std::optional<OnUnreachable> OnUnreachableFrom(std::string_view name) {
   return FromIn(kOnUnreachables, name);
 }
+std::optional<Routing> RoutingFrom(std::string_view name) { return FromIn(kRoutings, name); }
 
 bool Matches(const Labels& labels, const Requirement& requirement) {
   const auto at = labels.find(requirement.key);

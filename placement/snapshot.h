@@ -20,11 +20,12 @@ namespace spillway::placement {
 // ---- small words ----
 
 enum class Provider { kOnPrem, kAws, kAzure, kGcp, kOther };
-enum class Admission { kOpen, kClosed };
+enum class Admission { kOpen, kClosed, kDrain };
 enum class CapacityType { kOwned, kReserved, kOnDemand, kSpot };
 enum class Preference { kHomeFirst, kPrice };
 enum class TopologyMode { kRequired, kPreferred, kIgnore };
 enum class OnUnreachable { kRestart, kWait };
+enum class Routing { kUniform, kWeighted };
 
 std::string_view Name(Provider value);
 std::string_view Name(Admission value);
@@ -32,6 +33,7 @@ std::string_view Name(CapacityType value);
 std::string_view Name(Preference value);
 std::string_view Name(TopologyMode value);
 std::string_view Name(OnUnreachable value);
+std::string_view Name(Routing value);
 // One for each of the above: nullopt for a word that is not in the list.
 std::optional<Provider> ProviderFrom(std::string_view name);
 std::optional<Admission> AdmissionFrom(std::string_view name);
@@ -39,6 +41,7 @@ std::optional<CapacityType> CapacityTypeFrom(std::string_view name);
 std::optional<Preference> PreferenceFrom(std::string_view name);
 std::optional<TopologyMode> TopologyModeFrom(std::string_view name);
 std::optional<OnUnreachable> OnUnreachableFrom(std::string_view name);
+std::optional<Routing> RoutingFrom(std::string_view name);
 
 using Labels = std::map<std::string, std::string>;
 
@@ -275,6 +278,136 @@ struct TrainingPool {
   bool operator==(const TrainingPool&) const = default;
 };
 
+// ---- inference pools ----
+
+// How much of a pool's demand something serves, in millionths of whatever the user counts in.
+using Throughput = int64_t;
+
+// One way to serve a pool. A variant on a node group is a cell.
+struct Variant {
+  std::string name;
+  std::string accelerator;            // type
+  int per_replica = 1;                // accelerators
+  std::string arch;                   // of its nodes; empty: any
+  Throughput throughput = 1'000'000;  // of one replica, at least 1
+  int min_replicas = 0;
+  std::optional<int> max_replicas;
+  Seconds startup{300};  // from bound to ready
+  Resources requests;    // of one replica, as TrainingPool::requests
+  std::vector<Toleration> tolerations;
+  std::vector<std::vector<Requirement>> node_terms;
+  std::string revision;  // of what its pods are made from
+  std::string template_invalid;
+  bool template_unchecked = false;
+  bool operator==(const Variant&) const = default;
+};
+
+// What was decided for a cell and is to be remembered of it.
+struct CellMemory {
+  std::string variant;
+  std::string node_group;
+  int tier = 0;                       // of the group when it was last seen
+  int desired = 0;                    // replicas
+  std::optional<Time> pending_since;  // since when fewer than desired have had a pod
+  std::optional<Time> blocked_until;  // takes nothing new after it missed its start deadline
+  int misses = 0;                     // in a row
+  std::string revision;               // of the variant, when last decided
+  bool operator==(const CellMemory&) const = default;
+};
+
+// A number of units that was asked for until a moment in the past.
+struct RecentUnits {
+  int units = 0;
+  Time until{};
+  bool operator==(const RecentUnits&) const = default;
+};
+// Where a period began in which steps are counted.
+struct ScalingStep {
+  Time since{};
+  int units = 0;
+  bool operator==(const ScalingStep&) const = default;
+};
+
+// What decisions about an inference pool need to remember: durable, in its status.
+struct InferenceMemory {
+  std::optional<int> units;         // wanted, after stabilization and steps; the last word
+  std::optional<int> requested;     // as last seen
+  std::vector<RecentUnits> recent;  // the oldest first
+  std::optional<ScalingStep> step_up;
+  std::optional<ScalingStep> step_down;
+  std::vector<CellMemory> cells;  // by (variant, node group); none without replicas or a block
+  std::optional<Time> queued_since;
+  std::optional<Time> waiting_since;    // since home alone has not met the need
+  std::optional<Time> home_fits_since;  // since home has had room for what runs elsewhere
+  bool operator==(const InferenceMemory&) const = default;
+};
+
+// One live pod of an inference pool.
+struct Replica {
+  std::string pod;
+  std::string variant;
+  std::string node_group;
+  std::string node;  // empty: not bound
+  Resources requests;
+  Time since{};  // when it was made, or stopped being ready
+  bool ready = false;
+  bool terminating = false;
+  std::string revision;  // of the variant that it was made from
+  bool operator==(const Replica&) const = default;
+};
+
+// What is known of a cell's Deployment.
+struct CellFacts {
+  std::string variant;
+  std::string node_group;
+  std::string revision;  // of the variant that its template was made from
+  int replicas = 0;      // as its spec says
+  bool rolling = false;  // some of its pods are not of its present template yet
+  bool stuck = false;    // its rollout makes no progress
+  int surge = 0;         // its strategy: pods beyond replicas, or
+  int unavailable = 0;   // pods short of them, while it rolls
+  bool operator==(const CellFacts&) const = default;
+};
+
+struct Pace {
+  Seconds stabilization{0};
+  std::optional<int> max_step;  // units in a period
+  Seconds period{60};
+  bool operator==(const Pace&) const = default;
+};
+
+struct InferencePool {
+  PoolKey key;
+  std::string uid;
+  Time created{};
+  int64_t priority = 0;
+  int replicas = 0;             // asked for, in units
+  Throughput unit = 1'000'000;  // what one unit serves, at least 1
+  bool paused = false;
+  std::vector<Variant> variants;  // best first
+  std::vector<Provider> providers;
+  std::vector<Requirement> group_selector;
+  Preference preference = Preference::kHomeFirst;
+  bool spill_allowed = true;
+  Seconds spill_after{120};
+  std::optional<Money> spill_max_hourly_cost;
+  bool return_allowed = true;
+  Seconds return_after{300};
+  int return_min_savings_percent = 5;
+  Seconds return_payback{3600};
+  Seconds start_deadline{900};
+  Pace scale_up;
+  Pace scale_down{.stabilization = Seconds{300}, .max_step = {}, .period = Seconds{60}};
+  Routing routing = Routing::kUniform;
+  int max_unavailable = 1;
+  std::string misconfigured;
+  std::string name_conflict;
+  InferenceMemory memory;
+  std::vector<CellFacts> cells;  // of the Deployments that are there
+  std::vector<Replica> live;
+  bool operator==(const InferencePool&) const = default;
+};
+
 // ---- quotas ----
 
 struct QuotaLimit {
@@ -296,6 +429,7 @@ struct Snapshot {
   std::vector<NodeGroup> groups;
   std::vector<Node> nodes;
   std::vector<TrainingPool> pools;
+  std::vector<InferencePool> inference_pools;
   std::vector<Quota> quotas;
   std::vector<QuotaLimit> default_limits;  // for namespaces without a Quota
   bool operator==(const Snapshot&) const = default;

@@ -236,6 +236,137 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<Variant> /*type*/) {
+  a("name", &Variant::name);
+  a("accelerator", &Variant::accelerator);
+  a("acceleratorsPerReplica", &Variant::per_replica);
+  a("arch", &Variant::arch);
+  a("throughputMicros", &Variant::throughput);
+  a("minReplicas", &Variant::min_replicas);
+  a("maxReplicas", &Variant::max_replicas);
+  a("startupSeconds", &Variant::startup);
+  a("requests", &Variant::requests);
+  a("tolerations", &Variant::tolerations);
+  a("nodeTerms", &Variant::node_terms);
+  a("revision", &Variant::revision);
+  a("templateInvalid", &Variant::template_invalid);
+  a("templateUnchecked", &Variant::template_unchecked);
+}
+
+template <class A>
+void Fields(A& a, Of<CellMemory> /*type*/) {
+  a("variant", &CellMemory::variant);
+  a("nodeGroup", &CellMemory::node_group);
+  a("tier", &CellMemory::tier);
+  a("desired", &CellMemory::desired);
+  a("pendingSince", &CellMemory::pending_since);
+  a("blockedUntil", &CellMemory::blocked_until);
+  a("misses", &CellMemory::misses);
+  a("revision", &CellMemory::revision);
+}
+
+template <class A>
+void Fields(A& a, Of<RecentUnits> /*type*/) {
+  a("units", &RecentUnits::units);
+  a("until", &RecentUnits::until);
+}
+
+template <class A>
+void Fields(A& a, Of<ScalingStep> /*type*/) {
+  a("since", &ScalingStep::since);
+  a("units", &ScalingStep::units);
+}
+
+template <class A>
+void Fields(A& a, Of<InferenceMemory> /*type*/) {
+  a("units", &InferenceMemory::units);
+  a("requestedUnits", &InferenceMemory::requested);
+  a("recent", &InferenceMemory::recent);
+  a("stepUp", &InferenceMemory::step_up);
+  a("stepDown", &InferenceMemory::step_down);
+  a("cells", &InferenceMemory::cells);
+  a("queuedSince", &InferenceMemory::queued_since);
+  a("waitingSince", &InferenceMemory::waiting_since);
+  a("homeFitsSince", &InferenceMemory::home_fits_since);
+}
+
+template <class A>
+void Fields(A& a, Of<Replica> /*type*/) {
+  a("pod", &Replica::pod);
+  a("variant", &Replica::variant);
+  a("nodeGroup", &Replica::node_group);
+  a("node", &Replica::node);
+  a("requests", &Replica::requests);
+  a("since", &Replica::since);
+  a("ready", &Replica::ready);
+  a("terminating", &Replica::terminating);
+  a("revision", &Replica::revision);
+}
+
+template <class A>
+void Fields(A& a, Of<CellFacts> /*type*/) {
+  a("variant", &CellFacts::variant);
+  a("nodeGroup", &CellFacts::node_group);
+  a("revision", &CellFacts::revision);
+  a("replicas", &CellFacts::replicas);
+  a("rolling", &CellFacts::rolling);
+  a("stuck", &CellFacts::stuck);
+  a("surge", &CellFacts::surge);
+  a("unavailable", &CellFacts::unavailable);
+}
+
+template <class A>
+void FieldsOfPace(A& a, Pace InferencePool::* pace) {
+  a("stabilizationSeconds", pace, &Pace::stabilization);
+  a("maxStep", pace, &Pace::max_step);
+  a("periodSeconds", pace, &Pace::period);
+}
+
+template <class A>
+void FieldsOfInferencePlacement(A& a) {
+  a("providers", &InferencePool::providers);
+  a("nodeGroupSelector", &InferencePool::group_selector);
+  a("preference", &InferencePool::preference);
+  a.Group("spill", [](auto& g) {
+    g.Words("policy", &InferencePool::spill_allowed, "Allowed", "Never");
+    g("afterSeconds", &InferencePool::spill_after);
+    g("maxHourlyCost", &InferencePool::spill_max_hourly_cost);
+  });
+  a.Group("returnHome", [](auto& g) {
+    g.Words("policy", &InferencePool::return_allowed, "Anytime", "Never");
+    g("afterSeconds", &InferencePool::return_after);
+    g("minSavingsPercent", &InferencePool::return_min_savings_percent);
+    g("paybackSeconds", &InferencePool::return_payback);
+  });
+  a("startDeadlineSeconds", &InferencePool::start_deadline);
+}
+
+template <class A>
+void Fields(A& a, Of<InferencePool> /*type*/) {
+  a("namespace", &InferencePool::key, &PoolKey::ns);
+  a("name", &InferencePool::key, &PoolKey::name);
+  a("uid", &InferencePool::uid);
+  a("created", &InferencePool::created);
+  a("priority", &InferencePool::priority);
+  a("replicas", &InferencePool::replicas);
+  a("unitThroughputMicros", &InferencePool::unit);
+  a("paused", &InferencePool::paused);
+  a("variants", &InferencePool::variants);
+  a.Group("placement", [](auto& g) { FieldsOfInferencePlacement(g); });
+  a.Group("behavior", [](auto& g) {
+    g.Group("scaleUp", [](auto& up) { FieldsOfPace(up, &InferencePool::scale_up); });
+    g.Group("scaleDown", [](auto& down) { FieldsOfPace(down, &InferencePool::scale_down); });
+  });
+  a.Group("routing", [](auto& g) { g("mode", &InferencePool::routing); });
+  a.Group("disruption", [](auto& g) { g("maxUnavailable", &InferencePool::max_unavailable); });
+  a("misconfigured", &InferencePool::misconfigured);
+  a("nameConflict", &InferencePool::name_conflict);
+  a("status", &InferencePool::memory);
+  a("cells", &InferencePool::cells);
+  a("live", &InferencePool::live);
+}
+
+template <class A>
 void Fields(A& a, Of<QuotaLimit> /*type*/) {
   a("type", &QuotaLimit::type);
   a("limit", &QuotaLimit::limit);

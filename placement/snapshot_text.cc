@@ -125,7 +125,7 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Provide
   ReadWord(place, node, path, value, Provider::kOther);
 }
 void Read(Place& place, const YAML::Node& node, const std::string& path, Admission& value) {
-  ReadWord(place, node, path, value, Admission::kClosed);
+  ReadWord(place, node, path, value, Admission::kDrain);
 }
 void Read(Place& place, const YAML::Node& node, const std::string& path, CapacityType& value) {
   ReadWord(place, node, path, value, CapacityType::kSpot);
@@ -138,6 +138,9 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Topolog
 }
 void Read(Place& place, const YAML::Node& node, const std::string& path, OnUnreachable& value) {
   ReadWord(place, node, path, value, OnUnreachable::kWait);
+}
+void Read(Place& place, const YAML::Node& node, const std::string& path, Routing& value) {
+  ReadWord(place, node, path, value, Routing::kWeighted);
 }
 
 // The entries of a mapping; a key that stands twice is an error.
@@ -292,6 +295,9 @@ std::string Identity(const Node& node) {
 std::string Identity(const TrainingPool& pool) {
   return pool.key.name.empty() ? "" : pool.key.Format();
 }
+std::string Identity(const InferencePool& pool) {
+  return pool.key.name.empty() ? "" : pool.key.Format();
+}
 std::string Identity(const Quota& quota) { return quota.ns; }
 std::string Identity(const QuotaLimit& limit) { return limit.type; }
 std::string_view IdentityField(const Quota& /*quota*/) { return "namespace"; }
@@ -344,7 +350,7 @@ class Document {
     if (!IsList(name)) {
       return Wrong(
           fmt::format("field {} is unknown; allowed: now, currency, renderRevision, "
-                      "groups, nodes, pools, quotas, defaultLimits",
+                      "groups, nodes, pools, inferencePools, quotas, defaultLimits",
                       name));
     }
     const std::string_view rest = line.substr(colon + 1);
@@ -361,8 +367,8 @@ class Document {
     return name == "now" || name == "currency" || name == "renderRevision";
   }
   static bool IsList(const std::string& name) {
-    return name == "groups" || name == "nodes" || name == "pools" || name == "quotas" ||
-           name == "defaultLimits";
+    return name == "groups" || name == "nodes" || name == "pools" || name == "inferencePools" ||
+           name == "quotas" || name == "defaultLimits";
   }
 
   Problem ReadScalar(const std::string& name, const std::string& text) {
@@ -380,6 +386,7 @@ class Document {
     if (section_ == "groups") return ReadInto(text, snapshot_.groups);
     if (section_ == "nodes") return ReadInto(text, snapshot_.nodes);
     if (section_ == "pools") return ReadInto(text, snapshot_.pools);
+    if (section_ == "inferencePools") return ReadInto(text, snapshot_.inference_pools);
     if (section_ == "quotas") return ReadInto(text, snapshot_.quotas);
     return ReadInto(text, snapshot_.default_limits);
   }

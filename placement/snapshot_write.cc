@@ -206,6 +206,7 @@ std::string WriteSnapshot(const Snapshot& snapshot) {
   EmitSection(out, "groups", snapshot.groups);
   EmitSection(out, "nodes", snapshot.nodes);
   EmitSection(out, "pools", snapshot.pools);
+  EmitSection(out, "inferencePools", snapshot.inference_pools);
   EmitSection(out, "quotas", snapshot.quotas);
   EmitSection(out, "defaultLimits", snapshot.default_limits);
   return out;

@@ -20,6 +20,13 @@ std::string Names(const std::vector<std::string>& names, size_t most) {
   return out;
 }
 
+std::string Decimal(int64_t micros) {
+  std::string text = fmt::format("{}.{:06}", micros / 1'000'000, micros % 1'000'000);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
 std::string Short(std::string text) {
   constexpr size_t kMost = 1024;
   constexpr std::string_view kCut = " …";

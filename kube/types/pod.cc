@@ -37,6 +37,7 @@ struct Condition {
   std::string type;
   std::string status;
   std::string message;
+  std::optional<Time> changed;
 };
 
 struct PodStatus {
@@ -138,6 +139,7 @@ Status DecodeCondition(JsonValue value, Condition& out) {
     if (key == "type") return Read(inner, out.type);
     if (key == "status") return Read(inner, out.status);
     if (key == "message") return Read(inner, out.message);
+    if (key == "lastTransitionTime") return Read(inner, out.changed);
     return Ok{};
   });
 }
@@ -197,7 +199,10 @@ std::optional<PodFailure> FailureOf(const Spec& spec, PodStatus& status, PodPhas
 
 void ApplyConditions(const std::vector<Condition>& conditions, Pod& out) {
   for (const Condition& condition : conditions) {
-    if (condition.type == "Ready") out.ready = condition.status == "True";
+    if (condition.type == "Ready") {
+      out.ready = condition.status == "True";
+      out.ready_changed = condition.changed;
+    }
     if (condition.type == "DisruptionTarget") out.disrupted = condition.status == "True";
     if (condition.type == "PodScheduled" && condition.status == "False") {
       out.scheduling_message = condition.message;

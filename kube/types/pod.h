@@ -28,7 +28,8 @@ struct Pod {
   ObjectMeta meta;   // labels and annotations under the prefix given to DecodePod only
   std::string node;  // empty: not bound
   PodPhase phase = PodPhase::kPending;
-  bool ready = false;  // the Ready condition
+  bool ready = false;                 // the Ready condition
+  std::optional<Time> ready_changed;  // when it last changed; absent where the pod has none
   bool disrupted =
       false;  // the DisruptionTarget condition: evicted or preempted, no exit of its own
   int completion_index = -1;  // of an Indexed Job's pod

@@ -78,6 +78,10 @@ Status FillAll(kube::Client& client, controllers::Stores& stores) {
   if (done) done = Fill(client, kube::PodResource(), "", pod, stores.pods);
   if (done) done = Fill(client, kube::JobResource(), ours, kube::DecodeJob, stores.jobs);
   if (done) {
+    done =
+        Fill(client, kube::DeploymentResource(), ours, kube::DecodeDeployment, stores.deployments);
+  }
+  if (done) {
     done = Fill(client, kube::PriorityClassResource(), "", kube::DecodePriorityClass,
                 stores.priority_classes);
   }
@@ -90,20 +94,25 @@ Status FillAll(kube::Client& client, controllers::Stores& stores) {
                 stores.training_pools);
   }
   if (done) {
+    done = Fill(client, v1alpha1::InferencePoolResource(), "", v1alpha1::DecodeInferencePool,
+                stores.inference_pools);
+  }
+  if (done) {
     done = Fill(client, v1alpha1::PoolQuotaResource(), "", v1alpha1::DecodePoolQuota,
                 stores.pool_quotas);
   }
   return done;
 }
 
-TemplateAnswer AskNow(kube::Client& client, const v1alpha1::TrainingPool& pool) {
-  if (std::string refusal = controllers::RefuseTemplate(pool.spec.pod_template); !refusal.empty()) {
+TemplateAnswer AskNow(kube::Client& client, const controllers::TemplateSubject& subject) {
+  if (std::string refusal = controllers::RefuseTemplate(subject); !refusal.empty()) {
     return {TemplateAnswer::State::kInvalid, {}, std::move(refusal)};
   }
-  const auto answer = client.Create(kube::PodResource(), pool.meta.ns, controllers::DryRunPod(pool),
-                                    {controllers::kFieldManager, true, true}, {});
+  const auto answer =
+      client.Create(kube::PodResource(), subject.ns, controllers::DryRunPod(subject),
+                    {controllers::kFieldManager, true, true}, {});
   if (!answer) return {TemplateAnswer::State::kInvalid, {}, answer.error().message};
-  auto shape = controllers::ShapeOf(*answer, pool.spec.pod_template);
+  auto shape = controllers::ShapeOf(*answer, subject.pod_template);
   if (!shape) return {TemplateAnswer::State::kInvalid, {}, shape.error().message};
   return {TemplateAnswer::State::kValid, *std::move(shape), {}};
 }
@@ -132,7 +141,9 @@ Result<placement::Snapshot> LiveSnapshot(const LiveOptions& options) {
   input.settings = &options.settings;
   input.render_revision = controllers::kRenderRevision;
   input.name_conflicts = &no_conflicts;
-  input.ask_template = [&](const v1alpha1::TrainingPool& pool) { return AskNow(client, pool); };
+  input.ask_template = [&](const controllers::TemplateSubject& subject) {
+    return AskNow(client, subject);
+  };
   return controllers::Observe(controllers::ReadWorld(stores), input);
 }
 

@@ -61,10 +61,12 @@ Result<placement::Snapshot> TakeSnapshot(const Flags& flags) {
 
 bool Changes(const placement::Plan& plan) {
   using placement::Action;
-  return std::any_of(plan.pools.begin(), plan.pools.end(), [](const auto& decision) {
+  const auto changes = [](const auto& decision) {
     return decision.action != Action::kWait && decision.action != Action::kKeep &&
            decision.action != Action::kDone;
-  });
+  };
+  return std::any_of(plan.pools.begin(), plan.pools.end(), changes) ||
+         std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(), changes);
 }
 
 int Plan(const Flags& flags) {
@@ -84,12 +86,16 @@ int Why(const Flags& flags) {
           ? placement::PoolKey{flags.ns, flags.pool}
           : placement::PoolKey{flags.pool.substr(0, slash), flags.pool.substr(slash + 1)};
   const placement::Plan plan = placement::MakePlan(*snapshot);
-  for (const auto& decision : plan.pools) {
-    if (decision.key != key) continue;
-    std::cout << placement::FormatWhy(*snapshot, plan, decision);
-    return 0;
-  }
-  return Refuse("there is no TrainingPool " + key.Format());
+  bool found = false;
+  const auto tell = [&](const auto& decision) {
+    if (decision.key != key) return;
+    std::cout << (found ? "\n" : "") << placement::FormatWhy(*snapshot, plan, decision);
+    found = true;
+  };
+  std::for_each(plan.pools.begin(), plan.pools.end(), tell);
+  std::for_each(plan.inference_pools.begin(), plan.inference_pools.end(), tell);
+  if (found) return 0;
+  return Refuse("there is no TrainingPool or InferencePool " + key.Format());
 }
 
 int Snapshot(const Flags& flags) {

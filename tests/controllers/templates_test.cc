@@ -21,6 +21,20 @@ Json With(const std::function<void(Json&)>& edit) {
   return pod_template;
 }
 
+TemplateSubject Gang(const Json& pod_template) { return {"ns", "p", "", pod_template.dump()}; }
+TemplateSubject Replica(const Json& pod_template) { return {"ns", "p", "v", pod_template.dump()}; }
+
+TEST(RefuseTemplate, OfAReplicaMayNameVariablesButMustBeRestarted) {
+  EXPECT_THAT(RefuseTemplate(Replica(With([](Json& s) { s["restartPolicy"] = "Never"; }))),
+              HasSubstr("remove it or say Always"));
+  EXPECT_THAT(RefuseTemplate(Replica(With([](Json& s) { s["restartPolicy"] = "Always"; }))),
+              IsEmpty());
+  EXPECT_THAT(RefuseTemplate(Replica(With([](Json& s) {
+                s["containers"][0]["env"] = {{{"name", "RANK"}, {"value", "0"}}};
+              }))),
+              IsEmpty());
+}
+
 TEST(RefuseTemplate, SaysInOneSentenceWhatMayNotStandThere) {
   const struct {
     Json pod_template;
@@ -50,12 +64,11 @@ TEST(RefuseTemplate, SaysInOneSentenceWhatMayNotStandThere) {
        "matchFields"},
   };
   for (const auto& c : cases) {
-    EXPECT_THAT(RefuseTemplate(c.pod_template.dump()), HasSubstr(c.expected));
+    EXPECT_THAT(RefuseTemplate(Gang(c.pod_template)), HasSubstr(c.expected));
   }
-  EXPECT_THAT(RefuseTemplate(samples::PodTemplate().dump()), IsEmpty());
-  EXPECT_THAT(
-      RefuseTemplate(With([](Json& s) { s["schedulerName"] = "default-scheduler"; }).dump()),
-      IsEmpty());
+  EXPECT_THAT(RefuseTemplate(Gang(samples::PodTemplate())), IsEmpty());
+  EXPECT_THAT(RefuseTemplate(Gang(With([](Json& s) { s["schedulerName"] = "default-scheduler"; }))),
+              IsEmpty());
 }
 
 TEST(ShapeOf, ReadsRequestsTolerationsAndNodeTerms) {
@@ -102,9 +115,9 @@ struct Rig {
 TEST(TemplateChecker, AsksOnceWithADryRunAndKeepsTheAnswer) {
   Rig rig;
   const auto pool = samples::Pool();
-  EXPECT_EQ(rig.checker.Ask(pool).state, State::kPending);
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(pool)).state, State::kPending);
   rig.Await(1);
-  const auto answer = rig.checker.Ask(pool);
+  const auto answer = rig.checker.Ask(SubjectOf(pool));
   EXPECT_EQ(answer.state, State::kValid);
   EXPECT_EQ(answer.shape.requests.Get("cpu"), 4000);
   EXPECT_THAT(rig.server.Writes(), IsEmpty());
@@ -123,15 +136,15 @@ TEST(TemplateChecker, ARefusalIsTheServersSentenceAndIsAskedAgainAfterAMinute) {
   refusal.reason = "Forbidden";
   rig.server.Inject(refusal);
   const auto pool = samples::Pool();
-  rig.checker.Ask(pool);
+  rig.checker.Ask(SubjectOf(pool));
   rig.Await(1);
-  EXPECT_EQ(rig.checker.Ask(pool).state, State::kInvalid);
-  EXPECT_THAT(rig.checker.Ask(pool).message, HasSubstr("the API server refuses"));
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(pool)).state, State::kInvalid);
+  EXPECT_THAT(rig.checker.Ask(SubjectOf(pool)).message, HasSubstr("the API server refuses"));
   EXPECT_EQ(rig.server.Requests().size(), 1U);
   rig.clock.Advance(std::chrono::seconds(61));
-  rig.checker.Ask(pool);
+  rig.checker.Ask(SubjectOf(pool));
   rig.Await(2);
-  EXPECT_EQ(rig.checker.Ask(pool).state, State::kValid);
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(pool)).state, State::kValid);
 }
 
 TEST(TemplateChecker, NoAnswerIsNoRefusal) {
@@ -141,19 +154,19 @@ TEST(TemplateChecker, NoAnswerIsNoRefusal) {
   drop.verb = "create";
   rig.server.Inject(drop);
   const auto pool = samples::Pool();
-  rig.checker.Ask(pool);
+  rig.checker.Ask(SubjectOf(pool));
   rig.Await(1);  // asked again by itself
-  EXPECT_EQ(rig.checker.Ask(pool).state, State::kValid);
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(pool)).state, State::kValid);
   EXPECT_EQ(rig.server.Requests().size(), 2U);
 }
 
 TEST(TemplateChecker, AChangedTemplateIsAskedAboutAnew) {
   Rig rig;
   auto pool = samples::Pool();
-  rig.checker.Ask(pool);
+  rig.checker.Ask(SubjectOf(pool));
   rig.Await(1);
   pool.spec.pod_template = With([](Json& s) { s["hostname"] = "x"; }).dump();
-  EXPECT_EQ(rig.checker.Ask(pool).state, State::kPending);
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(pool)).state, State::kPending);
   rig.Await(2);
 }
 

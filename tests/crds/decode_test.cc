@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "crds/v1alpha1/inference_pool.h"
 #include "crds/v1alpha1/node_group.h"
 #include "crds/v1alpha1/training_pool.h"
 
@@ -16,6 +17,13 @@ Status DecodePool(const std::string& text, TrainingPool& out) {
   auto root = parser.Parse(text);
   if (!root) return std::move(root).error();
   return DecodeTrainingPool(*root, out);
+}
+
+Status DecodePool(const std::string& text, InferencePool& out) {
+  kube::JsonParser parser;
+  auto root = parser.Parse(text);
+  if (!root) return std::move(root).error();
+  return DecodeInferencePool(*root, out);
 }
 
 TEST(Decode, AWrongTypeNamesItsPath) {
@@ -51,6 +59,53 @@ TEST(Decode, AFailureWhoseWorkerIsNotKnownNamesNone) {
   TrainingPool read;
   ASSERT_TRUE(DecodePool(written, read).ok());
   EXPECT_EQ(read.status.last_failure, pool.status.last_failure);
+}
+
+TEST(Decode, AWrongTypeInAVariantNamesItsPath) {
+  InferencePool pool;
+  const Status done = DecodePool(R"({"spec":{"variants":[{},{"throughput":3.9}]}})", pool);
+  ASSERT_FALSE(done.ok());
+  EXPECT_THAT(done.error().message, HasSubstr("spec.variants[1].throughput"));
+}
+
+TEST(Decode, NullInAnInferencePoolIsAbsent) {
+  InferencePool pool;
+  ASSERT_TRUE(
+      DecodePool(
+          R"({"spec":{"behavior":{"scaleDown":null},"variants":[{"maxReplicas":null}]},"status":{"units":null,"stepUp":null}})",
+          pool)
+          .ok());
+  EXPECT_EQ(pool.spec.scale_down.stabilization_seconds, 300);
+  ASSERT_EQ(pool.spec.variants.size(), 1);
+  EXPECT_FALSE(pool.spec.variants[0].max_replicas.has_value());
+  EXPECT_EQ(pool.status, InferencePoolStatus{});
+}
+
+TEST(Decode, TheTemplateOfAVariantIsKeptAsItStands) {
+  InferencePool pool;
+  ASSERT_TRUE(
+      DecodePool(R"({"spec":{"variants":[{"template":{"spec":{"x":1.50}},"name":"a"}]}})", pool)
+          .ok());
+  ASSERT_EQ(pool.spec.variants.size(), 1);
+  EXPECT_EQ(pool.spec.variants[0].name, "a");
+  EXPECT_EQ(pool.spec.variants[0].pod_template, R"({"spec":{"x":1.50}})");
+}
+
+TEST(Decode, WhatAnInferencePoolDoesNotRememberIsNotWritten) {
+  InferencePool pool;
+  InferencePoolStatus status;
+  CellStatus& cell = status.cells.emplace_back();
+  cell.variant = "a100";
+  cell.node_group = "home";
+  cell.desired = 2;
+  const std::string written = EncodeStatusUpdate(pool, status);
+  EXPECT_THAT(
+      written,
+      HasSubstr(
+          R"("status":{"cells":[{"desired":2,"misses":0,"nodeGroup":"home","ready":0,"tier":0,"variant":"a100"}],"conditions":[],"observedGeneration":0,"replicas":0})"));
+  InferencePool read;
+  ASSERT_TRUE(DecodePool(written, read).ok());
+  EXPECT_EQ(read.status, status);
 }
 
 TEST(Decode, MatchLabelsAreRequirements) {

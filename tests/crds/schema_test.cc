@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "crds/v1alpha1/inference_pool.h"
 #include "crds/v1alpha1/node_group.h"
 #include "crds/v1alpha1/pool_quota.h"
 #include "crds/v1alpha1/training_pool.h"
@@ -94,6 +95,9 @@ TEST(Schema, EverySpecFieldOfNodeGroupIsRead) {
 TEST(Schema, EverySpecFieldOfTrainingPoolIsRead) {
   ExpectEveryFieldDecoded<TrainingPool>("trainingpool", DecodeTrainingPool);
 }
+TEST(Schema, EverySpecFieldOfInferencePoolIsRead) {
+  ExpectEveryFieldDecoded<InferencePool>("inferencepool", DecodeInferencePool);
+}
 TEST(Schema, EverySpecFieldOfPoolQuotaIsRead) {
   ExpectEveryFieldDecoded<PoolQuota>("poolquota", DecodePoolQuota);
 }
@@ -139,6 +143,9 @@ TEST(Schema, StatusOfNodeGroupIsWrittenAsDescribed) {
 TEST(Schema, StatusOfTrainingPoolIsWrittenAsDescribed) {
   ExpectStatusRoundTrip<TrainingPool>("trainingpool", DecodeTrainingPool);
 }
+TEST(Schema, StatusOfInferencePoolIsWrittenAsDescribed) {
+  ExpectStatusRoundTrip<InferencePool>("inferencepool", DecodeInferencePool);
+}
 TEST(Schema, StatusOfPoolQuotaIsWrittenAsDescribed) {
   ExpectStatusRoundTrip<PoolQuota>("poolquota", DecodePoolQuota);
 }
@@ -161,7 +168,11 @@ void ApplyDefaults(const YAML::Node& schema, Json& object) {
         object[key] = Json::object();
       }
     }
-    if (inner["properties"] && object.contains(key)) ApplyDefaults(inner, object[key]);
+    if (!object.contains(key)) continue;
+    if (inner["properties"]) ApplyDefaults(inner, object[key]);
+    if (inner["items"] && inner["items"]["properties"]) {
+      for (Json& item : object[key]) ApplyDefaults(inner["items"], item);
+    }
   }
 }
 
@@ -182,6 +193,14 @@ TEST(Schema, DefaultsAgree) {
        {"restart", Json::object()},
        {"torch", Json::object()}},
       DecodeTrainingPool);
+  ExpectSameDefaults<InferencePool>(
+      "inferencepool",
+      {{"variants", Json::array({{{"name", "a100"}}})},
+       {"placement", {{"spill", Json::object()}, {"returnHome", Json::object()}}},
+       {"behavior", {{"scaleUp", Json::object()}, {"scaleDown", Json::object()}}},
+       {"routing", Json::object()},
+       {"disruption", Json::object()}},
+      DecodeInferencePool);
 }
 
 }  // namespace

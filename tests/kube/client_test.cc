@@ -83,6 +83,7 @@ TEST_F(ClientTest, AddressesEachKindOfRequest) {
   (void)client_.Create(Jobs(), "team", "{}", {.field_manager = "spillway"}, {});
   (void)client_.Create(Jobs(), "team", "{}", {.dry_run = true, .strict = true}, {});
   (void)client_.Apply(Jobs(), "team", "j", "{}", {.field_manager = "spillway"}, {});
+  (void)client_.Patch(Jobs(), "team", "j", "[]", {.field_manager = "spillway"}, {});
   (void)client_.Update(Jobs(), "team", "j", "{}", {.field_manager = "spillway"}, {});
   (void)client_.UpdateStatus(Jobs(), "team", "j", "{}", {.field_manager = "spillway-status"}, {});
   (void)client_.Delete(Jobs(), "team", "j", {.uid = "u"}, {});
@@ -99,6 +100,7 @@ TEST_F(ClientTest, AddressesEachKindOfRequest) {
           "POST /apis/batch/v1/namespaces/team/jobs?fieldManager=spillway",
           "POST /apis/batch/v1/namespaces/team/jobs?dryRun=All&fieldValidation=Strict",
           "PATCH /apis/batch/v1/namespaces/team/jobs/j?fieldManager=spillway&force=true",
+          "PATCH /apis/batch/v1/namespaces/team/jobs/j?fieldManager=spillway",
           "PUT /apis/batch/v1/namespaces/team/jobs/j?fieldManager=spillway",
           "PUT /apis/batch/v1/namespaces/team/jobs/j/status?fieldManager=spillway-status",
           "DELETE /apis/batch/v1/namespaces/team/jobs/j"));
@@ -113,6 +115,9 @@ TEST_F(ClientTest, SendsTheHeadersOfEachKindOfRequest) {
   (void)client_.Apply(Jobs(), "ns", "j", "{\"a\":1}", {}, {});
   EXPECT_THAT(Last().headers, Contains(Pair("Content-Type", "application/apply-patch+yaml")));
   EXPECT_EQ(Last().body, "{\"a\":1}");
+  (void)client_.Patch(Jobs(), "ns", "j", "[{\"op\":\"remove\",\"path\":\"/a\"}]", {}, {});
+  EXPECT_THAT(Last().headers, Contains(Pair("Content-Type", "application/json-patch+json")));
+  EXPECT_EQ(Last().body, "[{\"op\":\"remove\",\"path\":\"/a\"}]");
   (void)client_.Create(Jobs(), "ns", "{}", {}, {});
   EXPECT_THAT(Last().headers, Contains(Pair("Content-Type", "application/json")));
 }
@@ -139,6 +144,7 @@ TEST_F(ClientTest, NeverSendsANameThatMeansSomethingElse) {
   }
   EXPECT_FALSE(client_.Delete(Jobs(), "", "j", {.uid = "u"}, {}).ok());
   EXPECT_FALSE(client_.Create(Jobs(), "", "{}", {}, {}).ok());
+  EXPECT_FALSE(client_.Patch(Jobs(), "", "j", "[]", {}, {}).ok());
   EXPECT_TRUE(transport_.Requests().empty());
 }
 
@@ -179,6 +185,16 @@ TEST_F(ClientTest, MapsStatusesToWhatToDo) {
     EXPECT_EQ(got.error().message, "a sentence");
     EXPECT_EQ(got.error().http_status, c.status);
   }
+}
+
+TEST_F(ClientTest, ATestOfAPatchThatFailsIsInvalid) {
+  answer_ = With(422, StatusBody("Invalid", "the server rejected our request due to an error"));
+  const auto got = client_.Patch(
+      Jobs(), "ns", "j", R"([{"op": "test", "path": "/metadata/uid", "value": "u"}])", {}, {});
+  ASSERT_FALSE(got.ok());
+  EXPECT_EQ(got.error().code, Code::kInvalid);
+  EXPECT_EQ(got.error().http_status, 422);
+  EXPECT_EQ(transport_.Requests().size(), 1U);
 }
 
 TEST_F(ClientTest, ShowsTheStartOfABodyThatIsNoStatus) {
@@ -260,6 +276,7 @@ TEST_F(ClientTest, AsksTheGateBeforeEachWriteAndNoRead) {
   open = false;
   const size_t before = transport_.Requests().size();
   EXPECT_EQ(gated.Apply(Jobs(), "ns", "j", "{}", {}, {}).error().message, "not the leader");
+  EXPECT_EQ(gated.Patch(Jobs(), "ns", "j", "[]", {}, {}).error().code, Code::kCancelled);
   EXPECT_EQ(gated.Update(Jobs(), "ns", "j", "{}", {}, {}).error().code, Code::kCancelled);
   EXPECT_EQ(gated.UpdateStatus(Jobs(), "ns", "j", "{}", {}, {}).error().code, Code::kCancelled);
   EXPECT_EQ(gated.Delete(Jobs(), "ns", "j", {}, {}).error().code, Code::kCancelled);
@@ -275,10 +292,11 @@ TEST_F(ClientTest, TellsTheObserverOfEachRequest) {
     return HttpResponse{.status = 200, .headers = {}, .body = "{}"};
   };
   (void)client_.Get(Nodes(), "", "n", {});
+  (void)client_.Patch(Jobs(), "ns", "j", "[]", {}, {});
   (void)client_.Delete(Jobs(), "ns", "j", {}, {});
   (void)client_.Watch(Nodes(), {}, [](std::string_view) { return true; }, {});
-  EXPECT_THAT(observed_,
-              ElementsAre("get 429 0 ms", "get 200 20 ms", "delete 0 20 ms", "watch 200 20 ms"));
+  EXPECT_THAT(observed_, ElementsAre("get 429 0 ms", "get 200 20 ms", "patch 200 20 ms",
+                                     "delete 0 20 ms", "watch 200 20 ms"));
 }
 
 TEST_F(ClientTest, WatchesWithBookmarksAndADeadlineBeyondTheServers) {

@@ -7,6 +7,7 @@
 
 #include "base/guarded.h"
 #include "kube/client.h"
+#include "kube/types/deployment.h"
 #include "kube/types/job.h"
 #include "kube/types/node.h"
 #include "kube/types/pod.h"
@@ -61,6 +62,9 @@ class FakeApi : public testing::Test {
   Result<std::string> Apply(const kube::Resource& kind, const std::string& name, const json& object,
                             const std::string& manager = "m") {
     return client.Apply(kind, "ns", name, object.dump(), {.field_manager = manager}, stop);
+  }
+  Result<std::string> PatchPool(const std::string& name, const std::vector<json>& operations) {
+    return client.Patch(Pools(), "ns", name, json(operations).dump(), {.field_manager = "m"}, stop);
   }
   Status Delete(const kube::Resource& kind, const std::string& name, const std::string& uid = "",
                 const std::string& version = "", int grace = -1) {
@@ -269,6 +273,92 @@ TEST_F(FakeApi, ApplyWithAnotherUidOrVersionIsAConflict) {
   service["metadata"].erase("uid");
   service["metadata"]["resourceVersion"] = "99";
   EXPECT_EQ(Apply(kube::ServiceResource(), "s", service).error().code, Code::kConflict);
+}
+
+json Operation(const char* op, const std::string& path, const json& value) {
+  return {{"op", op}, {"path", path}, {"value", value}};
+}
+
+TEST_F(FakeApi, AJsonPatchChangesWhatItSays) {
+  const std::string uid = Field(Create(Pools(), Pool("a")), "/metadata/uid");
+  server.Patch("trainingpools", "ns", "a", {{"status", {{"restarts", 3}}}});
+  const auto got = PatchPool(
+      "a", {Operation("test", "/metadata/uid", uid), Operation("replace", "/spec/workers", 2),
+            Operation("add", "/metadata/annotations", json::object()),
+            Operation("add", "/metadata/annotations/spillway.dev~1revision", "x"),
+            Operation("replace", "/status/restarts", 9)});
+  EXPECT_EQ(Field(got, "/spec/workers"), "2");
+  EXPECT_EQ(Field(got, "/metadata/annotations"), R"({"spillway.dev/revision":"x"})");
+  EXPECT_EQ(Field(got, "/status/restarts"), "3");
+  EXPECT_EQ(Field(got, "/metadata/resourceVersion"), "3");
+  EXPECT_EQ(Field(got, "/metadata/generation"), "2");
+  EXPECT_EQ(Field(got, "/metadata/uid"), uid);
+  EXPECT_EQ(Field(client.Get(Pools(), "ns", "a", stop), "/spec/workers"), "2");
+  EXPECT_EQ(server.Requests()[1].verb, "patch");
+  EXPECT_EQ(server.Requests()[1].query.at("fieldManager"), "m");
+}
+
+TEST_F(FakeApi, AJsonPatchThatChangesNoSpecIsOfTheSameGeneration) {
+  ASSERT_TRUE(Create(Pools(), Pool("a")));
+  const auto got = PatchPool("a", {Operation("add", "/metadata/labels", {{"a", "b"}})});
+  EXPECT_EQ(Field(got, "/metadata/resourceVersion"), "2");
+  EXPECT_EQ(Field(got, "/metadata/generation"), "1");
+  EXPECT_TRUE(PatchPool("a", {Operation("add", "/metadata/labels", {{"a", "b"}})}));
+  EXPECT_TRUE(PatchPool("a", {}));
+  EXPECT_EQ(server.version(), 2);
+  EXPECT_TRUE(client.Patch(Pools(), "ns", "a",
+                           json::array({Operation("add", "/spec/workers", 7)}).dump(),
+                           {.dry_run = true}, stop));
+  EXPECT_EQ(server.version(), 2);
+}
+
+TEST_F(FakeApi, AJsonPatchOfWhichOneOperationFailsDoesNothing) {
+  ASSERT_TRUE(Create(Pools(), Pool("a")));
+  const json change = Operation("replace", "/spec/workers", 5);
+  const std::vector<json> failing = {
+      Operation("test", "/metadata/uid", "somebody-else"),
+      Operation("test", "/spec/workers", 1),  // it is 5 by then
+      Operation("test", "/spec/nothing", 1),
+      Operation("replace", "/spec/nothing", 1),
+      Operation("add", "/spec/nothing/below", 1),
+      {{"op", "remove"}, {"path", "/spec/nothing"}},
+      Operation("invent", "/spec/workers", 1),
+      Operation("replace", "", 1),
+      Operation("replace", "/metadata", 1),
+      json("no operation"),
+  };
+  for (const json& operation : failing) {
+    const auto got = PatchPool("a", {change, operation});
+    ASSERT_FALSE(got) << operation;
+    EXPECT_EQ(got.error().code, Code::kInvalid) << operation;
+    EXPECT_EQ(got.error().http_status, 422) << operation;
+    EXPECT_EQ(got.error().reason, "Invalid") << operation;
+  }
+  EXPECT_EQ(server.version(), 1);
+  EXPECT_EQ(client.Patch(Pools(), "ns", "a", change.dump(), {}, stop).error().http_status, 400);
+  EXPECT_EQ(PatchPool("b", {change}).error().code, Code::kNotFound);
+}
+
+TEST_F(FakeApi, AJsonPatchOfIdentityIsAConflict) {
+  ASSERT_TRUE(Create(Pools(), Pool("a")));
+  for (const char* field : {"/metadata/uid", "/metadata/resourceVersion"}) {
+    EXPECT_EQ(PatchPool("a", {Operation("replace", field, "99")}).error().code, Code::kConflict);
+  }
+  EXPECT_TRUE(PatchPool("a", {Operation("replace", "/metadata/resourceVersion", "1"),
+                              Operation("replace", "/spec/workers", 2)}));
+}
+
+TEST_F(FakeApi, DeploymentsAreServed) {
+  const json deployment = {{"apiVersion", "apps/v1"},
+                           {"kind", "Deployment"},
+                           {"metadata", {{"name", "d"}}},
+                           {"spec", {{"replicas", 2}}}};
+  ASSERT_TRUE(Create(kube::DeploymentResource(), deployment));
+  const auto got =
+      client.Patch(kube::DeploymentResource(), "ns", "d",
+                   json::array({Operation("replace", "/spec/replicas", 3)}).dump(), {}, stop);
+  EXPECT_EQ(Field(got, "/spec/replicas"), "3");
+  EXPECT_EQ(Field(client.List(kube::DeploymentResource(), {}, stop), "/kind"), "DeploymentList");
 }
 
 TEST_F(FakeApi, DeleteHonoursPreconditions) {

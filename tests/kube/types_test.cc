@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kube/types/deployment.h"
 #include "kube/types/job.h"
 #include "kube/types/node.h"
 #include "kube/types/pod.h"
@@ -29,6 +30,9 @@ Result<T> Decode(std::string_view text, DecodeFn decode) {
 
 Result<Node> NodeOf(std::string_view text) { return Decode<Node>(text, DecodeNode); }
 Result<Job> JobOf(std::string_view text) { return Decode<Job>(text, DecodeJob); }
+Result<Deployment> DeploymentOf(std::string_view text) {
+  return Decode<Deployment>(text, DecodeDeployment);
+}
 Result<Pod> PodOf(std::string_view text) {
   return Decode<Pod>(
       text, [](JsonValue value, Pod& out) { return DecodePod(value, "spillway.dev/", out); });
@@ -261,6 +265,33 @@ TEST(Pod, UsesItsNodeUntilItEnded) {
   for (const Case& one : cases) EXPECT_EQ(PodOf(one.text)->UsesNode(), one.uses) << one.text;
 }
 
+TEST(Pod, SaysWhenItsReadinessChanged) {
+  struct Case {
+    const char* conditions;
+    bool ready;
+    const char* changed;
+  };
+  const Case cases[] = {
+      {R"([])", false, ""},
+      {R"([{"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-24T01:00:00Z"}])",
+       false, ""},
+      {R"([{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-24T01:00:00Z"},
+           {"type": "ContainersReady", "status": "True", "lastTransitionTime": "2026-11-24T02:00:00Z"}])",
+       true, "2026-11-24T01:00:00Z"},
+      {R"([{"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-24T03:00:00Z"}])",
+       false, "2026-11-24T03:00:00Z"},
+      {R"([{"type": "Ready", "status": "True", "lastTransitionTime": null}])", true, ""},
+      {R"([{"type": "Ready", "status": "True"}])", true, ""},
+  };
+  for (const Case& one : cases) {
+    const auto pod = PodOf(std::string(R"({"status": {"conditions": )") + one.conditions + "}}");
+    ASSERT_TRUE(pod) << pod.error().message;
+    EXPECT_EQ(pod->ready, one.ready) << one.conditions;
+    EXPECT_EQ(pod->ready_changed ? FormatTime(*pod->ready_changed) : "", one.changed)
+        << one.conditions;
+  }
+}
+
 TEST(Pod, SaysHowItsFirstContainerFailed) {
   const auto pod = PodOf(R"({"spec": {"containers": [{"name": "trainer"}, {"name": "agent"}],
       "initContainers": [{"name": "mesh", "restartPolicy": "Always"}]},
@@ -359,6 +390,82 @@ TEST(Job, ReadsCountsAndHowItEnded) {
     EXPECT_EQ(job->failure_reason, one.reason) << one.conditions;
     EXPECT_EQ(job->finished ? FormatTime(*job->finished) : "", one.finished) << one.conditions;
     EXPECT_THAT(job->meta.labels, ElementsAre(Pair("a", "b")));
+  }
+}
+
+TEST(Deployment, ReadsWhatItAsksForAndWhatThereIs) {
+  const auto got = DeploymentOf(R"({"metadata": {"name": "d", "namespace": "ns", "generation": 7,
+      "labels": {"a": "b"}, "annotations": {"c": "d"}},
+    "spec": {"replicas": 5, "selector": {"matchLabels": {"app": "x"}}, "strategy": {"type": "RollingUpdate",
+      "rollingUpdate": {"maxSurge": 2, "maxUnavailable": 1}},
+      "template": {"spec": {"containers": [{"name": "c"}]}}},
+    "status": {"observedGeneration": 6, "replicas": 4, "updatedReplicas": 3, "readyReplicas": 2,
+      "availableReplicas": 1, "unavailableReplicas": 1}})");
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(Key(got->meta), "ns/d");
+  EXPECT_EQ(got->meta.generation, 7);
+  EXPECT_THAT(got->meta.labels, ElementsAre(Pair("a", "b")));
+  EXPECT_THAT(got->meta.annotations, ElementsAre(Pair("c", "d")));
+  EXPECT_THAT((std::vector{got->replicas, got->max_surge, got->max_unavailable}),
+              ElementsAre(5, 2, 1));
+  EXPECT_THAT((std::vector{got->status_replicas, got->updated_replicas, got->ready_replicas}),
+              ElementsAre(4, 3, 2));
+  EXPECT_EQ(got->observed_generation, 6);
+  EXPECT_FALSE(got->stuck);
+  EXPECT_EQ(DeploymentResource().ApiVersion(), "apps/v1");
+}
+
+TEST(Deployment, AStrategyIsNumbersOrPercentages) {
+  struct Case {
+    const char* strategy;
+    int surge;
+    int unavailable;
+  };
+  const Case cases[] = {
+      {R"({"type": "Recreate"})", 0, 0},
+      {R"({"rollingUpdate": null})", 0, 0},
+      {R"({"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "0%"}})", -1, -1},
+      {R"({"rollingUpdate": {"maxSurge": 3, "maxUnavailable": "100%"}})", 3, -1},
+      {R"({"rollingUpdate": {"maxSurge": null, "maxUnavailable": "2"}})", 0, 2},
+  };
+  for (const Case& one : cases) {
+    const auto got = DeploymentOf(std::string(R"({"spec": {"strategy": )") + one.strategy + "}}");
+    ASSERT_TRUE(got) << one.strategy << ": " << got.error().message;
+    EXPECT_EQ(got->max_surge, one.surge) << one.strategy;
+    EXPECT_EQ(got->max_unavailable, one.unavailable) << one.strategy;
+  }
+}
+
+TEST(Deployment, AStrategyOfAnotherKindIsNamed) {
+  for (const char* value : {"\"some\"", "2.5", "99999999999"}) {
+    const auto got = DeploymentOf(
+        std::string(R"({"spec": {"strategy": {"rollingUpdate": {"maxSurge": )") + value + "}}}}");
+    ASSERT_FALSE(got) << value;
+    EXPECT_EQ(got.error().message,
+              "spec.strategy.rollingUpdate.maxSurge: is neither an integer nor a percentage");
+  }
+}
+
+TEST(Deployment, IsStuckOnceItsDeadlineIsOver) {
+  struct Case {
+    const char* conditions;
+    bool stuck;
+  };
+  const Case cases[] = {
+      {R"([])", false},
+      {R"([{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}])", false},
+      {R"([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"},
+           {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"}])",
+       true},
+      {R"([{"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError"}])", false},
+      {R"([{"type": "Available", "status": "False", "reason": "ProgressDeadlineExceeded"}])",
+       false},
+  };
+  for (const Case& one : cases) {
+    const auto got =
+        DeploymentOf(std::string(R"({"status": {"conditions": )") + one.conditions + "}}");
+    ASSERT_TRUE(got) << got.error().message;
+    EXPECT_EQ(got->stuck, one.stuck) << one.conditions;
   }
 }
 

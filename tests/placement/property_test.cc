@@ -13,6 +13,7 @@ namespace {
 
 using placement::Action;
 using placement::Applied;
+using placement::InferenceDecision;
 using placement::MakePlan;
 using placement::Plan;
 using placement::PoolDecision;
@@ -42,7 +43,8 @@ TEST(EveryPlan, IsTheSameWhateverTheOrderOfTheFacts) {
   }
 }
 
-bool IsQuiet(const PoolDecision& decision) {
+template <class Decision>
+bool IsQuiet(const Decision& decision) {
   return decision.action == Action::kWait || decision.action == Action::kKeep ||
          decision.action == Action::kDone;
 }
@@ -60,6 +62,11 @@ TEST(EveryPlan, ChangesNothingOnceApplied) {
           << next.pools[p].key.Format() << "\n"
           << Seed(seed, plan) << Seed(seed, next);
     }
+    for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
+      ASSERT_TRUE(IsQuiet(next.inference_pools[p])) << Seed(seed, plan) << Seed(seed, next);
+      ASSERT_TRUE(plan.inference_pools[p].memory == next.inference_pools[p].memory)
+          << Seed(seed, plan) << Seed(seed, next);
+    }
   }
 }
 
@@ -74,6 +81,15 @@ Snapshot WithoutTerminatingPods(Snapshot world) {
     }
     std::erase_if(pool.workers, [](const placement::Worker& w) { return w.terminating; });
   }
+  for (placement::InferencePool& pool : world.inference_pools) {
+    for (const placement::Replica& replica : pool.live) {
+      if (!replica.terminating) continue;
+      for (placement::Node& node : world.nodes) {
+        if (node.id.name == replica.node) node.used.Subtract(replica.requests);
+      }
+    }
+    std::erase_if(pool.live, [](const placement::Replica& r) { return r.terminating; });
+  }
   return world;
 }
 
@@ -86,7 +102,9 @@ TEST(EveryWorld, ComesToRest) {
       const Plan plan = MakePlan(world);
       const Status status = Verify(world, plan);
       ASSERT_TRUE(status.ok()) << status.error().message << "\n" << Seed(seed, plan);
-      quiet = std::all_of(plan.pools.begin(), plan.pools.end(), IsQuiet);
+      quiet = std::all_of(plan.pools.begin(), plan.pools.end(), IsQuiet<PoolDecision>) &&
+              std::all_of(plan.inference_pools.begin(), plan.inference_pools.end(),
+                          IsQuiet<InferenceDecision>);
       world = WithoutTerminatingPods(Applied(world, plan));
     }
   }
@@ -115,6 +133,10 @@ TEST(EveryPlan, SleepsNoLongerThanItMay) {
       ASSERT_TRUE(plan.pools[p] == next.pools[p]) << plan.pools[p].key.Format() << "\n"
                                                   << Seed(seed, plan) << Seed(seed, next);
     }
+    for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
+      ASSERT_TRUE(plan.inference_pools[p] == next.inference_pools[p])
+          << Seed(seed, plan) << Seed(seed, next);
+    }
     for (size_t g = 0; g < plan.groups.size(); ++g) {
       ASSERT_TRUE(plan.groups[g] == next.groups[g]) << Seed(seed, plan) << Seed(seed, next);
     }
@@ -142,8 +164,14 @@ TEST(RandomWorlds, ShowEveryReasonAndAction) {
       reasons.insert(ReasonName(decision.ready_reason));
       for (const auto& one : decision.alternatives) reasons.insert(ReasonName(one.reason));
     }
+    for (const InferenceDecision& decision : MakePlan(RandomWorld(seed)).inference_pools) {
+      actions.insert(Name(decision.action));
+      reasons.insert(ReasonName(decision.capacity_reason));
+      reasons.insert(ReasonName(decision.ready_reason));
+      for (const auto& one : decision.alternatives) reasons.insert(ReasonName(one.reason));
+    }
   }
-  EXPECT_EQ(actions.size(), 7U);
+  EXPECT_EQ(actions.size(), 8U);
   for (const placement::Reason reason : placement::AllReasons()) {
     EXPECT_TRUE(reasons.contains(ReasonName(reason))) << ReasonName(reason);
   }

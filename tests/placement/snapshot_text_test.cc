@@ -33,6 +33,7 @@ nodes:
   - {name: n1, labels: {group: home, kubernetes.io/hostname: n1, topology.example.com/domain: d1}, allocatable: {cpu: 96, memory: 1Ti, nvidia.com/gpu: 8, pods: 110}, created: 2026-11-24T11:00:00Z}
 pools:
   - {namespace: team, name: llm, uid: uid-llm, created: 2026-11-24T12:00:00Z, acceleratorsPerWorker: 8, accelerators: [{type: a100, workers: 4}], requests: {cpu: 4, memory: 16Gi, pods: 1}, placement: {spill: {policy: Never}}, specRevision: spec-1, status: {tiersUsed: [0, 10]}}
+inferencePools:
 quotas:
   - {namespace: team, accelerators: [{type: a100, limit: 64}]}
 defaultLimits:
@@ -156,7 +157,7 @@ TEST(SnapshotText, SaysWhatIsWrongAndWhere) {
        "line 4: defaultLimits: field type: \"t\" stands here a second time"},
       {"an unknown list", now + "pods:\n",
        "line 2: field pods is unknown; allowed: now, currency, renderRevision, groups, nodes, "
-       "pools, quotas, defaultLimits"},
+       "pools, inferencePools, quotas, defaultLimits"},
       {"a list twice", now + "nodes:\nnodes:\n", "line 3: nodes stands here a second time"},
       {"a list on its name's line", now + "nodes: [{name: a}]\n",
        "line 2: nodes is a list: one \"  - {…}\" a line below it"},

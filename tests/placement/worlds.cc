@@ -26,6 +26,10 @@ class Maker {
     for (int g = 0; g < groups; ++g) AddGroup(g);
     const int pools = dice_.Roll(9);
     for (int p = 0; p < pools; ++p) AddPool(p);
+    if (dice_.OneIn(2)) {
+      const int serving = dice_.Roll(3) + 1;
+      for (int p = 0; p < serving; ++p) AddInferencePool(p);
+    }
     AddQuotas();
     return std::move(world_);
   }
@@ -39,6 +43,7 @@ class Maker {
     if (group.accelerator == "cores") group.resource.clear();
     group.per_node = dice_.Pick<int>({0, 4, 8});
     if (dice_.OneIn(8)) group.admission = Admission::kClosed;
+    if (dice_.OneIn(10)) group.admission = Admission::kDrain;
     if (dice_.OneIn(15)) group.misconfigured = "the price has another currency";
     if (dice_.OneIn(4)) group.domain_labels = {kDomain};
     if (dice_.OneIn(5)) group.domain_labels = {};
@@ -266,6 +271,132 @@ class Maker {
     }
   }
 
+  // ---- inference pools ----
+
+  void AddInferencePool(int number) {
+    InferencePool pool = Chat(dice_.Roll(12), "s" + std::to_string(number));
+    pool.key.ns = dice_.OneIn(2) ? "red" : "blue";
+    pool.priority = dice_.Roll(3);
+    pool.variants.clear();
+    const int variants = dice_.Roll(2) + 1;
+    for (int v = 0; v < variants; ++v) AddVariant(pool, v);
+    if (dice_.OneIn(3)) pool.unit = Dollars("3.7").micros();
+    if (dice_.OneIn(3)) pool.routing = Routing::kUniform;
+    if (dice_.OneIn(3)) pool.preference = Preference::kPrice;
+    if (dice_.OneIn(6)) pool.spill_allowed = false;
+    pool.spill_after = Seconds{dice_.Pick<int>({0, 120, 600})};
+    if (dice_.OneIn(5)) pool.spill_max_hourly_cost = Money::FromMicros(dice_.Roll(30) * 1'000'000);
+    if (dice_.OneIn(6)) pool.return_allowed = false;
+    if (dice_.OneIn(8)) pool.providers = {Provider::kOnPrem};
+    pool.max_unavailable = dice_.Roll(2) + 1;
+    if (dice_.OneIn(3)) pool.scale_up.max_step = dice_.Roll(4) + 1;
+    if (dice_.OneIn(3)) pool.scale_down.max_step = dice_.Roll(4) + 1;
+    pool.scale_down.stabilization = Seconds{dice_.Pick<int>({0, 300})};
+    if (dice_.OneIn(12)) pool.paused = true;
+    if (dice_.OneIn(15)) pool.misconfigured = "the PriorityClass gold does not exist";
+    if (dice_.OneIn(15)) pool.name_conflict = "Service s0 is not ours";
+    if (!dice_.OneIn(4)) AddServing(pool);
+    world_.inference_pools.push_back(std::move(pool));
+  }
+
+  void AddVariant(InferencePool& pool, int number) {
+    Variant variant = Serves("v" + std::to_string(number), dice_.Pick(kTypes),
+                             dice_.Pick<int>({1, 2, 4}), dice_.OneIn(2) ? "4" : "0.5");
+    if (dice_.OneIn(3)) variant.max_replicas = dice_.Roll(8) + 1;
+    if (dice_.OneIn(4)) variant.min_replicas = dice_.Roll(2);
+    if (variant.max_replicas) {
+      variant.min_replicas = std::min(variant.min_replicas, *variant.max_replicas);
+    }
+    if (dice_.OneIn(12)) variant.arch = "arm64";
+    if (dice_.OneIn(3)) {
+      variant.tolerations = {{.key = "sku", .op = "Exists", .value = "", .effect = ""}};
+    }
+    if (dice_.OneIn(15)) variant.template_invalid = "spec.containers is empty";
+    if (dice_.OneIn(15)) variant.template_unchecked = true;
+    pool.variants.push_back(std::move(variant));
+  }
+
+  void AddServing(InferencePool& pool) {
+    InferenceMemory& memory = pool.memory;
+    memory.units = dice_.OneIn(2) ? pool.replicas : dice_.Roll(12);
+    memory.requested = dice_.OneIn(2) ? pool.replicas : dice_.Roll(12);
+    memory.queued_since = Ago(4000);
+    if (dice_.OneIn(2)) memory.waiting_since = Ago(900);
+    if (dice_.OneIn(2)) memory.home_fits_since = Ago(600);
+    if (dice_.OneIn(4)) memory.recent = {{.units = dice_.Roll(12), .until = Ago(300)}};
+    for (const NodeGroup& group : world_.groups) {
+      for (const Variant& variant : pool.variants) {
+        if (variant.accelerator == group.accelerator && !dice_.OneIn(3)) {
+          AddCell(pool, variant, group);
+        }
+      }
+    }
+    if (dice_.OneIn(10) && pool.variants.size() > 1) pool.variants.pop_back();
+  }
+
+  void AddCell(InferencePool& pool, const Variant& variant, const NodeGroup& group) {
+    CellMemory cell{.variant = variant.name,
+                    .node_group = dice_.OneIn(20) ? "deleted" : group.name,
+                    .tier = group.tier,
+                    .desired = dice_.Roll(5),
+                    .pending_since = {},
+                    .blocked_until = {},
+                    .misses = 0,
+                    .revision = dice_.OneIn(5) ? "v0" : "v1"};
+    if (dice_.OneIn(6)) cell.pending_since = Ago(1500);
+    if (dice_.OneIn(6)) {
+      cell.misses = dice_.Roll(4) + 1;
+      cell.blocked_until = kNow + Seconds{dice_.Roll(900) - 300};
+    }
+    if (cell.desired == 0 && !cell.blocked_until) return;
+    pool.memory.cells.push_back(cell);
+    if (cell.desired == 0) return;
+    CellFacts facts{.variant = cell.variant,
+                    .node_group = cell.node_group,
+                    .revision = dice_.OneIn(4) ? "v0" : "v1",
+                    .replicas = dice_.OneIn(8) ? dice_.Roll(6) : cell.desired,
+                    .rolling = dice_.OneIn(5),
+                    .stuck = false,
+                    .surge = dice_.Roll(2),
+                    .unavailable = 0};
+    facts.unavailable = facts.surge == 0 ? 1 : 0;
+    facts.stuck = facts.rolling && dice_.OneIn(3);
+    if (!dice_.OneIn(6)) pool.cells.push_back(facts);
+    const std::vector<std::string> nodes = NodesOf(group.name);
+    for (int i = 0; i < cell.desired; ++i) AddReplica(pool, cell, group, nodes, i);
+  }
+
+  void AddReplica(InferencePool& pool, const CellMemory& cell, const NodeGroup& group,
+                  const std::vector<std::string>& nodes, int number) {
+    if (dice_.OneIn(8)) return;
+    Replica replica;
+    replica.pod = pool.key.Format() + "-" + cell.variant + "-" + cell.node_group + "-" +
+                  std::to_string(number);
+    replica.variant = cell.variant;
+    replica.node_group = cell.node_group;
+    for (const Variant& variant : pool.variants) {
+      if (variant.name != cell.variant) continue;
+      replica.requests = variant.requests;
+      replica.requests.Set(
+          group.resource.empty() ? std::string(kCpu) : group.resource,
+          group.resource.empty() ? int64_t{variant.per_replica} * 1000 : variant.per_replica);
+    }
+    replica.since = Ago(1500);
+    replica.revision = dice_.OneIn(4) ? "v0" : "v1";
+    if (!nodes.empty() && !dice_.OneIn(6)) {
+      Worker bound;
+      bound.requests = replica.requests;
+      Bind(bound, dice_.Pick(nodes));
+      replica.node = bound.node;
+    }
+    replica.ready = !replica.node.empty() && !dice_.OneIn(4);
+    for (const Node& node : world_.nodes) {
+      if (node.id.name == replica.node && !node.ready) replica.ready = false;
+    }
+    if (dice_.OneIn(12)) replica.terminating = true;
+    pool.live.push_back(std::move(replica));
+  }
+
   void AddQuotas() {
     if (dice_.OneIn(3)) {
       world_.quotas.push_back({.ns = "red", .limits = {{.type = "a100", .limit = dice_.Roll(40)}}});
@@ -287,6 +418,12 @@ Snapshot Shuffled(const Snapshot& world, uint32_t seed) {
   dice.Shuffle(out.groups);
   dice.Shuffle(out.nodes);
   dice.Shuffle(out.pools);
+  dice.Shuffle(out.inference_pools);
+  for (InferencePool& pool : out.inference_pools) {
+    dice.Shuffle(pool.live);
+    dice.Shuffle(pool.cells);
+    dice.Shuffle(pool.memory.cells);
+  }
   dice.Shuffle(out.quotas);
   dice.Shuffle(out.default_limits);
   for (TrainingPool& pool : out.pools) dice.Shuffle(pool.workers);

@@ -9,20 +9,23 @@ namespace {
 
 using nlohmann::json;
 
-const std::array<ServedKind, 13>& Kinds() {
-  static const std::array<ServedKind, 13> kKinds = {{
+const std::array<ServedKind, 16>& Kinds() {
+  static const std::array<ServedKind, 16> kKinds = {{
       {"", "v1", "nodes", "Node", false},
       {"", "v1", "pods", "Pod", true},
       {"", "v1", "services", "Service", true},
       {"", "v1", "configmaps", "ConfigMap", true},
       {"", "v1", "namespaces", "Namespace", false},
       {"batch", "v1", "jobs", "Job", true},
+      {"apps", "v1", "deployments", "Deployment", true},
+      {"apps", "v1", "replicasets", "ReplicaSet", true},
       {"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true},
       {"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false},
       {"coordination.k8s.io", "v1", "leases", "Lease", true},
       {"events.k8s.io", "v1", "events", "Event", true},
       {"spillway.dev", "v1alpha1", "nodegroups", "NodeGroup", false},
       {"spillway.dev", "v1alpha1", "trainingpools", "TrainingPool", true},
+      {"spillway.dev", "v1alpha1", "inferencepools", "InferencePool", true},
       {"spillway.dev", "v1alpha1", "poolquotas", "PoolQuota", true},
   }};
   return kKinds;

@@ -157,6 +157,81 @@ inline TrainingPool& AddRunning(Snapshot& world, const std::string& name, int wo
   return world.pools.back();
 }
 
+// A way to serve that needs `per_replica` accelerators of `type` for each replica.
+inline placement::Variant Serves(const std::string& name, const std::string& type, int per_replica,
+                                 const std::string& throughput) {
+  placement::Variant variant;
+  variant.name = name;
+  variant.accelerator = type;
+  variant.per_replica = per_replica;
+  variant.throughput = Dollars(throughput).micros();
+  variant.requests = Amounts({{"cpu", "1"}, {"memory", "1Gi"}, {"pods", "1"}});
+  variant.revision = "v1";
+  return variant;
+}
+
+// An inference pool of so many units of 4.0, served by one A100 each. Nothing holds it back.
+inline placement::InferencePool Chat(int units, const std::string& name = "chat") {
+  placement::InferencePool pool;
+  pool.key = {.ns = "serving", .name = name};
+  pool.uid = "uid-" + name;
+  pool.created = kNow;
+  pool.replicas = units;
+  pool.unit = Dollars("4").micros();
+  pool.variants = {Serves("gpu", "a100", 1, "4")};
+  pool.routing = placement::Routing::kWeighted;
+  pool.spill_after = Seconds{0};
+  pool.scale_down.stabilization = Seconds{0};
+  return pool;
+}
+
+// A cell as it was decided, its Deployment there, with `ready` of its replicas ready and the others
+// bound, on the nodes given, round robin.
+inline void Runs(Snapshot& world, placement::InferencePool& pool, const std::string& variant,
+                 const std::string& group, int desired, int ready,
+                 const std::vector<std::string>& nodes, int tier = 0) {
+  const auto& spec = *std::find_if(pool.variants.begin(), pool.variants.end(),
+                                   [&](const auto& one) { return one.name == variant; });
+  auto& memory = pool.memory;
+  if (!memory.units) memory.units = pool.replicas;
+  if (!memory.requested) memory.requested = pool.replicas;
+  if (!memory.queued_since) memory.queued_since = kNow - Seconds{600};
+  memory.cells.push_back({.variant = variant,
+                          .node_group = group,
+                          .tier = tier,
+                          .desired = desired,
+                          .pending_since = {},
+                          .blocked_until = {},
+                          .misses = 0,
+                          .revision = spec.revision});
+  pool.cells.push_back({.variant = variant,
+                        .node_group = group,
+                        .revision = spec.revision,
+                        .replicas = desired,
+                        .rolling = false,
+                        .stuck = false,
+                        .surge = 1,
+                        .unavailable = 0});
+  for (int i = 0; i < desired; ++i) {
+    placement::Replica replica;
+    replica.pod = pool.key.name + "-" + variant + "-" + group + "-" + std::to_string(i);
+    replica.variant = variant;
+    replica.node_group = group;
+    replica.node = nodes[static_cast<size_t>(i) % nodes.size()];
+    replica.requests = spec.requests;
+    if (GroupOf(world, group).resource.empty()) {
+      replica.requests.Set(kCpu, int64_t{spec.per_replica} * 1000);
+    } else {
+      replica.requests.Set(GroupOf(world, group).resource, spec.per_replica);
+    }
+    replica.since = kNow - Seconds{60};
+    replica.ready = i < ready;
+    replica.revision = spec.revision;
+    NodeOf(world, replica.node).used.Add(replica.requests);
+    pool.live.push_back(replica);
+  }
+}
+
 // home (tier 0) and azure (tier 10), with so many free nodes of 8 GPUs.
 inline Snapshot Fleet(int home_nodes, int azure_nodes = 0) {
   Snapshot world;
@@ -173,6 +248,23 @@ inline const placement::PoolDecision& DecisionOf(const placement::Plan& plan,
   return *std::find_if(
       plan.pools.begin(), plan.pools.end(),
       [&](const placement::PoolDecision& decision) { return decision.key.name == name; });
+}
+
+inline const placement::InferenceDecision& ServingOf(const placement::Plan& plan,
+                                                     const std::string& name = "chat") {
+  return *std::find_if(
+      plan.inference_pools.begin(), plan.inference_pools.end(),
+      [&](const placement::InferenceDecision& decision) { return decision.key.name == name; });
+}
+// "4 gpu@home, 2 gpu@azure", by variant and node group.
+inline std::string Mix(const placement::InferenceDecision& decision) {
+  std::string text;
+  for (const placement::CellMemory& cell : decision.memory.cells) {
+    if (cell.desired == 0) continue;
+    text += (text.empty() ? "" : ", ") + std::to_string(cell.desired) + " " + cell.variant + "@" +
+            cell.node_group;
+  }
+  return text.empty() ? "nothing" : text;
 }
 
 // "big@home[home-1 home-2]#1", or "big!WaitingForCapacity".

@@ -208,6 +208,7 @@ HttpResponse FakeApiServer::Update(const ApiTarget& target, const std::string& b
 
 HttpResponse FakeApiServer::PatchObject(const ApiTarget& target, const LoggedRequest& request) {
   const Json body = Json::parse(request.body, nullptr, false);
+  if (request.content_type == "application/json-patch+json") return PatchByOperations(target, body);
   if (!body.is_object()) return StatusAnswer(400, "BadRequest", "the body is no object");
   if (request.content_type == "application/apply-patch+yaml") return Apply(target, body);
   if (request.content_type != "application/merge-patch+json") {
@@ -220,6 +221,32 @@ HttpResponse FakeApiServer::PatchObject(const ApiTarget& target, const LoggedReq
   }
   Json object = old->object;
   object.merge_patch(body);
+  return StorePatched(target, old, std::move(object));
+}
+
+// All of the operations or none; the real server does not say either which one failed.
+HttpResponse FakeApiServer::PatchByOperations(const ApiTarget& target, const Json& operations) {
+  if (!operations.is_array()) {
+    return StatusAnswer(400, "BadRequest", "the body is no list of operations");
+  }
+  const Ptr old = Find(*target.kind, target.ns, target.name);
+  if (old == nullptr) return NotFound(target);
+  Json object;
+  try {
+    object = old->object.patch(operations);
+  } catch (const Json::exception&) {
+    object = nullptr;
+  }
+  if (!object.is_object() || !object.value("metadata", Json()).is_object()) {
+    return StatusAnswer(422, "Invalid",
+                        "the server rejected our request due to an error in our request");
+  }
+  if (auto refused = Precondition(target, old, object["metadata"])) return *refused;
+  return StorePatched(target, old, std::move(object));
+}
+
+// Stores what a patch of the object, or of its status alone, has made of `old`.
+HttpResponse FakeApiServer::StorePatched(const ApiTarget& target, const Ptr& old, Json object) {
   KeepIdentity(old->object, object);
   Json fresh = target.subresource == "status" ? old->object : object;
   ReplaceStatus(target.subresource == "status" ? object : old->object, fresh);

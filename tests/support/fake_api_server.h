@@ -66,9 +66,9 @@ struct Chaos {
 };
 
 // An API server in the process: objects by kind, namespace and name under one resource version that
-// grows with every write, with list, watch, create, server-side apply, merge patch, update, status
-// and delete as the real one words them. No schema validation, no RBAC, no namespaces to create
-// first.
+// grows with every write, with list, watch, create, server-side apply, merge and JSON patch,
+// update, status and delete as the real one words them. No schema validation, no RBAC, no
+// namespaces to create first.
 //
 // Thread-safe, never sleeps: a watch is woken by writes, by its stop token and by the controls
 // below. Times come from the clock; after moving it, call Tick.
@@ -152,6 +152,8 @@ class FakeApiServer final : public kube::Transport {
   kube::HttpResponse Create(const ApiTarget& target, const std::string& body);
   kube::HttpResponse Update(const ApiTarget& target, const std::string& body);
   kube::HttpResponse PatchObject(const ApiTarget& target, const LoggedRequest& request);
+  kube::HttpResponse PatchByOperations(const ApiTarget& target, const Json& operations);
+  kube::HttpResponse StorePatched(const ApiTarget& target, const Ptr& old, Json object);
   kube::HttpResponse Apply(const ApiTarget& target, const Json& intent);
   kube::HttpResponse ApplyNew(const ApiTarget& target, const Json& intent);
   kube::HttpResponse DeleteObject(const ApiTarget& target, const std::string& body);

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "kube/types/node.h"
 #include "kube/types/pod.h"
+#include "tests/support/fake_cluster_state.h"
 
 namespace spillway::support {
 namespace {
@@ -13,12 +15,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kMostRounds = 1000;
-
-std::string Text(const Json& object, const char* pointer) {
-  return object.value(Json::json_pointer(pointer), std::string());
-}
-std::string NameOf(const Json& object) { return Text(object, "/metadata/name"); }
-std::string NamespaceOf(const Json& object) { return Text(object, "/metadata/namespace"); }
 
 bool Contains(const Json& list, const Json& value) {
   return std::find(list.begin(), list.end(), value) != list.end();
@@ -99,9 +95,45 @@ Json Condition(const char* type, const std::string& status, const std::string& t
 
 }  // namespace
 
+std::string TextAt(const Json& object, const char* pointer) {
+  return object.value(Json::json_pointer(pointer), std::string());
+}
+std::string NameOf(const Json& object) { return TextAt(object, "/metadata/name"); }
+std::string NamespaceOf(const Json& object) { return TextAt(object, "/metadata/namespace"); }
+std::string OwnerUidOf(const Json& object) {
+  return TextAt(object, "/metadata/ownerReferences/0/uid");
+}
+
+std::string PhaseOf(const Json& pod) { return TextAt(pod, "/status/phase"); }
+bool HasEnded(const Json& pod) { return PhaseOf(pod) == "Succeeded" || PhaseOf(pod) == "Failed"; }
+bool IsTerminating(const Json& object) { return object["metadata"].contains("deletionTimestamp"); }
+bool IsActive(const Json& pod) { return !HasEnded(pod) && !IsTerminating(pod); }
+bool IsReady(const Json& object) {
+  const Json condition = ConditionOf(object, "Ready");
+  return !condition.is_null() && condition["status"] == "True";
+}
+
+Json ConditionOf(const Json& object, const std::string& type) {
+  const Json all = object.value(Json::json_pointer("/status/conditions"), Json::array());
+  const auto at =
+      std::find_if(all.begin(), all.end(), [&](const Json& one) { return one["type"] == type; });
+  return at == all.end() ? Json() : *at;
+}
+
+Json PodFrom(const Json& owner, const std::string& name) {
+  Json pod = owner["spec"]["template"];
+  pod["apiVersion"] = "v1";
+  pod["kind"] = "Pod";
+  pod["metadata"]["name"] = name;
+  pod["metadata"]["namespace"] = owner["metadata"]["namespace"];
+  pod["status"] = {{"phase", "Pending"}};
+  return pod;
+}
+
 bool FakeCluster::Step() {
   bool changed = server_.CollectGarbage() > 0;
   changed = ReconcileJobs() || changed;
+  changed = ReconcileDeployments() || changed;
   changed = SchedulePods() || changed;
   return RunKubelets() || changed;
 }
@@ -119,9 +151,8 @@ bool FakeCluster::SchedulePods() {
   const std::vector<Json> nodes = server_.All("nodes");
   const int64_t before = server_.version();
   for (const Json& pod : server_.All("pods")) {
-    const bool waits = Text(pod, "/spec/nodeName").empty() &&
-                       Text(pod, "/status/phase") == "Pending" &&
-                       !pod["metadata"].contains("deletionTimestamp");
+    const bool waits =
+        TextAt(pod, "/spec/nodeName").empty() && PhaseOf(pod) == "Pending" && !IsTerminating(pod);
     if (waits) BindOrExplain(pod, nodes);
   }
   return server_.version() != before;
@@ -153,7 +184,7 @@ bool FakeCluster::Fits(const Json& pod, const Json& node) const {
   }
   Resources free = facts.allocatable;
   for (const Json& other : server_.All("pods")) {
-    if (Text(other, "/spec/nodeName") != facts.meta.name) continue;
+    if (TextAt(other, "/spec/nodeName") != facts.meta.name) continue;
     const kube::Pod other_facts = FactsOfPod(other);
     if (other_facts.UsesNode()) free.Subtract(other_facts.requests);
   }
@@ -165,36 +196,63 @@ bool FakeCluster::Fits(const Json& pod, const Json& node) const {
 bool FakeCluster::RunKubelets() {
   bool changed = false;
   for (const Json& pod : server_.All("pods")) {
-    const std::string node = Text(pod, "/spec/nodeName");
-    if (node.empty() || dead_kubelets_.contains(node) || !server_.Get("nodes", "", node)) continue;
-    if (pod["metadata"].contains("deletionTimestamp")) {
-      changed = server_.Remove("pods", NamespaceOf(pod), NameOf(pod)) || changed;
-      continue;
-    }
-    if (Text(pod, "/status/phase") != "Pending") continue;
-    Json statuses = Json::array();
-    for (const Json& container : pod["spec"]["containers"]) {
-      statuses.push_back({{"name", container["name"]},
-                          {"ready", true},
-                          {"state", {{"running", {{"startedAt", Now()}}}}}});
-    }
-    const Json conditions =
-        Json::array({Condition("PodScheduled", "True", Now()), Condition("Ready", "True", Now())});
-    server_.Patch("pods", NamespaceOf(pod), NameOf(pod),
-                  {{"status",
-                    {{"phase", "Running"},
-                     {"startTime", Now()},
-                     {"conditions", conditions},
-                     {"containerStatuses", statuses}}}});
-    changed = true;
+    const std::string name = TextAt(pod, "/spec/nodeName");
+    const auto node = server_.Get("nodes", "", name);
+    if (name.empty() || dead_kubelets_.contains(name) || !node) continue;
+    changed = RunPod(pod, *node) || changed;
   }
   return changed;
+}
+
+bool FakeCluster::RunPod(const Json& pod, const Json& node) {
+  if (IsTerminating(pod)) return server_.Remove("pods", NamespaceOf(pod), NameOf(pod));
+  const bool ready = IsReady(node) && !(held_ && held_(pod));
+  if (PhaseOf(pod) == "Running") return SetPodReady(pod, ready);
+  if (PhaseOf(pod) != "Pending") return false;
+  StartPod(pod, ready);
+  return true;
+}
+
+void FakeCluster::StartPod(const Json& pod, bool ready) {
+  Json statuses = Json::array();
+  for (const Json& container : pod["spec"]["containers"]) {
+    statuses.push_back({{"name", container["name"]},
+                        {"ready", ready},
+                        {"state", {{"running", {{"startedAt", Now()}}}}}});
+  }
+  const Json conditions = Json::array({Condition("PodScheduled", "True", Now()),
+                                       Condition("Ready", ready ? "True" : "False", Now())});
+  server_.Patch("pods", NamespaceOf(pod), NameOf(pod),
+                {{"status",
+                  {{"phase", "Running"},
+                   {"startTime", Now()},
+                   {"conditions", conditions},
+                   {"containerStatuses", statuses}}}});
+}
+
+// Nothing where the pod has no such condition: a test made it as it is.
+bool FakeCluster::SetPodReady(const Json& pod, bool ready) {
+  if (ConditionOf(pod, "Ready").is_null() || IsReady(pod) == ready) return false;
+  Json conditions = pod["status"]["conditions"];
+  for (Json& condition : conditions) {
+    if (condition["type"] != "Ready") continue;
+    condition["status"] = ready ? "True" : "False";
+    condition["lastTransitionTime"] = Now();
+  }
+  return !server_
+              .Patch("pods", NamespaceOf(pod), NameOf(pod),
+                     {{"status", {{"conditions", conditions}}}})
+              .is_null();
+}
+
+void FakeCluster::HoldReadiness(std::function<bool(const Json& pod)> held) {
+  held_ = std::move(held);
 }
 
 bool FakeCluster::CollectOrphanPods() {
   bool changed = false;
   for (const Json& pod : server_.All("pods")) {
-    const std::string node = Text(pod, "/spec/nodeName");
+    const std::string node = TextAt(pod, "/spec/nodeName");
     if (node.empty() || server_.Get("nodes", "", node)) continue;
     changed = server_.Remove("pods", NamespaceOf(pod), NameOf(pod)) || changed;
   }
@@ -231,7 +289,7 @@ void FakeCluster::FinishPod(const std::string& ns, const std::string& name, int 
 int FakeCluster::FinishJob(const std::string& ns, const std::string& job, int exit_code) {
   int ended = 0;
   for (const Json& pod : PodsOf(ns, job)) {
-    if (Text(pod, "/status/phase") != "Running") continue;
+    if (PhaseOf(pod) != "Running") continue;
     FinishPod(ns, NameOf(pod), exit_code);
     ++ended;
   }
@@ -265,6 +323,10 @@ void FakeCluster::SetReady(const std::string& node, const std::string& status) {
   }
   server_.Patch("nodes", "", node,
                 {{"spec", {{"taints", taints}}}, {"status", {{"conditions", conditions}}}});
+  if (status == "True") return;
+  for (const Json& pod : server_.All("pods")) {
+    if (TextAt(pod, "/spec/nodeName") == node) SetPodReady(pod, false);
+  }
 }
 
 void FakeCluster::Cordon(const std::string& node, bool cordoned) {
@@ -276,21 +338,36 @@ void FakeCluster::StartKubelet(const std::string& node) { dead_kubelets_.erase(n
 
 // --- looking ---
 
+std::vector<FakeCluster::Json> FakeCluster::ChildrenOf(const Json& owner,
+                                                       const std::string& plural) const {
+  std::vector<Json> children = server_.All(plural, NamespaceOf(owner));
+  std::erase_if(children, [&](const Json& child) {
+    return OwnerUidOf(child) != TextAt(owner, "/metadata/uid");
+  });
+  return children;
+}
+
 std::vector<FakeCluster::Json> FakeCluster::PodsOf(const std::string& ns,
                                                    const std::string& job) const {
   const auto owner = server_.Get("jobs", ns, job);
-  std::vector<Json> pods = server_.All("pods", ns);
-  std::erase_if(pods, [&](const Json& pod) {
-    const Json owners = pod["metadata"].value("ownerReferences", Json::array());
-    return !owner || owners.empty() || owners[0]["uid"] != (*owner)["metadata"]["uid"];
-  });
-  return pods;
+  return owner ? ChildrenOf(*owner, "pods") : std::vector<Json>();
+}
+
+std::vector<FakeCluster::Json> FakeCluster::ReplicasOf(const std::string& ns,
+                                                       const std::string& deployment) const {
+  std::vector<Json> replicas;
+  const auto owner = server_.Get("deployments", ns, deployment);
+  if (!owner) return replicas;
+  for (const Json& set : ChildrenOf(*owner, "replicasets")) {
+    for (Json& pod : ChildrenOf(set, "pods")) replicas.push_back(std::move(pod));
+  }
+  return replicas;
 }
 
 std::vector<std::string> FakeCluster::NodesOf(const std::string& ns, const std::string& job) const {
   std::set<std::string> nodes;
   for (const Json& pod : PodsOf(ns, job)) {
-    const std::string node = Text(pod, "/spec/nodeName");
+    const std::string node = TextAt(pod, "/spec/nodeName");
     if (!node.empty()) nodes.insert(node);
   }
   return {nodes.begin(), nodes.end()};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -12,9 +13,9 @@
 namespace spillway::support {
 
 // Plays what runs in a cluster beside the API server: the garbage collector, the Job controller
-// (Indexed Jobs), a greedy scheduler, the kubelets. Each acts only when it is called, on what is
-// there at that moment, past faults and the log. Safe to use while others use the server; call it
-// from one thread.
+// (Indexed Jobs), the Deployment controller, a greedy scheduler, the kubelets. Each acts only when
+// it is called, on what is there at that moment, past faults and the log. Safe to use while others
+// use the server; call it from one thread.
 class FakeCluster {
  public:
   using Json = nlohmann::json;
@@ -34,10 +35,19 @@ class FakeCluster {
   // podFailurePolicy rule says, Failed once their pods have ended, Complete when each index
   // succeeded. Suspended Jobs lose their pods.
   bool ReconcileJobs();
+  // Makes the pods of Deployments, owned by a ReplicaSet for each template, and keeps their status:
+  // the counts (available is ready: no minReadySeconds), observedGeneration and the condition
+  // Progressing, which becomes False when progressDeadlineSeconds have gone by. Of surplus pods
+  // those go first that are not bound, then not ready, then the youngest. A changed template is
+  // rolled out within maxSurge and maxUnavailable, each call as far as the pods that are ready
+  // allow; Terminating pods do not count, and replicas that are added meanwhile get the new
+  // template. Failed pods stay and are replaced.
+  bool ReconcileDeployments();
   // Binds pending pods, by name, each to the first node by name that fits: selector, required node
   // affinity, taints, cordon, requests. The others get PodScheduled=False.
   bool SchedulePods();
-  // On nodes whose kubelet runs: bound pods become Running and Ready, Terminating ones go.
+  // On nodes whose kubelet runs: bound pods become Running, and Ready unless they are held or the
+  // node is not; Terminating ones go.
   bool RunKubelets();
   // Removes pods whose node is gone, as the pod collector does after 40 s.
   bool CollectOrphanPods();
@@ -49,7 +59,11 @@ class FakeCluster {
                  const std::string& message = {});
   // Ends all Running pods of a Job. How many.
   int FinishJob(const std::string& ns, const std::string& job, int exit_code = 0);
-  // As the node controller shows it: the Ready condition (True, False, Unknown) and its taints.
+  // From the kubelets' next round on, pods for which this holds run without being Ready, as if
+  // their model were still loading or their probe failed; null: none.
+  void HoldReadiness(std::function<bool(const Json& pod)> held);
+  // As the node controller shows it: the Ready condition (True, False, Unknown) and its taints; the
+  // pods of a node that is not Ready are not either.
   void SetReady(const std::string& node, const std::string& status);
   void Cordon(const std::string& node, bool cordoned = true);
   // Its pods stay as they are, Terminating ones too.
@@ -63,6 +77,9 @@ class FakeCluster {
   // Names of the nodes that they are bound to, sorted, each once.
   [[nodiscard]] std::vector<std::string> NodesOf(const std::string& ns,
                                                  const std::string& job) const;
+  // The pods of a Deployment, of all its templates, Terminating and failed ones too, by name.
+  [[nodiscard]] std::vector<Json> ReplicasOf(const std::string& ns,
+                                             const std::string& deployment) const;
 
  private:
   bool ReconcileJob(const Json& job);
@@ -72,13 +89,20 @@ class FakeCluster {
   void CreatePod(const Json& job, int index);
   bool DeletePods(const Json& pods);
   bool SetJobStatus(const Json& job, const Json& conditions);
+  bool ReconcileDeployment(const Json& deployment);
+  bool SetDeploymentStatus(const Json& deployment, const Json& set, bool begins);
   void BindOrExplain(const Json& pod, const std::vector<Json>& nodes);
   [[nodiscard]] bool Fits(const Json& pod, const Json& node) const;
+  bool RunPod(const Json& pod, const Json& node);
+  void StartPod(const Json& pod, bool ready);
+  bool SetPodReady(const Json& pod, bool ready);
+  [[nodiscard]] std::vector<Json> ChildrenOf(const Json& owner, const std::string& plural) const;
   [[nodiscard]] std::string Now() const { return FormatTime(clock_.Now()); }
 
   FakeApiServer& server_;
   Clock& clock_;
   std::set<std::string> dead_kubelets_;
+  std::function<bool(const Json& pod)> held_;
   int next_pod_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tests/support/fake_cluster.h"
+#include "tests/support/fake_cluster_state.h"
 
 namespace spillway::support {
 namespace {
@@ -13,32 +14,13 @@ using Json = nlohmann::json;
 
 constexpr const char* kIndex = "batch.kubernetes.io/job-completion-index";
 
-std::string Text(const Json& object, const char* pointer) {
-  return object.value(Json::json_pointer(pointer), std::string());
-}
-std::string Phase(const Json& pod) { return Text(pod, "/status/phase"); }
-bool HasEnded(const Json& pod) { return Phase(pod) == "Succeeded" || Phase(pod) == "Failed"; }
-bool IsTerminating(const Json& pod) { return pod["metadata"].contains("deletionTimestamp"); }
-bool IsActive(const Json& pod) { return !HasEnded(pod) && !IsTerminating(pod); }
-bool IsReady(const Json& pod) {
-  const Json conditions = pod.value(Json::json_pointer("/status/conditions"), Json::array());
-  return std::any_of(conditions.begin(), conditions.end(), [](const Json& one) {
-    return one["type"] == "Ready" && one["status"] == "True";
-  });
-}
 int IndexOf(const Json& pod) {
   return std::stoi(pod["metadata"]["annotations"].value(kIndex, "-1"));
 }
 
-int Count(const Json& pods, bool (*is)(const Json&)) {
-  return static_cast<int>(std::count_if(pods.begin(), pods.end(), is));
-}
-
 bool HasCondition(const Json& job, const char* type) {
-  const Json conditions = job.value(Json::json_pointer("/status/conditions"), Json::array());
-  return std::any_of(conditions.begin(), conditions.end(), [&](const Json& one) {
-    return one["type"] == type && one["status"] == "True";
-  });
+  const Json condition = ConditionOf(job, type);
+  return !condition.is_null() && condition["status"] == "True";
 }
 
 // Whether a rule's onExitCodes speaks of a container of this pod.
@@ -78,14 +60,13 @@ std::pair<std::string, std::string> Judge(const Json& job, const Json& pod) {
     if (!matches) continue;
     return {rule["action"].get<std::string>(),
             fmt::format("Pod {}/{} failed with exit code {} matching {} rule at index {}",
-                        Text(pod, "/metadata/namespace"), Text(pod, "/metadata/name"), code,
-                        rule["action"].get<std::string>(), i)};
+                        NamespaceOf(pod), NameOf(pod), code, rule["action"].get<std::string>(), i)};
   }
   return {"Count", ""};
 }
 
-bool IsSucceeded(const Json& pod) { return Phase(pod) == "Succeeded"; }
-bool IsFailed(const Json& pod) { return Phase(pod) == "Failed"; }
+bool IsSucceeded(const Json& pod) { return PhaseOf(pod) == "Succeeded"; }
+bool IsFailed(const Json& pod) { return PhaseOf(pod) == "Failed"; }
 bool IsReadyAndActive(const Json& pod) { return IsActive(pod) && IsReady(pod); }
 bool IsStillTerminating(const Json& pod) { return IsTerminating(pod) && !HasEnded(pod); }
 
@@ -102,7 +83,7 @@ bool FakeCluster::ReconcileJob(const Json& job) {
       HasCondition(job, "Failed")) {
     return false;
   }
-  const Json pods = PodsOf(Text(job, "/metadata/namespace"), Text(job, "/metadata/name"));
+  const Json pods = PodsOf(NamespaceOf(job), NameOf(job));
   if (HasCondition(job, "FailureTarget")) return FailJob(job, pods, {}, {});
   int counted = 0;
   for (const Json& pod : pods) {
@@ -170,20 +151,15 @@ bool FakeCluster::CreatePods(const Json& job, const Json& pods) {
 }
 
 void FakeCluster::CreatePod(const Json& job, int index) {
-  const std::string name = Text(job, "/metadata/name");
+  const std::string name = NameOf(job);
   const std::string number = std::to_string(index);
-  Json pod = job["spec"]["template"];
-  pod["apiVersion"] = "v1";
-  pod["kind"] = "Pod";
+  Json pod = PodFrom(job, fmt::format("{}-{}-{:05x}", name, index, next_pod_++));
   Json& meta = pod["metadata"];
-  meta["name"] = fmt::format("{}-{}-{:05x}", name, index, next_pod_++);
-  meta["namespace"] = job["metadata"]["namespace"];
   meta["annotations"][kIndex] = number;
   meta["labels"][kIndex] = number;
   meta["labels"]["batch.kubernetes.io/job-name"] = name;
   meta["labels"]["batch.kubernetes.io/controller-uid"] = job["metadata"]["uid"];
   pod["spec"]["hostname"] = fmt::format("{}-{}", name, index);
-  pod["status"] = {{"phase", "Pending"}};
   server_.Put(OwnedBy(std::move(pod), job));
 }
 
@@ -191,16 +167,14 @@ bool FakeCluster::DeletePods(const Json& pods) {
   bool changed = false;
   for (const Json& pod : pods) {
     if (!IsActive(pod)) continue;
-    changed =
-        server_.Delete("pods", Text(pod, "/metadata/namespace"), Text(pod, "/metadata/name")) ||
-        changed;
+    changed = server_.Delete("pods", NamespaceOf(pod), NameOf(pod)) || changed;
   }
   return changed;
 }
 
 bool FakeCluster::SetJobStatus(const Json& job, const Json& conditions) {
-  const std::string ns = Text(job, "/metadata/namespace");
-  const std::string name = Text(job, "/metadata/name");
+  const std::string ns = NamespaceOf(job);
+  const std::string name = NameOf(job);
   // As it is by now: the caller may have created or deleted some.
   const Json now = PodsOf(ns, name);
   Json status = {{"active", Count(now, IsActive)},

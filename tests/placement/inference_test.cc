@@ -1,0 +1,630 @@
+// Replicas of an inference pool over its cells: one row a rule.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placement/plan.h"
+#include "tests/support/builders.h"
+
+namespace spillway::tests {
+namespace {
+
+using placement::Action;
+using placement::Admission;
+using placement::InferenceDecision;
+using placement::InferencePool;
+using placement::MakePlan;
+using placement::Plan;
+using placement::Reason;
+using placement::Routing;
+using testing::HasSubstr;
+
+// home, azure and arm (tier 20): nodes of 8 GPUs, of 8 GPUs, and of 96 cores.
+Snapshot Mixed(int home_nodes, int azure_nodes, int arm_nodes) {
+  Snapshot world = Fleet(home_nodes, azure_nodes);
+  NodeGroup arm = Group("arm", 20);
+  arm.accelerator = "cores";
+  arm.resource.clear();
+  arm.per_node = 96;
+  arm.marginal_per_node_hour = Dollars("4");
+  world.groups.push_back(arm);
+  for (int i = 1; i <= arm_nodes; ++i) {
+    placement::Node node = GpuNode("arm-" + std::to_string(i), "arm", 0);
+    node.labels["kubernetes.io/arch"] = "arm64";
+    world.nodes.push_back(node);
+  }
+  return world;
+}
+
+InferencePool GpuAndArm(int units) {
+  InferencePool pool = Chat(units);
+  pool.variants.push_back(Serves("arm", "cores", 48, "0.5"));
+  pool.variants.back().arch = "arm64";
+  return pool;
+}
+
+InferenceDecision Decide(const Snapshot& world) {
+  const Plan plan = MakePlan(world);
+  const Status status = Verify(world, plan);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+  return plan.inference_pools.front();
+}
+
+std::vector<std::string> Nodes(const std::string& group, int count) {
+  std::vector<std::string> names;
+  for (int i = 1; i <= count; ++i) names.push_back(group + "-" + std::to_string(i));
+  return names;
+}
+
+// ---- where replicas go ----
+
+TEST(Inference, FillsHomeFirst) {
+  Snapshot world = Mixed(2, 2, 2);
+  world.inference_pools = {GpuAndArm(5)};
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "5 gpu@home");
+  EXPECT_EQ(decision.action, Action::kScale);
+  EXPECT_FALSE(decision.spilled);
+}
+
+TEST(Inference, SpillsWhatHomeDoesNotTake) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {GpuAndArm(11)};
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure, 8 gpu@home");
+  EXPECT_TRUE(decision.spilled);
+  EXPECT_THAT(decision.spilled_message, HasSubstr("3 gpu@azure"));
+  EXPECT_EQ(decision.marginal_hourly_cost, Dollars("12"));
+}
+
+TEST(Inference, OtherVariantsCountByTheirThroughput) {
+  Snapshot world = Mixed(1, 0, 10);
+  world.inference_pools = {GpuAndArm(10)};  // 40, of which home serves 32
+  EXPECT_EQ(Mix(Decide(world)), "16 arm@arm, 8 gpu@home");
+}
+
+TEST(Inference, AReplicaThatServesPartOfAUnitIsRoundedUp) {
+  Snapshot world = Mixed(1, 0, 0);
+  world.inference_pools = {Chat(1)};
+  world.inference_pools[0].unit = Dollars("4.1").micros();
+  EXPECT_EQ(Mix(Decide(world)), "2 gpu@home");
+}
+
+TEST(Inference, HoldsBackBeforeItSpills) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {Chat(10)};
+  InferencePool& pool = world.inference_pools[0];
+  pool.spill_after = Seconds{120};
+  const Plan plan = MakePlan(world);
+  const auto& decision = ServingOf(plan);
+  EXPECT_EQ(Mix(decision), "8 gpu@home");
+  EXPECT_EQ(decision.capacity_reason, Reason::kHoldingBackSpill);
+  EXPECT_THAT(decision.capacity_message, HasSubstr("until 2026-11-24T12:02:00Z"));
+  EXPECT_EQ(decision.memory.waiting_since, kNow);
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{120});
+  pool.memory = decision.memory;
+  world.now = kNow + Seconds{120};
+  EXPECT_EQ(Mix(Decide(world)), "2 gpu@azure, 8 gpu@home");
+}
+
+TEST(Inference, OwesNoSecondHoldBackWhereItRuns) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(10);
+  pool.spill_after = Seconds{120};
+  Runs(world, pool, "gpu", "home", 8, 8, Nodes("home", 1));
+  Runs(world, pool, "gpu", "azure", 2, 2, Nodes("azure", 1), 10);
+  pool.memory.waiting_since = kNow - Seconds{10};
+  pool.replicas = 12;
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "4 gpu@azure, 8 gpu@home");
+}
+
+TEST(Inference, DoesNotHoldBackForAHomeThatCouldNeverServe) {
+  Snapshot world = Mixed(0, 0, 2);
+  InferencePool pool = GpuAndArm(1);
+  pool.variants.erase(pool.variants.begin());
+  pool.spill_after = Seconds{600};
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "4 arm@arm");
+}
+
+struct Refusal {
+  std::string name;
+  std::function<void(Snapshot&, InferencePool&)> change;
+  std::string mix;
+  Reason reason;
+};
+
+class Refusals : public testing::TestWithParam<Refusal> {};
+
+TEST_P(Refusals, KeepReplicasOutAndSayWhy) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(10);
+  GetParam().change(world, pool);
+  world.inference_pools = {pool};
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), GetParam().mix);
+  EXPECT_EQ(decision.capacity_reason, GetParam().reason) << decision.capacity_message;
+  EXPECT_FALSE(decision.capacity_met);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Inference, Refusals,
+    testing::Values(
+        Refusal{"spill_never", [](auto&, auto& pool) { pool.spill_allowed = false; }, "8 gpu@home",
+                Reason::kWaitingForCapacity},
+        Refusal{"spend", [](auto&, auto& pool) { pool.spill_max_hourly_cost = Dollars("5"); },
+                "1 gpu@azure, 8 gpu@home", Reason::kSpendLimitReached},
+        Refusal{"most", [](auto&, auto& pool) { pool.variants[0].max_replicas = 3; }, "3 gpu@home",
+                Reason::kWaitingForCapacity},
+        Refusal{"quota",
+                [](auto& world, auto&) {
+                  world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = 6}}}};
+                },
+                "6 gpu@home", Reason::kQuotaExceeded},
+        Refusal{"closed",
+                [](auto& world, auto&) { GroupOf(world, "azure").admission = Admission::kClosed; },
+                "8 gpu@home", Reason::kWaitingForCapacity},
+        Refusal{"drain",
+                [](auto& world, auto&) { GroupOf(world, "home").admission = Admission::kDrain; },
+                "8 gpu@azure", Reason::kWaitingForCapacity},
+        Refusal{"provider", [](auto&, auto& pool) { pool.providers = {placement::Provider::kAws}; },
+                "nothing", Reason::kNoMatchingNodeGroup},
+        Refusal{"arch", [](auto&, auto& pool) { pool.variants[0].arch = "arm64"; }, "nothing",
+                Reason::kConstraintsNotMet},
+        Refusal{"template",
+                [](auto&, auto& pool) { pool.variants[0].template_invalid = "no image"; },
+                "nothing", Reason::kTemplateInvalid},
+        Refusal{"misconfigured", [](auto&, auto& pool) { pool.misconfigured = "no such class"; },
+                "nothing", Reason::kMisconfigured},
+        Refusal{"conflict",
+                [](auto&, auto& pool) { pool.name_conflict = "Service chat is not ours"; },
+                "nothing", Reason::kNameConflict},
+        Refusal{"paused", [](auto&, auto& pool) { pool.paused = true; }, "nothing",
+                Reason::kPaused}),
+    [](const auto& row) { return row.param.name; });
+
+TEST(Inference, KeepsTheLeastOfEachVariant) {
+  Snapshot world = Mixed(2, 0, 2);
+  InferencePool pool = GpuAndArm(3);
+  pool.variants[1].min_replicas = 2;
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "2 arm@arm, 3 gpu@home");
+}
+
+TEST(Inference, PricePreferenceLeadsWithPrice) {
+  Snapshot world = Mixed(0, 1, 8);
+  GroupOf(world, "azure").marginal_per_node_hour = Dollars("80");
+  InferencePool pool = GpuAndArm(1);
+  pool.preference = placement::Preference::kPrice;
+  // 10 an hour for 4 on azure, 2 an hour for 0.5 on arm: 2.5 against 4.
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure");
+  GroupOf(world, "azure").marginal_per_node_hour = Dollars("160");
+  EXPECT_EQ(Mix(Decide(world)), "8 arm@arm");
+}
+
+// ---- uniform routing ----
+
+TEST(Inference, UniformRoutingUsesOneVariant) {
+  Snapshot world = Mixed(1, 0, 60);
+  InferencePool pool = GpuAndArm(10);
+  pool.routing = Routing::kUniform;
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "80 arm@arm");
+  world.inference_pools[0].replicas = 8;
+  EXPECT_EQ(Mix(Decide(world)), "8 gpu@home");
+}
+
+TEST(Inference, UniformRoutingIsAsSlowAsTheSlowest) {
+  Snapshot world = Mixed(1, 0, 4);
+  InferencePool pool = GpuAndArm(4);
+  pool.routing = Routing::kUniform;
+  Runs(world, pool, "gpu", "home", 4, 4, Nodes("home", 1));
+  Runs(world, pool, "arm", "arm", 2, 2, Nodes("arm", 2), 20);
+  world.inference_pools = {pool};
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "4 gpu@home");  // the others go: gpu alone meets the need
+}
+
+// ---- scaling ----
+
+TEST(Inference, TheDearestReplicaGoesFirst) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(10);
+  Runs(world, pool, "gpu", "home", 8, 8, Nodes("home", 1));
+  Runs(world, pool, "gpu", "azure", 2, 2, Nodes("azure", 1), 10);
+  pool.memory.waiting_since = kNow;
+  pool.replicas = 9;
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure, 8 gpu@home");
+  world.inference_pools[0].replicas = 5;
+  EXPECT_EQ(Mix(Decide(world)), "5 gpu@home");
+  world.inference_pools[0].replicas = 0;
+  EXPECT_EQ(Mix(Decide(world)), "nothing");
+}
+
+TEST(Inference, WhatIsReadyIsKeptUntilEnoughIsReady) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(4);
+  Runs(world, pool, "gpu", "home", 4, 3, Nodes("home", 1));
+  Runs(world, pool, "gpu", "azure", 2, 2, Nodes("azure", 1), 10);
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure, 4 gpu@home");  // 3 + 1 are ready
+}
+
+// ---- going home ----
+
+InferencePool Away(Snapshot& world, int on_azure, int ready_at_home = 0) {
+  InferencePool pool = Chat(on_azure + ready_at_home);
+  if (ready_at_home > 0) Runs(world, pool, "gpu", "home", ready_at_home, ready_at_home, {"home-1"});
+  Runs(world, pool, "gpu", "azure", on_azure, on_azure, Nodes("azure", 1), 10);
+  pool.memory.waiting_since = kNow - Seconds{900};
+  return pool;
+}
+
+TEST(Inference, GoesHomeOnlyWhenHomeHasFitForLongEnough) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {Away(world, 3)};
+  InferencePool& pool = world.inference_pools[0];
+  auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure");
+  EXPECT_EQ(decision.memory.home_fits_since, kNow);
+  EXPECT_EQ(MakePlan(world).next_wake, kNow + Seconds{300});
+  pool.memory = decision.memory;
+  world.now = kNow + Seconds{300};
+  decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure, 3 gpu@home");  // added before others are taken away
+}
+
+TEST(Inference, WhatHomeServesIsTakenAwayElsewhere) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "azure", 3, 3, Nodes("azure", 1), 10);
+  Runs(world, pool, "gpu", "home", 3, 2, {"home-1"});
+  pool.memory.waiting_since = kNow - Seconds{900};
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure, 3 gpu@home");
+}
+
+TEST(Inference, HomeThatDoesNotFitLongEnoughStartsAnew) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {Away(world, 3)};
+  world.inference_pools[0].memory.home_fits_since = kNow - Seconds{200};
+  Use(world, "home-1", 8);
+  EXPECT_FALSE(Decide(world).memory.home_fits_since.has_value());
+}
+
+TEST(Inference, GoesHomeInPartWhereHomeHasRoomForSome) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {Away(world, 3)};
+  world.inference_pools[0].memory.home_fits_since = kNow - Seconds{300};
+  Use(world, "home-1", 6);
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 2 gpu@home");
+}
+
+TEST(Inference, StaysWhereTheMoveIsNotWorthIt) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {Away(world, 3)};
+  InferencePool& pool = world.inference_pools[0];
+  pool.memory.home_fits_since = kNow - Seconds{300};
+  pool.return_allowed = false;
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");
+  pool.return_allowed = true;
+  GroupOf(world, "home").marginal_per_node_hour = Dollars("31");  // of 32: 3 % less
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");
+  pool.return_min_savings_percent = 3;
+  pool.return_payback = Seconds{60};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");  // 3/8 an hour against 5 minutes of 3 × 31/8
+  pool.return_payback = Seconds{36000};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 3 gpu@home");
+}
+
+TEST(Inference, AMoveCountsOnceAgainstLimits) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {Away(world, 3)};
+  world.inference_pools[0].memory.home_fits_since = kNow - Seconds{300};
+  world.inference_pools[0].variants[0].max_replicas = 3;
+  world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = 3}}}};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 3 gpu@home");
+}
+
+// ---- drain, edits ----
+
+TEST(Inference, ADrainedGroupIsLeftBySurge) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "home", 3, 3, {"home-1"});
+  world.inference_pools = {pool};
+  GroupOf(world, "home").admission = Admission::kDrain;
+  auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure, 3 gpu@home");
+  EXPECT_THAT(decision.ready_message, HasSubstr("3 of gpu@home leave"));
+  world.inference_pools[0] = Chat(3);
+  Runs(world, world.inference_pools[0], "gpu", "home", 3, 3, {"home-1"});
+  Runs(world, world.inference_pools[0], "gpu", "azure", 3, 2, Nodes("azure", 1), 10);
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 1 gpu@home");
+}
+
+TEST(Inference, AVariantThatIsNoLongerAskedForGoesWhenOthersServe) {
+  Snapshot world = Mixed(1, 0, 4);
+  InferencePool pool = GpuAndArm(1);
+  Runs(world, pool, "arm", "arm", 8, 8, Nodes("arm", 4), 20);
+  pool.variants.pop_back();
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "8 arm@arm, 1 gpu@home");
+  Runs(world, world.inference_pools[0], "gpu", "home", 1, 1, {"home-1"});
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@home");
+}
+
+TEST(Inference, WhatRunsStaysWhenItsNodeGroupIsGone) {
+  Snapshot world = Mixed(1, 0, 0);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "home", 3, 3, {"home-1"});
+  world.inference_pools = {pool};
+  world.groups.erase(world.groups.begin());
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@home");
+}
+
+// ---- start deadlines ----
+
+TEST(Inference, AReplicaThatDoesNotStartInTimeGoesElsewhereAndItsCellIsBlocked) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "home", 3, 1, {"home-1"});
+  world.inference_pools = {pool};
+  world.now = kNow - Seconds{60} + Seconds{900 + 300 - 1};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@home");
+  EXPECT_EQ(MakePlan(world).next_wake, world.now + Seconds{1});
+  world.now += Seconds{1};
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "2 gpu@azure, 1 gpu@home");
+  const auto& cell = decision.memory.cells.back();
+  EXPECT_EQ(cell.node_group, "home");
+  EXPECT_EQ(cell.blocked_until, world.now + Seconds{300});
+  EXPECT_EQ(cell.misses, 1);
+}
+
+TEST(Inference, ABlockedCellComesBackAndIsBlockedForLonger) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(1);
+  pool.memory.units = 1;
+  pool.memory.requested = 1;
+  pool.memory.cells = {{.variant = "gpu",
+                        .node_group = "home",
+                        .tier = 0,
+                        .desired = 0,
+                        .pending_since = {},
+                        .blocked_until = kNow,
+                        .misses = 3,
+                        .revision = "v1"}};
+  world.inference_pools = {pool};
+  world.now = kNow - Seconds{1};
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure");
+  world.now = kNow;
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "1 gpu@home");
+  EXPECT_EQ(decision.memory.cells.front().misses, 3);
+}
+
+TEST(Inference, AnotherTemplateIsTriedAtOnce) {
+  Snapshot world = Mixed(1, 0, 0);
+  InferencePool pool = Chat(1);
+  pool.memory.units = 1;
+  pool.memory.requested = 1;
+  pool.memory.cells = {{.variant = "gpu",
+                        .node_group = "home",
+                        .tier = 0,
+                        .desired = 0,
+                        .pending_since = {},
+                        .blocked_until = kNow + Seconds{500},
+                        .misses = 1,
+                        .revision = "v0"}};
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@home");
+}
+
+TEST(Inference, ReplicasWhoseNodesAreGoneAreNotWaitedFor) {
+  Snapshot world = Mixed(2, 1, 0);
+  InferencePool pool = Chat(16);
+  Runs(world, pool, "gpu", "home", 16, 16, Nodes("home", 2));
+  std::erase_if(world.nodes, [](const auto& node) { return node.id.name == "home-2"; });
+  for (auto& replica : pool.live) replica.ready = replica.node == "home-1";
+  world.inference_pools = {pool};
+  const auto decision = Decide(world);
+  EXPECT_EQ(decision.force_delete.size(), 8U);
+  // The Deployment makes new pods for those that are gone; home has no room for them.
+  std::erase_if(world.inference_pools[0].live,
+                [](const auto& replica) { return replica.node == "home-2"; });
+  EXPECT_EQ(Mix(Decide(world)), "8 gpu@azure, 8 gpu@home");
+}
+
+// ---- links ----
+
+TEST(Inference, BehindASuspectLinkNothingIsRemovedAndOthersAreAdded) {
+  Snapshot world = Mixed(4, 1, 0);
+  InferencePool pool = Chat(4);
+  Runs(world, pool, "gpu", "home", 4, 1, Nodes("home", 4));
+  for (int i = 2; i <= 4; ++i) {
+    auto& node = NodeOf(world, "home-" + std::to_string(i));
+    node.ready = false;
+    node.not_ready_since = kNow - Seconds{3600};
+  }
+  world.inference_pools = {pool};
+  auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure, 4 gpu@home");
+  EXPECT_TRUE(decision.evict.empty());
+  world.inference_pools[0].replicas = 1;
+  EXPECT_EQ(Mix(Decide(world)), "4 gpu@home");
+}
+
+TEST(Inference, APodOnANodeThatIsAwayForTooLongIsEvicted) {
+  Snapshot world = Mixed(4, 0, 0);
+  InferencePool pool = Chat(4);
+  Runs(world, pool, "gpu", "home", 4, 3, Nodes("home", 4));
+  auto& node = NodeOf(world, "home-4");
+  node.ready = false;
+  node.not_ready_since = kNow - Seconds{299};
+  world.inference_pools = {pool};
+  EXPECT_TRUE(Decide(world).evict.empty());
+  world.now = kNow + Seconds{1};
+  EXPECT_EQ(Decide(world).evict, std::vector<std::string>{"chat-gpu-home-3"});
+}
+
+// ---- templates ----
+
+Snapshot Changed(int desired, int free, int ready, int max_unavailable = 1) {
+  Snapshot world = Mixed(1, 0, 0);
+  InferencePool pool = Chat(desired);
+  pool.max_unavailable = max_unavailable;
+  Runs(world, pool, "gpu", "home", desired, ready, {"home-1"});
+  pool.variants[0].revision = "v2";
+  Use(world, "home-1", 8 - desired - free);
+  world.inference_pools = {pool};
+  return world;
+}
+
+TEST(Inference, AnotherTemplateSurgesWhereThereIsRoom) {
+  const auto decision = Decide(Changed(4, 2, 4));
+  EXPECT_TRUE(decision.cells[0].roll);
+  EXPECT_EQ(decision.cells[0].surge, 1);  // a quarter
+  EXPECT_EQ(decision.cells[0].unavailable, 0);
+  EXPECT_EQ(decision.ready_reason, Reason::kPodsNotReady);
+  EXPECT_EQ(Mix(decision), "4 gpu@home");
+}
+
+TEST(Inference, WithoutRoomOneGoesDownFirst) {
+  const auto decision = Decide(Changed(4, 0, 4));
+  EXPECT_TRUE(decision.cells[0].roll);
+  EXPECT_EQ(decision.cells[0].surge, 0);
+  EXPECT_EQ(decision.cells[0].unavailable, 1);
+  EXPECT_EQ(decision.ready_reason, Reason::kWaitingForSurge);
+}
+
+TEST(Inference, NoMoreGoDownThanTheDisruptionAllows) {
+  Snapshot world = Changed(4, 0, 4, 2);
+  EXPECT_EQ(Decide(world).cells[0].unavailable, 2);
+  // What is down in another cell counts.
+  Snapshot both = Mixed(1, 1, 0);
+  InferencePool pool = Chat(16);
+  Runs(both, pool, "gpu", "home", 8, 8, {"home-1"});
+  Runs(both, pool, "gpu", "azure", 8, 7, Nodes("azure", 1), 10);
+  pool.variants[0].revision = "v2";
+  both.inference_pools = {pool};
+  const auto decision = Decide(both);
+  EXPECT_TRUE(decision.cells[0].roll);  // azure: its own is the one that is down
+  EXPECT_FALSE(decision.cells[1].roll);
+}
+
+TEST(Inference, ARolloutThatHasNoRoomAnyMoreGoesOnDownFirst) {
+  Snapshot world = Changed(4, 0, 4);
+  InferencePool& pool = world.inference_pools[0];
+  pool.cells[0].revision = "v2";
+  pool.cells[0].rolling = true;
+  pool.live.push_back(pool.live[0]);
+  pool.live.back().pod = "new";
+  pool.live.back().node.clear();
+  pool.live.back().ready = false;
+  const auto decision = Decide(world);
+  EXPECT_EQ(decision.cells[0].surge, 0);
+  EXPECT_EQ(decision.cells[0].unavailable, 1);
+}
+
+TEST(Inference, ATemplateThatIsNotJudgedYetChangesNothing) {
+  Snapshot world = Changed(4, 2, 4);
+  world.inference_pools[0].variants[0].template_unchecked = true;
+  EXPECT_FALSE(Decide(world).cells[0].roll);
+  world.inference_pools[0].variants[0].template_unchecked = false;
+  world.inference_pools[0].variants[0].template_invalid = "no image";
+  const auto decision = Decide(world);
+  EXPECT_FALSE(decision.cells[0].roll);
+  EXPECT_EQ(decision.ready_reason, Reason::kTemplateInvalid);
+  EXPECT_TRUE(decision.capacity_met);
+}
+
+TEST(Inference, AStuckRolloutIsTold) {
+  Snapshot world = Changed(4, 2, 4);
+  world.inference_pools[0].cells[0].revision = "v2";
+  world.inference_pools[0].cells[0].rolling = true;
+  world.inference_pools[0].cells[0].stuck = true;
+  const auto decision = Decide(world);
+  EXPECT_THAT(decision.ready_message, HasSubstr("gpu@home, which makes no progress"));
+  EXPECT_FALSE(decision.ready);
+}
+
+// ---- paused, erased ----
+
+TEST(Inference, PausedKeepsAllAsItIs) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "home", 3, 3, {"home-1"});
+  pool.replicas = 9;
+  pool.paused = true;
+  world.inference_pools = {pool};
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@home");
+  EXPECT_EQ(decision.ready_reason, Reason::kPaused);
+  EXPECT_TRUE(decision.ready);
+}
+
+TEST(Inference, AnErasedStatusIsRebuiltFromTheDeployments) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "azure", 3, 3, Nodes("azure", 1), 10);
+  pool.memory = {};
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");
+}
+
+// ---- beside gangs ----
+
+TEST(Inference, TheEarlierKeyGetsTheRoom) {
+  Snapshot world = Mixed(1, 0, 0);
+  world.pools = {Wants("gang", 1, 8)};
+  world.inference_pools = {Chat(1)};
+  world.inference_pools[0].priority = 1;
+  Plan plan = MakePlan(world);
+  EXPECT_EQ(Mix(ServingOf(plan)), "1 gpu@home");
+  EXPECT_FALSE(DecisionOf(plan, "gang").placed);
+  world.pools[0].priority = 2;
+  plan = MakePlan(world);
+  EXPECT_EQ(Mix(ServingOf(plan)), "nothing");
+  EXPECT_TRUE(DecisionOf(plan, "gang").placed);
+}
+
+TEST(Inference, ReplicasWaitWhileAGangIsStarting) {
+  Snapshot world = Mixed(2, 0, 0);
+  world.pools = {Has("gang", 1, 8, "home", {"home-1"})};
+  world.inference_pools = {Chat(1)};
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "nothing");
+  EXPECT_THAT(decision.capacity_message,
+              HasSubstr("home-1 is promised to others that are starting"));
+  AddWorkers(world, world.pools[0]);
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@home");
+}
+
+TEST(Inference, GangsDoNotTakeWhatReplicasHaveNotReachedYet) {
+  Snapshot world = Mixed(1, 0, 0);
+  InferencePool pool = Chat(2);
+  Runs(world, pool, "gpu", "home", 2, 2, {"home-1"});
+  pool.live[1].node.clear();
+  pool.live[1].ready = false;
+  NodeOf(world, "home-1").used.Subtract(pool.live[1].requests);
+  world.inference_pools = {pool};
+  world.pools = {Wants("gang", 1, 7)};
+  EXPECT_FALSE(DecisionOf(MakePlan(world), "gang").placed);
+  world.pools = {Wants("gang", 1, 6)};
+  EXPECT_TRUE(DecisionOf(MakePlan(world), "gang").placed);
+}
+
+TEST(Inference, TwoPoolsShareByTheirKeys) {
+  Snapshot world = Mixed(1, 0, 0);
+  world.inference_pools = {Chat(6, "a"), Chat(6, "b")};
+  const Plan plan = MakePlan(world);
+  EXPECT_EQ(Mix(ServingOf(plan, "a")), "6 gpu@home");
+  EXPECT_EQ(Mix(ServingOf(plan, "b")), "2 gpu@home");
+  EXPECT_TRUE(Verify(world, plan).ok());
+}
+
+}  // namespace
+}  // namespace spillway::tests
