@@ -257,15 +257,33 @@ std::vector<size_t> NodesFor(const World& world, const CellState& cell) {
 
 }  // namespace
 
+namespace {
+
+// Pods say themselves what they ask for, whatever the spec says by now.
+Resources RequestOfReplicas(const InferenceDraft& draft, const CellState& cell) {
+  Resources request;
+  for (const Replica& replica : draft.pool->live) {
+    if (IsIn(replica, cell) && draft.Stays(replica)) request.MaxWith(replica.requests);
+  }
+  return request;
+}
+
+}  // namespace
+
 void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft) {
   for (const CellState& cell : draft.cells) {
     if (!cell.Known()) continue;
     capacity.Clear(cell.seeker);
     if (cell.AtLarge() == 0) continue;
-    const TrainingPool& seeker = *world.pools[cell.seeker];
-    capacity.Set(cell.seeker, Claim{.request = RequestIn(seeker, *cell.group->spec),
+    Resources request = RequestOfReplicas(draft, cell);
+    const bool unknown =
+        cell.variant->template_unchecked || !cell.variant->template_invalid.empty();
+    const bool whole = request.empty() && unknown;
+    if (!unknown) request.MaxWith(RequestIn(*world.pools[cell.seeker], *cell.group->spec));
+    capacity.Set(cell.seeker, Claim{.request = std::move(request),
                                     .workers = cell.memory.desired + cell.Surge(),
                                     .nodes = NodesFor(world, cell),
+                                    .whole = whole,
                                     .bound = BoundReplicas(world, draft, cell)});
   }
 }
