@@ -216,13 +216,15 @@ std::vector<placement::Worker> ObserveWorkers(const Family& family) {
   return out;
 }
 
-// The first worker of an attempt that ended badly: the cause; the others fell with it.
+// The first worker of an attempt that ended badly: the cause; the others fell with it, or were
+// stopped by their Job. After a disruption, the first that Kubernetes itself says was disrupted.
 std::optional<placement::Failure> FirstFailure(const Family& family, const kube::Job& job,
-                                               int attempt) {
+                                               int attempt, bool disrupted) {
   const kube::Pod* first = nullptr;
   for (const kube::Pod* pod : family.pods) {
     if (AttemptOf(pod->meta) != attempt || pod->phase != kube::PodPhase::kFailed) continue;
-    if (!pod->failure) continue;
+    const bool candidate = disrupted ? pod->disrupted : !pod->meta.deleted;
+    if (!pod->failure || !candidate) continue;
     if (first == nullptr || std::tie(pod->failure->finished, pod->completion_index) <
                                 std::tie(first->failure->finished, first->completion_index)) {
       first = pod;
@@ -243,6 +245,26 @@ std::optional<placement::Failure> FirstFailure(const Family& family, const kube:
   return failure;
 }
 
+// Was a worker evicted or deleted, while none ended by its own exit? A worker that failed itself
+// stays as a failed pod that nobody deletes; the others are deleted by its Job only after that, so
+// that a pod which is deleted, or gone already, beside none that failed itself was taken away.
+bool CameFromDisruption(const Family& family, const placement::Placement& placement) {
+  bool taken = false;
+  bool failed_itself = false;
+  std::set<int> there;
+  for (const kube::Pod* pod : family.pods) {
+    if (AttemptOf(pod->meta) != placement.attempt) continue;
+    if (pod->disrupted) return true;
+    there.insert(pod->completion_index);
+    if (pod->meta.deleted) {
+      taken = true;
+    } else if (pod->phase == kube::PodPhase::kFailed) {
+      failed_itself = true;
+    }
+  }
+  return !failed_itself && (taken || std::ssize(there) < placement.workers);
+}
+
 placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory) {
   placement::AttemptFacts facts;
   if (!memory.placement) return facts;
@@ -252,7 +274,9 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
     facts.complete = job->complete;
     facts.failed = job->failed_condition;
     facts.succeeded = job->succeeded;
-    if (facts.failed) facts.failure = FirstFailure(family, *job, memory.placement->attempt);
+    if (!facts.failed) continue;
+    facts.disrupted = CameFromDisruption(family, *memory.placement);
+    facts.failure = FirstFailure(family, *job, memory.placement->attempt, facts.disrupted);
   }
   return facts;
 }

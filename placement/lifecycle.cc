@@ -148,21 +148,24 @@ bool WaitsForNodes(const Case& c) {
   return c.pool.on_unreachable == OnUnreachable::kWait && !c.nodes.away.empty();
 }
 
-std::string FailureSentence(const Failure& failure) {
-  std::string text = fmt::format("attempt {} failed", failure.attempt);
-  if (failure.worker >= 0) {
-    text += fmt::format(": worker {} on {} exited with code {}", failure.worker, failure.node,
-                        failure.exit_code);
-  }
-  if (!failure.reason.empty()) text += fmt::format(" ({})", failure.reason);
-  if (!failure.message.empty()) text += ": " + failure.message;
-  return text;
+std::string DisruptionSentence(const Case& c) {
+  const std::optional<Failure>& failure = c.pool.attempt.failure;
+  const bool known = failure && failure->worker >= 0;
+  return fmt::format(
+      "attempt {} ended because {} was evicted or deleted, which does not count against "
+      "restart.maxRestarts",
+      c.Placed().attempt,
+      known ? fmt::format("worker {} on {}", failure->worker, failure->node) : "a worker");
 }
 
-// A worker's own exit. Where nodes are lost as well, the loss is why, and does not count against
-// maxRestarts.
+// A worker's own exit, or its eviction, which does not count against maxRestarts. Where nodes are
+// lost as well, the loss is why, and does not count either.
 std::optional<Fate> HasFailed(const Case& c) {
   if (!c.pool.attempt.failed || !c.nodes.lost.empty() || WaitsForNodes(c)) return {};
+  if (c.pool.attempt.disrupted) {
+    return Renewed(c, c.memory,
+                   {.reason = Reason::kPodsNotReady, .sentence = DisruptionSentence(c)});
+  }
   PoolMemory memory = c.memory;
   Failure unknown;
   unknown.time = c.Now();
@@ -265,6 +268,17 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
 }
 
 }  // namespace
+
+std::string FailureSentence(const Failure& failure) {
+  std::string text = fmt::format("attempt {} failed", failure.attempt);
+  if (failure.worker >= 0) {
+    text += fmt::format(": worker {} on {} exited with code {}", failure.worker, failure.node,
+                        failure.exit_code);
+  }
+  if (!failure.reason.empty()) text += fmt::format(" ({})", failure.reason);
+  if (!failure.message.empty()) text += ": " + failure.message;
+  return text;
+}
 
 Fate FateOf(const World& world, const TrainingPool& pool) {
   PoolMemory memory = Refreshed(pool.memory, world.now);

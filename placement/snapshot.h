@@ -231,6 +231,7 @@ struct AttemptFacts {
   bool exists = false;  // the Job of placement.attempt is there and not being deleted
   bool complete = false;
   bool failed = false;
+  bool disrupted = false;  // with failed: a worker was evicted or deleted, none failed itself
   std::optional<Failure> failure;  // with failed: which worker, how
   int succeeded = 0;
   bool operator==(const AttemptFacts&) const = default;

@@ -183,6 +183,7 @@ void Fields(A& a, Of<AttemptFacts> /*type*/) {
   a("exists", &AttemptFacts::exists);
   a("complete", &AttemptFacts::complete);
   a("failed", &AttemptFacts::failed);
+  a("disrupted", &AttemptFacts::disrupted);
   a("failure", &AttemptFacts::failure);
   a("succeeded", &AttemptFacts::succeeded);
 }

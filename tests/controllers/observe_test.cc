@@ -324,6 +324,72 @@ TEST(ObserveAttempt, TheFirstWorkerThatFailedIsTheCause) {
   EXPECT_EQ(attempt.failure->time, Time(Seconds(400)));
 }
 
+TEST(ObserveAttempt, AWorkerThatWasTakenAwayIsNoFailureOfItsOwn) {
+  using Pods = std::vector<kube::Pod>;
+  struct Case {
+    const char* sentence;
+    std::function<void(Pods&)> make;  // both workers run
+    bool disrupted;
+    int worker;
+  };
+  const auto fail = [](kube::Pod& pod, int code, int at) {
+    pod.phase = kube::PodPhase::kFailed;
+    pod.failure = {code, "Error", "", Time(Seconds(at))};
+  };
+  const auto remove = [](kube::Pod& pod) { pod.meta.deleted = Time(Seconds(500)); };
+  const std::vector<Case> cases = {
+      {"one failed itself", [&](Pods& pods) { fail(pods[1], 1, 400); }, false, 1},
+      {"one failed itself, and its Job stops the other",
+       [&](Pods& pods) {
+         fail(pods[1], 1, 400);
+         remove(pods[0]);
+         fail(pods[0], 143, 399);
+       },
+       false, 1},
+      {"one was evicted",
+       [&](Pods& pods) {
+         fail(pods[1], 137, 400);
+         pods[1].disrupted = true;
+       },
+       true, 1},
+      {"one was evicted, and another failed for want of it",
+       [&](Pods& pods) {
+         fail(pods[0], 1, 399);
+         fail(pods[1], 137, 400);
+         pods[1].disrupted = true;
+       },
+       true, 1},
+      {"one was deleted",
+       [&](Pods& pods) {
+         remove(pods[1]);
+         fail(pods[1], 143, 400);
+       },
+       true, -1},
+      {"one was deleted and is gone", [](Pods& pods) { pods.pop_back(); }, true, -1},
+      {"the pods that are seen are not up to date yet", [](Pods&) {}, false, -1},
+      {"a pod of another attempt says nothing",
+       [&](Pods& pods) {
+         fail(pods[1], 1, 400);
+         pods.push_back(pods[0]);
+         pods[2].meta.labels[kAttemptLabel] = "1";
+         pods[2].disrupted = true;
+       },
+       false, 1},
+  };
+  for (const Case& c : cases) {
+    Cluster cluster;
+    cluster.Commit(2);
+    cluster.AddJob(2).failed_condition = true;
+    cluster.AddWorker("p0", 2, "n0");
+    cluster.AddWorker("p1", 2, "n1").completion_index = 1;
+    c.make(cluster.pods);
+    const auto attempt = cluster.Pool().attempt;
+    EXPECT_EQ(attempt.disrupted, c.disrupted) << c.sentence;
+    ASSERT_TRUE(attempt.failure.has_value()) << c.sentence;
+    EXPECT_EQ(attempt.failure->worker, c.worker) << c.sentence;
+  }
+}
+
 TEST(ObserveAttempt, OnlyTheCommittedAttemptsJobCounts) {
   Cluster cluster;
   cluster.Commit(2);

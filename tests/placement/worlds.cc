@@ -227,6 +227,7 @@ class Maker {
       failure.node = placement.nodes.front();
       failure.time = Ago(300);
       if (!dice_.OneIn(4)) pool.attempt.failure = failure;
+      pool.attempt.disrupted = dice_.OneIn(3);
     } else if (dice_.OneIn(10)) {
       pool.attempt.complete = true;
       pool.attempt.succeeded = placement.workers;
