@@ -306,7 +306,7 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
   if (change == Change::kNumbers && !NumbersDue(key)) return std::nullopt;
   if (change == Change::kMeaning) numbers_changed_.erase(key);
   EventNote note{resource.kind, object.meta.ns, object.meta.name, object.meta.uid, {}};
-  to_tell_[key] = {std::move(note), Transitions(object.status.conditions, status.conditions)};
+  to_tell_[key] = {std::move(note), Transitions(object.status, status)};
   return Write{Write::Verb::kStatus,
                &resource,
                object.meta.ns,

@@ -170,6 +170,13 @@ bool Waits(const std::string& reason) {
   return std::find(kCalm.begin(), kCalm.end(), reason) != kCalm.end();
 }
 
+Transition Told(const Condition& now) {
+  return {.warning = !GoodNews(now) && !Waits(now.reason),
+          .reason = now.reason,
+          .action = now.type,
+          .message = now.message};
+}
+
 }  // namespace
 
 TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
@@ -279,16 +286,20 @@ std::vector<Transition> Transitions(const std::vector<Condition>& was,
     const Condition* before = FindCondition(was, now.type);
     const bool changed =
         before == nullptr || before->status != now.status || before->reason != now.reason;
-    // A condition that appears as it should be is no news.
-    const bool news = before != nullptr || now.reason != "AsExpected";
-    if (!changed || !news || now.reason == "AsExpected") continue;
-    Transition transition;
-    transition.warning = !GoodNews(now) && !Waits(now.reason);
-    transition.reason = now.type == "Spilled" ? "Spilled" : now.reason;
-    transition.action = now.type;
-    transition.message = now.message;
-    out.push_back(std::move(transition));
+    // As it should be, or not known yet: no news.
+    const bool news = now.reason != "AsExpected" && now.status != "Unknown";
+    if (changed && news) out.push_back(Told(now));
   }
+  return out;
+}
+
+std::vector<Transition> Transitions(const TrainingPoolStatus& was, const TrainingPoolStatus& is) {
+  std::vector<Transition> out = Transitions(was.conditions, is.conditions);
+  const Condition* ready = FindCondition(is.conditions, "Ready");
+  const bool told = std::any_of(out.begin(), out.end(),
+                                [](const Transition& one) { return one.action == "Ready"; });
+  const bool again = was.attempts > 0 && is.attempts > was.attempts;
+  if (again && !told && ready != nullptr) out.push_back(Told(*ready));
   return out;
 }
 
