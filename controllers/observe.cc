@@ -31,13 +31,20 @@ std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector&
 // ---- nodes ----
 
 // Taints of provisioners that are about to take the node away.
-constexpr std::array<const char*, 3> kDrainingTaints = {
-    "karpenter.sh/disrupted", "ToBeDeletedByClusterAutoscaler",
-    "node.cloudprovider.kubernetes.io/shutdown"};
+constexpr std::array<const char*, 2> kDrainingTaints = {"karpenter.sh/disrupted",
+                                                        "ToBeDeletedByClusterAutoscaler"};
+// Taints that say that the machine is gone, by an admin or by its provider.
+constexpr std::array<const char*, 2> kGoneTaints = {"node.kubernetes.io/out-of-service",
+                                                    "node.cloudprovider.kubernetes.io/shutdown"};
+// Taints that whoever made the node takes away when it is ready for use.
+constexpr std::array<const char*, 3> kStartupTaints = {
+    "karpenter.sh/unregistered", "node.cloudprovider.kubernetes.io/uninitialized",
+    "node.cluster.x-k8s.io/uninitialized"};
+constexpr const char* kStartupTaintPrefix = "startup-taint.cluster-autoscaler.kubernetes.io/";
 // Taints that mirror the node's own state, which is looked at directly.
-constexpr std::array<const char*, 4> kStateTaints = {
-    "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable",
-    "node.kubernetes.io/unschedulable", "node.kubernetes.io/out-of-service"};
+constexpr std::array<const char*, 3> kStateTaints = {"node.kubernetes.io/not-ready",
+                                                     "node.kubernetes.io/unreachable",
+                                                     "node.kubernetes.io/unschedulable"};
 
 template <size_t N>
 bool Among(const std::array<const char*, N>& list, const std::string& key) {
@@ -46,10 +53,14 @@ bool Among(const std::array<const char*, N>& list, const std::string& key) {
 
 void ObserveTaints(const kube::Node& node, placement::Node& out) {
   for (const kube::Taint& taint : node.taints) {
-    if (taint.key == "node.kubernetes.io/out-of-service") out.out_of_service = true;
-    if (Among(kDrainingTaints, taint.key)) out.draining = true;
-    if (!Among(kStateTaints, taint.key))
+    if (Among(kGoneTaints, taint.key)) {
+      out.out_of_service = true;
+    } else if (Among(kStartupTaints, taint.key) || taint.key.starts_with(kStartupTaintPrefix)) {
+      out.starting = true;
+    } else if (!Among(kStateTaints, taint.key)) {
       out.taints.push_back({taint.key, taint.value, taint.effect});
+    }
+    if (Among(kDrainingTaints, taint.key)) out.draining = true;
   }
 }
 

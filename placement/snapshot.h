@@ -87,8 +87,9 @@ struct Node {
   bool ready = true;
   std::optional<Time> not_ready_since;  // set when !ready
   bool cordoned = false;
+  bool starting = false;        // its provisioner has not finished with it
   bool draining = false;        // on its way out: disrupted, deleted, about to be reclaimed
-  bool out_of_service = false;  // the admin says it is gone for good
+  bool out_of_service = false;  // the admin, or its provider, says that it is gone
   // Node conditions by type, for the groups' own lists of bad ones.
   std::map<std::string, std::string> conditions;
   bool operator==(const Node&) const = default;

@@ -47,6 +47,7 @@ void Fields(A& a, Of<Node> /*type*/) {
   a("ready", &Node::ready);
   a("notReadySince", &Node::not_ready_since);
   a("cordoned", &Node::cordoned);
+  a("starting", &Node::starting);
   a("draining", &Node::draining);
   a("outOfService", &Node::out_of_service);
   a("conditions", &Node::conditions);

@@ -121,6 +121,8 @@ TEST(ObserveNodes, StatesComeFromConditionsTaintsAndDeletion) {
   cluster.AddNode("g-silent").conditions.clear();
   cluster.AddNode("h-tainted").taints = {{"sku", "gpu", "NoSchedule"},
                                          {"node.kubernetes.io/not-ready", "", "NoExecute"}};
+  cluster.AddNode("i-shut-down").taints = {
+      {"node.cloudprovider.kubernetes.io/shutdown", "", "NoSchedule"}};
   const auto nodes = cluster.Observe().nodes;
   EXPECT_TRUE(nodes[0].ready);
   EXPECT_FALSE(nodes[0].not_ready_since.has_value());
@@ -134,6 +136,23 @@ TEST(ObserveNodes, StatesComeFromConditionsTaintsAndDeletion) {
   EXPECT_EQ(nodes[6].not_ready_since, Time(Seconds(10)));
   ASSERT_THAT(nodes[7].taints, SizeIs(1));
   EXPECT_EQ(nodes[7].taints[0].key, "sku");
+  EXPECT_TRUE(nodes[8].out_of_service);
+  EXPECT_FALSE(nodes[8].draining);
+}
+
+TEST(ObserveNodes, ANodeThatItsProvisionerHasNotFinishedIsStarting) {
+  for (const char* taint :
+       {"karpenter.sh/unregistered", "node.cloudprovider.kubernetes.io/uninitialized",
+        "node.cluster.x-k8s.io/uninitialized",
+        "startup-taint.cluster-autoscaler.kubernetes.io/driver"}) {
+    Cluster cluster;
+    cluster.AddNode("n0").taints = {{taint, "", "NoExecute"}, {"sku", "gpu", "NoSchedule"}};
+    const auto node = cluster.Observe().nodes.at(0);
+    EXPECT_TRUE(node.starting) << taint;
+    // It goes away, so that it keeps no pool from counting on the node some day.
+    ASSERT_THAT(node.taints, SizeIs(1)) << taint;
+    EXPECT_EQ(node.taints[0].key, "sku");
+  }
 }
 
 TEST(ObserveGroups, OwnedNodesCostNothingMoreByDefault) {

@@ -104,8 +104,8 @@ TEST(SnapshotText, SaysWhatIsWrongAndWhere) {
   const std::vector<Case> cases = {
       {"an unknown field", now + "nodes:\n  - {name: a, redy: true}\n",
        "line 3: nodes: field redy: is unknown; allowed: cluster, name, labels, taints, "
-       "allocatable, used, created, ready, notReadySince, cordoned, draining, outOfService, "
-       "conditions"},
+       "allocatable, used, created, ready, notReadySince, cordoned, starting, draining, "
+       "outOfService, conditions"},
       {"an unknown field further in", now + "groups:\n  - {name: g, health: {startupGrace: 1}}\n",
        "line 3: groups: field health.startupGrace: is unknown; allowed: startupGraceSeconds, "
        "notReadyGraceSeconds, maxUnhealthyPercent, badConditions, badTaints"},

@@ -67,6 +67,7 @@ class Maker {
     node.allocatable.Set(std::string(kCpu), dice_.Pick<int64_t>({8000, 16000, 96000}));
     node.created = Ago(2000);
     if (dice_.OneIn(12)) node.cordoned = true;
+    if (dice_.OneIn(15)) node.starting = true;
     if (dice_.OneIn(15)) node.draining = true;
     if (dice_.OneIn(20)) node.out_of_service = true;
     if (dice_.OneIn(link_trouble ? 2 : 12)) {
