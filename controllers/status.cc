@@ -115,7 +115,6 @@ void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& 
     out.placement = {p.node_group,      p.accelerator,   p.domain, p.tier,
                      p.workers,         p.per_worker,    p.nodes,  p.attempt,
                      p.render_revision, p.spec_revision, p.since};
-    if (out.placement->nodes.size() > kMostInList) out.placement->nodes.clear();
   }
   if (memory.hold) {
     out.hold = {memory.hold->node_group, memory.hold->domain, memory.hold->nodes,

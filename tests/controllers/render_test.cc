@@ -89,19 +89,6 @@ TEST(RenderJob, PinsWithoutAnAffinityOfTheUser) {
   EXPECT_EQ(terms[0]["matchExpressions"][0]["values"], Json({"h0", "h1"}));
 }
 
-TEST(RenderJob, PinsAVeryLargeGangToItsDomain) {
-  World world;
-  world.group.spec.domain_labels = {"rack"};
-  world.memory.placement->domain = "r7";
-  world.hostnames.assign(kMostPinnedNodes + 1, "h");
-  const Json spec = world.PodSpec();
-  const Json& pin =
-      spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-          ["nodeSelectorTerms"][0]["matchExpressions"][0];
-  EXPECT_EQ(pin["key"], "rack");
-  EXPECT_EQ(pin["values"], Json({"r7"}));
-}
-
 TEST(RenderJob, GivesTheFirstContainerItsAccelerators) {
   World world;
   const Json resources = world.PodSpec()["containers"][0]["resources"];
