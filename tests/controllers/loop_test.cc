@@ -332,6 +332,26 @@ TEST_F(LoopTest, SomebodyElsesServiceIsAConflictAndIsNotTouched) {
   }));
 }
 
+TEST_F(LoopTest, AnEditedPortComesWithTheNextAttempt) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  const auto ports = [&] {
+    const auto service = server_.Get("services", "lab", "run-train");
+    return service ? (*service)["spec"]["ports"] : Json();
+  };
+  server_.Patch("trainingpools", "lab", "run", {{"spec", {{"torch", {{"port", 31000}}}}}});
+  ASSERT_TRUE(Await([&] { return Message("run", "Ready").ends_with("at the next attempt"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(ports()[0]["port"], 29500);
+  server_.Remove("nodes", "", "h0");
+  server_.Put(NodeJson("h2", "home"));
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-2"); }));
+  ASSERT_EQ(ports().size(), 1U);
+  EXPECT_EQ(ports()[0]["port"], 31000);
+  ExpectQuiet();
+}
+
 TEST_F(LoopTest, ASuspendedPoolGivesItsNodesBack) {
   server_.Put(PoolJson("run", 2));
   Run();
