@@ -13,9 +13,9 @@ using placement::Action;
 
 constexpr std::array<const char*, 7> kWrittenKinds = {
     "TrainingPool", "NodeGroup", "PoolQuota", "Job", "Service", "PodDisruptionBudget", "Pod"};
-constexpr std::array<Action, 7> kActions = {Action::kWait,    Action::kPlace,   Action::kKeep,
-                                            Action::kRestart, Action::kRelease, Action::kFinish,
-                                            Action::kDone};
+// Those that change a pool: what stays as it is may still have its status written.
+constexpr std::array<Action, 4> kActions = {Action::kPlace, Action::kRestart, Action::kRelease,
+                                            Action::kFinish};
 
 std::vector<double> Durations() {
   return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};

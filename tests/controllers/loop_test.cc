@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "controllers/watching.h"
 #include "tests/controllers/samples.h"
 #include "tests/support/fake_api_server.h"
@@ -350,6 +352,22 @@ TEST_F(LoopTest, AnEditedPortComesWithTheNextAttempt) {
   ASSERT_EQ(ports().size(), 1U);
   EXPECT_EQ(ports()[0]["port"], 31000);
   ExpectQuiet();
+}
+
+TEST_F(LoopTest, OnlyWhatChangesAPoolCountsAsADecision) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  server_.Patch("trainingpools", "lab", "run", {{"spec", {{"priorityClassName", "none-such"}}}});
+  ASSERT_TRUE(Await([&] { return Reason("run", "Placed") == "Misconfigured"; }));
+  ASSERT_TRUE(OnePass());
+  double decisions = 0;
+  std::istringstream lines(registry_.Text());
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("spillway_decisions_total{")) continue;
+    decisions += std::stod(line.substr(line.rfind(' ')));
+  }
+  EXPECT_EQ(decisions, 1) << "it was placed, and stayed so with another reason";
 }
 
 TEST_F(LoopTest, ASuspendedPoolGivesItsNodesBack) {
