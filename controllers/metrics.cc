@@ -40,6 +40,9 @@ Metrics::Metrics(MetricsRegistry& registry)
       stale_cache_overrides_(registry.AddCounter(
           "spillway_stale_cache_overrides_total",
           "Passes that went on although the cache had not seen our own last writes in time.")),
+      broken_plans_(
+          registry.AddCounter("spillway_broken_plans_total",
+                              "Plans that broke an invariant; only debug builds look for them.")),
       dropped_(
           registry.AddCounter("spillway_writes_dropped_total",
                               "Writes planned but not sent because this process does not lead.")),

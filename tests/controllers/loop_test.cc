@@ -76,6 +76,8 @@ class LoopTest : public testing::Test {
     running_.request_stop();
     if (running_.joinable()) running_.join();
     watching_.Stop();
+    // Looked for in debug builds only.
+    EXPECT_THAT(registry_.Text(), HasSubstr("spillway_broken_plans_total 0"));
   }
 
   void Run() {
@@ -368,6 +370,22 @@ TEST_F(LoopTest, OnlyWhatChangesAPoolCountsAsADecision) {
     decisions += std::stod(line.substr(line.rfind(' ')));
   }
   EXPECT_EQ(decisions, 1) << "it was placed, and stayed so with another reason";
+}
+
+TEST(CheckPlan, CountsAndLogsAPlanThatBreaksAnInvariant) {
+  MetricsRegistry registry;
+  const Metrics metrics(registry);
+  Log log(LogLevel::kError, true);
+  placement::Snapshot world;
+  world.pools.emplace_back().key = {"lab", "run"};
+  testing::internal::CaptureStderr();
+  CheckPlan(world, placement::MakePlan(world), log, metrics);
+  EXPECT_THAT(registry.Text(), HasSubstr("spillway_broken_plans_total 0"));
+  CheckPlan(world, {}, log, metrics);
+  log.Flush();
+  EXPECT_THAT(registry.Text(), HasSubstr("spillway_broken_plans_total 1"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("not every pool has exactly one decision"));
 }
 
 TEST_F(LoopTest, ASuspendedPoolGivesItsNodesBack) {
