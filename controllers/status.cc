@@ -28,18 +28,13 @@ class Conditions {
       : old_(old), generation_(generation), now_(now) {}
 
   void Set(const char* type, bool holds, std::string_view reason, std::string message) {
-    Condition condition{type,
-                        holds ? "True" : "False",
-                        std::string(reason),
-                        placement::Short(std::move(message)),
-                        now_,
-                        generation_};
-    const Condition* was = FindCondition(old_, type);
-    if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
-    all_.push_back(std::move(condition));
+    Add(type, holds ? "True" : "False", reason, std::move(message));
   }
   void Set(const char* type, bool holds, Reason reason, std::string message) {
     Set(type, holds, ReasonName(reason), std::move(message));
+  }
+  void SetUnknown(const char* type, Reason reason, std::string message) {
+    Add(type, "Unknown", ReasonName(reason), std::move(message));
   }
   // What was said of this generation before; false: nothing.
   bool Keep(const char* type) {
@@ -51,6 +46,14 @@ class Conditions {
   std::vector<Condition> Take() { return std::move(all_); }
 
  private:
+  void Add(const char* type, const char* status, std::string_view reason, std::string message) {
+    Condition condition{type, status,     std::string(reason), placement::Short(std::move(message)),
+                        now_, generation_};
+    const Condition* was = FindCondition(old_, type);
+    if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
+    all_.push_back(std::move(condition));
+  }
+
   const std::vector<Condition>& old_;
   int64_t generation_;
   Time now_;
@@ -60,8 +63,9 @@ class Conditions {
 void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool& facts) {
   if (facts.template_unchecked) {
     if (conditions.Keep("TemplateValid")) return;
-    conditions.Set("TemplateValid", false, Reason::kAsExpected,
-                   "the API server has not answered yet whether it takes a pod of this template");
+    conditions.SetUnknown(
+        "TemplateValid", Reason::kPodsNotReady,
+        "the API server has not answered yet whether it takes a pod of this template");
   } else if (facts.template_invalid.empty()) {
     conditions.Set("TemplateValid", true, Reason::kAsExpected,
                    "the API server takes pods of this template");
@@ -88,6 +92,27 @@ void SetEndConditions(Conditions& conditions, const PoolDecision& decision) {
   }
 }
 
+// Nobody knows yet where the pool will be, or whether: the answer about its template is awaited.
+bool IsUndecided(const PoolDecision& decision, const placement::TrainingPool& facts) {
+  return facts.template_unchecked && !decision.placed &&
+         decision.placed_reason == Reason::kPodsNotReady;
+}
+
+void SetPlaceConditions(Conditions& conditions, const PoolDecision& decision,
+                        const placement::TrainingPool& facts, bool would) {
+  if (IsUndecided(decision, facts)) {
+    conditions.SetUnknown("Placed", decision.placed_reason, decision.placed_message);
+    conditions.SetUnknown("Ready", decision.ready_reason, decision.ready_message);
+    return;
+  }
+  conditions.Set("Placed", decision.placed && !would, decision.placed_reason,
+                 would ? "mode is Observe: would be placed: " + decision.placed_message
+                       : decision.placed_message);
+  conditions.Set("Ready", decision.ready, decision.ready_reason,
+                 would ? "mode is Observe: would be placed: " + decision.ready_message
+                       : decision.ready_message);
+}
+
 std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
                                       const PoolDecision& decision,
                                       const placement::TrainingPool& facts, Mode mode, Time now) {
@@ -95,12 +120,7 @@ std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
   SetTemplateCondition(conditions, facts);
   // In Observe nothing is placed by us: the plan is told, not done.
   const bool would = mode == Mode::kObserve && !facts.memory.placement && decision.placed;
-  conditions.Set("Placed", decision.placed && !would, decision.placed_reason,
-                 would ? "mode is Observe: would be placed: " + decision.placed_message
-                       : decision.placed_message);
-  conditions.Set("Ready", decision.ready, decision.ready_reason,
-                 would ? "mode is Observe: would be placed: " + decision.ready_message
-                       : decision.ready_message);
+  SetPlaceConditions(conditions, decision, facts, would);
   const bool spilled = decision.spilled && !would;
   conditions.Set("Spilled", spilled, spilled ? Reason::kPlaced : Reason::kAsExpected,
                  decision.spilled_message.empty() ? "runs nothing outside the home tier"

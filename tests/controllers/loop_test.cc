@@ -113,6 +113,12 @@ class LoopTest : public testing::Test {
     }
     return {};
   }
+  std::string ConditionStatus(const std::string& pool, const std::string& type) {
+    for (const Json& condition : Status(pool).value("conditions", Json::array())) {
+      if (condition["type"] == type) return condition["status"];
+    }
+    return {};
+  }
   bool Exists(const std::string& plural, const std::string& name) {
     return server_.Get(plural, "lab", name).has_value();
   }
@@ -272,8 +278,12 @@ TEST_F(LoopTest, NothingIsSaidOfAPoolWhileItsTemplateIsJudgedUnlessThatTakesLong
   ASSERT_NO_FATAL_FAILURE(PassTwice());
   EXPECT_THAT(WritesOf("run"), IsEmpty());
   Advance(LoopOptions{}.answer_grace);
-  ASSERT_TRUE(Await([&] { return Reason("run", "TemplateValid") == "AsExpected"; }));
+  ASSERT_TRUE(Await([&] { return Reason("run", "TemplateValid") == "PodsNotReady"; }));
   EXPECT_THAT(Message("run", "TemplateValid"), HasSubstr("has not answered yet"));
+  for (const char* type : {"TemplateValid", "Placed", "Ready"}) {
+    EXPECT_EQ(ConditionStatus("run", type), "Unknown") << type;
+  }
+  EXPECT_THAT(Events(), IsEmpty()) << "what is not known yet is no news";
   EXPECT_FALSE(Exists("jobs", "run-train-1"));
 }
 

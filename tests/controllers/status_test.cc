@@ -75,6 +75,21 @@ TEST(PoolStatus, TheTemplatesConditionSaysWhatTheServerSaid) {
   EXPECT_EQ(world.Of("TemplateValid").message, "no such image policy");
 }
 
+TEST(PoolStatus, WhatNobodyKnowsYetIsUnknown) {
+  World world;
+  world.facts.template_unchecked = true;
+  EXPECT_EQ(world.Of("TemplateValid").status, "Unknown");
+  EXPECT_EQ(world.Of("TemplateValid").reason, "PodsNotReady");
+  EXPECT_EQ(world.Of("Placed").status, "True") << "what runs, runs";
+  world.decision.placed = false;
+  world.decision.placed_reason = world.decision.ready_reason = Reason::kPodsNotReady;
+  EXPECT_EQ(world.Of("Placed").status, "Unknown");
+  EXPECT_EQ(world.Of("Ready").status, "Unknown");
+  world.decision.placed_reason = world.decision.ready_reason = Reason::kNodeLost;
+  EXPECT_EQ(world.Of("Placed").status, "False") << "it was placed, and lost its nodes";
+  EXPECT_EQ(world.Of("Ready").status, "False");
+}
+
 TEST(PoolStatus, TheEndIsCompleteOrFailedWithItsReason) {
   World world;
   world.decision.memory.completed = Time(Seconds(4000));

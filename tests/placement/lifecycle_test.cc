@@ -687,7 +687,7 @@ TEST(UnplacedPool, WaitsForWhatIsWrongWithItFirst) {
   EXPECT_EQ(reason([&](TrainingPool& p) { p.name_conflict = "not ours"; }),
             "NameConflict: not ours");
   EXPECT_EQ(reason([](TrainingPool& p) { p.template_unchecked = true; }),
-            "AsExpected: waiting for the API server's answer about the pod template");
+            "PodsNotReady: waiting for the API server's answer about the pod template");
 }
 
 }  // namespace
