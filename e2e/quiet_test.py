@@ -184,8 +184,6 @@ def test_uninstall_leaves_what_runs_and_reinstall_adopts_it(cluster: Cluster, op
 
 # Observe.
 
-NOTHING_HAPPENED = {"attempts": 0, "restarts": 0, "failures": 0,
-                    "workers": {"wanted": 0, "active": 0, "ready": 0, "failed": 0, "succeeded": 0}}
 OBSERVED_WRITES = {("trainingpools", "status"), ("nodegroups", "status"), ("poolquotas", "status")}
 
 
@@ -197,9 +195,9 @@ def assert_only_statuses_written(cluster: Cluster, mark: int) -> collections.Cou
     return collections.Counter(one["objectRef"]["resource"] for one in written)
 
 
-def memory(pool: Object) -> Object:
+def memory(one: Object) -> Object:
     """What a status says besides the conditions."""
-    return {key: value for key, value in pool.get("status", {}).items() if key not in ("conditions", "observedGeneration")}
+    return {key: value for key, value in one.get("status", {}).items() if key not in ("conditions", "observedGeneration")}
 
 
 def would_be_placed(cluster: Cluster, name: str, namespace: str, group: str, seconds: float = 30) -> Object:
@@ -231,10 +229,12 @@ def test_observe_tells_the_whole_plan_and_writes_conditions_only(cluster: Cluste
     assert "400" in condition_of(greedy, "Ready")["message"], says(greedy, "Ready")
     for pool in (home, spilled, waits, greedy):
         assert condition_of(pool, "TemplateValid")["status"] == "True", says(pool, "TemplateValid")
-        assert memory(pool) == NOTHING_HAPPENED
+        assert memory(pool) == {}
     for group in cluster.list("nodegroups"):
         assert {one["type"]: one["status"] for one in group["status"]["conditions"]} == {
             "Ready": "True", "NoOverlap": "True", "LinkHealthy": "True"}
+        assert memory(group) == {}
+    assert [memory(one) for one in cluster.list("poolquotas", namespace)] == [{}]
     holds_for(lambda: children(cluster, namespace) == {}, 5, "nothing to be made")
     assert cluster.list("events.events.k8s.io", namespace) == []
     counts = assert_only_statuses_written(cluster, mark)
