@@ -216,12 +216,12 @@ std::vector<placement::Worker> ObserveWorkers(const Family& family) {
     worker.attempt = AttemptOf(pod->meta);
     worker.index = pod->completion_index;
     worker.node = pod->node;
+    worker.why_unbound = pod->scheduling_message;
     worker.requests = pod->requests;
     worker.ended =
         pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed;
     worker.running = pod->phase == kube::PodPhase::kRunning;
     worker.ready = worker.running && pod->ready;
-    worker.terminating = pod->meta.deleted.has_value();
     out.push_back(std::move(worker));
   }
   return out;
@@ -468,7 +468,6 @@ class PoolObserver {
     placement::TrainingPool out;
     out.key = {pool.meta.ns, pool.meta.name};
     out.uid = pool.meta.uid;
-    out.created = pool.meta.created;
     ObserveSpec(pool.spec, out);
     const auto quota = quotas_.find(pool.meta.ns);
     out.misconfigured =

@@ -202,37 +202,44 @@ std::optional<Fate> HasUnreachableNodes(const Case& c) {
                                           c.pool.node_lost.count(), Names(nodes))});
 }
 
-// Which workers do not run, and where they are bound.
-std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nodes) {
-  std::map<int, std::string> missing;
+// Workers that do not run.
+struct Missing {
+  std::vector<std::string> workers;  // "worker 3 (on gpu-7)", by index
+  std::vector<std::string> nodes;    // that such workers are bound to, sorted
+  std::string why_unbound;           // what the scheduler says of the first that is not bound
+};
+
+Missing NotRunning(const Case& c) {
+  std::map<int, const Worker*> missing;
   std::set<std::string> bound;
   for (const Worker& worker : c.pool.workers) {
     if (worker.attempt != c.Placed().attempt || worker.running || worker.ended) continue;
     if (!worker.node.empty()) bound.insert(worker.node);
-    missing[worker.index] =
-        fmt::format("worker {} ({})", worker.index,
-                    worker.node.empty() ? "bound to no node" : "on " + worker.node);
+    missing[worker.index] = &worker;
   }
-  nodes.assign(bound.begin(), bound.end());
-  std::vector<std::string> out;
-  out.reserve(missing.size());
-  for (const auto& [index, text] : missing) out.push_back(text);
+  Missing out;
+  out.nodes.assign(bound.begin(), bound.end());
+  for (const auto& [index, worker] : missing) {
+    out.workers.push_back(fmt::format(
+        "worker {} ({})", index, worker->node.empty() ? "bound to no node" : "on " + worker->node));
+    if (worker->node.empty() && out.why_unbound.empty()) out.why_unbound = worker->why_unbound;
+  }
   return out;
 }
 
 std::optional<Fate> HasNotStarted(const Case& c) {
   const Time deadline = StartDeadline(c.pool, c.memory);
   if (c.Now() < deadline || AllRunning(c.pool, c.Placed())) return {};
-  std::vector<std::string> nodes;
-  const std::vector<std::string> workers = NotRunning(c, nodes);
+  const Missing missing = NotRunning(c);
   const int running =
       CountWorkers(c.pool, c.Placed().attempt).running + SucceededOf(c.pool, c.Placed());
   PoolMemory memory = c.memory;
-  Exclude(memory, nodes, Reason::kGangIncomplete, c.Now());
+  Exclude(memory, missing.nodes, Reason::kGangIncomplete, c.Now());
   std::string sentence =
       fmt::format("attempt {} on {}: {} of {} ran by {}", c.Placed().attempt, c.Placed().node_group,
                   running, Count(c.Placed().workers, "worker"), FormatTime(deadline));
-  if (!workers.empty()) sentence += "; not " + Names(workers);
+  if (!missing.workers.empty()) sentence += "; not " + Names(missing.workers);
+  if (!missing.why_unbound.empty()) sentence += "; the scheduler says: " + missing.why_unbound;
   return Released(c, std::move(memory),
                   {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
 }

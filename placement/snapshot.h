@@ -218,11 +218,11 @@ struct Worker {
   std::string pod;
   int attempt = 0;
   int index = -1;
-  std::string node;  // empty: not bound
+  std::string node;         // empty: not bound
+  std::string why_unbound;  // the scheduler's own words; empty: it has not said
   Resources requests;
   bool running = false;  // phase Running
   bool ready = false;
-  bool terminating = false;
   bool ended = false;  // Succeeded or Failed: takes no room
   bool operator==(const Worker&) const = default;
 };
@@ -241,7 +241,6 @@ struct AttemptFacts {
 struct TrainingPool {
   PoolKey key;
   std::string uid;
-  Time created{};
   int64_t priority = 0;
   int per_worker = 1;                             // accelerators
   std::vector<AcceptedAccelerator> accelerators;  // best first

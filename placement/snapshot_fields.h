@@ -172,10 +172,10 @@ void Fields(A& a, Of<Worker> /*type*/) {
   a("attempt", &Worker::attempt);
   a("index", &Worker::index);
   a("node", &Worker::node);
+  a("whyUnbound", &Worker::why_unbound);
   a("requests", &Worker::requests);
   a("running", &Worker::running);
   a("ready", &Worker::ready);
-  a("terminating", &Worker::terminating);
   a("ended", &Worker::ended);
 }
 
@@ -210,7 +210,6 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
   a("namespace", &TrainingPool::key, &PoolKey::ns);
   a("name", &TrainingPool::key, &PoolKey::name);
   a("uid", &TrainingPool::uid);
-  a("created", &TrainingPool::created);
   a("priority", &TrainingPool::priority);
   a("acceleratorsPerWorker", &TrainingPool::per_worker);
   a("accelerators", &TrainingPool::accelerators);

@@ -570,6 +570,7 @@ TEST(StartDeadline, LetsTheGangBePlacedElsewhereInTheSamePass) {
   P(world).memory.placement->since = kNow - Seconds{1800};
   P(world).workers[1].node.clear();
   P(world).workers[1].running = P(world).workers[1].ready = false;
+  P(world).workers[1].why_unbound = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.";
   NodeOf(world, "home-2").used = Resources();
   Use(world, "home-2", 8);  // a foreign pod was faster
   const PoolDecision decision = Decide(world);
@@ -577,7 +578,8 @@ TEST(StartDeadline, LetsTheGangBePlacedElsewhereInTheSamePass) {
   EXPECT_THAT(
       decision.placed_message,
       HasSubstr("before, attempt 1 on home: 1 of 2 workers ran by 2026-11-24T12:00:00Z; not "
-                "worker 1 (bound to no node)"));
+                "worker 1 (bound to no node); the scheduler says: 0/4 nodes are available: 4 "
+                "Insufficient nvidia.com/gpu."));
   EXPECT_FALSE(decision.may_start) << "the worker that runs must go first";
 }
 

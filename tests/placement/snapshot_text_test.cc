@@ -32,7 +32,7 @@ groups:
 nodes:
   - {name: n1, labels: {group: home, kubernetes.io/hostname: n1, topology.example.com/domain: d1}, allocatable: {cpu: 96, memory: 1Ti, nvidia.com/gpu: 8, pods: 110}, created: 2026-11-24T11:00:00Z}
 pools:
-  - {namespace: team, name: llm, uid: uid-llm, created: 2026-11-24T12:00:00Z, acceleratorsPerWorker: 8, accelerators: [{type: a100, workers: 4}], requests: {cpu: 4, memory: 16Gi, pods: 1}, placement: {spill: {policy: Never}}, specRevision: spec-1, status: {tiersUsed: [0, 10]}}
+  - {namespace: team, name: llm, uid: uid-llm, acceleratorsPerWorker: 8, accelerators: [{type: a100, workers: 4}], requests: {cpu: 4, memory: 16Gi, pods: 1}, placement: {spill: {policy: Never}}, specRevision: spec-1, status: {tiersUsed: [0, 10]}}
 quotas:
   - {namespace: team, accelerators: [{type: a100, limit: 64}]}
 defaultLimits:

@@ -217,7 +217,7 @@ class Maker {
       if (all_bound > 0 || dice_.OneIn(2)) Bind(worker, dice_.Pick(placement.nodes));
       worker.running = !worker.node.empty() && !dice_.OneIn(4);
       worker.ready = worker.running && !dice_.OneIn(5);
-      if (dice_.OneIn(12)) worker.terminating = true;
+      if (worker.node.empty() && dice_.OneIn(2)) worker.why_unbound = "0/8 nodes are available";
       pool.workers.push_back(worker);
     }
     if (dice_.OneIn(8)) {
@@ -246,7 +246,6 @@ class Maker {
     old.requests = pool.requests;
     old.requests.Set(kGpu, pool.per_worker);
     old.running = true;
-    old.terminating = dice_.OneIn(2);
     if (!dice_.OneIn(6)) Bind(old, dice_.Pick(world_.nodes).id.name);
     pool.workers.push_back(old);
   }
