@@ -82,7 +82,10 @@ struct Assembly::Parts {
         elector(lease_client, clock, log, ElectorOptions()),
         gated(client.Gated(
             [this](std::chrono::milliseconds deadline) { return MayWrite(deadline); })),
-        events(gated, clock, log, {options.identity}),
+        events_dropped(registry.AddCounter(
+            "spillway_events_dropped_total",
+            "Events that were not sent: too many at once, or the API server was not there.")),
+        events(gated, clock, log, RecorderOptions()),
         templates(client, clock, log, [this] { Dirty(); }),
         metrics(registry),
         loop(stores, gated, clock, log, metrics, templates, options.settings, LoopHooks(), {}),
@@ -99,6 +102,12 @@ struct Assembly::Parts {
     out.observe = [this](std::string_view verb, int status, double time) {
       requests.Observe(verb, status, time);
     };
+    return out;
+  }
+  kube::EventRecorder::Options RecorderOptions() const {
+    kube::EventRecorder::Options out;
+    out.instance = options.identity;
+    out.dropped = [this](size_t count) { events_dropped.Increment(static_cast<double>(count)); };
     return out;
   }
   kube::LeaderElector::Options ElectorOptions() const {
@@ -178,6 +187,7 @@ struct Assembly::Parts {
   controllers::Stores stores;
   kube::LeaderElector elector;
   kube::Client gated;
+  Counter events_dropped;
   kube::EventRecorder events;
   controllers::TemplateChecker templates;
   controllers::Metrics metrics;
