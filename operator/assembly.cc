@@ -96,8 +96,7 @@ struct Assembly::Parts {
 
   kube::Client::Options ClientOptions(int in_flight) {
     kube::Client::Options out;
-    out.user_agent =
-        fmt::format("spillway/{} (linux/amd64) {}", SPILLWAY_VERSION, options.identity);
+    out.user_agent = kube::UserAgent("spillway", SPILLWAY_VERSION) + " " + options.identity;
     out.in_flight = in_flight;
     out.observe = [this](std::string_view verb, int status, double time) {
       requests.Observe(verb, status, time);

@@ -122,7 +122,7 @@ Result<placement::Snapshot> LiveSnapshot(const LiveOptions& options) {
   if (!transport) return std::move(transport).error();
   SystemClock clock;
   kube::Client::Options client_options;
-  client_options.user_agent = "spillway-cli/" SPILLWAY_VERSION " (linux/amd64)";
+  client_options.user_agent = kube::UserAgent("spillway-cli", SPILLWAY_VERSION);
   kube::Client client(**transport, clock, client_options);
   controllers::Stores stores([] {});
   if (Status filled = FillAll(client, stores); !filled) return std::move(filled).error();
