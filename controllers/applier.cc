@@ -22,19 +22,33 @@ Result<kube::ObjectMeta> MetaOf(const std::string& body) {
   return object.meta;
 }
 
-NameTaken Taken(const Write& write, const kube::ObjectMeta& meta) {
+NameTaken Taken(const kube::Resource& resource, const std::string& ns, const std::string& name,
+                const kube::ObjectMeta& meta) {
   const std::string whose =
       meta.controller_uid.empty()
           ? std::string("is nobody's that Spillway knows")
           : fmt::format("belongs to {} {}", meta.controller_kind, meta.controller_name);
   return {
-      write.resource, write.ns, write.name,
+      &resource, ns, name,
       fmt::format("{} {}/{} exists and {}, and Spillway does not touch it: rename or remove it, "
                   "or give the pool another name",
-                  write.resource->kind, write.ns, write.name, whose)};
+                  resource.kind, ns, name, whose)};
 }
 
 }  // namespace
+
+Result<std::optional<NameTaken>> LookUpName(kube::Client& client, const kube::Resource& resource,
+                                            const std::string& ns, const std::string& name,
+                                            const std::string& owner_uid,
+                                            const std::stop_token& stop) {
+  const auto existing = client.Get(resource, ns, name, stop);
+  if (!existing && existing.error().code == Code::kNotFound) return std::optional<NameTaken>();
+  if (!existing) return existing.error();
+  const auto meta = MetaOf(*existing);
+  if (!meta) return meta.error();
+  if (meta->controller_uid == owner_uid) return std::optional<NameTaken>();
+  return std::optional<NameTaken>(Taken(resource, ns, name, *meta));
+}
 
 Applier::Applier(kube::Client client, Log& log, int threads)
     : client_(std::move(client)), log_(log), threads_(threads) {}
@@ -145,18 +159,14 @@ bool Applier::Create(const Write& write, Outcome& outcome, const std::stop_token
     outcome.error = Error{Code::kConflict, write.name + " is still being deleted"};
     return false;
   }
-  outcome.taken = Taken(write, *meta);
+  outcome.taken = Taken(*write.resource, write.ns, write.name, *meta);
   return false;
 }
 
 bool Applier::Probe(const Write& write, Outcome& outcome, const std::stop_token& stop) {
-  const auto existing = client_.Get(*write.resource, write.ns, write.name, stop);
-  if (!existing) {
-    outcome.probe_free = existing.error().code == Code::kNotFound;
-    return true;
-  }
-  const auto meta = MetaOf(*existing);
-  outcome.probe_free = meta.ok() && meta->controller_uid == write.owner_uid;
+  const auto taken =
+      LookUpName(client_, *write.resource, write.ns, write.name, write.owner_uid, stop);
+  outcome.probe_free = taken.ok() && !*taken;
   return true;
 }
 

@@ -19,6 +19,12 @@ struct NameTaken {
   std::string message;  // one sentence
 };
 
+// Who has the name? nullopt: nobody, or the owner with this uid.
+Result<std::optional<NameTaken>> LookUpName(kube::Client& client, const kube::Resource& resource,
+                                            const std::string& ns, const std::string& name,
+                                            const std::string& owner_uid,
+                                            const std::stop_token& stop);
+
 // What became of one WriteList.
 struct Outcome {
   size_t done = 0;  // writes that succeeded, from the front

@@ -18,18 +18,13 @@ class Conditions {
       : old_(old), generation_(generation), now_(now) {}
 
   void Set(const char* type, bool holds, std::string_view reason, std::string message) {
-    crds::v1alpha1::Condition condition{type,
-                                        holds ? "True" : "False",
-                                        std::string(reason),
-                                        placement::Short(std::move(message)),
-                                        now_,
-                                        generation_};
-    const crds::v1alpha1::Condition* was = crds::v1alpha1::FindCondition(old_, type);
-    if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
-    all_.push_back(std::move(condition));
+    Add(type, holds ? "True" : "False", reason, std::move(message));
   }
   void Set(const char* type, bool holds, placement::Reason reason, std::string message) {
     Set(type, holds, placement::ReasonName(reason), std::move(message));
+  }
+  void SetUnknown(const char* type, placement::Reason reason, std::string message) {
+    Add(type, "Unknown", placement::ReasonName(reason), std::move(message));
   }
   // What was said of this generation before; false: nothing.
   bool Keep(const char* type) {
@@ -41,6 +36,14 @@ class Conditions {
   std::vector<crds::v1alpha1::Condition> Take() { return std::move(all_); }
 
  private:
+  void Add(const char* type, const char* status, std::string_view reason, std::string message) {
+    crds::v1alpha1::Condition condition{
+        type, status, std::string(reason), placement::Short(std::move(message)), now_, generation_};
+    const crds::v1alpha1::Condition* was = crds::v1alpha1::FindCondition(old_, type);
+    if (was != nullptr && was->status == condition.status) condition.changed = was->changed;
+    all_.push_back(std::move(condition));
+  }
+
   const std::vector<crds::v1alpha1::Condition>& old_;
   int64_t generation_;
   Time now_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "controllers/names.h"
+#include "controllers/observe.h"
 #include "controllers/placement_record.h"
 #include "controllers/render.h"
 
@@ -21,8 +22,7 @@ class ChildrenDiff {
     if (Runs()) {
       // What stands in the way is looked at now and then, by a probe.
       if (input_.name_taken) return std::move(writes_);
-      KeepCompanions();
-      StartAttempt();
+      if (KeepCompanions()) StartAttempt();
     } else {
       Delete(kube::PodDisruptionBudgetResource(), input_.disruption_budget);
       Delete(kube::ServiceResource(), input_.service);
@@ -81,15 +81,16 @@ class ChildrenDiff {
     return {input_.pool, input_.group, decision_.memory, input_.hostnames};
   }
 
+  static bool Carries(const kube::MetaOnly& object, const std::string& revision) {
+    const auto carried = object.meta.annotations.find(kRevisionAnnotation);
+    return carried != object.meta.annotations.end() && carried->second == revision;
+  }
+
   // Creates what is missing; applies what was rendered from something else.
   void Keep(const kube::Resource& resource, const kube::MetaOnly* existing,
             const std::string& revision, std::string (*render)(const RenderInput&)) {
     const bool there = existing != nullptr;
-    if (there && existing->meta.deleted) return;
-    if (there) {
-      const auto carried = existing->meta.annotations.find(kRevisionAnnotation);
-      if (carried != existing->meta.annotations.end() && carried->second == revision) return;
-    }
+    if (there && (existing->meta.deleted || Carries(*existing, revision))) return;
     std::string body = render(Rendering());
     if (there) body = WithUid(std::move(body), existing->meta.uid);
     const std::string& uid = input_.pool->meta.uid;
@@ -109,25 +110,48 @@ class ChildrenDiff {
     return body;
   }
 
-  void KeepCompanions() {
-    if (decision_.memory.placement->workers > 1) {
-      Keep(kube::ServiceResource(), input_.service, ServiceRevision(Rendering()), RenderService);
-    }
+  // False: the attempt has to wait for its Service.
+  bool KeepCompanions() {
+    const bool may_start = decision_.memory.placement->workers == 1 || KeepService();
     Keep(kube::PodDisruptionBudgetResource(), input_.disruption_budget,
          DisruptionBudgetRevision(Rendering()), RenderDisruptionBudget);
+    return may_start;
+  }
+
+  // The port is the only thing in it that an edit changes. What runs keeps the port that it was
+  // started with; before the next attempt starts, the Service is made anew: an apply could not
+  // take away the port that the POST wrote, and a second one of that name is refused.
+  bool KeepService() {
+    const kube::MetaOnly* there = input_.service;
+    const std::string revision = ServiceRevision(Rendering());
+    const bool differs = there != nullptr && !Carries(*there, revision);
+    if (differs && !Started()) {
+      if (decision_.may_start) Delete(kube::ServiceResource(), there);
+      return false;
+    }
+    if (!differs || !Edited()) Keep(kube::ServiceResource(), there, revision, RenderService);
+    return true;
+  }
+
+  // Has the spec been edited since the attempt was committed?
+  [[nodiscard]] bool Edited() const {
+    return decision_.memory.placement->spec_revision != SpecRevision(input_.pool->spec);
+  }
+
+  [[nodiscard]] std::string JobName() const {
+    return TrainJobName(input_.pool->meta.name, decision_.memory.placement->attempt);
+  }
+  [[nodiscard]] bool Started() const {
+    return std::any_of(input_.jobs.begin(), input_.jobs.end(),
+                       [&](const kube::Job* job) { return job->meta.name == JobName(); });
   }
 
   void StartAttempt() {
-    if (!decision_.may_start || input_.group == nullptr) return;
-    const std::string name =
-        TrainJobName(input_.pool->meta.name, decision_.memory.placement->attempt);
-    const bool there = std::any_of(input_.jobs.begin(), input_.jobs.end(),
-                                   [&](const kube::Job* job) { return job->meta.name == name; });
-    if (there) return;
+    if (!decision_.may_start || input_.group == nullptr || Started()) return;
     writes_.push_back({Write::Verb::kCreate,
                        &kube::JobResource(),
                        input_.pool->meta.ns,
-                       name,
+                       JobName(),
                        RenderJob(Rendering()),
                        input_.pool->meta.uid,
                        {}});

@@ -26,6 +26,14 @@ double InSeconds(nanoseconds time) { return std::chrono::duration<double>(time).
 
 }  // namespace
 
+void CheckPlan(const placement::Snapshot& snapshot, const placement::Plan& plan, Log& log,
+               const Metrics& metrics) {
+  const Status holds = placement::Verify(snapshot, plan);
+  if (holds) return;
+  metrics.PlanBroken();
+  log.Error("the plan breaks an invariant", {{"problem", holds.error().message}});
+}
+
 // One pass's world, decisions, and the indexes between them.
 struct Loop::Facts {
   World world;
@@ -283,6 +291,9 @@ void Loop::Pass(const std::stop_token& stop) {
   const nanoseconds before_plan = clock_.Elapsed();
   facts.plan = placement::MakePlan(facts.snapshot);
   const nanoseconds plan_time = clock_.Elapsed() - before_plan;
+#ifndef NDEBUG
+  CheckPlan(facts.snapshot, facts.plan, log_, metrics_);
+#endif
   facts.IndexPlan();
   Forget(facts);
   for (const auto& [uid, when] : deleted_) facts.deleted_uids.insert(uid);
@@ -354,7 +365,7 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
   if (change == Change::kNumbers && !NumbersDue(key)) return std::nullopt;
   if (change == Change::kMeaning) numbers_changed_.erase(key);
   EventNote note{resource.kind, object.meta.ns, object.meta.name, object.meta.uid, {}};
-  to_tell_[key] = {std::move(note), Transitions(object.status.conditions, status.conditions)};
+  to_tell_[key] = {std::move(note), Transitions(object.status, status)};
   return Write{Write::Verb::kStatus,
                &resource,
                object.meta.ns,

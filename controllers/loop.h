@@ -54,6 +54,10 @@ struct LoopHooks {
   std::function<void(const placement::Snapshot&)> snapshot_wanted;  // after RequestSnapshot
 };
 
+// Does the plan hold its invariants? One that doesn't is logged as an error and counted.
+void CheckPlan(const placement::Snapshot& snapshot, const placement::Plan& plan, Log& log,
+               const Metrics& metrics);
+
 // The path of one pass: stores → snapshot → plan → children and statuses → writes → events,
 // metrics. One thread decides (Run, or Pass in tests); MarkDirty and RequestSnapshot are for any
 // thread.

@@ -14,9 +14,9 @@ using placement::Action;
 constexpr std::array<const char*, 9> kWrittenKinds = {
     "TrainingPool", "InferencePool", "NodeGroup",           "PoolQuota", "Job",
     "Deployment",   "Service",       "PodDisruptionBudget", "Pod"};
-constexpr std::array<Action, 8> kActions = {Action::kWait,    Action::kPlace,   Action::kKeep,
-                                            Action::kRestart, Action::kRelease, Action::kFinish,
-                                            Action::kDone,    Action::kScale};
+// Those that change a pool: what stays as it is may still have its status written.
+constexpr std::array<Action, 5> kActions = {Action::kPlace, Action::kRestart, Action::kRelease,
+                                            Action::kFinish, Action::kScale};
 
 std::vector<double> Durations() {
   return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
@@ -41,6 +41,9 @@ Metrics::Metrics(MetricsRegistry& registry)
       stale_cache_overrides_(registry.AddCounter(
           "spillway_stale_cache_overrides_total",
           "Passes that went on although the cache had not seen our own last writes in time.")),
+      broken_plans_(
+          registry.AddCounter("spillway_broken_plans_total",
+                              "Plans that broke an invariant; only debug builds look for them.")),
       dropped_(
           registry.AddCounter("spillway_writes_dropped_total",
                               "Writes planned but not sent because this process does not lead.")),

@@ -21,6 +21,7 @@ class Metrics {
   void PassDone(double pass_seconds, double plan_seconds) const;
   void CacheWaited(double seconds) const { cache_wait_seconds_.Observe(seconds); }
   void StaleCacheOverridden() const { stale_cache_overrides_.Increment(); }
+  void PlanBroken() const { broken_plans_.Increment(); }
   void Wrote(const std::string& kind, bool ok) const;
   void WritesDropped(size_t count) const { dropped_.Increment(static_cast<double>(count)); }
   void Decided(const placement::PoolDecision& decision, Time now) const;
@@ -37,6 +38,7 @@ class Metrics {
   Histogram plan_seconds_;
   Histogram cache_wait_seconds_;
   Counter stale_cache_overrides_;
+  Counter broken_plans_;
   Counter dropped_;
   Histogram wait_seconds_;
   std::map<std::pair<std::string, bool>, Counter> writes_;  // kind, ok

@@ -98,13 +98,20 @@ using placement::PoolMemory;
 // ---- nodes ----
 
 // Taints of provisioners that are about to take the node away.
-constexpr std::array<const char*, 3> kDrainingTaints = {
-    "karpenter.sh/disrupted", "ToBeDeletedByClusterAutoscaler",
-    "node.cloudprovider.kubernetes.io/shutdown"};
+constexpr std::array<const char*, 2> kDrainingTaints = {"karpenter.sh/disrupted",
+                                                        "ToBeDeletedByClusterAutoscaler"};
+// Taints that say that the machine is gone, by an admin or by its provider.
+constexpr std::array<const char*, 2> kGoneTaints = {"node.kubernetes.io/out-of-service",
+                                                    "node.cloudprovider.kubernetes.io/shutdown"};
+// Taints that whoever made the node takes away when it is ready for use.
+constexpr std::array<const char*, 3> kStartupTaints = {
+    "karpenter.sh/unregistered", "node.cloudprovider.kubernetes.io/uninitialized",
+    "node.cluster.x-k8s.io/uninitialized"};
+constexpr const char* kStartupTaintPrefix = "startup-taint.cluster-autoscaler.kubernetes.io/";
 // Taints that mirror the node's own state, which is looked at directly.
-constexpr std::array<const char*, 4> kStateTaints = {
-    "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable",
-    "node.kubernetes.io/unschedulable", "node.kubernetes.io/out-of-service"};
+constexpr std::array<const char*, 3> kStateTaints = {"node.kubernetes.io/not-ready",
+                                                     "node.kubernetes.io/unreachable",
+                                                     "node.kubernetes.io/unschedulable"};
 
 template <size_t N>
 bool Among(const std::array<const char*, N>& list, const std::string& key) {
@@ -113,10 +120,14 @@ bool Among(const std::array<const char*, N>& list, const std::string& key) {
 
 void ObserveTaints(const kube::Node& node, placement::Node& out) {
   for (const kube::Taint& taint : node.taints) {
-    if (taint.key == "node.kubernetes.io/out-of-service") out.out_of_service = true;
-    if (Among(kDrainingTaints, taint.key)) out.draining = true;
-    if (!Among(kStateTaints, taint.key))
+    if (Among(kGoneTaints, taint.key)) {
+      out.out_of_service = true;
+    } else if (Among(kStartupTaints, taint.key) || taint.key.starts_with(kStartupTaintPrefix)) {
+      out.starting = true;
+    } else if (!Among(kStateTaints, taint.key)) {
       out.taints.push_back({taint.key, taint.value, taint.effect});
+    }
+    if (Among(kDrainingTaints, taint.key)) out.draining = true;
   }
 }
 
@@ -272,23 +283,25 @@ std::vector<placement::Worker> ObserveWorkers(const Family& family) {
     worker.attempt = AttemptOf(pod->meta);
     worker.index = pod->completion_index;
     worker.node = pod->node;
+    worker.why_unbound = pod->scheduling_message;
     worker.requests = pod->requests;
     worker.ended = pod->phase == kube::PodPhase::kFailed;
     worker.running = pod->phase == kube::PodPhase::kRunning;
     worker.ready = worker.running && pod->ready;
-    worker.terminating = pod->meta.deleted.has_value();
     out.push_back(std::move(worker));
   }
   return out;
 }
 
-// The first worker of an attempt that ended badly: the cause; the others fell with it.
+// The first worker of an attempt that ended badly: the cause; the others fell with it, or were
+// stopped by their Job. After a disruption, the first that Kubernetes itself says was disrupted.
 std::optional<placement::Failure> FirstFailure(const Family& family, const kube::Job& job,
-                                               int attempt) {
+                                               int attempt, bool disrupted) {
   const kube::Pod* first = nullptr;
   for (const kube::Pod* pod : family.pods) {
     if (AttemptOf(pod->meta) != attempt || pod->phase != kube::PodPhase::kFailed) continue;
-    if (!pod->failure) continue;
+    const bool candidate = disrupted ? pod->disrupted : !pod->meta.deleted;
+    if (!pod->failure || !candidate) continue;
     if (first == nullptr || std::tie(pod->failure->finished, pod->completion_index) <
                                 std::tie(first->failure->finished, first->completion_index)) {
       first = pod;
@@ -319,6 +332,26 @@ int SucceededOf(const Family& family, const kube::Job& job, int attempt) {
   return std::max(job.succeeded, static_cast<int>(succeeded));
 }
 
+// Was a worker evicted or deleted, while none ended by its own exit? A worker that failed itself
+// stays as a failed pod that nobody deletes; the others are deleted by its Job only after that, so
+// that a pod which is deleted, or gone already, beside none that failed itself was taken away.
+bool CameFromDisruption(const Family& family, const placement::Placement& placement) {
+  bool taken = false;
+  bool failed_itself = false;
+  std::set<int> there;
+  for (const kube::Pod* pod : family.pods) {
+    if (AttemptOf(pod->meta) != placement.attempt) continue;
+    if (pod->disrupted) return true;
+    there.insert(pod->completion_index);
+    if (pod->meta.deleted) {
+      taken = true;
+    } else if (pod->phase == kube::PodPhase::kFailed) {
+      failed_itself = true;
+    }
+  }
+  return !failed_itself && (taken || std::ssize(there) < placement.workers);
+}
+
 placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory) {
   placement::AttemptFacts facts;
   if (!memory.placement) return facts;
@@ -328,7 +361,9 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
     facts.complete = job->complete;
     facts.failed = job->failed_condition;
     facts.succeeded = SucceededOf(family, *job, memory.placement->attempt);
-    if (facts.failed) facts.failure = FirstFailure(family, *job, memory.placement->attempt);
+    if (!facts.failed) continue;
+    facts.disrupted = CameFromDisruption(family, *memory.placement);
+    facts.failure = FirstFailure(family, *job, memory.placement->attempt, facts.disrupted);
   }
   return facts;
 }
@@ -439,7 +474,6 @@ class PoolObserver {
     placement::TrainingPool out;
     out.key = {pool.meta.ns, pool.meta.name};
     out.uid = pool.meta.uid;
-    out.created = pool.meta.created;
     ObserveSpec(pool.spec, out);
     const auto quota = quotas_.find(pool.meta.ns);
     PriorityAnswer priority = PriorityOf(pool.spec.priority_class_name, pool.meta.ns, priorities_,

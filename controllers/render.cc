@@ -74,12 +74,7 @@ Json TorchEnv(const RenderInput& input) {
 
 // Our pin is ANDed into every term of the user's required node affinity.
 void Pin(Json& spec, const RenderInput& input) {
-  Json pin = {{"key", kHostnameLabel}, {"operator", "In"}, {"values", input.hostnames}};
-  if (input.hostnames.size() > kMostPinnedNodes && !input.group->spec.domain_labels.empty()) {
-    pin = {{"key", input.group->spec.domain_labels.front()},
-           {"operator", "In"},
-           {"values", {input.memory.placement->domain}}};
-  }
+  const Json pin = {{"key", kHostnameLabel}, {"operator", "In"}, {"values", input.hostnames}};
   pod::Require(spec, Json::array({pin}));
 }
 

@@ -33,8 +33,4 @@ std::string RenderDisruptionBudget(const RenderInput& input);
 std::string ServiceRevision(const RenderInput& input);
 std::string DisruptionBudgetRevision(const RenderInput& input);
 
-// The kubernetes.io/hostname values that a gang is pinned to stand in the Job up to this number; a
-// larger gang is pinned to its domain.
-inline constexpr size_t kMostPinnedNodes = 1000;
-
 }  // namespace spillway::controllers

@@ -33,8 +33,9 @@ constexpr size_t kMostTiers = 64;
 void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool& facts) {
   if (facts.template_unchecked) {
     if (conditions.Keep("TemplateValid")) return;
-    conditions.Set("TemplateValid", false, Reason::kAsExpected,
-                   "the API server has not answered yet whether it takes a pod of this template");
+    conditions.SetUnknown(
+        "TemplateValid", Reason::kPodsNotReady,
+        "the API server has not answered yet whether it takes a pod of this template");
   } else if (facts.template_invalid.empty()) {
     conditions.Set("TemplateValid", true, Reason::kAsExpected,
                    "the API server takes pods of this template");
@@ -61,6 +62,27 @@ void SetEndConditions(Conditions& conditions, const PoolDecision& decision) {
   }
 }
 
+// Nobody knows yet where the pool will be, or whether: the answer about its template is awaited.
+bool IsUndecided(const PoolDecision& decision, const placement::TrainingPool& facts) {
+  return facts.template_unchecked && !decision.placed &&
+         decision.placed_reason == Reason::kPodsNotReady;
+}
+
+void SetPlaceConditions(Conditions& conditions, const PoolDecision& decision,
+                        const placement::TrainingPool& facts, bool would) {
+  if (IsUndecided(decision, facts)) {
+    conditions.SetUnknown("Placed", decision.placed_reason, decision.placed_message);
+    conditions.SetUnknown("Ready", decision.ready_reason, decision.ready_message);
+    return;
+  }
+  conditions.Set("Placed", decision.placed && !would, decision.placed_reason,
+                 would ? "mode is Observe: would be placed: " + decision.placed_message
+                       : decision.placed_message);
+  conditions.Set("Ready", decision.ready, decision.ready_reason,
+                 would ? "mode is Observe: would be placed: " + decision.ready_message
+                       : decision.ready_message);
+}
+
 std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
                                       const PoolDecision& decision,
                                       const placement::TrainingPool& facts, Mode mode, Time now) {
@@ -68,12 +90,7 @@ std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
   SetTemplateCondition(conditions, facts);
   // In Observe nothing is placed by us: the plan is told, not done.
   const bool would = mode == Mode::kObserve && !facts.memory.placement && decision.placed;
-  conditions.Set("Placed", decision.placed && !would, decision.placed_reason,
-                 would ? "mode is Observe: would be placed: " + decision.placed_message
-                       : decision.placed_message);
-  conditions.Set("Ready", decision.ready, decision.ready_reason,
-                 would ? "mode is Observe: would be placed: " + decision.ready_message
-                       : decision.ready_message);
+  SetPlaceConditions(conditions, decision, facts, would);
   const bool spilled = decision.spilled && !would;
   conditions.Set("Spilled", spilled, spilled ? Reason::kPlaced : Reason::kAsExpected,
                  decision.spilled_message.empty() ? "runs nothing outside the home tier"
@@ -88,7 +105,6 @@ void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& 
     out.placement = {p.node_group,      p.accelerator,   p.domain, p.tier,
                      p.workers,         p.per_worker,    p.nodes,  p.attempt,
                      p.render_revision, p.spec_revision, p.since};
-    if (out.placement->nodes.size() > kMostInList) out.placement->nodes.clear();
   }
   if (memory.hold) {
     out.hold = {memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
@@ -133,6 +149,13 @@ bool Waits(const std::string& reason) {
       "Paused",           "Suspended",          "AsExpected",       "PodsNotReady",
       "Placed",           "Completed",          "BackingOff"};
   return std::find(kCalm.begin(), kCalm.end(), reason) != kCalm.end();
+}
+
+Transition Told(const Condition& now) {
+  return {.warning = !GoodNews(now) && !Waits(now.reason),
+          .reason = now.reason,
+          .action = now.type,
+          .message = now.message};
 }
 
 }  // namespace
@@ -243,16 +266,20 @@ std::vector<Transition> Transitions(const std::vector<Condition>& was,
     const Condition* before = FindCondition(was, now.type);
     const bool changed =
         before == nullptr || before->status != now.status || before->reason != now.reason;
-    // A condition that appears as it should be is no news.
-    const bool news = before != nullptr || now.reason != "AsExpected";
-    if (!changed || !news || now.reason == "AsExpected") continue;
-    Transition transition;
-    transition.warning = !GoodNews(now) && !Waits(now.reason);
-    transition.reason = now.type == "Spilled" ? "Spilled" : now.reason;
-    transition.action = now.type;
-    transition.message = now.message;
-    out.push_back(std::move(transition));
+    // As it should be, or not known yet: no news.
+    const bool news = now.reason != "AsExpected" && now.status != "Unknown";
+    if (changed && news) out.push_back(Told(now));
   }
+  return out;
+}
+
+std::vector<Transition> Transitions(const TrainingPoolStatus& was, const TrainingPoolStatus& is) {
+  std::vector<Transition> out = Transitions(was.conditions, is.conditions);
+  const Condition* ready = FindCondition(is.conditions, "Ready");
+  const bool told = std::any_of(out.begin(), out.end(),
+                                [](const Transition& one) { return one.action == "Ready"; });
+  const bool again = was.attempts > 0 && is.attempts > was.attempts;
+  if (again && !told && ready != nullptr) out.push_back(Told(*ready));
   return out;
 }
 

@@ -51,5 +51,12 @@ struct Transition {
 };
 std::vector<Transition> Transitions(const std::vector<crds::v1alpha1::Condition>& was,
                                     const std::vector<crds::v1alpha1::Condition>& is);
+// A new attempt after another is told as well, whatever it changes.
+std::vector<Transition> Transitions(const crds::v1alpha1::TrainingPoolStatus& was,
+                                    const crds::v1alpha1::TrainingPoolStatus& is);
+template <class Status>
+std::vector<Transition> Transitions(const Status& was, const Status& is) {
+  return Transitions(was.conditions, is.conditions);
+}
 
 }  // namespace spillway::controllers

@@ -213,6 +213,22 @@ Result<PodShape> ShapeOf(const std::string& pod_json, const std::string& pod_tem
   return shape;
 }
 
+TemplateAnswer AnswerOf(const Result<std::string>& reply, const std::string& pod_template) {
+  if (reply) {
+    auto shape = ShapeOf(*reply, pod_template);
+    if (!shape) return {TemplateAnswer::State::kInvalid, {}, shape.error().message};
+    return {TemplateAnswer::State::kValid, *std::move(shape), {}};
+  }
+  const Error& error = reply.error();
+  if (error.code == Code::kInvalid || error.code == Code::kForbidden ||
+      error.code == Code::kNotFound) {
+    return {TemplateAnswer::State::kInvalid,
+            {},
+            "the API server refuses a pod of this template: " + error.message};
+  }
+  return {};
+}
+
 TemplateChecker::TemplateChecker(kube::Client& client, Clock& clock, Log& log,
                                  std::function<void()> on_answer)
     : client_(client),
@@ -254,20 +270,11 @@ void TemplateChecker::Keep(const std::set<std::string>& keys) {
 TemplateAnswer TemplateChecker::Put(const Question& question, const std::stop_token& stop) {
   const auto answer = client_.Create(kube::PodResource(), question.ns, question.pod,
                                      {kFieldManager, /*dry_run=*/true, /*strict=*/true}, stop);
-  if (answer) {
-    auto shape = ShapeOf(*answer, question.pod_template);
-    if (!shape) return {TemplateAnswer::State::kInvalid, {}, shape.error().message};
-    return {TemplateAnswer::State::kValid, *std::move(shape), {}};
+  TemplateAnswer out = AnswerOf(answer, question.pod_template);
+  if (out.state == TemplateAnswer::State::kPending) {
+    log_.Warn("template not checked", {{"pool", question.key}, {"error", answer.error().message}});
   }
-  const Error& error = answer.error();
-  if (error.code == Code::kInvalid || error.code == Code::kForbidden ||
-      error.code == Code::kNotFound) {
-    return {TemplateAnswer::State::kInvalid,
-            {},
-            "the API server refuses a pod of this template: " + error.message};
-  }
-  log_.Warn("template not checked", {{"pool", question.key}, {"error", error.message}});
-  return {};
+  return out;
 }
 
 void TemplateChecker::Run(const std::stop_token& stop) {

@@ -59,6 +59,9 @@ std::string DryRunPod(const TemplateSubject& subject);
 // The shape of an admitted pod.
 Result<PodShape> ShapeOf(const std::string& pod_json, const std::string& pod_template);
 
+// What the API server's reply to the dry run means; kPending: nothing, it has to be asked again.
+TemplateAnswer AnswerOf(const Result<std::string>& reply, const std::string& pod_template);
+
 // Asks the API server, by server-side dry run of one Pod with strict validation, whether it would
 // take a pool's pods and what they then request. Answers are kept per namespace and template.
 // A refusal is asked about again after a minute: the namespace's policies may have changed.

@@ -236,11 +236,12 @@ def test_install_says_what_to_type_next_and_it_works(kubectl: Kubectl) -> None:
 MAY = [("list", "nodes"), ("watch", "pods"), ("list", "priorityclasses.scheduling.k8s.io"),
        ("watch", "trainingpools.spillway.dev"), ("get", "jobs.batch"), ("create", "jobs.batch"),
        ("delete", "services"), ("patch", "poddisruptionbudgets.policy"), ("create", "pods"), ("delete", "pods"),
-       ("patch", "nodegroups.spillway.dev --subresource=status"), ("create", "events.events.k8s.io"),
+       ("update", "nodegroups.spillway.dev --subresource=status"), ("create", "events.events.k8s.io"),
        ("update", "trainingpools.spillway.dev --subresource=finalizers")]
 MAY_NOT = [("get", "secrets"), ("list", "secrets"), ("get", "configmaps"), ("patch", "pods"), ("patch", "nodes"),
            ("delete", "nodes"), ("create", "pods --subresource=exec"), ("patch", "trainingpools.spillway.dev"),
            ("delete", "trainingpools.spillway.dev"), ("create", "nodegroups.spillway.dev"), ("update", "jobs.batch"),
+           ("patch", "jobs.batch"), ("patch", "trainingpools.spillway.dev --subresource=status"), ("patch", "events.events.k8s.io"),
            ("create", "clusterrolebindings.rbac.authorization.k8s.io"), ("get", "leases.coordination.k8s.io")]
 
 

@@ -160,8 +160,9 @@ def test_spilled_pool_shows_in_condition_event_metric_and_cost(
     assert "azure-a100 (tier 10)" in spilled["message"] and f"{2 * AZURE_PRICE:.2f} USD an hour" in spilled["message"]
     cost = f"{2 * AZURE_PRICE:.2f}"
     assert (pool["status"]["hourlyCost"], pool["status"]["marginalHourlyCost"]) == (cost, cost)
-    event = wait_for(lambda: [one for one in cluster.events(full_home, "second") if one["reason"] == "Spilled"], 10,
+    event = wait_for(lambda: [one for one in cluster.events(full_home, "second") if one["action"] == "Spilled"], 10,
                      "the event")[0]
+    assert event["reason"] == "Placed"
     assert event["type"] == "Normal" and event["regarding"]["kind"] == "TrainingPool" and event["note"] == spilled["message"]
     found = operators.metrics()
     assert metric(found, "spillway_pools", kind="TrainingPool", state="placed", spilled="true") == 1

@@ -12,7 +12,7 @@ from typing import Any, Iterator
 import pytest
 import yaml
 
-from harness import Cluster, Operators, condition_of, describe, holds_for, metric, wait_for
+from harness import Cluster, Operators, condition_of, describe, example, holds_for, metric, wait_for
 from pools import children, children_of, is_lease, placement, ready, says, training_pool
 from spillway_dev import packages, report
 from spillway_dev.operator_process import NAMESPACE, OperatorProcess, install_chart
@@ -150,7 +150,7 @@ def identities(cluster: Cluster) -> dict[str, str]:
 def chart_comes_back(cluster: Cluster) -> Iterator[None]:
     """The session's chart is installed after the test, however it ends."""
     yield
-    install_chart(cluster.plane)
+    install_chart(cluster.plane, "--reset-values")
 
 
 def test_uninstall_leaves_what_runs_and_reinstall_adopts_it(cluster: Cluster, operators: Operators, node_groups: None,
@@ -184,8 +184,6 @@ def test_uninstall_leaves_what_runs_and_reinstall_adopts_it(cluster: Cluster, op
 
 # Observe.
 
-NOTHING_HAPPENED = {"attempts": 0, "restarts": 0, "failures": 0,
-                    "workers": {"wanted": 0, "active": 0, "ready": 0, "failed": 0, "succeeded": 0}}
 OBSERVED_WRITES = {("trainingpools", "status"), ("nodegroups", "status"), ("poolquotas", "status")}
 
 
@@ -197,9 +195,9 @@ def assert_only_statuses_written(cluster: Cluster, mark: int) -> collections.Cou
     return collections.Counter(one["objectRef"]["resource"] for one in written)
 
 
-def memory(pool: Object) -> Object:
+def memory(one: Object) -> Object:
     """What a status says besides the conditions."""
-    return {key: value for key, value in pool.get("status", {}).items() if key not in ("conditions", "observedGeneration")}
+    return {key: value for key, value in one.get("status", {}).items() if key not in ("conditions", "observedGeneration")}
 
 
 def would_be_placed(cluster: Cluster, name: str, namespace: str, group: str, seconds: float = 30) -> Object:
@@ -231,10 +229,12 @@ def test_observe_tells_the_whole_plan_and_writes_conditions_only(cluster: Cluste
     assert "400" in condition_of(greedy, "Ready")["message"], says(greedy, "Ready")
     for pool in (home, spilled, waits, greedy):
         assert condition_of(pool, "TemplateValid")["status"] == "True", says(pool, "TemplateValid")
-        assert memory(pool) == NOTHING_HAPPENED
+        assert memory(pool) == {}
     for group in cluster.list("nodegroups"):
         assert {one["type"]: one["status"] for one in group["status"]["conditions"]} == {
             "Ready": "True", "NoOverlap": "True", "LinkHealthy": "True"}
+        assert memory(group) == {}
+    assert [memory(one) for one in cluster.list("poolquotas", namespace)] == [{}]
     holds_for(lambda: children(cluster, namespace) == {}, 5, "nothing to be made")
     assert cluster.list("events.events.k8s.io", namespace) == []
     counts = assert_only_statuses_written(cluster, mark)
@@ -339,10 +339,10 @@ def assert_pool_series(prometheus: Prometheus, namespace: str) -> None:
 
 # The command line.
 
-def spillway(cluster: Cluster, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, output and errors of the command line, with the admin's rights."""
+def spillway(cluster: Cluster, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, str, str]:
+    """Exit code, output and errors of the command line, with the admin's rights unless told otherwise."""
     done = subprocess.run([str(CLI_BINARY), *arguments], capture_output=True, text=True, timeout=60,
-                          env={"KUBECONFIG": str(cluster.plane.admin_kubeconfig), "PATH": "/usr/bin:/bin"})
+                          env={"KUBECONFIG": str(kubeconfig or cluster.plane.admin_kubeconfig), "PATH": "/usr/bin:/bin"})
     return done.returncode, done.stdout, done.stderr
 
 
@@ -379,6 +379,45 @@ def test_command_line_answers_alike_on_the_cluster_and_on_a_snapshot(cluster: Cl
     assert taken[0] == 0 and facts(taken[1]) == facts(Path(file).read_text())
     code, output, error = spillway(cluster, "why", "nobody", "-n", namespace)
     assert (code, output) == (1, "") and f"{namespace}/nobody" in error
+
+
+@pytest.fixture
+def in_euros(cluster: Cluster, chart_comes_back: None) -> None:
+    """An installation that counts in EUR and gives namespaces without a quota eight A100s."""
+    install_chart(cluster.plane, "--set", "config.currency=EUR,config.defaultLimits[0].type=nvidia-a100-80gb,"
+                  "config.defaultLimits[0].limit=8")
+    groups = example("node-groups.yaml")
+    for one in groups:
+        one["spec"]["cost"]["currency"] = "EUR"
+    cluster.apply(groups)
+
+
+def test_command_line_goes_by_the_installed_configuration_and_sees_taken_names(
+        cluster: Cluster, operators: Operators, in_euros: None, namespace: str, tmp_path: Path) -> None:
+    taken = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "clash-train"},
+             "spec": {"clusterIP": "None", "ports": [{"port": 1}]}}
+    cluster.apply([taken, training_pool("clash", 2, 4), training_pool("small", 1, 8)], namespace)
+    fresh = spillway(cluster, "why", "clash", "-n", namespace)  # before any operator has tried
+    assert fresh[0] == 0 and "NameConflict" in fresh[1] and f"Service {namespace}/clash-train" in fresh[1], fresh
+    operator = operators.start("one", extra={"--snapshot-dir": str(tmp_path)})
+    ready(cluster, "small", namespace)
+    cluster.apply(training_pool("large", 2, 8), namespace)
+    cluster.wait_condition("trainingpool", "large", namespace, "Placed", "False", "QuotaExceeded")
+    cluster.wait_condition("trainingpool", "clash", namespace, "Placed", "False", "NameConflict")
+    file = str(written_snapshot(operator, tmp_path))
+    for arguments in (["plan"], ["plan", "--all"], *(["why", f"{namespace}/{pool}"] for pool in ("clash", "small", "large"))):
+        live = spillway(cluster, *arguments)
+        from_file = spillway(cluster, *arguments, *(["-f", file] if arguments[0] == "why" else [file]))
+        assert live == from_file and (live[0], live[2]) == (0, ""), live
+    assert "costs 8.22 EUR an hour" in spillway(cluster, "why", f"{namespace}/small")[1]
+    assert facts(spillway(cluster, "snapshot")[1]) == facts(Path(file).read_text())
+    # Where there is no configuration, or none that may be read, that is said, and the defaults are assumed.
+    elsewhere = spillway(cluster, "why", f"{namespace}/large", "--operator-namespace", "default")
+    denied = spillway(cluster, "why", f"{namespace}/large", kubeconfig=operator.folder / "kubeconfig")
+    for code, output, error in (elsewhere, denied):
+        assert code == 0 and "is EUR, but this installation counts in USD" in output, output
+        assert error.count("\n") == 1 and "assuming mode Enforce, currency USD" in error, error
+    assert "ConfigMap default/spillway" in elsewhere[2] and "forbidden" in denied[2], (elsewhere, denied)
 
 
 def test_command_line_shows_what_the_operator_would_do(cluster: Cluster, operators: Operators, node_groups: None,

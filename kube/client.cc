@@ -195,6 +195,17 @@ bool IsWrite(const HttpRequest& request) { return request.method != "GET"; }
 
 }  // namespace
 
+std::string UserAgent(std::string_view program, std::string_view version) {
+#if defined(__x86_64__)
+  constexpr std::string_view kMachine = "amd64";
+#elif defined(__aarch64__)
+  constexpr std::string_view kMachine = "arm64";
+#else
+  constexpr std::string_view kMachine = "unknown";
+#endif
+  return fmt::format("{}/{} (linux/{})", program, version, kMachine);
+}
+
 std::string PercentEncode(std::string_view text) {
   constexpr std::string_view kUnreserved =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";

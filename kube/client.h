@@ -139,6 +139,10 @@ class Client {
   WriteGate gate_;
 };
 
+// "spillway/0.1.0 (linux/arm64)": who asks, and the machine that it was built for, as Kubernetes'
+// own programs say it.
+std::string UserAgent(std::string_view program, std::string_view version);
+
 // Percent-encodes a path segment or a query value (everything but letters, digits and -._~).
 std::string PercentEncode(std::string_view text);
 

@@ -48,16 +48,16 @@ void EventRecorder::Stop() {
   {
     const std::scoped_lock lock(mutex_);
     stopped_ = true;
-    dropped_ += queue_.size();
+    Drop(queue_.size());
     queue_.clear();
   }
   thread_.request_stop();
   if (thread_.joinable()) thread_.join();
 }
 
-uint64_t EventRecorder::Dropped() const {
-  const std::scoped_lock lock(mutex_);
-  return dropped_;
+// REQUIRES mutex_ held.
+void EventRecorder::Drop(size_t count) {
+  if (count > 0 && options_.dropped) options_.dropped(count);
 }
 
 // REQUIRES mutex_ held.
@@ -78,7 +78,7 @@ void EventRecorder::Record(EventRecord record) {
   {
     const std::scoped_lock lock(mutex_);
     if (stopped_ || queue_.size() >= kMostWaiting) {
-      ++dropped_;
+      Drop(1);
       return;
     }
     if (Repeated(record)) return;
@@ -138,7 +138,7 @@ void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop)
     wake_.wait_for(lock, stop, options_.first_wait * (1 << i), [] { return false; });
   }
   const std::scoped_lock lock(mutex_);
-  ++dropped_;
+  Drop(1);
 }
 
 }  // namespace spillway::kube

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -36,6 +37,9 @@ class EventRecorder {
   struct Options {
     std::string instance;                        // of the reporting process, at most 128 bytes
     std::chrono::milliseconds first_wait{1000};  // between tries; doubles each time
+    // Told how many were not sent: the queue was full, it was stopped, or the server stayed
+    // unavailable. From any thread, under a lock: must be quick.
+    std::function<void(size_t count)> dropped{};
   };
   EventRecorder(Client client, Clock& clock, Log& log, Options options);
   ~EventRecorder();
@@ -45,13 +49,12 @@ class EventRecorder {
   void Record(EventRecord record);  // any thread
   // Drops what waits and ends the thread. Further records are dropped.
   void Stop();
-  // Not sent: the queue was full, it was stopped, or the server stayed unavailable.
-  [[nodiscard]] uint64_t Dropped() const;
 
  private:
   void Run(const std::stop_token& stop);
   void Send(const EventRecord& record, const std::stop_token& stop);
   bool Repeated(const EventRecord& record);
+  void Drop(size_t count);
 
   // Constant after construction.
   Client client_;
@@ -59,11 +62,10 @@ class EventRecorder {
   Log& log_;
   const Options options_;
   // Guarded by mutex_.
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable_any wake_;
   std::deque<EventRecord> queue_;
   std::map<std::string, std::chrono::nanoseconds> sent_;  // identity of a note → when
-  uint64_t dropped_ = 0;
   bool stopped_ = false;
 
   std::jthread thread_;  // last: stops first

@@ -82,7 +82,10 @@ struct Assembly::Parts {
         elector(lease_client, clock, log, ElectorOptions()),
         gated(client.Gated(
             [this](std::chrono::milliseconds deadline) { return MayWrite(deadline); })),
-        events(gated, clock, log, {options.identity}),
+        events_dropped(registry.AddCounter(
+            "spillway_events_dropped_total",
+            "Events that were not sent: too many at once, or the API server was not there.")),
+        events(gated, clock, log, RecorderOptions()),
         templates(client, clock, log, [this] { Dirty(); }),
         metrics(registry),
         loop(stores, gated, clock, log, metrics, templates, options.settings, LoopHooks(), {}),
@@ -93,12 +96,17 @@ struct Assembly::Parts {
 
   kube::Client::Options ClientOptions(int in_flight) {
     kube::Client::Options out;
-    out.user_agent =
-        fmt::format("spillway/{} (linux/amd64) {}", SPILLWAY_VERSION, options.identity);
+    out.user_agent = kube::UserAgent("spillway", SPILLWAY_VERSION) + " " + options.identity;
     out.in_flight = in_flight;
     out.observe = [this](std::string_view verb, int status, double time) {
       requests.Observe(verb, status, time);
     };
+    return out;
+  }
+  kube::EventRecorder::Options RecorderOptions() const {
+    kube::EventRecorder::Options out;
+    out.instance = options.identity;
+    out.dropped = [this](size_t count) { events_dropped.Increment(static_cast<double>(count)); };
     return out;
   }
   kube::LeaderElector::Options ElectorOptions() const {
@@ -178,6 +186,7 @@ struct Assembly::Parts {
   controllers::Stores stores;
   kube::LeaderElector elector;
   kube::Client gated;
+  Counter events_dropped;
   kube::EventRecorder events;
   controllers::TemplateChecker templates;
   controllers::Metrics metrics;

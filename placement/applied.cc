@@ -35,10 +35,6 @@ void CarryOut(const PoolDecision& decision, std::map<NodeId, Node*>& nodes, Trai
   std::erase_if(pool.workers, [&](const Worker& worker) { return forced.contains(worker.pod); });
   pool.attempt = AttemptAfter(pool, decision);
   pool.memory = decision.memory;
-  const auto& placement = pool.memory.placement;
-  for (Worker& worker : pool.workers) {
-    if (!placement || worker.attempt != placement->attempt) worker.terminating = true;
-  }
 }
 
 // The Deployments as they are asked to be; their pods take their time.

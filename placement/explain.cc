@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "placement/lifecycle.h"
 #include "placement/plan.h"
 #include "placement/words.h"
 
@@ -156,9 +157,8 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDeci
   }
   if (decision.memory.last_failure) {
     const Failure& last = *decision.memory.last_failure;
-    text += fmt::format("  last failure: attempt {}, worker {} on {}, exit code {} {} at {}\n",
-                        last.attempt, last.worker, last.node, last.exit_code, last.message,
-                        FormatTime(last.time));
+    text +=
+        fmt::format("  last failure, at {}: {}\n", FormatTime(last.time), FailureSentence(last));
   }
   return text + FormatAlternatives(decision, "Node groups") + FormatRemedies(decision);
 }

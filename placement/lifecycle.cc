@@ -148,21 +148,24 @@ bool WaitsForNodes(const Case& c) {
   return c.pool.on_unreachable == OnUnreachable::kWait && !c.nodes.away.empty();
 }
 
-std::string FailureSentence(const Failure& failure) {
-  std::string text = fmt::format("attempt {} failed", failure.attempt);
-  if (failure.worker >= 0) {
-    text += fmt::format(": worker {} on {} exited with code {}", failure.worker, failure.node,
-                        failure.exit_code);
-  }
-  if (!failure.reason.empty()) text += fmt::format(" ({})", failure.reason);
-  if (!failure.message.empty()) text += ": " + failure.message;
-  return text;
+std::string DisruptionSentence(const Case& c) {
+  const std::optional<Failure>& failure = c.pool.attempt.failure;
+  const bool known = failure && failure->worker >= 0;
+  return fmt::format(
+      "attempt {} ended because {} was evicted or deleted, which does not count against "
+      "restart.maxRestarts",
+      c.Placed().attempt,
+      known ? fmt::format("worker {} on {}", failure->worker, failure->node) : "a worker");
 }
 
-// A worker's own exit. Where nodes are lost as well, the loss is why, and does not count against
-// maxRestarts.
+// A worker's own exit, or its eviction, which does not count against maxRestarts. Where nodes are
+// lost as well, the loss is why, and does not count either.
 std::optional<Fate> HasFailed(const Case& c) {
   if (!c.pool.attempt.failed || !c.nodes.lost.empty() || WaitsForNodes(c)) return {};
+  if (c.pool.attempt.disrupted) {
+    return Renewed(c, c.memory,
+                   {.reason = Reason::kPodsNotReady, .sentence = DisruptionSentence(c)});
+  }
   PoolMemory memory = c.memory;
   Failure unknown;
   unknown.time = c.Now();
@@ -219,21 +222,28 @@ std::optional<Fate> HasAnotherSpec(const Case& c) {
                                           c.Placed().attempt)});
 }
 
-// Which workers do not run, and where they are bound.
-std::vector<std::string> NotRunning(const Case& c, std::vector<std::string>& nodes) {
-  std::map<int, std::string> missing;
+// Workers that do not run.
+struct Missing {
+  std::vector<std::string> workers;  // "worker 3 (on gpu-7)", by index
+  std::vector<std::string> nodes;    // that such workers are bound to, sorted
+  std::string why_unbound;           // what the scheduler says of the first that is not bound
+};
+
+Missing NotRunning(const Case& c) {
+  std::map<int, const Worker*> missing;
   std::set<std::string> bound;
   for (const Worker& worker : c.pool.workers) {
     if (worker.attempt != c.Placed().attempt || worker.running || worker.ended) continue;
     if (!worker.node.empty()) bound.insert(worker.node);
-    missing[worker.index] =
-        fmt::format("worker {} ({})", worker.index,
-                    worker.node.empty() ? "bound to no node" : "on " + worker.node);
+    missing[worker.index] = &worker;
   }
-  nodes.assign(bound.begin(), bound.end());
-  std::vector<std::string> out;
-  out.reserve(missing.size());
-  for (const auto& [index, text] : missing) out.push_back(text);
+  Missing out;
+  out.nodes.assign(bound.begin(), bound.end());
+  for (const auto& [index, worker] : missing) {
+    out.workers.push_back(fmt::format(
+        "worker {} ({})", index, worker->node.empty() ? "bound to no node" : "on " + worker->node));
+    if (worker->node.empty() && out.why_unbound.empty()) out.why_unbound = worker->why_unbound;
+  }
   return out;
 }
 
@@ -242,16 +252,16 @@ std::optional<Fate> HasNotStarted(const Case& c) {
   if (WaitsForNodes(c) || WaitsForStuck(c.pool, OldPodsOf(c.world, c.pool, c.memory))) return {};
   const Time deadline = StartDeadline(c.pool, c.memory);
   if (c.Now() < deadline || AllRunning(c.pool, c.Placed())) return {};
-  std::vector<std::string> nodes;
-  const std::vector<std::string> workers = NotRunning(c, nodes);
+  const Missing missing = NotRunning(c);
   const int running =
       CountWorkers(c.pool, c.Placed().attempt).running + SucceededOf(c.pool, c.Placed());
   PoolMemory memory = c.memory;
-  Exclude(memory, nodes, Reason::kGangIncomplete, c.Now());
+  Exclude(memory, missing.nodes, Reason::kGangIncomplete, c.Now());
   std::string sentence =
       fmt::format("attempt {} on {}: {} of {} ran by {}", c.Placed().attempt, c.Placed().node_group,
                   running, Count(c.Placed().workers, "worker"), FormatTime(deadline));
-  if (!workers.empty()) sentence += "; not " + Names(workers);
+  if (!missing.workers.empty()) sentence += "; not " + Names(missing.workers);
+  if (!missing.why_unbound.empty()) sentence += "; the scheduler says: " + missing.why_unbound;
   return Released(c, std::move(memory),
                   {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
 }
@@ -287,6 +297,17 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
 }
 
 }  // namespace
+
+std::string FailureSentence(const Failure& failure) {
+  std::string text = fmt::format("attempt {} failed", failure.attempt);
+  if (failure.worker >= 0) {
+    text += fmt::format(": worker {} on {} exited with code {}", failure.worker, failure.node,
+                        failure.exit_code);
+  }
+  if (!failure.reason.empty()) text += fmt::format(" ({})", failure.reason);
+  if (!failure.message.empty()) text += ": " + failure.message;
+  return text;
+}
 
 Fate FateOf(const World& world, const TrainingPool& pool) {
   PoolMemory memory = Refreshed(pool.memory, world.now);

@@ -33,6 +33,9 @@ struct Fate {
 };
 Fate FateOf(const World& world, const TrainingPool& pool);
 
+// "attempt 2 failed: worker 1 on gpu-7 exited with code 137 (OOMKilled): …": what is known of it.
+std::string FailureSentence(const Failure& failure);
+
 // Why the pool can't be placed, however much room there is; nullopt: nothing of the kind.
 std::optional<Cause> Blocked(const TrainingPool& pool);
 

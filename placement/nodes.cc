@@ -70,7 +70,8 @@ GroupView ViewOf(const NodeGroup& group, const World& world) {
     view.members.push_back(
         {.node = i, .state = standing.state, .shape = ShapeOf(known, view, node.allocatable)});
     KeepEarlier(view.changes_at, standing.until);
-    if (!node.ready && !node.out_of_service) ++view.not_ready;
+    const bool arrives = standing.state == NodeState::kStarting;
+    if (!node.ready && !node.out_of_service && !arrives) ++view.not_ready;
     if (group.per_node == 0) {
       view.per_node = std::max(view.per_node, AcceleratorsIn(group, node.allocatable));
     }
@@ -158,7 +159,6 @@ TrainingPool SeekerFor(const InferencePool& pool, const Variant& variant, const 
     worker.node = replica.node;
     worker.requests = replica.requests;
     worker.ready = replica.ready;
-    worker.terminating = replica.terminating;
   }
   return out;
 }
@@ -190,6 +190,11 @@ std::string_view Name(NodeState state) {
 
 Standing StandingOf(const NodeGroup& group, const Node& node, Time now) {
   if (node.out_of_service) return {.state = NodeState::kLost, .until = {}};
+  const Time startup_end = node.created + group.startup_grace;
+  // Whatever else is said of it, it has never been of use yet.
+  if (node.starting && !node.draining && now < startup_end) {
+    return {.state = NodeState::kStarting, .until = startup_end};
+  }
   if (!node.ready) {
     const Time end = node.not_ready_since.value_or(now) + group.not_ready_grace;
     if (now < end) return {.state = NodeState::kNotReady, .until = end};
@@ -200,9 +205,8 @@ Standing StandingOf(const NodeGroup& group, const Node& node, Time now) {
   }
   if (node.draining) return {.state = NodeState::kDraining, .until = {}};
   if (node.cordoned) return {.state = NodeState::kCordoned, .until = {}};
-  if (LacksAccelerators(group, node)) {
-    const Time end = node.created + group.startup_grace;
-    if (now < end) return {.state = NodeState::kStarting, .until = end};
+  if (node.starting || LacksAccelerators(group, node)) {
+    if (now < startup_end) return {.state = NodeState::kStarting, .until = startup_end};
     return {.state = NodeState::kUnhealthy, .until = {}};
   }
   return {};

@@ -40,12 +40,12 @@ struct Member {
 
 struct GroupView {
   const NodeGroup* spec = nullptr;
-  std::vector<Member> members;     // by node
-  std::vector<Resources> shapes;   // the different allocatables of its nodes
-  int64_t per_node = 1;            // accelerators that divide the price of a node, at least 1
-  int not_ready = 0;               // nodes NotReady, from the first second; lost ones aside
-  bool over_limit = false;         // more of them than maxUnhealthyPercent, and at least 3
-  std::string overlap;             // which nodes other groups match too; empty: none
+  std::vector<Member> members;    // by node
+  std::vector<Resources> shapes;  // the different allocatables of its nodes
+  int64_t per_node = 1;           // accelerators that divide the price of a node, at least 1
+  int not_ready = 0;        // nodes NotReady, from the first second; lost and starting ones aside
+  bool over_limit = false;  // more of them than maxUnhealthyPercent, and at least 3
+  std::string overlap;      // which nodes other groups match too; empty: none
   std::optional<Time> changes_at;  // when time alone next changes a member's state
 
   // Nothing of this group is restarted, released or excluded while its link is in doubt.

@@ -167,8 +167,8 @@ struct Plan {
 Plan MakePlan(const Snapshot& snapshot);
 
 // The snapshot as it is once `plan` has been carried out and nothing else happened: memories
-// written, Jobs of started attempts there, pods of dropped attempts Terminating, those deleted by
-// force gone. Its plan changes nothing.
+// written, Jobs of started attempts there, pods of dropped attempts still on their way out, those
+// deleted by force gone. Its plan changes nothing.
 Snapshot Applied(const Snapshot& snapshot, const Plan& plan);
 
 // The invariants of design §3 that a plan must hold against its snapshot. Ok, or kInternal with the

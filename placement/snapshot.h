@@ -90,8 +90,9 @@ struct Node {
   bool ready = true;
   std::optional<Time> not_ready_since;  // set when !ready
   bool cordoned = false;
+  bool starting = false;        // its provisioner has not finished with it
   bool draining = false;        // on its way out: disrupted, deleted, about to be reclaimed
-  bool out_of_service = false;  // the admin says it is gone for good
+  bool out_of_service = false;  // the admin, or its provider, says that it is gone
   // Node conditions by type, for the groups' own lists of bad ones.
   std::map<std::string, std::string> conditions;
   bool operator==(const Node&) const = default;
@@ -220,11 +221,11 @@ struct Worker {
   std::string pod;
   int attempt = 0;
   int index = -1;
-  std::string node;  // empty: not bound
+  std::string node;         // empty: not bound
+  std::string why_unbound;  // the scheduler's own words; empty: it has not said
   Resources requests;
   bool running = false;  // phase Running
   bool ready = false;
-  bool terminating = false;
   bool ended = false;  // Failed: takes no room
   bool operator==(const Worker&) const = default;
 };
@@ -234,6 +235,7 @@ struct AttemptFacts {
   bool exists = false;  // the Job of placement.attempt is there and not being deleted
   bool complete = false;
   bool failed = false;
+  bool disrupted = false;  // with failed: a worker was evicted or deleted, none failed itself
   std::optional<Failure> failure;  // with failed: which worker, how
   int succeeded = 0;
   bool operator==(const AttemptFacts&) const = default;
@@ -242,7 +244,6 @@ struct AttemptFacts {
 struct TrainingPool {
   PoolKey key;
   std::string uid;
-  Time created{};
   int64_t priority = 0;
   int per_worker = 1;                             // accelerators
   std::vector<AcceptedAccelerator> accelerators;  // best first

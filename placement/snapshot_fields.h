@@ -47,6 +47,7 @@ void Fields(A& a, Of<Node> /*type*/) {
   a("ready", &Node::ready);
   a("notReadySince", &Node::not_ready_since);
   a("cordoned", &Node::cordoned);
+  a("starting", &Node::starting);
   a("draining", &Node::draining);
   a("outOfService", &Node::out_of_service);
   a("conditions", &Node::conditions);
@@ -171,10 +172,10 @@ void Fields(A& a, Of<Worker> /*type*/) {
   a("attempt", &Worker::attempt);
   a("index", &Worker::index);
   a("node", &Worker::node);
+  a("whyUnbound", &Worker::why_unbound);
   a("requests", &Worker::requests);
   a("running", &Worker::running);
   a("ready", &Worker::ready);
-  a("terminating", &Worker::terminating);
   a("ended", &Worker::ended);
 }
 
@@ -183,6 +184,7 @@ void Fields(A& a, Of<AttemptFacts> /*type*/) {
   a("exists", &AttemptFacts::exists);
   a("complete", &AttemptFacts::complete);
   a("failed", &AttemptFacts::failed);
+  a("disrupted", &AttemptFacts::disrupted);
   a("failure", &AttemptFacts::failure);
   a("succeeded", &AttemptFacts::succeeded);
 }
@@ -208,7 +210,6 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
   a("namespace", &TrainingPool::key, &PoolKey::ns);
   a("name", &TrainingPool::key, &PoolKey::name);
   a("uid", &TrainingPool::uid);
-  a("created", &TrainingPool::created);
   a("priority", &TrainingPool::priority);
   a("acceleratorsPerWorker", &TrainingPool::per_worker);
   a("accelerators", &TrainingPool::accelerators);

@@ -191,7 +191,7 @@ Verdict WhyUnplaced(const Told& told) {
     return {blocked->reason, blocked->sentence + (more ? "; before, " + cause->sentence : "")};
   }
   Verdict why = told.pool.template_unchecked
-                    ? Verdict{Reason::kAsExpected,
+                    ? Verdict{Reason::kPodsNotReady,
                               "waiting for the API server's answer about the pod template"}
                     : WhyWaiting(told);
   if (!cause) return why;

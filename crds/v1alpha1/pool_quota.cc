@@ -69,15 +69,15 @@ Status DecodePoolQuota(JsonValue value, PoolQuota& out) {
 std::string EncodeStatusUpdate(const PoolQuota& object, const PoolQuotaStatus& status) {
   using detail::Json;
   Json body = detail::StatusUpdateEnvelope(PoolQuotaResource(), object.meta);
-  Json uses = Json::array();
+  std::vector<Json> uses;
   for (const QuotaUseStatus& use : status.accelerators) {
     Json one = {{"type", use.type}, {"used", use.used}};
     if (use.limit) one["limit"] = *use.limit;
     uses.push_back(std::move(one));
   }
   body["status"] = {{"observedGeneration", status.observed_generation},
-                    {"accelerators", uses},
                     {"conditions", detail::EncodeConditions(status.conditions)}};
+  detail::PutList(body["status"], "accelerators", uses);
   return body.dump();
 }
 

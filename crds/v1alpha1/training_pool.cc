@@ -221,6 +221,23 @@ Json EncodeExcluded(const std::vector<ExcludedNodeStatus>& nodes) {
   return out;
 }
 
+// Where nothing has happened to a pool, its status has no numbers either: in Observe nothing does.
+void EncodeCounts(Json& out, const TrainingPoolStatus& status) {
+  const TrainingPoolStatus::Workers& workers = status.workers;
+  if (status.attempts == 0 && status.restarts == 0 && status.failures == 0 &&
+      workers == TrainingPoolStatus::Workers{}) {
+    return;
+  }
+  out["attempts"] = status.attempts;
+  out["restarts"] = status.restarts;
+  out["failures"] = status.failures;
+  out["workers"] = {{"wanted", workers.wanted},
+                    {"active", workers.active},
+                    {"ready", workers.ready},
+                    {"failed", workers.failed},
+                    {"succeeded", workers.succeeded}};
+}
+
 void EncodeMemory(Json& out, const TrainingPoolStatus& status) {
   if (status.placement) out["placement"] = Encode(*status.placement);
   if (status.hold) out["hold"] = Encode(*status.hold);
@@ -253,16 +270,8 @@ std::string EncodeStatusUpdate(const TrainingPool& object, const TrainingPoolSta
   Json body = detail::StatusUpdateEnvelope(TrainingPoolResource(), object.meta);
   Json& out = body["status"];
   out = {{"observedGeneration", status.observed_generation},
-         {"attempts", status.attempts},
-         {"restarts", status.restarts},
-         {"failures", status.failures},
-         {"workers",
-          {{"wanted", status.workers.wanted},
-           {"active", status.workers.active},
-           {"ready", status.workers.ready},
-           {"failed", status.workers.failed},
-           {"succeeded", status.workers.succeeded}}},
          {"conditions", detail::EncodeConditions(status.conditions)}};
+  EncodeCounts(out, status);
   EncodeMemory(out, status);
   PutList(out, "stuckPods", status.stuck_pods);
   Put(out, "hourlyCost", status.hourly_cost);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -11,11 +12,14 @@ namespace spillway::cli {
 struct LiveOptions {
   std::string kubeconfig;
   std::string context;
-  controllers::Settings settings;  // the installation's: --config
+  std::optional<controllers::Settings> settings;  // absent: those of the installed operator
+  std::string operator_namespace;                 // where that is installed
 };
 
 // The snapshot that the operator would take now, read with the caller's own rights: lists of all
-// that it watches, and a dry run of one pod per pool.
+// that it watches, a dry run of one pod per pool, and whether the names are free of what it would
+// make. Where the installed operator's ConfigMap is missing or may not be read, it says so in one
+// line on standard error and goes on with the defaults.
 Result<placement::Snapshot> LiveSnapshot(const LiveOptions& options);
 
 }  // namespace spillway::cli

@@ -22,6 +22,7 @@ struct Flags {
   std::string kubeconfig;
   std::string context;
   std::string config;
+  std::string operator_namespace = "spillway-system";
   bool all = false;
 };
 
@@ -48,7 +49,7 @@ Result<placement::Snapshot> FromFile(const std::string& path) {
 
 Result<placement::Snapshot> TakeSnapshot(const Flags& flags) {
   if (!flags.file.empty()) return FromFile(flags.file);
-  LiveOptions live{flags.kubeconfig, flags.context, {}};
+  LiveOptions live{flags.kubeconfig, flags.context, {}, flags.operator_namespace};
   if (!flags.config.empty()) {
     auto text = ReadFile(flags.config);
     if (!text) return std::move(text).error();
@@ -108,7 +109,14 @@ int Snapshot(const Flags& flags) {
 void AddLiveFlags(CLI::App& command, Flags& flags) {
   command.add_option("--kubeconfig", flags.kubeconfig, "How to reach the API server");
   command.add_option("--context", flags.context, "Context of the kubeconfig");
-  command.add_option("--config", flags.config, "The operator's configuration file");
+  command.add_option(
+      "--config", flags.config,
+      "An operator's configuration file; without it, that of the installed operator: "
+      "ConfigMap spillway in --operator-namespace");
+  command
+      .add_option("--operator-namespace", flags.operator_namespace,
+                  "Namespace that the operator is installed in")
+      ->capture_default_str();
 }
 
 int Main(int argc, char** argv) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "controllers/names.h"
+#include "controllers/observe.h"
 #include "controllers/placement_record.h"
 #include "controllers/render.h"
 #include "tests/controllers/samples.h"
@@ -29,6 +30,7 @@ struct World {
 
   World() {
     decision.memory = samples::Placed();
+    decision.memory.placement->spec_revision = SpecRevision(pool.spec);
     decision.may_start = true;
   }
 
@@ -213,6 +215,36 @@ TEST(Diff, PodsOnLostNodesAreForceDeletedEvenIfTheyAreTerminating) {
   EXPECT_EQ(writes[0].resource->kind, "Pod");
   EXPECT_EQ(writes[0].deletion.grace_seconds, 0);
   EXPECT_EQ(writes[0].deletion.uid, "pod-0");
+}
+
+TEST(Diff, AnEditedPortIsLeftToTheNextAttemptWhoseServiceIsMadeAnew) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  world.pool.spec.torch_port = 31000;
+  EXPECT_THAT(world.Lines(), IsEmpty()) << "the attempt that runs keeps its port";
+  world.decision.memory.placement->attempt = 2;
+  world.decision.memory.placement->spec_revision = SpecRevision(world.pool.spec);
+  world.decision.may_start = false;
+  EXPECT_THAT(world.Lines(), ElementsAre("delete Job run-train-1")) << "its pods still run";
+  world.jobs.clear();
+  world.decision.may_start = true;
+  EXPECT_THAT(world.Lines(), ElementsAre("delete Service run-train"));
+  EXPECT_EQ(world.Writes()[0].deletion.uid, "svc");
+  world.deleted = {"svc"};
+  EXPECT_THAT(world.Lines(), IsEmpty()) << "it is not gone yet";
+  world.service.reset();
+  EXPECT_THAT(world.Lines(), ElementsAre("create Service run-train", "create Job run-train-2"));
+}
+
+TEST(Diff, AServiceOfAnotherBuildIsAppliedToWhileItsAttemptRuns) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  world.service->meta.annotations[kRevisionAnnotation] = "older";
+  EXPECT_THAT(world.Lines(), ElementsAre("apply Service run-train"));
+  world.pool.spec.torch_port = 31000;
+  EXPECT_THAT(world.Lines(), IsEmpty()) << "its port would change with it";
 }
 
 TEST(Diff, ACompanionRenderedFromSomethingElseIsAppliedToTheVeryObject) {

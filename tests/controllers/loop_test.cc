@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "controllers/watching.h"
 #include "tests/controllers/samples.h"
 #include "tests/support/fake_api_server.h"
@@ -75,6 +77,8 @@ class LoopTest : public testing::Test {
     running_.request_stop();
     if (running_.joinable()) running_.join();
     watching_.Stop();
+    // Looked for in debug builds only.
+    EXPECT_THAT(registry_.Text(), HasSubstr("spillway_broken_plans_total 0"));
   }
 
   void Run() {
@@ -107,6 +111,12 @@ class LoopTest : public testing::Test {
   std::string Message(const std::string& pool, const std::string& type) {
     for (const Json& condition : Status(pool).value("conditions", Json::array())) {
       if (condition["type"] == type) return condition["message"];
+    }
+    return {};
+  }
+  std::string ConditionStatus(const std::string& pool, const std::string& type) {
+    for (const Json& condition : Status(pool).value("conditions", Json::array())) {
+      if (condition["type"] == type) return condition["status"];
     }
     return {};
   }
@@ -269,8 +279,12 @@ TEST_F(LoopTest, NothingIsSaidOfAPoolWhileItsTemplateIsJudgedUnlessThatTakesLong
   ASSERT_NO_FATAL_FAILURE(PassTwice());
   EXPECT_THAT(WritesOf("run"), IsEmpty());
   Advance(LoopOptions{}.answer_grace);
-  ASSERT_TRUE(Await([&] { return Reason("run", "TemplateValid") == "AsExpected"; }));
+  ASSERT_TRUE(Await([&] { return Reason("run", "TemplateValid") == "PodsNotReady"; }));
   EXPECT_THAT(Message("run", "TemplateValid"), HasSubstr("has not answered yet"));
+  for (const char* type : {"TemplateValid", "Placed", "Ready"}) {
+    EXPECT_EQ(ConditionStatus("run", type), "Unknown") << type;
+  }
+  EXPECT_THAT(Events(), IsEmpty()) << "what is not known yet is no news";
   EXPECT_FALSE(Exists("jobs", "run-train-1"));
 }
 
@@ -364,6 +378,58 @@ TEST_F(LoopTest, ANameTakenFromARunningGangIsLookedAtNowAndThenAndNotInEveryPass
     return Exists("services", "run-train") && Reason("run", "Placed") == "Placed";
   }));
   EXPECT_EQ(Status("run")["restarts"], 0);
+}
+
+TEST_F(LoopTest, AnEditedPortComesWithTheNextAttempt) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  const auto ports = [&] {
+    const auto service = server_.Get("services", "lab", "run-train");
+    return service ? (*service)["spec"]["ports"] : Json();
+  };
+  server_.Patch("trainingpools", "lab", "run", {{"spec", {{"torch", {{"port", 31000}}}}}});
+  ASSERT_TRUE(Await([&] { return Message("run", "Ready").ends_with("at the next attempt"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(ports()[0]["port"], 29500);
+  server_.Remove("nodes", "", "h0");
+  server_.Put(NodeJson("h2", "home"));
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-2"); }));
+  ASSERT_EQ(ports().size(), 1U);
+  EXPECT_EQ(ports()[0]["port"], 31000);
+  ExpectQuiet();
+}
+
+TEST_F(LoopTest, OnlyWhatChangesAPoolCountsAsADecision) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  server_.Patch("trainingpools", "lab", "run", {{"spec", {{"priorityClassName", "none-such"}}}});
+  ASSERT_TRUE(Await([&] { return Reason("run", "Placed") == "Misconfigured"; }));
+  ASSERT_TRUE(OnePass());
+  double decisions = 0;
+  std::istringstream lines(registry_.Text());
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("spillway_decisions_total{")) continue;
+    decisions += std::stod(line.substr(line.rfind(' ')));
+  }
+  EXPECT_EQ(decisions, 1) << "it was placed, and stayed so with another reason";
+}
+
+TEST(CheckPlan, CountsAndLogsAPlanThatBreaksAnInvariant) {
+  MetricsRegistry registry;
+  const Metrics metrics(registry);
+  Log log(LogLevel::kError, true);
+  placement::Snapshot world;
+  world.pools.emplace_back().key = {"lab", "run"};
+  testing::internal::CaptureStderr();
+  CheckPlan(world, placement::MakePlan(world), log, metrics);
+  EXPECT_THAT(registry.Text(), HasSubstr("spillway_broken_plans_total 0"));
+  CheckPlan(world, {}, log, metrics);
+  log.Flush();
+  EXPECT_THAT(registry.Text(), HasSubstr("spillway_broken_plans_total 1"));
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              HasSubstr("not every pool has exactly one decision"));
 }
 
 TEST_F(LoopTest, ASuspendedPoolGivesItsNodesBack) {

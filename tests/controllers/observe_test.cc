@@ -122,6 +122,8 @@ TEST(ObserveNodes, StatesComeFromConditionsTaintsAndDeletion) {
   cluster.AddNode("g-silent").conditions.clear();
   cluster.AddNode("h-tainted").taints = {{"sku", "gpu", "NoSchedule"},
                                          {"node.kubernetes.io/not-ready", "", "NoExecute"}};
+  cluster.AddNode("i-shut-down").taints = {
+      {"node.cloudprovider.kubernetes.io/shutdown", "", "NoSchedule"}};
   const auto nodes = cluster.Observe().nodes;
   EXPECT_TRUE(nodes[0].ready);
   EXPECT_FALSE(nodes[0].not_ready_since.has_value());
@@ -135,6 +137,23 @@ TEST(ObserveNodes, StatesComeFromConditionsTaintsAndDeletion) {
   EXPECT_EQ(nodes[6].not_ready_since, Time(Seconds(10)));
   ASSERT_THAT(nodes[7].taints, SizeIs(1));
   EXPECT_EQ(nodes[7].taints[0].key, "sku");
+  EXPECT_TRUE(nodes[8].out_of_service);
+  EXPECT_FALSE(nodes[8].draining);
+}
+
+TEST(ObserveNodes, ANodeThatItsProvisionerHasNotFinishedIsStarting) {
+  for (const char* taint :
+       {"karpenter.sh/unregistered", "node.cloudprovider.kubernetes.io/uninitialized",
+        "node.cluster.x-k8s.io/uninitialized",
+        "startup-taint.cluster-autoscaler.kubernetes.io/driver"}) {
+    Cluster cluster;
+    cluster.AddNode("n0").taints = {{taint, "", "NoExecute"}, {"sku", "gpu", "NoSchedule"}};
+    const auto node = cluster.Observe().nodes.at(0);
+    EXPECT_TRUE(node.starting) << taint;
+    // It goes away, so that it keeps no pool from counting on the node some day.
+    ASSERT_THAT(node.taints, SizeIs(1)) << taint;
+    EXPECT_EQ(node.taints[0].key, "sku");
+  }
 }
 
 TEST(ObserveGroups, OwnedNodesCostNothingMoreByDefault) {
@@ -359,6 +378,72 @@ TEST(ObserveAttempt, AWorkerThatSucceededIsCountedOnce) {
   EXPECT_EQ(pool.attempt.succeeded, 1) << "also before the Job has counted it";
   cluster.jobs[0].succeeded = 2;  // the other's pod is gone
   EXPECT_EQ(cluster.Pool().attempt.succeeded, 2);
+}
+
+TEST(ObserveAttempt, AWorkerThatWasTakenAwayIsNoFailureOfItsOwn) {
+  using Pods = std::vector<kube::Pod>;
+  struct Case {
+    const char* sentence;
+    std::function<void(Pods&)> make;  // both workers run
+    bool disrupted;
+    int worker;
+  };
+  const auto fail = [](kube::Pod& pod, int code, int at) {
+    pod.phase = kube::PodPhase::kFailed;
+    pod.failure = {code, "Error", "", Time(Seconds(at))};
+  };
+  const auto remove = [](kube::Pod& pod) { pod.meta.deleted = Time(Seconds(500)); };
+  const std::vector<Case> cases = {
+      {"one failed itself", [&](Pods& pods) { fail(pods[1], 1, 400); }, false, 1},
+      {"one failed itself, and its Job stops the other",
+       [&](Pods& pods) {
+         fail(pods[1], 1, 400);
+         remove(pods[0]);
+         fail(pods[0], 143, 399);
+       },
+       false, 1},
+      {"one was evicted",
+       [&](Pods& pods) {
+         fail(pods[1], 137, 400);
+         pods[1].disrupted = true;
+       },
+       true, 1},
+      {"one was evicted, and another failed for want of it",
+       [&](Pods& pods) {
+         fail(pods[0], 1, 399);
+         fail(pods[1], 137, 400);
+         pods[1].disrupted = true;
+       },
+       true, 1},
+      {"one was deleted",
+       [&](Pods& pods) {
+         remove(pods[1]);
+         fail(pods[1], 143, 400);
+       },
+       true, -1},
+      {"one was deleted and is gone", [](Pods& pods) { pods.pop_back(); }, true, -1},
+      {"the pods that are seen are not up to date yet", [](Pods&) {}, false, -1},
+      {"a pod of another attempt says nothing",
+       [&](Pods& pods) {
+         fail(pods[1], 1, 400);
+         pods.push_back(pods[0]);
+         pods[2].meta.labels[kAttemptLabel] = "1";
+         pods[2].disrupted = true;
+       },
+       false, 1},
+  };
+  for (const Case& c : cases) {
+    Cluster cluster;
+    cluster.Commit(2);
+    cluster.AddJob(2).failed_condition = true;
+    cluster.AddWorker("p0", 2, "n0");
+    cluster.AddWorker("p1", 2, "n1").completion_index = 1;
+    c.make(cluster.pods);
+    const auto attempt = cluster.Pool().attempt;
+    EXPECT_EQ(attempt.disrupted, c.disrupted) << c.sentence;
+    ASSERT_TRUE(attempt.failure.has_value()) << c.sentence;
+    EXPECT_EQ(attempt.failure->worker, c.worker) << c.sentence;
+  }
 }
 
 TEST(ObserveAttempt, OnlyTheCommittedAttemptsJobCounts) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/hash.h"
 #include "controllers/names.h"
 #include "controllers/placement_record.h"
@@ -89,19 +91,6 @@ TEST(RenderJob, PinsWithoutAnAffinityOfTheUser) {
   EXPECT_EQ(terms[0]["matchExpressions"][0]["values"], Json({"h0", "h1"}));
 }
 
-TEST(RenderJob, PinsAVeryLargeGangToItsDomain) {
-  World world;
-  world.group.spec.domain_labels = {"rack"};
-  world.memory.placement->domain = "r7";
-  world.hostnames.assign(kMostPinnedNodes + 1, "h");
-  const Json spec = world.PodSpec();
-  const Json& pin =
-      spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-          ["nodeSelectorTerms"][0]["matchExpressions"][0];
-  EXPECT_EQ(pin["key"], "rack");
-  EXPECT_EQ(pin["values"], Json({"r7"}));
-}
-
 TEST(RenderJob, GivesTheFirstContainerItsAccelerators) {
   World world;
   const Json resources = world.PodSpec()["containers"][0]["resources"];
@@ -181,6 +170,29 @@ TEST(RenderJob, WiresTorchrun) {
   EXPECT_EQ(env["RANK"]["fieldRef"]["fieldPath"], index);
   EXPECT_EQ(env["PET_NODE_RANK"]["fieldRef"]["fieldPath"], index);
   EXPECT_EQ(world.PodSpec()["subdomain"], "run-train");
+}
+
+TEST(RenderJob, GivesEveryContainerTheEnvironmentAndOnlyTheFirstTheAccelerators) {
+  World world;
+  world.group.spec.pod_defaults.env = {{"NCCL_IB_HCA", "mlx5"}};
+  world.group.spec.pod_defaults.resources.Set("rdma/ib", 8);
+  Json pod_template = samples::PodTemplate();
+  pod_template["spec"]["containers"].push_back({{"name", "sidecar"}, {"image", "agent"}});
+  pod_template["spec"]["initContainers"] = {{{"name", "fetch"}, {"image", "fetch"}}};
+  world.Template(pod_template);
+  const Json spec = world.PodSpec();
+  const auto names = [](const Json& container) {
+    std::set<std::string> all;
+    for (const Json& variable : container["env"]) all.insert(variable["name"]);
+    return all;
+  };
+  const auto first = names(spec["containers"][0]);
+  EXPECT_TRUE(first.contains("NCCL_IB_HCA") && first.contains("PET_RDZV_ENDPOINT"));
+  EXPECT_EQ(names(spec["containers"][1]), first);
+  EXPECT_EQ(names(spec["initContainers"][0]), first);
+  EXPECT_EQ(spec["containers"][0]["resources"]["limits"]["rdma/ib"], "8");
+  EXPECT_FALSE(spec["containers"][1].contains("resources"));
+  EXPECT_FALSE(spec["initContainers"][0].contains("resources"));
 }
 
 TEST(RenderJob, ProcessesPerNodeAreTheAcceleratorsUnlessGiven) {

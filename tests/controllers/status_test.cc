@@ -86,6 +86,21 @@ TEST(PoolStatus, TheTemplatesConditionSaysWhatTheServerSaid) {
   EXPECT_EQ(world.Of("TemplateValid").message, "no such image policy");
 }
 
+TEST(PoolStatus, WhatNobodyKnowsYetIsUnknown) {
+  World world;
+  world.facts.template_unchecked = true;
+  EXPECT_EQ(world.Of("TemplateValid").status, "Unknown");
+  EXPECT_EQ(world.Of("TemplateValid").reason, "PodsNotReady");
+  EXPECT_EQ(world.Of("Placed").status, "True") << "what runs, runs";
+  world.decision.placed = false;
+  world.decision.placed_reason = world.decision.ready_reason = Reason::kPodsNotReady;
+  EXPECT_EQ(world.Of("Placed").status, "Unknown");
+  EXPECT_EQ(world.Of("Ready").status, "Unknown");
+  world.decision.placed_reason = world.decision.ready_reason = Reason::kNodeLost;
+  EXPECT_EQ(world.Of("Placed").status, "False") << "it was placed, and lost its nodes";
+  EXPECT_EQ(world.Of("Ready").status, "False");
+}
+
 TEST(PoolStatus, TheEndIsCompleteOrFailedWithItsReason) {
   World world;
   world.decision.memory.completed = Time(Seconds(4000));
@@ -199,7 +214,34 @@ TEST(Transitions, FirstConditionsAsTheyShouldBeAreNoNews) {
                                      {"Spilled", "True", "Placed", "on azure", {}, 1}};
   const auto news = Transitions({}, is);
   ASSERT_THAT(news, SizeIs(1));
-  EXPECT_EQ(news[0].reason, "Spilled");
+  EXPECT_EQ(news[0].reason, "Placed");
+  EXPECT_EQ(news[0].action, "Spilled");
+}
+
+TEST(Transitions, ANewAttemptIsToldAlsoWhereTheReasonStays) {
+  crds::v1alpha1::TrainingPoolStatus was;
+  was.attempts = 1;
+  was.conditions = {{"Ready", "False", "PodsNotReady", "1 of 2 ready", {}, 1}};
+  auto is = was;
+  is.conditions[0].message = "attempt 1 ended because a worker was evicted";
+  EXPECT_THAT(Transitions(was, is), IsEmpty());
+  is.attempts = 2;
+  const auto told = Transitions(was, is);
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(told[0].message, is.conditions[0].message);
+  is.conditions[0].reason = "NodeLost";
+  EXPECT_THAT(Transitions(was, is), SizeIs(1)) << "once";
+  was.attempts = 0;
+  is.conditions[0].reason = "PodsNotReady";
+  EXPECT_THAT(Transitions(was, is), IsEmpty()) << "the first one follows no other";
+}
+
+TEST(Transitions, WhatIsNotKnownYetIsNoNews) {
+  const std::vector<Condition> unknown = {{"Ready", "Unknown", "PodsNotReady", "", {}, 1}};
+  const std::vector<Condition> known = {{"Ready", "False", "PodsNotReady", "0 of 2", {}, 1}};
+  EXPECT_THAT(Transitions({}, unknown), IsEmpty());
+  EXPECT_THAT(Transitions(known, unknown), IsEmpty());
+  EXPECT_THAT(Transitions(unknown, known), SizeIs(1));
 }
 
 }  // namespace

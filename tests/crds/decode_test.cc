@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "crds/v1alpha1/inference_pool.h"
 #include "crds/v1alpha1/node_group.h"
+#include "crds/v1alpha1/pool_quota.h"
 #include "crds/v1alpha1/training_pool.h"
 
 namespace spillway::crds::v1alpha1 {
@@ -106,6 +109,32 @@ TEST(Decode, WhatAnInferencePoolDoesNotRememberIsNotWritten) {
   InferencePool read;
   ASSERT_TRUE(DecodePool(written, read).ok());
   EXPECT_EQ(read.status, status);
+}
+
+TEST(Encode, AStatusToWhichNothingHasHappenedHasConditionsOnly) {
+  TrainingPool pool;
+  pool.status.conditions = {{"Placed", "False", "Placed", "would be", {}, 1}};
+  NodeGroup group;
+  group.status.conditions = {{"Ready", "True", "AsExpected", "", {}, 1}};
+  PoolQuota quota;
+  quota.status.conditions = group.status.conditions;
+  const auto keys = [](const std::string& body) {
+    std::vector<std::string> out;
+    const nlohmann::json status = nlohmann::json::parse(body)["status"];
+    for (const auto& [key, value] : status.items()) out.push_back(key);
+    return out;
+  };
+  const std::vector<std::string> bare = {"conditions", "observedGeneration"};
+  EXPECT_EQ(keys(EncodeStatusUpdate(pool, pool.status)), bare);
+  EXPECT_EQ(keys(EncodeStatusUpdate(group, group.status)), bare);
+  EXPECT_EQ(keys(EncodeStatusUpdate(quota, quota.status)), bare);
+  // Once something has, zeros are said as well.
+  pool.status.workers.wanted = 2;
+  group.status.hourly_cost = "0.00";
+  EXPECT_THAT(keys(EncodeStatusUpdate(pool, pool.status)),
+              testing::IsSupersetOf({"attempts", "restarts", "failures", "workers"}));
+  EXPECT_THAT(keys(EncodeStatusUpdate(group, group.status)),
+              testing::IsSupersetOf({"nodes", "accelerators", "largestFreeDomain"}));
 }
 
 TEST(Decode, MatchLabelsAreRequirements) {

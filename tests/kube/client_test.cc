@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/utsname.h>
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -31,6 +33,15 @@ using ::testing::Pair;
 
 Resource Jobs() { return {"batch", "v1", "jobs", "Job", true}; }
 Resource Nodes() { return {"", "v1", "nodes", "Node", false}; }
+
+TEST(UserAgent, NamesTheProgramAndTheMachine) {
+  utsname machine{};
+  ASSERT_EQ(uname(&machine), 0);
+  const std::map<std::string, std::string> names = {{"x86_64", "amd64"}, {"aarch64", "arm64"}};
+  const auto name = names.find(machine.machine);
+  EXPECT_EQ(UserAgent("spillway", "0.1.0"),
+            "spillway/0.1.0 (linux/" + (name == names.end() ? "unknown" : name->second) + ")");
+}
 
 class ClientTest : public ::testing::Test {
  protected:

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "placement/plan.h"
@@ -104,12 +105,26 @@ TEST(FormatWhy, TellsWhereAPoolRunsAndWhatElseWasPossible) {
             "  spilled: runs on azure (tier 10) since 2026-11-24T12:00:00Z, for 32.00 USD an hour "
             "at the margin\n"
             "  costs 32.00 USD an hour, 32.00 at the margin\n"
-            "  last failure: attempt 1, worker 0 on azure-1, exit code 137 OOM at "
-            "2026-11-24T11:00:00Z\n"
+            "  last failure, at 2026-11-24T11:00:00Z: attempt 1 failed: worker 0 on azure-1 "
+            "exited with code 137: OOM\n"
             "\n"
             "Node groups, in the order tried:\n"
             "  home   NodesUnhealthy: it has no nodes\n"
             "  azure  fits: fits on 1 node\n");
+}
+
+TEST(FormatWhy, SaysNothingOfAFailedWorkerThatIsNotKnown) {
+  Snapshot world = Fleet(1);
+  world.pools = {Wants("p", 1)};
+  placement::Failure failure;
+  failure.attempt = 3;
+  failure.reason = "BackoffLimitExceeded";
+  failure.time = kNow - Seconds{60};
+  world.pools[0].memory.last_failure = failure;
+  const Plan plan = MakePlan(world);
+  EXPECT_THAT(FormatWhy(world, plan, plan.pools[0]),
+              testing::HasSubstr("  last failure, at 2026-11-24T11:59:00Z: attempt 3 failed "
+                                 "(BackoffLimitExceeded)\n"));
 }
 
 TEST(Actions, HaveNames) {

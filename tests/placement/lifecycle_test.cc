@@ -345,6 +345,49 @@ TEST(Failure, OverTheLimitEndsThePoolAndKeepsTheLastJob) {
   EXPECT_EQ(decision.ready_reason, Reason::kRestartLimitReached);
 }
 
+TEST(Disruption, StartsANewAttemptAtOnceAndDoesNotCount) {
+  const auto evict = [](Snapshot& w) {
+    Fail(w, Crash(143));
+    P(w).attempt.disrupted = true;
+    P(w).max_restarts = 0;
+  };
+  Expect({
+      {"a worker was evicted", evict,
+       "restart p@home[home-1 home-2]#2 PodsNotReady restarts=1 failures=0"},
+      {"earlier failures count on, and delay nothing",
+       [&](Snapshot& w) {
+         evict(w);
+         P(w).memory.placement->attempt = P(w).memory.attempts = 3;
+         P(w).memory.failures = 1;
+         P(w).memory.last_failure = Crash(1);
+         P(w).memory.last_failure->attempt = 2;
+         P(w).memory.last_failure->time = kNow - Seconds{60};
+         for (auto& worker : P(w).workers) worker.attempt = 3;
+       },
+       "restart p@home[home-1 home-2]#4 PodsNotReady restarts=1 failures=1"},
+      {"nothing starts while the link is suspect",
+       [&](Snapshot& w) {
+         evict(w);
+         for (const char* node : {"home-1", "home-3", "home-4"}) NotReady(w, node, 5000);
+       },
+       "keep p@home[home-1 home-2]#1 LinkSuspect restarts=0 failures=0"},
+      {"a spec that is refused gives its place up",
+       [&](Snapshot& w) {
+         evict(w);
+         P(w).template_invalid = "no containers";
+       },
+       "release p!TemplateInvalid TemplateInvalid restarts=0 failures=0"},
+  });
+  Snapshot world = Running();
+  evict(world);
+  EXPECT_EQ(Decide(world).ready_message,
+            "attempt 1 ended because worker 1 on home-2 was evicted or deleted, which does not "
+            "count against restart.maxRestarts; attempt 2 starts on home");
+  EXPECT_FALSE(Decide(world).memory.last_failure);
+  P(world).attempt.failure->worker = -1;
+  EXPECT_THAT(Decide(world).ready_message, HasSubstr("because a worker was evicted or deleted"));
+}
+
 TEST(LostNodes, StartANewAttemptAtOnceAndTheirPodsAreDeletedByForce) {
   Snapshot world = Running();
   Delete(world, "home-2");
@@ -616,6 +659,7 @@ TEST(StartDeadline, LetsTheGangBePlacedElsewhereInTheSamePass) {
   P(world).memory.placement->since = kNow - Seconds{1800};
   P(world).workers[1].node.clear();
   P(world).workers[1].running = P(world).workers[1].ready = false;
+  P(world).workers[1].why_unbound = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.";
   NodeOf(world, "home-2").used = Resources();
   Use(world, "home-2", 8);  // a foreign pod was faster
   const PoolDecision decision = Decide(world);
@@ -623,7 +667,8 @@ TEST(StartDeadline, LetsTheGangBePlacedElsewhereInTheSamePass) {
   EXPECT_THAT(
       decision.placed_message,
       HasSubstr("before, attempt 1 on home: 1 of 2 workers ran by 2026-11-24T12:00:00Z; not "
-                "worker 1 (bound to no node)"));
+                "worker 1 (bound to no node); the scheduler says: 0/4 nodes are available: 4 "
+                "Insufficient nvidia.com/gpu."));
   EXPECT_FALSE(decision.may_start) << "the worker that runs must go first";
 }
 
@@ -733,7 +778,7 @@ TEST(UnplacedPool, WaitsForWhatIsWrongWithItFirst) {
   EXPECT_EQ(reason([&](TrainingPool& p) { p.name_conflict = "not ours"; }),
             "NameConflict: not ours");
   EXPECT_EQ(reason([](TrainingPool& p) { p.template_unchecked = true; }),
-            "AsExpected: waiting for the API server's answer about the pod template");
+            "PodsNotReady: waiting for the API server's answer about the pod template");
 }
 
 }  // namespace

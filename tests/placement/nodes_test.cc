@@ -98,6 +98,40 @@ TEST(NodeState, IsTheFirstThatApplies) {
          n.draining = true;
        },
        NodeState::kDraining},
+      {"what its provisioner has not finished is starting until the grace ends",
+       [](NodeGroup&, Node& n) {
+         n.starting = true;
+         n.created = kNow - Seconds{899};
+       },
+       NodeState::kStarting, kNow + Seconds{1}},
+      {"Ready or not",
+       [](NodeGroup&, Node& n) {
+         n.starting = true;
+         n.created = kNow - Seconds{899};
+         n.ready = false;
+         n.not_ready_since = n.created;
+       },
+       NodeState::kStarting, kNow + Seconds{1}},
+      {"and unhealthy then",
+       [](NodeGroup&, Node& n) {
+         n.starting = true;
+         n.created = kNow - Seconds{900};
+       },
+       NodeState::kUnhealthy},
+      {"starting says more than what else is said of it",
+       [](NodeGroup& g, Node& n) {
+         n.starting = n.cordoned = true;
+         n.created = kNow - Seconds{899};
+         g.bad_conditions = {{.type = "GPUMissing", .status = "True"}};
+         n.conditions = {{"GPUMissing", "True"}};
+       },
+       NodeState::kStarting, kNow + Seconds{1}},
+      {"draining says more than starting",
+       [](NodeGroup&, Node& n) {
+         n.starting = n.draining = true;
+         n.created = kNow;
+       },
+       NodeState::kDraining},
       {"fewer accelerators than perNode is starting until the grace ends",
        [](NodeGroup&, Node& n) {
          n.allocatable.Set(kGpu, 7);
@@ -209,6 +243,16 @@ TEST(Link, IsNotDoubtedForNodesThatAreOutOfService) {
   EXPECT_FALSE(WithNotReady(9, 3, [](Snapshot& world) {
                  NodeOf(world, "home-1").out_of_service = true;
                }).LinkSuspect());
+}
+
+TEST(Link, IsNotDoubtedForNodesThatHaveYetToArrive) {
+  const auto arrive = [](Snapshot& world) {
+    for (Node& node : world.nodes) {
+      node.starting = !node.ready;
+      node.created = kNow;
+    }
+  };
+  EXPECT_FALSE(WithNotReady(3, 3, arrive).LinkSuspect());
 }
 
 TEST(Link, IsNotInDoubtWhenAnAdminSaysThatItIsDown) {

@@ -70,16 +70,21 @@ TEST(EveryPlan, ChangesNothingOnceApplied) {
   }
 }
 
-// What terminates is gone some time: then whoever waits may get its room, and no more happens.
-Snapshot WithoutTerminatingPods(Snapshot world) {
+// Pods of dropped attempts are gone some time: then whoever waits may get their room, and no more
+// happens.
+Snapshot WithoutOldPods(Snapshot world) {
   for (placement::TrainingPool& pool : world.pools) {
+    const auto& placement = pool.memory.placement;
+    const auto is_old = [&](const placement::Worker& worker) {
+      return !placement || worker.attempt != placement->attempt;
+    };
     for (const placement::Worker& worker : pool.workers) {
-      if (!worker.terminating || worker.ended) continue;
+      if (!is_old(worker) || worker.ended) continue;
       for (placement::Node& node : world.nodes) {
         if (node.id.name == worker.node) node.used.Subtract(worker.requests);
       }
     }
-    std::erase_if(pool.workers, [](const placement::Worker& w) { return w.terminating; });
+    std::erase_if(pool.workers, is_old);
   }
   for (placement::InferencePool& pool : world.inference_pools) {
     for (const placement::Replica& replica : pool.live) {
@@ -105,7 +110,7 @@ TEST(EveryWorld, ComesToRest) {
       quiet = std::all_of(plan.pools.begin(), plan.pools.end(), IsQuiet<PoolDecision>) &&
               std::all_of(plan.inference_pools.begin(), plan.inference_pools.end(),
                           IsQuiet<InferenceDecision>);
-      world = WithoutTerminatingPods(Applied(world, plan));
+      world = WithoutOldPods(Applied(world, plan));
     }
   }
 }

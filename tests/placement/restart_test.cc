@@ -319,7 +319,6 @@ TEST(Start, WaitsUntilOldPodsAreGoneFromWhereTheyCanBeReached) {
   const auto worker = [](Snapshot& w) -> placement::Worker& { return P(w).workers[0]; };
   const std::vector<StartCase> cases = {
       {"an old pod runs", [](Snapshot&) {}, false},
-      {"an old pod terminates", [&](Snapshot& w) { worker(w).terminating = true; }, false},
       {"an old pod was never bound", [&](Snapshot& w) { worker(w).node.clear(); }, false},
       {"an old pod has ended", [&](Snapshot& w) { worker(w).ended = true; }, true},
       {"the old pods are gone", [](Snapshot& w) { P(w).workers.clear(); }, true},

@@ -32,7 +32,7 @@ groups:
 nodes:
   - {name: n1, labels: {group: home, kubernetes.io/hostname: n1, topology.example.com/domain: d1}, allocatable: {cpu: 96, memory: 1Ti, nvidia.com/gpu: 8, pods: 110}, created: 2026-11-24T11:00:00Z}
 pools:
-  - {namespace: team, name: llm, uid: uid-llm, created: 2026-11-24T12:00:00Z, acceleratorsPerWorker: 8, accelerators: [{type: a100, workers: 4}], requests: {cpu: 4, memory: 16Gi, pods: 1}, placement: {spill: {policy: Never}}, specRevision: spec-1, status: {tiersUsed: [0, 10]}}
+  - {namespace: team, name: llm, uid: uid-llm, acceleratorsPerWorker: 8, accelerators: [{type: a100, workers: 4}], requests: {cpu: 4, memory: 16Gi, pods: 1}, placement: {spill: {policy: Never}}, specRevision: spec-1, status: {tiersUsed: [0, 10]}}
 inferencePools:
 quotas:
   - {namespace: team, accelerators: [{type: a100, limit: 64}]}
@@ -105,8 +105,8 @@ TEST(SnapshotText, SaysWhatIsWrongAndWhere) {
   const std::vector<Case> cases = {
       {"an unknown field", now + "nodes:\n  - {name: a, redy: true}\n",
        "line 3: nodes: field redy: is unknown; allowed: cluster, name, labels, taints, "
-       "allocatable, used, created, ready, notReadySince, cordoned, draining, outOfService, "
-       "conditions"},
+       "allocatable, used, created, ready, notReadySince, cordoned, starting, draining, "
+       "outOfService, conditions"},
       {"an unknown field further in", now + "groups:\n  - {name: g, health: {startupGrace: 1}}\n",
        "line 3: groups: field health.startupGrace: is unknown; allowed: startupGraceSeconds, "
        "notReadyGraceSeconds, maxUnhealthyPercent, badConditions, badTaints"},

@@ -72,6 +72,7 @@ class Maker {
     node.allocatable.Set(std::string(kCpu), dice_.Pick<int64_t>({8000, 16000, 96000}));
     node.created = Ago(2000);
     if (dice_.OneIn(12)) node.cordoned = true;
+    if (dice_.OneIn(15)) node.starting = true;
     if (dice_.OneIn(15)) node.draining = true;
     if (dice_.OneIn(20)) node.out_of_service = true;
     if (dice_.OneIn(link_trouble ? 2 : 12)) {
@@ -221,7 +222,7 @@ class Maker {
       if (all_bound > 0 || dice_.OneIn(2)) Bind(worker, dice_.Pick(placement.nodes));
       worker.running = !worker.node.empty() && !dice_.OneIn(4);
       worker.ready = worker.running && !dice_.OneIn(5);
-      if (dice_.OneIn(12)) worker.terminating = true;
+      if (worker.node.empty() && dice_.OneIn(2)) worker.why_unbound = "0/8 nodes are available";
       pool.workers.push_back(worker);
     }
     if (dice_.OneIn(8)) {
@@ -232,6 +233,7 @@ class Maker {
       failure.node = placement.nodes.front();
       failure.time = Ago(300);
       if (!dice_.OneIn(4)) pool.attempt.failure = failure;
+      pool.attempt.disrupted = dice_.OneIn(3);
     } else if (dice_.OneIn(10)) {
       pool.attempt.complete = true;
       pool.attempt.succeeded = placement.workers;
@@ -249,7 +251,6 @@ class Maker {
     old.requests = pool.requests;
     old.requests.Set(kGpu, pool.per_worker);
     old.running = true;
-    old.terminating = dice_.OneIn(2);
     if (!dice_.OneIn(6)) Bind(old, dice_.Pick(world_.nodes).id.name);
     pool.workers.push_back(old);
   }

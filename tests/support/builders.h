@@ -97,7 +97,6 @@ inline TrainingPool Wants(const std::string& name, int workers, int per_worker =
   TrainingPool pool;
   pool.key = {.ns = "team", .name = name};
   pool.uid = "uid-" + name;
-  pool.created = kNow;
   pool.per_worker = per_worker;
   pool.accelerators = {{.type = "a100", .workers = workers}};
   pool.requests = Amounts({{"cpu", "4"}, {"memory", "16Gi"}, {"pods", "1"}});
