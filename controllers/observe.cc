@@ -355,9 +355,7 @@ Resources WithoutAccelerators(const crds::v1alpha1::TrainingPool& pool, const Po
     }
   }
   Resources out = shape.requests;
-  for (const std::string& resource : resources) {
-    out.Set(resource, out.Get(resource) - shape.first_container.Get(resource));
-  }
+  for (const std::string& resource : resources) out.Set(resource, shape.others.Get(resource));
   return out;
 }
 
@@ -375,6 +373,7 @@ void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAns
       break;
   }
   out.requests = WithoutAccelerators(pool, answer.shape, groups);
+  out.other_cpu = answer.shape.others.Get(kCpu);
   out.tolerations = answer.shape.tolerations;
   out.node_terms = answer.shape.node_terms;
   out.template_invalid = AcceleratorConflict(pool, answer.shape, groups);

@@ -160,6 +160,22 @@ Resources FirstContainer(const Json& spec) {
   return out;
 }
 
+Status ReadRequests(const Json& spec, Resources& out) {
+  kube::JsonParser parser;
+  const std::string text = spec.dump();
+  auto value = parser.Parse(text);
+  if (!value) return std::move(value).error();
+  return kube::DecodePodRequests(*value, out);
+}
+
+Json WithoutFirstRequests(Json spec) {
+  const auto containers = spec.find("containers");
+  if (containers != spec.end() && containers->is_array() && !containers->empty()) {
+    containers->front().erase("resources");
+  }
+  return spec;
+}
+
 }  // namespace
 
 std::string RefuseTemplate(const std::string& pod_template) {
@@ -185,11 +201,8 @@ Result<PodShape> ShapeOf(const std::string& pod_json, const std::string& pod_tem
   const Json& spec = Child(pod, "spec");
   if (!spec.is_object()) return Error{Code::kInternal, "the API server returned no pod"};
   PodShape shape;
-  kube::JsonParser parser;
-  const std::string spec_text = spec.dump();
-  auto value = parser.Parse(spec_text);
-  if (!value) return std::move(value).error();
-  if (Status read = kube::DecodePodRequests(*value, shape.requests); !read) {
+  if (Status read = ReadRequests(spec, shape.requests); !read) return std::move(read).error();
+  if (Status read = ReadRequests(WithoutFirstRequests(spec), shape.others); !read) {
     return std::move(read).error();
   }
   shape.requests.Set(kPods, 1);

@@ -29,6 +29,8 @@ struct PodShape {
   // Requests of the first container by name, as the template itself says: a value there must agree
   // with acceleratorsPerWorker.
   Resources first_container;
+  // What the pod as admitted requests without its first container, which gets the accelerators.
+  Resources others;
   bool operator==(const PodShape&) const = default;
 };
 

@@ -49,10 +49,10 @@ bool KnowsRequest(const TrainingPool& pool) {
 Resources RequestIn(const TrainingPool& pool, const NodeGroup& group) {
   Resources request = pool.requests;
   if (group.resource.empty()) {
-    const int64_t cores = int64_t{pool.per_worker} * 1000;
-    request.Set(kCpu, std::max(request.Get(kCpu), cores));
+    // The cores are the first container's; what the others ask for comes on top.
+    request.Set(kCpu, pool.other_cpu + int64_t{pool.per_worker} * 1000);
   } else {
-    request.Set(group.resource, pool.per_worker);
+    request.Set(group.resource, request.Get(group.resource) + pool.per_worker);
   }
   request.Add(group.pod_defaults);
   return request;

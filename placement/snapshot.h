@@ -242,7 +242,8 @@ struct TrainingPool {
   int64_t priority = 0;
   int per_worker = 1;                             // accelerators
   std::vector<AcceptedAccelerator> accelerators;  // best first
-  Resources requests;  // of one worker after admission, without the accelerators, with "pods": 1
+  Resources requests;     // of one worker after admission, without the accelerators, with "pods": 1
+  int64_t other_cpu = 0;  // of requests' cpu: what is not its first container's
   std::vector<Toleration> tolerations;
   // The template's node selector and required node affinity: one of the terms must hold; no terms:
   // any node will do.

@@ -212,6 +212,7 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
   a("acceleratorsPerWorker", &TrainingPool::per_worker);
   a("accelerators", &TrainingPool::accelerators);
   a("requests", &TrainingPool::requests);
+  a("otherCpuMilli", &TrainingPool::other_cpu);
   a("tolerations", &TrainingPool::tolerations);
   a("nodeTerms", &TrainingPool::node_terms);
   a.Group("placement", [](auto& g) { FieldsOfPlacementSpec(g); });

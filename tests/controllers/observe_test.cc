@@ -5,6 +5,8 @@
 
 #include "controllers/names.h"
 #include "controllers/placement_record.h"
+#include "controllers/render.h"
+#include "placement/capacity.h"
 #include "tests/controllers/samples.h"
 
 namespace spillway::controllers {
@@ -232,6 +234,27 @@ TEST(ObservePools, ACountInTheTemplateMustAgree) {
   // The planner adds the accelerators itself: they must not count twice.
   EXPECT_EQ(cluster.Pool().requests.Get("nvidia.com/gpu"), 0);
   EXPECT_EQ(cluster.Pool().requests.Get("cpu"), 4000);
+}
+
+// What is rendered has the cores in the first container and leaves the others' on top: the planner
+// must count the same.
+TEST(ObservePools, CoresAreCountedAsTheyAreRenderedWhereTheCpuIsTheAccelerator) {
+  Cluster cluster;
+  cluster.groups[0].spec.accelerator = {"nvidia-a100-80gb", "", 0};
+  cluster.pools[0].spec.pod_template =
+      R"({"spec":{"containers":[{"name":"a"},{"name":"b","resources":{"requests":{"cpu":"2"}}}]}})";
+  const std::string admitted =
+      R"({"spec":{"containers":[{"name":"a","resources":{"requests":{"cpu":"1"}}},)"
+      R"({"name":"b","resources":{"requests":{"cpu":"2"}}}]}})";
+  cluster.answer.shape = ShapeOf(admitted, cluster.pools[0].spec.pod_template).value();
+  const auto world = cluster.Observe();
+  EXPECT_EQ(placement::RequestIn(world.pools[0], world.groups[0]).Get(kCpu), 10'000);
+
+  const RenderInput input{&cluster.pools[0], &cluster.groups[0], samples::Placed(), {"n0", "n1"}};
+  const auto job = samples::Json::parse(RenderJob(input));
+  const auto rendered =
+      ShapeOf(job["spec"]["template"].dump(), cluster.pools[0].spec.pod_template).value();
+  EXPECT_EQ(rendered.requests.Get(kCpu), 10'000);
 }
 
 TEST(ObservePools, WhatTheServerRefusedIsPassedOn) {

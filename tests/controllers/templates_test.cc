@@ -78,6 +78,22 @@ TEST(ShapeOf, ReadsRequestsTolerationsAndNodeTerms) {
   EXPECT_EQ(shape->node_terms[0][1].key, "disk");
 }
 
+TEST(ShapeOf, TellsTheFirstContainersShareFromTheOthers) {
+  const Json pod = {
+      {"spec", With([](Json& s) {
+         s["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] = "8";
+         s["containers"].push_back(
+             {{"name", "proxy"},
+              {"resources", {{"requests", {{"cpu", "500m"}, {"nvidia.com/gpu", "1"}}}}}});
+       })["spec"]}};
+  const auto shape = ShapeOf(pod.dump(), samples::PodTemplate().dump());
+  ASSERT_TRUE(shape.ok()) << shape.error().message;
+  EXPECT_EQ(shape->requests.Get("cpu"), 4500);
+  EXPECT_EQ(shape->requests.Get("nvidia.com/gpu"), 9);
+  EXPECT_EQ(shape->others.Get("cpu"), 500);
+  EXPECT_EQ(shape->others.Get("nvidia.com/gpu"), 1);
+}
+
 // The checker against a server in the process; answers come on its own thread.
 struct Rig {
   support::FakeClock clock;
