@@ -103,8 +103,11 @@ void AddEnv(Json& container, const RenderInput& input) {
   env = std::move(all);
 }
 
-// Extended resources have equal requests and limits; cpu and memory are only asked for.
-bool Extended(const std::string& resource) { return resource.find('/') != std::string::npos; }
+// Extended resources and huge pages have equal requests and limits; cpu and memory are only asked
+// for.
+bool IsLimited(const std::string& resource) {
+  return resource.find('/') != std::string::npos || resource.starts_with("hugepages-");
+}
 
 int64_t Amount(const Json& container, const char* list, const std::string& resource) {
   const auto resources = container.find("resources");
@@ -121,9 +124,17 @@ void SetAmount(Json& container, const std::string& resource, int64_t amount) {
   const std::string text = FormatResource(resource, amount);
   container["resources"]["requests"][resource] = text;
   const bool limited = Amount(container, "limits", resource) != 0;
-  if (Extended(resource) || (limited && Amount(container, "limits", resource) < amount)) {
+  if (IsLimited(resource) || (limited && Amount(container, "limits", resource) < amount)) {
     container["resources"]["limits"][resource] = text;
   }
+}
+
+// The API server takes a limit for the request where no request stands.
+int64_t Requested(const Json& container, const std::string& resource) {
+  const auto resources = container.find("resources");
+  const bool said = resources != container.end() && resources->contains("requests") &&
+                    (*resources)["requests"].contains(resource);
+  return Amount(container, said ? "requests" : "limits", resource);
 }
 
 void AddResources(Json& container, const RenderInput& input) {
@@ -134,7 +145,7 @@ void AddResources(Json& container, const RenderInput& input) {
                          (group.accelerator.resource.empty() ? 1000 : 1);
   SetAmount(container, accelerator, wanted);
   for (const auto& [resource, amount] : group.pod_defaults.resources) {
-    SetAmount(container, resource, Amount(container, "requests", resource) + amount);
+    SetAmount(container, resource, Requested(container, resource) + amount);
   }
 }
 
