@@ -218,8 +218,8 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
     asked.insert(TemplateChecker::KeyOf(pool));
     TemplateAnswer answer = templates_.Ask(pool);
     // Asked again by then, in a quiet cluster too.
-    if (answer.state == TemplateAnswer::State::kInvalid) {
-      WakeAt(clock_.Elapsed() + TemplateChecker::kAskAgain);
+    if (const auto again = TemplateChecker::AsksAgainAfter(answer)) {
+      WakeAt(clock_.Elapsed() + *again);
     }
     return answer;
   };

@@ -364,7 +364,14 @@ void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAns
                      placement::TrainingPool& out) {
   switch (answer.state) {
     case TemplateAnswer::State::kPending:
+      // A gang had its template taken before it was placed; it may go on although the quota is
+      // full.
+      if (!answer.message.empty() && out.memory.placement &&
+          out.memory.placement->spec_revision == out.spec_revision) {
+        break;
+      }
       out.template_unchecked = true;
+      out.namespace_quota = answer.message;
       return;
     case TemplateAnswer::State::kInvalid:
       out.template_invalid = answer.message;

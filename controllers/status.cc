@@ -60,8 +60,11 @@ class Conditions {
 void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool& facts) {
   if (facts.template_unchecked) {
     if (conditions.Keep("TemplateValid")) return;
-    conditions.Set("TemplateValid", false, Reason::kAsExpected,
-                   "the API server has not answered yet whether it takes a pod of this template");
+    conditions.Set(
+        "TemplateValid", false, Reason::kAsExpected,
+        facts.namespace_quota.empty()
+            ? "the API server has not answered yet whether it takes a pod of this template"
+            : "not known yet: " + facts.namespace_quota);
   } else if (facts.template_invalid.empty()) {
     conditions.Set("TemplateValid", true, Reason::kAsExpected,
                    "the API server takes pods of this template");

@@ -281,6 +281,8 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
     fate.course = Course::kQueue;
     if (!memory.queued_since) memory.queued_since = now;
     if (!memory.waiting_since) memory.waiting_since = now;
+  } else if (!Blocked(pool) && !pool.namespace_quota.empty()) {
+    if (!memory.queued_since) memory.queued_since = now;  // it could run, but for others
   }
   fate.memory = std::move(memory);
   return fate;

@@ -269,6 +269,7 @@ struct TrainingPool {
   std::string template_invalid;
   std::string name_conflict;
   bool template_unchecked = false;  // the dry run has not answered yet: not placed before it has
+  std::string namespace_quota;      // with template_unchecked: which ResourceQuota is in the way
   PoolMemory memory;
   AttemptFacts attempt;
   std::vector<Worker> workers;

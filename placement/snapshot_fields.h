@@ -230,6 +230,7 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
   a("templateInvalid", &TrainingPool::template_invalid);
   a("nameConflict", &TrainingPool::name_conflict);
   a("templateUnchecked", &TrainingPool::template_unchecked);
+  a("namespaceQuota", &TrainingPool::namespace_quota);
   a("status", &TrainingPool::memory);
   a("attempt", &TrainingPool::attempt);
   a("workers", &TrainingPool::workers);

@@ -265,6 +265,20 @@ TEST(ObservePools, WhatTheServerRefusedIsPassedOn) {
   EXPECT_TRUE(cluster.Pool().template_unchecked);
 }
 
+TEST(ObservePools, AFullQuotaHoldsUpOnlyPoolsWhoseTemplateHasNotBeenTakenBefore) {
+  Cluster cluster;
+  cluster.answer.message = "exceeded quota";
+  cluster.answer.shape.requests.Set("cpu", 4000);
+  EXPECT_TRUE(cluster.Pool().template_unchecked);
+  EXPECT_EQ(cluster.Pool().namespace_quota, "exceeded quota");
+  cluster.Commit(1);
+  EXPECT_TRUE(cluster.Pool().template_unchecked) << "placed for another spec";
+  cluster.pools[0].status.placement->spec_revision = SpecRevision(cluster.pools[0].spec);
+  EXPECT_FALSE(cluster.Pool().template_unchecked);
+  EXPECT_THAT(cluster.Pool().template_invalid, IsEmpty());
+  EXPECT_EQ(cluster.Pool().requests.Get("cpu"), 4000);
+}
+
 TEST(ObservePools, AnErasedStatusIsRebuiltFromTheNewestLiveJob) {
   Cluster cluster;
   cluster.AddJob(1);

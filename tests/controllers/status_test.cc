@@ -86,6 +86,15 @@ TEST(PoolStatus, TheTemplatesConditionSaysWhatTheServerSaid) {
   EXPECT_EQ(world.Of("TemplateValid").message, "no such image policy");
 }
 
+TEST(PoolStatus, TheTemplatesConditionSaysWhichQuotaIsInTheWayOfTheAnswer) {
+  World world;
+  world.facts.template_unchecked = true;
+  world.facts.namespace_quota = "exceeded quota: compute";
+  EXPECT_EQ(world.Of("TemplateValid").status, "False");
+  EXPECT_EQ(world.Of("TemplateValid").reason, "AsExpected");
+  EXPECT_EQ(world.Of("TemplateValid").message, "not known yet: exceeded quota: compute");
+}
+
 TEST(PoolStatus, TheEndIsCompleteOrFailedWithItsReason) {
   World world;
   world.decision.memory.completed = Time(Seconds(4000));

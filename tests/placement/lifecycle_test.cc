@@ -720,5 +720,18 @@ TEST(UnplacedPool, WaitsForWhatIsWrongWithItFirst) {
             "AsExpected: waiting for the API server's answer about the pod template");
 }
 
+TEST(UnplacedPool, QueuesWhileAResourceQuotaOfItsNamespaceIsFull) {
+  Snapshot world = Fleet(1);
+  world.pools = {Wants("p", 1)};
+  P(world).template_unchecked = true;
+  P(world).namespace_quota = "a ResourceQuota of the namespace has no room for a worker";
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(decision.action, Action::kWait);
+  EXPECT_EQ(decision.placed_reason, Reason::kQuotaExceeded);
+  EXPECT_EQ(decision.placed_message, P(world).namespace_quota);
+  EXPECT_EQ(decision.memory.queued_since, kNow) << "its turn counts from now on";
+  EXPECT_FALSE(decision.memory.waiting_since) << "it does not wait for home";
+}
+
 }  // namespace
 }  // namespace spillway::tests
