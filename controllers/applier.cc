@@ -36,8 +36,11 @@ NameTaken Taken(const Write& write, const kube::ObjectMeta& meta) {
 
 }  // namespace
 
-Applier::Applier(kube::Client client, Log& log, int threads)
-    : client_(std::move(client)), log_(log), threads_(threads) {}
+Applier::Applier(kube::Client client, Log& log, int threads, std::function<void()> after_write)
+    : client_(std::move(client)),
+      log_(log),
+      threads_(threads),
+      after_write_(std::move(after_write)) {}
 
 std::vector<Outcome> Applier::Apply(const std::vector<WriteList>& lists,
                                     const std::stop_token& stop) {
@@ -61,7 +64,9 @@ std::vector<Outcome> Applier::Apply(const std::vector<WriteList>& lists,
 Outcome Applier::ApplyList(const WriteList& list, const std::stop_token& stop) {
   Outcome outcome;
   for (const Write& write : list.writes) {
-    if (!ApplyOne(write, outcome, stop)) break;
+    const bool goes_on = ApplyOne(write, outcome, stop);
+    after_write_();
+    if (!goes_on) break;
     ++outcome.done;
   }
   if (outcome.error && outcome.error->code != Code::kCancelled) {

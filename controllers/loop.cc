@@ -116,7 +116,8 @@ Loop::Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log,
       settings_(std::move(settings)),
       hooks_(std::move(hooks)),
       options_(options),
-      applier_(client, log, options.writers) {
+      // However many writes a pass has, the next one is a sign of life.
+      applier_(client, log, options.writers, [this] { beat_ = clock_.Elapsed().count(); }) {
   beat_ = clock_.Elapsed().count();
 }
 

@@ -293,6 +293,24 @@ TEST_F(LoopTest, ARefusedCommitStartsNothingAndIsTriedAgain) {
   EXPECT_THAT(writes[1], HasSubstr("status"));
 }
 
+// Else the liveness probe would kill a leader that has much to write.
+TEST_F(LoopTest, EveryWriteIsASignOfLife) {
+  std::atomic<int64_t> longest{0};
+  server_.SetAdmission(
+      [&](const support::ServedKind& kind, Json& /*object*/) -> std::optional<kube::HttpResponse> {
+        if (kind.plural == "pods") return std::nullopt;
+        const auto silent = (clock_.Elapsed() - loop_.LastBeat()) / std::chrono::seconds(1);
+        longest = std::max<int64_t>(longest, silent);
+        clock_.Advance(std::chrono::seconds(40));
+        return std::nullopt;
+      });
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  server_.SetAdmission({});
+  EXPECT_LE(longest, 40) << "before the Job come a Service and a PodDisruptionBudget";
+}
+
 TEST_F(LoopTest, AnAnswerThatIsLostLeavesOneJob) {
   Fault lost;
   lost.kind = Fault::Kind::kDropAfter;
