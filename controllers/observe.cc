@@ -257,7 +257,7 @@ int SucceededOf(const Family& family, const kube::Job& job, int attempt) {
   return std::max(job.succeeded, static_cast<int>(succeeded));
 }
 
-placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory) {
+placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory, Time now) {
   placement::AttemptFacts facts;
   if (!memory.placement) return facts;
   for (const kube::Job* job : family.jobs) {
@@ -266,7 +266,10 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
     facts.complete = job->complete;
     facts.failed = job->failed_condition;
     facts.succeeded = SucceededOf(family, *job, memory.placement->attempt);
-    if (facts.failed) facts.failure = FirstFailure(family, *job, memory.placement->attempt);
+    if (!facts.failed) continue;
+    facts.failure = FirstFailure(family, *job, memory.placement->attempt);
+    // A node's clock that is ahead must not prolong the backoff.
+    facts.failure->time = std::min(facts.failure->time, now);
   }
   return facts;
 }
@@ -463,7 +466,7 @@ class PoolObserver {
     out.memory = MemoryOf(pool.status);
     RebuildMemory(mine, out.memory);
     if (input_.settings->mode == Mode::kObserve) PretendQueued(pool, out.memory);
-    out.attempt = ObserveAttempt(mine, out.memory);
+    out.attempt = ObserveAttempt(mine, out.memory, input_.now);
     out.workers = ObserveWorkers(mine);
     ObserveTemplate(pool, input_.ask_template(pool), groups_, out);
     out.name_conflict = NameConflict(pool);

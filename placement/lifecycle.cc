@@ -13,6 +13,8 @@ namespace spillway::placement {
 namespace {
 
 constexpr Seconds kExclusion{3600};
+// Jobs and pods are watched apart: the pod that tells why may be seen a moment after its Job.
+constexpr Seconds kPodAwaited{5};
 
 // A placed pool and what is known of its gang.
 struct Case {
@@ -148,6 +150,13 @@ bool WaitsForNodes(const Case& c) {
   return c.pool.on_unreachable == OnUnreachable::kWait && !c.nodes.away.empty();
 }
 
+// Until when the cause of a failure may still be seen.
+std::optional<Time> AwaitsFailedPod(const TrainingPool& pool) {
+  const AttemptFacts& attempt = pool.attempt;
+  if (!attempt.failed || !attempt.failure || attempt.failure->worker >= 0) return std::nullopt;
+  return attempt.failure->time + kPodAwaited;
+}
+
 std::string FailureSentence(const Failure& failure) {
   std::string text = fmt::format("attempt {} failed", failure.attempt);
   if (failure.worker >= 0) {
@@ -163,6 +172,7 @@ std::string FailureSentence(const Failure& failure) {
 // maxRestarts.
 std::optional<Fate> HasFailed(const Case& c) {
   if (!c.pool.attempt.failed || !c.nodes.lost.empty() || WaitsForNodes(c)) return {};
+  if (const auto until = AwaitsFailedPod(c.pool); until && c.Now() < *until) return Keep(c);
   PoolMemory memory = c.memory;
   Failure unknown;
   unknown.time = c.Now();
@@ -427,6 +437,7 @@ std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,
   }
   if (!memory.placement) return moments;
   moments.push_back(NotBefore(pool, memory));
+  if (const auto until = AwaitsFailedPod(pool)) moments.push_back(*until);
   if (!AllRunning(pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
   if (nodes.link_suspect) return moments;

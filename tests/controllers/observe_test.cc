@@ -381,6 +381,20 @@ TEST(ObserveAttempt, TheFirstWorkerThatFailedIsTheCause) {
   EXPECT_EQ(attempt.failure->time, Time(Seconds(400)));
 }
 
+TEST(ObserveAttempt, AFailureIsNoLaterThanNowAndNoEarlierThanItsJobSays) {
+  Cluster cluster;
+  cluster.Commit(1);
+  kube::Job& job = cluster.AddJob(1);
+  job.failed_condition = true;
+  job.finished = Time(Seconds(8990));
+  EXPECT_EQ(cluster.Pool().attempt.failure->time, Time(Seconds(8990))) << "no pod is seen yet";
+  kube::Pod& pod = cluster.AddWorker("failed", 1, "n0");
+  pod.phase = kube::PodPhase::kFailed;
+  pod.failure = {1, "Error", "boom", Time(Seconds(99'000))};
+  EXPECT_EQ(cluster.Pool().attempt.failure->time, cluster.Observe().now)
+      << "its node's clock is ahead";
+}
+
 TEST(ObserveAttempt, AWorkerThatSucceededIsCountedOnce) {
   Cluster cluster;
   cluster.Commit(1);
