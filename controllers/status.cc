@@ -91,20 +91,76 @@ void SetEndConditions(Conditions& conditions, const PoolDecision& decision) {
   }
 }
 
+// What Observe leaves undone; null: the decision changes nothing.
+const char* WhatItWouldBe(placement::Action action) {
+  switch (action) {
+    case placement::Action::kPlace:
+      return "placed";
+    case placement::Action::kRestart:
+      return "started anew";
+    case placement::Action::kRelease:
+      return "released";
+    case placement::Action::kFinish:
+      return "ended";
+    case placement::Action::kWait:
+    case placement::Action::kKeep:
+    case placement::Action::kDone:
+      break;
+  }
+  return nullptr;
+}
+
+// Leaves out the clauses that end in a moment, such as " since 2026-11-24T12:00:00Z". What is not
+// committed is decided anew in every pass, with other moments each time: with them it would be
+// written without end.
+std::string WithoutMoments(std::string text) {
+  const size_t length = FormatTime(Time{}).size();
+  for (const std::string_view word : {" since ", " until ", " at ", " by "}) {
+    size_t at = 0;
+    while ((at = text.find(word, at)) != std::string::npos) {
+      const size_t moment = at + word.size();
+      if (ParseTime(text.substr(moment, length))) {
+        text.erase(at, word.size() + length);
+      } else {
+        at = moment;
+      }
+    }
+  }
+  return text;
+}
+
+void TellWhatWouldBe(const char* would, const PoolDecision& decision,
+                     const placement::TrainingPool& facts, Conditions& conditions) {
+  const std::string told = fmt::format("mode is Observe: would be {}: ", would);
+  const auto& placement = facts.memory.placement;
+  conditions.Set("Placed", placement.has_value(), decision.placed_reason,
+                 told + WithoutMoments(decision.placed_message));
+  conditions.Set("Ready", decision.ready, decision.ready_reason,
+                 told + WithoutMoments(decision.ready_message));
+  const bool spilled = placement && placement->tier > 0;
+  conditions.Set("Spilled", spilled, spilled ? Reason::kPlaced : Reason::kAsExpected,
+                 spilled ? "runs on " + placement->node_group
+                 : decision.spilled_message.empty()
+                     ? "runs nothing outside the home tier"
+                     : told + WithoutMoments(decision.spilled_message));
+  conditions.Set("Complete", false, Reason::kAsExpected, "the gang has not completed");
+  conditions.Set("Failed", false, Reason::kAsExpected, "the gang has not failed for good");
+}
+
 std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
                                       const PoolDecision& decision,
                                       const placement::TrainingPool& facts, Mode mode, Time now) {
   Conditions conditions(old.status.conditions, old.meta.generation, now);
   SetTemplateCondition(conditions, facts);
-  // In Observe nothing is placed by us: the plan is told, not done.
-  const bool would = mode == Mode::kObserve && !facts.memory.placement && decision.placed;
-  conditions.Set("Placed", decision.placed && !would, decision.placed_reason,
-                 would ? "mode is Observe: would be placed: " + decision.placed_message
-                       : decision.placed_message);
-  conditions.Set("Ready", decision.ready, decision.ready_reason,
-                 would ? "mode is Observe: would be placed: " + decision.ready_message
-                       : decision.ready_message);
-  const bool spilled = decision.spilled && !would;
+  // In Observe nothing is done by us: the plan is told, and what there is stays.
+  const char* would = mode == Mode::kObserve ? WhatItWouldBe(decision.action) : nullptr;
+  if (would != nullptr) {
+    TellWhatWouldBe(would, decision, facts, conditions);
+    return conditions.Take();
+  }
+  conditions.Set("Placed", decision.placed, decision.placed_reason, decision.placed_message);
+  conditions.Set("Ready", decision.ready, decision.ready_reason, decision.ready_message);
+  const bool spilled = decision.spilled;
   conditions.Set("Spilled", spilled, spilled ? Reason::kPlaced : Reason::kAsExpected,
                  decision.spilled_message.empty() ? "runs nothing outside the home tier"
                                                   : decision.spilled_message);
