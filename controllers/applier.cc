@@ -50,8 +50,11 @@ Result<std::optional<NameTaken>> LookUpName(kube::Client& client, const kube::Re
   return std::optional<NameTaken>(Taken(resource, ns, name, *meta));
 }
 
-Applier::Applier(kube::Client client, Log& log, int threads)
-    : client_(std::move(client)), log_(log), threads_(threads) {}
+Applier::Applier(kube::Client client, Log& log, int threads, std::function<void()> after_write)
+    : client_(std::move(client)),
+      log_(log),
+      threads_(threads),
+      after_write_(std::move(after_write)) {}
 
 std::vector<Outcome> Applier::Apply(const std::vector<WriteList>& lists,
                                     const std::stop_token& stop) {
@@ -75,7 +78,9 @@ std::vector<Outcome> Applier::Apply(const std::vector<WriteList>& lists,
 Outcome Applier::ApplyList(const WriteList& list, const std::stop_token& stop) {
   Outcome outcome;
   for (const Write& write : list.writes) {
-    if (!ApplyOne(write, outcome, stop)) break;
+    const bool goes_on = ApplyOne(write, outcome, stop);
+    after_write_();
+    if (!goes_on) break;
     ++outcome.done;
   }
   if (outcome.error && outcome.error->code != Code::kCancelled) {

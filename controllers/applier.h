@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -41,7 +42,8 @@ struct Outcome {
 // before every single write. Blocks until all is done or has failed; called by the deciding thread.
 class Applier {
  public:
-  Applier(kube::Client client, Log& log, int threads);
+  // `after_write` is called on the writing threads, after every single write.
+  Applier(kube::Client client, Log& log, int threads, std::function<void()> after_write);
 
   // One outcome per list, in their order.
   std::vector<Outcome> Apply(const std::vector<WriteList>& lists, const std::stop_token& stop);
@@ -57,6 +59,7 @@ class Applier {
   kube::Client client_;
   Log& log_;
   int threads_;
+  std::function<void()> after_write_;
 };
 
 }  // namespace spillway::controllers

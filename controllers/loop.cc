@@ -160,7 +160,8 @@ Loop::Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log,
       settings_(std::move(settings)),
       hooks_(std::move(hooks)),
       options_(options),
-      applier_(client, log, options.writers) {
+      // However many writes a pass has, the next one is a sign of life.
+      applier_(client, log, options.writers, [this] { beat_ = clock_.Elapsed().count(); }) {
   beat_ = clock_.Elapsed().count();
 }
 
@@ -264,8 +265,8 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
     asked.insert(TemplateChecker::KeyOf(subject));
     TemplateAnswer answer = templates_.Ask(subject);
     // Asked again by then, in a quiet cluster too.
-    if (answer.state == TemplateAnswer::State::kInvalid) {
-      WakeAt(clock_.Elapsed() + TemplateChecker::kAskAgain);
+    if (const auto again = TemplateChecker::AsksAgainAfter(answer)) {
+      WakeAt(clock_.Elapsed() + *again);
     }
     return answer;
   };

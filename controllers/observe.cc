@@ -82,9 +82,7 @@ Resources WithoutAccelerators(const std::vector<std::string>& types, const PodSh
     if (asked && !group.resource.empty()) resources.insert(group.resource);
   }
   Resources out = shape.requests;
-  for (const std::string& resource : resources) {
-    out.Set(resource, out.Get(resource) - shape.first_container.Get(resource));
-  }
+  for (const std::string& resource : resources) out.Set(resource, shape.others.Get(resource));
   return out;
 }
 
@@ -352,7 +350,7 @@ bool CameFromDisruption(const Family& family, const placement::Placement& placem
   return !failed_itself && (taken || std::ssize(there) < placement.workers);
 }
 
-placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory) {
+placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory, Time now) {
   placement::AttemptFacts facts;
   if (!memory.placement) return facts;
   for (const kube::Job* job : family.jobs) {
@@ -364,6 +362,8 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
     if (!facts.failed) continue;
     facts.disrupted = CameFromDisruption(family, *memory.placement);
     facts.failure = FirstFailure(family, *job, memory.placement->attempt, facts.disrupted);
+    // A node's clock that is ahead must not prolong the backoff.
+    facts.failure->time = std::min(facts.failure->time, now);
   }
   return facts;
 }
@@ -387,7 +387,14 @@ void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAns
                      placement::TrainingPool& out) {
   switch (answer.state) {
     case TemplateAnswer::State::kPending:
+      // A gang had its template taken before it was placed; it may go on although the quota is
+      // full.
+      if (!answer.message.empty() && out.memory.placement &&
+          out.memory.placement->spec_revision == out.spec_revision) {
+        break;
+      }
       out.template_unchecked = true;
+      out.namespace_quota = answer.message;
       return;
     case TemplateAnswer::State::kInvalid:
       out.template_invalid = answer.message;
@@ -398,6 +405,7 @@ void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAns
   std::vector<std::string> types;
   for (const auto& accepted : pool.spec.accelerators) types.push_back(accepted.type);
   out.requests = WithoutAccelerators(types, answer.shape, groups);
+  out.other_cpu = answer.shape.others.Get(kCpu);
   out.tolerations = answer.shape.tolerations;
   out.node_terms = answer.shape.node_terms;
   for (const std::string& type : types) {
@@ -485,7 +493,7 @@ class PoolObserver {
     out.memory = MemoryOf(pool.status);
     RebuildMemory(mine, out.memory);
     if (input_.settings->mode == Mode::kObserve) PretendQueued(pool, out.memory);
-    out.attempt = ObserveAttempt(mine, out.memory);
+    out.attempt = ObserveAttempt(mine, out.memory, input_.now);
     out.workers = ObserveWorkers(mine);
     ObserveTemplate(pool, input_.ask_template(SubjectOf(pool)), groups_, out);
     out.name_conflict = NameConflict(pool);

@@ -68,10 +68,12 @@ placement::Variant ObserveVariant(const InferencePoolSpec& spec, const VariantSp
   out.revision = TemplateRevision(spec, variant);
   if (answer.state == TemplateAnswer::State::kPending) {
     out.template_unchecked = true;
+    out.namespace_quota = answer.message;
   } else if (answer.state == TemplateAnswer::State::kInvalid) {
     out.template_invalid = answer.message;
   } else {
     out.requests = WithoutAccelerators({variant.accelerator}, answer.shape, groups);
+    out.other_cpu = answer.shape.others.Get(kCpu);
     out.tolerations = answer.shape.tolerations;
     out.node_terms = answer.shape.node_terms;
     out.template_invalid =

@@ -10,8 +10,11 @@ namespace {
 
 using crds::v1alpha1::NodeGroup;
 
-// Extended resources have equal requests and limits; cpu and memory are only asked for.
-bool Extended(const std::string& resource) { return resource.find('/') != std::string::npos; }
+// Extended resources and huge pages have equal requests and limits; cpu and memory are only asked
+// for.
+bool IsLimited(const std::string& resource) {
+  return resource.find('/') != std::string::npos || resource.starts_with("hugepages-");
+}
 
 int64_t Amount(const Json& container, const char* list, const std::string& resource) {
   const auto resources = container.find("resources");
@@ -28,9 +31,17 @@ void SetAmount(Json& container, const std::string& resource, int64_t amount) {
   const std::string text = FormatResource(resource, amount);
   container["resources"]["requests"][resource] = text;
   const bool limited = Amount(container, "limits", resource) != 0;
-  if (Extended(resource) || (limited && Amount(container, "limits", resource) < amount)) {
+  if (IsLimited(resource) || (limited && Amount(container, "limits", resource) < amount)) {
     container["resources"]["limits"][resource] = text;
   }
+}
+
+// The API server takes a limit for the request where no request stands.
+int64_t Requested(const Json& container, const std::string& resource) {
+  const auto resources = container.find("resources");
+  const bool said = resources != container.end() && resources->contains("requests") &&
+                    (*resources)["requests"].contains(resource);
+  return Amount(container, said ? "requests" : "limits", resource);
 }
 
 }  // namespace
@@ -61,7 +72,7 @@ void AddResources(Json& container, const NodeGroup& group, int64_t accelerators)
   SetAmount(container, resource.empty() ? std::string(kCpu) : resource,
             accelerators * (resource.empty() ? 1000 : 1));
   for (const auto& [name, amount] : group.spec.pod_defaults.resources) {
-    SetAmount(container, name, Amount(container, "requests", name) + amount);
+    SetAmount(container, name, Requested(container, name) + amount);
   }
 }
 

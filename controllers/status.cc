@@ -34,8 +34,11 @@ void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool&
   if (facts.template_unchecked) {
     if (conditions.Keep("TemplateValid")) return;
     conditions.SetUnknown(
-        "TemplateValid", Reason::kPodsNotReady,
-        "the API server has not answered yet whether it takes a pod of this template");
+        "TemplateValid",
+        facts.namespace_quota.empty() ? Reason::kPodsNotReady : Reason::kQuotaExceeded,
+        facts.namespace_quota.empty()
+            ? "the API server has not answered yet whether it takes a pod of this template"
+            : "not known yet: " + facts.namespace_quota);
   } else if (facts.template_invalid.empty()) {
     conditions.Set("TemplateValid", true, Reason::kAsExpected,
                    "the API server takes pods of this template");
@@ -69,18 +72,71 @@ bool IsUndecided(const PoolDecision& decision, const placement::TrainingPool& fa
 }
 
 void SetPlaceConditions(Conditions& conditions, const PoolDecision& decision,
-                        const placement::TrainingPool& facts, bool would) {
+                        const placement::TrainingPool& facts) {
   if (IsUndecided(decision, facts)) {
     conditions.SetUnknown("Placed", decision.placed_reason, decision.placed_message);
     conditions.SetUnknown("Ready", decision.ready_reason, decision.ready_message);
     return;
   }
-  conditions.Set("Placed", decision.placed && !would, decision.placed_reason,
-                 would ? "mode is Observe: would be placed: " + decision.placed_message
-                       : decision.placed_message);
+  conditions.Set("Placed", decision.placed, decision.placed_reason, decision.placed_message);
+  conditions.Set("Ready", decision.ready, decision.ready_reason, decision.ready_message);
+}
+
+// What Observe leaves undone; null: the decision changes nothing.
+const char* WhatItWouldBe(placement::Action action) {
+  switch (action) {
+    case placement::Action::kPlace:
+      return "placed";
+    case placement::Action::kRestart:
+      return "started anew";
+    case placement::Action::kRelease:
+      return "released";
+    case placement::Action::kFinish:
+      return "ended";
+    case placement::Action::kWait:
+    case placement::Action::kKeep:
+    case placement::Action::kDone:
+    case placement::Action::kScale:
+      break;
+  }
+  return nullptr;
+}
+
+// Leaves out the clauses that end in a moment, such as " since 2026-11-24T12:00:00Z". What is not
+// committed is decided anew in every pass, with other moments each time: with them it would be
+// written without end.
+std::string WithoutMoments(std::string text) {
+  const size_t length = FormatTime(Time{}).size();
+  for (const std::string_view word : {" since ", " until ", " at ", " by "}) {
+    size_t at = 0;
+    while ((at = text.find(word, at)) != std::string::npos) {
+      const size_t moment = at + word.size();
+      if (ParseTime(text.substr(moment, length))) {
+        text.erase(at, word.size() + length);
+      } else {
+        at = moment;
+      }
+    }
+  }
+  return text;
+}
+
+void TellWhatWouldBe(const char* would, const PoolDecision& decision,
+                     const placement::TrainingPool& facts, Conditions& conditions) {
+  const std::string told = fmt::format("mode is Observe: would be {}: ", would);
+  const auto& placement = facts.memory.placement;
+  conditions.Set("Placed", placement.has_value(), decision.placed_reason,
+                 told + WithoutMoments(decision.placed_message));
   conditions.Set("Ready", decision.ready, decision.ready_reason,
-                 would ? "mode is Observe: would be placed: " + decision.ready_message
-                       : decision.ready_message);
+                 told + WithoutMoments(decision.ready_message));
+  const bool spilled = placement && placement->tier > 0;
+  conditions.Set("Spilled", spilled, spilled ? Reason::kPlaced : Reason::kAsExpected,
+                 spilled ? "runs on " + placement->node_group
+                 : decision.spilled_message.empty()
+                     ? "runs nothing outside the home tier"
+                     : told + WithoutMoments(decision.spilled_message));
+  conditions.Set("Complete", false, Reason::kAsExpected, "the gang has not completed");
+  conditions.Set("Failed", false, Reason::kAsExpected, "the gang has not failed for good");
 }
 
 std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
@@ -88,10 +144,14 @@ std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
                                       const placement::TrainingPool& facts, Mode mode, Time now) {
   Conditions conditions(old.status.conditions, old.meta.generation, now);
   SetTemplateCondition(conditions, facts);
-  // In Observe nothing is placed by us: the plan is told, not done.
-  const bool would = mode == Mode::kObserve && !facts.memory.placement && decision.placed;
-  SetPlaceConditions(conditions, decision, facts, would);
-  const bool spilled = decision.spilled && !would;
+  // In Observe nothing is done by us: the plan is told, and what there is stays.
+  const char* would = mode == Mode::kObserve ? WhatItWouldBe(decision.action) : nullptr;
+  if (would != nullptr) {
+    TellWhatWouldBe(would, decision, facts, conditions);
+    return conditions.Take();
+  }
+  SetPlaceConditions(conditions, decision, facts);
+  const bool spilled = decision.spilled;
   conditions.Set("Spilled", spilled, spilled ? Reason::kPlaced : Reason::kAsExpected,
                  decision.spilled_message.empty() ? "runs nothing outside the home tier"
                                                   : decision.spilled_message);

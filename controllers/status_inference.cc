@@ -25,11 +25,14 @@ void SetTemplateCondition(Conditions& conditions, const placement::InferencePool
   }
   const bool unchecked = std::any_of(facts.variants.begin(), facts.variants.end(),
                                      [](const auto& v) { return v.template_unchecked; });
-  if (unchecked && conditions.Keep("TemplateValid")) return;
-  conditions.Set("TemplateValid", !unchecked, Reason::kAsExpected,
-                 unchecked ? "the API server has not answered yet whether it takes pods of these "
-                             "templates"
-                           : "the API server takes pods of these templates");
+  if (!unchecked) {
+    conditions.Set("TemplateValid", true, Reason::kAsExpected,
+                   "the API server takes pods of these templates");
+  } else if (!conditions.Keep("TemplateValid")) {
+    conditions.SetUnknown(
+        "TemplateValid", Reason::kPodsNotReady,
+        "the API server has not answered yet whether it takes pods of these templates");
+  }
 }
 
 std::vector<Condition> PoolConditions(const InferencePool& old, const InferenceDecision& decision,

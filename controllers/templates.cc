@@ -164,6 +164,60 @@ Resources FirstContainer(const Json& spec) {
   return out;
 }
 
+Status ReadRequests(const Json& spec, Resources& out) {
+  kube::JsonParser parser;
+  const std::string text = spec.dump();
+  auto value = parser.Parse(text);
+  if (!value) return std::move(value).error();
+  return kube::DecodePodRequests(*value, out);
+}
+
+// As the API server defaults them.
+Json WithRequestsFromLimits(Json spec) {
+  for (const char* list : {"initContainers", "containers"}) {
+    if (!Child(spec, list).is_array()) continue;
+    for (Json& container : spec[list]) {
+      const Json limits = Child(Child(container, "resources"), "limits");
+      for (const auto& [name, value] : limits.items()) {
+        container["resources"]["requests"].emplace(name, value);
+      }
+    }
+  }
+  return spec;
+}
+
+// The shape of the template itself, without what the API server would make of it.
+PodShape ShapeAsWritten(const std::string& pod_template) {
+  const Json pod = {{"spec", WithRequestsFromLimits(Child(ParseTemplate(pod_template), "spec"))}};
+  const auto shape = ShapeOf(pod.dump(), pod_template);
+  return shape ? *shape : PodShape();
+}
+
+// What the template is not to blame for: it may be taken as it is later on.
+bool SaysNothingOfTheTemplate(const Error& error) {
+  if (error.code == Code::kInvalid) return false;
+  if (error.code != Code::kForbidden || error.http_status == 401) return true;
+  const auto says = [&error](const char* words) {
+    return error.message.find(words) != std::string::npos;
+  };
+  // Our own rights; a namespace on its way out.
+  return says("cannot create resource") || says("is being terminated");
+}
+
+// Quotas are looked at last: everything else had nothing against the pod.
+bool IsFullQuota(const Error& error) {
+  return error.code == Code::kForbidden &&
+         error.message.find("exceeded quota") != std::string::npos;
+}
+
+Json WithoutFirstRequests(Json spec) {
+  const auto containers = spec.find("containers");
+  if (containers != spec.end() && containers->is_array() && !containers->empty()) {
+    containers->front().erase("resources");
+  }
+  return spec;
+}
+
 }  // namespace
 
 TemplateSubject SubjectOf(const crds::v1alpha1::TrainingPool& pool) {
@@ -199,11 +253,8 @@ Result<PodShape> ShapeOf(const std::string& pod_json, const std::string& pod_tem
   const Json& spec = Child(pod, "spec");
   if (!spec.is_object()) return Error{Code::kInternal, "the API server returned no pod"};
   PodShape shape;
-  kube::JsonParser parser;
-  const std::string spec_text = spec.dump();
-  auto value = parser.Parse(spec_text);
-  if (!value) return std::move(value).error();
-  if (Status read = kube::DecodePodRequests(*value, shape.requests); !read) {
+  if (Status read = ReadRequests(spec, shape.requests); !read) return std::move(read).error();
+  if (Status read = ReadRequests(WithoutFirstRequests(spec), shape.others); !read) {
     return std::move(read).error();
   }
   shape.requests.Set(kPods, 1);
@@ -220,8 +271,11 @@ TemplateAnswer AnswerOf(const Result<std::string>& reply, const std::string& pod
     return {TemplateAnswer::State::kValid, *std::move(shape), {}};
   }
   const Error& error = reply.error();
-  if (error.code == Code::kInvalid || error.code == Code::kForbidden ||
-      error.code == Code::kNotFound) {
+  if (IsFullQuota(error)) {
+    return {TemplateAnswer::State::kPending, ShapeAsWritten(pod_template),
+            "a ResourceQuota of the namespace has no room for a pod: " + error.message};
+  }
+  if (!SaysNothingOfTheTemplate(error)) {
     return {TemplateAnswer::State::kInvalid,
             {},
             "the API server refuses a pod of this template: " + error.message};
@@ -249,10 +303,10 @@ TemplateAnswer TemplateChecker::Ask(const TemplateSubject& subject) {
   Entry& entry = at->second;
   if (fresh) entry.refusal = RefuseTemplate(subject);
   if (!entry.refusal.empty()) return {TemplateAnswer::State::kInvalid, {}, entry.refusal};
-  const bool unasked = entry.answer.state == TemplateAnswer::State::kPending;
-  const bool refused_long_ago = entry.answer.state == TemplateAnswer::State::kInvalid &&
-                                clock_.Elapsed() - entry.asked >= kAskAgain;
-  if (!entry.queued && (unasked || refused_long_ago)) {
+  const bool unasked =
+      entry.answer.state == TemplateAnswer::State::kPending && entry.answer.message.empty();
+  const auto again = AsksAgainAfter(entry.answer);
+  if (!entry.queued && (unasked || (again && clock_.Elapsed() - entry.asked >= *again))) {
     entry.queued = true;
     questions_.push_back({key, subject.ns, DryRunPod(subject), subject.pod_template});
     wake_.notify_one();
@@ -260,18 +314,24 @@ TemplateAnswer TemplateChecker::Ask(const TemplateSubject& subject) {
   return entry.answer;
 }
 
+std::optional<std::chrono::seconds> TemplateChecker::AsksAgainAfter(const TemplateAnswer& answer) {
+  if (answer.state == TemplateAnswer::State::kInvalid) return kAskAgain;
+  const bool quota = answer.state == TemplateAnswer::State::kPending && !answer.message.empty();
+  return quota ? std::optional(kAskAgainForQuota) : std::nullopt;
+}
+
+// The question that is being put is dropped with its answer.
 void TemplateChecker::Keep(const std::set<std::string>& keys) {
   const std::scoped_lock lock(mutex_);
-  std::erase_if(entries_, [&](const auto& entry) {
-    return !entry.second.queued && !keys.contains(entry.first);
-  });
+  std::erase_if(entries_, [&](const auto& entry) { return !keys.contains(entry.first); });
+  std::erase_if(questions_, [&](const Question& question) { return !keys.contains(question.key); });
 }
 
 TemplateAnswer TemplateChecker::Put(const Question& question, const std::stop_token& stop) {
   const auto answer = client_.Create(kube::PodResource(), question.ns, question.pod,
                                      {kFieldManager, /*dry_run=*/true, /*strict=*/true}, stop);
   TemplateAnswer out = AnswerOf(answer, question.pod_template);
-  if (out.state == TemplateAnswer::State::kPending) {
+  if (out.state == TemplateAnswer::State::kPending && out.message.empty()) {
     log_.Warn("template not checked", {{"pool", question.key}, {"error", answer.error().message}});
   }
   return out;
@@ -287,15 +347,17 @@ void TemplateChecker::Run(const std::stop_token& stop) {
       questions_.pop_front();
     }
     TemplateAnswer answer = Put(question, stop);
-    if (answer.state == TemplateAnswer::State::kPending) {  // no answer: ask again soon
-      std::unique_lock lock(mutex_);
+    if (answer.state == TemplateAnswer::State::kPending && answer.message.empty()) {
+      std::unique_lock lock(mutex_);  // no answer: ask again soon
       wake_.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
-      questions_.push_back(std::move(question));
+      if (entries_.contains(question.key)) questions_.push_back(std::move(question));
       continue;
     }
     {
       const std::scoped_lock lock(mutex_);
-      Entry& entry = entries_[question.key];
+      const auto at = entries_.find(question.key);
+      if (at == entries_.end()) continue;  // nobody asks any more
+      Entry& entry = at->second;
       entry.queued = false;
       entry.asked = clock_.Elapsed();
       entry.answer = std::move(answer);

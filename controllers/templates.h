@@ -30,14 +30,20 @@ struct PodShape {
   // Requests of the first container by name, as the template itself says: a value there must agree
   // with acceleratorsPerWorker.
   Resources first_container;
+  // What the pod as admitted requests without its first container, which gets the accelerators.
+  Resources others;
   bool operator==(const PodShape&) const = default;
 };
 
 // The API server's answer about a template.
 struct TemplateAnswer {
   enum class State { kPending, kValid, kInvalid } state = State::kPending;
-  PodShape shape;       // with kValid
-  std::string message;  // with kInvalid: one sentence
+  // With kValid as admitted. Where a ResourceQuota is in the way, as the template itself says: good
+  // enough for a gang whose template had been taken before.
+  PodShape shape;
+  // One sentence: with kInvalid why; with kPending which ResourceQuota lets no pod be tried, if one
+  // does.
+  std::string message;
 };
 
 // A pod template and whose it is.
@@ -64,11 +70,13 @@ TemplateAnswer AnswerOf(const Result<std::string>& reply, const std::string& pod
 
 // Asks the API server, by server-side dry run of one Pod with strict validation, whether it would
 // take a pool's pods and what they then request. Answers are kept per namespace and template.
-// A refusal is asked about again after a minute: the namespace's policies may have changed.
+// A refusal is asked about again after a minute: the namespace's policies may have changed. A full
+// ResourceQuota is no answer about the template, and is asked about again sooner.
 // Ask is called by the deciding thread; the questions are put on a thread of its own.
 class TemplateChecker {
  public:
   static constexpr std::chrono::seconds kAskAgain{60};
+  static constexpr std::chrono::seconds kAskAgainForQuota{10};
 
   TemplateChecker(kube::Client& client, Clock& clock, Log& log, std::function<void()> on_answer);
   ~TemplateChecker() = default;
@@ -76,6 +84,8 @@ class TemplateChecker {
   TemplateChecker& operator=(const TemplateChecker&) = delete;
 
   TemplateAnswer Ask(const TemplateSubject& subject);
+  // How long after such an answer it is asked again; nullopt: it is not.
+  static std::optional<std::chrono::seconds> AsksAgainAfter(const TemplateAnswer& answer);
   // Forgets what no pool in `keys` (of KeyOf) asks about any more.
   void Keep(const std::set<std::string>& keys);
   static std::string KeyOf(const TemplateSubject& subject);

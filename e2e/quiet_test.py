@@ -253,7 +253,8 @@ def test_observe_beside_what_runs_changes_none_of_it(cluster: Cluster, operators
     wait_for(lambda: (metric(operators.metrics("two"), "spillway_passes_total") or 0) >= 2, 30, "passes")
     # What an operator that enforces would act on: a worker's end, and a spec that wants another place.
     cluster.patch("trainingpool", "home", {"spec": {"suspend": True}}, namespace)
-    suspended = cluster.wait_condition("trainingpool", "home", namespace, "Placed", "False", "Suspended")
+    suspended = cluster.wait_condition("trainingpool", "home", namespace, "Placed", "True", "Suspended")
+    assert "mode is Observe: would be released" in says(suspended, "Placed"), says(suspended, "Placed")
     assert memory(suspended) == memory(before["home"])
     holds_for(lambda: identities(cluster) == made, 5, "everything to stay as it is", interval=1)
     for name in ("spilled", "waits", "greedy", "short"):

@@ -26,10 +26,10 @@ std::vector<size_t> Indices(const World& world, const std::string& cluster,
 Resources RequestOf(const TrainingPool& pool, const NodeGroup& group, int per_worker) {
   Resources request = pool.requests;
   if (group.resource.empty()) {
-    const int64_t cores = int64_t{per_worker} * 1000;
-    request.Set(kCpu, std::max(request.Get(kCpu), cores));
+    // The cores are the first container's; what the others ask for comes on top.
+    request.Set(kCpu, pool.other_cpu + int64_t{per_worker} * 1000);
   } else {
-    request.Set(group.resource, per_worker);
+    request.Set(group.resource, request.Get(group.resource) + per_worker);
   }
   request.Add(group.pod_defaults);
   return request;

@@ -561,8 +561,13 @@ class Decider {
                      .message = cell.variant->template_invalid,
                      .remedy = "correct the template of variant " + cell.variant->name};
     }
+    if (!cell.variant->namespace_quota.empty()) {
+      return Finding{.reason = Reason::kQuotaExceeded,
+                     .message = cell.variant->namespace_quota,
+                     .remedy = "raise the namespace's ResourceQuota"};
+    }
     if (cell.variant->template_unchecked) {
-      return Finding{.reason = Reason::kAsExpected,
+      return Finding{.reason = Reason::kPodsNotReady,
                      .message = "waiting for the API server's answer about the pod template",
                      .remedy = {}};
     }

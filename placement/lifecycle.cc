@@ -13,6 +13,8 @@ namespace spillway::placement {
 namespace {
 
 constexpr Seconds kExclusion{3600};
+// Jobs and pods are watched apart: the pod that tells why may be seen a moment after its Job.
+constexpr Seconds kPodAwaited{5};
 
 // A placed pool and what is known of its gang.
 struct Case {
@@ -148,6 +150,13 @@ bool WaitsForNodes(const Case& c) {
   return c.pool.on_unreachable == OnUnreachable::kWait && !c.nodes.away.empty();
 }
 
+// Until when the cause of a failure may still be seen.
+std::optional<Time> AwaitsFailedPod(const TrainingPool& pool) {
+  const AttemptFacts& attempt = pool.attempt;
+  if (!attempt.failed || !attempt.failure || attempt.failure->worker >= 0) return std::nullopt;
+  return attempt.failure->time + kPodAwaited;
+}
+
 std::string DisruptionSentence(const Case& c) {
   const std::optional<Failure>& failure = c.pool.attempt.failure;
   const bool known = failure && failure->worker >= 0;
@@ -166,6 +175,7 @@ std::optional<Fate> HasFailed(const Case& c) {
     return Renewed(c, c.memory,
                    {.reason = Reason::kPodsNotReady, .sentence = DisruptionSentence(c)});
   }
+  if (const auto until = AwaitsFailedPod(c.pool); until && c.Now() < *until) return Keep(c);
   PoolMemory memory = c.memory;
   Failure unknown;
   unknown.time = c.Now();
@@ -291,6 +301,8 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
     fate.course = Course::kQueue;
     if (!memory.queued_since) memory.queued_since = now;
     if (!memory.waiting_since) memory.waiting_since = now;
+  } else if (!Blocked(pool) && !pool.namespace_quota.empty()) {
+    if (!memory.queued_since) memory.queued_since = now;  // it could run, but for others
   }
   fate.memory = std::move(memory);
   return fate;
@@ -446,6 +458,7 @@ std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,
   }
   if (!memory.placement) return moments;
   moments.push_back(NotBefore(pool, memory));
+  if (const auto until = AwaitsFailedPod(pool)) moments.push_back(*until);
   if (!AllRunning(pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
   if (nodes.link_suspect) return moments;

@@ -144,6 +144,7 @@ TrainingPool SeekerFor(const InferencePool& pool, const Variant& variant, const 
   out.per_worker = variant.per_replica;
   out.accelerators = {{.type = variant.accelerator, .workers = 1}};
   out.requests = variant.requests;
+  out.other_cpu = variant.other_cpu;
   out.tolerations = variant.tolerations;
   out.node_terms = TermsOf(variant);
   out.providers = pool.providers;

@@ -247,7 +247,8 @@ struct TrainingPool {
   int64_t priority = 0;
   int per_worker = 1;                             // accelerators
   std::vector<AcceptedAccelerator> accelerators;  // best first
-  Resources requests;  // of one worker after admission, without the accelerators, with "pods": 1
+  Resources requests;     // of one worker after admission, without the accelerators, with "pods": 1
+  int64_t other_cpu = 0;  // of requests' cpu: what is not its first container's
   std::vector<Toleration> tolerations;
   // The template's node selector and required node affinity: one of the terms must hold; no terms:
   // any node will do.
@@ -273,6 +274,7 @@ struct TrainingPool {
   std::string template_invalid;
   std::string name_conflict;
   bool template_unchecked = false;  // the dry run has not answered yet: not placed before it has
+  std::string namespace_quota;      // with template_unchecked: which ResourceQuota is in the way
   PoolMemory memory;
   AttemptFacts attempt;
   std::vector<Worker> workers;
@@ -298,8 +300,10 @@ struct Variant {
   std::vector<Toleration> tolerations;
   std::vector<std::vector<Requirement>> node_terms;
   std::string revision;  // of what its pods are made from
+  int64_t other_cpu = 0;  // of its containers but the first, in thousandths
   std::string template_invalid;
   bool template_unchecked = false;
+  std::string namespace_quota;  // with template_unchecked: which ResourceQuota is in the way
   bool operator==(const Variant&) const = default;
 };
 

@@ -214,6 +214,7 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
   a("acceleratorsPerWorker", &TrainingPool::per_worker);
   a("accelerators", &TrainingPool::accelerators);
   a("requests", &TrainingPool::requests);
+  a("otherCpuMilli", &TrainingPool::other_cpu);
   a("tolerations", &TrainingPool::tolerations);
   a("nodeTerms", &TrainingPool::node_terms);
   a.Group("placement", [](auto& g) { FieldsOfPlacementSpec(g); });
@@ -231,6 +232,7 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
   a("templateInvalid", &TrainingPool::template_invalid);
   a("nameConflict", &TrainingPool::name_conflict);
   a("templateUnchecked", &TrainingPool::template_unchecked);
+  a("namespaceQuota", &TrainingPool::namespace_quota);
   a("status", &TrainingPool::memory);
   a("attempt", &TrainingPool::attempt);
   a("workers", &TrainingPool::workers);
@@ -252,6 +254,8 @@ void Fields(A& a, Of<Variant> /*type*/) {
   a("revision", &Variant::revision);
   a("templateInvalid", &Variant::template_invalid);
   a("templateUnchecked", &Variant::template_unchecked);
+  a("otherCpuMilli", &Variant::other_cpu);
+  a("namespaceQuota", &Variant::namespace_quota);
 }
 
 template <class A>

@@ -183,6 +183,11 @@ Verdict WhyWaiting(const Told& told) {
   return why;
 }
 
+Verdict WhyUnchecked(const TrainingPool& pool) {
+  if (!pool.namespace_quota.empty()) return {Reason::kQuotaExceeded, pool.namespace_quota};
+  return {Reason::kPodsNotReady, "waiting for the API server's answer about the pod template"};
+}
+
 // What the pool waits for, given why it was released in this pass, if it was.
 Verdict WhyUnplaced(const Told& told) {
   const auto& cause = told.fate.cause;
@@ -190,10 +195,7 @@ Verdict WhyUnplaced(const Told& told) {
     const bool more = cause && cause->sentence != blocked->sentence;
     return {blocked->reason, blocked->sentence + (more ? "; before, " + cause->sentence : "")};
   }
-  Verdict why = told.pool.template_unchecked
-                    ? Verdict{Reason::kPodsNotReady,
-                              "waiting for the API server's answer about the pod template"}
-                    : WhyWaiting(told);
+  Verdict why = told.pool.template_unchecked ? WhyUnchecked(told.pool) : WhyWaiting(told);
   if (!cause) return why;
   if (cause->reason == Reason::kGangIncomplete || cause->reason == Reason::kNodeLost) {
     why.reason = cause->reason;

@@ -1,5 +1,6 @@
 #include "kube/types/job.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace spillway::kube {
@@ -24,16 +25,21 @@ Status DecodeCondition(JsonValue value, Condition& out) {
   });
 }
 
+void NoteTime(const Condition& condition, Job& out) {
+  if (condition.changed == Time{}) return;
+  out.finished = std::min(out.finished.value_or(condition.changed), condition.changed);
+}
+
 // FailureTarget comes first and says the same as Failed, which waits for the pods to be gone.
 void ApplyCondition(const Condition& condition, Job& out) {
   if (condition.status != "True") return;
   if (condition.type == "Complete") {
     out.complete = true;
-    out.finished = condition.changed;
+    NoteTime(condition, out);
   }
-  if (condition.type == "Failed") out.finished = condition.changed;
   if (condition.type == "Failed" || condition.type == "FailureTarget") {
     out.failed_condition = true;
+    NoteTime(condition, out);
     out.failure_reason = condition.reason;
     out.failure_message = condition.message;
   }

@@ -19,7 +19,7 @@ struct Job {
   bool failed_condition = false;  // condition Failed=True or FailureTarget=True
   std::string failure_reason;
   std::string failure_message;
-  std::optional<Time> finished;  // when the terminal condition turned True
+  std::optional<Time> finished;  // when the first of these conditions turned True
   bool operator==(const Job&) const = default;
 };
 Status DecodeJob(JsonValue value, Job& out);

@@ -7,6 +7,7 @@
 
 #include <sstream>
 
+#include "controllers/render.h"
 #include "controllers/watching.h"
 #include "tests/controllers/samples.h"
 #include "tests/support/fake_api_server.h"
@@ -66,7 +67,7 @@ Json PoolJson(const std::string& name, int workers) {
 // The whole operator but its process: two nodes at home, four in a cloud.
 class LoopTest : public testing::Test {
  protected:
-  LoopTest() {
+  explicit LoopTest(Mode mode = Mode::kEnforce) : mode_(mode) {
     stores_.SetOnAdvance([this] { loop_.Advanced(); });
     server_.Put(GroupJson("home", 0));
     server_.Put(GroupJson("cloud", 10));
@@ -204,6 +205,13 @@ class LoopTest : public testing::Test {
     return events_;
   }
 
+  Settings InMode() const {
+    Settings settings;
+    settings.mode = mode_;
+    return settings;
+  }
+
+  const Mode mode_;
   std::mutex pass_mutex_;
   std::condition_variable pass_done_;
   std::atomic<int> passes_{0};
@@ -217,7 +225,7 @@ class LoopTest : public testing::Test {
   Stores stores_{[this] { loop_.MarkDirty(); }};
   TemplateChecker templates_{client_, clock_, log_, [this] { loop_.MarkDirty(); }};
   Metrics metrics_{registry_};
-  Loop loop_{stores_, client_, clock_, log_, metrics_, templates_, {}, Hooks(), {}};
+  Loop loop_{stores_, client_, clock_, log_, metrics_, templates_, InMode(), Hooks(), {}};
   Watching watching_{stores_, client_, clock_, log_, registry_};
   std::jthread running_;
 };
@@ -305,6 +313,24 @@ TEST_F(LoopTest, ARefusedCommitStartsNothingAndIsTriedAgain) {
   ASSERT_GE(writes.size(), 2U);
   EXPECT_THAT(writes[0], HasSubstr("status"));
   EXPECT_THAT(writes[1], HasSubstr("status"));
+}
+
+// Else the liveness probe would kill a leader that has much to write.
+TEST_F(LoopTest, EveryWriteIsASignOfLife) {
+  std::atomic<int64_t> longest{0};
+  server_.SetAdmission(
+      [&](const support::ServedKind& kind, Json& /*object*/) -> std::optional<kube::HttpResponse> {
+        if (kind.plural == "pods") return std::nullopt;
+        const auto silent = (clock_.Elapsed() - loop_.LastBeat()) / std::chrono::seconds(1);
+        longest = std::max<int64_t>(longest, silent);
+        clock_.Advance(std::chrono::seconds(40));
+        return std::nullopt;
+      });
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  server_.SetAdmission({});
+  EXPECT_LE(longest, 40) << "before the Job come a Service and a PodDisruptionBudget";
 }
 
 TEST_F(LoopTest, AnAnswerThatIsLostLeavesOneJob) {
@@ -513,6 +539,54 @@ TEST_F(LoopTest, OnlyTheGangsOwnPodsAreDeletedByForce) {
   EXPECT_TRUE(server_.Get("pods", "other", lost).has_value());
   ExpectQuiet();
   EXPECT_TRUE(server_.Get("pods", "other", lost).has_value());
+}
+
+class ObserveTest : public LoopTest {
+ protected:
+  ObserveTest() : LoopTest(Mode::kObserve) {}
+
+  // Decisions that are made anew in every pass, at other moments each time.
+  void ExpectSilenceWhileTimePasses() {
+    ExpectQuiet();
+    const size_t before = server_.Writes().size();
+    for (int i = 0; i < 4; ++i) {
+      clock_.Advance(std::chrono::seconds(40));
+      for (int pass = 0; pass < 3; ++pass) {
+        ASSERT_TRUE(OnePass());
+        clock_.Advance(std::chrono::seconds(1));
+      }
+    }
+    EXPECT_EQ(server_.Writes().size(), before);
+  }
+};
+
+TEST_F(ObserveTest, APoolThatWouldBePlacedIsToldOnce) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Placed") == "Placed"; }));
+  EXPECT_THAT(Message("run", "Placed"), HasSubstr("would be placed: attempt 1 on home"));
+  ASSERT_NO_FATAL_FAILURE(ExpectSilenceWhileTimePasses());
+  EXPECT_FALSE(Exists("services", "run-train"));
+}
+
+TEST_F(ObserveTest, AGangThatWouldBeStartedAnewRunsOnAndIsToldOnce) {
+  support::FakeCluster cluster(server_, clock_);
+  Json pool = server_.Put(PoolJson("run", 2));
+  crds::v1alpha1::TrainingPool object = samples::Pool();
+  object.meta.uid = pool["metadata"]["uid"];
+  RenderInput input{&object, nullptr, samples::Placed(), {"h0", "h1"}};
+  const auto group = samples::Group();
+  input.group = &group;
+  input.memory.placement->nodes = {"h0", "h1"};
+  server_.Put(Json::parse(RenderJob(input)));  // what ran in Enforce
+  cluster.Settle();
+  Run();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  server_.Remove("nodes", "", "h1");
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "NodeLost"; }));
+  EXPECT_THAT(Message("run", "Ready"), HasSubstr("would be released: lost 1 node (h1)"));
+  ASSERT_NO_FATAL_FAILURE(ExpectSilenceWhileTimePasses());
+  EXPECT_TRUE(Exists("jobs", "run-train-1"));
 }
 
 TEST_F(LoopTest, WrongClassesAndPriceCurrenciesAreSaid) {

@@ -5,6 +5,8 @@
 
 #include "controllers/names.h"
 #include "controllers/placement_record.h"
+#include "controllers/render.h"
+#include "placement/capacity.h"
 #include "tests/controllers/samples.h"
 
 namespace spillway::controllers {
@@ -253,12 +255,47 @@ TEST(ObservePools, ACountInTheTemplateMustAgree) {
   EXPECT_EQ(cluster.Pool().requests.Get("cpu"), 4000);
 }
 
+// What is rendered has the cores in the first container and leaves the others' on top: the planner
+// must count the same.
+TEST(ObservePools, CoresAreCountedAsTheyAreRenderedWhereTheCpuIsTheAccelerator) {
+  Cluster cluster;
+  cluster.groups[0].spec.accelerator = {"nvidia-a100-80gb", "", 0};
+  cluster.pools[0].spec.pod_template =
+      R"({"spec":{"containers":[{"name":"a"},{"name":"b","resources":{"requests":{"cpu":"2"}}}]}})";
+  const std::string admitted =
+      R"({"spec":{"containers":[{"name":"a","resources":{"requests":{"cpu":"1"}}},)"
+      R"({"name":"b","resources":{"requests":{"cpu":"2"}}}]}})";
+  cluster.answer.shape = ShapeOf(admitted, cluster.pools[0].spec.pod_template).value();
+  const auto world = cluster.Observe();
+  EXPECT_EQ(placement::RequestIn(world.pools[0], world.groups[0]).Get(kCpu), 10'000);
+
+  const RenderInput input{&cluster.pools[0], &cluster.groups[0], samples::Placed(), {"n0", "n1"}};
+  const auto job = samples::Json::parse(RenderJob(input));
+  const auto rendered =
+      ShapeOf(job["spec"]["template"].dump(), cluster.pools[0].spec.pod_template).value();
+  EXPECT_EQ(rendered.requests.Get(kCpu), 10'000);
+}
+
 TEST(ObservePools, WhatTheServerRefusedIsPassedOn) {
   Cluster cluster;
   cluster.answer = {TemplateAnswer::State::kInvalid, {}, "no"};
   EXPECT_EQ(cluster.Pool().template_invalid, "no");
   cluster.answer = {};
   EXPECT_TRUE(cluster.Pool().template_unchecked);
+}
+
+TEST(ObservePools, AFullQuotaHoldsUpOnlyPoolsWhoseTemplateHasNotBeenTakenBefore) {
+  Cluster cluster;
+  cluster.answer.message = "exceeded quota";
+  cluster.answer.shape.requests.Set("cpu", 4000);
+  EXPECT_TRUE(cluster.Pool().template_unchecked);
+  EXPECT_EQ(cluster.Pool().namespace_quota, "exceeded quota");
+  cluster.Commit(1);
+  EXPECT_TRUE(cluster.Pool().template_unchecked) << "placed for another spec";
+  cluster.pools[0].status.placement->spec_revision = SpecRevision(cluster.pools[0].spec);
+  EXPECT_FALSE(cluster.Pool().template_unchecked);
+  EXPECT_THAT(cluster.Pool().template_invalid, IsEmpty());
+  EXPECT_EQ(cluster.Pool().requests.Get("cpu"), 4000);
 }
 
 TEST(ObservePools, AnErasedStatusIsRebuiltFromTheNewestLiveJob) {
@@ -361,6 +398,20 @@ TEST(ObserveAttempt, TheFirstWorkerThatFailedIsTheCause) {
   EXPECT_EQ(attempt.failure->exit_code, 1);
   EXPECT_EQ(attempt.failure->node, "n0");
   EXPECT_EQ(attempt.failure->time, Time(Seconds(400)));
+}
+
+TEST(ObserveAttempt, AFailureIsNoLaterThanNowAndNoEarlierThanItsJobSays) {
+  Cluster cluster;
+  cluster.Commit(1);
+  kube::Job& job = cluster.AddJob(1);
+  job.failed_condition = true;
+  job.finished = Time(Seconds(8990));
+  EXPECT_EQ(cluster.Pool().attempt.failure->time, Time(Seconds(8990))) << "no pod is seen yet";
+  kube::Pod& pod = cluster.AddWorker("failed", 1, "n0");
+  pod.phase = kube::PodPhase::kFailed;
+  pod.failure = {1, "Error", "boom", Time(Seconds(99'000))};
+  EXPECT_EQ(cluster.Pool().attempt.failure->time, cluster.Observe().now)
+      << "its node's clock is ahead";
 }
 
 TEST(ObserveAttempt, AWorkerThatSucceededIsCountedOnce) {

@@ -117,6 +117,26 @@ TEST(RenderJob, CountsCoresWhereTheCpuIsTheAccelerator) {
   EXPECT_FALSE(resources.contains("limits"));
 }
 
+TEST(RenderJob, AddsToALimitWhereNoRequestStands) {
+  World world;
+  world.group.spec.pod_defaults.resources = {};
+  world.group.spec.pod_defaults.resources.Set("memory", int64_t{1} << 30);
+  Json pod_template = samples::PodTemplate();
+  pod_template["spec"]["containers"][0]["resources"] = {{"limits", {{"memory", "64Gi"}}}};
+  world.Template(pod_template);
+  const Json resources = world.PodSpec()["containers"][0]["resources"];
+  EXPECT_EQ(resources["requests"]["memory"], "65Gi");
+  EXPECT_EQ(resources["limits"]["memory"], "65Gi");
+}
+
+TEST(RenderJob, LimitsHugePagesToWhatIsAskedFor) {
+  World world;
+  world.group.spec.pod_defaults.resources.Set("hugepages-2Mi", int64_t{1} << 30);
+  const Json resources = world.PodSpec()["containers"][0]["resources"];
+  EXPECT_EQ(resources["requests"]["hugepages-2Mi"], "1073741824");
+  EXPECT_EQ(resources["limits"]["hugepages-2Mi"], "1073741824") << "else the Job is refused";
+}
+
 TEST(RenderJob, AddsWhatThePlaceNeeds) {
   World world;
   world.group.spec.pod_defaults.env = {{"NCCL_IB_HCA", "mlx5"}, {"DEBUG", "group"}};

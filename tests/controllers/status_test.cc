@@ -101,6 +101,15 @@ TEST(PoolStatus, WhatNobodyKnowsYetIsUnknown) {
   EXPECT_EQ(world.Of("Ready").status, "False");
 }
 
+TEST(PoolStatus, TheTemplatesConditionSaysWhichQuotaIsInTheWayOfTheAnswer) {
+  World world;
+  world.facts.template_unchecked = true;
+  world.facts.namespace_quota = "exceeded quota: compute";
+  EXPECT_EQ(world.Of("TemplateValid").status, "Unknown");
+  EXPECT_EQ(world.Of("TemplateValid").reason, "QuotaExceeded");
+  EXPECT_EQ(world.Of("TemplateValid").message, "not known yet: exceeded quota: compute");
+}
+
 TEST(PoolStatus, TheEndIsCompleteOrFailedWithItsReason) {
   World world;
   world.decision.memory.completed = Time(Seconds(4000));
@@ -117,6 +126,7 @@ TEST(PoolStatus, TheEndIsCompleteOrFailedWithItsReason) {
 TEST(PoolStatus, InObserveOnlyConditionsAndTheGenerationChange) {
   World world;
   world.mode = Mode::kObserve;
+  world.decision.action = placement::Action::kPlace;
   world.facts.memory.placement.reset();
   const auto status = world.Status();
   EXPECT_FALSE(status.placement.has_value());
@@ -124,6 +134,38 @@ TEST(PoolStatus, InObserveOnlyConditionsAndTheGenerationChange) {
   EXPECT_EQ(status.attempts, 0);
   EXPECT_EQ(world.Of("Placed").status, "False");
   EXPECT_THAT(world.Of("Placed").message, HasSubstr("would be placed"));
+}
+
+TEST(PoolStatus, InObserveWhatIsOnlyDecidedIsNotToldAsDoneNorWhenItWouldBe) {
+  using placement::Action;
+  World world;
+  world.mode = Mode::kObserve;
+  world.decision.action = Action::kRestart;
+  world.decision.placed_reason = Reason::kPlaced;
+  world.decision.placed_message =
+      "attempt 2 on home since 2026-11-24T12:00:00Z; left out: n1 until 2026-11-24T13:00:00Z "
+      "(NodeLost)";
+  world.decision.ready_message = "lost 1 node (n1); attempt 2 starts at 2026-11-24T12:00:00Z";
+  EXPECT_EQ(world.Of("Placed").status, "True") << "what runs stays";
+  EXPECT_EQ(world.Of("Placed").message,
+            "mode is Observe: would be started anew: attempt 2 on home; left out: n1 (NodeLost)");
+  EXPECT_EQ(world.Of("Ready").message,
+            "mode is Observe: would be started anew: lost 1 node (n1); attempt 2 starts");
+
+  world.decision.action = Action::kRelease;
+  world.decision.placed = false;
+  EXPECT_EQ(world.Of("Placed").status, "True");
+  EXPECT_THAT(world.Of("Placed").message, HasSubstr("would be released"));
+
+  world.decision.action = Action::kFinish;
+  world.decision.memory.completed = kNow;
+  world.decision.memory.succeeded = true;
+  EXPECT_EQ(world.Of("Complete").status, "False");
+  EXPECT_THAT(world.Of("Ready").message, HasSubstr("would be ended"));
+
+  world.decision = World().decision;
+  world.decision.action = Action::kKeep;
+  EXPECT_EQ(world.Of("Placed").message, "on home");
 }
 
 TEST(PoolStatus, AVeryLongMessageIsCut) {

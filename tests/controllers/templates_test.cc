@@ -91,6 +91,22 @@ TEST(ShapeOf, ReadsRequestsTolerationsAndNodeTerms) {
   EXPECT_EQ(shape->node_terms[0][1].key, "disk");
 }
 
+TEST(ShapeOf, TellsTheFirstContainersShareFromTheOthers) {
+  const Json pod = {
+      {"spec", With([](Json& s) {
+         s["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] = "8";
+         s["containers"].push_back(
+             {{"name", "proxy"},
+              {"resources", {{"requests", {{"cpu", "500m"}, {"nvidia.com/gpu", "1"}}}}}});
+       })["spec"]}};
+  const auto shape = ShapeOf(pod.dump(), samples::PodTemplate().dump());
+  ASSERT_TRUE(shape.ok()) << shape.error().message;
+  EXPECT_EQ(shape->requests.Get("cpu"), 4500);
+  EXPECT_EQ(shape->requests.Get("nvidia.com/gpu"), 9);
+  EXPECT_EQ(shape->others.Get("cpu"), 500);
+  EXPECT_EQ(shape->others.Get("nvidia.com/gpu"), 1);
+}
+
 // The checker against a server in the process; answers come on its own thread.
 struct Rig {
   support::FakeClock clock;
@@ -145,6 +161,54 @@ TEST(TemplateChecker, ARefusalIsTheServersSentenceAndIsAskedAgainAfterAMinute) {
   rig.checker.Ask(SubjectOf(pool));
   rig.Await(2);
   EXPECT_EQ(rig.checker.Ask(SubjectOf(pool)).state, State::kValid);
+}
+
+TEST(TemplateChecker, AFullQuotaIsNoRefusalAndIsAskedAgainSoon) {
+  Rig rig;
+  std::atomic<bool> full{true};
+  rig.server.SetAdmission([&](const support::ServedKind& /*kind*/,
+                              Json& /*object*/) -> std::optional<kube::HttpResponse> {
+    if (!full) return std::nullopt;
+    return support::StatusAnswer(403, "Forbidden",
+                                 "pods \"run-train-check\" is forbidden: exceeded quota: compute");
+  });
+  auto pool = samples::Pool();
+  pool.spec.pod_template = With([](Json& s) {
+                             s["containers"][0]["resources"] = {{"limits", {{"cpu", "6"}}},
+                                                                {"requests", {{"memory", "1Gi"}}}};
+                           }).dump();
+  rig.checker.Ask(pool);
+  rig.Await(1);
+  const auto answer = rig.checker.Ask(pool);
+  EXPECT_EQ(answer.state, State::kPending);
+  EXPECT_THAT(answer.message, HasSubstr("exceeded quota: compute"));
+  EXPECT_EQ(answer.shape.requests.Get("cpu"), 6000) << "as the template says, for gangs that run";
+  EXPECT_EQ(rig.server.Requests().size(), 1U);
+  full = false;
+  rig.clock.Advance(TemplateChecker::kAskAgainForQuota);
+  rig.checker.Ask(pool);
+  rig.Await(2);
+  EXPECT_EQ(rig.checker.Ask(pool).state, State::kValid);
+}
+
+TEST(TemplateChecker, WhatIsNotTheTemplatesFaultIsNoRefusal) {
+  for (const auto& [status, reason, message] :
+       {std::tuple{401, "Unauthorized", "Unauthorized"},
+        {403, "Forbidden", "pods is forbidden: User \"s\" cannot create resource \"pods\""},
+        {403, "Forbidden", "unable to create new content: namespace lab is being terminated"},
+        {404, "NotFound", "namespaces \"lab\" not found"}}) {
+    Rig rig;
+    std::atomic<int> asked{0};
+    rig.server.SetAdmission([&](const support::ServedKind& /*kind*/,
+                                Json& /*object*/) -> std::optional<kube::HttpResponse> {
+      if (++asked > 1) return std::nullopt;
+      return support::StatusAnswer(status, reason, message);
+    });
+    rig.checker.Ask(samples::Pool());
+    rig.Await(1);
+    EXPECT_EQ(rig.checker.Ask(samples::Pool()).state, State::kValid) << message;
+    EXPECT_EQ(asked, 2) << message;
+  }
 }
 
 TEST(TemplateChecker, NoAnswerIsNoRefusal) {

@@ -25,8 +25,16 @@ TEST(Request, CountsCoresWhereTheCpuIsTheAccelerator) {
   NodeGroup group = Group("g");
   group.resource.clear();
   EXPECT_EQ(RequestIn(Wants("p", 1, 47), group).Get(kCpu), 47'000);
-  EXPECT_EQ(RequestIn(Wants("p", 1, 2), group).Get(kCpu), 4'000) << "the template asks for more";
   EXPECT_EQ(RequestIn(Wants("p", 1, 2), group).Get(kGpu), 0);
+  TrainingPool with_sidecar = Wants("p", 1, 47);
+  with_sidecar.other_cpu = 3000;
+  EXPECT_EQ(RequestIn(with_sidecar, group).Get(kCpu), 50'000);
+}
+
+TEST(Request, AddsTheAcceleratorsToThoseThatOtherContainersAskFor) {
+  TrainingPool pool = Wants("p", 1, 4);
+  pool.requests.Set(kGpu, 1);
+  EXPECT_EQ(RequestIn(pool, Group("g")).Get(kGpu), 5);
 }
 
 TEST(Need, HasTheWorkersOfTheTypeThatTheGroupHas) {

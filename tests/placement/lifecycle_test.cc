@@ -328,6 +328,24 @@ TEST(Failure, WithoutADetailCountsFromNow) {
   EXPECT_EQ(decision.ready_message, "attempt 1 failed; attempt 2 starts at 2026-11-24T12:00:10Z");
 }
 
+TEST(Failure, WaitsAMomentForThePodThatTellsWhy) {
+  Snapshot world = Running();
+  Failure untold;
+  untold.reason = "PodFailurePolicy";
+  untold.time = kNow - Seconds{4};
+  Fail(world, untold);
+  EXPECT_EQ(Decide(world).action, Action::kKeep);
+  EXPECT_EQ(MakePlan(world).next_wake, kNow + Seconds{1});
+  P(world).attempt.failure = Crash(137);
+  EXPECT_EQ(Decide(world).memory.last_failure->exit_code, 137);
+  P(world).attempt.failure = untold;
+  world.now = kNow + Seconds{1};
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(decision.action, Action::kRestart) << "there may be none";
+  EXPECT_EQ(decision.memory.last_failure->worker, -1);
+  EXPECT_EQ(decision.memory.last_failure->time, untold.time);
+}
+
 TEST(Failure, OverTheLimitEndsThePoolAndKeepsTheLastJob) {
   Snapshot world = Running();
   P(world).max_restarts = 2;
@@ -779,6 +797,19 @@ TEST(UnplacedPool, WaitsForWhatIsWrongWithItFirst) {
             "NameConflict: not ours");
   EXPECT_EQ(reason([](TrainingPool& p) { p.template_unchecked = true; }),
             "PodsNotReady: waiting for the API server's answer about the pod template");
+}
+
+TEST(UnplacedPool, QueuesWhileAResourceQuotaOfItsNamespaceIsFull) {
+  Snapshot world = Fleet(1);
+  world.pools = {Wants("p", 1)};
+  P(world).template_unchecked = true;
+  P(world).namespace_quota = "a ResourceQuota of the namespace has no room for a worker";
+  const PoolDecision decision = Decide(world);
+  EXPECT_EQ(decision.action, Action::kWait);
+  EXPECT_EQ(decision.placed_reason, Reason::kQuotaExceeded);
+  EXPECT_EQ(decision.placed_message, P(world).namespace_quota);
+  EXPECT_EQ(decision.memory.queued_since, kNow) << "its turn counts from now on";
+  EXPECT_FALSE(decision.memory.waiting_since) << "it does not wait for home";
 }
 
 }  // namespace
