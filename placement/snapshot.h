@@ -299,7 +299,7 @@ struct Variant {
   Resources requests;    // of one replica, as TrainingPool::requests
   std::vector<Toleration> tolerations;
   std::vector<std::vector<Requirement>> node_terms;
-  std::string revision;  // of what its pods are made from
+  std::string revision;   // of what its pods are made from
   int64_t other_cpu = 0;  // of its containers but the first, in thousandths
   std::string template_invalid;
   bool template_unchecked = false;

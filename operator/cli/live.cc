@@ -122,8 +122,9 @@ TemplateAnswer AskNow(kube::Client& client, const controllers::TemplateSubject& 
   if (std::string refusal = controllers::RefuseTemplate(subject); !refusal.empty()) {
     return {TemplateAnswer::State::kInvalid, {}, std::move(refusal)};
   }
-  const auto answer = client.Create(kube::PodResource(), subject.ns, controllers::DryRunPod(subject),
-                                    {controllers::kFieldManager, true, true}, {});
+  const auto answer =
+      client.Create(kube::PodResource(), subject.ns, controllers::DryRunPod(subject),
+                    {controllers::kFieldManager, true, true}, {});
   return controllers::AnswerOf(answer, subject.pod_template);
 }
 

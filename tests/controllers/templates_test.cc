@@ -177,18 +177,18 @@ TEST(TemplateChecker, AFullQuotaIsNoRefusalAndIsAskedAgainSoon) {
                              s["containers"][0]["resources"] = {{"limits", {{"cpu", "6"}}},
                                                                 {"requests", {{"memory", "1Gi"}}}};
                            }).dump();
-  rig.checker.Ask(pool);
+  rig.checker.Ask(SubjectOf(pool));
   rig.Await(1);
-  const auto answer = rig.checker.Ask(pool);
+  const auto answer = rig.checker.Ask(SubjectOf(pool));
   EXPECT_EQ(answer.state, State::kPending);
   EXPECT_THAT(answer.message, HasSubstr("exceeded quota: compute"));
   EXPECT_EQ(answer.shape.requests.Get("cpu"), 6000) << "as the template says, for gangs that run";
   EXPECT_EQ(rig.server.Requests().size(), 1U);
   full = false;
   rig.clock.Advance(TemplateChecker::kAskAgainForQuota);
-  rig.checker.Ask(pool);
+  rig.checker.Ask(SubjectOf(pool));
   rig.Await(2);
-  EXPECT_EQ(rig.checker.Ask(pool).state, State::kValid);
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(pool)).state, State::kValid);
 }
 
 TEST(TemplateChecker, WhatIsNotTheTemplatesFaultIsNoRefusal) {
@@ -204,9 +204,9 @@ TEST(TemplateChecker, WhatIsNotTheTemplatesFaultIsNoRefusal) {
       if (++asked > 1) return std::nullopt;
       return support::StatusAnswer(status, reason, message);
     });
-    rig.checker.Ask(samples::Pool());
+    rig.checker.Ask(SubjectOf(samples::Pool()));
     rig.Await(1);
-    EXPECT_EQ(rig.checker.Ask(samples::Pool()).state, State::kValid) << message;
+    EXPECT_EQ(rig.checker.Ask(SubjectOf(samples::Pool())).state, State::kValid) << message;
     EXPECT_EQ(asked, 2) << message;
   }
 }

@@ -530,7 +530,6 @@ TEST(DeletedJob, EndsItsAttemptAndLeavesNoNodeOut) {
   for (const bool running : {true, false}) {  // the garbage collector has not come by yet, or has
     for (auto& worker : P(world).workers) {
       worker.running = worker.ready = running;
-      worker.terminating = !running;
     }
     const PoolDecision decision = Decide(world);
     EXPECT_EQ(Told(decision), "restart p@home[home-1 home-2]#2 PodsNotReady restarts=1 failures=0");
