@@ -77,7 +77,7 @@ def measure(on: Stage, name: str) -> None:
 def wait_ready(on: Stage, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while waiting := [f"{one['metadata']['name']} {condition_of(one, 'Ready').get('reason')}"
-                      for one in on.kubectl.list("trainingpools") if condition_of(one, "Ready").get("status") != "True"]:
+                      for one in on.kubectl.list("trainingpools,inferencepools") if condition_of(one, "Ready").get("status") != "True"]:
         if time.monotonic() >= deadline:
             raise Failure(f"not Ready after {seconds:.0f} s: {', '.join(waiting)}")
         time.sleep(1)

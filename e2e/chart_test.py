@@ -25,7 +25,7 @@ from spillway_dev.kubectl import CommandFailed, Kubectl
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "helm" / "spillway"
 NAMESPACE = "spillway-system"
-CRDS = {"nodegroups.spillway.dev", "trainingpools.spillway.dev", "poolquotas.spillway.dev"}
+CRDS = {f"{kind}.spillway.dev" for kind in ("nodegroups", "trainingpools", "inferencepools", "poolquotas")}
 Object = dict[str, Any]
 
 
@@ -58,8 +58,14 @@ def test_objects_of_the_default_installation(tools: Kubectl) -> None:
     expected = {("CustomResourceDefinition", name) for name in CRDS} | {
         ("ServiceAccount", "spillway"), ("ClusterRole", "spillway"), ("ClusterRoleBinding", "spillway"),
         ("Role", "spillway"), ("RoleBinding", "spillway"), ("ConfigMap", "spillway"), ("Deployment", "spillway"),
-        ("Service", "spillway"), ("PodDisruptionBudget", "spillway"), ("PriorityClass", "spillway-training")}
+        ("Service", "spillway"), ("PodDisruptionBudget", "spillway"), ("PriorityClass", "spillway-training"),
+        ("PriorityClass", "spillway-serving")}
     assert render(tools).keys() == expected
+
+
+def test_classes_of_workers_and_replicas_never_preempt(tools: Kubectl) -> None:
+    classes = [one for (kind, _), one in render(tools).items() if kind == "PriorityClass"]
+    assert [(one["value"], one["preemptionPolicy"], one["globalDefault"]) for one in classes] == [(0, "Never", False)] * 2
 
 
 def test_rendered_crds_are_those_of_the_repository(tools: Kubectl) -> None:
@@ -237,11 +243,17 @@ MAY = [("list", "nodes"), ("watch", "pods"), ("list", "priorityclasses.schedulin
        ("watch", "trainingpools.spillway.dev"), ("get", "jobs.batch"), ("create", "jobs.batch"),
        ("delete", "services"), ("patch", "poddisruptionbudgets.policy"), ("create", "pods"), ("delete", "pods"),
        ("update", "nodegroups.spillway.dev --subresource=status"), ("create", "events.events.k8s.io"),
-       ("update", "trainingpools.spillway.dev --subresource=finalizers")]
+       ("update", "trainingpools.spillway.dev --subresource=finalizers"), ("watch", "inferencepools.spillway.dev"),
+       ("update", "inferencepools.spillway.dev --subresource=status"),
+       ("update", "inferencepools.spillway.dev --subresource=finalizers"),
+       *[(verb, "deployments.apps") for verb in ("get", "list", "watch", "create", "patch", "delete")]]
 MAY_NOT = [("get", "secrets"), ("list", "secrets"), ("get", "configmaps"), ("patch", "pods"), ("patch", "nodes"),
            ("delete", "nodes"), ("create", "pods --subresource=exec"), ("patch", "trainingpools.spillway.dev"),
            ("delete", "trainingpools.spillway.dev"), ("create", "nodegroups.spillway.dev"), ("update", "jobs.batch"),
            ("patch", "jobs.batch"), ("patch", "trainingpools.spillway.dev --subresource=status"), ("patch", "events.events.k8s.io"),
+           ("patch", "inferencepools.spillway.dev"), ("delete", "inferencepools.spillway.dev"),
+           ("update", "inferencepools.spillway.dev --subresource=scale"), ("update", "deployments.apps"),
+           ("patch", "deployments.apps --subresource=scale"), ("list", "replicasets.apps"),
            ("create", "clusterrolebindings.rbac.authorization.k8s.io"), ("get", "leases.coordination.k8s.io")]
 
 
@@ -278,11 +290,11 @@ def test_operators_fit_a_namespace_that_enforces_the_restricted_standard(kubectl
 def test_uninstall_keeps_what_users_made_and_reinstall_takes_it_over(kubectl: Kubectl) -> None:
     install(kubectl)
     established(kubectl)
-    for kind in ("nodegroup", "trainingpool", "poolquota"):
+    for kind in ("nodegroup", "trainingpool", "inferencepool", "poolquota"):
         kubectl.apply(sample(kind))
     everything = lambda: sorted(one["metadata"]["uid"] for one in kubectl.json("get", "spillway", "-A")["items"])
     before, crds = everything(), crd_uids(kubectl)
-    assert len(before) == 3 and crds.keys() == CRDS
+    assert len(before) == 4 and crds.keys() == CRDS
     uninstall(kubectl)
     assert left_of_release(kubectl) == []
     assert (everything(), crd_uids(kubectl)) == (before, crds)

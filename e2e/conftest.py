@@ -21,6 +21,7 @@ from spillway_dev.locks import exclusive  # noqa: E402
 OPTIONS = Options(
     # Pods of unreachable nodes are evicted after 30 s unless they tolerate it: ours must.
     apiserver_arguments=("--default-not-ready-toleration-seconds=30", "--default-unreachable-toleration-seconds=30"),
+    controller_manager_arguments=("--horizontal-pod-autoscaler-sync-period=1s",),
     node_lease_seconds=20,
     node_monitor_grace_seconds=20,
 )

@@ -59,8 +59,9 @@ def test_up_status_shell_down(demo: DemoCommand) -> None:
     started = time.monotonic()
     out = demo("up")
     assert time.monotonic() - started < 120  # 60 s by itself; this machine may have other work
-    assert re.search(r"^ok +examples: 8 objects are Ready", out, re.MULTILINE)
-    assert re.search(r"opt-66b .* azure-a100 ", out) and "The fleet costs " in out and out.count("  # ") == 3
+    assert re.search(r"^ok +examples: 9 objects are Ready", out, re.MULTILINE)
+    assert re.search(r"opt-66b .* azure-a100 ", out) and "The fleet costs " in out and out.count("  # ") == 4
+    assert re.search(r"^serving +chat-8b +4 +4 +15.8 +AsExpected ", out, re.MULTILINE)
     assert "\x1b" not in out
     status = demo("status")
     assert len(re.findall(r" runs, process \d+$", status, re.MULTILINE)) == 7

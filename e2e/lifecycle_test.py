@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness import Cluster, Operators, condition_of, describe, holds_for, wait_for
-from pools import Children, children, children_of, placement, ready, refuse_jobs, says, succeeded, training_pool
+from pools import Children, children, children_of, observed, placement, ready, refuse_jobs, says, succeeded, training_pool
 from spillway_dev.operator_process import OperatorProcess
 
 Object = dict[str, Any]
@@ -183,16 +183,6 @@ def writes_to_children(cluster: Cluster, mark: int, namespace: str) -> list[str]
             and one["objectRef"]["resource"] in ("jobs", "pods")]
 
 
-def observed(cluster: Cluster, operator: OperatorProcess, what: str) -> None:
-    """Waits until an operator that was just started has made a few passes as the leader."""
-    def passes() -> int:
-        status, body = operator.http("/metrics")
-        leads = "leader_election_master_status{name=\"spillway\"} 1" in body
-        line = next((one for one in body.splitlines() if one.startswith("spillway_passes_total ")), "x 0")
-        return int(float(line.split()[1])) if status == 200 and leads else 0
-    wait_for(lambda: passes() >= 2, 30, what)
-
-
 def test_erased_status_is_rebuilt_from_what_runs(cluster: Cluster, operators: Operators, node_groups: None,
                                                  namespace: str) -> None:
     operator = operators.start("one")
@@ -212,7 +202,7 @@ def test_erased_status_is_rebuilt_from_what_runs(cluster: Cluster, operators: Op
         cluster.patch("trainingpool", name, {"status": None}, namespace, "status")
         assert "status" not in cluster.get("trainingpool", name, namespace)
     mark = cluster.audit.mark()
-    observed(cluster, operators.start("one"), "the operator to lead again")
+    observed(operators.start("one"), "the operator to lead again")
     after = ready(cluster, "steady", namespace)
     assert placement(after) == placement(before)
     for key in ("attempts", "startTime", "queuedSince", "tiersUsed"):
@@ -360,7 +350,7 @@ def test_operator_with_another_render_revision_restarts_no_pod(cluster: Cluster,
     operator.stop()
     rendered_by_another_build(cluster, "upgraded", namespace)
     mark = cluster.audit.mark()
-    observed(cluster, operators.start("one"), "the new operator to lead")
+    observed(operators.start("one"), "the new operator to lead")
     # What can be brought up to date without a restart is; the Job and its pods keep what they started with.
     wait_for(lambda: revisions(cluster, "upgraded", namespace) == {**current, "Job": "another"}, 20,
              "Service and PDB as this build renders them")

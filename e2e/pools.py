@@ -7,7 +7,7 @@ from typing import Any
 
 from harness import Cluster, condition_of, wait_for
 from spillway_dev.kubectl import CommandFailed
-from spillway_dev.operator_process import NAMESPACE
+from spillway_dev.operator_process import NAMESPACE, OperatorProcess
 
 Object = dict[str, Any]
 SIMULATION = "simulation.spillway.dev/"
@@ -99,6 +99,16 @@ def lease_holder(cluster: Cluster) -> str:
     """Who leads, by the Lease; empty: nobody."""
     lease = cluster.find("lease", "spillway", NAMESPACE)
     return (lease or {}).get("spec", {}).get("holderIdentity") or ""
+
+
+def observed(operator: OperatorProcess, what: str) -> None:
+    """Waits until an operator that was just started has made a few passes as the leader."""
+    def passes() -> int:
+        status, body = operator.http("/metrics")
+        leads = "leader_election_master_status{name=\"spillway\"} 1" in body
+        line = next((one for one in body.splitlines() if one.startswith("spillway_passes_total ")), "x 0")
+        return int(float(line.split()[1])) if status == 200 and leads else 0
+    wait_for(lambda: passes() >= 2, 30, what)
 
 
 def refuse_jobs(cluster: Cluster, namespace: str) -> None:

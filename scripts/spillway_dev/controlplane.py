@@ -17,7 +17,7 @@ import urllib.request
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import kubeconfig, pki
+from . import kubeconfig, kwok, pki
 from .kubectl import Kubectl
 from .paths import CONTROL_PLANE_SOURCE
 from .ports import free_ports
@@ -25,6 +25,7 @@ from .processes import Process, recorded, stop_all, wait_until
 from .report import Failure
 
 PORT_CLASH_TRIES = 3
+KWOK_TRIES = 6  # one start of eight is of no use, see kwok.py
 SERVICE_NETWORK = "10.0.0.0/16"
 
 
@@ -146,6 +147,15 @@ class ControlPlane:
             wait_until(lambda: _answers(f"{scheme}://127.0.0.1:{port}/healthz"), 60, f"{name} to be healthy", [process])
         wait_until(lambda: self.kubectl.get("serviceaccount", "default", "default") is not None, 30,
                    "the default ServiceAccount", [self.controller_manager], interval=0.2)
+        self._make_sure_of_kwok()
+
+    def _make_sure_of_kwok(self) -> None:
+        for _ in range(KWOK_TRIES):
+            if kwok.heeds_leases(self.kubectl):
+                return
+            self.kwok.stop()
+            self.kwok.start(self._kwok_command())
+        raise Failure(f"kwok takes no notice of Leases, {KWOK_TRIES} times in a row", [str(self.kwok.log)])
 
     def _give_access(self) -> None:
         """The bootstrap roles and namespaces appear a moment after readiness: retried until accepted."""

@@ -1,4 +1,4 @@
-"""The demo: a real control plane, a simulated hybrid fleet, the operator, Prometheus, and training pools on it."""
+"""The demo: a real control plane, a simulated hybrid fleet, the operator, Prometheus, and pools on it."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class Demo:
         objects there are."""
         deadline = time.monotonic() + READY_SECONDS
         while True:
-            items = [*self.plane.kubectl.list("nodegroups"), *self.plane.kubectl.list("trainingpools")]
+            items = self.plane.kubectl.list("nodegroups,trainingpools,inferencepools")
             waiting = [item for item in items if not _is_ready(item) or not _counts(item, items)]
             if not waiting:
                 return len(items)
@@ -183,7 +183,8 @@ class Demo:
         pool, node = self._spilled_pool_and_node()
         commands = {"scripts/demo shell" + self._state_flag(): "kubectl, helm and spillway on PATH; in it:",
                     f"kubectl spillway why {pool} -n research": "why it runs where it runs",
-                    f"kubectl delete node {node}": "lose a node; then: kubectl get tpool -A -w"}
+                    f"kubectl delete node {node}": "lose a node; then: kubectl get tpool -A -w",
+                    "kubectl scale ipool/chat-8b -n serving --replicas=8": "serve more; then: kubectl get ipool -A -w"}
         width = max(map(len, commands))
         for command, purpose in commands.items():
             say(f"  {command.ljust(width)}  # {purpose}")
@@ -194,13 +195,15 @@ class Demo:
         say()
         say(kubectl("get", "nodegroups", "--sort-by=.spec.tier").rstrip())
         say()
-        say(kubectl("get", "trainingpools", "-A").rstrip())
-        say()
+        for kind in ("trainingpools", "inferencepools"):
+            say(kubectl("get", kind, "-A").rstrip())
+            say()
         total, further = _sum(groups, "hourlyCost"), _sum(groups, "marginalHourlyCost")
         idle = _sum(groups, "idleHourlyCost")
-        spilled = _sum(kubectl.list("trainingpools"), "marginalHourlyCost")
+        training = _sum(kubectl.list("trainingpools"), "marginalHourlyCost")
+        serving = _sum(kubectl.list("inferencepools"), "marginalHourlyCost")
         say(f"The fleet costs {total} USD an hour, {idle} of it idle; {further} is paid by the hour, "
-            f"{spilled} of that for training.")
+            f"{training} of that for training and {serving} for serving.")
 
     def _state_flag(self) -> str:
         return "" if self.state == default_state() else f" --state {relative(self.state)}"
@@ -287,9 +290,16 @@ def _is_ready(item: dict[str, Any]) -> bool:
 
 def _counts(group: dict[str, Any], items: list[dict[str, Any]]) -> bool:
     """A node group's numbers include the pools that run there."""
+    name = group["metadata"]["name"]
     placed = sum(item["spec"]["acceleratorsPerWorker"] * item["status"]["placement"]["workers"] for item in items
-                 if item.get("status", {}).get("placement", {}).get("nodeGroup") == group["metadata"]["name"])
-    return group.get("status", {}).get("accelerators", {}).get("used", 0) >= placed
+                 if item.get("status", {}).get("placement", {}).get("nodeGroup") == name)
+    serving = sum(_per_replica(item, cell["variant"]) * cell["desired"] for item in items
+                  for cell in item.get("status", {}).get("cells", []) if cell["nodeGroup"] == name)
+    return group.get("status", {}).get("accelerators", {}).get("used", 0) >= placed + serving
+
+
+def _per_replica(pool: dict[str, Any], variant: str) -> int:
+    return next((one["acceleratorsPerReplica"] for one in pool["spec"]["variants"] if one["name"] == variant), 0)
 
 
 def _reason(item: dict[str, Any]) -> str:

@@ -47,6 +47,11 @@ def _certificate(folder: Path, name: str, subject: str, usage: str, names: str =
              "-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt"), *extensions)
 
 
+def server_certificate(folder: Path, name: str, names: str) -> None:
+    """A further server's key and certificate of the same authority, as NAME.key and NAME.crt."""
+    _certificate(folder, name, f"/CN={name}", "serverAuth", names)
+
+
 def make(folder: Path) -> None:
     """Fills the folder, which only its owner can read; does nothing if it is complete."""
     if (folder / "complete").exists():
