@@ -306,6 +306,7 @@ class Decider {
     }
     GiveUp();
     if (pool_.routing == Routing::kUniform) ChooseVariant();
+    for (CellState& cell : draft_.cells) cell.shortage.reset();  // those were questions only
     Shrink();
     Grow();
     ReturnHome();

@@ -286,6 +286,7 @@ TEST(ObservePools, WhatTheServerRefusedIsPassedOn) {
 
 TEST(ObservePools, AFullQuotaHoldsUpOnlyPoolsWhoseTemplateHasNotBeenTakenBefore) {
   Cluster cluster;
+  cluster.answer.state = TemplateAnswer::State::kPending;
   cluster.answer.message = "exceeded quota";
   cluster.answer.shape.requests.Set("cpu", 4000);
   EXPECT_TRUE(cluster.Pool().template_unchecked);
