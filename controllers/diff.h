@@ -62,6 +62,7 @@ struct InferenceDiffInput {
   const kube::MetaOnly* disruption_budget = nullptr;
   std::vector<const kube::Pod*> pods;
   const std::set<std::string>* deleted_uids = nullptr;  // asked for already
+  bool name_taken = false;  // a child's name is somebody else's: nothing is made until it is free
 };
 
 // What to write to the pool's children so that they follow from the decision. Nothing if they do.

@@ -21,6 +21,8 @@ class ServingDiff {
 
   std::vector<Write> Run() {
     DeletePods();
+    // What stands in the way is looked at now and then, by a probe; a paused pool is left alone.
+    if (input_.name_taken || pool_.spec.paused) return std::move(writes_);
     if (Begun()) {
       KeepBudget();
       KeepServices();
@@ -32,6 +34,7 @@ class ServingDiff {
 
   [[nodiscard]] std::vector<std::string> ScaledByOthers() const {
     std::vector<std::string> sentences;
+    if (pool_.spec.paused) return sentences;
     for (const CellDecision& cell : decision_.cells) {
       const kube::Deployment* deployment = Find(cell);
       if (deployment == nullptr || deployment->replicas == cell.desired) continue;

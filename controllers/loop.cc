@@ -60,6 +60,8 @@ struct Loop::Facts {
     for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
     std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
     for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
+    std::set<std::string> serving;  // uids
+    for (const auto& pool : world.inference_pools) serving.insert(pool->meta.uid);
     for (const auto& job : world.jobs) {
       const auto pool = pools.find(job->meta.controller_uid);
       if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
@@ -70,9 +72,10 @@ struct Loop::Facts {
       const auto uid = pod->meta.labels.find(kPoolUidLabel);
       if (uid == pod->meta.labels.end()) continue;
       const auto pool = pools.find(uid->second);
-      if (pool != pools.end() && IsWorkerOf(*pod, *pool->second)) {
-        pods[pool->first].push_back(pod.get());
-      }
+      const bool worker = pool != pools.end() && IsWorkerOf(*pod, *pool->second);
+      const bool replica =
+          serving.contains(uid->second) && pod->meta.controller_kind == "ReplicaSet";
+      if (worker || replica) pods[uid->second].push_back(pod.get());
     }
     for (const auto& deployment : world.deployments) {
       if (deployment->meta.controller_uid.empty()) continue;
@@ -432,7 +435,8 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts,
     list.writes.push_back(*std::move(write));
   }
   if (settings_.mode == Mode::kEnforce) {
-    const InferenceDiffInput children = facts.Children(object, *decision->second);
+    InferenceDiffInput children = facts.Children(object, *decision->second);
+    children.name_taken = !pool.name_conflict.empty();
     auto writes = DiffChildren(children);
     std::move(writes.begin(), writes.end(), std::back_inserter(list.writes));
     TellOfOthers(object, ScaledByOthers(children));

@@ -403,6 +403,7 @@ void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAns
       break;
   }
   std::vector<std::string> types;
+  types.reserve(pool.spec.accelerators.size());
   for (const auto& accepted : pool.spec.accelerators) types.push_back(accepted.type);
   out.requests = WithoutAccelerators(types, answer.shape, groups);
   out.other_cpu = answer.shape.others.Get(kCpu);

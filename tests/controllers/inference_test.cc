@@ -223,6 +223,20 @@ TEST(DiffInference, ScalesAndTellsWhoScaledAChild) {
   EXPECT_THAT(ScaledByOthers(scene.Input()), IsEmpty());
 }
 
+TEST(DiffInference, MakesNothingWhileANameIsTakenOrThePoolIsPaused) {
+  Scene scene;
+  scene.services.clear();
+  scene.decision.cells = {Decided(3, 3)};
+  scene.deployments = {There(7)};
+  scene.pool.spec.paused = true;
+  EXPECT_THAT(scene.Writes(), IsEmpty());
+  EXPECT_THAT(ScaledByOthers(scene.Input()), IsEmpty());
+  scene.pool.spec.paused = false;
+  InferenceDiffInput input = scene.Input();
+  input.name_taken = true;
+  EXPECT_THAT(DiffChildren(input), IsEmpty());
+}
+
 TEST(DiffInference, DeletesWhatACellNoLongerNeeds) {
   Scene scene;
   scene.decision.cells = {Decided(0, 3)};
