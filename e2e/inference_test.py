@@ -189,7 +189,7 @@ def assert_as_expected(guest: Guest, pool: Object | None, found: ServingChildren
         assert guest.fate == "deleted" and not found.all(), (guest, found.names())
         return
     assert guest.fate != "deleted"
-    assert condition_of(pool, "Ready")["status"] == "True", (guest, says(pool, "Ready"))
+    assert condition_of(pool, "Ready").get("status") == "True", (guest, says(pool, "Ready"))
     has = cells(pool)
     assert found.replicas() == {cell: desired for cell, (desired, _) in has.items()}, guest
     assert {one["metadata"]["name"] for one in found.deployments} == {f"{guest.name}-{cell_hash(*cell)}" for cell in has}, guest
