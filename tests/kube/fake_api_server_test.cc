@@ -11,6 +11,7 @@
 #include "kube/types/job.h"
 #include "kube/types/node.h"
 #include "kube/types/pod.h"
+#include "tests/support/eventually.h"
 #include "tests/support/fake_clock.h"
 
 namespace spillway::support {
@@ -507,6 +508,23 @@ TEST_F(FakeApi, BookmarksCarryTheVersionOfAllKinds) {
   server.CloseWatches();
   EXPECT_EQ(watcher.Join(), "ok");
   EXPECT_EQ(watcher.Events(), "BOOKMARK @2 ");
+}
+
+TEST_F(FakeApi, AHeldWatchTellsAllOnceItIsReleased) {
+  Watcher held(client, kube::ServiceResource(), {.resource_version = "0"});
+  Watcher other(client, kube::PodResource(), {.resource_version = "0"});
+  ASSERT_TRUE(server.WaitUntil([&] { return server.open_watches() == 2; }));
+  server.HoldWatches("services");
+  server.Put(Service("a"));
+  server.Put(PodObject("p"));
+  server.SendBookmarks();
+  ASSERT_TRUE(support::Eventually([&] { return !other.Events().empty(); }));
+  EXPECT_EQ(held.Events(), "");
+  server.ReleaseWatches();
+  server.CloseWatches();
+  EXPECT_EQ(held.Join(), "ok");
+  EXPECT_EQ(other.Join(), "ok");
+  EXPECT_EQ(held.Events(), "ADDED a@1 BOOKMARK @2 ");
 }
 
 TEST_F(FakeApi, AForgottenVersionIsAnErrorEvent) {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -114,8 +115,11 @@ class FakeApiServer final : public kube::Transport {
   // --- watches ---
   void SendBookmarks();  // to all that asked for them
   void CloseWatches();   // cleanly, as at their timeout, after what is there has been delivered
-  void Compact();        // forgets history: older versions and unfinished lists are Gone
-  void Tick();           // looks at the clock: ends watches whose timeoutSeconds are over
+  // From now on watches of a kind tell nothing: the network is slow. Until Release.
+  void HoldWatches(const std::string& plural);
+  void ReleaseWatches();
+  void Compact();  // forgets history: older versions and unfinished lists are Gone
+  void Tick();     // looks at the clock: ends watches whose timeoutSeconds are over
   // Watch bytes come in pieces of so many; 0: event by event.
   void SetChunkBytes(size_t bytes);
   [[nodiscard]] size_t open_watches() const;
@@ -195,6 +199,7 @@ class FakeApiServer final : public kube::Transport {
   std::map<std::string, std::shared_ptr<Pages>> pages_;
   uint64_t bookmarks_ = 0;  // how often they were asked for
   uint64_t closings_ = 0;
+  std::set<std::string> held_;  // kinds whose watches tell nothing
   uint64_t changes_ = 0;
   size_t chunk_bytes_ = 0;
   size_t open_watches_ = 0;

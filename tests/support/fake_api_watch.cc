@@ -223,7 +223,7 @@ bool FakeApiServer::Over(const Watch& watch) const {
 
 // All that there is to tell by now; nothing if the watch has to wait, or is over.
 std::string FakeApiServer::NextBytes(Watch& watch) const {
-  if (watch.over) return {};
+  if (watch.over || held_.contains(watch.target.kind->plural)) return {};
   if (!watch.failure && watch.next < forgotten_) watch.failure = TooOld();
   if (watch.failure) {
     watch.over = true;
@@ -278,6 +278,17 @@ void FakeApiServer::SendBookmarks() {
 void FakeApiServer::CloseWatches() {
   const std::scoped_lock lock(mutex_);
   ++closings_;
+  Changed();
+}
+
+void FakeApiServer::HoldWatches(const std::string& plural) {
+  const std::scoped_lock lock(mutex_);
+  held_.insert(plural);
+}
+
+void FakeApiServer::ReleaseWatches() {
+  const std::scoped_lock lock(mutex_);
+  held_.clear();
   Changed();
 }
 
