@@ -19,6 +19,7 @@
 #include "kube/cpprest_transport.h"
 #include "kube/events.h"
 #include "kube/lease.h"
+#include "operator/health.h"
 #include "operator/http_server.h"
 #include "operator/process_metrics.h"
 
@@ -26,10 +27,7 @@ namespace spillway {
 namespace {
 
 using std::chrono::nanoseconds;
-using std::chrono::seconds;
 
-// A loop that shows no life for so long is stuck: a pass's writes end within their deadlines.
-constexpr seconds kStuck{120};
 constexpr std::chrono::milliseconds kDrain{2000};
 
 std::optional<std::string> Environment(const std::string& name) {
@@ -53,12 +51,6 @@ void Watchdog(const kube::LeaderElector& elector, const Clock& clock, const std:
     }
     wake.wait_for(lock, stop, std::chrono::milliseconds(250), [] { return false; });
   }
-}
-
-HttpAnswer Health(bool ok, const std::string& check, const std::string& why) {
-  if (ok) return {200, "text/plain; charset=utf-8", "ok\n"};
-  return {500, "text/plain; charset=utf-8",
-          fmt::format("[-]{} failed: {}\ncheck failed\n", check, why)};
 }
 
 }  // namespace
@@ -160,16 +152,8 @@ struct Assembly::Parts {
                master.Set(elector.Leading() ? 1 : 0);
                return HttpAnswer{200, "text/plain; version=0.0.4; charset=utf-8", registry.Text()};
              }},
-            {"/healthz",
-             [this] {
-               const bool alive = clock.Elapsed() - loop.LastBeat() < kStuck;
-               return Health(alive, "loop", "the deciding loop shows no sign of life");
-             }},
-            {"/readyz", [this] {
-               const auto missing = stores.Unsynced();
-               return Health(missing.empty(), "caches",
-                             fmt::format("not synced: {}", fmt::join(missing, ", ")));
-             }}};
+            {"/healthz", [this] { return Healthz(clock.Elapsed() - loop.LastBeat()); }},
+            {"/readyz", [this] { return Readyz(stores.Unsynced()); }}};
   }
 
   const Options options;

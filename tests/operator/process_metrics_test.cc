@@ -2,15 +2,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include "tests/support/metrics_text.h"
 
 namespace spillway {
 namespace {
 
+using support::MetricSeries;
 using testing::HasSubstr;
 
 double ValueOf(const std::string& text, const std::string& series) {
-  const size_t at = text.find("\n" + series + " ");
-  return at == std::string::npos ? -1 : std::stod(text.substr(at + series.size() + 2));
+  return support::MetricValue(text, series).value_or(-1);
 }
 
 TEST(ProcessMetrics, TellWhatTheProcessUses) {
@@ -19,10 +22,27 @@ TEST(ProcessMetrics, TellWhatTheProcessUses) {
   process.Refresh();
   const std::string text = registry.Text();
   EXPECT_GT(ValueOf(text, "process_resident_memory_bytes"), 1e6);
+  EXPECT_GT(ValueOf(text, "process_virtual_memory_bytes"),
+            ValueOf(text, "process_resident_memory_bytes"));
+  rlimit limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  EXPECT_EQ(ValueOf(text, "process_max_fds"), static_cast<double>(limit.rlim_cur));
   EXPECT_GT(ValueOf(text, "process_open_fds"), 2);
   EXPECT_GE(ValueOf(text, "process_cpu_seconds_total"), 0);
   EXPECT_GT(ValueOf(text, "process_start_time_seconds"), 1.7e9);
   EXPECT_THAT(text, HasSubstr("spillway_build_info{version="));
+}
+
+TEST(RequestMetrics, AreThereForEveryVerbFromTheStart) {
+  MetricsRegistry registry;
+  const RequestMetrics requests(registry);
+  std::set<std::string> expected;
+  for (const char* verb : {"get", "list", "watch", "create", "patch", "update", "delete"}) {
+    const std::string label = std::string("verb=\"") + verb + "\"}";
+    expected.insert("rest_client_requests_total{code=\"200\"," + label);
+    expected.insert("rest_client_request_duration_seconds_count{" + label);
+  }
+  EXPECT_EQ(MetricSeries(registry.Text()), expected);
 }
 
 TEST(RequestMetrics, CountByVerbAndCode) {
