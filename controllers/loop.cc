@@ -236,9 +236,9 @@ void Loop::WaitForCaches(const std::stop_token& stop) {
   const nanoseconds end = start + options_.cache_deadline;
   std::unique_lock lock(mutex_);
   const auto ready = [this] { return stores_.Unsynced().empty() && CaughtUp(); };
-  while (!stop.stop_requested() && clock_.Elapsed() < end) {
-    beat_ = clock_.Elapsed().count();
-    if (wake_.wait_for(lock, stop, kHeartbeat, ready)) break;
+  for (nanoseconds now = start; !stop.stop_requested() && now < end; now = clock_.Elapsed()) {
+    beat_ = now.count();
+    if (wake_.wait_for(lock, stop, std::min<nanoseconds>(end - now, kHeartbeat), ready)) break;
   }
   lock.unlock();
   metrics_.CacheWaited(InSeconds(clock_.Elapsed() - start));

@@ -47,11 +47,12 @@ TEST(Assembly, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
   ASSERT_TRUE(assembly.ok()) << assembly.error().message;
   (*assembly)->Start();
   EXPECT_THAT(Get(options.listen, "/healthz"), AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("ok")));
-  EXPECT_THAT(Get(options.listen, "/readyz"),
-              AllOf(StartsWith("HTTP/1.1 500"),
-                    HasSubstr("[-]caches failed: not synced: nodes, pods, jobs, services, "
-                              "poddisruptionbudgets, priorityclasses, nodegroups, trainingpools, "
-                              "poolquotas\n")));
+  EXPECT_THAT(
+      Get(options.listen, "/readyz"),
+      AllOf(StartsWith("HTTP/1.1 500"),
+            HasSubstr("[-]caches failed: not synced: nodes, pods, jobs, deployments, services, "
+                      "poddisruptionbudgets, priorityclasses, nodegroups, trainingpools, "
+                      "inferencepools, poolquotas\n")));
   const std::string failed = R"(rest_client_requests_total{code="<error>",verb="list"})";
   EXPECT_TRUE(support::Eventually(
       [&] { return Get(options.listen, "/metrics").find(failed) != std::string::npos; }));

@@ -1,0 +1,250 @@
+// When passes start and wait, how often numbers are written, and who publishes what.
+
+#include <map>
+#include <set>
+
+#include "base/guarded.h"
+#include "tests/controllers/loop_fixture.h"
+#include "tests/support/eventually.h"
+#include "tests/support/metrics_text.h"
+
+namespace spillway::controllers {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using support::MetricValue;
+using testing::Ge;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Le;
+using testing::Not;
+
+class LoopPaceTest : public LoopTest {
+ protected:
+  explicit LoopPaceTest(LoopOptions options = {}) : LoopTest(Mode::kEnforce, options) {}
+
+  double Metric(const std::string& series) const {
+    return MetricValue(registry_.Text(), series).value_or(-1);
+  }
+  bool HasGroupStatus(const std::string& group) {
+    const auto object = server_.Get("nodegroups", "", group);
+    return object && object->contains("status");
+  }
+};
+
+// --- reading our own writes ---
+
+TEST_F(LoopPaceTest, APassWaitsUntilTheCacheHasSeenOurLastWrites) {
+  server_.Put(PoolJson("run", 2));
+  server_.HoldWatches("trainingpools");
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  // News that would be answered at once, were it not for the pool's status, which is on its way.
+  server_.Put(GroupJson("late", 20));
+  ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("late") != nullptr; }));
+  EXPECT_FALSE(server_.WaitUntil([&] { return HasGroupStatus("late"); }, milliseconds(200)));
+  server_.ReleaseWatches();
+  EXPECT_TRUE(Await([&] { return HasGroupStatus("late"); }));
+  EXPECT_EQ(server_.All("jobs").size(), 1U);
+  EXPECT_EQ(Metric("spillway_stale_cache_overrides_total"), 0);
+}
+
+class ShortCacheDeadline : public LoopPaceTest {
+ protected:
+  static constexpr seconds kDeadline{1};
+  ShortCacheDeadline() : LoopPaceTest({.cache_deadline = kDeadline}) {}
+};
+
+TEST_F(ShortCacheDeadline, ACacheThatNeverSeesOurWritesHoldsAPassUpNoLongerThanTheDeadline) {
+  server_.Put(PoolJson("run", 2));
+  server_.HoldWatches("trainingpools");
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  server_.Put(GroupJson("late", 20));
+  ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("late") != nullptr; }));
+  EXPECT_FALSE(server_.WaitUntil([&] { return HasGroupStatus("late"); }, milliseconds(200)));
+  clock_.Advance(kDeadline);
+  EXPECT_TRUE(server_.WaitUntil([&] { return HasGroupStatus("late"); }, 5 * kDeadline));
+  EXPECT_EQ(Metric("spillway_stale_cache_overrides_total"), 1);
+  EXPECT_EQ(Metric("spillway_cache_wait_seconds_sum"), 1);
+  // What it does on old facts is harmless: the commit is there, and the Job's name is taken by it.
+  EXPECT_EQ(server_.All("jobs").size(), 1U);
+  EXPECT_EQ(Status("run")["attempts"], 1);
+}
+
+// --- signs of life ---
+
+TEST_F(LoopPaceTest, TheLoopShowsLifeInEveryPassAndNoneWhileOneIsStuck) {
+  std::atomic<bool> stuck{false};
+  std::atomic<bool> is_stuck{false};
+  on_pass_ = [&] {
+    is_stuck = stuck.load();
+    stuck.wait(true);
+  };
+  Run();
+  ASSERT_TRUE(AwaitPass(0));
+  clock_.Advance(seconds(200));
+  ASSERT_TRUE(OnePass());
+  EXPECT_EQ(loop_.LastBeat(), clock_.Elapsed());
+  stuck = true;
+  loop_.MarkDirty();
+  EXPECT_TRUE(support::Eventually([&] { return is_stuck.load(); }));
+  const auto last = loop_.LastBeat();
+  clock_.Advance(seconds(200));
+  EXPECT_EQ(loop_.LastBeat(), last);
+  stuck = false;
+  stuck.notify_all();
+  ASSERT_TRUE(OnePass());
+  EXPECT_EQ(loop_.LastBeat(), clock_.Elapsed());
+}
+
+// --- numbers ---
+
+class ManyGroups : public LoopPaceTest {
+ protected:
+  static constexpr int kGroups = 60;  // more than one pass may write numbers of
+
+  ManyGroups() {
+    for (int i = 0; i < kGroups; ++i) {
+      server_.Put(GroupJson(Name(i), 0));
+      server_.Put(NodeJson("node-" + Name(i), Name(i)));
+    }
+    on_pass_ = [this] {
+      const size_t writes = server_.Writes().size();
+      writes_at_pass_.With([&](std::vector<size_t>& at) { at.push_back(writes); });
+    };
+  }
+  static std::string Name(int i) { return "g" + std::to_string(i); }
+  // So many accelerators of every node of theirs are in use by somebody.
+  void Use(int gpus) {
+    for (int i = 0; i < kGroups; ++i) {
+      const Json requests = {{"requests", {{"nvidia.com/gpu", std::to_string(gpus)}}}};
+      server_.Put({{"apiVersion", "v1"},
+                   {"kind", "Pod"},
+                   {"metadata", {{"name", "user-" + Name(i)}, {"namespace", "lab"}}},
+                   {"spec",
+                    {{"nodeName", "node-" + Name(i)},
+                     {"containers", {{{"name", "main"}, {"resources", requests}}}}}},
+                   {"status", {{"phase", "Running"}}}});
+    }
+    EXPECT_TRUE(support::Eventually([&] {
+      const auto pods = stores_.pods.List();
+      return pods.size() == kGroups && std::all_of(pods.begin(), pods.end(), [&](const auto& pod) {
+               return pod->requests.Get("nvidia.com/gpu") == gpus;
+             });
+    }));
+  }
+  int SaysUsed(int gpus) {
+    int count = 0;
+    for (int i = 0; i < kGroups; ++i) {
+      const auto group = server_.Get("nodegroups", "", Name(i));
+      count +=
+          group->contains("status") && (*group)["status"]["accelerators"]["used"] == gpus ? 1 : 0;
+    }
+    return count;
+  }
+  std::vector<size_t> Marks() {
+    return writes_at_pass_.With([](const std::vector<size_t>& at) { return at; });
+  }
+  // Writes of each pass since the first `begin` passes, those that wrote nothing left out.
+  std::vector<size_t> WritesByPass(size_t begin) {
+    std::vector<size_t> counts;
+    std::vector<size_t> marks = Marks();
+    marks.push_back(server_.Writes().size());
+    for (size_t i = begin + 1; i < marks.size(); ++i) {
+      if (marks[i] > marks[i - 1]) counts.push_back(marks[i] - marks[i - 1]);
+    }
+    return counts;
+  }
+
+  Guarded<std::vector<size_t>> writes_at_pass_;  // how many there were when each pass began
+};
+
+TEST_F(ManyGroups, ChangedNumbersSettleAndAreWrittenInPortionsAndOnceIn30Seconds) {
+  Run();
+  ASSERT_TRUE(Await([&] { return SaysUsed(0) == kGroups; }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  Use(4);
+  ASSERT_TRUE(OnePass());
+  EXPECT_EQ(SaysUsed(4), 0) << "numbers that have just changed may change again";
+  const size_t begin = Marks().size();
+  const size_t before = server_.Writes().size();
+  clock_.Advance(options_.numbers_settle);
+  ASSERT_TRUE(AwaitWhileTimePasses(seconds(1), [&] { return SaysUsed(4) == kGroups; }));
+  EXPECT_EQ(server_.Writes().size() - before, kGroups);
+  EXPECT_THAT(WritesByPass(begin), testing::Each(Le(options_.number_writes_per_pass)));
+  // Once more, soon after.
+  Use(6);
+  ASSERT_TRUE(OnePass());
+  clock_.Advance(options_.numbers_settle);
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(SaysUsed(6), 0);
+  clock_.Advance(options_.numbers_every - options_.numbers_settle);
+  EXPECT_TRUE(AwaitWhileTimePasses(seconds(1), [&] { return SaysUsed(6) == kGroups; }));
+}
+
+TEST_F(ManyGroups, AChangedReasonIsWrittenAtOnceForAll) {
+  Run();
+  ASSERT_TRUE(Await([&] { return SaysUsed(0) == kGroups; }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  for (int i = 0; i < kGroups; ++i) server_.Remove("nodes", "", "node-" + Name(i));
+  EXPECT_TRUE(Await([&] {
+    for (int i = 0; i < kGroups; ++i) {
+      const Json status = (*server_.Get("nodegroups", "", Name(i)))["status"];
+      if (status["conditions"][0]["reason"] != "NodesUnhealthy") return false;
+    }
+    return true;
+  }));
+}
+
+// --- who publishes ---
+
+TEST_F(LoopPaceTest, OnlyTheLeaderPublishesTheDomainAndAStandbyCountsWhatItDropped) {
+  const std::string gauge = "\nspillway_node_group_nodes{";
+  leading_ = false;
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(OnePass());
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr(gauge)));
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("\nspillway_pools{")));
+  EXPECT_THAT(Metric("spillway_writes_dropped_total"), Ge(2)) << "statuses of both groups";
+  EXPECT_THAT(server_.Writes(), IsEmpty());
+  leading_ = true;
+  loop_.MarkDirty();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  const std::string pools = R"(spillway_pools{kind="TrainingPool",reason="PodsNotReady",)"
+                            R"(spilled="false",state="placed"})";
+  EXPECT_EQ(Metric(pools), 1);
+  EXPECT_THAT(registry_.Text(), HasSubstr(gauge));
+  const std::map<std::string, size_t> written = {
+      {"Job", 1}, {"Service", 1}, {"PodDisruptionBudget", 1}};
+  for (const auto& [kind, count] : written) {
+    EXPECT_EQ(Metric("spillway_writes_total{kind=\"" + kind + "\",result=\"success\"}"), count)
+        << kind;
+  }
+  EXPECT_EQ(Metric(R"(spillway_decisions_total{action="place"})"), 1);
+  EXPECT_EQ(Metric("spillway_pool_wait_seconds_count"), 1);
+  leading_ = false;
+  ASSERT_TRUE(OnePass());
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr(gauge)));
+}
+
+TEST_F(LoopPaceTest, ARefusedWriteIsCountedAsAnError) {
+  Fault refused;
+  refused.verb = "create";
+  refused.path_contains = "/jobs";
+  refused.status = 500;
+  refused.reason = "InternalError";
+  server_.Inject(refused);
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(AwaitWhileTimePasses(seconds(1), [&] { return Exists("jobs", "run-train-1"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(Metric(R"(spillway_writes_total{kind="Job",result="error"})"), 1);
+  EXPECT_EQ(Metric(R"(spillway_writes_total{kind="Job",result="success"})"), 1);
+}
+
+}  // namespace
+}  // namespace spillway::controllers
