@@ -126,7 +126,9 @@ class Demo:
             if self.operator.running() and not self._operator_fits(settings):
                 step.detail = "ending the one of an older build or another port"
                 self.operator.stop()
-            if not self.operator.running():
+            if self.operator.running():
+                self.operator.renew_token()
+            else:
                 self.operator.start(settings.operator_port)
             self.operator.wait_ready()
             step.detail = (f"runs beside the cluster with the chart's token, arguments and configuration, "

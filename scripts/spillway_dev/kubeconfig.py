@@ -47,5 +47,7 @@ def for_certificate(path: Path, server: str, pki: Path, user: str, name: str = "
 
 def for_token(path: Path, server: str, pki: Path, user: str, token: str, namespace: str,
               name: str = "spillway") -> Path:
+    """The token is in a file beside it, which may be replaced while a program uses it."""
+    file = _write(path.with_name(path.name + ".token"), token)
     return _write(path, TEMPLATE.format(name=name, server=server, user=user, namespace=namespace,
-                                        authority=_data(pki / "ca.crt"), credentials=f"    token: {token}"))
+                                        authority=_data(pki / "ca.crt"), credentials=f'    tokenFile: "{file}"'))

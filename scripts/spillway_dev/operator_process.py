@@ -24,6 +24,7 @@ from .report import Failure
 
 RELEASE = "spillway"
 NAMESPACE = "spillway-system"
+TOKEN_LASTS = "24h"
 
 
 def install_chart(plane: ControlPlane, *arguments: str, chart: Path = CHART) -> None:
@@ -42,10 +43,9 @@ def chart_installed(plane: ControlPlane) -> bool:
     return plane.kubectl.get("deployment", RELEASE, NAMESPACE) is not None
 
 
-def write_token_kubeconfig(plane: ControlPlane, path: Path, duration: str = "8h",
-                           account: str = RELEASE, namespace: str = NAMESPACE) -> Path:
+def write_token_kubeconfig(plane: ControlPlane, path: Path, account: str = RELEASE, namespace: str = NAMESPACE) -> Path:
     """A kubeconfig with a fresh token of a ServiceAccount, by default the chart's."""
-    token = plane.kubectl("create", "token", account, "-n", namespace, "--duration", duration).strip()
+    token = plane.kubectl("create", "token", account, "-n", namespace, "--duration", TOKEN_LASTS).strip()
     return kubeconfig.for_token(path, plane.server, plane.pki, f"{namespace}-{account}", token, namespace)
 
 
@@ -107,7 +107,7 @@ class OperatorProcess:
         settings = chart_settings(self.plane)
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text(settings.config if config is None else config)
-        account = write_token_kubeconfig(self.plane, self.folder / "kubeconfig", "24h")
+        account = self.renew_token()
         self.process.log.unlink(missing_ok=True)
         flags = {"--config": str(self.folder / "config.yaml"), "--kubeconfig": str(account),
                  "--listen": f"127.0.0.1:{port}", "--identity": self.identity, "--namespace": NAMESPACE,
@@ -116,6 +116,10 @@ class OperatorProcess:
                            env={**os.environ, **settings.environment})
         if ready_seconds:
             self.wait_ready(ready_seconds)
+
+    def renew_token(self) -> Path:
+        """A kubeconfig with a token for TOKEN_LASTS from now; a running operator takes it up within a minute."""
+        return write_token_kubeconfig(self.plane, self.folder / "kubeconfig")
 
     def wait_ready(self, seconds: float = 30) -> None:
         wait_until(lambda: self.http("/readyz")[0] == 200, seconds, f"operator {self.identity} to be ready",
