@@ -77,7 +77,7 @@ void Declare(CLI::App& app, Options& options, RawFlags& raw) {
 }  // namespace
 
 ParsedOptions ParseOptions(int argc, char** argv) {
-  CLI::App app("Spillway: places training pools over your own nodes and clouds");
+  CLI::App app("Spillway: places training and inference pools over your own nodes and clouds");
   ParsedOptions parsed;
   Options& options = parsed.options;
   RawFlags raw;
