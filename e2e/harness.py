@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
+import pty
 import re
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Callable, Iterator, TypeVar
@@ -21,6 +25,7 @@ from spillway_dev.paths import EXAMPLES
 T = TypeVar("T")
 Object = dict[str, Any]
 FOREIGN_HOLDER = "nobody"
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"  # put on a node by people, never by the cluster itself
 LONGEST_LINE = 1 << 20  # of the audit log, in bytes
 
 
@@ -98,6 +103,31 @@ class AuditLog:
         """Requests of operators that change something; a dry run changes nothing."""
         return [event for event in self.by_operator(offset, identity)
                 if event["verb"] not in ("get", "list", "watch") and "dryRun=" not in event["requestURI"]]
+
+
+def json_values(text: str) -> Iterator[Any]:
+    """The JSON values that stand one after another in a text; one that is still being written is left out."""
+    decoder, position = json.JSONDecoder(), 0
+    while True:
+        position += len(text[position:]) - len(text[position:].lstrip())
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except ValueError:
+            return
+        yield value
+
+
+def on_terminal(command: list[str], environment: dict[str, str]) -> str:
+    """What a command shows on a terminal of its own, errors too."""
+    screen, keyboard = pty.openpty()
+    with subprocess.Popen(command, stdin=keyboard, stdout=keyboard, stderr=keyboard, env=environment):
+        os.close(keyboard)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the last who had the terminal open has gone
+            while piece := os.read(screen, 65536):
+                shown += piece
+    os.close(screen)
+    return shown.decode()
 
 
 def describe(event: Object) -> str:
@@ -230,6 +260,23 @@ class Cluster:
         wanted = f"{kind}/{name} {condition}={status}" + (f" {reason}" if reason else "")
         return wait_for(shows, seconds, wanted)
 
+    @contextlib.contextmanager
+    def watching(self, kind: str, name: str, namespace: str) -> Iterator[Callable[[], list[Object]]]:
+        """A function that gives every state of the object since then, as kubectl's watch told them: none is left out."""
+        with tempfile.TemporaryFile("w+") as told:
+            watch = subprocess.Popen([str(self._kubectl.binaries / "kubectl"), "get", kind, name, "-n", namespace, "-w",
+                                      "-o", "json"], stdout=told, env=self._kubectl.environment)
+
+            def states() -> list[Object]:
+                told.seek(0)
+                return list(json_values(told.read()))
+            try:
+                wait_for(states, 10, f"the watch of {kind}/{name} to begin")
+                yield states
+            finally:
+                watch.kill()
+                watch.wait()
+
     # Nodes and their kubelets.
 
     def create_fleet(self) -> None:
@@ -306,7 +353,8 @@ class Cluster:
 
 def _identity_of(node: Object) -> Object:
     """The parts of a node that tests change and that are not the cluster's own to change."""
-    taints = [one for one in node["spec"].get("taints", []) if not one["key"].startswith("node.kubernetes.io/")]
+    taints = [one for one in node["spec"].get("taints", []) if one["key"] == OUT_OF_SERVICE
+              or not one["key"].startswith("node.kubernetes.io/")]
     conditions = {one["type"] for one in node["status"].get("conditions", [])}
     return {"labels": node["metadata"].get("labels", {}), "annotations": node["metadata"].get("annotations", {}),
             "taints": taints, "unschedulable": node["spec"].get("unschedulable", False),

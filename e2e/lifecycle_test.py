@@ -120,6 +120,12 @@ def assert_as_expected(guest: Guest, pool: Object | None, found: Children) -> No
     failures = 1 if guest.fate == "fails-once" else 0
     counts = {key: pool["status"].get(key, 0) for key in ("attempts", "restarts", "failures")}
     assert counts == {"attempts": 1 + failures, "restarts": failures, "failures": failures}, guest
+    last = pool["status"].get("lastFailure", {})
+    if guest.fate == "fails-once":
+        assert (last["attempt"], last["exitCode"], last["reason"], last["message"]) == (1, 1, "Error", "lost a shard"), last
+        assert last["worker"] in range(guest.workers) and last["node"].startswith(("onprem-", "azure-", "aws-")), last
+    else:
+        assert last == {}, guest
     planned = set(placement(pool)["nodes"])
     assert set(found.nodes()) <= planned, (guest, found.nodes(), planned)
 
@@ -156,13 +162,16 @@ def test_killed_twenty_times_while_thirty_pools_come_and_go(cluster: Cluster, op
     all_guests = guests(chance)
     mark = cluster.audit.mark()
     traffic = Traffic(cluster, namespace, all_guests)
-    led = 0
+    led = amid = 0
     for _ in range(KILLS):
         operator = operators.start("one", ready_seconds=0)
         time.sleep(chance.uniform(0.05, 2.0))  # the moment of the kill is what varies
         operator.kill()
+        amid += traffic.is_alive()
         led += any(one.get("msg") == "leading" for one in operator.log())
+    print(f"{led} kills hit a leader, {amid} came while pools did")
     assert led >= KILLS // 2, f"only {led} of {KILLS} kills hit a leader: the test shows nothing"
+    assert amid >= KILLS * 3 // 4, f"only {amid} of {KILLS} kills came while pools did: the test shows nothing"
     operators.start("one")
     traffic.finish(60)
     wait_for(lambda: assert_all_as_expected(cluster, namespace, all_guests), 90, "every pool with exactly its children",
@@ -297,17 +306,42 @@ def test_deleted_node_group_leaves_its_pools_running_and_they_say_so(cluster: Cl
     keeps_running(cluster, "orphan", namespace, identities, 3)
 
 
+# Everything that pods are rendered from, or that a place is chosen by.
+NODE_GROUP_EDITS: list[Object] = [
+    {"tier": 30}, {"admission": "Closed"}, {"tolerations": [{"key": "other", "operator": "Exists"}]},
+    {"podDefaults": {"env": [{"name": "NCCL_IB_HCA", "value": "mlx6"}], "resources": {"rdma/ib": "1"}}},
+    {"cost": {"perNodeHour": "10", "marginalPerNodeHour": "1"}}]
+
+
+def seen_as_it_is(cluster: Cluster, group: str) -> bool:
+    """A status for the group's newest spec says that a pass has gone by it."""
+    found = cluster.get("nodegroup", group)
+    return found["status"]["observedGeneration"] == found["metadata"]["generation"]
+
+
+def reasons(pool: Object) -> dict[str, tuple[str, str]]:
+    """Status and reason of every condition."""
+    return {one["type"]: (one["status"], one["reason"]) for one in pool["status"]["conditions"]}
+
+
 def test_edited_node_group_restarts_nothing_and_its_pools_say_what_changed(cluster: Cluster, operator: OperatorProcess,
                                                                            node_groups: None, namespace: str) -> None:
     cluster.apply(training_pool("tenant", 2), namespace)
     before = ready(cluster, "tenant", namespace)
     assert (before["status"]["hourlyCost"], before["status"]["marginalHourlyCost"]) == ("16.44", "0.00")
     identities = children_of(cluster, "tenant", namespace).identities()
-    # Everything that the pods were rendered from or that the place was chosen by.
-    cluster.patch("nodegroup", "onprem-a100", {"spec": {
-        "tier": 30, "admission": "Closed", "cost": {"perNodeHour": "10", "marginalPerNodeHour": "1"},
-        "tolerations": [{"key": "other", "operator": "Exists"}],
-        "podDefaults": {"env": [{"name": "NCCL_IB_HCA", "value": "mlx6"}], "resources": {"rdma/ib": "1"}}}})
+    for edit in NODE_GROUP_EDITS:
+        cluster.patch("nodegroup", "onprem-a100", {"spec": edit})
+        wait_for(lambda: seen_as_it_is(cluster, "onprem-a100"), 15, f"the operator to have seen {edit}")
+        assert children_of(cluster, "tenant", namespace).identities() == identities, edit
+        pool = cluster.get("trainingpool", "tenant", namespace)
+        assert placement(pool) == placement(before), edit
+        assert reasons(pool) == reasons(before), edit  # what runs is as asked; only its price is another
+    # What comes after finds the door closed.
+    cluster.apply(training_pool("late", 2, placement={"providers": ["OnPrem"]}), namespace)
+    late = cluster.wait_condition("trainingpool", "late", namespace, "Placed", "False", "GroupClosed", 15)
+    assert "onprem-a100: admission is Closed" in condition_of(late, "Placed")["message"], says(late, "Placed")
+    assert not children_of(cluster, "late", namespace).all()
     priced = wait_for(lambda: [one for one in [cluster.get("trainingpool", "tenant", namespace)]
                                if one["status"]["hourlyCost"] == "20.00"], 45, "the new price")[0]
     assert priced["status"]["marginalHourlyCost"] == "2.00"

@@ -14,7 +14,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from harness import Cluster, Operators, condition_of, describe, example, holds_for, parse_time, wait_for
+from harness import OUT_OF_SERVICE, Cluster, Operators, condition_of, describe, example, holds_for, parse_time, wait_for
 from pools import children_of, placement, ready, says, succeeded, training_pool
 from spillway_dev.operator_process import OperatorProcess
 
@@ -125,9 +125,20 @@ class BadDay:
         return parse_time(condition_of(found, "Ready")["lastTransitionTime"])
 
 
+def cores_pool(name: str, cores: int, **spec: Any) -> Object:
+    """A pool of one worker on processors."""
+    pool = training_pool(name, 1, cores, accelerators=[{"type": "amd-epyc"}], **spec)
+    pool["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"memory": "16Gi"}}
+    return pool
+
+
+BESIDE = {"severed": 2}  # nodes of onprem-cpu that stop as well, so that three of four do
 POOLS = {  # name: (how many of its nodes stop, the pool)
     "away": (1, training_pool("away", 3, placement=in_group("OnPrem"))),
     "dead": (1, training_pool("dead", 3, placement=in_group("Azure"), restart={"nodeLostSeconds": LOST_SECONDS})),
+    "tainted": (1, training_pool("tainted", 2, placement=in_group("Azure"),
+                                 restart={"nodeLostSeconds": LOST_SECONDS, "onUnreachable": "Wait"})),
+    "severed": (1, cores_pool("severed", 64, restart={"nodeLostSeconds": LOST_SECONDS})),
     "waiting": (1, training_pool("waiting", 2, placement={**in_group("Azure"), "startDeadlineSeconds": LOST_SECONDS},
                                  restart={"nodeLostSeconds": LOST_SECONDS, "onUnreachable": "Wait"})),
     "suspect": (3, training_pool("suspect", 4, placement=in_group("AWS"), restart={"nodeLostSeconds": LOST_SECONDS})),
@@ -143,12 +154,14 @@ def bystander(node: str) -> Object:
 def started_gang(cluster: Cluster, name: str) -> Gang:
     stops, _ = POOLS[name]
     pool = ready(cluster, name, f"loss-{name}")
-    return Gang(name, f"loss-{name}", pool, cluster.pods_of(name, f"loss-{name}"), placement(pool)["nodes"][:stops])
+    nodes = placement(pool)["nodes"]
+    beside = [node for node in cluster.nodes_of("onprem-cpu") if node not in nodes][:BESIDE.get(name, 0)]
+    return Gang(name, f"loss-{name}", pool, cluster.pods_of(name, f"loss-{name}"), nodes[:stops] + beside)
 
 
 @pytest.fixture(scope="module")
 def bad_day(chart: None, fleet_cluster: Cluster) -> Iterator[BadDay]:
-    """Four gangs run; then the kubelets of some of their nodes stop, all at once."""
+    """Gangs run; then the kubelets of some of their nodes stop, all at once."""
     cluster, operators = fleet_cluster, Operators(fleet_cluster.plane)
     try:
         operators.start("one")
@@ -296,15 +309,41 @@ def test_link_that_heals_finds_its_gang_as_it_was(bad_day: BadDay) -> None:
     cluster.wait_condition("nodegroup", "aws-a100", None, "LinkHealthy", "True", "AsExpected", 10)
 
 
-def test_wait_ends_when_the_node_is_gone(bad_day: BadDay) -> None:
-    gang = bad_day.gangs["waiting"]
+@pytest.mark.parametrize("name", ["waiting", "tainted"], ids=["deleted", "out-of-service"])
+def test_wait_ends_when_the_node_is_gone_for_good(bad_day: BadDay, name: str) -> None:
+    """That the node is gone is said by who deletes it, or by who taints it as out of service."""
+    gang, cluster = bad_day.gangs[name], bad_day.cluster
     (node,) = gang.stopped
-    bad_day.cluster.wait_condition("trainingpool", "waiting", gang.namespace, "Ready", "False", "NodeLost", seconds=90)
-    bad_day.cluster.delete("node", node)
-    after = runs_attempt(bad_day.cluster, "waiting", gang.namespace, 2)
+    cluster.wait_condition("trainingpool", name, gang.namespace, "Ready", "False", "NodeLost", seconds=90)
+    if name == "waiting":
+        cluster.delete("node", node)
+    else:
+        cluster.kubectl("taint", "node", node, f"{OUT_OF_SERVICE}=nodeshutdown:NoExecute")
+    after = runs_attempt(cluster, name, gang.namespace, 2)
     assert node not in placement(after)["nodes"] and after["status"]["restarts"] == 1
-    wait_for(lambda: set(pods_by_attempt(bad_day.cluster, "waiting", gang.namespace)) == {"2"}, 20,
+    wait_for(lambda: set(pods_by_attempt(cluster, name, gang.namespace)) == {"2"}, 20,
              "the pods of the old attempt to be gone, those of the lost node too")
+
+
+def test_link_that_is_said_to_be_down_lets_the_gang_start_elsewhere(bad_day: BadDay) -> None:
+    gang, cluster = bad_day.gangs["severed"], bad_day.cluster
+    lost = max(bad_day.not_ready_since(node) for node in gang.stopped) + datetime.timedelta(seconds=LOST_SECONDS)
+    wait_for(lambda: condition_of(bad_day.now("severed"), "Ready")["reason"] == "LinkSuspect", 20, "the link to be suspect")
+    wait_for(lambda: datetime.datetime.now(datetime.timezone.utc) > lost, LOST_SECONDS + 5, "nodeLostSeconds to be over")
+    assert placement(bad_day.now("severed")) == placement(gang.pool), "in doubt nothing starts anew"
+    cluster.kubectl("annotate", "nodegroup", "onprem-cpu", "spillway.dev/link=down")
+    after = runs_attempt(cluster, "severed", gang.namespace, 2)
+    assert set(placement(after)["nodes"]) == set(cluster.nodes_of("onprem-cpu")) - set(gang.stopped)
+    assert (after["status"]["restarts"], after["status"].get("failures", 0)) == (1, 0)
+    assert [(one["name"], one["reason"]) for one in after["status"]["excludedNodes"]] == [(gang.stopped[0], "NodeLost")]
+    old = pods_by_attempt(cluster, "severed", gang.namespace)["1"]
+    assert uids(old) == uids(gang.pods), "nobody deleted the unreachable pod by force"
+
+    def says_so() -> bool:
+        link = condition_of(cluster.get("nodegroup", "onprem-cpu"), "LinkHealthy")
+        assert (link["status"], link["reason"]) == ("False", "LinkSuspect"), link
+        return "the annotation spillway.dev/link: down says that they count as unreachable" in link["message"]
+    wait_for(says_so, 35, "the group to say why", interval=0.5)  # another sentence alone is written within 30 s
 
 
 def test_dead_node_that_comes_back_ends_its_old_pod_and_restarts_nothing(bad_day: BadDay) -> None:

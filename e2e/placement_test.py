@@ -364,11 +364,17 @@ def test_foreign_pod_on_a_planned_node_releases_the_gang_as_incomplete_and_it_ru
     wait_for(lambda: cluster.get("pod", "thief", namespace)["status"]["phase"] == "Running", 10, "the thief")
     cluster.apply(rival("rival", stolen), namespace)
     wait_for(lambda: judged(cluster.get("pod", "rival", namespace)), 10, "the scheduler to know that the node is full")
-    cluster.delete("resourcequota", "no-jobs", namespace)
-    incomplete = wait_for(lambda: [one for one in cluster.events(namespace, "robbed") if one["reason"] == "GangIncomplete"],
-                          30, "the gang to be released as incomplete")[0]
-    assert "attempt 1 on onprem-a100: 2 of 3 workers ran by " in incomplete["note"]
-    pool = wait_for(lambda: attempt_ready(cluster, "robbed", namespace, 2), 30, "the second attempt")
+    with cluster.watching("trainingpool", "robbed", namespace) as states:
+        cluster.delete("resourcequota", "no-jobs", namespace)
+        incomplete = wait_for(
+            lambda: [one for one in cluster.events(namespace, "robbed") if one["reason"] == "GangIncomplete"],
+            30, "the gang to be released as incomplete")[0]
+        pool = wait_for(lambda: attempt_ready(cluster, "robbed", namespace, 2), 30, "the second attempt")
+        # For as long as it takes to start anew, the pool itself says so.
+        said = [condition_of(one, "Ready") for one in states() if condition_of(one, "Ready")["reason"] == "GangIncomplete"]
+    sentence = "attempt 1 on onprem-a100: 2 of 3 workers ran by "
+    assert sentence in incomplete["note"]
+    assert said and all(one["status"] == "False" and sentence in one["message"] for one in said), said
     released = parse_time(placement(pool)["since"])
     deadline = parse_time(placement(first)["since"]) + datetime.timedelta(seconds=20)
     assert deadline <= released <= deadline + datetime.timedelta(seconds=5)
