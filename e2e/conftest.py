@@ -106,7 +106,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Soak tests run only when they are asked for by their mark."""
+    """What is marked last comes after all others; soak tests run only when they are asked for by their mark."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
     if "soak" in (config.getoption("-m") or ""):
         return
     soak = [item for item in items if item.get_closest_marker("soak")]
