@@ -167,6 +167,22 @@ def test_configuration_change_rolls_the_operators(tools: Kubectl) -> None:
     assert template("--set", "serviceAccount.annotations.note=x") == template()
 
 
+def test_two_operators_are_watched_by_their_probes(tools: Kubectl) -> None:
+    rendered = render(tools)
+    deployment = rendered[("Deployment", "spillway")]["spec"]
+    assert deployment["replicas"] == 2
+    assert rendered[("PodDisruptionBudget", "spillway")]["spec"]["maxUnavailable"] == 1
+    (spread,) = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname" and spread["labelSelector"] == deployment["selector"]
+    operator = container(rendered)
+    (port,) = operator["ports"]
+    assert port["containerPort"] == 8080 and "--listen=0.0.0.0:8080" in operator["args"]
+    live, ready = operator["livenessProbe"], operator["readinessProbe"]
+    assert live["httpGet"] == {"path": "/healthz", "port": port["name"]}
+    assert ready["httpGet"] == {"path": "/readyz", "port": port["name"]}
+    assert live["periodSeconds"] * live["failureThreshold"] == 60, "a busy machine is no reason to end an operator"
+
+
 def test_one_operator_has_no_disruption_budget(tools: Kubectl) -> None:
     rendered = render(tools, "--set", "replicas=1")
     assert ("PodDisruptionBudget", "spillway") not in rendered
