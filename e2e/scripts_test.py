@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import AuditLog, example, metric, parse_metrics
+from harness import AuditLog, example, json_values, metric, on_terminal, parse_metrics
 from spillway_dev import evidence, fleet, paths
 from spillway_dev.locks import exclusive
 from spillway_dev.operator_process import override
@@ -62,6 +63,46 @@ def test_waiting_ends_early_when_the_process_ends(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="brief ended while waiting for a wonder.*\n.*no such thing") as failed:
         wait_until(lambda: False, 30, "a wonder", [process])
     assert failed.value.logs == [str(process.log)]
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(paths.SCRIPTS)!r})\n{code}"]
+
+
+STEP = """
+import time
+from spillway_dev.report import Reporter
+with Reporter().step("dig") as step:
+    step.detail = "deep"
+    time.sleep(0.35)  # three frames
+"""
+LIVE, GREEN = "\r\x1b[K⠋       dig: deep (0.1 s)", "\x1b[32mok     \x1b[0m dig: deep (0."
+
+
+@pytest.mark.parametrize("environment, has, lacks", [
+    ({"TERM": "xterm"}, [LIVE, "⠙", GREEN], []),
+    ({"TERM": "xterm", "NO_COLOR": "1"}, [LIVE, "⠙", "ok      dig: deep (0."], ["\x1b[3"]),
+    ({"TERM": "xterm", "NO_COLOR": ""}, [LIVE, "ok      dig: deep (0."], ["\x1b[3"]),
+    ({"TERM": "dumb"}, ["ok      dig: deep (0."], ["\x1b", "\r\r", "⠋"])], ids=["colour", "no-color", "no-color-empty", "dumb"])
+def test_step_on_a_terminal_is_a_live_line(environment: dict[str, str], has: list[str], lacks: list[str]) -> None:
+    screen = on_terminal(python(STEP), {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environment})
+    assert all(one in screen for one in has) and not any(one in screen for one in lacks), repr(screen)
+
+
+def test_step_elsewhere_is_one_plain_line() -> None:
+    done = subprocess.run(python(STEP), capture_output=True, text=True, env={**os.environ, "TERM": "xterm"})
+    assert re.fullmatch(r"ok      dig: deep \(0\.\d s\)\n", done.stdout), done
+
+
+@pytest.mark.parametrize("error, code, said", [
+    ("Failure('it broke', ['/state/logs/etcd.log', '/state/logs/kwok.log'])", 1,
+     "error: it broke\n  log: /state/logs/etcd.log\n  log: /state/logs/kwok.log\n"),
+    ("KeyboardInterrupt()", 130, "interrupted: so do this\n")])
+def test_script_that_fails_says_why_and_which_files_to_read(error: str, code: int, said: str) -> None:
+    done = subprocess.run(python(f"from spillway_dev.report import Failure\nfrom spillway_dev import cli\n"
+                                 f"def main(): raise {error}\ncli.run(main, on_interrupt='so do this')"),
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
 
 
 def test_lock_has_one_holder_and_names_it(tmp_path: Path) -> None:
@@ -148,6 +189,11 @@ def test_metrics_are_read_by_name_and_labels() -> None:
     found = parse_metrics('# TYPE a gauge\na{x="1",y="a\\"b"} 2\na{x="2",y=""} 3.5\nb_total 7 1700000000000\n')
     assert metric(found, "a") == 5.5 and metric(found, "a", x="2") == 3.5
     assert metric(found, "b_total") == 7 and metric(found, "c") is None
+
+
+def test_values_of_a_watch_are_read_one_by_one() -> None:
+    assert list(json_values('{"a": 1}\n{\n "b": [2]}\n{"c": ')) == [{"a": 1}, {"b": [2]}]
+    assert list(json_values("")) == list(json_values("\n {")) == []
 
 
 def test_audit_log_leaves_a_line_that_is_being_written(tmp_path: Path) -> None:
