@@ -98,7 +98,8 @@ def assert_down(demo: DemoCommand) -> None:
 def test_up_on_a_terminal_with_ports_of_ones_own_then_up_again_then_failing_then_down(demo: DemoCommand) -> None:
     ports = dict(zip(("apiserver", "operator", "prometheus"), free_ports(3)))
     flags = [f"--{name}-port={port}" for name, port in ports.items()]
-    screen = on_terminal(demo.command("up", *flags), {**os.environ, "TERM": "xterm"})
+    coloured = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    screen = on_terminal(demo.command("up", *flags), {**coloured, "TERM": "xterm"})
     assert "\r\x1b[K" in screen and "\x1b[32mok     \x1b[0m examples: 9 objects are Ready" in screen, screen
     status = demo("status")
     assert len(re.findall(r" runs, process \d+$", status, re.MULTILINE)) == 7

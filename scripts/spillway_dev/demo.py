@@ -204,8 +204,8 @@ class Demo:
         idle = _sum(groups, "idleHourlyCost")
         training = _sum(kubectl.list("trainingpools"), "marginalHourlyCost")
         serving = _sum(kubectl.list("inferencepools"), "marginalHourlyCost")
-        say(f"The fleet costs {total} USD an hour, {idle} of it idle; {further} is paid by the hour, "
-            f"{training} of that for training and {serving} for serving.")
+        say(f"The fleet costs {total:.2f} USD an hour, {idle:.2f} of it idle; {further:.2f} is paid by the hour, "
+            f"{training:.2f} of that for training and {serving:.2f} for serving.")
 
     def _state_flag(self) -> str:
         return "" if self.state == default_state() else f" --state {relative(self.state)}"
