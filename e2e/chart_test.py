@@ -15,6 +15,7 @@ import yaml
 
 from charts import (CHART, CRDS, NAMESPACE, OURS, ROOT, Object, allowed, crd_uids, established, install, kubectl,  # noqa: F401
                     left_of_release, own_plane, refused, render, sample, tools, uninstall, upgrade)
+from harness import wait_for
 from spillway_dev import golden
 from spillway_dev.kubectl import CommandFailed, Kubectl
 
@@ -335,6 +336,16 @@ def test_uninstall_removes_crds_that_are_not_kept(kubectl: Kubectl) -> None:
     assert crd_uids(kubectl) == {}
 
 
+def newer_chart(folder: Path, description: str = "Newer.") -> Path:
+    """The chart as it may become: a field of a NodeGroup is described otherwise."""
+    shutil.copytree(CHART, folder)
+    path = folder / "files" / "crds" / "nodegroup.yaml"
+    crd = yaml.safe_load(path.read_text())
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["tier"]["description"] = description
+    path.write_text("\n" + yaml.safe_dump(crd, sort_keys=False))
+    return folder
+
+
 def handed_over(kubectl: Kubectl, message: str) -> None:
     """Types what the message says."""
     commands = re.findall(r"^ *kubectl (.+)$", message, re.MULTILINE)
@@ -345,9 +356,9 @@ def handed_over(kubectl: Kubectl, message: str) -> None:
 
 def test_crds_applied_by_hand_are_refused_with_the_words_that_hand_them_over(kubectl: Kubectl, tmp_path: Path) -> None:
     assert crd_uids(kubectl) == {}
-    older = older_chart(tmp_path / "older") / "files" / "crds"
+    other = newer_chart(tmp_path / "other", "Other.") / "files" / "crds"
     for path in sorted((ROOT / "crds").glob("*.yaml")):
-        kubectl("apply", "-f", str(older / path.name if path.name == "nodegroup.yaml" else path))
+        kubectl("apply", "-f", str(other / path.name if path.name == "nodegroup.yaml" else path))
     established(kubectl)
     kubectl.apply(sample("nodegroup"))
     group, crds = kubectl.get("nodegroup", "sample"), crd_uids(kubectl)
@@ -356,8 +367,12 @@ def test_crds_applied_by_hand_are_refused_with_the_words_that_hand_them_over(kub
     install(kubectl, "--set", "crds.enabled=false")
     uninstall(kubectl)
     handed_over(kubectl, failed.value.error)
+    with pytest.raises(CommandFailed, match='conflict with "kubectl-client-side-apply"'):
+        install(kubectl)
+    uninstall(kubectl)
     install(kubectl, "--force-conflicts")
     assert crd_uids(kubectl) == crds
     assert kubectl.get("nodegroup", "sample") == group
-    assert "interconnect" in kubectl("explain", "nodegroup.spec")
-    upgrade(kubectl)
+    wait_for(lambda: "Other." not in kubectl("explain", "nodegroup.spec.tier"), 20, "our description", 1)
+    upgrade(kubectl, chart=newer_chart(tmp_path / "newer"))
+    wait_for(lambda: "Newer." in kubectl("explain", "nodegroup.spec.tier"), 20, "the newer description", 1)
