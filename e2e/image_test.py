@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from charts import NAMESPACE, established, install, kubectl, own_plane  # noqa: F401
 from harness import metric, parse_metrics, wait_for
-from spillway_dev import image, oci, report
+from spillway_dev import image, oci, paths, report
 from spillway_dev.controlplane import ControlPlane
 from spillway_dev.kubectl import Kubectl
 from spillway_dev.operator_process import OperatorProcess, chart_settings, override
@@ -99,6 +100,13 @@ def test_same_packages_and_programs_give_the_same_image(built: image.Image, tmp_
     assert (again.layout / "index.json").read_bytes() == (built.layout / "index.json").read_bytes()
     for name in ("packages.txt", "sbom.spdx.json"):
         assert (again.layout.parent / name).read_bytes() == (built.layout.parent / name).read_bytes()
+
+
+def test_dockerfile_has_the_same_libraries(built: image.Image) -> None:
+    """What it doesn't name comes with its base, or is needed by a library that it names."""
+    named = set(re.findall(r"\blib[a-z][-a-z0-9.]*\d\b", (paths.REPO / "Dockerfile").read_text()))
+    assert {one.name for one in built.packages} - named == {"base-files", "libbrotli1", "libc6", "libgcc-s1", "libstdc++6", "zlib1g"}
+    assert named <= {one.name for one in built.packages}
 
 
 def test_bill_of_materials_names_what_is_in_it(built: image.Image, container: Container) -> None:
