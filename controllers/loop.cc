@@ -60,8 +60,8 @@ struct Loop::Facts {
     for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
     std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
     for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
-    std::set<std::string> serving;  // uids
-    for (const auto& pool : world.inference_pools) serving.insert(pool->meta.uid);
+    std::map<std::string, const crds::v1alpha1::InferencePool*> serving;
+    for (const auto& pool : world.inference_pools) serving.emplace(pool->meta.uid, pool.get());
     for (const auto& job : world.jobs) {
       const auto pool = pools.find(job->meta.controller_uid);
       if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
@@ -73,8 +73,8 @@ struct Loop::Facts {
       if (uid == pod->meta.labels.end()) continue;
       const auto pool = pools.find(uid->second);
       const bool worker = pool != pools.end() && IsWorkerOf(*pod, *pool->second);
-      const bool replica =
-          serving.contains(uid->second) && pod->meta.controller_kind == "ReplicaSet";
+      const auto server = serving.find(uid->second);
+      const bool replica = server != serving.end() && IsReplicaOf(*pod, *server->second);
       if (worker || replica) pods[uid->second].push_back(pod.get());
     }
     for (const auto& deployment : world.deployments) {

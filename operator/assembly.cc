@@ -289,7 +289,8 @@ std::vector<MetricFamily> Assembly::MetricFamilies() const { return parts_->regi
 Status Assembly::WaitUntilLost(const std::stop_token& stop) {
   std::unique_lock lock(parts_->lost_mutex);
   parts_->lost_changed.wait(lock, stop, [this] { return parts_->lost.has_value(); });
-  return parts_->lost.value_or(Status(Ok{}));
+  if (!parts_->lost) return Ok{};
+  return *parts_->lost;
 }
 
 void Assembly::Stop() {
