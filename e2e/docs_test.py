@@ -164,7 +164,8 @@ def test_page(page: Path, demo: Cluster, operator: OperatorProcess, tmp_path: Pa
 
 def published() -> list[tuple[Object, Object]]:
     """(node, node group) of the page: the group's manifest comes after the sentence that names the node's file."""
-    found = re.findall(r"From `(\d\d-[a-z0-9-]+\.yaml)`.*?^```yaml\n(.*?)^```$", (DOCS / "node-groups.md").read_text(), re.MULTILINE | re.DOTALL)
+    page = (DOCS / "node-groups.md").read_text()
+    found = re.findall(r"From `(\d\d-[a-z0-9-]+\.yaml)`.*?^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     folder = paths.REPO / "tests" / "testdata" / "nodes"
     return [(yaml.safe_load((folder / file).read_text()), yaml.safe_load(manifest)) for file, manifest in found]
 

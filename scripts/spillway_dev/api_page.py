@@ -18,8 +18,8 @@ same as this page.
 This page is made from `crds/*.yaml` by `scripts/document-api`; change the CRDs, not the page.
 
 How to read the tables: `[]` is an item of a list, `{}` a value of a map. *Required* stands where the default would. Under *allowed*, a
-range is inclusive, *length* counts characters, *items* counts those of a list and *keys* those of a map. What a rule refuses is said with the
-sentence that `kubectl apply` prints. Amounts are decimal numbers in quotes, times are whole seconds.
+range is inclusive, *length* counts characters, *items* counts those of a list and *keys* those of a map. What a rule refuses is said with
+the sentence that `kubectl apply` prints. Amounts are decimal numbers in quotes, times are whole seconds.
 """
 
 CONDITIONS = """Every condition has `type`, `status` (`True`, `False`, `Unknown`), `observedGeneration`, `lastTransitionTime`, `reason`
@@ -125,7 +125,8 @@ def column_table(version: Schema) -> str:
     rows = []
     for one in version["additionalPrinterColumns"]:
         shown = "`-o wide`" if one.get("priority") else "always"
-        rows.append(f"| {one['name']} | {shown} | {cell(one.get('description', 'Time since it was created'))} | `{cell(one['jsonPath'])}` |")
+        meaning = cell(one.get("description", "Time since it was created"))
+        rows.append(f"| {one['name']} | {shown} | {meaning} | `{cell(one['jsonPath'])}` |")
     return "\n".join(["| column | shown | meaning | from |", "|---|---|---|---|", *rows])
 
 
@@ -148,8 +149,9 @@ def frame(crd: Schema) -> str:
     text = f"Plural `{names['plural']}`, short name `{names['shortNames'][0]}`, {scope}."
     scale = version["subresources"].get("scale")
     if scale:
-        text += (f" It has the scale subresource: `kubectl scale` and autoscalers read and write `{scale['specReplicasPath'][1:]}`, and read"
-                 f" `{scale['statusReplicasPath'][1:]}` and `{scale['labelSelectorPath'][1:]}`.")
+        spec, status, selector = (scale[path][1:] for path in ("specReplicasPath", "statusReplicasPath", "labelSelectorPath"))
+        text += (f" It has the scale subresource: `kubectl scale` and autoscalers read and write `{spec}`, and read `{status}` and"
+                 f" `{selector}`.")
     return text
 
 
