@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from decimal import Decimal
@@ -83,6 +84,41 @@ def test_what_a_page_shows_is_compared_word_by_word() -> None:
         assert not matches(said, wrong), wrong
     assert matches("", "") and not matches("", "something\n")
     assert commands("$ a <<END\n> b\n> END\nc\n$ d\n") == [("a <<END\nb\nEND", "c"), ("d", "")]
+
+
+# scripts/check-docs finds what it is there for.
+
+FAULTS = [
+    ("docs/api.md", "1 to 10000", "1 to 9999", "docs/api.md is not what crds/ says"),
+    ("docs/pools.md", "(concepts.md#hold-back)", "(concepts.md#holdback)", "docs/concepts.md has no heading #holdback"),
+    ("docs/pools.md", "(api.md)", "(apis.md)", "there is no apis.md"),
+    ("README.md", "[Comparison](docs/comparison.md)", "Comparison", "docs/comparison.md: no link leads there from README.md"),
+    ("docs/pools.md", "```yaml", "```yml", "a block is `yml`"),
+    ("docs/pools.md", "paybackSeconds", "paybackTime", "does not name spec.placement.returnHome.paybackSeconds of InferencePool"),
+    ("docs/reasons.md", "| wait for home, or allow it |", "|", "`SpillForbidden` needs a row"),
+    ("docs/reasons.md", "is not home and placement", "is no home and placement", "no sentence in the code has ` is no home and"),
+    ("docs/security.md", "| get, list, watch, create, delete | the attempts", "| get, list, watch, create | the attempts",
+     "does not tell the right cluster batch jobs delete"),
+    ("docs/security.md", "| `events` | create |", "| `events` | create, patch |", "which the chart does not give"),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's files."""
+    folder = tmp_path_factory.mktemp("docs") / "repository"
+    shutil.copytree(paths.REPO, folder, ignore=shutil.ignore_patterns("build", ".git", ".tools", "__pycache__"))
+    return folder
+
+
+@pytest.mark.parametrize("file, old, new, finding", FAULTS, ids=[one[3] for one in FAULTS])
+def test_fault_in_a_page_is_found(copy: Path, file: str, old: str, new: str, finding: str) -> None:
+    text = (copy / file).read_text()
+    assert old in text
+    (copy / file).write_text(text.replace(old, new))
+    done = subprocess.run([str(copy / "scripts" / "check-docs")], capture_output=True, text=True)
+    (copy / file).write_text(text)
+    assert done.returncode == 1 and finding in done.stdout, done
 
 
 # The demo's cluster, and a shell for it.
