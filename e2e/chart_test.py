@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "helm" / "spillway"
 NAMESPACE = "spillway-system"
 CRDS = {f"{kind}.spillway.dev" for kind in ("nodegroups", "trainingpools", "inferencepools", "poolquotas")}
+DASHBOARDS = {("ConfigMap", f"spillway-dashboard-{name}") for name in ("fleet", "pools", "operator")}
+PROMETHEUS_OPERATOR = ("--api-versions", "monitoring.coreos.com/v1")
 Object = dict[str, Any]
 
 
@@ -59,7 +61,7 @@ def test_objects_of_the_default_installation(tools: Kubectl) -> None:
         ("ServiceAccount", "spillway"), ("ClusterRole", "spillway"), ("ClusterRoleBinding", "spillway"),
         ("Role", "spillway"), ("RoleBinding", "spillway"), ("ConfigMap", "spillway"), ("Deployment", "spillway"),
         ("Service", "spillway"), ("PodDisruptionBudget", "spillway"), ("PriorityClass", "spillway-training"),
-        ("PriorityClass", "spillway-serving")}
+        ("PriorityClass", "spillway-serving"), *DASHBOARDS}
     assert render(tools).keys() == expected
 
 
@@ -95,6 +97,11 @@ WRONG_VALUES = [
     ("tolerations[0].keys=a", "at '/tolerations/0': additional properties 'keys' not allowed"),
     ("affinity.nodeSelector=a", "at '/affinity': additional properties 'nodeSelector' not allowed"),
     ("replicas=0", "at '/replicas': minimum: got 0, want 1"),
+    ("monitoring.enabled=true", "at '/monitoring': additional properties 'enabled' not allowed"),
+    ("monitoring.dashboards.label=a", "at '/monitoring/dashboards': additional properties 'label' not allowed"),
+    ("monitoring.rules.runbooks=docs", "at '/monitoring/rules/runbooks': 'docs' does not match pattern"),
+    ("monitoring.monitor=Both", "at '/monitoring/monitor': value must be one of 'ServiceMonitor', 'PodMonitor', 'None'"),
+    ("monitoring.interval=30", "at '/monitoring/interval': got number, want string"),
 ]
 
 
@@ -187,6 +194,54 @@ def test_one_operator_has_no_disruption_budget(tools: Kubectl) -> None:
     rendered = render(tools, "--set", "replicas=1")
     assert ("PodDisruptionBudget", "spillway") not in rendered
     assert rendered[("Deployment", "spillway")]["spec"]["replicas"] == 1
+
+
+def test_dashboards_are_those_of_the_files(tools: Kubectl) -> None:
+    rendered = render(tools)
+    for name in ("fleet", "pools", "operator"):
+        config_map = rendered[("ConfigMap", f"spillway-dashboard-{name}")]
+        assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+        ((file, text),) = config_map["data"].items()
+        assert file == f"spillway-{name}.json" and json.loads(text) == json.loads((CHART / "dashboards" / f"{name}.json").read_text())
+    assert not DASHBOARDS & render(tools, "--set", "monitoring.dashboards.enabled=false").keys()
+
+
+def monitoring(rendered: dict[tuple[str, str], Object]) -> set[str]:
+    return {kind for kind, _ in rendered} & {"PrometheusRule", "ServiceMonitor", "PodMonitor"}
+
+
+def test_rules_and_monitor_are_made_where_there_is_a_prometheus_operator(tools: Kubectl) -> None:
+    with_operator = lambda *values: render(tools, *PROMETHEUS_OPERATOR, *(part for one in values for part in ("--set", one)))
+    assert monitoring(render(tools)) == set()
+    assert monitoring(with_operator()) == {"PrometheusRule", "ServiceMonitor"}
+    assert monitoring(with_operator("monitoring.monitor=PodMonitor")) == {"PrometheusRule", "PodMonitor"}
+    assert monitoring(with_operator("monitoring.monitor=None")) == {"PrometheusRule"}
+    assert monitoring(with_operator("monitoring.rules.enabled=false")) == {"ServiceMonitor"}
+
+
+def test_rendered_rules_are_those_that_are_tested(tools: Kubectl) -> None:
+    tested = (CHART / "files" / "rules" / "spillway.yaml").read_text()
+    rule = ("PrometheusRule", "spillway")
+    assert render(tools, *PROMETHEUS_OPERATOR)[rule]["spec"] == yaml.safe_load(tested)
+    published = tested.replace("docs/runbooks/", "https://example.com/runbooks/")
+    for url in ("https://example.com/runbooks", "https://example.com/runbooks/"):
+        rendered = render(tools, *PROMETHEUS_OPERATOR, "--set", f"monitoring.rules.runbooks={url}")
+        assert rendered[rule]["spec"] == yaml.safe_load(published)
+
+
+@pytest.mark.parametrize("kind, endpoints", [("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")])
+def test_monitor_finds_the_operators(tools: Kubectl, kind: str, endpoints: str) -> None:
+    rendered = render(tools, *PROMETHEUS_OPERATOR, "--set",
+                      f"monitoring.monitor={kind},monitoring.interval=7s,monitoring.labels.release=stack")
+    monitor = rendered[(kind, "spillway")]
+    assert monitor["metadata"]["labels"]["release"] == rendered[("PrometheusRule", "spillway")]["metadata"]["labels"]["release"] == "stack"
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    pods = rendered[("Deployment", "spillway")]["spec"]["template"]["metadata"]["labels"]
+    assert wanted <= rendered[("Service", "spillway")]["metadata"]["labels"].items() and wanted <= pods.items()
+    (endpoint,) = monitor["spec"][endpoints]
+    assert endpoint == {"port": "http", "path": "/metrics", "interval": "7s", "honorLabels": True}
+    assert [one["name"] for one in rendered[("Service", "spillway")]["spec"]["ports"]] == ["http"]
+    assert [one["name"] for one in container(rendered)["ports"]] == ["http"]
 
 
 # The chart's life.
