@@ -75,7 +75,7 @@ def resolve(name: str, labels_of: Callable[[str], list[dict[str, str]]], chosen:
         every = one.get("allValue")
         if every is None:
             values = {labels[label] for labels in labels_of(substitute(selector, found, "")) if label in labels}
-            every = "|".join(sorted(map(re.escape, values)))
+            every = "|".join(sorted(re.escape(value).replace("\\", r"\\") for value in values))
         found[one["name"]] = (chosen or {}).get(one["name"], every)
     return found
 
