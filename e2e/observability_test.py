@@ -167,21 +167,22 @@ def nothing(found: list[Object]) -> bool:
 def test_each_variable_chooses(busy: str, scraped: list[OperatorProcess], prometheus: Prometheus) -> None:
     """With the labels that a Prometheus in a cluster adds: a cluster, and the operator's own namespace, which must not hide a pool's."""
     prometheus.set_targets(addresses(*scraped), {"cluster": "home", "namespace": "spillway-system"})
-    source = picture.Source(prometheus.address, MINUTES)
+    chosen = {"cluster": "home"}
 
     def all_answer() -> bool:
+        source = picture.Source(prometheus.address, MINUTES)
         silent = [f"{panel.dashboard}: {panel.title}" for panel, query in dashboards.every_query()
-                  if not answers(prometheus, query.expression, dashboards.resolve(panel.dashboard, source.labels_of, {"cluster": "home"}))]
+                  if not answers(prometheus, query.expression, dashboards.resolve(panel.dashboard, source.labels_of, chosen))]
         return not_empty(silent)
     wait_for(all_answer, 60, "every query to answer for cluster home", interval=2)
     namespaces = {one["metric"]["namespace"] for one in prometheus.query("spillway_placed_accelerators")}
     assert namespaces == {busy}
     for name in dashboards.NAMES:
-        every = dashboards.resolve(name, source.labels_of)
+        every = dashboards.resolve(name, picture.Source(prometheus.address, MINUTES).labels_of, chosen)
         for variable in every:
-            chosen = {**every, variable: NOBODY}
+            values = {**every, variable: NOBODY}
             for query in (one for panel in dashboards.panels(name) for one in panel.queries):
-                found = answers(prometheus, query.expression, chosen)
+                found = answers(prometheus, query.expression, values)
                 depends = f"${variable}" in query.expression
                 assert nothing(found) if depends else found, (name, variable, query.expression, found)
 
@@ -260,4 +261,5 @@ def test_commands_of_the_runbooks_work(cluster: Cluster, busy: str) -> None:
             line = re.sub(rf"\b{word}\b", value, line)
         done = subprocess.run(["/bin/bash", "-c", line], capture_output=True, text=True, timeout=60,
                               env={**kubectl.environment, "PATH": path})
-        assert done.returncode == 0 and done.stdout.strip() and not done.stderr.strip(), (line, done)
+        answered = done.stdout.strip() and not done.stderr.strip() or done.stderr.startswith("No resources found")
+        assert done.returncode == 0 and answered, (line, done)
