@@ -69,11 +69,9 @@ def shortened(rules: str) -> str:
 def prometheus(cluster: Cluster) -> Iterator[Prometheus]:
     running = Prometheus(cluster.plane.state)
     running.set_targets([])
-    running.set_rules(shortened(RULES.read_text()))
-    running.start(packages.unpack(report.Reporter(), "prometheus", "prometheus"))
+    running.start(packages.unpack(report.Reporter(), "prometheus", "prometheus"), rules=shortened(RULES.read_text()))
     yield running
     running.process.stop()
-    running.set_rules("")
 
 
 def addresses(*operators: OperatorProcess) -> list[str]:

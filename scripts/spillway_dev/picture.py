@@ -22,6 +22,7 @@ LETTER = 6.1  # mean width of a letter of the small font
 PALETTE = ("#3b7dd8", "#e0752d", "#2f9e5b", "#c9307f", "#8254c8", "#b39b00", "#1aa3a3", "#d64545", "#7a6a58", "#5c7080")
 COLOURS = {"green": "#2f9e5b", "red": "#d64545", "orange": "#e0752d", "blue": "#3b7dd8"}
 POINTS = 120  # of each line
+Point = tuple[float, float]  # time and value, or what stands for them in the picture
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Series:
     """One line: its name, and (time, value) in ascending order."""
 
     name: str
-    points: list[tuple[float, float]]
+    points: list[Point]
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def shown(value: float, unit: str) -> str:
 def plain(value: float) -> str:
     if abs(value) >= 10000:
         return scaled(value, 1000, ("", "K", "M", "G", "T")).replace(" ", "")
-    digits = 0 if value == round(value) or abs(value) >= 1000 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
+    digits = 0 if abs(value - round(value)) < 0.0005 or abs(value) >= 1000 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
     return f"{value:.{digits}f}"
 
 
@@ -156,15 +157,30 @@ def draw_lines(panel: Panel, series: list[Series], box: Box, source: Source) -> 
     lines = stacked(series) if custom["stacking"]["mode"] == "normal" else series
     plot = Box(box.x + 62, box.y + 4, box.w - 66, box.h - 24 - LEGEND_LINE * LEGEND_LINES)
     top = ceiling(max(value for one in lines for _, value in one.points))
-    yield from draw_axes(panel, plot, top, source)
+    scale = Scale(plot, top, custom.get("scaleDistribution", {}).get("type") == "symlog", source)
+    yield from draw_axes(panel, scale)
     for number, one in reversed(list(enumerate(lines))):
-        colour = PALETTE[number % len(PALETTE)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (position(point, plot, top, source) for point in one.points))
-        if custom["fillOpacity"]:
-            first, last = (position((at, 0), plot, top, source) for at in (one.points[0][0], one.points[-1][0]))
-            yield f'<polygon points="{first[0]:.1f},{first[1]:.1f} {path} {last[0]:.1f},{last[1]:.1f}" fill="{light(colour)}"/>'
-        yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+        for points in unbroken(one.points, source.step):
+            yield from draw_line(points, scale, PALETTE[number % len(PALETTE)], custom["fillOpacity"] > 0)
     yield from draw_legend([(one.name, PALETTE[number % len(PALETTE)]) for number, one in enumerate(series)], box)
+
+
+def draw_line(points: list[Point], scale: "Scale", colour: str, filled: bool) -> Iterator[str]:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(scale.at, points))
+    if filled:
+        first, last = (scale.at((at, 0)) for at in (points[0][0], points[-1][0]))
+        yield f'<polygon points="{first[0]:.1f},{first[1]:.1f} {path} {last[0]:.1f},{last[1]:.1f}" fill="{light(colour)}"/>'
+    yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
+
+
+def unbroken(points: list[Point], step: float) -> Iterator[list[Point]]:
+    """The stretches of a line between its gaps; a point alone stands for the step behind it."""
+    stretch: list[Point] = []
+    for point in [*points, (math.inf, 0.0)]:
+        if stretch and point[0] - stretch[-1][0] > 1.5 * step:
+            yield stretch if len(stretch) > 1 else [*stretch, (stretch[0][0] + step, stretch[0][1])]
+            stretch = []
+        stretch.append(point)
 
 
 def light(colour: str) -> str:
@@ -173,9 +189,27 @@ def light(colour: str) -> str:
     return "#" + "".join(f"{round(255 - (255 - part) * 0.35):02x}" for part in parts)
 
 
-def position(point: tuple[float, float], plot: Box, top: float, source: Source) -> tuple[float, float]:
-    share = (point[0] - source.start) / (source.end - source.start)
-    return plot.x + plot.w * share, plot.y + plot.h * (1 - max(0.0, point[1]) / top)
+@dataclass(frozen=True)
+class Scale:
+    """Where a point lies; on a logarithmic scale small numbers are seen beside large ones."""
+
+    plot: Box
+    top: float
+    logarithmic: bool
+    source: Source
+
+    def at(self, point: Point) -> Point:
+        share = (point[0] - self.source.start) / (self.source.end - self.source.start)
+        return self.plot.x + self.plot.w * min(1.0, share), self.plot.y + self.plot.h * (1 - self._height(point[1]))
+
+    def _height(self, value: float) -> float:
+        value = max(0.0, value)
+        return math.log10(1 + value) / math.log10(1 + self.top) if self.logarithmic else value / self.top
+
+    def marks(self) -> list[float]:
+        if not self.logarithmic:
+            return [self.top * part / 4 for part in range(5)]
+        return [0.0, *(10.0 ** power for power in range(math.floor(math.log10(max(1.0, self.top))) + 1))]
 
 
 def ceiling(value: float) -> float:
@@ -186,18 +220,19 @@ def ceiling(value: float) -> float:
     return next(power * step for step in (1, 2, 2.5, 5, 10) if power * step >= value * 0.999)
 
 
-def draw_axes(panel: Panel, plot: Box, top: float, source: Source) -> Iterator[str]:
-    for part in range(5):
-        y = plot.y + plot.h * (1 - part / 4)
+def draw_axes(panel: Panel, scale: Scale) -> Iterator[str]:
+    plot = scale.plot
+    for mark in scale.marks():
+        _, y = scale.at((scale.source.start, mark))
         yield f'<line x1="{plot.x:.1f}" y1="{y:.1f}" x2="{plot.x + plot.w:.1f}" y2="{y:.1f}" stroke="#e6e9ee"/>'
-        yield text(plot.x - 5, y + 4, shown(top * part / 4, panel.unit), anchor="end")
-    yield from draw_times(plot, source)
+        yield text(plot.x - 5, y + 4, shown(mark, panel.unit), anchor="end")
+    yield from draw_times(scale)
 
 
-def draw_times(plot: Box, source: Source) -> Iterator[str]:
+def draw_times(scale: Scale) -> Iterator[str]:
+    start, end, plot = scale.source.start, scale.source.end, scale.plot
     for part, anchor in ((0, "start"), (1, "middle"), (2, "end")):
-        at = source.start + (source.end - source.start) * part / 2
-        words = time.strftime("%H:%M:%S", time.gmtime(at))
+        words = time.strftime("%H:%M:%S", time.gmtime(start + (end - start) * part / 2))
         yield text(plot.x + plot.w * part / 2, plot.y + plot.h + 14, words, 10, anchor=anchor)
 
 
@@ -221,19 +256,19 @@ def draw_states(panel: Panel, series: list[Series], box: Box, source: Source) ->
     meaning = {float(value): (one["text"], COLOURS[one["color"]]) for mapping in panel.raw["fieldConfig"]["defaults"]["mappings"]
                for value, one in mapping["options"].items()}
     plot = Box(box.x + 130, box.y + 4, box.w - 134, box.h - 24 - LEGEND_LINE * LEGEND_LINES)
-    height = plot.h / len(series)
+    scale, height = Scale(plot, 1, False, source), plot.h / len(series)
     for number, one in enumerate(series):
         y = plot.y + height * number
         yield text(plot.x - 6, y + height / 2 + 4, one.name, anchor="end")
         for start, end, value in spans(one.points, source.step):
-            (left, _), (right, _) = (position((at, 0), plot, 1, source) for at in (start, min(end, source.end)))
+            (left, _), (right, _) = scale.at((start, 0)), scale.at((end, 0))
             words, colour = meaning.get(value, (plain(value), "#5c7080"))
             yield rectangle(Box(left, y + height * 0.1, right - left, height * 0.8), colour, title=f"{one.name}: {words}")
-    yield from draw_times(plot, source)
+    yield from draw_times(scale)
     yield from draw_legend(list(meaning.values()), box)
 
 
-def spans(points: list[tuple[float, float]], step: float) -> Iterator[tuple[float, float, float]]:
+def spans(points: list[Point], step: float) -> Iterator[tuple[float, float, float]]:
     """Stretches of one value: start, end, value; each point stands for the step behind it, and a gap ends a stretch."""
     start, (last, value) = points[0][0], points[0]
     for at, now in points[1:]:

@@ -19,7 +19,7 @@ CONFIG = """\
 global:
   scrape_interval: 2s
   evaluation_interval: 2s
-rule_files: [rules/*.yaml]
+rule_files: [rules.yaml]
 scrape_configs:
 - job_name: spillway
   honor_labels: true
@@ -64,19 +64,14 @@ class Prometheus:
         new.write_text(json.dumps([{"targets": list(addresses), "labels": dict(labels or {})}]))
         new.rename(self.folder / "targets.json")
 
-    def set_rules(self, text: str) -> None:
-        """The rule file that the next start reads."""
-        folder = self.folder / "rules"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "spillway.yaml").write_text(text)
-
-    def start(self, binary: Path, port: int = 0) -> None:
-        """Starts with no data, on the given port or a free one."""
+    def start(self, binary: Path, port: int = 0, rules: str = '{"groups": []}') -> None:
+        """Starts with no data, on the given port or a free one; `rules` is the text of a rule file."""
         for attempt in range(PORT_CLASH_TRIES):
             self.process.stop()
             shutil.rmtree(self.folder / "data", ignore_errors=True)
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "prometheus.yml").write_text(CONFIG)
+            (self.folder / "rules.yaml").write_text(rules)
             address = f"127.0.0.1:{port or free_ports(1)[0]}"
             (self.folder / "address").write_text(address + "\n")
             self.process.start([str(binary), f"--config.file={self.folder / 'prometheus.yml'}",
