@@ -20,6 +20,9 @@ from spillway_dev import golden
 from spillway_dev.kubectl import CommandFailed, Kubectl
 
 
+DASHBOARDS = {("ConfigMap", f"spillway-dashboard-{name}") for name in ("fleet", "pools", "operator")}
+PROMETHEUS_OPERATOR = ("--api-versions", "monitoring.coreos.com/v1")
+
 # What is rendered: helm alone, no cluster.
 
 def test_lint_is_clean(tools: Kubectl) -> None:
@@ -33,7 +36,8 @@ def test_objects_of_the_default_installation(tools: Kubectl) -> None:
         ("Service", "spillway"), ("PodDisruptionBudget", "spillway"), ("PriorityClass", "spillway-training"),
         ("PriorityClass", "spillway-serving"), ("NetworkPolicy", "spillway"), ("FlowSchema", "spillway-lease"),
         ("FlowSchema", "spillway"), ("ClusterRole", "spillway-pools-view"), ("ClusterRole", "spillway-pools-edit"),
-        ("ValidatingAdmissionPolicy", "spillway-crds"), ("ValidatingAdmissionPolicyBinding", "spillway-crds")}
+        ("ValidatingAdmissionPolicy", "spillway-crds"), ("ValidatingAdmissionPolicyBinding", "spillway-crds"),
+        *DASHBOARDS}
     assert render(tools).keys() == expected
 
 
@@ -69,6 +73,7 @@ WRONG_VALUES = [
     ("tolerations[0].keys=a", "at '/tolerations/0': additional properties 'keys' not allowed"),
     ("affinity.nodeSelector=a", "at '/affinity': additional properties 'nodeSelector' not allowed"),
     ("replicas=0", "at '/replicas': minimum: got 0, want 1"),
+    ("metrics.tlsSecret=No Secret", "at '/metrics/tlsSecret': 'No Secret' does not match pattern"),
     ("topologySpread.key=zone", "at '/topologySpread': additional properties 'key' not allowed"),
     ("topologySpread.whenUnsatisfiable=Never", "value must be one of 'ScheduleAnyway', 'DoNotSchedule'"),
     ("networkPolicy.ingress=true", "at '/networkPolicy': additional properties 'ingress' not allowed"),
@@ -77,6 +82,11 @@ WRONG_VALUES = [
     ("flowControl.level=exempt", "at '/flowControl': additional properties 'level' not allowed"),
     ("poolRoles.aggregate=edit", "at '/poolRoles/aggregate': got string, want boolean"),
     ("crds.protect=maybe", "at '/crds/protect': got string, want boolean"),
+    ("monitoring.enabled=true", "at '/monitoring': additional properties 'enabled' not allowed"),
+    ("monitoring.dashboards.label=a", "at '/monitoring/dashboards': additional properties 'label' not allowed"),
+    ("monitoring.rules.runbooks=docs", "at '/monitoring/rules/runbooks': 'docs' does not match pattern"),
+    ("monitoring.monitor=Both", "at '/monitoring/monitor': value must be one of 'ServiceMonitor', 'PodMonitor', 'None'"),
+    ("monitoring.interval=30", "at '/monitoring/interval': got number, want string"),
 ]
 
 
@@ -222,6 +232,64 @@ def test_what_is_switched_off_is_not_made(tools: Kubectl) -> None:
 @pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
 def test_rendered_objects_are_those_of_the_golden_files(tools: Kubectl, case: golden.Case) -> None:
     assert golden.render(tools, case) == case.rendered.read_text(), "run scripts/golden-chart and look at the difference"
+
+
+def test_dashboards_are_those_of_the_files(tools: Kubectl) -> None:
+    rendered = render(tools)
+    for name in ("fleet", "pools", "operator"):
+        config_map = rendered[("ConfigMap", f"spillway-dashboard-{name}")]
+        assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+        ((file, text),) = config_map["data"].items()
+        assert file == f"spillway-{name}.json" and json.loads(text) == json.loads((CHART / "dashboards" / f"{name}.json").read_text())
+    assert not DASHBOARDS & render(tools, "--set", "monitoring.dashboards.enabled=false").keys()
+
+
+def monitoring(rendered: dict[tuple[str, str], Object]) -> set[str]:
+    return {kind for kind, _ in rendered} & {"PrometheusRule", "ServiceMonitor", "PodMonitor"}
+
+
+def test_rules_and_monitor_are_made_where_there_is_a_prometheus_operator(tools: Kubectl) -> None:
+    with_operator = lambda *values: render(tools, *PROMETHEUS_OPERATOR, *(part for one in values for part in ("--set", one)))
+    assert monitoring(render(tools)) == set()
+    assert monitoring(with_operator()) == {"PrometheusRule", "ServiceMonitor"}
+    assert monitoring(with_operator("monitoring.monitor=PodMonitor")) == {"PrometheusRule", "PodMonitor"}
+    assert monitoring(with_operator("monitoring.monitor=None")) == {"PrometheusRule"}
+    assert monitoring(with_operator("monitoring.rules.enabled=false")) == {"ServiceMonitor"}
+
+
+def test_rendered_rules_are_those_that_are_tested(tools: Kubectl) -> None:
+    tested = (CHART / "files" / "rules" / "spillway.yaml").read_text()
+    rule = ("PrometheusRule", "spillway")
+    assert render(tools, *PROMETHEUS_OPERATOR)[rule]["spec"] == yaml.safe_load(tested)
+    published = tested.replace("docs/runbooks/", "https://example.com/runbooks/")
+    for url in ("https://example.com/runbooks", "https://example.com/runbooks/"):
+        rendered = render(tools, *PROMETHEUS_OPERATOR, "--set", f"monitoring.rules.runbooks={url}")
+        assert rendered[rule]["spec"] == yaml.safe_load(published)
+
+
+@pytest.mark.parametrize("kind, endpoints", [("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")])
+def test_monitor_finds_the_operators(tools: Kubectl, kind: str, endpoints: str) -> None:
+    rendered = render(tools, *PROMETHEUS_OPERATOR, "--set",
+                      f"monitoring.monitor={kind},monitoring.interval=7s,monitoring.labels.release=stack")
+    monitor = rendered[(kind, "spillway")]
+    assert monitor["metadata"]["labels"]["release"] == rendered[("PrometheusRule", "spillway")]["metadata"]["labels"]["release"] == "stack"
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    pods = rendered[("Deployment", "spillway")]["spec"]["template"]["metadata"]["labels"]
+    assert wanted <= rendered[("Service", "spillway")]["metadata"]["labels"].items() and wanted <= pods.items()
+    (endpoint,) = monitor["spec"][endpoints]
+    assert endpoint == {"port": "http", "path": "/metrics", "interval": "7s", "honorLabels": True}
+    assert [one["name"] for one in rendered[("Service", "spillway")]["spec"]["ports"]] == ["http"]
+    assert [one["name"] for one in container(rendered)["ports"]] == ["http"]
+
+
+def test_monitor_reads_over_tls_with_a_token_where_metrics_are_served_so(tools: Kubectl) -> None:
+    rendered = render(tools, *PROMETHEUS_OPERATOR, "--set", "metrics.tlsSecret=certificate")
+    (endpoint,) = rendered[("ServiceMonitor", "spillway")]["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["scheme"]) == ("https-metrics", "https")
+    assert endpoint["tlsConfig"] == {"serverName": f"spillway.{NAMESPACE}.svc", "ca": {"secret": {"name": "certificate", "key": "ca.crt"}}}
+    assert endpoint["bearerTokenFile"].endswith("/serviceaccount/token")
+    with pytest.raises(CommandFailed, match="a PodMonitor cannot send Prometheus' own token"):
+        render(tools, *PROMETHEUS_OPERATOR, "--set", "metrics.tlsSecret=certificate,monitoring.monitor=PodMonitor")
 
 
 # The chart's life.
