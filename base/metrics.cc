@@ -13,6 +13,18 @@ namespace spillway {
 
 struct MetricsRegistry::Impl {
   prometheus::Registry registry;
+  mutable std::mutex mutex;
+  std::map<std::string, MetricFamily> families;
+
+  void Declare(std::string_view name, std::string_view help, const char* type,
+               const std::set<std::string>& labels) {
+    const std::scoped_lock lock(mutex);
+    MetricFamily& family = families[std::string(name)];
+    family.name = name;
+    family.help = help;
+    family.type = type;
+    family.labels.insert(labels.begin(), labels.end());
+  }
 };
 
 namespace {
@@ -23,6 +35,12 @@ struct SetState {
   std::mutex mutex;
   std::map<MetricLabels, prometheus::Gauge*> series;
 };
+
+std::set<std::string> NamesOf(const MetricLabels& labels) {
+  std::set<std::string> names;
+  for (const auto& [name, value] : labels) names.insert(name);
+  return names;
+}
 
 }  // namespace
 
@@ -54,6 +72,7 @@ MetricsRegistry::~MetricsRegistry() = default;
 
 Counter MetricsRegistry::AddCounter(std::string_view name, std::string_view help,
                                     const MetricLabels& labels) {
+  impl_->Declare(name, help, "counter", NamesOf(labels));
   return Counter(&prometheus::BuildCounter()
                       .Name(std::string(name))
                       .Help(std::string(help))
@@ -63,6 +82,7 @@ Counter MetricsRegistry::AddCounter(std::string_view name, std::string_view help
 
 Gauge MetricsRegistry::AddGauge(std::string_view name, std::string_view help,
                                 const MetricLabels& labels) {
+  impl_->Declare(name, help, "gauge", NamesOf(labels));
   return Gauge(&prometheus::BuildGauge()
                     .Name(std::string(name))
                     .Help(std::string(help))
@@ -73,6 +93,7 @@ Gauge MetricsRegistry::AddGauge(std::string_view name, std::string_view help,
 Histogram MetricsRegistry::AddHistogram(std::string_view name, std::string_view help,
                                         const std::vector<double>& buckets,
                                         const MetricLabels& labels) {
+  impl_->Declare(name, help, "histogram", NamesOf(labels));
   return Histogram(&prometheus::BuildHistogram()
                         .Name(std::string(name))
                         .Help(std::string(help))
@@ -80,13 +101,22 @@ Histogram MetricsRegistry::AddHistogram(std::string_view name, std::string_view 
                         .Add(labels, buckets));
 }
 
-GaugeSet MetricsRegistry::AddGaugeSet(std::string_view name, std::string_view help) {
+GaugeSet MetricsRegistry::AddGaugeSet(std::string_view name, std::string_view help,
+                                      const std::set<std::string>& labels) {
+  impl_->Declare(name, help, "gauge", labels);
   auto state = std::make_shared<SetState>();
   state->family = &prometheus::BuildGauge()
                        .Name(std::string(name))
                        .Help(std::string(help))
                        .Register(impl_->registry);
   return GaugeSet(state);
+}
+
+std::vector<MetricFamily> MetricsRegistry::Families() const {
+  const std::scoped_lock lock(impl_->mutex);
+  std::vector<MetricFamily> out;
+  for (const auto& [name, family] : impl_->families) out.push_back(family);
+  return out;
 }
 
 std::string MetricsRegistry::Text() const {

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,15 @@ class GaugeSet {
   std::shared_ptr<void> state_;
 };
 
+// What is known of a metric before it has any series.
+struct MetricFamily {
+  std::string name;
+  std::string help;
+  std::string type;              // as in the text format: counter, gauge, histogram
+  std::set<std::string> labels;  // names
+  bool operator==(const MetricFamily&) const = default;
+};
+
 // All metrics of a process. Names and labels must be valid (a wrong one is a mistake in the program
 // and ends it). The handles it gives are cheap to copy and valid while the registry lives.
 class MetricsRegistry {
@@ -73,8 +83,12 @@ class MetricsRegistry {
   // `buckets`: upper bounds, ascending.
   Histogram AddHistogram(std::string_view name, std::string_view help,
                          const std::vector<double>& buckets, const MetricLabels& labels = {});
-  GaugeSet AddGaugeSet(std::string_view name, std::string_view help);
+  // `labels`: the names that every sample has.
+  GaugeSet AddGaugeSet(std::string_view name, std::string_view help,
+                       const std::set<std::string>& labels);
 
+  // Everything that was added, by name.
+  [[nodiscard]] std::vector<MetricFamily> Families() const;
   // Everything, in the Prometheus text format 0.0.4.
   [[nodiscard]] std::string Text() const;
 

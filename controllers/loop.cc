@@ -60,8 +60,8 @@ struct Loop::Facts {
     for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
     std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
     for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
-    std::set<std::string> serving;  // uids
-    for (const auto& pool : world.inference_pools) serving.insert(pool->meta.uid);
+    std::map<std::string, const crds::v1alpha1::InferencePool*> serving;
+    for (const auto& pool : world.inference_pools) serving.emplace(pool->meta.uid, pool.get());
     for (const auto& job : world.jobs) {
       const auto pool = pools.find(job->meta.controller_uid);
       if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
@@ -73,8 +73,8 @@ struct Loop::Facts {
       if (uid == pod->meta.labels.end()) continue;
       const auto pool = pools.find(uid->second);
       const bool worker = pool != pools.end() && IsWorkerOf(*pod, *pool->second);
-      const bool replica =
-          serving.contains(uid->second) && pod->meta.controller_kind == "ReplicaSet";
+      const auto server = serving.find(uid->second);
+      const bool replica = server != serving.end() && IsReplicaOf(*pod, *server->second);
       if (worker || replica) pods[uid->second].push_back(pod.get());
     }
     for (const auto& deployment : world.deployments) {
@@ -313,9 +313,11 @@ void Loop::Pass(const std::stop_token& stop) {
   if (hooks_.leading()) {
     Settle(facts, lists, applier_.Apply(lists, stop));
     metrics_.PublishDomain(facts.snapshot, facts.plan);
+    metrics_.PublishConditions(facts.world);
   } else {
     metrics_.WritesDropped(lists.size());
     metrics_.PublishDomain({}, {});
+    metrics_.PublishConditions({});
   }
   metrics_.PassDone(InSeconds(clock_.Elapsed() - start), InSeconds(plan_time));
 }
@@ -369,7 +371,8 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
   if (change == Change::kNumbers && !NumbersDue(key)) return std::nullopt;
   if (change == Change::kMeaning) numbers_changed_.erase(key);
   EventNote note{resource.kind, object.meta.ns, object.meta.name, object.meta.uid, {}};
-  to_tell_[key] = {std::move(note), Transitions(object.status, status)};
+  to_tell_[key] = {std::move(note), Transitions(object.status, status),
+                   Turned(object.status.conditions, status.conditions)};
   return Write{Write::Verb::kStatus,
                &resource,
                object.meta.ns,
@@ -558,10 +561,16 @@ void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
 void Loop::Tell(const Facts& facts, const WriteList& list) {
   const auto told = to_tell_.find(list.key);
   if (told == to_tell_.end()) return;
-  auto& [note, transitions] = told->second;
+  auto& [note, transitions, turned] = told->second;
+  for (const Turn& turn : turned) metrics_.Turned(note.kind, turn.is);
   if (note.kind == "TrainingPool") {
     const auto decision = facts.decisions.find({note.ns, note.name});
-    if (decision != facts.decisions.end()) metrics_.Decided(*decision->second, facts.now);
+    if (decision != facts.decisions.end()) {
+      metrics_.Decided(*decision->second, facts.now);
+      if (const auto took = StartLatency(decision->second->memory, turned)) {
+        metrics_.Started(static_cast<double>(took->count()));
+      }
+    }
   }
   if (note.kind == "InferencePool") {
     const auto decision = facts.inference_decisions.find({note.ns, note.name});

@@ -94,6 +94,11 @@ class Loop {
     std::chrono::nanoseconds until{0};
   };
   struct Facts;  // of one pass, indexed
+  struct News {  // of one object, to be told once its status is written
+    EventNote note;
+    std::vector<Transition> transitions;
+    std::vector<Turn> turned;
+  };
 
   bool WaitForWork(const std::stop_token& stop);
   void WaitForCaches(const std::stop_token& stop);
@@ -148,7 +153,7 @@ class Loop {
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned
   int numbers_left_ = 0;                                     // of this pass's budget
   // What each object's conditions were and are to be, to tell events from once written.
-  std::map<std::string, std::pair<EventNote, std::vector<Transition>>> to_tell_;
+  std::map<std::string, News> to_tell_;
 
   // Guarded by mutex_.
   std::mutex mutex_;

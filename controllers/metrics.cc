@@ -18,6 +18,23 @@ constexpr std::array<const char*, 9> kWrittenKinds = {
 constexpr std::array<Action, 5> kActions = {Action::kPlace, Action::kRestart, Action::kRelease,
                                             Action::kFinish, Action::kScale};
 
+// Every condition that some kind of ours has.
+constexpr std::array<std::pair<const char*, const char*>, 14> kConditions = {
+    {{"TrainingPool", "TemplateValid"},
+     {"TrainingPool", "Placed"},
+     {"TrainingPool", "Ready"},
+     {"TrainingPool", "Spilled"},
+     {"TrainingPool", "Complete"},
+     {"TrainingPool", "Failed"},
+     {"InferencePool", "TemplateValid"},
+     {"InferencePool", "CapacityMet"},
+     {"InferencePool", "Ready"},
+     {"InferencePool", "Spilled"},
+     {"NodeGroup", "Ready"},
+     {"NodeGroup", "NoOverlap"},
+     {"NodeGroup", "LinkHealthy"},
+     {"PoolQuota", "Ready"}}};
+
 std::vector<double> Durations() {
   return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
 }
@@ -50,31 +67,64 @@ Metrics::Metrics(MetricsRegistry& registry)
       wait_seconds_(registry.AddHistogram(
           "spillway_pool_wait_seconds",
           "Time from when a pool could first run until it was first placed.", Waits())),
-      group_nodes_(
-          registry.AddGaugeSet("spillway_node_group_nodes", "Nodes of a node group by state.")),
-      group_accelerators_(registry.AddGaugeSet("spillway_node_group_accelerators",
-                                               "Accelerators of a node group by state.")),
+      start_seconds_(registry.AddHistogram(
+          "spillway_pool_start_seconds",
+          "Time from when a training pool was first placed until all its workers were ready for "
+          "the first time.",
+          Waits())),
+      group_nodes_(registry.AddGaugeSet("spillway_node_group_nodes",
+                                        "Nodes of a node group by state.",
+                                        {"node_group", "provider", "tier", "state"})),
+      group_accelerators_(registry.AddGaugeSet(
+          "spillway_node_group_accelerators", "Accelerators of a node group by state.",
+          {"node_group", "provider", "tier", "type", "state"})),
       group_cost_(registry.AddGaugeSet(
           "spillway_node_group_hourly_cost",
-          "Cost per hour of a node group in the installation's currency: all, idle, marginal.")),
+          "Cost per hour of a node group in the installation's currency: all, idle, marginal.",
+          {"node_group", "provider", "tier", "share"})),
       group_condition_(registry.AddGaugeSet("spillway_node_group_condition",
-                                            "1 if the condition of the node group holds, else 0.")),
-      pools_(registry.AddGaugeSet("spillway_pools", "Pools by kind, state and reason.")),
+                                            "1 if the condition of the node group holds, else 0.",
+                                            {"node_group", "provider", "tier", "condition"})),
+      pools_(registry.AddGaugeSet("spillway_pools", "Pools by kind, state and reason.",
+                                  {"kind", "state", "reason", "spilled"})),
       waiting_since_(registry.AddGaugeSet(
           "spillway_oldest_waiting_timestamp_seconds",
-          "Since when the pool that has waited longest for this reason has been waiting.")),
+          "Since when the pool that has waited longest for this reason has been waiting.",
+          {"reason"})),
       pool_accelerators_(
           registry.AddGaugeSet("spillway_placed_accelerators",
-                               "Accelerators of placed pools by namespace, node group and type.")),
+                               "Accelerators of placed pools by namespace, node group and type.",
+                               {"namespace", "node_group", "type"})),
       pool_cost_(registry.AddGaugeSet(
           "spillway_placed_hourly_cost",
           "Cost per hour of placed pools by namespace and node group, in the installation's "
-          "currency.")),
+          "currency.",
+          {"namespace", "node_group"})),
       quota_(registry.AddGaugeSet("spillway_quota_accelerators",
-                                  "Accelerators of a namespace by type: used and limit.")),
+                                  "Accelerators of a namespace by type: used and limit.",
+                                  {"namespace", "type", "value"})),
       replicas_(registry.AddGaugeSet(
           "spillway_inference_replicas",
-          "Replicas of inference pools by namespace, node group and state: desired and ready.")) {
+          "Replicas of inference pools by namespace, node group and state: desired and ready.",
+          {"namespace", "node_group", "state"})),
+      blocked_cells_(registry.AddGaugeSet(
+          "spillway_inference_blocked_cells",
+          "Cells of inference pools that get no replicas for now because some did not start in "
+          "time there, by namespace and node group.",
+          {"namespace", "node_group"})),
+      conditions_(
+          registry.AddGaugeSet("spillway_conditions",
+                               "Objects by kind, condition, the condition's status and its reason.",
+                               {"kind", "condition", "status", "reason"})) {
+  for (const auto& [kind, condition] : kConditions) {
+    for (const char* status : {"True", "False", "Unknown"}) {
+      turns_.emplace(
+          std::make_tuple(kind, condition, status),
+          registry.AddCounter("spillway_condition_transitions_total",
+                              "Changes of conditions, by kind, condition and the new status.",
+                              {{"kind", kind}, {"condition", condition}, {"status", status}}));
+    }
+  }
   for (const char* kind : kWrittenKinds) {
     for (const bool ok : {true, false}) {
       writes_.emplace(std::make_pair(kind, ok),
@@ -112,6 +162,11 @@ void Metrics::Decided(const placement::PoolDecision& decision, Time now) const {
 void Metrics::Decided(const placement::InferenceDecision& decision) const {
   const auto at = decisions_.find(decision.action);
   if (at != decisions_.end()) at->second.Increment();
+}
+
+void Metrics::Turned(const std::string& kind, const crds::v1alpha1::Condition& now) const {
+  const auto at = turns_.find({kind, now.type, now.status});
+  if (at != turns_.end()) at->second.Increment();
 }
 
 void Metrics::PublishDomain(const placement::Snapshot& snapshot,
@@ -174,6 +229,7 @@ struct PoolSeries {
   Series accelerators;
   Series cost;
   Series replicas;
+  Series blocked;
 
   void Count(const char* kind, const char* state, const std::string& reason, bool spilled) {
     counts[{{"kind", kind},
@@ -216,7 +272,7 @@ void AddGang(const placement::PoolDecision& decision, const placement::TrainingP
              decision.hourly_cost);
 }
 
-void AddServing(const placement::InferenceDecision& decision, PoolSeries& series) {
+void AddServing(const placement::InferenceDecision& decision, Time now, PoolSeries& series) {
   const std::string reason(placement::ReasonName(decision.ready_reason));
   series.Count("InferencePool", decision.capacity_met ? "placed" : "waiting", reason,
                decision.spilled);
@@ -230,6 +286,23 @@ void AddServing(const placement::InferenceDecision& decision, PoolSeries& series
       series.replicas[{
           {"namespace", decision.key.ns}, {"node_group", cell.node_group}, {"state", state}}] +=
           count;
+    }
+  }
+  for (const placement::CellMemory& cell : decision.memory.cells) {
+    const bool blocked = cell.blocked_until && *cell.blocked_until > now;
+    series.blocked[{{"namespace", decision.key.ns}, {"node_group", cell.node_group}}] +=
+        blocked ? 1 : 0;
+  }
+}
+
+template <class Object>
+void CountConditions(const char* kind, const std::vector<Object>& objects, Series& out) {
+  for (const auto& object : objects) {
+    for (const crds::v1alpha1::Condition& one : object->status.conditions) {
+      out[{{"kind", kind},
+           {"condition", one.type},
+           {"status", one.status},
+           {"reason", one.reason}}] += 1;
     }
   }
 }
@@ -248,12 +321,22 @@ void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement:
   for (const auto& pool : snapshot.pools) pools.emplace(pool.key, &pool);
   PoolSeries series;
   for (const auto& decision : plan.pools) AddGang(decision, pools[decision.key], series);
-  for (const auto& decision : plan.inference_pools) AddServing(decision, series);
+  for (const auto& decision : plan.inference_pools) AddServing(decision, snapshot.now, series);
   pools_.Replace(Samples(series.counts));
   waiting_since_.Replace(Samples(series.oldest));
   pool_accelerators_.Replace(Samples(series.accelerators));
   pool_cost_.Replace(Samples(series.cost));
   replicas_.Replace(Samples(series.replicas));
+  blocked_cells_.Replace(Samples(series.blocked));
+}
+
+void Metrics::PublishConditions(const World& world) const {
+  Series series;
+  CountConditions("TrainingPool", world.training_pools, series);
+  CountConditions("InferencePool", world.inference_pools, series);
+  CountConditions("NodeGroup", world.node_groups, series);
+  CountConditions("PoolQuota", world.pool_quotas, series);
+  conditions_.Replace(Samples(series));
 }
 
 void Metrics::PublishQuotas(const placement::Plan& plan) const {

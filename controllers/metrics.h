@@ -3,10 +3,13 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "controllers/observe.h"
+#include "crds/v1alpha1/common.h"
 #include "placement/plan.h"
 
 namespace spillway::controllers {
@@ -26,7 +29,13 @@ class Metrics {
   void WritesDropped(size_t count) const { dropped_.Increment(static_cast<double>(count)); }
   void Decided(const placement::PoolDecision& decision, Time now) const;
   void Decided(const placement::InferenceDecision& decision) const;
+  // All workers of a pool were ready for the first time.
+  void Started(double seconds) const { start_seconds_.Observe(seconds); }
+  // A condition of an object of this kind changed its status in what was written.
+  void Turned(const std::string& kind, const crds::v1alpha1::Condition& now) const;
   void PublishDomain(const placement::Snapshot& snapshot, const placement::Plan& plan) const;
+  // The conditions of all objects of ours, as the API server has them.
+  void PublishConditions(const World& world) const;
 
  private:
   void PublishGroups(const placement::Snapshot& snapshot, const placement::Plan& plan) const;
@@ -41,8 +50,11 @@ class Metrics {
   Counter broken_plans_;
   Counter dropped_;
   Histogram wait_seconds_;
+  Histogram start_seconds_;
   std::map<std::pair<std::string, bool>, Counter> writes_;  // kind, ok
   std::map<placement::Action, Counter> decisions_;
+  std::map<std::tuple<std::string, std::string, std::string>, Counter>
+      turns_;  // kind, condition, status
   GaugeSet group_nodes_;
   GaugeSet group_accelerators_;
   GaugeSet group_cost_;
@@ -53,6 +65,8 @@ class Metrics {
   GaugeSet pool_cost_;
   GaugeSet quota_;
   GaugeSet replicas_;
+  GaugeSet blocked_cells_;
+  GaugeSet conditions_;
 };
 
 }  // namespace spillway::controllers

@@ -29,6 +29,7 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input);
 // are anybody's to write.
 bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool);
 bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool);
+bool IsReplicaOf(const kube::Pod& pod, const crds::v1alpha1::InferencePool& pool);
 
 // A pool's memory as its status has it.
 placement::PoolMemory MemoryOf(const crds::v1alpha1::TrainingPoolStatus& status);

@@ -117,6 +117,8 @@ struct Family {
 
 std::map<std::string, Family> ObserveFamilies(const World& world) {
   std::map<std::string, Family> families;
+  std::map<std::string, const InferencePool*> pools;  // by uid
+  for (const auto& pool : world.inference_pools) pools.emplace(pool->meta.uid, pool.get());
   for (const auto& deployment : world.deployments) {
     const std::string uid = LabelOf(deployment->meta, kPoolUidLabel);
     // The label alone is anybody's to write; the controller reference is what makes it ours.
@@ -128,7 +130,8 @@ std::map<std::string, Family> ObserveFamilies(const World& world) {
     const std::string uid = LabelOf(pod->meta, kPoolUidLabel);
     const bool ended =
         pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed;
-    if (!uid.empty() && !ended && pod->meta.controller_kind == "ReplicaSet") {
+    const auto pool = pools.find(uid);
+    if (pool != pools.end() && !ended && IsReplicaOf(*pod, *pool->second)) {
       families[uid].pods.push_back(pod.get());
     }
   }
@@ -259,6 +262,12 @@ class InferenceObserver {
 };
 
 }  // namespace
+
+// The ReplicaSet is not read: its pod's labels say which pool it is of, in the pool's namespace.
+bool IsReplicaOf(const kube::Pod& pod, const InferencePool& pool) {
+  return pod.meta.ns == pool.meta.ns && pod.meta.controller_kind == "ReplicaSet" &&
+         LabelOf(pod.meta, kPoolUidLabel) == pool.meta.uid;
+}
 
 placement::InferenceMemory MemoryOf(const crds::v1alpha1::InferencePoolStatus& status) {
   placement::InferenceMemory memory;

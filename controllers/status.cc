@@ -343,4 +343,26 @@ std::vector<Transition> Transitions(const TrainingPoolStatus& was, const Trainin
   return out;
 }
 
+std::vector<Turn> Turned(const std::vector<Condition>& was, const std::vector<Condition>& is) {
+  std::vector<Turn> out;
+  for (const Condition& now : is) {
+    const Condition* before = FindCondition(was, now.type);
+    if (before != nullptr && before->status == now.status) continue;
+    out.push_back({before == nullptr ? Condition{} : *before, now});
+  }
+  return out;
+}
+
+std::optional<Seconds> StartLatency(const placement::PoolMemory& memory,
+                                    const std::vector<Turn>& turned) {
+  const auto ready = std::find_if(turned.begin(), turned.end(), [](const Turn& turn) {
+    return turn.is.type == "Ready" && turn.is.status == "True";
+  });
+  // Not ready since before it was placed: it has not been ready yet.
+  if (ready == turned.end() || !memory.started || ready->was.changed > *memory.started) {
+    return std::nullopt;
+  }
+  return ready->is.changed - *memory.started;
+}
+
 }  // namespace spillway::controllers

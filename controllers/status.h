@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,5 +59,18 @@ template <class Status>
 std::vector<Transition> Transitions(const Status& was, const Status& is) {
   return Transitions(was.conditions, is.conditions);
 }
+
+// A condition whose status changed.
+struct Turn {
+  crds::v1alpha1::Condition was;  // its status is empty if the condition is new
+  crds::v1alpha1::Condition is;
+};
+std::vector<Turn> Turned(const std::vector<crds::v1alpha1::Condition>& was,
+                         const std::vector<crds::v1alpha1::Condition>& is);
+
+// From when a gang was first placed until all its workers were ready for the first time; nothing
+// unless `turned` says that they have just become so.
+std::optional<Seconds> StartLatency(const placement::PoolMemory& memory,
+                                    const std::vector<Turn>& turned);
 
 }  // namespace spillway::controllers

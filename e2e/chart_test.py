@@ -1,10 +1,6 @@
 """The chart: what it renders, what it refuses, and its life on a real control plane of its own.
 
-The lifecycle tests install and uninstall, which no other test's release would survive; so they
-have a control plane to themselves. Each begins and ends without a release and without our
-objects; CRDs stay from one to the next, because an API server that deletes and makes CRDs of the
-same name in quick succession can hang in "storage is (re)initializing". The two tests that need
-them gone come last.
+Each test begins and ends without a release (charts.py). The two tests that need the CRDs gone come last.
 """
 
 from __future__ import annotations
@@ -13,42 +9,21 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Iterator
 
 import pytest
 import yaml
 
-from spillway_dev import binaries, report
-from spillway_dev.controlplane import ControlPlane
+from charts import (CHART, CRDS, NAMESPACE, OURS, ROOT, Object, allowed, crd_uids, established, install, kubectl,  # noqa: F401
+                    left_of_release, own_plane, refused, render, sample, tools, uninstall, upgrade)
+from harness import wait_for
+from spillway_dev import golden
 from spillway_dev.kubectl import CommandFailed, Kubectl
 
-ROOT = Path(__file__).resolve().parent.parent
-CHART = ROOT / "helm" / "spillway"
-NAMESPACE = "spillway-system"
-CRDS = {f"{kind}.spillway.dev" for kind in ("nodegroups", "trainingpools", "inferencepools", "poolquotas")}
-Object = dict[str, Any]
 
+DASHBOARDS = {("ConfigMap", f"spillway-dashboard-{name}") for name in ("fleet", "pools", "operator")}
+PROMETHEUS_OPERATOR = ("--api-versions", "monitoring.coreos.com/v1")
 
 # What is rendered: helm alone, no cluster.
-
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
-    state = tmp_path_factory.mktemp("helm")
-    return Kubectl(binaries.ensure_binaries(report.Reporter()), state / "no-kubeconfig", state)
-
-
-def render(tools: Kubectl, *arguments: str) -> dict[tuple[str, str], Object]:
-    """The chart's objects by kind and name."""
-    text = tools.helm("template", "spillway", str(CHART), "-n", NAMESPACE, "--kube-version", "1.36.0", *arguments)
-    objects = [one for one in yaml.safe_load_all(text) if one]
-    return {(one["kind"], one["metadata"]["name"]): one for one in objects}
-
-
-def refused(tools: Kubectl, *arguments: str) -> str:
-    with pytest.raises(CommandFailed) as failed:
-        render(tools, *arguments)
-    return failed.value.error
-
 
 def test_lint_is_clean(tools: Kubectl) -> None:
     assert "0 chart(s) failed" in tools.helm("lint", "--strict", str(CHART))
@@ -59,7 +34,10 @@ def test_objects_of_the_default_installation(tools: Kubectl) -> None:
         ("ServiceAccount", "spillway"), ("ClusterRole", "spillway"), ("ClusterRoleBinding", "spillway"),
         ("Role", "spillway"), ("RoleBinding", "spillway"), ("ConfigMap", "spillway"), ("Deployment", "spillway"),
         ("Service", "spillway"), ("PodDisruptionBudget", "spillway"), ("PriorityClass", "spillway-training"),
-        ("PriorityClass", "spillway-serving")}
+        ("PriorityClass", "spillway-serving"), ("NetworkPolicy", "spillway"), ("FlowSchema", "spillway-lease"),
+        ("FlowSchema", "spillway"), ("ClusterRole", "spillway-pools-view"), ("ClusterRole", "spillway-pools-edit"),
+        ("ValidatingAdmissionPolicy", "spillway-crds"), ("ValidatingAdmissionPolicyBinding", "spillway-crds"),
+        *DASHBOARDS}
     assert render(tools).keys() == expected
 
 
@@ -95,6 +73,20 @@ WRONG_VALUES = [
     ("tolerations[0].keys=a", "at '/tolerations/0': additional properties 'keys' not allowed"),
     ("affinity.nodeSelector=a", "at '/affinity': additional properties 'nodeSelector' not allowed"),
     ("replicas=0", "at '/replicas': minimum: got 0, want 1"),
+    ("metrics.tlsSecret=No Secret", "at '/metrics/tlsSecret': 'No Secret' does not match pattern"),
+    ("topologySpread.key=zone", "at '/topologySpread': additional properties 'key' not allowed"),
+    ("topologySpread.whenUnsatisfiable=Never", "value must be one of 'ScheduleAnyway', 'DoNotSchedule'"),
+    ("networkPolicy.ingress=true", "at '/networkPolicy': additional properties 'ingress' not allowed"),
+    ("networkPolicy.from[0].namespace=monitoring", "at '/networkPolicy/from/0': additional properties 'namespace' not allowed"),
+    ("networkPolicy.apiServerPorts[0]=https", "at '/networkPolicy/apiServerPorts/0': got string, want integer"),
+    ("flowControl.level=exempt", "at '/flowControl': additional properties 'level' not allowed"),
+    ("poolRoles.aggregate=edit", "at '/poolRoles/aggregate': got string, want boolean"),
+    ("crds.protect=maybe", "at '/crds/protect': got string, want boolean"),
+    ("monitoring.enabled=true", "at '/monitoring': additional properties 'enabled' not allowed"),
+    ("monitoring.dashboards.label=a", "at '/monitoring/dashboards': additional properties 'label' not allowed"),
+    ("monitoring.rules.runbooks=docs", "at '/monitoring/rules/runbooks': 'docs' does not match pattern"),
+    ("monitoring.monitor=Both", "at '/monitoring/monitor': value must be one of 'ServiceMonitor', 'PodMonitor', 'None'"),
+    ("monitoring.interval=30", "at '/monitoring/interval': got number, want string"),
 ]
 
 
@@ -172,8 +164,9 @@ def test_two_operators_are_watched_by_their_probes(tools: Kubectl) -> None:
     deployment = rendered[("Deployment", "spillway")]["spec"]
     assert deployment["replicas"] == 2
     assert rendered[("PodDisruptionBudget", "spillway")]["spec"]["maxUnavailable"] == 1
-    (spread,) = deployment["template"]["spec"]["topologySpreadConstraints"]
-    assert spread["topologyKey"] == "kubernetes.io/hostname" and spread["labelSelector"] == deployment["selector"]
+    spreads = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert [one["topologyKey"] for one in spreads] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert all(one["labelSelector"] == deployment["selector"] for one in spreads)
     operator = container(rendered)
     (port,) = operator["ports"]
     assert port["containerPort"] == 8080 and "--listen=0.0.0.0:8080" in operator["args"]
@@ -189,60 +182,117 @@ def test_one_operator_has_no_disruption_budget(tools: Kubectl) -> None:
     assert rendered[("Deployment", "spillway")]["spec"]["replicas"] == 1
 
 
+def test_spread_is_that_of_the_values(tools: Kubectl) -> None:
+    spec = lambda *values: render(tools, *values)[("Deployment", "spillway")]["spec"]["template"]["spec"]
+    (rack,) = spec("--set", "topologySpread.keys={rack},topologySpread.whenUnsatisfiable=DoNotSchedule")["topologySpreadConstraints"]
+    assert (rack["topologyKey"], rack["whenUnsatisfiable"]) == ("rack", "DoNotSchedule")
+    assert "topologySpreadConstraints" not in spec("--set-json", "topologySpread.keys=[]")
+
+
+def network_policy(tools: Kubectl, *arguments: str) -> Object:
+    return render(tools, *arguments)[("NetworkPolicy", "spillway")]["spec"]
+
+
+def test_network_policy_opens_the_port_of_the_service_and_limits_only_what_it_is_told(tools: Kubectl) -> None:
+    rendered = render(tools)
+    policy = rendered[("NetworkPolicy", "spillway")]["spec"]
+    assert policy["podSelector"] == rendered[("Deployment", "spillway")]["spec"]["selector"]
+    (port,) = container(rendered)["ports"]
+    assert policy["ingress"] == [{"ports": [{"port": port["containerPort"], "protocol": port["protocol"]}]}]
+    assert policy["policyTypes"] == ["Ingress"] and "egress" not in policy
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert network_policy(tools, "--set-json", f"networkPolicy.from={json.dumps([peer])}")["ingress"][0]["from"] == [peer]
+    closed = network_policy(tools, "--set", "networkPolicy.apiServerPorts={443,6443}")
+    assert closed["policyTypes"] == ["Ingress", "Egress"]
+    assert [[one["port"] for one in rule["ports"]] for rule in closed["egress"]] == [[443, 6443], [53, 53]]
+    assert ("NetworkPolicy", "spillway") not in render(tools, "--set", "networkPolicy.enabled=false")
+
+
+def test_roles_of_users_name_pools_and_nothing_else(tools: Kubectl) -> None:
+    rendered = render(tools)
+    for name in ("spillway-pools-view", "spillway-pools-edit"):
+        rules = rendered[("ClusterRole", name)]["rules"]
+        assert {group for rule in rules for group in rule["apiGroups"]} == {"spillway.dev"}
+        resources = {one.split("/")[0] for rule in rules for one in rule["resources"]}
+        assert resources == {"trainingpools", "inferencepools"}, name
+
+
+def test_what_is_switched_off_is_not_made(tools: Kubectl) -> None:
+    usual = render(tools).keys()
+    without = lambda *values: usual - render(tools, "--set", ",".join(values)).keys()
+    assert without("flowControl.enabled=false") == {("FlowSchema", "spillway"), ("FlowSchema", "spillway-lease")}
+    protection = {("ValidatingAdmissionPolicy", "spillway-crds"), ("ValidatingAdmissionPolicyBinding", "spillway-crds")}
+    assert without("crds.protect=false") == protection
+    assert without("crds.keep=false") == protection, "uninstalling must be able to delete them"
+    assert not without("crds.enabled=false") & protection
+    assert without("crds.enabled=false", "crds.keep=false") == {("CustomResourceDefinition", name) for name in CRDS}
+    assert without("poolRoles.aggregate=false") == set()
+
+
+@pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
+def test_rendered_objects_are_those_of_the_golden_files(tools: Kubectl, case: golden.Case) -> None:
+    assert golden.render(tools, case) == case.rendered.read_text(), "run scripts/golden-chart and look at the difference"
+
+
+def test_dashboards_are_those_of_the_files(tools: Kubectl) -> None:
+    rendered = render(tools)
+    for name in ("fleet", "pools", "operator"):
+        config_map = rendered[("ConfigMap", f"spillway-dashboard-{name}")]
+        assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+        ((file, text),) = config_map["data"].items()
+        assert file == f"spillway-{name}.json" and json.loads(text) == json.loads((CHART / "dashboards" / f"{name}.json").read_text())
+    assert not DASHBOARDS & render(tools, "--set", "monitoring.dashboards.enabled=false").keys()
+
+
+def monitoring(rendered: dict[tuple[str, str], Object]) -> set[str]:
+    return {kind for kind, _ in rendered} & {"PrometheusRule", "ServiceMonitor", "PodMonitor"}
+
+
+def test_rules_and_monitor_are_made_where_there_is_a_prometheus_operator(tools: Kubectl) -> None:
+    with_operator = lambda *values: render(tools, *PROMETHEUS_OPERATOR, *(part for one in values for part in ("--set", one)))
+    assert monitoring(render(tools)) == set()
+    assert monitoring(with_operator()) == {"PrometheusRule", "ServiceMonitor"}
+    assert monitoring(with_operator("monitoring.monitor=PodMonitor")) == {"PrometheusRule", "PodMonitor"}
+    assert monitoring(with_operator("monitoring.monitor=None")) == {"PrometheusRule"}
+    assert monitoring(with_operator("monitoring.rules.enabled=false")) == {"ServiceMonitor"}
+
+
+def test_rendered_rules_are_those_that_are_tested(tools: Kubectl) -> None:
+    tested = (CHART / "files" / "rules" / "spillway.yaml").read_text()
+    rule = ("PrometheusRule", "spillway")
+    assert render(tools, *PROMETHEUS_OPERATOR)[rule]["spec"] == yaml.safe_load(tested)
+    published = tested.replace("docs/runbooks/", "https://example.com/runbooks/")
+    for url in ("https://example.com/runbooks", "https://example.com/runbooks/"):
+        rendered = render(tools, *PROMETHEUS_OPERATOR, "--set", f"monitoring.rules.runbooks={url}")
+        assert rendered[rule]["spec"] == yaml.safe_load(published)
+
+
+@pytest.mark.parametrize("kind, endpoints", [("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")])
+def test_monitor_finds_the_operators(tools: Kubectl, kind: str, endpoints: str) -> None:
+    rendered = render(tools, *PROMETHEUS_OPERATOR, "--set",
+                      f"monitoring.monitor={kind},monitoring.interval=7s,monitoring.labels.release=stack")
+    monitor = rendered[(kind, "spillway")]
+    assert monitor["metadata"]["labels"]["release"] == rendered[("PrometheusRule", "spillway")]["metadata"]["labels"]["release"] == "stack"
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    pods = rendered[("Deployment", "spillway")]["spec"]["template"]["metadata"]["labels"]
+    assert wanted <= rendered[("Service", "spillway")]["metadata"]["labels"].items() and wanted <= pods.items()
+    (endpoint,) = monitor["spec"][endpoints]
+    assert endpoint == {"port": "http", "path": "/metrics", "interval": "7s", "honorLabels": True}
+    assert [one["name"] for one in rendered[("Service", "spillway")]["spec"]["ports"]] == ["http"]
+    assert [one["name"] for one in container(rendered)["ports"]] == ["http"]
+
+
+def test_monitor_reads_over_tls_with_a_token_where_metrics_are_served_so(tools: Kubectl) -> None:
+    rendered = render(tools, *PROMETHEUS_OPERATOR, "--set", "metrics.tlsSecret=certificate")
+    (endpoint,) = rendered[("ServiceMonitor", "spillway")]["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["scheme"]) == ("https-metrics", "https")
+    assert endpoint["tlsConfig"] == {"serverName": f"spillway.{NAMESPACE}.svc", "ca": {"secret": {"name": "certificate", "key": "ca.crt"}}}
+    assert endpoint["bearerTokenFile"].endswith("/serviceaccount/token")
+    with pytest.raises(CommandFailed, match="a PodMonitor cannot send Prometheus' own token"):
+        render(tools, *PROMETHEUS_OPERATOR, "--set", "metrics.tlsSecret=certificate,monitoring.monitor=PodMonitor")
+
+
 # The chart's life.
-
-@pytest.fixture(scope="module")
-def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    plane = ControlPlane(tmp_path_factory.mktemp("chart"), binaries.ensure_binaries(report.Reporter()))
-    try:
-        plane.start()
-        yield plane
-    finally:
-        plane.stop()
-
-
-@pytest.fixture
-def kubectl(own_plane: ControlPlane) -> Iterator[Kubectl]:
-    """A cluster without a release, without objects of ours."""
-    kubectl = own_plane.kubectl
-    yield kubectl
-    kubectl.helm("uninstall", "spillway", "-n", NAMESPACE, "--ignore-not-found")
-    for crd in crd_uids(kubectl):
-        kubectl("delete", crd, "--all", *([] if crd.startswith("nodegroups.") else ["-A"]))
-
-
-def install(kubectl: Kubectl, *arguments: str, chart: Path = CHART) -> str:
-    return kubectl.helm("install", "spillway", str(chart), "-n", NAMESPACE, "--create-namespace", *arguments)
-
-
-def upgrade(kubectl: Kubectl, *arguments: str) -> str:
-    return kubectl.helm("upgrade", "spillway", str(CHART), "-n", NAMESPACE, *arguments)
-
-
-def uninstall(kubectl: Kubectl) -> str:
-    return kubectl.helm("uninstall", "spillway", "-n", NAMESPACE, "--wait")
-
-
-def sample(kind: str) -> Object:
-    return yaml.safe_load((ROOT / "crds" / "samples" / f"{kind}.yaml").read_text())["base"]
-
-
-def established(kubectl: Kubectl) -> None:
-    kubectl("wait", "--for=condition=Established", "crd", *sorted(CRDS), "--timeout=30s")
-
-
-def crd_uids(kubectl: Kubectl) -> dict[str, str]:
-    crds = {one["metadata"]["name"]: one["metadata"]["uid"] for one in kubectl.list("crd")}
-    return {name: uid for name, uid in crds.items() if name in CRDS}
-
-
-def left_of_release(kubectl: Kubectl) -> list[str]:
-    """What of the release's objects, CRDs aside, is in the cluster."""
-    kinds = "deployment,service,configmap,serviceaccount,role,rolebinding,poddisruptionbudget"
-    names = kubectl("get", kinds, "-n", NAMESPACE, "-l", "app.kubernetes.io/name=spillway", "-o", "name").split()
-    return names + kubectl("get", "clusterrole,clusterrolebinding,priorityclass", "-l",
-                           "app.kubernetes.io/name=spillway", "-o", "name").split()
-
 
 def test_install_says_what_to_type_next_and_it_works(kubectl: Kubectl) -> None:
     notes = install(kubectl)
@@ -273,16 +323,6 @@ MAY_NOT = [("get", "secrets"), ("list", "secrets"), ("get", "configmaps"), ("pat
            ("create", "clusterrolebindings.rbac.authorization.k8s.io"), ("get", "leases.coordination.k8s.io")]
 
 
-def allowed(kubectl: Kubectl, verb: str, what: str, namespace: str) -> bool:
-    try:
-        kubectl("auth", "can-i", verb, *what.split(), "-n", namespace,
-                f"--as=system:serviceaccount:{NAMESPACE}:spillway")
-        return True
-    except CommandFailed as failed:
-        assert failed.output.strip().startswith("no"), failed
-        return False
-
-
 def test_service_account_may_do_its_work_and_no_more(kubectl: Kubectl) -> None:
     install(kubectl)
     established(kubectl)
@@ -292,15 +332,6 @@ def test_service_account_may_do_its_work_and_no_more(kubectl: Kubectl) -> None:
              ("update", "leases.coordination.k8s.io/spillway")]
     assert [one for one in lease if not allowed(kubectl, *one, NAMESPACE)] == []
     assert not allowed(kubectl, "update", "leases.coordination.k8s.io/other", NAMESPACE)
-
-
-def test_operators_fit_a_namespace_that_enforces_the_restricted_standard(kubectl: Kubectl) -> None:
-    install(kubectl)
-    kubectl("label", "namespace", NAMESPACE, "--overwrite", "pod-security.kubernetes.io/enforce=restricted")
-    template = kubectl.get("deployment", "spillway", NAMESPACE)["spec"]["template"]
-    pod = {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
-           "metadata": {**template["metadata"], "name": "operator", "namespace": NAMESPACE}}
-    assert "created (server dry run)" in kubectl.apply(pod, "--dry-run=server")
 
 
 def test_uninstall_keeps_what_users_made_and_reinstall_takes_it_over(kubectl: Kubectl) -> None:
@@ -373,12 +404,43 @@ def test_uninstall_removes_crds_that_are_not_kept(kubectl: Kubectl) -> None:
     assert crd_uids(kubectl) == {}
 
 
-def test_crds_applied_by_hand_are_taken_over_when_asked(kubectl: Kubectl) -> None:
+def newer_chart(folder: Path, description: str = "Newer.") -> Path:
+    """The chart as it may become: a field of a NodeGroup is described otherwise."""
+    shutil.copytree(CHART, folder)
+    path = folder / "files" / "crds" / "nodegroup.yaml"
+    crd = yaml.safe_load(path.read_text())
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["tier"]["description"] = description
+    path.write_text("\n" + yaml.safe_dump(crd, sort_keys=False))
+    return folder
+
+
+def handed_over(kubectl: Kubectl, message: str) -> None:
+    """Types what the message says."""
+    commands = re.findall(r"^ *kubectl (.+)$", message, re.MULTILINE)
+    assert [one.split()[0] for one in commands] == ["label", "annotate"], message
+    for one in commands:
+        kubectl(*one.split())
+
+
+def test_crds_applied_by_hand_are_refused_with_the_words_that_hand_them_over(kubectl: Kubectl, tmp_path: Path) -> None:
     assert crd_uids(kubectl) == {}
+    other = newer_chart(tmp_path / "other", "Other.") / "files" / "crds"
     for path in sorted((ROOT / "crds").glob("*.yaml")):
-        kubectl("apply", "-f", str(path))
-    uids = crd_uids(kubectl)
-    with pytest.raises(CommandFailed, match="invalid ownership metadata"):
+        kubectl("apply", "-f", str(other / path.name if path.name == "nodegroup.yaml" else path))
+    established(kubectl)
+    kubectl.apply(sample("nodegroup"))
+    group, crds = kubectl.get("nodegroup", "sample"), crd_uids(kubectl)
+    with pytest.raises(CommandFailed, match="in the cluster already, and not by Helm: inferencepools.spillway.dev, ") as failed:
         install(kubectl)
-    install(kubectl, "--take-ownership", "--force-conflicts")
-    assert crd_uids(kubectl) == uids
+    install(kubectl, "--set", "crds.enabled=false")
+    uninstall(kubectl)
+    handed_over(kubectl, failed.value.error)
+    with pytest.raises(CommandFailed, match='conflict with "kubectl-client-side-apply"'):
+        install(kubectl)
+    uninstall(kubectl)
+    install(kubectl, "--force-conflicts")
+    assert crd_uids(kubectl) == crds
+    assert kubectl.get("nodegroup", "sample") == group
+    wait_for(lambda: "Other." not in kubectl("explain", "nodegroup.spec.tier"), 20, "our description", 1)
+    upgrade(kubectl, chart=newer_chart(tmp_path / "newer"))
+    wait_for(lambda: "Newer." in kubectl("explain", "nodegroup.spec.tier"), 20, "the newer description", 1)

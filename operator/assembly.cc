@@ -21,6 +21,7 @@
 #include "kube/lease.h"
 #include "operator/health.h"
 #include "operator/http_server.h"
+#include "operator/metrics_access.h"
 #include "operator/process_metrics.h"
 
 namespace spillway {
@@ -81,7 +82,8 @@ struct Assembly::Parts {
         templates(client, clock, log, [this] { Dirty(); }),
         metrics(registry),
         loop(stores, gated, clock, log, metrics, templates, options.settings, LoopHooks(), {}),
-        watching(stores, client, clock, log, registry) {
+        watching(stores, client, clock, log, registry),
+        access(client, clock) {
     stores.SetOnAdvance([this] { loop.Advanced(); });
     started = true;
   }
@@ -145,15 +147,38 @@ struct Assembly::Parts {
     ok ? log.Info("snapshot written", {{"path", path}})
        : log.Error("snapshot not written", {{"path", path}});
   }
+  HttpAnswer MetricsText() {
+    process.Refresh();
+    master.Set(elector.Leading() ? 1 : 0);
+    return {200, "text/plain; version=0.0.4; charset=utf-8", registry.Text()};
+  }
   std::map<std::string, HttpServer::Handler> Handlers() {
-    return {{"/metrics",
-             [this] {
-               process.Refresh();
-               master.Set(elector.Leading() ? 1 : 0);
-               return HttpAnswer{200, "text/plain; version=0.0.4; charset=utf-8", registry.Text()};
-             }},
-            {"/healthz", [this] { return Healthz(clock.Elapsed() - loop.LastBeat()); }},
-            {"/readyz", [this] { return Readyz(stores.Unsynced()); }}};
+    std::map<std::string, HttpServer::Handler> handlers = {
+        {"/healthz",
+         [this](const ServedRequest&) { return Healthz(clock.Elapsed() - loop.LastBeat()); }},
+        {"/readyz", [this](const ServedRequest&) { return Readyz(stores.Unsynced()); }}};
+    if (options.secure_listen.empty()) {
+      handlers["/metrics"] = [this](const ServedRequest&) { return MetricsText(); };
+    }
+    return handlers;
+  }
+  std::map<std::string, HttpServer::Handler> SecureHandlers() {
+    return {{"/metrics", [this](const ServedRequest& request) {
+               switch (access.Ask(request.bearer_token)) {
+                 case Access::kAllowed:
+                   return MetricsText();
+                 case Access::kUnauthenticated:
+                   return HttpAnswer{401, "text/plain; charset=utf-8",
+                                     "a bearer token that the API server knows is needed\n"};
+                 case Access::kForbidden:
+                   return HttpAnswer{403, "text/plain; charset=utf-8",
+                                     "no right to get the path /metrics\n"};
+                 case Access::kUnknown:
+                   break;
+               }
+               return HttpAnswer{503, "text/plain; charset=utf-8",
+                                 "the API server did not say who you are and what you may\n"};
+             }}};
   }
 
   const Options options;
@@ -176,7 +201,9 @@ struct Assembly::Parts {
   controllers::Metrics metrics;
   controllers::Loop loop;
   controllers::Watching watching;
+  MetricsAccess access;
   std::unique_ptr<HttpServer> http;
+  std::unique_ptr<HttpServer> secure_http;
   std::stop_source abort;
   std::atomic<bool> started{false};
 
@@ -216,9 +243,16 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
   auto parts =
       std::make_unique<Parts>(complete, log, *std::move(transport), *std::move(lease_transport));
   auto http = HttpServer::Start(complete.listen, parts->Handlers());
-  if (!http) return std::move(http).error();
+  if (!http) return std::move(http).error().While("--listen");
   parts->http = *std::move(http);
   log.Info("listening", {{"address", parts->http->Address()}});
+  if (!complete.secure_listen.empty()) {
+    auto secure = HttpServer::Start(complete.secure_listen, parts->SecureHandlers(),
+                                    TlsFiles{complete.tls_certificate, complete.tls_key});
+    if (!secure) return std::move(secure).error().While("--secure-listen");
+    parts->secure_http = *std::move(secure);
+    log.Info("listening over TLS", {{"address", parts->secure_http->Address()}});
+  }
   return std::unique_ptr<Assembly>(new Assembly(std::move(parts)));
 }
 
@@ -250,10 +284,13 @@ void Assembly::Start() {
 
 void Assembly::RequestSnapshot() { parts_->loop.RequestSnapshot(); }
 
+std::vector<MetricFamily> Assembly::MetricFamilies() const { return parts_->registry.Families(); }
+
 Status Assembly::WaitUntilLost(const std::stop_token& stop) {
   std::unique_lock lock(parts_->lost_mutex);
   parts_->lost_changed.wait(lock, stop, [this] { return parts_->lost.has_value(); });
-  return parts_->lost.value_or(Status(Ok{}));
+  if (!parts_->lost) return Ok{};
+  return *parts_->lost;
 }
 
 void Assembly::Stop() {

@@ -2,8 +2,10 @@
 
 #include <memory>
 #include <stop_token>
+#include <vector>
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/result.h"
 #include "operator/options.h"
 
@@ -22,6 +24,8 @@ class Assembly {
   void RequestSnapshot();
   // Blocks until the lease is lost (an error: the process must end at once) or `stop`.
   Status WaitUntilLost(const std::stop_token& stop);
+  // Every metric that the process has, whatever it has seen so far.
+  [[nodiscard]] std::vector<MetricFamily> MetricFamilies() const;
   // Stops deciding, lets writes that are under way finish, gives the lease back.
   void Stop();
 

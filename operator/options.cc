@@ -56,8 +56,18 @@ void Declare(CLI::App& app, Options& options, RawFlags& raw) {
       ->envname("POD_NAMESPACE");
   app.add_option("--lease-name", options.lease_name, "Name of the Lease")->capture_default_str();
   app.add_option("--identity", options.identity, "Name of this process in the Lease");
-  app.add_option("--listen", options.listen, "Address of /metrics, /healthz and /readyz")
+  app.add_option("--listen", options.listen,
+                 "Address of /healthz and /readyz, and of /metrics unless it is served over TLS")
       ->capture_default_str();
+  auto* secure = app.add_option("--secure-listen", options.secure_listen,
+                                "Address of /metrics over TLS, for those whom RBAC allows to get "
+                                "the path /metrics");
+  auto* certificate = app.add_option("--tls-cert-file", options.tls_certificate,
+                                     "Certificate chain of --secure-listen, PEM");
+  auto* key = app.add_option("--tls-private-key-file", options.tls_key, "Its private key, PEM");
+  secure->needs(certificate)->needs(key);
+  certificate->needs(secure);
+  key->needs(secure);
   app.add_option("--snapshot-dir", options.snapshot_dir,
                  "Where SIGUSR1 writes the snapshot of the next pass");
   app.add_option("--log-level", raw.log_level, "Least level that is logged")

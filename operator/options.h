@@ -17,7 +17,10 @@ struct Options {
   std::string ns;  // of the Lease
   std::string lease_name = "spillway";
   std::string identity;
-  std::string listen = "0.0.0.0:8080";
+  std::string listen = "127.0.0.1:8080";
+  std::string secure_listen;  // of /metrics over TLS; empty: /metrics is plain, at `listen`
+  std::string tls_certificate;
+  std::string tls_key;
   std::string snapshot_dir;
   LogLevel log_level = LogLevel::kInfo;
   bool log_json = true;

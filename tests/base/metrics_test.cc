@@ -53,7 +53,7 @@ TEST(MetricsTest, HistogramsCountBySize) {
 
 TEST(MetricsTest, AGaugeSetIsReplacedAsAWhole) {
   MetricsRegistry registry;
-  const GaugeSet cost = registry.AddGaugeSet("cost", "Cost.");
+  const GaugeSet cost = registry.AddGaugeSet("cost", "Cost.", {"pool"});
   EXPECT_THAT(registry.Text(), Not(HasSubstr("cost{")));
   cost.Replace({{{{"pool", "a"}}, 1}, {{{"pool", "b"}}, 2}});
   EXPECT_THAT(registry.Text(),
@@ -68,9 +68,23 @@ TEST(MetricsTest, AGaugeSetIsReplacedAsAWhole) {
   EXPECT_THAT(registry.Text(), HasSubstr("cost{pool=\"a\"} 5\n"));
 }
 
+TEST(MetricsTest, FamiliesAreKnownBeforeTheyHaveSeries) {
+  MetricsRegistry registry;
+  registry.AddGaugeSet("cost", "Cost.", {"pool", "group"});
+  registry.AddCounter("lists_total", "Lists.", {{"resource", "nodes"}});
+  registry.AddCounter("lists_total", "Lists.", {{"resource", "pods"}});
+  registry.AddHistogram("time_seconds", "Time.", {1});
+  registry.AddGauge("open", "Open.");
+  const std::vector<MetricFamily> expected = {{"cost", "Cost.", "gauge", {"group", "pool"}},
+                                              {"lists_total", "Lists.", "counter", {"resource"}},
+                                              {"open", "Open.", "gauge", {}},
+                                              {"time_seconds", "Time.", "histogram", {}}};
+  EXPECT_EQ(registry.Families(), expected);
+}
+
 TEST(MetricsTest, LabelsAreEscaped) {
   MetricsRegistry registry;
-  registry.AddGaugeSet("g", "G.").Replace({{{{"note", "a\"b\\c\nd"}}, 1}});
+  registry.AddGaugeSet("g", "G.", {"note"}).Replace({{{{"note", "a\"b\\c\nd"}}, 1}});
   EXPECT_THAT(registry.Text(), HasSubstr("g{note=\"a\\\"b\\\\c\\nd\"} 1\n"));
 }
 

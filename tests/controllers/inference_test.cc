@@ -370,6 +370,19 @@ TEST(ObserveInference, CountsPodsByTheirCell) {
   EXPECT_FALSE(pool.cells[0].rolling);
 }
 
+TEST(ObserveInference, PodsOfOtherNamespacesAndControllersAreNotItsReplicas) {
+  kube::Pod elsewhere = ReplicaPod("elsewhere", "r1");
+  elsewhere.meta.ns = "other";
+  kube::Pod alone = ReplicaPod("alone", "r1");
+  alone.meta.controller_kind = "";
+  kube::Pod of_another = ReplicaPod("of-another", "r1");
+  of_another.meta.labels[kPoolUidLabel] = "uid-other";
+  const auto pool = Observed(
+      WorldOf(Pool(), {Made("r1")}, {elsewhere, alone, of_another, ReplicaPod("a", "r1")}));
+  ASSERT_EQ(pool.live.size(), 1U);
+  EXPECT_EQ(pool.live[0].pod, "a");
+}
+
 TEST(ObserveInference, ItRollsWhilePodsOfAnotherTemplateAreThere) {
   EXPECT_TRUE(Observed(WorldOf(Pool(), {Made("r2")}, {ReplicaPod("a", "r1")})).cells[0].rolling);
   kube::Pod leaving = ReplicaPod("a", "r1");

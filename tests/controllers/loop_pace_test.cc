@@ -6,6 +6,7 @@
 #include "base/guarded.h"
 #include "tests/controllers/loop_fixture.h"
 #include "tests/support/eventually.h"
+#include "tests/support/fake_cluster.h"
 #include "tests/support/metrics_text.h"
 
 namespace spillway::controllers {
@@ -208,6 +209,7 @@ TEST_F(LoopPaceTest, OnlyTheLeaderPublishesTheDomainAndAStandbyCountsWhatItDropp
   ASSERT_TRUE(OnePass());
   EXPECT_THAT(registry_.Text(), Not(HasSubstr(gauge)));
   EXPECT_THAT(registry_.Text(), Not(HasSubstr("\nspillway_pools{")));
+  EXPECT_THAT(registry_.Text(), Not(HasSubstr("\nspillway_conditions{")));
   EXPECT_THAT(Metric("spillway_writes_dropped_total"), Ge(2)) << "statuses of both groups";
   EXPECT_THAT(server_.Writes(), IsEmpty());
   leading_ = true;
@@ -229,6 +231,36 @@ TEST_F(LoopPaceTest, OnlyTheLeaderPublishesTheDomainAndAStandbyCountsWhatItDropp
   leading_ = false;
   ASSERT_TRUE(OnePass());
   EXPECT_THAT(registry_.Text(), Not(HasSubstr(gauge)));
+}
+
+TEST_F(LoopPaceTest, ConditionsTheirChangesAndTheFirstStartAreCounted) {
+  support::FakeCluster cluster(server_, clock_);
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  Advance(std::chrono::seconds(40));  // the pods are slow to come
+  cluster.Settle();
+  ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  const auto turns = [&](const std::string& status) {
+    return Metric(R"(spillway_condition_transitions_total{condition="Ready",)"
+                  R"(kind="TrainingPool",status=")" +
+                  status + "\"}");
+  };
+  ASSERT_TRUE(Await([&] { return turns("True") == 1; }));
+  EXPECT_EQ(turns("False"), 1);
+  EXPECT_EQ(Metric("spillway_pool_start_seconds_count"), 1);
+  EXPECT_GE(Metric("spillway_pool_start_seconds_sum"), 40);
+  const std::string ready = R"(spillway_conditions{condition="Ready",kind="TrainingPool",)"
+                            R"(reason="AsExpected",status="True"})";
+  EXPECT_TRUE(Await([&] { return Metric(ready) == 1; }));
+  // Workers that are not ready for a while: another change of the condition, but no other start.
+  cluster.SetReady("h0", "False");
+  ASSERT_TRUE(Await([&] { return turns("False") == 2; }));
+  EXPECT_TRUE(Await([&] { return Metric(ready) == -1; }));
+  cluster.SetReady("h0", "True");
+  cluster.Settle();
+  ASSERT_TRUE(Await([&] { return turns("True") == 2; }));
+  EXPECT_EQ(Metric("spillway_pool_start_seconds_count"), 1);
 }
 
 TEST_F(LoopPaceTest, ARefusedWriteIsCountedAsAnError) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -37,6 +38,17 @@ std::string Labelled(const std::string& name, const std::string& label, const st
   return name + "{" + label + "=\"" + value + "\"}";
 }
 
+std::string TurnSeries(const std::string& kind, const std::string& condition,
+                       const std::string& status) {
+  return "spillway_condition_transitions_total{condition=\"" + condition + "\",kind=\"" + kind +
+         "\",status=\"" + status + "\"}";
+}
+
+crds::v1alpha1::Condition Says(const std::string& type, const std::string& status,
+                               const std::string& reason) {
+  return {type, status, reason, "", {}, 1};
+}
+
 class MetricsTest : public testing::Test {
  protected:
   double Value(const std::string& series) const {
@@ -55,7 +67,27 @@ TEST_F(MetricsTest, EverySeriesWithFixedLabelsIsThereFromTheStart) {
                                     "spillway_stale_cache_overrides_total",
                                     "spillway_broken_plans_total",
                                     "spillway_writes_dropped_total",
-                                    "spillway_pool_wait_seconds_count"};
+                                    "spillway_pool_wait_seconds_count",
+                                    "spillway_pool_start_seconds_count"};
+  for (const auto& [kind, condition] :
+       std::vector<std::pair<std::string, std::string>>{{"TrainingPool", "TemplateValid"},
+                                                        {"TrainingPool", "Placed"},
+                                                        {"TrainingPool", "Ready"},
+                                                        {"TrainingPool", "Spilled"},
+                                                        {"TrainingPool", "Complete"},
+                                                        {"TrainingPool", "Failed"},
+                                                        {"InferencePool", "TemplateValid"},
+                                                        {"InferencePool", "CapacityMet"},
+                                                        {"InferencePool", "Ready"},
+                                                        {"InferencePool", "Spilled"},
+                                                        {"NodeGroup", "Ready"},
+                                                        {"NodeGroup", "NoOverlap"},
+                                                        {"NodeGroup", "LinkHealthy"},
+                                                        {"PoolQuota", "Ready"}}) {
+    for (const char* status : {"True", "False", "Unknown"}) {
+      expected.insert(TurnSeries(kind, condition, status));
+    }
+  }
   for (const char* kind : {"TrainingPool", "InferencePool", "NodeGroup", "PoolQuota", "Job",
                            "Deployment", "Service", "PodDisruptionBudget", "Pod"}) {
     for (const char* result : {"success", "error"}) {
@@ -182,6 +214,107 @@ TEST_F(MetricsTest, TheDomainIsPublishedAsItIsAndTakenBackWhole) {
   for (const auto& [series, value] : expected) EXPECT_EQ(Value(series), value) << series;
   metrics_.PublishDomain({}, {});
   EXPECT_EQ(MetricSeries(registry_.Text()), before);
+}
+
+TEST_F(MetricsTest, CellsThatAreBlockedNowAreCountedByNodeGroup) {
+  placement::Snapshot world;
+  world.now = tests::kNow;
+  placement::Plan plan;
+  placement::InferenceDecision decision;
+  decision.key = {"serving", "chat"};
+  for (const auto& [group, until] : std::vector<std::pair<std::string, int>>{
+           {"aws", 60}, {"aws", 1}, {"azure", 0}, {"home", -60}}) {
+    placement::CellMemory cell;
+    cell.node_group = group;
+    cell.blocked_until = tests::kNow + Seconds{until};
+    decision.memory.cells.push_back(cell);
+  }
+  decision.memory.cells.emplace_back().node_group = "edge";  // never blocked
+  plan.inference_pools = {decision};
+  metrics_.PublishDomain(world, plan);
+  for (const auto& [group, blocked] :
+       std::map<std::string, int>{{"aws", 2}, {"azure", 0}, {"home", 0}, {"edge", 0}}) {
+    EXPECT_EQ(Value(R"(spillway_inference_blocked_cells{namespace="serving",node_group=")" + group +
+                    "\"}"),
+              blocked)
+        << group;
+  }
+}
+
+// However many objects there are, the number of series is that of what conditions can say.
+TEST_F(MetricsTest, ConditionsOfAllKindsAreCountedNotListed) {
+  World world;
+  for (int i = 0; i < 5000; ++i) {
+    auto pool = std::make_shared<crds::v1alpha1::TrainingPool>();
+    pool->status.conditions = {Says("Ready", "False", i % 5 == 0 ? "QuotaExceeded" : "NodeLost")};
+    world.training_pools.push_back(pool);
+  }
+  auto chat = std::make_shared<crds::v1alpha1::InferencePool>();
+  chat->status.conditions = {Says("CapacityMet", "True", "AsExpected")};
+  world.inference_pools = {chat};
+  auto group = std::make_shared<crds::v1alpha1::NodeGroup>();
+  group->status.conditions = {Says("LinkHealthy", "False", "LinkSuspect")};
+  world.node_groups = {group};
+  auto quota = std::make_shared<crds::v1alpha1::PoolQuota>();
+  quota->status.conditions = {Says("Ready", "Unknown", "Misconfigured")};
+  world.pool_quotas = {quota};
+  const std::set<std::string> before = MetricSeries(registry_.Text());
+  metrics_.PublishConditions(world);
+  const std::map<std::string, double> expected = {
+      {R"(spillway_conditions{condition="Ready",kind="TrainingPool",reason="QuotaExceeded",status="False"})",
+       1000},
+      {R"(spillway_conditions{condition="Ready",kind="TrainingPool",reason="NodeLost",status="False"})",
+       4000},
+      {R"(spillway_conditions{condition="CapacityMet",kind="InferencePool",reason="AsExpected",status="True"})",
+       1},
+      {R"(spillway_conditions{condition="LinkHealthy",kind="NodeGroup",reason="LinkSuspect",status="False"})",
+       1},
+      {R"(spillway_conditions{condition="Ready",kind="PoolQuota",reason="Misconfigured",status="Unknown"})",
+       1}};
+  for (const auto& [series, value] : expected) EXPECT_EQ(Value(series), value) << series;
+  EXPECT_EQ(MetricSeries(registry_.Text()).size(), before.size() + expected.size());
+  metrics_.PublishConditions({});
+  EXPECT_EQ(MetricSeries(registry_.Text()), before);
+}
+
+TEST_F(MetricsTest, ChangesOfConditionsAreCountedByTheirNewStatus) {
+  metrics_.Turned("TrainingPool", Says("Ready", "True", "AsExpected"));
+  metrics_.Turned("TrainingPool", Says("Ready", "True", "AsExpected"));
+  metrics_.Turned("NodeGroup", Says("LinkHealthy", "False", "LinkSuspect"));
+  EXPECT_EQ(Value(TurnSeries("TrainingPool", "Ready", "True")), 2);
+  EXPECT_EQ(Value(TurnSeries("NodeGroup", "LinkHealthy", "False")), 1);
+  EXPECT_EQ(Value(TurnSeries("TrainingPool", "Ready", "False")), 0);
+}
+
+TEST_F(MetricsTest, StartsAreMeasured) {
+  metrics_.Started(42);
+  EXPECT_EQ(Value("spillway_pool_start_seconds_sum"), 42);
+}
+
+// What is declared of a metric is what its series have.
+TEST_F(MetricsTest, EverySampleHasTheLabelsOfItsFamily) {
+  const placement::Snapshot world = SmallWorld();
+  placement::Plan plan = placement::MakePlan(world);
+  plan.inference_pools.at(0).memory.cells.at(0).blocked_until = tests::kNow + Seconds{60};
+  metrics_.PublishDomain(world, plan);
+  World objects;
+  auto group = std::make_shared<crds::v1alpha1::NodeGroup>();
+  group->status.conditions = {Says("Ready", "True", "AsExpected")};
+  objects.node_groups = {group};
+  metrics_.PublishConditions(objects);
+  std::map<std::string, std::set<std::string>> seen;
+  for (const std::string& series : MetricSeries(registry_.Text())) {
+    auto& labels = seen[series.substr(0, series.find('{'))];
+    for (size_t at = series.find_first_of("{,"); at != std::string::npos;
+         at = series.find_first_of("{,", at + 1)) {
+      labels.insert(series.substr(at + 1, series.find('=', at) - at - 1));
+    }
+  }
+  for (const MetricFamily& family : registry_.Families()) {
+    const std::string name = family.name + (family.type == "histogram" ? "_count" : "");
+    ASSERT_TRUE(seen.contains(name)) << name;
+    EXPECT_EQ(seen[name], family.labels) << name;
+  }
 }
 
 class WatchMetrics : public testing::Test {

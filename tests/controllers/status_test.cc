@@ -286,5 +286,45 @@ TEST(Transitions, WhatIsNotKnownYetIsNoNews) {
   EXPECT_THAT(Transitions(unknown, known), SizeIs(1));
 }
 
+TEST(Turned, NamesConditionsWithAnotherStatusThanBefore) {
+  const std::vector<Condition> was = {{"Placed", "True", "Placed", "", Time(Seconds(7)), 1},
+                                      {"Ready", "False", "PodsNotReady", "", Time(Seconds(8)), 1}};
+  const std::vector<Condition> is = {
+      {"Placed", "True", "NodeGroupMissing", "", Time(Seconds(7)), 2},
+      {"Ready", "True", "AsExpected", "", Time(Seconds(9)), 2},
+      {"Spilled", "False", "AsExpected", "", Time(Seconds(9)), 2}};
+  const std::vector<Turn> turned = Turned(was, is);
+  ASSERT_THAT(turned, SizeIs(2));
+  EXPECT_EQ(turned[0].was.changed, Time(Seconds(8)));
+  EXPECT_EQ(turned[0].is.status, "True");
+  EXPECT_EQ(turned[1].was.status, "");
+  EXPECT_EQ(turned[1].is.type, "Spilled");
+}
+
+TEST(StartLatency, IsToldOnceWhenAllWorkersAreReadyForTheFirstTime) {
+  struct Row {
+    const char* what;
+    std::string type;
+    std::string status;
+    int not_ready_since;
+    std::optional<Time> placed;
+    std::optional<Seconds> took;
+  };
+  for (const Row& row : std::vector<Row>{
+           {"first", "Ready", "True", 50, Time(Seconds(100)), Seconds(60)},
+           {"not ready since it was placed", "Ready", "True", 100, Time(Seconds(100)), Seconds(60)},
+           {"again", "Ready", "True", 101, Time(Seconds(100)), std::nullopt},
+           {"no longer", "Ready", "False", 50, Time(Seconds(100)), std::nullopt},
+           {"another condition", "Placed", "True", 50, Time(Seconds(100)), std::nullopt},
+           {"never placed", "Ready", "True", 50, std::nullopt, std::nullopt}}) {
+    placement::PoolMemory memory;
+    memory.started = row.placed;
+    const Condition was = {row.type, "", "", "", Time(Seconds(row.not_ready_since)), 1};
+    const Condition is = {row.type, row.status, "", "", Time(Seconds(160)), 1};
+    EXPECT_EQ(StartLatency(memory, {{was, is}}), row.took) << row.what;
+  }
+  EXPECT_EQ(StartLatency({}, {}), std::nullopt);
+}
+
 }  // namespace
 }  // namespace spillway::controllers

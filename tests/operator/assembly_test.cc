@@ -4,12 +4,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <fstream>
 
 #include "tests/operator/http_get.h"
 #include "tests/support/eventually.h"
+#include "tests/support/temp_file.h"
 
 namespace spillway {
 namespace {
@@ -26,14 +24,9 @@ std::string FreeAddress() {
   return "127.0.0.1:" + std::to_string(acceptor.local_endpoint().port());
 }
 
-Options ForServer(const std::string& server) {
+Options With(const support::TempFile& kubeconfig) {
   Options options;
-  options.kubeconfig = testing::TempDir() + "assembly_test-" + std::to_string(getpid());
-  std::ofstream(options.kubeconfig)
-      << "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
-      << "clusters: [{name: c, cluster: {server: " << server << "}}]\n"
-      << "contexts: [{name: c, context: {cluster: c, user: u}}]\n"
-      << "users: [{name: u, user: {}}]\n";
+  options.kubeconfig = kubeconfig.path();
   options.ns = "spillway-system";
   options.identity = "one";
   options.listen = FreeAddress();
@@ -42,7 +35,8 @@ Options ForServer(const std::string& server) {
 
 TEST(Assembly, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
   Log log(LogLevel::kError, true);
-  const Options options = ForServer("http://" + FreeAddress());
+  const support::TempFile kubeconfig(support::KubeconfigFor("http://" + FreeAddress()));
+  const Options options = With(kubeconfig);
   auto assembly = Assembly::Make(options, log);
   ASSERT_TRUE(assembly.ok()) << assembly.error().message;
   (*assembly)->Start();
@@ -69,11 +63,12 @@ TEST(Assembly, WhatItCannotStartWithIsOneSentence) {
     const char* sentence;
   };
   Log log(LogLevel::kError, true);
+  const support::TempFile kubeconfig(support::KubeconfigFor("http://127.0.0.1:1"));
   for (const Row& row :
        std::vector<Row>{{[](Options& o) { o.kubeconfig = "/no/such"; }, "finding the API server: "},
                         {[](Options& o) { o.listen = "nowhere"; }, "--listen"},
                         {[](Options& o) { o.renew_deadline = o.lease_duration; }, "renew"}}) {
-    Options options = ForServer("http://127.0.0.1:1");
+    Options options = With(kubeconfig);
     row.spoil(options);
     const auto assembly = Assembly::Make(options, log);
     ASSERT_FALSE(assembly.ok()) << row.sentence;

@@ -2,11 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <functional>
+
+#include "tests/support/temp_file.h"
 
 namespace spillway {
 namespace {
@@ -38,19 +38,14 @@ Parsed Parse(std::vector<std::string> arguments) {
   return parsed;
 }
 
-std::string ConfigFile(const std::string& text) {
-  std::string path = testing::TempDir() + "options_test-" + std::to_string(getpid());
-  std::ofstream(path) << text;
-  return path;
-}
-
-TEST(Options, DefaultsAreThoseOfTheChart) {
+TEST(Options, Defaults) {
   unsetenv("POD_NAMESPACE");
   const Parsed parsed = Parse({});
   ASSERT_TRUE(parsed.options.run) << parsed.error;
   const Options& options = parsed.options.options;
   EXPECT_EQ(options.settings, controllers::Settings{});
-  EXPECT_EQ(options.listen, "0.0.0.0:8080");
+  EXPECT_EQ(options.listen, "127.0.0.1:8080") << "plain, so nobody else's";
+  EXPECT_THAT(options.secure_listen, IsEmpty());
   EXPECT_EQ(options.lease_name, "spillway");
   EXPECT_EQ(options.lease_duration, seconds(15));
   EXPECT_EQ(options.renew_deadline, seconds(10));
@@ -67,9 +62,9 @@ TEST(Options, EveryFlagReachesItsOption) {
     const char* flag;
     std::function<bool(const Options&)> holds;
   };
-  const std::string config = "--config=" + ConfigFile(
-                                               "mode: Observe\ncurrency: EUR\n"
-                                               "defaultLimits:\n- {type: a100, limit: 8}\n");
+  const support::TempFile file(
+      "mode: Observe\ncurrency: EUR\ndefaultLimits:\n- {type: a100, limit: 8}\n");
+  const std::string config = "--config=" + file.path();
   const std::vector<Row> rows = {
       {config.c_str(),
        [](const Options& o) {
@@ -100,6 +95,15 @@ TEST(Options, EveryFlagReachesItsOption) {
   }
 }
 
+TEST(Options, MetricsOverTlsHaveThreeFlags) {
+  const Parsed parsed =
+      Parse({"--secure-listen=0.0.0.0:8443", "--tls-cert-file=c", "--tls-private-key-file=k"});
+  ASSERT_TRUE(parsed.options.run) << parsed.error;
+  EXPECT_EQ(parsed.options.options.secure_listen, "0.0.0.0:8443");
+  EXPECT_EQ(parsed.options.options.tls_certificate, "c");
+  EXPECT_EQ(parsed.options.options.tls_key, "k");
+}
+
 TEST(Options, ThePodsNamespaceIsTheDefaultOfTheLeases) {
   setenv("POD_NAMESPACE", "spillway-system", 1);
   EXPECT_EQ(Parse({}).options.options.ns, "spillway-system");
@@ -112,13 +116,18 @@ TEST(Options, WhatIsWrongEndsItWithASentence) {
     std::vector<std::string> arguments;
     std::string sentence;
   };
-  const std::string bad = ConfigFile("mode: Enforced\n");
+  const support::TempFile file("mode: Enforced\n");
+  const std::string& bad = file.path();
   for (const Row& row : std::vector<Row>{
            {{"--no-such"}, "--no-such"},
            {{"something"}, "something"},
            {{"--log-level=loud"}, "--log-level"},
            {{"--log-format=xml"}, "--log-format"},
            {{"--retry-period-seconds=soon"}, "--retry-period-seconds"},
+           {{"--secure-listen=0.0.0.0:8443", "--tls-private-key-file=k"}, "--tls-cert-file"},
+           {{"--secure-listen=0.0.0.0:8443", "--tls-cert-file=c"}, "--tls-private-key-file"},
+           {{"--tls-cert-file=c"}, "--secure-listen"},
+           {{"--tls-private-key-file=k"}, "--secure-listen"},
            {{"--config=/no/such"}, "spillway-operator: --config: cannot read /no/such\n"},
            {{"--config=" + bad}, "spillway-operator: --config: " + bad + ": "}}) {
     const Parsed parsed = Parse(row.arguments);

@@ -302,7 +302,7 @@ void FakeCluster::SetReady(const std::string& node, const std::string& status) {
   const auto known = server_.Get("nodes", "", node);
   if (!known) return;
   Json taints = Json::array();
-  for (const Json& taint : (*known)["spec"].value("taints", Json::array())) {
+  for (const Json& taint : known->value(Json::json_pointer("/spec/taints"), Json::array())) {
     const std::string key = taint.value("key", "");
     if (key != "node.kubernetes.io/not-ready" && key != "node.kubernetes.io/unreachable") {
       taints.push_back(taint);
@@ -315,7 +315,7 @@ void FakeCluster::SetReady(const std::string& node, const std::string& status) {
       taints.push_back({{"key", key}, {"effect", effect}});
     }
   }
-  Json conditions = (*known)["status"].value("conditions", Json::array());
+  Json conditions = known->value(Json::json_pointer("/status/conditions"), Json::array());
   for (Json& condition : conditions) {
     if (condition["type"] != "Ready" || condition["status"] == status) continue;
     condition["status"] = status;
