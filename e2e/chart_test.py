@@ -44,6 +44,7 @@ def test_objects_of_the_default_installation(tools: Kubectl) -> None:
 def test_classes_of_workers_and_replicas_never_preempt(tools: Kubectl) -> None:
     classes = [one for (kind, _), one in render(tools).items() if kind == "PriorityClass"]
     assert [(one["value"], one["preemptionPolicy"], one["globalDefault"]) for one in classes] == [(0, "Never", False)] * 2
+    assert [one["metadata"]["annotations"] for one in classes] == [{"helm.sh/resource-policy": "keep"}] * 2
 
 
 def test_rendered_crds_are_those_of_the_repository(tools: Kubectl) -> None:
@@ -401,7 +402,7 @@ def test_second_release_is_refused(kubectl: Kubectl) -> None:
 def test_uninstall_removes_crds_that_are_not_kept(kubectl: Kubectl) -> None:
     assert "crds.keep is false" in install(kubectl, "--set", "crds.keep=false")
     uninstall(kubectl)
-    assert crd_uids(kubectl) == {}
+    assert crd_uids(kubectl) == {} and kubectl("get", "priorityclass", "-l", OURS, "-o", "name") == ""
 
 
 def newer_chart(folder: Path, description: str = "Newer.") -> Path:

@@ -95,10 +95,10 @@ def crd_uids(kubectl: Kubectl) -> dict[str, str]:
 
 
 def left_of_release(kubectl: Kubectl) -> list[str]:
-    """What of the release's objects, CRDs aside, is in the cluster."""
+    """What of the release's objects is in the cluster, those aside that an uninstall keeps: CRDs and PriorityClasses."""
     kinds = "deployment,service,configmap,serviceaccount,role,rolebinding,poddisruptionbudget,networkpolicy"
     names = kubectl("get", kinds, "-n", NAMESPACE, "-l", OURS, "-o", "name").split()
-    cluster_wide = ("clusterrole,clusterrolebinding,priorityclass,flowschema,"
+    cluster_wide = ("clusterrole,clusterrolebinding,flowschema,"
                     "validatingadmissionpolicy,validatingadmissionpolicybinding")
     return names + kubectl("get", cluster_wide, "-l", OURS, "-o", "name").split()
 

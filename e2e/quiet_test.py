@@ -163,7 +163,7 @@ def test_uninstall_leaves_what_runs_and_reinstall_adopts_it(cluster: Cluster, op
     operator.stop()
     cluster.helm("uninstall", "spillway", "-n", NAMESPACE, "--wait")
     assert cluster.find("serviceaccount", "spillway", NAMESPACE) is None
-    assert cluster.find("priorityclass", "spillway-training") is None
+    assert cluster.find("priorityclass", "spillway-training") is not None, "pods that go on may have to be replaced"
     holds_for(lambda: identities(cluster) == before, 5, "users' objects and their pods to stay", interval=1)
     install_chart(cluster.plane)
     mark = cluster.audit.mark()
