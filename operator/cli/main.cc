@@ -7,6 +7,7 @@
 #include "operator/cli/doctor.h"
 #include "operator/cli/live.h"
 #include "operator/cli/manifests.h"
+#include "operator/cli/release.h"
 #include "placement/plan.h"
 
 namespace spillway::cli {
@@ -20,10 +21,12 @@ struct Flags {
   std::string file;
   std::string pool;
   std::string ns = "default";
+  std::string kind;
   Where where;
   std::string config;
   std::string operator_namespace = "spillway-system";
   bool all = false;
+  bool dry_run = false;
 };
 
 int Refuse(const std::string& sentence) {
@@ -132,6 +135,18 @@ CLI::App* AddDoctor(CLI::App& app, Flags& flags) {
   return doctor;
 }
 
+CLI::App* AddRelease(CLI::App& app, Flags& flags) {
+  CLI::App* release = app.add_subcommand(
+      "release", "Deletes a pool and leaves running what it runs, so that nothing needs Spillway");
+  release->add_option("POOL", flags.pool, "Name of the pool")->required();
+  release->add_option("-n,--namespace", flags.ns, "Namespace of the pool")->capture_default_str();
+  release->add_option("--kind", flags.kind, "Which, where both kinds have one of this name")
+      ->check(CLI::IsMember({"TrainingPool", "InferencePool"}));
+  release->add_flag("--dry-run", flags.dry_run, "Only says what it would do");
+  AddWhere(*release, flags);
+  return release;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Spillway: what would run where, and why; what is wrong, and what to do");
   app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
@@ -150,6 +165,7 @@ int Main(int argc, char** argv) {
   CLI::App* snapshot = app.add_subcommand("snapshot", "Prints the facts that a plan is made from");
   AddLiveFlags(*snapshot, flags);
   const CLI::App* doctor = AddDoctor(app, flags);
+  const CLI::App* release = AddRelease(app, flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -160,6 +176,9 @@ int Main(int argc, char** argv) {
   if (doctor->parsed()) {
     return flags.file.empty() ? Doctor({flags.where, flags.operator_namespace})
                               : DescribeNodes(flags.file);
+  }
+  if (release->parsed()) {
+    return Release({flags.where, flags.ns, flags.pool, flags.kind, flags.dry_run});
   }
   return Snapshot(flags);
 }
