@@ -12,12 +12,13 @@ from typing import Any, Iterator
 import pytest
 import yaml
 
+from commands import spillway
 from harness import Cluster, Operators, condition_of, describe, example, holds_for, metric, parse_time, wait_for
 from pools import children, children_of, is_lease, placement, ready, says, training_pool
 from serving import graviton, inference_pool
 from spillway_dev import packages, report
 from spillway_dev.operator_process import NAMESPACE, OperatorProcess, install_chart
-from spillway_dev.paths import CLI_BINARY, REPO
+from spillway_dev.paths import REPO
 from spillway_dev.prometheus import Prometheus
 
 Object = dict[str, Any]
@@ -383,13 +384,6 @@ def assert_own_series(cluster: Cluster, prometheus: Prometheus, namespace: str) 
 
 
 # The command line.
-
-def spillway(cluster: Cluster, *arguments: str, kubeconfig: Path | None = None) -> tuple[int, str, str]:
-    """Exit code, output and errors of the command line, with the admin's rights unless told otherwise."""
-    done = subprocess.run([str(CLI_BINARY), *arguments], capture_output=True, text=True, timeout=60,
-                          env={"KUBECONFIG": str(kubeconfig or cluster.plane.admin_kubeconfig), "PATH": "/usr/bin:/bin"})
-    return done.returncode, done.stdout, done.stderr
-
 
 def written_snapshot(operator: OperatorProcess, folder: Path) -> Path:
     """The snapshot of the operator's next pass, asked for by a signal."""

@@ -307,6 +307,10 @@ Result<std::string> Client::Get(const Resource& resource, const std::string& ns,
   return Exchange("get", Prepare("GET", *std::move(path), {}), false, stop);
 }
 
+Result<std::string> Client::GetPath(const std::string& path, const std::stop_token& stop) {
+  return Exchange("get", Prepare("GET", path, {}), false, stop);
+}
+
 Result<std::string> Client::List(const Resource& resource, const ListOptions& options,
                                  const std::stop_token& stop) {
   Query query;

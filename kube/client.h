@@ -91,6 +91,8 @@ class Client {
 
   Result<std::string> Get(const Resource& resource, const std::string& ns, const std::string& name,
                           const std::stop_token& stop);
+  // What is no object of a kind, such as "/version".
+  Result<std::string> GetPath(const std::string& path, const std::stop_token& stop);
   // One page; its `metadata.continue` tells whether more follow. Deadline 60 s.
   Result<std::string> List(const Resource& resource, const ListOptions& options,
                            const std::stop_token& stop);

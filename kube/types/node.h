@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,20 @@ struct Node {
 };
 
 Status DecodeNode(JsonValue value, Node& out);
+
+// The whole of what a Node says about the machine behind it; for people, decisions do without.
+struct NodeDetails {
+  Node node;  // with its annotations
+  std::string provider_id;
+  Resources capacity;
+  std::map<std::string, std::string> condition_messages;  // by type
+  std::string architecture;                               // nodeInfo
+  std::string kernel;                                     // likewise
+  std::string kubelet;                                    // likewise
+  bool operator==(const NodeDetails&) const = default;
+};
+
+Status DecodeNodeDetails(JsonValue value, NodeDetails& out);
 
 // A resource list ({"cpu": "94940m", …}) into `out`. An unparsable quantity is an error that names
 // it.

@@ -3,13 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <optional>
 #include <set>
 
-#include "base/clock.h"
 #include "controllers/applier.h"
 #include "controllers/names.h"
 #include "controllers/observe.h"
@@ -17,8 +15,6 @@
 #include "controllers/stores.h"
 #include "controllers/templates.h"
 #include "kube/client.h"
-#include "kube/config.h"
-#include "kube/cpprest_transport.h"
 #include "placement/plan.h"
 
 namespace spillway::cli {
@@ -27,51 +23,14 @@ namespace {
 using controllers::TemplateAnswer;
 namespace v1alpha1 = crds::v1alpha1;
 
-std::optional<std::string> Environment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
-
-template <class T, class Decode>
-Result<std::string> ReadPage(const std::string& body, Decode decode, std::vector<T>& out) {
-  kube::JsonParser parser;
-  auto root = parser.Parse(body);
-  if (!root) return std::move(root).error();
-  std::string next;
-  Status read =
-      kube::VisitObject(*root, [&](std::string_view key, kube::JsonValue value) -> Status {
-        if (key == "items") {
-          return kube::VisitArray(value, [&](kube::JsonValue item) -> Status {
-            T object;
-            if (Status done = decode(item, object); !done) return done;
-            out.push_back(std::move(object));
-            return Ok{};
-          });
-        }
-        if (key != "metadata") return Ok{};
-        return kube::VisitObject(
-            value, [&](std::string_view field, kube::JsonValue inner) -> Status {
-              return field == "continue" ? kube::Read(inner, next) : Status(Ok{});
-            });
-      });
-  if (!read) return std::move(read).error();
-  return next;
-}
-
 template <class T, class Decode>
 Status Fill(kube::Client& client, const kube::Resource& resource, const std::string& selector,
             Decode decode, kube::Store<T>& store) {
-  std::vector<T> objects;
   kube::ListOptions options;
   options.label_selector = selector;
-  do {
-    auto page = client.List(resource, options, {});
-    if (!page) return std::move(page).error().While("listing " + resource.plural);
-    auto next = ReadPage<T>(*page, decode, objects);
-    if (!next) return std::move(next).error().While("reading " + resource.plural);
-    options.continue_token = *std::move(next);
-  } while (!options.continue_token.empty());
-  store.Replace(std::move(objects), "1");
+  auto objects = ListAll<T>(client, resource, options, decode);
+  if (!objects) return std::move(objects).error();
+  store.Replace(*std::move(objects), "1");
   return Ok{};
 }
 
@@ -275,25 +234,16 @@ Result<placement::Snapshot> TakeSnapshot(kube::Client& client, const controllers
 }  // namespace
 
 Result<placement::Snapshot> LiveSnapshot(const LiveOptions& options) {
-  kube::ConfigOptions where;
-  where.kubeconfig = options.kubeconfig;
-  where.context = options.context;
-  where.env = Environment;
-  auto config = kube::LoadConfig(where);
-  if (!config) return std::move(config).error().While("finding the API server");
-  kube::InitCpprest();
-  auto transport = kube::MakeCpprestTransport(*config);
-  if (!transport) return std::move(transport).error();
-  SystemClock clock;
-  kube::Client::Options client_options;
-  client_options.user_agent = kube::UserAgent("spillway-cli", SPILLWAY_VERSION);
-  kube::Client client(**transport, clock, client_options);
+  auto connection = Connection::Open(options.where);
+  if (!connection) return std::move(connection).error();
+  kube::Client& client = (*connection)->Api();
   controllers::Stores stores([] {});
   if (Status filled = FillAll(client, stores); !filled) return std::move(filled).error();
   auto settings = options.settings ? Result<controllers::Settings>(*options.settings)
                                    : InstalledSettings(client, options.operator_namespace);
   if (!settings) return std::move(settings).error();
-  return TakeSnapshot(client, controllers::ReadWorld(stores), *settings, clock.Now());
+  return TakeSnapshot(client, controllers::ReadWorld(stores), *settings,
+                      (*connection)->TimeSource().Now());
 }
 
 }  // namespace spillway::cli

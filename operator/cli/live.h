@@ -5,13 +5,13 @@
 
 #include "base/result.h"
 #include "controllers/settings.h"
+#include "operator/cli/connection.h"
 #include "placement/snapshot.h"
 
 namespace spillway::cli {
 
 struct LiveOptions {
-  std::string kubeconfig;
-  std::string context;
+  Where where;
   std::optional<controllers::Settings> settings;  // absent: those of the installed operator
   std::string operator_namespace;                 // where that is installed
 };

@@ -1,11 +1,13 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include "controllers/settings.h"
+#include "operator/cli/doctor.h"
 #include "operator/cli/live.h"
+#include "operator/cli/manifests.h"
+#include "operator/cli/release.h"
 #include "placement/plan.h"
 
 namespace spillway::cli {
@@ -19,24 +21,17 @@ struct Flags {
   std::string file;
   std::string pool;
   std::string ns = "default";
-  std::string kubeconfig;
-  std::string context;
+  std::string kind;
+  Where where;
   std::string config;
   std::string operator_namespace = "spillway-system";
   bool all = false;
+  bool dry_run = false;
 };
 
 int Refuse(const std::string& sentence) {
   std::cerr << "spillway: " << sentence << "\n";
   return kWrong;
-}
-
-Result<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return Error{Code::kInvalid, "cannot read " + path};
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
 }
 
 Result<placement::Snapshot> FromFile(const std::string& path) {
@@ -49,7 +44,7 @@ Result<placement::Snapshot> FromFile(const std::string& path) {
 
 Result<placement::Snapshot> TakeSnapshot(const Flags& flags) {
   if (!flags.file.empty()) return FromFile(flags.file);
-  LiveOptions live{flags.kubeconfig, flags.context, {}, flags.operator_namespace};
+  LiveOptions live{flags.where, {}, flags.operator_namespace};
   if (!flags.config.empty()) {
     auto text = ReadFile(flags.config);
     if (!text) return std::move(text).error();
@@ -106,21 +101,54 @@ int Snapshot(const Flags& flags) {
   return 0;
 }
 
-void AddLiveFlags(CLI::App& command, Flags& flags) {
-  command.add_option("--kubeconfig", flags.kubeconfig, "How to reach the API server");
-  command.add_option("--context", flags.context, "Context of the kubeconfig");
-  command.add_option(
-      "--config", flags.config,
-      "An operator's configuration file; without it, that of the installed operator: "
-      "ConfigMap spillway in --operator-namespace");
+void AddWhere(CLI::App& command, Flags& flags) {
+  command.add_option("--kubeconfig", flags.where.kubeconfig, "How to reach the API server");
+  command.add_option("--context", flags.where.context, "Context of the kubeconfig");
+}
+
+void AddOperatorNamespace(CLI::App& command, Flags& flags) {
   command
       .add_option("--operator-namespace", flags.operator_namespace,
                   "Namespace that the operator is installed in")
       ->capture_default_str();
 }
 
+void AddLiveFlags(CLI::App& command, Flags& flags) {
+  AddWhere(command, flags);
+  command.add_option(
+      "--config", flags.config,
+      "An operator's configuration file; without it, that of the installed operator: "
+      "ConfigMap spillway in --operator-namespace");
+  AddOperatorNamespace(command, flags);
+}
+
+CLI::App* AddDoctor(CLI::App& app, Flags& flags) {
+  CLI::App* doctor = app.add_subcommand(
+      "doctor",
+      "What is wrong with the installation and what to do; changes nothing. Exit code 0 nothing to "
+      "do, 2 something to do, 1 not all could be looked at");
+  doctor->add_option("-f,--file", flags.file,
+                     "Node objects (\"-\": standard input): says what each of them tells, and "
+                     "proposes NodeGroups; no cluster is asked");
+  AddWhere(*doctor, flags);
+  AddOperatorNamespace(*doctor, flags);
+  return doctor;
+}
+
+CLI::App* AddRelease(CLI::App& app, Flags& flags) {
+  CLI::App* release = app.add_subcommand(
+      "release", "Deletes a pool and leaves running what it runs, so that nothing needs Spillway");
+  release->add_option("POOL", flags.pool, "Name of the pool")->required();
+  release->add_option("-n,--namespace", flags.ns, "Namespace of the pool")->capture_default_str();
+  release->add_option("--kind", flags.kind, "Which, where both kinds have one of this name")
+      ->check(CLI::IsMember({"TrainingPool", "InferencePool"}));
+  release->add_flag("--dry-run", flags.dry_run, "Only says what it would do");
+  AddWhere(*release, flags);
+  return release;
+}
+
 int Main(int argc, char** argv) {
-  CLI::App app("Spillway: what would run where, and why");
+  CLI::App app("Spillway: what would run where, and why; what is wrong, and what to do");
   app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
   app.require_subcommand(1);
   Flags flags;
@@ -136,6 +164,8 @@ int Main(int argc, char** argv) {
   AddLiveFlags(*why, flags);
   CLI::App* snapshot = app.add_subcommand("snapshot", "Prints the facts that a plan is made from");
   AddLiveFlags(*snapshot, flags);
+  const CLI::App* doctor = AddDoctor(app, flags);
+  const CLI::App* release = AddRelease(app, flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -143,6 +173,13 @@ int Main(int argc, char** argv) {
   }
   if (plan->parsed()) return Plan(flags);
   if (why->parsed()) return Why(flags);
+  if (doctor->parsed()) {
+    return flags.file.empty() ? Doctor({flags.where, flags.operator_namespace})
+                              : DescribeNodes(flags.file);
+  }
+  if (release->parsed()) {
+    return Release({flags.where, flags.ns, flags.pool, flags.kind, flags.dry_run});
+  }
   return Snapshot(flags);
 }
 

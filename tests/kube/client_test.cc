@@ -82,6 +82,7 @@ class ClientTest : public ::testing::Test {
 TEST_F(ClientTest, AddressesEachKindOfRequest) {
   (void)client_.Get(Nodes(), "", "gpu-1", {});
   (void)client_.Get(Jobs(), "team a", "opt-train-1", {});
+  (void)client_.GetPath("/version", {});
   (void)client_.List(Jobs(), {.limit = 0}, {});
   (void)client_.List(Jobs(),
                      {.ns = "team",
@@ -104,7 +105,7 @@ TEST_F(ClientTest, AddressesEachKindOfRequest) {
       lines,
       ElementsAre(
           "GET /api/v1/nodes/gpu-1", "GET /apis/batch/v1/namespaces/team%20a/jobs/opt-train-1",
-          "GET /apis/batch/v1/jobs",
+          "GET /version", "GET /apis/batch/v1/jobs",
           "GET /apis/batch/v1/namespaces/team/jobs?labelSelector=a%20in%20%28b%2Cc%29%2Cd%21%3De"
           "&fieldSelector=spec.x%3Dy&limit=500&resourceVersion=0&resourceVersionMatch=NotOlderThan",
           "GET /apis/batch/v1/jobs?limit=5&continue=abc%3D%3D",

@@ -116,6 +116,35 @@ TEST(Node, ReadsTheFactsOfASickOne) {
   EXPECT_EQ(Print(node->allocatable), "cpu=94940m memory=1660424Mi nvidia.com/gpu=8 pods=110");
 }
 
+TEST(Node, DetailsAreTheNodeAndWhatElseItSays) {
+  for (const auto& file : support::TestdataFiles("nodes")) {
+    const json object = support::ReadYamlFile(file);
+    const auto details = Decode<NodeDetails>(object.dump(), DecodeNodeDetails);
+    ASSERT_TRUE(details) << file << ": " << details.error().message;
+    Node node = details->node;
+    const json notes = object.value(json::json_pointer("/metadata/annotations"), json::object());
+    EXPECT_EQ(json(node.meta.annotations), notes) << file;
+    node.meta.annotations.clear();
+    EXPECT_EQ(node, NodeOf(object.dump()).value()) << file;
+    EXPECT_EQ(details->provider_id, object.value(json::json_pointer("/spec/providerID"), ""));
+    const json info = object.value(json::json_pointer("/status/nodeInfo"), json::object());
+    EXPECT_EQ(details->architecture, info.value("architecture", ""));
+    EXPECT_EQ(details->kernel, info.value("kernelVersion", ""));
+    EXPECT_EQ(details->kubelet, info.value("kubeletVersion", ""));
+  }
+}
+
+TEST(Node, DetailsHaveCapacityAndTheMessagesOfConditions) {
+  const auto details = Decode<NodeDetails>(
+      R"({"status": {"capacity": {"cpu": "4", "nvidia.com/gpu": "1"}, "allocatable": {"cpu": "3"},
+        "conditions": [{"message": "Preempt", "type": "VMEventScheduled", "status": "True"}, {"type": "Ready", "status": "True"}]}})",
+      DecodeNodeDetails);
+  ASSERT_TRUE(details) << details.error().message;
+  EXPECT_EQ(Print(details->capacity), "cpu=4 nvidia.com/gpu=1");
+  EXPECT_EQ(Print(details->node.allocatable), "cpu=3");
+  EXPECT_THAT(details->condition_messages, ElementsAre(Pair("VMEventScheduled", "Preempt")));
+}
+
 TEST(Node, AHeartbeatChangesNothing) {
   const char* before = R"({"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Ready",
     "status": "True", "lastHeartbeatTime": "2026-11-24T01:00:00Z", "lastTransitionTime": "2026-11-24T00:00:00Z"}]}})";
