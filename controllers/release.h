@@ -5,7 +5,7 @@
 
 namespace spillway::controllers {
 
-// Keeps a pool that is being let go of until its children are: see docs/adr/0007.
+// Keeps a pool that is being let go of until its children are: see docs/adr/0009.
 inline constexpr const char* kReleaseFinalizer = "spillway.dev/release";
 
 // Is this object a child of the pool, by an owner reference or by its label?

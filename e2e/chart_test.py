@@ -37,7 +37,7 @@ def test_objects_of_the_default_installation(tools: Kubectl) -> None:
         ("PriorityClass", "spillway-serving"), ("NetworkPolicy", "spillway"), ("FlowSchema", "spillway-lease"),
         ("FlowSchema", "spillway"), ("ClusterRole", "spillway-pools-view"), ("ClusterRole", "spillway-pools-edit"),
         ("ValidatingAdmissionPolicy", "spillway-crds"), ("ValidatingAdmissionPolicyBinding", "spillway-crds"),
-        *DASHBOARDS}
+        *DASHBOARDS, ("Pod", "spillway-test")}
     assert render(tools).keys() == expected
 
 
@@ -190,6 +190,9 @@ def test_spread_is_that_of_the_values(tools: Kubectl) -> None:
     assert "topologySpreadConstraints" not in spec("--set-json", "topologySpread.keys=[]")
 
 
+HELM_TEST = {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "spillway-test", "app.kubernetes.io/instance": "spillway"}}}
+
+
 def network_policy(tools: Kubectl, *arguments: str) -> Object:
     return render(tools, *arguments)[("NetworkPolicy", "spillway")]["spec"]
 
@@ -202,7 +205,7 @@ def test_network_policy_opens_the_port_of_the_service_and_limits_only_what_it_is
     assert policy["ingress"] == [{"ports": [{"port": port["containerPort"], "protocol": port["protocol"]}]}]
     assert policy["policyTypes"] == ["Ingress"] and "egress" not in policy
     peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-    assert network_policy(tools, "--set-json", f"networkPolicy.from={json.dumps([peer])}")["ingress"][0]["from"] == [peer]
+    assert network_policy(tools, "--set-json", f"networkPolicy.from={json.dumps([peer])}")["ingress"][0]["from"] == [peer, HELM_TEST]
     closed = network_policy(tools, "--set", "networkPolicy.apiServerPorts={443,6443}")
     assert closed["policyTypes"] == ["Ingress", "Egress"]
     assert [[one["port"] for one in rule["ports"]] for rule in closed["egress"]] == [[443, 6443], [53, 53]]
@@ -291,6 +294,18 @@ def test_monitor_reads_over_tls_with_a_token_where_metrics_are_served_so(tools: 
     assert endpoint["bearerTokenFile"].endswith("/serviceaccount/token")
     with pytest.raises(CommandFailed, match="a PodMonitor cannot send Prometheus' own token"):
         render(tools, *PROMETHEUS_OPERATOR, "--set", "metrics.tlsSecret=certificate,monitoring.monitor=PodMonitor")
+
+
+def test_helm_test_asks_an_operator_through_the_service(tools: Kubectl) -> None:
+    """quiet_test runs its command: kwok's pods execute nothing."""
+    rendered = render(tools, "--set", "image.repository=registry.example/spillway,image.tag=1.2.3")
+    pod = rendered[("Pod", "spillway-test")]
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert HELM_TEST["podSelector"]["matchLabels"] == pod["metadata"]["labels"]
+    (one,) = pod["spec"]["containers"]
+    (port,) = rendered[("Service", "spillway")]["spec"]["ports"]
+    assert one["image"] == "registry.example/spillway:1.2.3"
+    assert f"spillway.{NAMESPACE}.svc:{port['port']}" in one["command"]
 
 
 # The chart's life.

@@ -385,6 +385,21 @@ def assert_own_series(cluster: Cluster, prometheus: Prometheus, namespace: str) 
 
 # The command line.
 
+def test_command_of_the_charts_test_says_whether_an_operator_is_ready(cluster: Cluster, operators: Operators) -> None:
+    """As `helm test` would run it, on the host: kwok's pods execute nothing."""
+    hooks = yaml.safe_load_all(cluster.helm("get", "hooks", "spillway", "-n", NAMESPACE))
+    (pod,) = [one for one in hooks if one["metadata"]["annotations"]["helm.sh/hook"] == "test"]
+    program, *arguments = pod["spec"]["containers"][0]["command"]
+    assert program == "/usr/bin/spillway"
+    operator = operators.start("one")
+    here = [operator.address or "" if one.startswith("spillway.") else one for one in arguments]
+    assert here != arguments
+    assert spillway(cluster, *here) == (0, "ok\n", "")
+    operator.stop()
+    code, output, error = spillway(cluster, *here)
+    assert (code, output) == (1, "") and "connecting: Connection refused" in error, error
+
+
 def written_snapshot(operator: OperatorProcess, folder: Path) -> Path:
     """The snapshot of the operator's next pass, asked for by a signal."""
     operator.signal(signal.SIGUSR1)

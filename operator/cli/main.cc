@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <iostream>
 
@@ -7,6 +8,7 @@
 #include "operator/cli/doctor.h"
 #include "operator/cli/live.h"
 #include "operator/cli/manifests.h"
+#include "operator/cli/ready.h"
 #include "operator/cli/release.h"
 #include "placement/plan.h"
 
@@ -25,6 +27,8 @@ struct Flags {
   Where where;
   std::string config;
   std::string operator_namespace = "spillway-system";
+  std::string address;
+  int timeout_seconds = 10;
   bool all = false;
   bool dry_run = false;
 };
@@ -135,6 +139,24 @@ CLI::App* AddDoctor(CLI::App& app, Flags& flags) {
   return doctor;
 }
 
+CLI::App* AddReady(CLI::App& app, Flags& flags) {
+  CLI::App* ready = app.add_subcommand(
+      "ready",
+      "Asks an operator whether it is ready; exit code 1 if it is not, or does not answer");
+  ready->add_option("ADDRESS", flags.address, "HOST:PORT of its /readyz")->required();
+  ready->add_option("--timeout-seconds", flags.timeout_seconds, "How long to wait for the answer")
+      ->check(CLI::Range(1, 600))
+      ->capture_default_str();
+  return ready;
+}
+
+int Ready(const Flags& flags) {
+  const auto answer = AskReady(flags.address, std::chrono::seconds(flags.timeout_seconds));
+  if (!answer) return Refuse(answer.error().message);
+  std::cout << *answer;
+  return 0;
+}
+
 CLI::App* AddRelease(CLI::App& app, Flags& flags) {
   CLI::App* release = app.add_subcommand(
       "release", "Deletes a pool and leaves running what it runs, so that nothing needs Spillway");
@@ -166,6 +188,7 @@ int Main(int argc, char** argv) {
   AddLiveFlags(*snapshot, flags);
   const CLI::App* doctor = AddDoctor(app, flags);
   const CLI::App* release = AddRelease(app, flags);
+  const CLI::App* ready = AddReady(app, flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -180,6 +203,7 @@ int Main(int argc, char** argv) {
   if (release->parsed()) {
     return Release({flags.where, flags.ns, flags.pool, flags.kind, flags.dry_run});
   }
+  if (ready->parsed()) return Ready(flags);
   return Snapshot(flags);
 }
 
