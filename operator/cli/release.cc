@@ -225,8 +225,9 @@ class Releaser {
     if (resource_->kind != "InferencePool") return;
     std::cout << fmt::format(
         "note: its Deployments name the PriorityClass {0}, without which no pod of theirs can be "
-        "made anew. helm uninstall removes it; to have it back: kubectl create priorityclass {0} "
-        "--value=0 --preemption-policy=Never\n",
+        "made anew. helm uninstall keeps it; should it go: kubectl create priorityclass {0} "
+        "--value=0 "
+        "--preemption-policy=Never\n",
         controllers::kServingPriorityClass);
   }
 
