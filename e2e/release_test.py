@@ -130,7 +130,8 @@ def test_an_interrupted_release_is_ended_by_another_also_without_an_operator(own
     assert {name: one["metadata"]["uid"] for name, one in gone.items()}.items() <= before.items() and len(gone) == 3
     assert not [one for one in gone.values() if "ownerReferences" in one["metadata"]]
     own.kubectl("delete", KINDS, "-n", SPACE, "-l", "!spillway.dev/pool")
-    wait_for(lambda: "broken-off" not in " ".join(running_pods(own)), 60, "the test's leftovers to be gone")
+    wait_for(lambda: not [one for one in own.pods(SPACE) if "broken-off" in one["metadata"]["name"]], 60,
+             "the test's leftovers to be gone")
 
 
 def test_pods_outlive_their_pool_the_operator_and_our_kinds(own: Cluster, running: Operators) -> None:
@@ -170,6 +171,7 @@ def test_pods_outlive_their_pool_the_operator_and_our_kinds(own: Cluster, runnin
     own.helm("uninstall", RELEASE, "-n", NAMESPACE, "--wait")
     crds = [one["metadata"]["name"] for one in own.list("crd") if one["metadata"]["name"].endswith(".spillway.dev")]
     assert len(crds) == 4
+    own.kubectl("annotate", "crd", *crds, "spillway.dev/allow-deletion=true")  # the policy outlives the chart for some seconds
     own.kubectl("delete", "crd", *crds)
     holds_for(lambda: running_pods(own) == pods, 10, "the pods to go on running")
     assert_nobodys(own, before)
