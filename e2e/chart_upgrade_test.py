@@ -52,7 +52,10 @@ def running(cluster: Cluster) -> dict[str, str]:
 
 def start_pools(cluster: Cluster) -> None:
     cluster.apply(serving_group("onprem-a100", [one["metadata"]["name"] for one in gpu_nodes()]))
-    cluster.apply([training_pool("train", 1), inference_pool("serve", 3, a100())], TEAM)
+    # The gang first: its worker wants a whole node, and replicas may be on both.
+    cluster.apply(training_pool("train", 1), TEAM)
+    cluster.wait_condition("trainingpool", "train", TEAM, "Ready", reason="AsExpected")
+    cluster.apply(inference_pool("serve", 3, a100()), TEAM)
     settled(cluster)
 
 

@@ -227,7 +227,7 @@ def test_killed_twenty_times_while_twenty_pools_come_and_go(cluster: Cluster, op
     print(f"SPILLWAY_E2E_SEED={seed}")
     chance = random.Random(seed)
     cluster.apply([serving_group(HOME, cluster.nodes_of(HOME)[:4]), serving_group(GRAVITON, cluster.nodes_of(GRAVITON)),
-                   serving_group(CLOUD, cluster.nodes_of(CLOUD)[:2], tier=30)])
+                   serving_group(CLOUD, cluster.nodes_of(CLOUD)[:6], tier=30)])  # room for all, whatever the seed
     all_guests = guests(chance)
     traffic = Traffic(cluster, namespace, all_guests)
     led = 0

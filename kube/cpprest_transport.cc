@@ -441,12 +441,12 @@ Result<HttpResponse> CpprestTransport::Run(const HttpRequest& request, const OnB
 }  // namespace
 
 void InitCpprest() {
-  static const bool done = [] {
+  static const bool kDone = [] {
     setenv("SSL_CERT_FILE", "/dev/null", 1);  // its store is replaced by ours for each connection
     crossplat::threadpool::initialize_with_threads(1);
     return true;
   }();
-  static_cast<void>(done);
+  static_cast<void>(kDone);
 }
 
 Result<std::unique_ptr<Transport>> MakeCpprestTransport(const ClusterConfig& config) {

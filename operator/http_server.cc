@@ -135,11 +135,13 @@ class TlsContext {
     if (context_ != nullptr && seen == read_) return Ok{};
     auto fresh = std::make_shared<ssl::context>(ssl::context::tls_server);
     boost::system::error_code error;
-    fresh->set_options(ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1, error);
-    fresh->use_certificate_chain_file(files_.certificate, error);
-    if (error) return Unreadable(files_.certificate, error);
-    fresh->use_private_key_file(files_.key, ssl::context::pem, error);
-    if (error) return Unreadable(files_.key, error);
+    fresh->set_options(ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
+    if (fresh->use_certificate_chain_file(files_.certificate, error)) {
+      return Unreadable(files_.certificate, error);
+    }
+    if (fresh->use_private_key_file(files_.key, ssl::context::pem, error)) {
+      return Unreadable(files_.key, error);
+    }
     context_ = std::move(fresh);
     read_ = seen;
     return Ok{};

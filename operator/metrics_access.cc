@@ -13,10 +13,16 @@ constexpr std::chrono::seconds kRemember{60};
 constexpr std::chrono::milliseconds kDeadline{5000};
 constexpr size_t kMostTokens = 256;
 
-const kube::Resource kTokenReviews{"authentication.k8s.io", "v1", "tokenreviews", "TokenReview",
-                                   false};
-const kube::Resource kAccessReviews{"authorization.k8s.io", "v1", "subjectaccessreviews",
-                                    "SubjectAccessReview", false};
+const kube::Resource& TokenReviews() {
+  static const kube::Resource kResource{"authentication.k8s.io", "v1", "tokenreviews",
+                                        "TokenReview", false};
+  return kResource;
+}
+const kube::Resource& AccessReviews() {
+  static const kube::Resource kResource{"authorization.k8s.io", "v1", "subjectaccessreviews",
+                                        "SubjectAccessReview", false};
+  return kResource;
+}
 
 // The status of a review, as the API server fills it in; null if it did not.
 Json Reviewed(kube::Client& client, const kube::Resource& resource, const Json& spec) {
@@ -53,11 +59,11 @@ Access MetricsAccess::Ask(const std::string& token) {
 }
 
 Access MetricsAccess::Review(const std::string& token) {
-  const Json who = Reviewed(client_, kTokenReviews, {{"token", token}});
+  const Json who = Reviewed(client_, TokenReviews(), {{"token", token}});
   if (!who.is_object()) return Access::kUnknown;
   if (!Says(who, "authenticated")) return Access::kUnauthenticated;
   const Json user = who.value("user", Json::object());
-  const Json may = Reviewed(client_, kAccessReviews,
+  const Json may = Reviewed(client_, AccessReviews(),
                             {{"user", user.value("username", "")},
                              {"uid", user.value("uid", "")},
                              {"groups", user.value("groups", Json::array())},

@@ -55,6 +55,7 @@ std::optional<Reason> ReasonFromName(std::string_view name) {
 const std::vector<Reason>& AllReasons() {
   static const std::vector<Reason> kAll = [] {
     std::vector<Reason> all;
+    all.reserve(kNames.size());
     for (const auto& [reason, name] : kNames) all.push_back(reason);
     return all;
   }();

@@ -111,7 +111,10 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Money& 
 template <class E>
 void ReadWord(Place& place, const YAML::Node& node, const std::string& path, E& value, E last) {
   std::vector<std::string> words;
-  for (int i = 0; i <= static_cast<int>(last); ++i) words.emplace_back(Name(static_cast<E>(i)));
+  for (int i = 0; i <= static_cast<int>(last); ++i) {
+    // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange): never beyond `last`
+    words.emplace_back(Name(static_cast<E>(i)));
+  }
   const auto text = Scalar(place, node, path, "one of " + Joined(words));
   if (!text) return;
   const auto at = std::find(words.begin(), words.end(), *text);
