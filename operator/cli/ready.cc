@@ -16,7 +16,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr size_t kMostBytes = 64 * 1024;
+constexpr size_t kMostBytes = 65536;
 
 // One request on a connection of its own; every step runs into the same deadline.
 class Asking {
