@@ -76,7 +76,8 @@ class LoopTest : public testing::Test {
     for (const char* name : {"h0", "h1"}) server_.Put(NodeJson(name, "home"));
     for (const char* name : {"c0", "c1", "c2", "c3"}) server_.Put(NodeJson(name, "cloud"));
   }
-  ~LoopTest() override {
+  // Before anything that a derived fixture's hooks use goes.
+  void TearDown() override {
     running_.request_stop();
     if (running_.joinable()) running_.join();
     watching_.Stop();

@@ -1,6 +1,7 @@
 // When passes start and wait, how often numbers are written, and who publishes what.
 
 #include <map>
+#include <memory>
 #include <set>
 
 #include "base/guarded.h"
@@ -77,25 +78,26 @@ TEST_F(ShortCacheDeadline, ACacheThatNeverSeesOurWritesHoldsAPassUpNoLongerThanT
 // --- signs of life ---
 
 TEST_F(LoopPaceTest, TheLoopShowsLifeInEveryPassAndNoneWhileOneIsStuck) {
-  std::atomic<bool> stuck{false};
-  std::atomic<bool> is_stuck{false};
-  on_pass_ = [&] {
-    is_stuck = stuck.load();
-    stuck.wait(true);
+  // A pass may still be under way when this test is over.
+  const auto stuck = std::make_shared<std::atomic<bool>>(false);
+  const auto is_stuck = std::make_shared<std::atomic<bool>>(false);
+  on_pass_ = [stuck, is_stuck] {
+    *is_stuck = stuck->load();
+    stuck->wait(true);
   };
   Run();
   ASSERT_TRUE(AwaitPass(0));
   clock_.Advance(seconds(200));
   ASSERT_TRUE(OnePass());
   EXPECT_EQ(loop_.LastBeat(), clock_.Elapsed());
-  stuck = true;
+  *stuck = true;
   loop_.MarkDirty();
-  EXPECT_TRUE(support::Eventually([&] { return is_stuck.load(); }));
+  EXPECT_TRUE(support::Eventually([&] { return is_stuck->load(); }));
   const auto last = loop_.LastBeat();
   clock_.Advance(seconds(200));
   EXPECT_EQ(loop_.LastBeat(), last);
-  stuck = false;
-  stuck.notify_all();
+  *stuck = false;
+  stuck->notify_all();
   ASSERT_TRUE(OnePass());
   EXPECT_EQ(loop_.LastBeat(), clock_.Elapsed());
 }
