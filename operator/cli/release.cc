@@ -226,8 +226,7 @@ class Releaser {
     std::cout << fmt::format(
         "note: its Deployments name the PriorityClass {0}, without which no pod of theirs can be "
         "made anew. helm uninstall keeps it; should it go: kubectl create priorityclass {0} "
-        "--value=0 "
-        "--preemption-policy=Never\n",
+        "--value=0 --preemption-policy=Never\n",
         controllers::kServingPriorityClass);
   }
 
