@@ -295,14 +295,16 @@ void AddServing(const placement::InferenceDecision& decision, Time now, PoolSeri
   }
 }
 
+// Kind, condition, status, reason; of the objects' own text, as there may be very many of them.
+using ConditionCounts =
+    std::map<std::tuple<std::string_view, std::string_view, std::string_view, std::string_view>,
+             double>;
+
 template <class Object>
-void CountConditions(const char* kind, const std::vector<Object>& objects, Series& out) {
+void CountConditions(const char* kind, const std::vector<Object>& objects, ConditionCounts& out) {
   for (const auto& object : objects) {
     for (const crds::v1alpha1::Condition& one : object->status.conditions) {
-      out[{{"kind", kind},
-           {"condition", one.type},
-           {"status", one.status},
-           {"reason", one.reason}}] += 1;
+      out[{kind, one.type, one.status, one.reason}] += 1;
     }
   }
 }
@@ -331,12 +333,22 @@ void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement:
 }
 
 void Metrics::PublishConditions(const World& world) const {
-  Series series;
-  CountConditions("TrainingPool", world.training_pools, series);
-  CountConditions("InferencePool", world.inference_pools, series);
-  CountConditions("NodeGroup", world.node_groups, series);
-  CountConditions("PoolQuota", world.pool_quotas, series);
-  conditions_.Replace(Samples(series));
+  ConditionCounts counts;
+  CountConditions("TrainingPool", world.training_pools, counts);
+  CountConditions("InferencePool", world.inference_pools, counts);
+  CountConditions("NodeGroup", world.node_groups, counts);
+  CountConditions("PoolQuota", world.pool_quotas, counts);
+  std::vector<Sample> samples;
+  samples.reserve(counts.size());
+  for (const auto& [key, count] : counts) {
+    const auto& [kind, condition, status, reason] = key;
+    samples.push_back({{{"kind", std::string(kind)},
+                        {"condition", std::string(condition)},
+                        {"status", std::string(status)},
+                        {"reason", std::string(reason)}},
+                       count});
+  }
+  conditions_.Replace(samples);
 }
 
 void Metrics::PublishQuotas(const placement::Plan& plan) const {
