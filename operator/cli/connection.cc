@@ -22,6 +22,11 @@ kube::Client::Options ClientOptions() {
 
 }  // namespace
 
+const kube::Resource& ConfigMapResource() {
+  static const kube::Resource kResource{"", "v1", "configmaps", "ConfigMap", true};
+  return kResource;
+}
+
 Connection::Connection(std::unique_ptr<kube::Transport> transport)
     : transport_(std::move(transport)), client_(*transport_, clock_, ClientOptions()) {}
 

@@ -33,6 +33,8 @@ class Connection {
   kube::Client client_;
 };
 
+const kube::Resource& ConfigMapResource();
+
 // Adds the objects of one page; the token of the next one, empty after the last.
 template <class T, class Decode>
 Result<std::string> ReadPage(const std::string& body, Decode decode, std::vector<T>& out) {

@@ -33,10 +33,6 @@ const kube::Resource& CrdResource() {
                                         "CustomResourceDefinition", false};
   return kResource;
 }
-const kube::Resource& ConfigMapResource() {
-  static const kube::Resource kResource{"", "v1", "configmaps", "ConfigMap", true};
-  return kResource;
-}
 const kube::Resource& NamespaceResource() {
   static const kube::Resource kResource{"", "v1", "namespaces", "Namespace", false};
   return kResource;
@@ -195,7 +191,11 @@ class Examination {
     if (!config) return std::move(config).error().While("reading Kueue's configuration");
     if (!config->empty()) facts.config = &config->front();
     if (Status read = ReadNamespaces(facts.namespaces); !read) return read;
-    Add(controllers::CheckKueue(facts));
+    try {
+      Add(controllers::CheckKueue(facts));
+    } catch (const json::exception& e) {  // a field that is no such thing
+      return Error{Code::kInvalid, fmt::format("reading Kueue's configuration: {}", e.what())};
+    }
     return Ok{};
   }
 

@@ -89,11 +89,6 @@ TemplateAnswer AskNow(kube::Client& client, const controllers::TemplateSubject& 
 
 // ---- the installed operator's configuration ----
 
-const kube::Resource& ConfigMapResource() {
-  static const kube::Resource kResource{"", "v1", "configmaps", "ConfigMap", true};
-  return kResource;
-}
-
 // The text of the file in the chart's ConfigMap; empty: it has none.
 Result<std::string> ConfigIn(const std::string& config_map) {
   kube::JsonParser parser;
