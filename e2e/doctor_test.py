@@ -197,6 +197,9 @@ def test_it_tells_of_a_kueue_that_would_suspend_our_jobs(cluster: Cluster, node_
     assert only(doctor(cluster)) == (
         "Kueue manages Jobs without a queue name (manageJobsWithoutQueueName: true), and so suspends what belongs to 1 "
         f"TrainingPool and 0 InferencePools in 1 namespace ({namespace}).")
+    configure(cluster, manageJobsWithoutQueueName="often")
+    code, _, error = spillway(cluster, "doctor")
+    assert code == 1 and "not looked at: reading Kueue's configuration: " in error, error
     configure(cluster, manageJobsWithoutQueueName=True, managedJobsNamespaceSelector={"matchLabels": {"kueue": "yes"}})
     healthy(cluster)
     cluster.kubectl("label", "namespace", namespace, "kueue=yes")
