@@ -82,7 +82,10 @@ TEST_F(LoopPaceTest, TheLoopShowsLifeInEveryPassAndNoneWhileOneIsStuck) {
   const auto stuck = std::make_shared<std::atomic<bool>>(false);
   const auto is_stuck = std::make_shared<std::atomic<bool>>(false);
   on_pass_ = [stuck, is_stuck] {
-    *is_stuck = stuck->load();
+    if (!stuck->load()) {
+      return;
+    }
+    *is_stuck = true;
     stuck->wait(true);
   };
   Run();
