@@ -158,7 +158,9 @@ def interrupt(up: subprocess.Popen[str], number: int) -> None:
 
 def test_interrupted_up_is_cleaned_by_down_or_taken_up_by_the_next(demo: DemoCommand) -> None:
     def begin() -> subprocess.Popen[str]:
-        return subprocess.Popen(demo.command("up"), stdout=subprocess.PIPE, text=True, cwd=paths.REPO)
+        # A shell that runs the tests in the background has its children ignore Ctrl-C.
+        return subprocess.Popen(demo.command("up"), stdout=subprocess.PIPE, text=True, cwd=paths.REPO,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     up = begin()
     wait_for(lambda: (demo.state / "run" / "kube-apiserver").exists(), 60, "the control plane to be half started", 0.02)
     interrupt(up, signal.SIGKILL)

@@ -15,7 +15,7 @@ import yaml
 
 from commands import spillway
 from harness import Cluster, Operators, condition_of, describe, example, holds_for, metric, parse_time, wait_for
-from pools import children, children_of, is_lease, placement, ready, says, training_pool
+from pools import children, children_of, is_lease, placement, ready, says, succeeded, training_pool
 from serving import graviton, inference_pool
 from spillway_dev import packages, report
 from spillway_dev.operator_process import NAMESPACE, OperatorProcess, install_chart
@@ -495,16 +495,36 @@ def lacks_a_right(event: Object) -> bool:
             and event.get("annotations", {}).get("authorization.k8s.io/decision") != "allow")
 
 
-def uninstalled(cluster: Cluster) -> list[datetime.datetime]:
-    """When the operator's ServiceAccount was deleted: a token of it is nobody's from then on."""
-    return [parse_time(one["stageTimestamp"]) for one in cluster.audit.since(0) if one["verb"] == "delete"
-            and one["objectRef"]["resource"] == "serviceaccounts" and one["objectRef"].get("name") == "spillway"]
+Span = tuple[datetime.datetime, datetime.datetime]
 
 
-def is_left_behind(event: Object, moments: list[datetime.datetime]) -> bool:
-    """Of an operator that went on for a moment after the chart was uninstalled."""
+def uninstalled(cluster: Cluster) -> dict[int, list[Span]]:
+    """When an operator that went on while the chart was uninstalled may be refused, by status code.
+
+    401: a token of a deleted ServiceAccount is nobody's. 403: from the deletion of a binding until it is made anew; authorizers take a
+    moment to hear of either.
+    """
+    events = [one for one in cluster.audit.since(0) if one.get("objectRef", {}).get("name") == "spillway" and succeeded(one)]
+    moment = datetime.timedelta(seconds=2)
+
+    def times(verbs: tuple[str, ...], resource: str, *codes: int) -> list[datetime.datetime]:
+        return [parse_time(one["stageTimestamp"]) for one in events if one["verb"] in verbs
+                and one["objectRef"]["resource"] == resource and one["responseStatus"]["code"] in codes]
+    spans: dict[int, list[Span]] = {401: [], 403: []}
+    for time in times(("delete",), "serviceaccounts", 200):
+        spans[401].append((time, time + datetime.timedelta(seconds=30)))
+    for binding in ("rolebindings", "clusterrolebindings"):
+        made = times(("create", "patch"), binding, 201)
+        for time in times(("delete",), binding, 200):
+            again = min((one for one in made if one > time), default=datetime.datetime.max.replace(tzinfo=datetime.timezone.utc) - moment)
+            spans[403].append((time - moment, again + moment))
+    return spans
+
+
+def is_left_behind(event: Object, spans: dict[int, list[Span]]) -> bool:
+    """Of an operator that went on while the chart was not installed."""
     received = parse_time(event["requestReceivedTimestamp"])
-    return event["responseStatus"]["code"] == 401 and any(0 <= (received - one).total_seconds() < 30 for one in moments)
+    return any(begin <= received <= end for begin, end in spans.get(event["responseStatus"]["code"], []))
 
 
 def live_a_life(cluster: Cluster, namespace: str) -> None:
@@ -534,8 +554,8 @@ def test_service_account_is_never_refused(cluster: Cluster, operator: OperatorPr
     assert verbs >= {("create", "jobs"), ("delete", "jobs"), ("create", "services"), ("create", "poddisruptionbudgets"),
                      ("create", "pods"), ("delete", "pods"), ("update", "trainingpools"), ("create", "events"),
                      ("update", "leases"), ("get", "services")}
-    moments = uninstalled(cluster)
-    session = [one for one in cluster.audit.by_operator(0) if not (lacks_a_right(one) and is_left_behind(one, moments))]
+    spans = uninstalled(cluster)
+    session = [one for one in cluster.audit.by_operator(0) if not (lacks_a_right(one) and is_left_behind(one, spans))]
     assert {one["user"]["username"] for one in session} == {ACCOUNT}
     wrong = [f"{describe(one)}: {one['responseStatus'].get('message')}" for one in session if lacks_a_right(one)]
     assert wrong == []
