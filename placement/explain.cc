@@ -10,11 +10,6 @@
 namespace spillway::placement {
 namespace {
 
-bool Changes(const PoolDecision& decision) {
-  return decision.action != Action::kWait && decision.action != Action::kKeep &&
-         decision.action != Action::kDone;
-}
-
 std::string FormatDecision(const PoolDecision& decision) {
   return fmt::format("{:8} {}  {}: {}\n", Name(decision.action), decision.key.Format(),
                      ReasonName(decision.placed ? decision.placed_reason : decision.ready_reason),
@@ -26,8 +21,6 @@ std::string FormatDecision(const InferenceDecision& decision) {
                      ReasonName(decision.capacity_reason), decision.chosen,
                      decision.capacity_message);
 }
-
-bool Changes(const InferenceDecision& decision) { return decision.action == Action::kScale; }
 
 std::string FormatGroup(const GroupReport& group) {
   std::string text =
@@ -130,13 +123,17 @@ std::string_view Name(Action action) {
   return kNames.at(static_cast<size_t>(action));
 }
 
+bool Changes(Action action) {
+  return action != Action::kWait && action != Action::kKeep && action != Action::kDone;
+}
+
 std::string FormatPlan(const Plan& plan, bool all) {
   std::string text;
   for (const PoolDecision& decision : plan.pools) {
-    if (all || Changes(decision)) text += FormatDecision(decision);
+    if (all || Changes(decision.action)) text += FormatDecision(decision);
   }
   for (const InferenceDecision& decision : plan.inference_pools) {
-    if (all || Changes(decision)) text += FormatDecision(decision);
+    if (all || Changes(decision.action)) text += FormatDecision(decision);
   }
   if (all) {
     for (const GroupReport& group : plan.groups) text += FormatGroup(group);

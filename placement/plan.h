@@ -23,6 +23,8 @@ enum class Action {
   kScale,    // an inference pool whose cells change
 };
 std::string_view Name(Action action);
+// Whether it does more than leave a pool as it is.
+bool Changes(Action action);
 
 // One node group looked at for a pool: the first check that failed, or that it fits.
 struct Alternative {

@@ -134,5 +134,16 @@ TEST(Actions, HaveNames) {
   EXPECT_EQ(Name(Action::kDone), "done");
 }
 
+TEST(Actions, ChangeSomethingOrLeaveAPoolAsItIs) {
+  using placement::Action;
+  for (const Action action : {Action::kWait, Action::kKeep, Action::kDone}) {
+    EXPECT_FALSE(Changes(action)) << Name(action);
+  }
+  for (const Action action :
+       {Action::kPlace, Action::kRestart, Action::kRelease, Action::kFinish, Action::kScale}) {
+    EXPECT_TRUE(Changes(action)) << Name(action);
+  }
+}
+
 }  // namespace
 }  // namespace spillway::tests
