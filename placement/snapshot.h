@@ -445,5 +445,7 @@ struct Snapshot {
 // line, field and what is allowed. Fields equal to their default are left out.
 std::string WriteSnapshot(const Snapshot& snapshot);
 Result<Snapshot> ReadSnapshot(std::string_view text);
+// The same with `pools:` and `inferencePools:` alone, at least one pool in them.
+Result<Snapshot> ReadPools(std::string_view text);
 
 }  // namespace spillway::placement

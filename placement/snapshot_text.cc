@@ -314,14 +314,7 @@ std::string_view IdentityField(const T& /*value*/) {
 class Document {
  public:
   Result<Snapshot> Read(std::string_view text) {
-    while (!text.empty()) {
-      const size_t end = text.find('\n');
-      std::string_view line = text.substr(0, end);
-      text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-      if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-      ++line_;
-      if (const auto error = ReadLine(line)) return *error;
-    }
+    if (const auto error = ReadLines(text)) return *error;
     if (!seen_.contains("now")) {
       return Error{Code::kInvalid,
                    "the field now is missing: a snapshot says of which moment it is"};
@@ -329,8 +322,29 @@ class Document {
     return std::move(snapshot_);
   }
 
+  Result<Snapshot> ReadPools(std::string_view text) {
+    only_pools_ = true;
+    if (const auto error = ReadLines(text)) return *error;
+    if (snapshot_.pools.empty() && snapshot_.inference_pools.empty()) {
+      return Error{Code::kInvalid, "has no pool: one a line below pools: or inferencePools:"};
+    }
+    return std::move(snapshot_);
+  }
+
  private:
   using Problem = std::optional<Error>;
+
+  Problem ReadLines(std::string_view text) {
+    while (!text.empty()) {
+      const size_t end = text.find('\n');
+      std::string_view line = text.substr(0, end);
+      text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+      if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+      ++line_;
+      if (auto error = ReadLine(line)) return error;
+    }
+    return {};
+  }
 
   Problem ReadLine(std::string_view line) {
     const size_t start = line.find_first_not_of(' ');
@@ -349,6 +363,10 @@ class Document {
     if (colon == std::string_view::npos) return Wrong("must be \"field: value\"");
     const std::string name(line.substr(0, colon));
     if (!seen_.insert(name).second) return Wrong(fmt::format("{} stands here a second time", name));
+    if (only_pools_ && name != "pools" && name != "inferencePools") {
+      return Wrong(
+          fmt::format("field {} is not allowed here; allowed: pools, inferencePools", name));
+    }
     if (IsScalarField(name)) return ReadScalar(name, std::string(line.substr(colon + 1)));
     if (!IsList(name)) {
       return Wrong(
@@ -429,10 +447,12 @@ class Document {
   std::string section_;
   std::set<std::string> identities_;
   int line_ = 0;
+  bool only_pools_ = false;
 };
 
 }  // namespace
 
 Result<Snapshot> ReadSnapshot(std::string_view text) { return Document().Read(text); }
+Result<Snapshot> ReadPools(std::string_view text) { return Document().ReadPools(text); }
 
 }  // namespace spillway::placement
