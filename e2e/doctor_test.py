@@ -240,7 +240,7 @@ def test_it_tells_of_a_default_queue_beside_our_pools(cluster: Cluster, node_gro
 def test_help_lists_every_command(cluster: Cluster) -> None:
     code, output, error = spillway(cluster, "--help")
     listed = set(re.findall(r"^  (\w+) +\S", output.partition("ubcommands:")[2], re.MULTILINE))
-    assert (code, error, listed) == (0, "", {"plan", "why", "snapshot", "doctor", "release", "ready"}), output
+    assert (code, error, listed) == (0, "", {"plan", "why", "snapshot", "verify", "simulate", "doctor", "release", "ready"}), output
 
 
 def test_what_it_may_not_see_is_said_and_is_not_health(cluster: Cluster, node_groups: None, namespace: str, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "controllers/settings.h"
 #include "operator/cli/doctor.h"
@@ -10,7 +12,9 @@
 #include "operator/cli/manifests.h"
 #include "operator/cli/ready.h"
 #include "operator/cli/release.h"
+#include "operator/cli/what_if.h"
 #include "placement/plan.h"
+#include "placement/plan_text.h"
 
 namespace spillway::cli {
 namespace {
@@ -21,6 +25,9 @@ constexpr int kChanges = 2;
 
 struct Flags {
   std::string file;
+  std::vector<std::string> diff;  // two snapshots
+  std::string output = "text";
+  std::vector<Edit> edits;
   std::string pool;
   std::string ns = "default";
   std::string kind;
@@ -38,16 +45,14 @@ int Refuse(const std::string& sentence) {
   return kWrong;
 }
 
-Result<placement::Snapshot> FromFile(const std::string& path) {
-  auto text = ReadFile(path);
-  if (!text) return std::move(text).error();
-  auto snapshot = placement::ReadSnapshot(*text);
-  if (!snapshot) return std::move(snapshot).error().While(path);
-  return snapshot;
+Form FormOf(const Flags& flags) {
+  if (flags.output == "json") return placement::Form::kJson;
+  if (flags.output == "yaml") return placement::Form::kYaml;
+  return {};
 }
 
 Result<placement::Snapshot> TakeSnapshot(const Flags& flags) {
-  if (!flags.file.empty()) return FromFile(flags.file);
+  if (!flags.file.empty()) return SnapshotFromFile(flags.file);
   LiveOptions live{flags.where, {}, flags.operator_namespace};
   if (!flags.config.empty()) {
     auto text = ReadFile(flags.config);
@@ -60,20 +65,19 @@ Result<placement::Snapshot> TakeSnapshot(const Flags& flags) {
 }
 
 bool Changes(const placement::Plan& plan) {
-  using placement::Action;
-  const auto changes = [](const auto& decision) {
-    return decision.action != Action::kWait && decision.action != Action::kKeep &&
-           decision.action != Action::kDone;
-  };
+  const auto changes = [](const auto& decision) { return placement::Changes(decision.action); };
   return std::any_of(plan.pools.begin(), plan.pools.end(), changes) ||
          std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(), changes);
 }
 
 int Plan(const Flags& flags) {
+  const Form form = FormOf(flags);
+  if (!flags.diff.empty()) return DiffPlans(flags.diff[0], flags.diff[1], form);
   const auto snapshot = TakeSnapshot(flags);
   if (!snapshot) return Refuse(snapshot.error().message);
   const placement::Plan plan = placement::MakePlan(*snapshot);
-  std::cout << placement::FormatPlan(plan, flags.all);
+  std::cout << (form ? placement::WritePlan(*snapshot, plan, *form)
+                     : placement::FormatPlan(plan, flags.all));
   return Changes(plan) ? kChanges : kNothingToChange;
 }
 
@@ -86,16 +90,17 @@ int Why(const Flags& flags) {
           ? placement::PoolKey{flags.ns, flags.pool}
           : placement::PoolKey{flags.pool.substr(0, slash), flags.pool.substr(slash + 1)};
   const placement::Plan plan = placement::MakePlan(*snapshot);
-  bool found = false;
+  std::string text;
   const auto tell = [&](const auto& decision) {
     if (decision.key != key) return;
-    std::cout << (found ? "\n" : "") << placement::FormatWhy(*snapshot, plan, decision);
-    found = true;
+    text += (text.empty() ? "" : "\n") + placement::FormatWhy(*snapshot, plan, decision);
   };
   std::for_each(plan.pools.begin(), plan.pools.end(), tell);
   std::for_each(plan.inference_pools.begin(), plan.inference_pools.end(), tell);
-  if (found) return 0;
-  return Refuse("there is no TrainingPool or InferencePool " + key.Format());
+  if (text.empty()) return Refuse("there is no TrainingPool or InferencePool " + key.Format());
+  const Form form = FormOf(flags);
+  std::cout << (form ? placement::WriteWhy(*snapshot, plan, key, *form) : text);
+  return 0;
 }
 
 int Snapshot(const Flags& flags) {
@@ -124,6 +129,68 @@ void AddLiveFlags(CLI::App& command, Flags& flags) {
       "An operator's configuration file; without it, that of the installed operator: "
       "ConfigMap spillway in --operator-namespace");
   AddOperatorNamespace(command, flags);
+}
+
+void AddOutput(CLI::App& command, Flags& flags) {
+  command.add_option("-o,--output", flags.output, "text, json or yaml")
+      ->check(CLI::IsMember({"text", "json", "yaml"}))
+      ->capture_default_str();
+}
+
+CLI::App* AddPlan(CLI::App& app, Flags& flags) {
+  CLI::App* plan = app.add_subcommand(
+      "plan", "What the operator would do now; exit code 2 if it would change something");
+  CLI::Option* file =
+      plan->add_option("FILE", flags.file, "A snapshot; without it, the live cluster");
+  CLI::Option* all = plan->add_flag("--all", flags.all,
+                                    "Also what stays as it is; json and yaml have it in any case");
+  plan->add_option("--diff", flags.diff,
+                   "How the plans of two snapshots differ; exit code 2 if they do")
+      ->type_name("FILE FILE")
+      ->expected(2)
+      ->excludes(file)
+      ->excludes(all);
+  AddOutput(*plan, flags);
+  AddLiveFlags(*plan, flags);
+  return plan;
+}
+
+CLI::App* AddWhy(CLI::App& app, Flags& flags) {
+  CLI::App* why = app.add_subcommand("why", "Why a pool is where it is, or is not");
+  why->add_option("POOL", flags.pool, "NAME or NAMESPACE/NAME")->required();
+  why->add_option("-f,--file", flags.file, "A snapshot; without it, the live cluster");
+  why->add_option("-n,--namespace", flags.ns, "Namespace of the pool")->capture_default_str();
+  AddOutput(*why, flags);
+  AddLiveFlags(*why, flags);
+  return why;
+}
+
+CLI::App* AddSimulate(CLI::App& app, Flags& flags) {
+  CLI::App* simulate = app.add_subcommand(
+      "simulate",
+      "How the plan of a snapshot would differ if something were otherwise; edits are made in the "
+      "order given; exit code 2 if the plan differs");
+  simulate->add_option("FILE", flags.file, "A snapshot (\"-\": standard input)")->required();
+  for (const EditFlag& edit : EditFlags()) {
+    simulate
+        ->add_option_function<std::string>(
+            edit.flag,
+            [&flags, flag = edit.flag](const std::string& value) {
+              flags.edits.push_back({flag, value});
+            },
+            edit.help)
+        ->type_name(edit.takes)
+        ->trigger_on_parse();
+  }
+  AddOutput(*simulate, flags);
+  return simulate;
+}
+
+CLI::App* AddVerify(CLI::App& app, Flags& flags) {
+  CLI::App* verify = app.add_subcommand(
+      "verify", "Checks what must hold of a snapshot's plan; exit code 1 if something does not");
+  verify->add_option("FILE", flags.file, "A snapshot (\"-\": standard input)")->required();
+  return verify;
 }
 
 CLI::App* AddDoctor(CLI::App& app, Flags& flags) {
@@ -174,18 +241,12 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", "spillway " SPILLWAY_VERSION);
   app.require_subcommand(1);
   Flags flags;
-  CLI::App* plan = app.add_subcommand(
-      "plan", "What the operator would do now; exit code 2 if it would change something");
-  plan->add_option("FILE", flags.file, "A snapshot; without it, the live cluster");
-  plan->add_flag("--all", flags.all, "Also what stays as it is");
-  AddLiveFlags(*plan, flags);
-  CLI::App* why = app.add_subcommand("why", "Why a pool is where it is, or is not");
-  why->add_option("POOL", flags.pool, "NAME or NAMESPACE/NAME")->required();
-  why->add_option("-f,--file", flags.file, "A snapshot; without it, the live cluster");
-  why->add_option("-n,--namespace", flags.ns, "Namespace of the pool")->capture_default_str();
-  AddLiveFlags(*why, flags);
+  const CLI::App* plan = AddPlan(app, flags);
+  const CLI::App* why = AddWhy(app, flags);
   CLI::App* snapshot = app.add_subcommand("snapshot", "Prints the facts that a plan is made from");
   AddLiveFlags(*snapshot, flags);
+  const CLI::App* verify = AddVerify(app, flags);
+  const CLI::App* simulate = AddSimulate(app, flags);
   const CLI::App* doctor = AddDoctor(app, flags);
   const CLI::App* release = AddRelease(app, flags);
   const CLI::App* ready = AddReady(app, flags);
@@ -196,6 +257,8 @@ int Main(int argc, char** argv) {
   }
   if (plan->parsed()) return Plan(flags);
   if (why->parsed()) return Why(flags);
+  if (verify->parsed()) return VerifyFile(flags.file);
+  if (simulate->parsed()) return Simulate(flags.file, flags.edits, FormOf(flags));
   if (doctor->parsed()) {
     return flags.file.empty() ? Doctor({flags.where, flags.operator_namespace})
                               : DescribeNodes(flags.file);
