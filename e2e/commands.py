@@ -11,13 +11,17 @@ from spillway_dev.paths import CLI_BINARY
 Answer = tuple[int, str, str]  # exit code, output and errors
 
 
-def offline(*arguments: str, input: str | None = None, kubeconfig: Path | None = None) -> Answer:
-    """Without a cluster, unless there is a kubeconfig."""
+def run(arguments: tuple[str, ...], kubeconfig: Path, input: str | None) -> Answer:
     done = subprocess.run([str(CLI_BINARY), *arguments], capture_output=True, text=True, timeout=120, input=input,
-                          env={"KUBECONFIG": str(kubeconfig or "/nowhere"), "PATH": "/usr/bin:/bin"})
+                          env={"KUBECONFIG": str(kubeconfig), "PATH": "/usr/bin:/bin"})
     return done.returncode, done.stdout, done.stderr
 
 
 def spillway(cluster: Cluster, *arguments: str, kubeconfig: Path | None = None, input: str | None = None) -> Answer:
     """With the admin's rights unless told otherwise."""
-    return offline(*arguments, input=input, kubeconfig=kubeconfig or cluster.plane.admin_kubeconfig)
+    return run(arguments, kubeconfig or cluster.plane.admin_kubeconfig, input)
+
+
+def offline(*arguments: str, input: str | None = None) -> Answer:
+    """Where there is no cluster to ask."""
+    return run(arguments, Path("/nowhere"), input)
