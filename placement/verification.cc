@@ -21,8 +21,9 @@ const Decision* FindWrong(const std::vector<Decision>& plan, const std::vector<D
 
 Status ChangesNothingOnceApplied(const Snapshot& snapshot, const Plan& plan) {
   const Plan next = MakePlan(Applied(snapshot, plan));
+  // Whatever is done to a pool is remembered of it.
   const auto changes = [](const auto& applied, const auto& again) {
-    return Changes(again.action) || applied.memory != again.memory;
+    return applied.memory != again.memory;
   };
   const auto broken = [](const auto& decision) {
     return Broken(fmt::format("{} would change again once the plan is applied: {}",

@@ -49,6 +49,15 @@ TEST(VerifyThoroughly, FindsWhatIsWrong) {
          plan.pools[0] = MakePlan(later).pools[0];
        },
        "team/p would change again once the plan is applied: place"},
+      {"a plan that remembers what it would correct",
+       [](Snapshot&, Plan& plan) { plan.pools[0].memory.queued_since.reset(); },
+       "team/p would change again once the plan is applied: keep"},
+      {"an inference pool that leaves something to do",
+       [](Snapshot& world, Plan& plan) {
+         plan = MakePlan(world);
+         world.inference_pools[0].replicas = 1;
+       },
+       "serving/chat would change again once the plan is applied: scale"},
       {"a pool that is planned by its place in the list",
        [](Snapshot&, Plan& plan) { plan.pools[0].placed_message = "first come, first served"; },
        "team/p is planned otherwise when the same facts stand in another order"},
