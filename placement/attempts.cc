@@ -9,14 +9,6 @@ bool IsIn(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// May the pool's workers start on this member now, room aside?
-bool Serves(const World& world, const TrainingPool& pool, const PoolMemory& memory,
-            const GroupView& group, const Member& member) {
-  const Node& node = *world.nodes[member.node];
-  return member.state == NodeState::kUsable && ConstraintsHold(pool, *group.spec, node) &&
-         !IsExcluded(memory, node.id.name, world.now);
-}
-
 // A gang that grows, in workers or in what each of them has, needs the quota for it; one that
 // doesn't keeps what it had.
 bool WithinQuota(const Scene& scene, const TrainingPool& pool, const Placement& placement,
@@ -28,6 +20,13 @@ bool WithinQuota(const Scene& scene, const TrainingPool& pool, const Placement& 
 }
 
 }  // namespace
+
+bool Serves(const World& world, const TrainingPool& pool, const PoolMemory& memory,
+            const GroupView& group, const Member& member) {
+  const Node& node = *world.nodes[member.node];
+  return member.state == NodeState::kUsable && ConstraintsHold(pool, *group.spec, node) &&
+         !IsExcluded(memory, node.id.name, world.now);
+}
 
 void StartAttempt(const World& world, const TrainingPool& pool, const GroupView& group,
                   const Need& need, const Fit& fit, PoolMemory& memory) {
@@ -51,6 +50,7 @@ void StartAttempt(const World& world, const TrainingPool& pool, const GroupView&
   if (!memory.started) memory.started = world.now;
   memory.tiers_used.insert(group.spec->tier);
   memory.waiting_since.reset();
+  memory.ready_since.reset();
   memory.hold.reset();
 }
 
@@ -95,9 +95,12 @@ void HoldSurvivors(const World& world, const TrainingPool& pool, PoolMemory& mem
     memory.hold = Hold{.node_group = memory.placement->node_group,
                        .domain = memory.placement->domain,
                        .nodes = survivors,
-                       .until = world.now + pool.hold};
+                       .until = world.now + pool.hold,
+                       .since = {},
+                       .victims = {}};
   }
   memory.placement.reset();
+  memory.ready_since.reset();
   memory.waiting_since = world.now;
 }
 

@@ -122,6 +122,7 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
                .workers = need->workers,
                .nodes = Indices(world, view->spec->cluster, hold.nodes),
                .whole = !KnowsRequest(pool),
+               .yields = hold.IsClaim(),
                .bound = {}};
 }
 
@@ -156,7 +157,7 @@ void Capacity::Set(size_t pool, const Claim& claim) {
     const auto here = claim.bound.find(node);
     const int64_t elsewhere = bound - (here == claim.bound.end() ? 0 : here->second);
     const Share* share = Find(pool, node);
-    Resources room = rooms_[node].physical;
+    Resources room = claim.yields ? rooms_[node].free : rooms_[node].physical;
     if (share != nullptr) room.Add(share->live);
     Resources reserved = share == nullptr ? Resources() : share->live;
     Resources planned;
@@ -189,26 +190,63 @@ const Capacity::Share* Capacity::Find(size_t pool, size_t node) const {
   return at == shares_[pool].end() ? nullptr : &at->second;
 }
 
+const Capacity::Share* Capacity::FindOwn(size_t pool, size_t node) const {
+  const Share* share = Find(pool, node);
+  return share == nullptr || share->forfeited ? nullptr : share;
+}
+
+void Capacity::Forfeit(size_t pool, size_t node) {
+  const auto at = shares_[pool].find(node);
+  if (at != shares_[pool].end()) at->second.forfeited = true;
+}
+
 Resources Capacity::FreeFor(size_t pool, size_t node) const {
   Resources room = rooms_[node].free;
-  if (const Share* share = Find(pool, node)) room.Add(share->reserved);
+  if (const Share* share = FindOwn(pool, node)) room.Add(share->reserved);
   return room;
 }
 
 int64_t Capacity::FreeFor(size_t pool, size_t node, std::string_view resource) const {
-  const Share* share = Find(pool, node);
+  const Share* share = FindOwn(pool, node);
   return rooms_[node].free.Get(resource) + (share == nullptr ? 0 : share->reserved.Get(resource));
 }
 
 int64_t Capacity::Fits(size_t pool, size_t node, const Resources& request, int64_t most) const {
   const Room& room = rooms_[node];
-  const Share* share = Find(pool, node);
+  const Share* share = FindOwn(pool, node);
   if (share == nullptr && room.open == 0) return room.free.HowMany(request, most);
   const int64_t count = FreeFor(pool, node).HowMany(request, most);
   const int others_open = room.open - (share == nullptr ? 0 : share->IsOpen());
   if (others_open == 0 || count == most) return count;
   Resources physical = room.physical;
   if (share != nullptr) physical.Add(share->live);
+  return physical.HowMany(request, most) > count ? 0 : count;
+}
+
+Resources Capacity::FreeWithout(size_t pool, size_t node, const std::vector<size_t>& gone) const {
+  Resources free = FreeFor(pool, node);
+  for (const size_t other : gone) {
+    const Share* share = Find(other, node);
+    if (share != nullptr && other != pool) free.Add(share->reserved);
+  }
+  return free;
+}
+
+int64_t Capacity::FitsWithout(size_t pool, size_t node, const Resources& request, int64_t most,
+                              const std::vector<size_t>& gone) const {
+  const int64_t count = FreeWithout(pool, node, gone).HowMany(request, most);
+  Resources physical = rooms_[node].physical;
+  int open = rooms_[node].open;
+  const auto leave_out = [&](const Share* share) {
+    if (share == nullptr) return;
+    physical.Add(share->live);
+    open -= share->IsOpen();
+  };
+  leave_out(FindOwn(pool, node));
+  for (const size_t other : gone) {
+    if (other != pool) leave_out(Find(other, node));
+  }
+  if (open == 0 || count == most) return count;
   return physical.HowMany(request, most) > count ? 0 : count;
 }
 

@@ -42,6 +42,8 @@ struct Claim {
   std::vector<size_t> nodes;
   // What a worker asks for is not known yet: nobody else may take anything of these nodes.
   bool whole = false;
+  // It takes only what nobody else has a share in.
+  bool yields = false;
   // Workers of its present attempt that are bound: these can't come to another node any more.
   std::map<size_t, int> bound;
 };
@@ -57,6 +59,9 @@ class Capacity {
   // there.
   void Set(size_t pool, const Claim& claim);
   void Clear(size_t pool);
+  // What pods of the pool still have on the node is no room for the pool itself any more: somebody
+  // else waits for it.
+  void Forfeit(size_t pool, size_t node);
 
   // What others than the pools that are here already could take: allocatable minus all shares.
   [[nodiscard]] const Resources& Free(size_t node) const { return rooms_[node].free; }
@@ -68,6 +73,12 @@ class Capacity {
   // to its nodes, but nobody can say how many of a gang bind to one of them first.
   [[nodiscard]] int64_t Fits(size_t pool, size_t node, const Resources& request,
                              int64_t most) const;
+
+  // The same, if the pools in `gone` had neither pods nor a claim.
+  [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Resources& request,
+                                    int64_t most, const std::vector<size_t>& gone) const;
+  [[nodiscard]] Resources FreeWithout(size_t pool, size_t node,
+                                      const std::vector<size_t>& gone) const;
 
   // How many of `request`, `most` at the most, may be on their way to somewhere without taking room
   // on this node that others need who are not bound yet. Nobody keeps a replica to one node.
@@ -86,11 +97,14 @@ class Capacity {
   struct Share {
     Resources live;      // requests of its pods
     Resources reserved;  // at least that
+    bool forfeited = false;
     [[nodiscard]] int IsOpen() const { return live == reserved ? 0 : 1; }
   };
 
   void Replace(size_t pool, size_t node, const Resources& reserved);
   [[nodiscard]] const Share* Find(size_t pool, size_t node) const;
+  // The same, but for what is no room for the pool itself.
+  [[nodiscard]] const Share* FindOwn(size_t pool, size_t node) const;
 
   std::vector<Room> rooms_;                      // by node
   std::vector<std::map<size_t, Share>> shares_;  // by pool, then node

@@ -423,12 +423,19 @@ constexpr std::array<Found (*)(Look&), 11> kChecks = {
     Admits,           IsUsableGroup, IsAcceptable, IsLargeEnough, IsHealthy, HasNodesOfItsOwn,
     MeetsConstraints, IsWithinQuota, MaySpill,     HasDomain,     HasRoom};
 
+// Could others who go make room for it?
+bool IsShortage(Reason reason) {
+  return reason == Reason::kWaitingForCapacity || reason == Reason::kWaitingForDomain ||
+         reason == Reason::kQuotaExceeded;
+}
+
 // Goes through all checks: the first that fails is the answer, all that fail are what is missing.
 void Check(Look& look) {
   Option& option = look.option;
   for (Found (*check)(Look&) : kChecks) {
     if (const Found found = check(look)) {
       if (!option.finding) option.finding = found;
+      option.only_short = option.only_short && IsShortage(found->reason);
       if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
       if (found->last) break;
     }

@@ -37,6 +37,7 @@ struct Option {
   bool acceptable = false;         // provider, selector and type are as asked
   std::optional<Finding> finding;  // of the first check that failed
   size_t passed = 0;               // checks before it
+  bool only_short = true;          // no check failed but for want of capacity, a domain or quota
   std::optional<Fit> fit;          // nodes for the whole gang; also where only the hold-back stands
                                    // in the way
   std::vector<std::string> remedies;

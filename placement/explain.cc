@@ -38,8 +38,17 @@ std::string FormatGroup(const GroupReport& group) {
 std::string FormatQuota(const QuotaReport& quota) {
   std::string text;
   for (const QuotaUse& use : quota.accelerators) {
-    text += fmt::format("{}  {} {} in use, {}\n", quota.ns, use.used, use.type,
+    text += fmt::format("{}  {} {} in use, {}", quota.ns, use.used, use.type,
                         use.limit ? fmt::format("limit {}", *use.limit) : "no limit");
+    if (use.guaranteed > 0) {
+      text += fmt::format(", {} guaranteed, {} borrowed, {} lent", use.guaranteed, use.borrowed,
+                          use.lent);
+    }
+    text += "\n";
+  }
+  if (!quota.guarantees_covered) {
+    text += fmt::format("  {}: {}\n", ReasonName(Reason::kGuaranteeUncovered),
+                        quota.guarantees_message);
   }
   return text;
 }

@@ -972,6 +972,27 @@ void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas, Infe
   }
 }
 
+std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time now) {
+  std::map<std::string, int64_t> has;
+  for (const Variant& variant : draft.pool->variants) has[variant.accelerator];
+  for (const CellState& cell : draft.cells) {
+    if (cell.variant == nullptr) continue;
+    has[cell.variant->accelerator] += int64_t{cell.memory.desired} * cell.variant->per_replica;
+  }
+  std::vector<Demand> demands;
+  for (const auto& [type, accelerators] : has) {
+    demands.push_back({.rank = {.guaranteed = false,
+                                .priority = draft.pool->priority,
+                                .queued_since = draft.memory.queued_since.value_or(now),
+                                .key = &draft.pool->key,
+                                .inference = true},
+                       .pool = index,
+                       .type = type,
+                       .accelerators = accelerators});
+  }
+  return demands;
+}
+
 std::vector<Time> MomentsOf(const World& world, const InferenceDraft& draft) {
   if (draft.held) return {};
   const InferencePool& pool = *draft.pool;

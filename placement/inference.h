@@ -9,6 +9,7 @@
 
 #include "placement/capacity.h"
 #include "placement/checks.h"
+#include "placement/coverage.h"
 #include "placement/lifecycle.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
@@ -90,6 +91,9 @@ void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas, Infe
 // Reserves what the cells are to have and is not bound yet.
 void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft);
 void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign);
+
+// What it has by now of each type that a variant needs, for the walk of the guarantees.
+std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time now);
 
 // Moments at which time alone changes the decision, past ones included.
 std::vector<Time> MomentsOf(const World& world, const InferenceDraft& draft);

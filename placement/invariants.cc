@@ -8,6 +8,7 @@
 
 #include "placement/capacity.h"
 #include "placement/checks.h"
+#include "placement/coverage.h"
 #include "placement/gangs.h"
 #include "placement/inference.h"
 #include "placement/nodes.h"
@@ -184,20 +185,34 @@ std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
   return drafts;
 }
 
-Capacity CapacityAfter(const World& world, const Plan& plan) {
+// What the gang has, or holds, is reserved.
+void Reserve(const World& world, const PoolDecision& decision, size_t pool, Capacity& capacity) {
+  const PoolMemory& memory = decision.memory;
+  if (memory.completed) return;
+  std::optional<Claim> claim;
+  if (memory.placement) {
+    claim = ClaimOf(world, *world.pools[pool], *memory.placement);
+  } else if (memory.hold) {
+    claim = ClaimOf(world, *world.pools[pool], *memory.hold);
+  }
+  if (claim) capacity.Set(pool, *claim);
+}
+
+bool HasClaim(const PoolDecision& decision) {
+  return decision.memory.hold && decision.memory.hold->IsClaim();
+}
+
+// With all that the plan reserves, but for what gangs of which `left_out` is true have.
+template <class LeftOut>
+Capacity CapacityAfter(const World& world, const Plan& plan, LeftOut left_out) {
   Capacity capacity(world);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
-    const PoolMemory& memory = plan.pools[p].memory;
-    if (memory.completed) continue;
-    std::optional<Claim> claim;
-    if (memory.placement) {
-      claim = ClaimOf(world, *world.pools[p], *memory.placement);
-    } else if (memory.hold) {
-      claim = ClaimOf(world, *world.pools[p], *memory.hold);
-    }
-    if (claim) capacity.Set(p, *claim);
+    if (!HasClaim(plan.pools[p]) && !left_out(p)) Reserve(world, plan.pools[p], p, capacity);
   }
   for (const InferenceDraft& pool : Settled(world, plan)) ClaimCells(world, capacity, pool);
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    if (HasClaim(plan.pools[p])) Reserve(world, plan.pools[p], p, capacity);
+  }
   return capacity;
 }
 
@@ -233,7 +248,7 @@ Problem GangHasRoom(const World& world, const Capacity& capacity, size_t pool,
 }
 
 Problem GangsHaveRoom(const World& world, const Plan& plan) {
-  const Capacity capacity = CapacityAfter(world, plan);
+  const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     if (!IsNewPlacement(plan.pools[p])) continue;
     if (auto problem = GangHasRoom(world, capacity, p, plan.pools[p])) return problem;
@@ -350,7 +365,7 @@ Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
   return {};
 }
 
-Problem QuotasHold(const World& world, const Plan& plan) {
+QuotaBook QuotasAfter(const World& world, const Plan& plan) {
   QuotaBook quotas(*world.snapshot);
   for (const InferenceDraft& pool : Settled(world, plan)) CountCells(quotas, pool, 1);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
@@ -359,6 +374,11 @@ Problem QuotasHold(const World& world, const Plan& plan) {
     quotas.Add(plan.pools[p].key.ns, memory.placement->accelerator,
                AcceleratorsOf(*world.pools[p], *memory.placement));
   }
+  return quotas;
+}
+
+Problem QuotasHold(const World& world, const Plan& plan) {
+  const QuotaBook quotas = QuotasAfter(world, plan);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
     if (!Adds(*world.pools[p], decision)) continue;
@@ -366,6 +386,85 @@ Problem QuotasHold(const World& world, const Plan& plan) {
     const auto limit = quotas.Limit(decision.key.ns, type);
     if (limit && quotas.Used(decision.key.ns, type) > *limit) {
       return fmt::format("{} crosses the limit of {}", decision.key.Format(), type);
+    }
+  }
+  return {};
+}
+
+// ---- who gives way, and who gets what is free ----
+
+Coverage CoverageAfter(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  std::vector<Demand> demands;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    if (decision.memory.completed || (!decision.memory.placement && decision.position == 0))
+      continue;
+    for (Demand& demand : DemandsOf(*world.pools[p], p, decision.memory, world.now)) {
+      demands.push_back(std::move(demand));
+    }
+  }
+  const std::vector<InferenceDraft> drafts = Settled(world, plan);
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    for (Demand& demand : DemandsOf(drafts[p], p, world.now)) demands.push_back(std::move(demand));
+  }
+  return {quotas, std::move(demands)};
+}
+
+bool NewlyEvicted(const World& world, const TrainingPool& pool, const PoolDecision& decision) {
+  const auto& evictions = decision.memory.evictions;
+  return pool.memory.placement && !evictions.empty() && evictions.back().time == world.now &&
+         std::find(pool.memory.evictions.begin(), pool.memory.evictions.end(), evictions.back()) ==
+             pool.memory.evictions.end();
+}
+
+// Somebody claims what it had, comes before it, and it had run for long enough.
+Problem EvictionsAreRight(const World& world, const Plan& plan) {
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const TrainingPool& victim = *world.pools[p];
+    if (!NewlyEvicted(world, victim, plan.pools[p])) continue;
+    const auto gets_it = [&](const PoolDecision& decision) {
+      if (!HasClaim(decision)) return decision.action == Action::kPlace;
+      const auto& victims = decision.memory.hold->victims;
+      return std::find(victims.begin(), victims.end(), victim.key) != victims.end();
+    };
+    const auto claimant = std::find_if(plan.pools.begin(), plan.pools.end(), gets_it);
+    if (claimant == plan.pools.end()) return victim.key.Format() + " is evicted for nobody";
+    if (!HasClaim(*claimant)) continue;  // it had room, but for the quota
+    const TrainingPool& other = *world.pools[static_cast<size_t>(claimant - plan.pools.begin())];
+    if (other.key.ns == victim.key.ns && other.priority <= victim.priority) {
+      return victim.key.Format() +
+             " is evicted by one of its namespace that does not come before it";
+    }
+    if (world.now < victim.memory.placement->since + victim.min_run) {
+      return victim.key.Format() + " is evicted before it has run for preemption.minRunSeconds";
+    }
+  }
+  return {};
+}
+
+// A gang that is guaranteed a place at home waits, and would have had it but for borrowers that
+// this plan places.
+Problem GuaranteesHold(const World& world, const Plan& plan) {
+  const QuotaBook quotas = QuotasAfter(world, plan);
+  if (!quotas.HasGuarantees()) return {};
+  const Coverage coverage = CoverageAfter(world, plan, quotas);
+  const Capacity with = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
+  const Capacity without = CapacityAfter(world, plan, [&](size_t p) {
+    return plan.pools[p].action == Action::kPlace &&
+           !coverage.Gang(p, plan.pools[p].memory.placement->accelerator);
+  });
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    if (decision.position == 0 || HasClaim(decision)) continue;
+    for (const GroupView& group : world.groups) {
+      if (group.spec->tier != 0 || !coverage.Gang(p, group.spec->accelerator)) continue;
+      const auto fits = [&](const Capacity& capacity) {
+        return OptionIn({world, capacity, quotas}, p, decision.memory, group, false).Fits();
+      };
+      if (!fits(with) && fits(without)) {
+        return fmt::format("{} is guaranteed a place on {} that borrowers are given",
+                           decision.key.Format(), group.spec->name);
+      }
     }
   }
   return {};
@@ -388,6 +487,8 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   }
   if (const auto problem = GangsHaveRoom(world, plan)) return Broken(*problem);
   if (const auto problem = QuotasHold(world, plan)) return Broken(*problem);
+  if (const auto problem = EvictionsAreRight(world, plan)) return Broken(*problem);
+  if (const auto problem = GuaranteesHold(world, plan)) return Broken(*problem);
   if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);
   if (const auto problem = ReplicasHaveRoom(world, plan)) return Broken(*problem);
   return Ok{};

@@ -55,8 +55,24 @@ void Exclude(PoolMemory& memory, const std::vector<std::string>& nodes, Reason r
 
 // ---- ways to go on ----
 
+// How long it took until all workers were ready says what another restart would cost.
+void NoteReady(const Case& c, PoolMemory& memory) {
+  const WorkerCounts counts = CountWorkers(c.pool, c.Placed().attempt);
+  if (memory.ready_since || counts.ready + SucceededOf(c.pool, c.Placed()) < c.Placed().workers) {
+    return;
+  }
+  memory.ready_since = c.Now();
+  const Time began = std::max(c.Placed().since, NotBefore(c.pool, memory));
+  memory.restart_took = std::max(c.Now() - began, Seconds{0});
+}
+
 Fate Keep(const Case& c) {
-  return {.course = Course::kStay, .action = Action::kKeep, .memory = c.memory, .cause = {}};
+  Fate fate;
+  fate.course = Course::kStay;
+  fate.action = Action::kKeep;
+  fate.memory = c.memory;
+  NoteReady(c, fate.memory);
+  return fate;
 }
 
 Fate Finished(PoolMemory memory, Time now, std::optional<Reason> failed, Cause cause) {
@@ -69,18 +85,23 @@ Fate Finished(PoolMemory memory, Time now, std::optional<Reason> failed, Cause c
   return {.course = Course::kRest,
           .action = Action::kFinish,
           .memory = std::move(memory),
-          .cause = std::move(cause)};
+          .cause = std::move(cause),
+          .awaits = {},
+          .yields_to = {}};
 }
 
 // Gives its place up; looks for another one in the same pass, if it may.
 Fate Released(const Case& c, PoolMemory memory, Cause cause) {
   memory.placement.reset();
+  memory.ready_since.reset();
   memory.waiting_since = c.Now();
   const bool rests = Blocked(c.pool) || c.pool.template_unchecked;
   return {.course = rests ? Course::kRest : Course::kQueue,
           .action = Action::kRelease,
           .memory = std::move(memory),
-          .cause = std::move(cause)};
+          .cause = std::move(cause),
+          .awaits = {},
+          .yields_to = {}};
 }
 
 // Needs a new attempt. A spec that can't be used gives the place up; one that the API server has
@@ -91,7 +112,9 @@ Fate Renewed(const Case& c, PoolMemory memory, Cause cause) {
   return {.course = Course::kRenew,
           .action = Action::kRestart,
           .memory = std::move(memory),
-          .cause = std::move(cause)};
+          .cause = std::move(cause),
+          .awaits = {},
+          .yields_to = {}};
 }
 
 // ---- the rules for a placed pool: the first that applies decides ----
@@ -107,13 +130,16 @@ std::optional<Fate> IsSuspended(const Case& c) {
   if (!c.pool.suspended) return {};
   PoolMemory memory = c.memory;
   memory.placement.reset();
+  memory.ready_since.reset();
   memory.hold.reset();
   memory.queued_since.reset();
   memory.waiting_since.reset();
   return Fate{.course = Course::kRest,
               .action = Action::kRelease,
               .memory = std::move(memory),
-              .cause = {}};
+              .cause = {},
+              .awaits = {},
+              .yields_to = {}};
 }
 
 bool DeadlinePassed(const TrainingPool& pool, const PoolMemory& memory, Time now) {
@@ -290,7 +316,7 @@ Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory
 }
 
 Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
-  Fate fate{.course = Course::kRest, .action = Action::kWait, .memory = {}, .cause = {}};
+  Fate fate;
   if (pool.suspended) {
     memory.hold.reset();
     memory.queued_since.reset();
@@ -324,8 +350,10 @@ std::string FailureSentence(const Failure& failure) {
 Fate FateOf(const World& world, const TrainingPool& pool) {
   PoolMemory memory = Refreshed(pool.memory, world.now);
   if (memory.completed) {
-    return {
-        .course = Course::kRest, .action = Action::kDone, .memory = std::move(memory), .cause = {}};
+    Fate fate;
+    fate.action = Action::kDone;
+    fate.memory = std::move(memory);
+    return fate;
   }
   if (memory.placement) return FateOfPlaced(world, pool, memory);
   return FateOfUnplaced(pool, std::move(memory), world.now);

@@ -25,11 +25,19 @@ struct Cause {
   std::string sentence;
 };
 
+// A gang that another one has claimed the place of.
+struct Leaver {
+  PoolKey key;
+  std::optional<Time> leaves;  // nullopt: it has no place any more, only pods on their way out
+};
+
 struct Fate {
   Course course = Course::kRest;
   Action action = Action::kWait;
-  PoolMemory memory;           // as it is then
-  std::optional<Cause> cause;  // why it ended, was released or needs a new attempt
+  PoolMemory memory;                // as it is then
+  std::optional<Cause> cause;       // why it ended, was released or needs a new attempt
+  std::vector<Leaver> awaits;       // with a claim: whom it waits for
+  std::optional<Leaver> yields_to;  // with a place: who has claimed it, and when it goes
 };
 Fate FateOf(const World& world, const TrainingPool& pool);
 

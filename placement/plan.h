@@ -148,11 +148,16 @@ struct QuotaUse {
   std::string type;
   int64_t used = 0;
   std::optional<int64_t> limit;
+  int64_t guaranteed = 0;
+  int64_t borrowed = 0;  // of `used`, beyond the guarantee
+  int64_t lent = 0;      // of the guarantee, neither used nor free at home
   bool operator==(const QuotaUse&) const = default;
 };
 struct QuotaReport {
   std::string ns;
   std::vector<QuotaUse> accelerators;  // sorted by type; every type limited or used
+  bool guarantees_covered = true;      // home has what is guaranteed
+  std::string guarantees_message;      // where it has not
   bool operator==(const QuotaReport&) const = default;
 };
 

@@ -176,12 +176,21 @@ void Fields(A& a, Of<QuotaUse> /*type*/) {
   a("type", &QuotaUse::type);
   a("used", &QuotaUse::used);
   a("limit", &QuotaUse::limit);
+  a("guaranteed", &QuotaUse::guaranteed);
+  a("borrowed", &QuotaUse::borrowed);
+  a("lent", &QuotaUse::lent);
 }
 
 template <class A>
 void Fields(A& a, Of<QuotaReport> /*type*/) {
   a("namespace", &QuotaReport::ns);
   a("accelerators", &QuotaReport::accelerators);
+  a.Group("conditions", [](auto& g) {
+    g.Group("GuaranteesCovered", [](auto& c) {
+      c.Words("status", &QuotaReport::guarantees_covered, "True", "False");
+      c("message", &QuotaReport::guarantees_message);
+    });
+  });
 }
 
 }  // namespace spillway::placement::text

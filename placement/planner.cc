@@ -1,10 +1,15 @@
 #include <algorithm>
+#include <deque>
+#include <map>
 #include <tuple>
 #include <vector>
 
 #include "placement/attempts.h"
 #include "placement/capacity.h"
 #include "placement/checks.h"
+#include "placement/claims.h"
+#include "placement/coverage.h"
+#include "placement/draft.h"
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
 #include "placement/plan.h"
@@ -13,29 +18,15 @@
 #include "placement/stories.h"
 
 namespace spillway::placement {
-namespace {
 
-// The plan in the making.
-struct Draft {
-  explicit Draft(const Snapshot& snapshot)
-      : world(Survey(snapshot)),
-        capacity(world),
-        quotas(snapshot),
-        fates(world.gangs),
-        options(world.gangs) {
-    for (size_t p = 0; p < world.inference.size(); ++p) inference.push_back(SurveyPool(world, p));
-  }
-
-  [[nodiscard]] Scene Look() const { return {world, capacity, quotas}; }
-  [[nodiscard]] const TrainingPool& Pool(size_t index) const { return *world.pools[index]; }
-
-  World world;
-  Capacity capacity;
-  QuotaBook quotas;
-  std::vector<Fate> fates;                   // by pool
-  std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
-  std::vector<InferenceDraft> inference;     // by inference pool
-};
+Draft::Draft(const Snapshot& snapshot)
+    : world(Survey(snapshot)),
+      capacity(world),
+      quotas(snapshot),
+      fates(world.gangs),
+      options(world.gangs) {
+  for (size_t p = 0; p < world.inference.size(); ++p) inference.push_back(SurveyPool(world, p));
+}
 
 void ClaimWhatItHas(Draft& draft, size_t pool) {
   const PoolMemory& memory = draft.fates[pool].memory;
@@ -48,6 +39,8 @@ void ClaimWhatItHas(Draft& draft, size_t pool) {
   draft.capacity.Clear(pool);
   if (claim) draft.capacity.Set(pool, *claim);
 }
+
+namespace {
 
 // ---- stage 1: what happens to each pool because of what happened to it ----
 
@@ -63,14 +56,17 @@ void AccountForPlaced(Draft& draft) {
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     const Fate& fate = draft.fates[p];
     if (fate.memory.completed) continue;
+    const bool claims = fate.memory.hold && fate.memory.hold->IsClaim();
     if (fate.course != Course::kRenew) {
-      ClaimWhatItHas(draft, p);
+      if (!claims) ClaimWhatItHas(draft, p);
     } else {
       // Its nodes wait for its turn in the queue.
       const Hold rest{.node_group = fate.memory.placement->node_group,
                       .domain = {},
                       .nodes = Survivors(draft.world, draft.Pool(p), fate.memory),
-                      .until = {}};
+                      .until = {},
+                      .since = {},
+                      .victims = {}};
       if (const auto claim = ClaimOf(draft.world, draft.Pool(p), rest))
         draft.capacity.Set(p, *claim);
     }
@@ -83,44 +79,106 @@ void AccountForPlaced(Draft& draft) {
     ClaimCells(draft.world, draft.capacity, pool);
     CountCells(draft.quotas, pool, 1);
   }
+  CarryClaims(draft);
 }
 
 // ---- stage 3: the queue ----
 
-// A pool whose turn comes: a gang that looks for a place, or an inference pool.
-struct Turn {
-  bool inference = false;
-  size_t pool = 0;  // in Draft::fates, or in Draft::inference
-  int64_t priority = 0;
-  Time since{};
-  const PoolKey* key = nullptr;
-};
-
-std::vector<Turn> QueueOf(const Draft& draft) {
-  std::vector<Turn> queue;
+Coverage CoverageOf(const Draft& draft) {
+  std::vector<Demand> demands;
+  if (!draft.quotas.HasGuarantees()) return {draft.quotas, demands};
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    const Course course = draft.fates[p].course;
-    if (course != Course::kRenew && course != Course::kQueue) continue;
-    queue.push_back({.inference = false,
-                     .pool = p,
-                     .priority = draft.Pool(p).priority,
-                     .since = draft.fates[p].memory.queued_since.value_or(draft.world.now),
-                     .key = &draft.Pool(p).key});
+    const Fate& fate = draft.fates[p];
+    if (fate.memory.completed || (fate.course == Course::kRest && !fate.memory.placement)) continue;
+    for (Demand& demand : DemandsOf(draft.Pool(p), p, fate.memory, draft.Now())) {
+      demands.push_back(std::move(demand));
+    }
+  }
+  for (size_t p = 0; p < draft.inference.size(); ++p) {
+    for (Demand& demand : DemandsOf(draft.inference[p], p, draft.Now())) {
+      demands.push_back(std::move(demand));
+    }
+  }
+  return {draft.quotas, std::move(demands)};
+}
+
+std::vector<Turn> TurnsOf(const Draft& draft) {
+  std::vector<Turn> turns;
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const Fate& fate = draft.fates[p];
+    if (fate.course != Course::kRenew && fate.course != Course::kQueue) continue;
+    const bool guaranteed = fate.memory.placement
+                                ? draft.coverage->Gang(p, fate.memory.placement->accelerator)
+                                : draft.coverage->Gang(p);
+    turns.push_back({.rank = {.guaranteed = guaranteed,
+                              .priority = draft.Pool(p).priority,
+                              .queued_since = fate.memory.queued_since.value_or(draft.Now()),
+                              .key = &draft.Pool(p).key,
+                              .inference = false},
+                     .pool = p});
   }
   for (size_t p = 0; p < draft.inference.size(); ++p) {
     const InferencePool& pool = *draft.inference[p].pool;
-    queue.push_back({.inference = true,
-                     .pool = p,
-                     .priority = pool.priority,
-                     .since = draft.inference[p].memory.queued_since.value_or(draft.world.now),
-                     .key = &pool.key});
+    turns.push_back(
+        {.rank = {.guaranteed = draft.coverage->Grows(p),
+                  .priority = pool.priority,
+                  .queued_since = draft.inference[p].memory.queued_since.value_or(draft.Now()),
+                  .key = &pool.key,
+                  .inference = true},
+         .pool = p});
   }
-  std::sort(queue.begin(), queue.end(), [](const Turn& a, const Turn& b) {
-    if (a.priority != b.priority) return a.priority > b.priority;
-    return std::tie(a.since, *a.key, a.inference) < std::tie(b.since, *b.key, b.inference);
-  });
-  return queue;
+  return turns;
 }
+
+// Whose turn comes next. Among borrowers of equal priority it is the namespace's that has borrowed
+// least for its weight by then.
+class Line {
+ public:
+  explicit Line(std::vector<Turn> turns) : turns_(std::move(turns)) {
+    std::sort(turns_.begin(), turns_.end(),
+              [](const Turn& a, const Turn& b) { return a.rank.Before(b.rank); });
+  }
+
+  std::optional<Turn> Next(const QuotaBook& quotas) {
+    if (peers_.empty()) TakePeers();
+    if (peers_.empty()) return std::nullopt;
+    auto best = peers_.begin();
+    for (auto at = peers_.begin(); at != peers_.end(); ++at) {
+      if (ComesBefore(quotas, *at, *best)) best = at;
+    }
+    const Turn turn = best->second.front();
+    best->second.pop_front();
+    if (best->second.empty()) peers_.erase(best);
+    return turn;
+  }
+
+ private:
+  using Peers = std::map<std::string, std::deque<Turn>>;  // by namespace
+
+  static bool ComesBefore(const QuotaBook& quotas, const Peers::value_type& left,
+                          const Peers::value_type& right) {
+    if (quotas.BorrowsLess(left.first, right.first)) return true;
+    if (quotas.BorrowsLess(right.first, left.first)) return false;
+    return left.second.front().rank.Before(right.second.front().rank);
+  }
+
+  // One guaranteed pool, or all borrowers of the next priority.
+  void TakePeers() {
+    const size_t first = next_;
+    while (next_ < turns_.size()) {
+      const Rank& rank = turns_[next_].rank;
+      const bool peer = next_ == first || (!rank.guaranteed && !turns_[first].rank.guaranteed &&
+                                           rank.priority == turns_[first].rank.priority);
+      if (!peer) break;
+      peers_[rank.key->ns].push_back(turns_[next_]);
+      ++next_;
+    }
+  }
+
+  std::vector<Turn> turns_;
+  size_t next_ = 0;
+  Peers peers_;
+};
 
 void Take(Draft& draft, size_t pool, const GroupView& group, const Need& need, const Fit& fit,
           Action action) {
@@ -154,16 +212,29 @@ void Renew(Draft& draft, size_t pool) {
   ClaimWhatItHas(draft, pool);
 }
 
-// Says whether that gave room back: the pool's hold, when it is placed elsewhere.
+// Says whether that changed what others find: it gave room back that was held for it, or made
+// others go.
 bool LookForPlace(Draft& draft, size_t pool) {
+  const bool held = draft.fates[pool].memory.hold.has_value();
+  const bool claims = held && draft.fates[pool].memory.hold->IsClaim();
+  CountClaim(draft, pool, -1);
   std::vector<Option>& options = draft.options[pool];
   options = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);
-  const auto fits = [](const Option& option) { return option.Fits(); };
-  const auto first = std::find_if(options.begin(), options.end(), fits);
-  if (first == options.end()) return false;
-  const bool held = draft.fates[pool].memory.hold.has_value();
-  Take(draft, pool, *first->group, *first->need, *first->fit, Action::kPlace);
-  return held;
+  for (const Option& option : options) {
+    if (option.Fits()) {
+      Take(draft, pool, *option.group, *option.need, *option.fit, Action::kPlace);
+      return held;
+    }
+    if (!claims && Reclaim(draft, pool, option)) return true;
+    // What comes after home is not for who waits for what it is guaranteed at home.
+    if (claims && option.group->spec->name == draft.fates[pool].memory.hold->node_group &&
+        MayReclaim(draft, pool, option)) {
+      break;
+    }
+  }
+  if (!claims) return Preempt(draft, pool);
+  CountClaim(draft, pool, 1);
+  return EvictDue(draft, pool);
 }
 
 std::vector<int> ReplicasOf(const InferenceDraft& pool) {
@@ -184,26 +255,37 @@ bool Serve(Draft& draft, size_t pool) {
 // More rounds than it takes until room that one pool leaves has found its way to those before it.
 constexpr int kMostRounds = 8;
 
-// In order of the key; who finds no room does not stand in the way of those behind. A pool that
-// moves leaves room, for which all are asked once more.
-void RunQueue(Draft& draft) {
-  const std::vector<Turn> queue = QueueOf(draft);
-  int round = 0;
-  for (bool again = true; again; ++round) {
-    again = false;
-    for (const Turn& turn : queue) {
-      if (turn.inference) {
-        again = (Serve(draft, turn.pool) && round < kMostRounds) || again;
-        continue;
-      }
-      if (draft.fates[turn.pool].course == Course::kRenew) {
-        Renew(draft, turn.pool);
-        again = true;
-      }
-      if (draft.fates[turn.pool].course == Course::kQueue) {
-        again = LookForPlace(draft, turn.pool) || again;
-      }
+// Everybody in turn; who finds no room does not stand in the way of those behind. Says whether
+// there is news for those who have had their turn.
+bool TakeTurns(Draft& draft) {
+  bool news = false;
+  draft.order.clear();
+  Line line(TurnsOf(draft));
+  while (const auto turn = line.Next(draft.quotas)) {
+    draft.order.push_back(*turn);
+    if (turn->rank.inference) {
+      news = Serve(draft, turn->pool) || news;
+      continue;
     }
+    if (draft.fates[turn->pool].course == Course::kRenew) {
+      Renew(draft, turn->pool);
+      news = true;
+    }
+    if (draft.fates[turn->pool].course == Course::kQueue) {
+      news = LookForPlace(draft, turn->pool) || news;
+    }
+  }
+  return news;
+}
+
+// A pool that moves leaves room, for which all are asked once more.
+void RunQueue(Draft& draft) {
+  draft.coverage.emplace(CoverageOf(draft));
+  for (int round = 0; round <= kMostRounds; ++round) {
+    const bool news = TakeTurns(draft);
+    Coverage coverage = CoverageOf(draft);
+    if (!news && coverage == *draft.coverage) return;
+    draft.coverage = std::move(coverage);
   }
 }
 
@@ -211,11 +293,12 @@ void RunQueue(Draft& draft) {
 
 void NumberTheQueue(const Draft& draft, Plan& plan) {
   int position = 0;
-  for (const Turn& turn : QueueOf(draft)) {
-    if (!turn.inference) {
+  for (const Turn& turn : draft.order) {
+    if (turn.rank.inference) {
+      InferenceDecision& decision = plan.inference_pools[turn.pool];
+      if (decision.action == Action::kWait) decision.position = ++position;
+    } else if (draft.fates[turn.pool].course == Course::kQueue) {
       plan.pools[turn.pool].position = ++position;
-    } else if (plan.inference_pools[turn.pool].action == Action::kWait) {
-      plan.inference_pools[turn.pool].position = ++position;
     }
   }
 }
@@ -233,7 +316,7 @@ void AddDecisions(const Draft& draft, Plan& plan) {
 }
 
 std::optional<Time> NextWake(const Draft& draft) {
-  std::vector<Time> moments;
+  std::vector<Time> moments = draft.moments;
   for (const GroupView& group : draft.world.groups) {
     if (group.changes_at) moments.push_back(*group.changes_at);
   }
@@ -264,10 +347,12 @@ Plan MakePlan(const Snapshot& snapshot) {
   DecideFates(draft);
   AccountForPlaced(draft);
   RunQueue(draft);
+  TellClaims(draft);
   Plan plan;
   AddDecisions(draft, plan);
   plan.groups = ReportGroups(draft.world, draft.capacity);
-  plan.quotas = draft.quotas.Report();
+  for (size_t p = 0; p < draft.fates.size(); ++p) CountClaim(draft, p, -1);
+  plan.quotas = draft.quotas.Report(draft.world);
   plan.next_wake = NextWake(draft);
   return plan;
 }

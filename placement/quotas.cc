@@ -1,25 +1,62 @@
 #include "placement/quotas.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
 namespace spillway::placement {
 namespace {
 
-// A type that stands twice has the smaller limit.
-std::map<std::string, int64_t> ByType(const std::vector<QuotaLimit>& limits) {
-  std::map<std::string, int64_t> by_type;
-  for (const QuotaLimit& limit : limits) {
-    const auto [at, is_new] = by_type.emplace(limit.type, limit.limit);
-    if (!is_new) at->second = std::min(at->second, limit.limit);
+__extension__ using Wide = __int128;
+
+// Accelerators of each type at home: all, and those that nobody has asked for on usable nodes.
+struct AtHome {
+  int64_t all = 0;
+  int64_t free = 0;
+};
+
+std::map<std::string, AtHome> CountHome(const World& world) {
+  std::map<std::string, AtHome> home;
+  for (const GroupView& group : world.groups) {
+    if (group.spec->tier != 0) continue;
+    AtHome& here = home[group.spec->accelerator];
+    for (const Member& member : group.members) {
+      const Node& node = *world.nodes[member.node];
+      here.all += AcceleratorsIn(*group.spec, node.allocatable);
+      if (member.state != NodeState::kUsable) continue;
+      here.free += std::max<int64_t>(
+          AcceleratorsIn(*group.spec, node.allocatable) - AcceleratorsIn(*group.spec, node.used),
+          0);
+    }
   }
-  return by_type;
+  return home;
 }
 
 }  // namespace
 
-QuotaBook::QuotaBook(const Snapshot& snapshot) : defaults_(ByType(snapshot.default_limits)) {
-  for (const Quota& quota : snapshot.quotas) limits_[quota.ns] = ByType(quota.limits);
+// A type that stands twice has the smaller of each.
+QuotaBook::ByType QuotaBook::Merged(const std::vector<QuotaLimit>& limits) {
+  ByType by_type;
+  for (const QuotaLimit& limit : limits) {
+    const auto [at, is_new] =
+        by_type.emplace(limit.type, Limits{.limit = limit.limit, .guaranteed = limit.guaranteed});
+    if (is_new) continue;
+    at->second.limit = std::min(at->second.limit, limit.limit);
+    at->second.guaranteed = std::min(at->second.guaranteed, limit.guaranteed);
+  }
+  return by_type;
+}
+
+QuotaBook::QuotaBook(const Snapshot& snapshot) : defaults_(Merged(snapshot.default_limits)) {
+  for (auto& [type, limits] : defaults_) limits.guaranteed = 0;
+  for (const Quota& quota : snapshot.quotas) {
+    limits_[quota.ns] = Merged(quota.limits);
+    weights_[quota.ns] = std::max(quota.weight, 1);
+    for (const QuotaLimit& limit : quota.limits) {
+      has_guarantees_ = has_guarantees_ || limit.guaranteed > 0;
+    }
+  }
   for (const TrainingPool& pool : snapshot.pools) used_[pool.key.ns];
   for (const InferencePool& pool : snapshot.inference_pools) used_[pool.key.ns];
 }
@@ -35,25 +72,74 @@ int64_t QuotaBook::Used(const std::string& ns, const std::string& type) const {
   return at == space->second.end() ? 0 : at->second;
 }
 
-std::optional<int64_t> QuotaBook::Limit(const std::string& ns, const std::string& type) const {
+const QuotaBook::ByType& QuotaBook::LimitsOf(const std::string& ns) const {
   const auto own = limits_.find(ns);
-  const Limits& limits = own == limits_.end() ? defaults_ : own->second;
-  const auto at = limits.find(type);
-  if (at == limits.end()) return std::nullopt;
-  return at->second;
+  return own == limits_.end() ? defaults_ : own->second;
 }
 
-std::vector<QuotaReport> QuotaBook::Report() const {
+std::optional<int64_t> QuotaBook::Limit(const std::string& ns, const std::string& type) const {
+  const ByType& limits = LimitsOf(ns);
+  const auto at = limits.find(type);
+  if (at == limits.end()) return std::nullopt;
+  return at->second.limit;
+}
+
+int64_t QuotaBook::Guaranteed(const std::string& ns, const std::string& type) const {
+  const ByType& limits = LimitsOf(ns);
+  const auto at = limits.find(type);
+  return at == limits.end() ? 0 : at->second.guaranteed;
+}
+
+int64_t QuotaBook::Borrowed(const std::string& ns) const {
+  const auto space = used_.find(ns);
+  if (space == used_.end()) return 0;
+  int64_t borrowed = 0;
+  for (const auto& [type, amount] : space->second) {
+    borrowed += std::max<int64_t>(amount - Guaranteed(ns, type), 0);
+  }
+  return borrowed;
+}
+
+bool QuotaBook::BorrowsLess(const std::string& left, const std::string& right) const {
+  const auto weight = [&](const std::string& ns) -> Wide {
+    const auto at = weights_.find(ns);
+    return at == weights_.end() ? 1 : at->second;
+  };
+  return Wide{Borrowed(left)} * weight(right) < Wide{Borrowed(right)} * weight(left);
+}
+
+int64_t QuotaBook::GuaranteedToAll(const std::string& type) const {
+  int64_t sum = 0;
+  for (const auto& [ns, limits] : limits_) {
+    const auto at = limits.find(type);
+    if (at != limits.end()) sum += at->second.guaranteed;
+  }
+  return sum;
+}
+
+QuotaUse QuotaBook::UseOf(const std::string& ns, const std::string& type,
+                          int64_t free_at_home) const {
+  QuotaUse use{.type = type,
+               .used = Used(ns, type),
+               .limit = Limit(ns, type),
+               .guaranteed = Guaranteed(ns, type),
+               .borrowed = 0,
+               .lent = 0};
+  use.borrowed = std::max<int64_t>(use.used - use.guaranteed, 0);
+  // What others have of an unused guarantee is what could not be had at once.
+  use.lent = std::max<int64_t>(use.guaranteed - use.used - free_at_home, 0);
+  return use;
+}
+
+std::vector<QuotaReport> QuotaBook::Report(const World& world) const {
   std::set<std::string> spaces;
   for (const auto& [ns, limits] : limits_) spaces.insert(ns);
   for (const auto& [ns, used] : used_) spaces.insert(ns);
+  std::map<std::string, AtHome> home = CountHome(world);
   std::vector<QuotaReport> reports;
   for (const std::string& ns : spaces) {
-    const auto own = limits_.find(ns);
     std::set<std::string> types;
-    for (const auto& [type, limit] : own == limits_.end() ? defaults_ : own->second) {
-      types.insert(type);
-    }
+    for (const auto& [type, limits] : LimitsOf(ns)) types.insert(type);
     const auto used = used_.find(ns);
     if (used != used_.end()) {
       for (const auto& [type, amount] : used->second) {
@@ -63,8 +149,13 @@ std::vector<QuotaReport> QuotaBook::Report() const {
     QuotaReport& report = reports.emplace_back();
     report.ns = ns;
     for (const std::string& type : types) {
-      report.accelerators.push_back(
-          {.type = type, .used = Used(ns, type), .limit = Limit(ns, type)});
+      const QuotaUse& use = report.accelerators.emplace_back(UseOf(ns, type, home[type].free));
+      const int64_t all = GuaranteedToAll(type);
+      if (use.guaranteed == 0 || all <= home[type].all) continue;
+      report.guarantees_covered = false;
+      report.guarantees_message +=
+          fmt::format("{}{} {} are guaranteed to all namespaces together, and home has {}",
+                      report.guarantees_message.empty() ? "" : "; ", all, type, home[type].all);
     }
   }
   return reports;

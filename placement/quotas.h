@@ -7,12 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "placement/nodes.h"
 #include "placement/plan.h"
 #include "placement/snapshot.h"
 
 namespace spillway::placement {
 
-// What each namespace's placed pools have, and the most they may have.
+// What each namespace's placed pools have, what it is guaranteed, and the most they may have.
 class QuotaBook {
  public:
   explicit QuotaBook(const Snapshot& snapshot);
@@ -21,15 +22,35 @@ class QuotaBook {
   [[nodiscard]] int64_t Used(const std::string& ns, const std::string& type) const;
   // nullopt: no limit. A namespace without a Quota has the default limits.
   [[nodiscard]] std::optional<int64_t> Limit(const std::string& ns, const std::string& type) const;
+  // A namespace without a Quota is guaranteed nothing.
+  [[nodiscard]] int64_t Guaranteed(const std::string& ns, const std::string& type) const;
+  // Is anything guaranteed to anybody?
+  [[nodiscard]] bool HasGuarantees() const { return has_guarantees_; }
 
-  // Every namespace with a Quota or with a pool, sorted.
-  [[nodiscard]] std::vector<QuotaReport> Report() const;
+  // Accelerators beyond its guarantees, of all types together.
+  [[nodiscard]] int64_t Borrowed(const std::string& ns) const;
+  // Has `left` borrowed less than `right` for its weight? Exact.
+  [[nodiscard]] bool BorrowsLess(const std::string& left, const std::string& right) const;
+
+  // Every namespace with a Quota or with a pool, sorted. `world`: where guarantees must be covered.
+  [[nodiscard]] std::vector<QuotaReport> Report(const World& world) const;
 
  private:
-  using Limits = std::map<std::string, int64_t>;
+  struct Limits {
+    int64_t limit = 0;
+    int64_t guaranteed = 0;
+  };
+  using ByType = std::map<std::string, Limits>;
+  static ByType Merged(const std::vector<QuotaLimit>& limits);
+  [[nodiscard]] const ByType& LimitsOf(const std::string& ns) const;
+  [[nodiscard]] QuotaUse UseOf(const std::string& ns, const std::string& type,
+                               int64_t free_at_home) const;
+  [[nodiscard]] int64_t GuaranteedToAll(const std::string& type) const;
 
-  Limits defaults_;
-  std::map<std::string, Limits> limits_;  // by namespace, where there is a Quota
+  ByType defaults_;
+  bool has_guarantees_ = false;
+  std::map<std::string, ByType> limits_;  // by namespace, where there is a Quota
+  std::map<std::string, int64_t> weights_;
   std::map<std::string, std::map<std::string, int64_t>> used_;
 };
 

@@ -8,7 +8,7 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 30> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 34> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
@@ -28,17 +28,21 @@ constexpr std::array<std::pair<Reason, std::string_view>, 30> kNames = {{
     {kSpillForbidden, "SpillForbidden"},
     {kSpendLimitReached, "SpendLimitReached"},
     {kQuotaExceeded, "QuotaExceeded"},
+    {kWaitingForPreemption, "WaitingForPreemption"},
+    {kWaitingForCheckpoint, "WaitingForCheckpoint"},
     {kWaitingForSurge, "WaitingForSurge"},
     {kPodsNotReady, "PodsNotReady"},
     {kGangIncomplete, "GangIncomplete"},
     {kNodeLost, "NodeLost"},
     {kLinkSuspect, "LinkSuspect"},
     {kBackingOff, "BackingOff"},
+    {kPreempted, "Preempted"},
     {kRestartLimitReached, "RestartLimitReached"},
     {kDeadlineExceeded, "DeadlineExceeded"},
     {kPlaced, "Placed"},
     {kCompleted, "Completed"},
     {kAsExpected, "AsExpected"},
+    {kGuaranteeUncovered, "GuaranteeUncovered"},
 }};
 
 }  // namespace

@@ -29,17 +29,21 @@ enum class Reason {
   kSpillForbidden,
   kSpendLimitReached,
   kQuotaExceeded,
+  kWaitingForPreemption,
+  kWaitingForCheckpoint,
   kWaitingForSurge,
   kPodsNotReady,
   kGangIncomplete,
   kNodeLost,
   kLinkSuspect,
   kBackingOff,
+  kPreempted,
   kRestartLimitReached,
   kDeadlineExceeded,
   kPlaced,
   kCompleted,
   kAsExpected,
+  kGuaranteeUncovered,
 };
 
 std::string_view ReasonName(Reason reason);

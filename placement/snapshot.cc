@@ -31,6 +31,12 @@ constexpr std::array<Word<TopologyMode>, 3> kTopologyModes = {
      {TopologyMode::kIgnore, "Ignore"}}};
 constexpr std::array<Word<OnUnreachable>, 2> kOnUnreachables = {
     {{OnUnreachable::kRestart, "Restart"}, {OnUnreachable::kWait, "Wait"}}};
+constexpr std::array<Word<Preempts>, 2> kPreempts = {
+    {{Preempts::kLowerPriority, "LowerPriority"}, {Preempts::kNever, "Never"}}};
+constexpr std::array<Word<Preemptible>, 3> kPreemptibles = {
+    {{Preemptible::kAlways, "Always"},
+     {Preemptible::kAtCheckpoint, "AtCheckpoint"},
+     {Preemptible::kNever, "Never"}}};
 constexpr std::array<Word<Routing>, 2> kRoutings = {
     {{Routing::kUniform, "Uniform"}, {Routing::kWeighted, "Weighted"}}};
 
@@ -77,6 +83,8 @@ std::string_view Name(CapacityType value) { return NameIn(kCapacityTypes, value)
 std::string_view Name(Preference value) { return NameIn(kPreferences, value); }
 std::string_view Name(TopologyMode value) { return NameIn(kTopologyModes, value); }
 std::string_view Name(OnUnreachable value) { return NameIn(kOnUnreachables, value); }
+std::string_view Name(Preempts value) { return NameIn(kPreempts, value); }
+std::string_view Name(Preemptible value) { return NameIn(kPreemptibles, value); }
 std::string_view Name(Routing value) { return NameIn(kRoutings, value); }
 
 std::optional<Provider> ProviderFrom(std::string_view name) { return FromIn(kProviders, name); }
@@ -92,6 +100,10 @@ std::optional<TopologyMode> TopologyModeFrom(std::string_view name) {
 }
 std::optional<OnUnreachable> OnUnreachableFrom(std::string_view name) {
   return FromIn(kOnUnreachables, name);
+}
+std::optional<Preempts> PreemptsFrom(std::string_view name) { return FromIn(kPreempts, name); }
+std::optional<Preemptible> PreemptibleFrom(std::string_view name) {
+  return FromIn(kPreemptibles, name);
 }
 std::optional<Routing> RoutingFrom(std::string_view name) { return FromIn(kRoutings, name); }
 

@@ -25,6 +25,8 @@ enum class CapacityType { kOwned, kReserved, kOnDemand, kSpot };
 enum class Preference { kHomeFirst, kPrice };
 enum class TopologyMode { kRequired, kPreferred, kIgnore };
 enum class OnUnreachable { kRestart, kWait };
+enum class Preempts { kLowerPriority, kNever };
+enum class Preemptible { kAlways, kAtCheckpoint, kNever };
 enum class Routing { kUniform, kWeighted };
 
 std::string_view Name(Provider value);
@@ -33,6 +35,8 @@ std::string_view Name(CapacityType value);
 std::string_view Name(Preference value);
 std::string_view Name(TopologyMode value);
 std::string_view Name(OnUnreachable value);
+std::string_view Name(Preempts value);
+std::string_view Name(Preemptible value);
 std::string_view Name(Routing value);
 // One for each of the above: nullopt for a word that is not in the list.
 std::optional<Provider> ProviderFrom(std::string_view name);
@@ -41,6 +45,8 @@ std::optional<CapacityType> CapacityTypeFrom(std::string_view name);
 std::optional<Preference> PreferenceFrom(std::string_view name);
 std::optional<TopologyMode> TopologyModeFrom(std::string_view name);
 std::optional<OnUnreachable> OnUnreachableFrom(std::string_view name);
+std::optional<Preempts> PreemptsFrom(std::string_view name);
+std::optional<Preemptible> PreemptibleFrom(std::string_view name);
 std::optional<Routing> RoutingFrom(std::string_view name);
 
 using Labels = std::map<std::string, std::string>;
@@ -188,13 +194,25 @@ struct ExcludedNode {
   bool operator==(const ExcludedNode&) const = default;
 };
 
-// Nodes that stay reserved to a gang that lost others of its nodes.
+// Nodes that stay reserved to a gang that is not placed: those that are left to it after it lost
+// others, or those that it has claimed from gangs which go for it.
 struct Hold {
   std::string node_group;
   std::string domain;
   std::vector<std::string> nodes;
   Time until{};
+  // Of a claim:
+  std::optional<Time> since;     // when it was made
+  std::vector<PoolKey> victims;  // sorted; empty: no claim
   bool operator==(const Hold&) const = default;
+  [[nodiscard]] bool IsClaim() const { return !victims.empty(); }
+};
+
+// The gang was made to give its place up.
+struct Eviction {
+  Time time{};
+  std::string cause;  // a sentence
+  bool operator==(const Eviction&) const = default;
 };
 
 // What decisions about a pool need to remember: durable, in its status.
@@ -213,6 +231,10 @@ struct PoolMemory {
   int failures = 0;  // attempts ended by a worker's own exit
   std::optional<Failure> last_failure;
   std::vector<ExcludedNode> excluded;
+  std::vector<Eviction> evictions;  // the last ones, the oldest first
+  std::optional<Time> ready_since;  // when all workers of the present attempt were first ready
+  std::optional<Seconds>
+      restart_took;  // of the last attempt that got so far: from its start to that
   bool operator==(const PoolMemory&) const = default;
 };
 
@@ -267,6 +289,12 @@ struct TrainingPool {
   Seconds hold{600};
   OnUnreachable on_unreachable = OnUnreachable::kRestart;
   std::optional<Seconds> active_deadline;
+  Preempts preempts = Preempts::kLowerPriority;
+  Preemptible preemptible = Preemptible::kAtCheckpoint;
+  Seconds min_run{1800};                // not preempted before it has run so long
+  Seconds checkpoint_interval{1800};    // at least 1
+  Seconds checkpoint_grace{120};        // from being told to stop until it has stopped
+  std::optional<Time> last_checkpoint;  // as the program says
   bool suspended = false;
   std::string spec_revision;
   // Why it may not be placed at all: kMisconfigured, kTemplateInvalid, kNameConflict's sentence.
@@ -418,11 +446,13 @@ struct InferencePool {
 struct QuotaLimit {
   std::string type;
   int64_t limit = 0;  // accelerators
+  int64_t guaranteed = 0;
   bool operator==(const QuotaLimit&) const = default;
 };
 struct Quota {  // of one namespace
   std::string ns;
   std::vector<QuotaLimit> limits;
+  int weight = 1;  // its share of what is borrowed, at least 1
   bool operator==(const Quota&) const = default;
 };
 

@@ -146,6 +146,14 @@ void Fields(A& a, Of<Hold> /*type*/) {
   a("domain", &Hold::domain);
   a("nodes", &Hold::nodes);
   a("until", &Hold::until);
+  a("since", &Hold::since);
+  a("victims", &Hold::victims);
+}
+
+template <class A>
+void Fields(A& a, Of<Eviction> /*type*/) {
+  a("time", &Eviction::time);
+  a("cause", &Eviction::cause);
 }
 
 template <class A>
@@ -164,6 +172,9 @@ void Fields(A& a, Of<PoolMemory> /*type*/) {
   a("failures", &PoolMemory::failures);
   a("lastFailure", &PoolMemory::last_failure);
   a("excludedNodes", &PoolMemory::excluded);
+  a("evictions", &PoolMemory::evictions);
+  a("readySince", &PoolMemory::ready_since);
+  a("restartSeconds", &PoolMemory::restart_took);
 }
 
 template <class A>
@@ -226,6 +237,16 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
     g("onUnreachable", &TrainingPool::on_unreachable);
   });
   a("activeDeadlineSeconds", &TrainingPool::active_deadline);
+  a.Group("preemption", [](auto& g) {
+    g("preempts", &TrainingPool::preempts);
+    g("preemptible", &TrainingPool::preemptible);
+    g("minRunSeconds", &TrainingPool::min_run);
+  });
+  a.Group("checkpoint", [](auto& g) {
+    g("intervalSeconds", &TrainingPool::checkpoint_interval);
+    g("graceSeconds", &TrainingPool::checkpoint_grace);
+    g("last", &TrainingPool::last_checkpoint);
+  });
   a("suspend", &TrainingPool::suspended);
   a("specRevision", &TrainingPool::spec_revision);
   a("misconfigured", &TrainingPool::misconfigured);
@@ -375,12 +396,14 @@ template <class A>
 void Fields(A& a, Of<QuotaLimit> /*type*/) {
   a("type", &QuotaLimit::type);
   a("limit", &QuotaLimit::limit);
+  a("guaranteed", &QuotaLimit::guaranteed);
 }
 
 template <class A>
 void Fields(A& a, Of<Quota> /*type*/) {
   a("namespace", &Quota::ns);
   a("accelerators", &Quota::limits);
+  a("weight", &Quota::weight);
 }
 
 }  // namespace spillway::placement::text

@@ -103,6 +103,15 @@ void ReadParsed(Place& place, const YAML::Node& node, const std::string& path, T
 void Read(Place& place, const YAML::Node& node, const std::string& path, Time& value) {
   ReadParsed(place, node, path, value, "an RFC 3339 time", ParseTime);
 }
+void Read(Place& place, const YAML::Node& node, const std::string& path, PoolKey& value) {
+  const auto text = Scalar(place, node, path, "a pool as NAMESPACE/NAME");
+  if (!text) return;
+  const size_t slash = text->find('/');
+  if (slash == std::string::npos) {
+    return place.Fail(path, fmt::format("\"{}\" is not NAMESPACE/NAME", *text));
+  }
+  value = {.ns = text->substr(0, slash), .name = text->substr(slash + 1)};
+}
 void Read(Place& place, const YAML::Node& node, const std::string& path, Money& value) {
   ReadParsed(place, node, path, value, "an amount of money", Money::Parse);
 }
@@ -141,6 +150,12 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Topolog
 }
 void Read(Place& place, const YAML::Node& node, const std::string& path, OnUnreachable& value) {
   ReadWord(place, node, path, value, OnUnreachable::kWait);
+}
+void Read(Place& place, const YAML::Node& node, const std::string& path, Preempts& value) {
+  ReadWord(place, node, path, value, Preempts::kNever);
+}
+void Read(Place& place, const YAML::Node& node, const std::string& path, Preemptible& value) {
+  ReadWord(place, node, path, value, Preemptible::kNever);
 }
 void Read(Place& place, const YAML::Node& node, const std::string& path, Routing& value) {
   ReadWord(place, node, path, value, Routing::kWeighted);

@@ -162,6 +162,25 @@ class Clauses {
   std::vector<Clause> all_;
 };
 
+// It has made others go, and waits until they have.
+Verdict WhyClaimed(const Told& told) {
+  std::vector<std::string> leaving;
+  std::vector<std::string> gone;
+  for (const Leaver& leaver : told.fate.awaits) {
+    if (leaver.leaves) {
+      leaving.push_back(fmt::format("{} by {}", leaver.key.Format(), FormatTime(*leaver.leaves)));
+    } else {
+      gone.push_back(leaver.key.Format());
+    }
+  }
+  if (leaving.empty()) {
+    return {Reason::kWaitingForPreemption,
+            "waits until the pods of " + Names(gone) + " are gone, which gave way to it"};
+  }
+  return {Reason::kWaitingForCheckpoint,
+          "waits until others give way to it at their next checkpoints: " + Names(leaving)};
+}
+
 // The one reason of all the groups' reasons, with the first few groups' numbers.
 Verdict WhyWaiting(const Told& told) {
   const Option* lead = HeldBackOnly(told.options);
@@ -176,9 +195,15 @@ Verdict WhyWaiting(const Told& told) {
   Verdict why{lead->finding->reason, clauses.Sentence()};
   if (told.Memory().hold) {
     const Hold& hold = *told.Memory().hold;
-    why.message += fmt::format("; {} of {} ({}) reserved for it until {}",
-                               Count(std::ssize(hold.nodes), "node"), hold.node_group,
-                               Names(hold.nodes), FormatTime(hold.until));
+    const std::string held =
+        fmt::format("{} of {} ({}) reserved for it until {}", Count(std::ssize(hold.nodes), "node"),
+                    hold.node_group, Names(hold.nodes), FormatTime(hold.until));
+    if (hold.IsClaim()) {
+      why = WhyClaimed(told);
+      why.message += "; " + held + "; " + clauses.Sentence();
+    } else {
+      why.message += "; " + held;
+    }
   }
   return why;
 }
@@ -186,6 +211,14 @@ Verdict WhyWaiting(const Told& told) {
 Verdict WhyUnchecked(const TrainingPool& pool) {
   if (!pool.namespace_quota.empty()) return {Reason::kQuotaExceeded, pool.namespace_quota};
   return {Reason::kPodsNotReady, "waiting for the API server's answer about the pod template"};
+}
+
+// Said as long as the pool waits for a new place because of it.
+std::string LastEviction(const Told& told) {
+  const PoolMemory& memory = told.Memory();
+  if (memory.evictions.empty() || memory.evictions.back().time != memory.waiting_since) return "";
+  const Eviction& last = memory.evictions.back();
+  return fmt::format("; at {} it {}", FormatTime(last.time), last.cause);
 }
 
 // What the pool waits for, given why it was released in this pass, if it was.
@@ -196,8 +229,12 @@ Verdict WhyUnplaced(const Told& told) {
     return {blocked->reason, blocked->sentence + (more ? "; before, " + cause->sentence : "")};
   }
   Verdict why = told.pool.template_unchecked ? WhyUnchecked(told.pool) : WhyWaiting(told);
-  if (!cause) return why;
-  if (cause->reason == Reason::kGangIncomplete || cause->reason == Reason::kNodeLost) {
+  if (!cause) {
+    why.message += LastEviction(told);
+    return why;
+  }
+  if (cause->reason == Reason::kGangIncomplete || cause->reason == Reason::kNodeLost ||
+      cause->reason == Reason::kPreempted) {
     why.reason = cause->reason;
   }
   why.message = cause->sentence + "; " + why.message;
@@ -270,6 +307,11 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
   Reason reason = Reason::kPlaced;
   std::string message = Where(placement) + LeftOut(told.Memory());
   if (told.fate.cause) message += "; before, " + told.fate.cause->sentence;
+  if (told.fate.yields_to && told.fate.yields_to->leaves) {
+    message +=
+        fmt::format("; gives way to {} at its next checkpoint, by {}",
+                    told.fate.yields_to->key.Format(), FormatTime(*told.fate.yields_to->leaves));
+  }
   if (nodes.group == nullptr) {
     reason = Reason::kNodeGroupMissing;
     message = fmt::format("there is no node group {} any more; what runs there stays: {}",
@@ -338,8 +380,8 @@ Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& d
             fmt::format("{}attempt {} starts at {}", before, attempt, FormatTime(not_before))};
   }
   if (cause) {
-    const bool shown =
-        cause->reason == Reason::kGangIncomplete || cause->reason == Reason::kNodeLost;
+    const bool shown = cause->reason == Reason::kGangIncomplete ||
+                       cause->reason == Reason::kNodeLost || cause->reason == Reason::kPreempted;
     return {shown ? cause->reason : Reason::kPodsNotReady,
             fmt::format("{}; attempt {} starts on {}", cause->sentence, attempt,
                         told.Placed().node_group)};

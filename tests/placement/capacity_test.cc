@@ -174,8 +174,12 @@ TEST(Hold, IsTheWholeNodeWhereNobodyKnowsWhatAWorkerAsksFor) {
   Snapshot world = Fleet(1);
   TrainingPool lost = Wants("a-lost", 1, 4);
   lost.template_unchecked = true;
-  lost.memory.hold = placement::Hold{
-      .node_group = "home", .domain = "", .nodes = {"home-1"}, .until = kNow + Seconds{60}};
+  lost.memory.hold = placement::Hold{.node_group = "home",
+                                     .domain = "",
+                                     .nodes = {"home-1"},
+                                     .until = kNow + Seconds{60},
+                                     .since = {},
+                                     .victims = {}};
   world.pools = {lost, Wants("other", 1, 1)};
   EXPECT_EQ(Brief(DecisionOf(MakePlan(world), "other")), "other!WaitingForCapacity");
 }
@@ -190,8 +194,12 @@ TEST(Hold, ReservesItsNodesForItsPoolAlone) {
   Snapshot world = Fleet(2);
   TrainingPool lost = Wants("lost", 2, 8);
   lost.memory.attempts = 1;
-  lost.memory.hold = placement::Hold{
-      .node_group = "home", .domain = "", .nodes = {"home-1"}, .until = kNow + Seconds{60}};
+  lost.memory.hold = placement::Hold{.node_group = "home",
+                                     .domain = "",
+                                     .nodes = {"home-1"},
+                                     .until = kNow + Seconds{60},
+                                     .since = {},
+                                     .victims = {}};
   Use(world, "home-2", 1);
   world.pools = {lost, Wants("other", 1, 8)};
   EXPECT_THAT(Brief(MakePlan(world)),
@@ -204,8 +212,12 @@ TEST(Hold, ReservesItsNodesForItsPoolAlone) {
 TEST(Hold, EndsWithItsTime) {
   Snapshot world = Fleet(1);
   TrainingPool lost = Wants("lost", 2, 8);
-  lost.memory.hold =
-      placement::Hold{.node_group = "home", .domain = "", .nodes = {"home-1"}, .until = kNow};
+  lost.memory.hold = placement::Hold{.node_group = "home",
+                                     .domain = "",
+                                     .nodes = {"home-1"},
+                                     .until = kNow,
+                                     .since = {},
+                                     .victims = {}};
   world.pools = {lost, Wants("other", 1, 8)};
   const auto plan = MakePlan(world);
   EXPECT_THAT(Brief(plan), ElementsAre("lost!WaitingForCapacity", "other@home[home-1]#1"));

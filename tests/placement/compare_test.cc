@@ -38,6 +38,7 @@ Snapshot World() {
   Snapshot world = Fleet(3, 2);
   AddRunning(world, "big", 2, 8, "home", {"home-1", "home-2"});
   auto chat = Chat(4);
+  chat.priority = 1;
   Runs(world, chat, "gpu", "home", 4, 4, {"home-3"});
   world.inference_pools = {chat};
   world.pools.push_back(Wants("waits", 2));

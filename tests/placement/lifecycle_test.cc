@@ -132,7 +132,22 @@ TEST(PlacedPool, StaysAsLongAsNothingHappens) {
 TEST(PlacedPool, KeepsItsPlacementToTheLetter) {
   Snapshot world = Running();
   world.render_revision = "r2";
+  P(world).memory.ready_since = kNow - Seconds{20};
+  P(world).memory.restart_took = Seconds{40};
   EXPECT_EQ(Decide(world).memory, P(world).memory);
+}
+
+TEST(PlacedPool, RemembersHowLongItTookUntilAllItsWorkersWereReady) {
+  Snapshot world = Running();
+  P(world).workers[1].ready = false;
+  EXPECT_EQ(Decide(world).memory.ready_since, std::nullopt);
+  P(world).workers[1].ready = true;
+  const auto memory = Decide(world).memory;
+  EXPECT_EQ(memory.ready_since, kNow);
+  EXPECT_EQ(memory.restart_took, Seconds{60}) << "it was placed a minute ago";
+  P(world).memory = memory;
+  world.now = kNow + Seconds{100};
+  EXPECT_EQ(Decide(world).memory.restart_took, Seconds{60}) << "only the first time counts";
 }
 
 TEST(PlacedPool, CountsWhatItsWorkersHaveUntilTheNextAttempt) {
@@ -179,8 +194,12 @@ TEST(PlacedPool, IsReleasedToRestWhenSuspended) {
   Snapshot world = Running();
   P(world).suspended = true;
   P(world).active_deadline = Seconds{1};  // does not end a pool that rests
-  P(world).memory.hold = placement::Hold{
-      .node_group = "home", .domain = "", .nodes = {"home-3"}, .until = kNow + Seconds{60}};
+  P(world).memory.hold = placement::Hold{.node_group = "home",
+                                         .domain = "",
+                                         .nodes = {"home-3"},
+                                         .until = kNow + Seconds{60},
+                                         .since = {},
+                                         .victims = {}};
   const PoolDecision decision = Decide(world);
   EXPECT_EQ(Told(decision), "release p!Suspended Suspended restarts=0 failures=0");
   EXPECT_TRUE(decision.ready) << "nothing runs, as asked for";

@@ -36,7 +36,7 @@ inferencePools: []
 groups:
   - {name: home, nodes: {matched: 1, usable: 1, starting: 0, cordoned: 0, unhealthy: 0, draining: 0, notReady: 0}, accelerators: {allocatable: 8, used: 0, free: 0}, largestFreeDomain: {nodes: 0}, hourlyCost: "32.00", idleHourlyCost: "32.00", marginalHourlyCost: "0.00", conditions: {Ready: {status: "True", reason: AsExpected, message: "1 of 1 node usable"}, NoOverlap: {status: "True", message: "no other node group matches its nodes"}, LinkHealthy: {status: "True", message: "0 of 1 node NotReady"}}}
 quotas:
-  - {namespace: team, accelerators: [{type: a100, used: 8, limit: 64}]}
+  - {namespace: team, accelerators: [{type: a100, used: 8, limit: 64, guaranteed: 0, borrowed: 8, lent: 0}], conditions: {GuaranteesCovered: {status: "True"}}}
 )");
 }
 
@@ -80,6 +80,7 @@ Plan Full() {
   pool.memory.hold = placement::Hold();
   pool.memory.last_failure = placement::Failure();
   pool.memory.excluded.emplace_back();
+  pool.memory.evictions.emplace_back();
   pool.alternatives.emplace_back();
   placement::InferenceDecision& serving = plan.inference_pools.emplace_back();
   serving.memory.recent.emplace_back();
@@ -155,6 +156,12 @@ std::vector<Change> ChangesOfGangMemories() {
       {"hold domain", memory([](M& m) { m.hold->domain = "x"; })},
       {"hold nodes", memory([](M& m) { m.hold->nodes = {"x"}; })},
       {"hold until", memory([](M& m) { m.hold->until = kNow; })},
+      {"hold since", memory([](M& m) { m.hold->since = kNow; })},
+      {"hold victims", memory([](M& m) { m.hold->victims = {{.ns = "a", .name = "b"}}; })},
+      {"eviction time", memory([](M& m) { m.evictions[0].time = kNow; })},
+      {"eviction cause", memory([](M& m) { m.evictions[0].cause = "x"; })},
+      {"readySince", memory([](M& m) { m.ready_since = kNow; })},
+      {"restartSeconds", memory([](M& m) { m.restart_took = Seconds{7}; })},
       {"queuedSince", memory([](M& m) { m.queued_since = kNow; })},
       {"waitingSince", memory([](M& m) { m.waiting_since = kNow; })},
       {"startTime", memory([](M& m) { m.started = kNow; })},
@@ -290,6 +297,11 @@ std::vector<Change> ChangesOfReports() {
       {"type", quota([](Q& q) { q.accelerators[0].type = "x"; })},
       {"quota used", quota([](Q& q) { q.accelerators[0].used = 1; })},
       {"limit", quota([](Q& q) { q.accelerators[0].limit = 0; })},
+      {"guaranteed", quota([](Q& q) { q.accelerators[0].guaranteed = 1; })},
+      {"borrowed", quota([](Q& q) { q.accelerators[0].borrowed = 1; })},
+      {"lent", quota([](Q& q) { q.accelerators[0].lent = 1; })},
+      {"GuaranteesCovered", quota([](Q& q) { q.guarantees_covered = false; })},
+      {"GuaranteesCovered message", quota([](Q& q) { q.guarantees_message = "x"; })},
       {"nextWake", [](Plan& plan) { plan.next_wake = kNow + Seconds{1}; }},
       {"no nextWake", [](Plan& plan) { plan.next_wake.reset(); }},
   };
@@ -341,8 +353,9 @@ TEST(PlanText, TablesKnowEveryField) {
                                   hourly, idle, marginal, no_overlap, overlap_message, link_healthy,
                                   link_message, ready, ready_reason, ready_message] =
         plan.groups[0];
-    [[maybe_unused]] const auto& [ns, quota_uses] = plan.quotas[0];
-    [[maybe_unused]] const auto& [type, quota_used, limit] = quota_uses[0];
+    [[maybe_unused]] const auto& [ns, quota_uses, covered, covered_message] = plan.quotas[0];
+    [[maybe_unused]] const auto& [type, quota_used, limit, guaranteed, borrowed, lent] =
+        quota_uses[0];
   }
 }
 

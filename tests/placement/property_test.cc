@@ -169,6 +169,9 @@ TEST(RandomWorlds, ShowEveryReasonAndAction) {
       reasons.insert(ReasonName(decision.ready_reason));
       for (const auto& one : decision.alternatives) reasons.insert(ReasonName(one.reason));
     }
+    for (const auto& quota : MakePlan(RandomWorld(seed)).quotas) {
+      if (!quota.guarantees_covered) reasons.insert("GuaranteeUncovered");
+    }
     for (const InferenceDecision& decision : MakePlan(RandomWorld(seed)).inference_pools) {
       actions.insert(Name(decision.action));
       reasons.insert(ReasonName(decision.capacity_reason));

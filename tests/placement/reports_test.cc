@@ -144,12 +144,38 @@ TEST(QuotaReport, HasEveryTypeThatIsLimitedOrUsed) {
   EXPECT_EQ(plan.quotas[0].ns, "idle");
   EXPECT_THAT(plan.quotas[0].accelerators, IsEmpty());
   EXPECT_EQ(plan.quotas[1].ns, "other");
-  EXPECT_THAT(plan.quotas[1].accelerators,
-              ElementsAre(placement::QuotaUse{.type = "a100", .used = 8, .limit = 8}));
+  EXPECT_THAT(
+      plan.quotas[1].accelerators,
+      ElementsAre(placement::QuotaUse{.type = "a100", .used = 8, .limit = 8, .borrowed = 8}));
   EXPECT_EQ(plan.quotas[2].ns, "team");
-  EXPECT_THAT(plan.quotas[2].accelerators,
-              ElementsAre(placement::QuotaUse{.type = "a100", .used = 8, .limit = 64},
-                          placement::QuotaUse{.type = "h100", .used = 0, .limit = 4}));
+  EXPECT_THAT(
+      plan.quotas[2].accelerators,
+      ElementsAre(placement::QuotaUse{.type = "a100", .used = 8, .limit = 64, .borrowed = 8},
+                  placement::QuotaUse{.type = "h100", .used = 0, .limit = 4}));
+}
+
+// team has 8 of its 16; other has 16 and is guaranteed 4: home's 24 are in use.
+TEST(QuotaReport, SaysWhatIsBorrowedAndLent) {
+  Snapshot world = Fleet(3);
+  AddRunning(world, "p", 1, 8, "home", {"home-1"});
+  AddRunning(world, "q", 2, 8, "home", {"home-2", "home-3"}).key.ns = "other";
+  world.quotas = {
+      {.ns = "team", .limits = {{.type = "a100", .limit = 64, .guaranteed = 16}}, .weight = 1},
+      {.ns = "other", .limits = {{.type = "a100", .limit = 64, .guaranteed = 4}}, .weight = 1}};
+  const auto plan = MakePlan(world);
+  EXPECT_THAT(plan.quotas[0].accelerators,
+              ElementsAre(placement::QuotaUse{
+                  .type = "a100", .used = 16, .limit = 64, .guaranteed = 4, .borrowed = 12}));
+  EXPECT_THAT(
+      plan.quotas[1].accelerators,
+      ElementsAre(placement::QuotaUse{
+          .type = "a100", .used = 8, .limit = 64, .guaranteed = 16, .borrowed = 0, .lent = 8}));
+  EXPECT_TRUE(plan.quotas[1].guarantees_covered);
+  world.quotas[0].limits[0].guaranteed = 21;
+  const auto over = MakePlan(world);
+  EXPECT_FALSE(over.quotas[1].guarantees_covered);
+  EXPECT_EQ(over.quotas[1].guarantees_message,
+            "25 a100 are guaranteed to all namespaces together, and home has 24");
 }
 
 }  // namespace

@@ -215,7 +215,9 @@ TEST(NoReplacement, DropsThePlaceHoldsTheSurvivorsAndQueuesAtOnce) {
   EXPECT_EQ(decision.memory.hold, (placement::Hold{.node_group = "home",
                                                    .domain = "d1",
                                                    .nodes = {"home-1"},
-                                                   .until = kNow + Seconds{600}}));
+                                                   .until = kNow + Seconds{600},
+                                                   .since = {},
+                                                   .victims = {}}));
   EXPECT_EQ(decision.memory.waiting_since, kNow) << "owes a hold-back where it never ran";
   EXPECT_EQ(decision.memory.restarts, 0) << "no new attempt yet";
   EXPECT_THAT(decision.force_delete, ElementsAre("p-1-1"));
@@ -268,8 +270,12 @@ TEST(Hold, IsFreeForThoseWhoWereAskedBeforeWhenItsPoolGoesElsewhere) {
   TrainingPool held = Wants("held", 2);
   held.memory.attempts = 1;
   held.memory.tiers_used = {0, 10};
-  held.memory.hold = placement::Hold{
-      .node_group = "home", .domain = "", .nodes = {"home-1"}, .until = kNow + Seconds{60}};
+  held.memory.hold = placement::Hold{.node_group = "home",
+                                     .domain = "",
+                                     .nodes = {"home-1"},
+                                     .until = kNow + Seconds{60},
+                                     .since = {},
+                                     .victims = {}};
   TrainingPool first = Wants("first", 1);
   first.priority = 100;
   first.spill_allowed = false;

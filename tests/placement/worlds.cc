@@ -31,6 +31,7 @@ class Maker {
       for (int p = 0; p < serving; ++p) AddInferencePool(p);
     }
     AddQuotas();
+    AddClaims();
     return std::move(world_);
   }
 
@@ -122,6 +123,14 @@ class Maker {
       pool.tolerations = {{.key = "sku", .op = "Exists", .value = "", .effect = ""}};
     }
     pool.on_unreachable = dice_.OneIn(2) ? OnUnreachable::kRestart : OnUnreachable::kWait;
+    if (dice_.OneIn(6)) pool.preempts = placement::Preempts::kNever;
+    pool.preemptible = dice_.Pick<placement::Preemptible>({placement::Preemptible::kAlways,
+                                                           placement::Preemptible::kAtCheckpoint,
+                                                           placement::Preemptible::kNever});
+    pool.min_run = Seconds{dice_.Pick<int>({0, 600, 5000})};
+    pool.checkpoint_interval = Seconds{dice_.Pick<int>({300, 1800})};
+    pool.checkpoint_grace = Seconds{dice_.Pick<int>({0, 120})};
+    if (dice_.OneIn(4)) pool.last_checkpoint = Ago(2000);
     pool.max_restarts = dice_.Roll(3);
     pool.hold = Seconds{dice_.Pick<int>({0, 600})};
     pool.node_lost = Seconds{dice_.Pick<int>({0, 300})};
@@ -140,6 +149,8 @@ class Maker {
     memory.queued_since = Ago(4000);
     memory.attempts = dice_.Roll(3);
     memory.restarts = std::max(memory.attempts - 1, 0);
+    if (dice_.OneIn(6)) memory.evictions = {{.time = Ago(100'000), .cause = "gave way"}};
+    if (dice_.OneIn(4)) memory.restart_took = Seconds{dice_.Roll(900)};
     if (memory.attempts > 0) memory.started = Ago(4000);
     if (dice_.OneIn(4)) {
       memory.excluded = {
@@ -182,7 +193,9 @@ class Maker {
     pool.memory.hold = Hold{.node_group = group,
                             .domain = "",
                             .nodes = SomeNodes(group),
-                            .until = kNow + Seconds{dice_.Roll(600) - 100}};
+                            .until = kNow + Seconds{dice_.Roll(600) - 100},
+                            .since = {},
+                            .victims = {}};
   }
 
   bool Place(TrainingPool& pool) {
@@ -399,10 +412,34 @@ class Maker {
   }
 
   void AddQuotas() {
-    if (dice_.OneIn(3)) {
-      world_.quotas.push_back({.ns = "red", .limits = {{.type = "a100", .limit = dice_.Roll(40)}}});
+    if (dice_.OneIn(2)) AddQuota("red");
+    if (dice_.OneIn(4)) AddQuota("blue");
+    if (dice_.OneIn(4)) {
+      world_.default_limits = {{.type = "h100", .limit = dice_.Roll(40), .guaranteed = 0}};
     }
-    if (dice_.OneIn(4)) world_.default_limits = {{.type = "h100", .limit = dice_.Roll(40)}};
+  }
+
+  void AddQuota(const std::string& ns) {
+    const int guaranteed = dice_.OneIn(2) ? dice_.Roll(24) : 0;
+    world_.quotas.push_back({.ns = ns,
+                             .limits = {{.type = "a100",
+                                         .limit = guaranteed + dice_.Roll(40),
+                                         .guaranteed = guaranteed}},
+                             .weight = dice_.Roll(3) + 1});
+  }
+
+  // Gangs that wait for others to go.
+  void AddClaims() {
+    for (TrainingPool& pool : world_.pools) {
+      if (!pool.memory.hold || !dice_.OneIn(2)) continue;
+      Hold& hold = *pool.memory.hold;
+      hold.since = Ago(300);
+      hold.until = kNow + Seconds{dice_.Roll(900) - 100};
+      for (const TrainingPool& other : world_.pools) {
+        if (other.key != pool.key && dice_.OneIn(3)) hold.victims.push_back(other.key);
+      }
+      std::sort(hold.victims.begin(), hold.victims.end());
+    }
   }
 
   Dice dice_;

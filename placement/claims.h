@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+
+#include "placement/draft.h"
+#include "placement/preemption.h"
+
+// A gang that makes others go has a claim on their nodes until it is placed: whatever happens in
+// between, nobody else gets them, so that no two make each other go in turns. It counts against the
+// quota from the start.
+namespace spillway::placement {
+
+// Reserves what is claimed, after all that is placed has been accounted for; drops claims that can
+// not be met any more.
+void CarryClaims(Draft& draft);
+
+// Takes the gang's claim, if any, out of the quota's account (sign -1) or puts it back (+1).
+void CountClaim(Draft& draft, size_t pool, int sign);
+
+// Is the gang guaranteed what it asks for in the option's group, which is at home?
+bool MayReclaim(const Draft& draft, size_t pool, const Option& option);
+
+// Looks for gangs that can be made to go so that this one, for which nothing fits, gets a place:
+// in the group of `option` by the right of its guarantee, or in any by its priority. Says whether
+// it has a claim now.
+bool Reclaim(Draft& draft, size_t pool, const Option& option);
+bool Preempt(Draft& draft, size_t pool);
+
+// Makes those go of the gang's claim whose time has come; says whether there were any.
+bool EvictDue(Draft& draft, size_t pool);
+
+// Writes into the fates who waits for whom, and adds the moments at which somebody goes.
+void TellClaims(Draft& draft);
+
+}  // namespace spillway::placement

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "placement/capacity.h"
+#include "placement/checks.h"
+#include "placement/coverage.h"
+#include "placement/inference.h"
+#include "placement/lifecycle.h"
+#include "placement/quotas.h"
+
+namespace spillway::placement {
+
+// A pool whose turn comes: a gang that looks for a place, or an inference pool.
+struct Turn {
+  Rank rank;
+  size_t pool = 0;  // in Draft::fates, or in Draft::inference
+};
+
+// The plan in the making: who has decided what so far. One pass owns it.
+struct Draft {
+  explicit Draft(const Snapshot& snapshot);
+
+  [[nodiscard]] Scene Look() const { return {world, capacity, quotas}; }
+  [[nodiscard]] const TrainingPool& Pool(size_t index) const { return *world.pools[index]; }
+  [[nodiscard]] Time Now() const { return world.now; }
+
+  World world;
+  Capacity capacity;
+  QuotaBook quotas;
+  std::vector<Fate> fates;                   // by pool
+  std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
+  std::vector<InferenceDraft> inference;     // by inference pool
+  std::optional<Coverage> coverage;          // as it was when this round began
+  std::vector<Turn> order;                   // in which turns were taken in the last round
+  std::vector<Time> moments;                 // at which time alone may change more than is said
+};
+
+// Reserves what the gang has: its placement's nodes, or those that are held for it.
+void ClaimWhatItHas(Draft& draft, size_t pool);
+
+}  // namespace spillway::placement

@@ -1,0 +1,373 @@
+#include "placement/preemption.h"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "placement/attempts.h"
+
+namespace spillway::placement {
+namespace {
+
+__extension__ using Wide = __int128;
+
+constexpr Seconds kMostWorkLost{3600};
+constexpr Seconds kRestartUnknown{600};
+constexpr Seconds kNotice{1};
+constexpr size_t kMostExact = 12;
+
+Time LastCheckpoint(const TrainingPool& pool, const Placement& placement, Time when) {
+  if (pool.last_checkpoint && *pool.last_checkpoint >= placement.since) {
+    return std::min(*pool.last_checkpoint, when);
+  }
+  const Seconds interval = std::max(pool.checkpoint_interval, Seconds{1});
+  return placement.since + (when - placement.since) / interval * interval;
+}
+
+struct Candidate {
+  size_t pool = 0;
+  int64_t cost = 0;
+  int64_t accelerators = 0;
+  Time gone{};
+};
+
+// One search for victims.
+class Search {
+ public:
+  Search(const Contest& contest, size_t gang, const Option& option, Right right,
+         std::vector<Time>& moments)
+      : contest_(contest),
+        world_(contest.scene.world),
+        gang_(gang),
+        pool_(*world_.pools[gang]),
+        memory_(contest.fates[gang].memory),
+        group_(*option.group),
+        need_(*option.need),
+        right_(right),
+        moments_(moments),
+        rank_(RankIn(world_, contest.coverage, gang, memory_, group_.spec->accelerator)),
+        topology_(TopologyIn(pool_, *group_.spec)) {}
+
+  std::optional<Victory> Run() {
+    FindCandidates();
+    if (candidates_.empty()) return std::nullopt;
+    FindSlots();
+    std::vector<size_t> all(candidates_.size());
+    for (size_t c = 0; c < all.size(); ++c) all[c] = c;
+    if (!Sufficient(all)) return std::nullopt;
+    const auto best = Cheapest(all);
+    if (!best || !IsSooner(*best)) return std::nullopt;
+    return best;
+  }
+
+ private:
+  [[nodiscard]] const std::string& Type() const { return group_.spec->accelerator; }
+
+  // ---- who may be asked ----
+
+  [[nodiscard]] bool SameNamespace(size_t other) const {
+    return world_.pools[other]->key.ns == pool_.key.ns;
+  }
+
+  [[nodiscard]] Rank RankOf(size_t other) const {
+    return RankIn(world_, contest_.coverage, other, contest_.fates[other].memory, Type());
+  }
+
+  [[nodiscard]] bool GivesWay(size_t other) const {
+    const Rank rank = RankOf(other);
+    if (!MayEvict(rank_, rank)) return false;
+    return right_ == Right::kReclaim || rank.priority < rank_.priority;
+  }
+
+  [[nodiscard]] bool MayBeStopped(size_t other) const {
+    return world_.pools[other]->preemptible != Preemptible::kNever || !RankOf(other).guaranteed;
+  }
+
+  void FindCandidates() {
+    for (const size_t other : contest_.placed) {
+      const Fate& fate = contest_.fates[other];
+      if (other == gang_ || contest_.promised[other] || !fate.memory.placement) continue;
+      if (fate.course != Course::kStay && fate.course != Course::kRenew) continue;
+      const bool here = fate.memory.placement->node_group == group_.spec->name &&
+                        fate.memory.placement->cluster == group_.spec->cluster;
+      const bool frees_quota =
+          Deficit() > 0 && SameNamespace(other) && fate.memory.placement->accelerator == Type();
+      if ((here || frees_quota) && GivesWay(other) && MayBeStopped(other)) Consider(other);
+    }
+  }
+
+  void Consider(size_t other) {
+    const TrainingPool& pool = *world_.pools[other];
+    const PoolMemory& memory = contest_.fates[other].memory;
+    const GroupView* group = world_.FindGroup(memory.placement->node_group);
+    if (group == nullptr || group->LinkSuspect()) return;
+    const Time ripe = memory.placement->since + std::max(pool.min_run, Seconds{1});
+    if (world_.now < ripe) {
+      moments_.push_back(ripe);
+      return;
+    }
+    const Time leaves = GivesWayAt(pool, memory, world_.now);
+    candidates_.push_back({.pool = other,
+                           .cost = EvictionCost(pool, memory, leaves),
+                           .accelerators = AcceleratorsOf(pool, *memory.placement),
+                           .gone = leaves + pool.checkpoint_grace});
+  }
+
+  // ---- is it enough? ----
+
+  // Accelerators that the namespace has too many of for the gang to be within its limit.
+  [[nodiscard]] int64_t Deficit() const {
+    const auto limit = contest_.scene.quotas.Limit(pool_.key.ns, Type());
+    if (!limit) return 0;
+    return contest_.scene.quotas.Used(pool_.key.ns, Type()) + need_.Accelerators(pool_) - *limit;
+  }
+
+  void FindSlots() {
+    for (const Member& member : group_.members) {
+      if (member.overlapped || !Serves(world_, pool_, memory_, group_, member)) continue;
+      at_[member.node] = slots_.size();
+      slots_.push_back(SlotOn(contest_.scene, gang_, group_, member, need_));
+    }
+  }
+
+  // The slot of a node once the pools are gone from it.
+  [[nodiscard]] Slot Without(const Slot& before, const std::vector<size_t>& gone) const {
+    const Capacity& capacity = contest_.scene.capacity;
+    const NodeGroup& spec = *group_.spec;
+    Slot slot = before;
+    slot.workers = capacity.FitsWithout(gang_, slot.node, need_.request, need_.workers, gone);
+    const Resources free = capacity.FreeWithout(gang_, slot.node, gone);
+    slot.free = Accelerators(spec, free.Get(CountedBy(spec)));
+    slot.whole = slot.free == AcceleratorsIn(spec, world_.nodes[slot.node]->allocatable);
+    return slot;
+  }
+
+  [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const {
+    std::set<size_t> touched;
+    for (const size_t pool : gone) {
+      for (const size_t node : contest_.scene.capacity.NodesOf(pool)) touched.insert(node);
+    }
+    std::vector<Slot> slots = slots_;
+    for (const size_t node : touched) {
+      const auto at = at_.find(node);
+      if (at != at_.end()) slots[at->second] = Without(slots_[at->second], gone);
+    }
+    return slots;
+  }
+
+  [[nodiscard]] std::optional<Fit> FitWithout(const std::vector<size_t>& gone) const {
+    int64_t freed = 0;
+    for (const size_t pool : gone) {
+      const Placement& placement = *contest_.fates[pool].memory.placement;
+      if (SameNamespace(pool) && placement.accelerator == Type()) {
+        freed += AcceleratorsOf(*world_.pools[pool], placement);
+      }
+    }
+    if (freed < Deficit()) return std::nullopt;
+    const std::vector<Slot> slots = SlotsWithout(gone);
+    if (WorkersIn(slots) < need_.workers) return std::nullopt;
+    auto fit = FitGang(world_, topology_, slots, need_.workers);
+    if (fit && fit->nodes.size() > kMostNodes) return std::nullopt;
+    return fit;
+  }
+
+  [[nodiscard]] std::vector<size_t> PoolsOf(const std::vector<size_t>& chosen) const {
+    std::vector<size_t> pools;
+    pools.reserve(chosen.size());
+    for (const size_t c : chosen) pools.push_back(candidates_[c].pool);
+    return pools;
+  }
+
+  [[nodiscard]] bool Sufficient(const std::vector<size_t>& chosen) const {
+    return FitWithout(PoolsOf(chosen)).has_value();
+  }
+
+  // ---- the cheapest set ----
+
+  [[nodiscard]] Victory VictoryOver(const std::vector<size_t>& chosen) const {
+    Victory victory;
+    victory.victims = PoolsOf(chosen);
+    std::sort(victory.victims.begin(), victory.victims.end());
+    victory.fit = *FitWithout(victory.victims);
+    victory.gone = world_.now;
+    for (const size_t c : chosen) {
+      victory.cost += candidates_[c].cost;
+      victory.gone = std::max(victory.gone, candidates_[c].gone);
+    }
+    return victory;
+  }
+
+  [[nodiscard]] std::optional<Victory> Cheapest(const std::vector<size_t>& all) const {
+    if (all.size() <= kMostExact) return Exact(all);
+    std::optional<Victory> best;
+    if (topology_.mode == TopologyMode::kRequired) {
+      for (const auto& [domain, candidates] : ByDomain(all)) {
+        const auto here = candidates.size() <= kMostExact ? Exact(candidates) : Greedy(candidates);
+        if (here && (!best || here->cost < best->cost)) best = here;
+      }
+    }
+    if (!best) best = Greedy(all);
+    return best;
+  }
+
+  // Candidates that have nodes in a domain, by domain; all of them, where quota is short as well.
+  [[nodiscard]] std::map<std::string, std::vector<size_t>> ByDomain(
+      const std::vector<size_t>& all) const {
+    std::map<std::string, std::vector<size_t>> by_domain;
+    const std::string& level = topology_.levels.front();
+    for (const size_t c : all) {
+      std::set<std::string> domains;
+      for (const size_t node : contest_.scene.capacity.NodesOf(candidates_[c].pool)) {
+        const auto label = world_.nodes[node]->labels.find(level);
+        if (label != world_.nodes[node]->labels.end()) domains.insert(label->second);
+      }
+      for (const std::string& domain : domains) by_domain[domain].push_back(c);
+    }
+    return by_domain;
+  }
+
+  // Every set, the cheapest first; of several, the one with the fewest.
+  [[nodiscard]] std::optional<Victory> Exact(const std::vector<size_t>& of) const {
+    using Weighed = std::tuple<int64_t, int, uint32_t>;
+    std::vector<Weighed> sets;
+    for (uint32_t mask = 1; mask < (1U << of.size()); ++mask) {
+      int64_t cost = 0;
+      for (size_t i = 0; i < of.size(); ++i) {
+        if ((mask >> i & 1U) != 0) cost += candidates_[of[i]].cost;
+      }
+      sets.emplace_back(cost, std::popcount(mask), mask);
+    }
+    std::sort(sets.begin(), sets.end());
+    for (const auto& [cost, count, mask] : sets) {
+      std::vector<size_t> chosen;
+      for (size_t i = 0; i < of.size(); ++i) {
+        if ((mask >> i & 1U) != 0) chosen.push_back(of[i]);
+      }
+      if (Sufficient(chosen)) return VictoryOver(chosen);
+    }
+    return std::nullopt;
+  }
+
+  // The cheapest accelerators first until it is enough; then the dearest that can be spared are.
+  [[nodiscard]] std::optional<Victory> Greedy(std::vector<size_t> order) const {
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      const Candidate& left = candidates_[a];
+      const Candidate& right = candidates_[b];
+      const Wide l = Wide{left.cost} * right.accelerators;
+      const Wide r = Wide{right.cost} * left.accelerators;
+      return l != r ? l < r : left.pool < right.pool;
+    });
+    // More victims never make less room: the fewest of the order that are enough.
+    size_t few = 0;
+    size_t many = order.size();
+    while (few + 1 < many) {
+      const size_t middle = (few + many) / 2;
+      const std::vector<size_t> some(order.begin(), order.begin() + static_cast<long>(middle));
+      (Sufficient(some) ? many : few) = middle;
+    }
+    std::vector<size_t> chosen(order.begin(), order.begin() + static_cast<long>(many));
+    if (!Sufficient(chosen)) return std::nullopt;
+    std::vector<size_t> dearest = chosen;
+    std::sort(dearest.begin(), dearest.end(), [&](size_t a, size_t b) {
+      return std::tie(candidates_[b].cost, candidates_[a].pool) <
+             std::tie(candidates_[a].cost, candidates_[b].pool);
+    });
+    for (const size_t c : dearest) {
+      std::vector<size_t> rest = chosen;
+      std::erase(rest, c);
+      if (!rest.empty() && Sufficient(rest)) chosen = rest;
+    }
+    return VictoryOver(chosen);
+  }
+
+  // ---- is it worth it? ----
+
+  // Would the gang be let in later than that if nobody were stopped? Only deadlines say for sure
+  // when somebody ends.
+  [[nodiscard]] bool IsSooner(const Victory& victory) const {
+    std::vector<std::pair<Time, size_t>> ends;
+    for (const size_t other : contest_.placed) {
+      const TrainingPool& pool = *world_.pools[other];
+      const PoolMemory& memory = contest_.fates[other].memory;
+      if (!memory.placement || !pool.active_deadline || !memory.started) continue;
+      const Time end = *memory.started + *pool.active_deadline + pool.checkpoint_grace;
+      if (end <= victory.gone) ends.emplace_back(end, other);
+    }
+    if (ends.empty()) return true;
+    std::vector<size_t> gone;
+    gone.reserve(ends.size());
+    for (const auto& [end, other] : ends) gone.push_back(other);
+    return !FitWithout(gone).has_value();
+  }
+
+  const Contest& contest_;
+  const World& world_;
+  size_t gang_;
+  const TrainingPool& pool_;
+  const PoolMemory& memory_;
+  const GroupView& group_;
+  const Need& need_;
+  Right right_;
+  std::vector<Time>& moments_;
+  Rank rank_;
+  Topology topology_;
+
+  std::vector<Candidate> candidates_;
+  std::vector<Slot> slots_;      // of the nodes that the gang may use
+  std::map<size_t, size_t> at_;  // node → its slot
+};
+
+}  // namespace
+
+Time GivesWayAt(const TrainingPool& pool, const PoolMemory& memory, Time asked) {
+  const Time soonest = asked + kNotice;
+  if (pool.preemptible == Preemptible::kAlways) return soonest;
+  const Placement& placement = *memory.placement;
+  const Seconds interval = std::max(pool.checkpoint_interval, Seconds{1});
+  if (pool.last_checkpoint && *pool.last_checkpoint >= placement.since) {
+    return *pool.last_checkpoint >= asked ? soonest : asked + 2 * interval;
+  }
+  const Seconds ran = std::max(asked - placement.since, Seconds{0});
+  return std::max(placement.since + (ran + interval - Seconds{1}) / interval * interval, soonest);
+}
+
+int64_t EvictionCost(const TrainingPool& pool, const PoolMemory& memory, Time when) {
+  const Placement& placement = *memory.placement;
+  // Who may choose stops right after a checkpoint.
+  const Seconds since_checkpoint =
+      pool.preemptible != Preemptible::kAlways
+          ? Seconds{0}
+          : std::clamp(when - LastCheckpoint(pool, placement, when), Seconds{0}, kMostWorkLost);
+  const Seconds restart = memory.restart_took.value_or(kRestartUnknown);
+  const auto evictions =
+      std::count_if(memory.evictions.begin(), memory.evictions.end(),
+                    [&](const Eviction& e) { return when - e.time < kEvictionsCount; });
+  return AcceleratorsOf(pool, placement) * (since_checkpoint + restart).count() * (1 + evictions);
+}
+
+Rank RankIn(const World& world, const Coverage& coverage, size_t gang, const PoolMemory& memory,
+            const std::string& type) {
+  const TrainingPool& pool = *world.pools[gang];
+  return {
+      .guaranteed = coverage.Gang(gang, memory.placement ? memory.placement->accelerator : type),
+      .priority = pool.priority,
+      .queued_since = memory.queued_since.value_or(world.now),
+      .key = &pool.key,
+      .inference = false};
+}
+
+bool MayEvict(const Rank& claimant, const Rank& victim) {
+  if (!claimant.Before(victim)) return false;
+  const bool lower = victim.priority < claimant.priority;
+  if (claimant.key->ns == victim.key->ns) return lower;
+  return !victim.guaranteed && (lower || claimant.guaranteed);
+}
+
+std::optional<Victory> CheapestVictims(const Contest& contest, size_t gang, const Option& option,
+                                       Right right, std::vector<Time>& moments) {
+  return Search(contest, gang, option, right, moments).Run();
+}
+
+}  // namespace spillway::placement

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement/checks.h"
+#include "placement/coverage.h"
+#include "placement/gangs.h"
+#include "placement/lifecycle.h"
+
+// Who gives way to whom, when, and at what price: design §3, rules 5 and 6.
+namespace spillway::placement {
+
+// Evictions of the last so many seconds make another one dearer.
+inline constexpr Seconds kEvictionsCount{86400};
+
+// When a placed gang that is asked at `asked` to give way does so: a second later, so that the
+// claim on its place is written down before it goes, or at its next checkpoint. A program that
+// tells its checkpoints has two intervals for the next one; of one that does not, they are the
+// multiples of its interval since the attempt was placed. REQUIRES memory.placement.
+Time GivesWayAt(const TrainingPool& pool, const PoolMemory& memory, Time asked);
+
+// Accelerator-seconds that are lost if the gang stops at `when`: accelerators × (what it did since
+// its last checkpoint, an hour at the most, and nothing where it goes at a checkpoint + the time
+// that a restart takes: the last one measured, else 600 s) × (1 + its evictions in the 24 hours
+// before). REQUIRES memory.placement.
+int64_t EvictionCost(const TrainingPool& pool, const PoolMemory& memory, Time when);
+
+// What a pass has decided so far, as a contest for room needs it. The parts outlive this.
+struct Contest {
+  const Scene& scene;
+  const std::vector<Fate>& fates;  // of the gangs
+  const Coverage& coverage;
+  const std::vector<size_t>& placed;  // gangs that have a place
+  const std::vector<bool>& promised;  // by gang: it gives way to somebody already
+};
+
+// The gang's rank: where it is, or, without a place, for a place with accelerators of `type`.
+Rank RankIn(const World& world, const Coverage& coverage, size_t gang, const PoolMemory& memory,
+            const std::string& type);
+
+// May a gang of the one rank make one of the other go? It must come before it; one of its own
+// namespace must have a lower priority, one of another must borrow, and have a lower priority
+// unless the claimant is guaranteed what it asks for.
+bool MayEvict(const Rank& claimant, const Rank& victim);
+
+// The gangs that are to go so that one fits in a group.
+struct Victory {
+  std::vector<size_t> victims;  // ascending
+  Fit fit;                      // where the claimant fits then
+  int64_t cost = 0;             // accelerator-seconds
+  Time gone{};                  // when the last of their pods is gone
+};
+
+enum class Right {
+  kReclaim,   // by the guarantee, at home
+  kPriority,  // by the priority alone
+};
+
+// The cheapest set of victims that lets the gang into the group of `option`, which was refused for
+// want of capacity, a domain, or quota alone: exact for up to 12 candidates (in one domain, with
+// topology Required), beyond that greedy and without one that could be spared. nullopt: there is no
+// such set, or waiting for deadlines would start the gang no later. Moments at which time alone
+// changes that are added to `moments`.
+std::optional<Victory> CheapestVictims(const Contest& contest, size_t gang, const Option& option,
+                                       Right right, std::vector<Time>& moments);
+
+}  // namespace spillway::placement
