@@ -101,7 +101,8 @@ Metrics::Metrics(MetricsRegistry& registry)
           "currency.",
           {"namespace", "node_group"})),
       quota_(registry.AddGaugeSet("spillway_quota_accelerators",
-                                  "Accelerators of a namespace by type: used and limit.",
+                                  "Accelerators of a namespace by type: used, limit, guaranteed, "
+                                  "borrowed beyond the guarantee, and lent to others of it.",
                                   {"namespace", "type", "value"})),
       replicas_(registry.AddGaugeSet(
           "spillway_inference_replicas",
@@ -355,14 +356,15 @@ void Metrics::PublishQuotas(const placement::Plan& plan) const {
   std::vector<Sample> samples;
   for (const auto& quota : plan.quotas) {
     for (const auto& use : quota.accelerators) {
-      const MetricLabels base = {{"namespace", quota.ns}, {"type", use.type}};
-      MetricLabels used = base;
-      used.emplace("value", "used");
-      samples.push_back({used, Number(use.used)});
-      if (!use.limit) continue;
-      MetricLabels limit = base;
-      limit.emplace("value", "limit");
-      samples.push_back({limit, Number(*use.limit)});
+      const auto add = [&](const char* value, int64_t accelerators) {
+        samples.push_back({{{"namespace", quota.ns}, {"type", use.type}, {"value", value}},
+                           Number(accelerators)});
+      };
+      add("used", use.used);
+      if (use.limit) add("limit", *use.limit);
+      if (use.guaranteed > 0) add("guaranteed", use.guaranteed);
+      if (use.borrowed > 0) add("borrowed", use.borrowed);
+      if (use.lent > 0) add("lent", use.lent);
     }
   }
   quota_.Replace(samples);

@@ -21,6 +21,8 @@ inline constexpr const char* kCellLabel = "spillway.dev/cell";          // CellH
 inline constexpr const char* kTemplateLabel = "spillway.dev/template";  // TemplateRevision
 inline constexpr const char* kPlacementAnnotation = "spillway.dev/placement";
 inline constexpr const char* kRevisionAnnotation = "spillway.dev/revision";
+// On a TrainingPool: when its program wrote its last checkpoint.
+inline constexpr const char* kCheckpointAnnotation = "spillway.dev/last-checkpoint";
 inline constexpr const char* kLinkAnnotation = "spillway.dev/link";  // on a NodeGroup; "down"
 inline constexpr const char* kFieldManager = "spillway";
 inline constexpr const char* kStatusManager = "spillway-status";

@@ -441,9 +441,30 @@ void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
   out.hold = Seconds(spec.restart.hold_seconds);
   out.on_unreachable = placement::OnUnreachableFrom(spec.restart.on_unreachable)
                            .value_or(placement::OnUnreachable::kWait);
+  out.checkpoint_interval = Seconds(spec.checkpoint.interval_seconds);
+  out.checkpoint_grace = Seconds(spec.checkpoint.grace_seconds);
+  out.preempts =
+      placement::PreemptsFrom(spec.preemption.preempts).value_or(placement::Preempts::kNever);
+  out.preemptible = placement::PreemptibleFrom(spec.preemption.preemptible)
+                        .value_or(placement::Preemptible::kNever);
+  out.min_run = Seconds(spec.preemption.min_run_seconds);
   if (spec.active_deadline_seconds) out.active_deadline = Seconds(*spec.active_deadline_seconds);
   out.suspended = spec.suspend;
   out.spec_revision = SpecRevision(spec);
+}
+
+// What the program says; no time, or one that has not come yet, says nothing.
+std::optional<Time> LastCheckpoint(const kube::ObjectMeta& meta, Time now) {
+  const auto at = meta.annotations.find(kCheckpointAnnotation);
+  if (at == meta.annotations.end()) return std::nullopt;
+  const auto time = ParseTime(at->second);
+  return time && *time <= now ? std::optional<Time>(*time) : std::nullopt;
+}
+
+placement::PoolKey KeyOf(const std::string& text) {
+  const size_t slash = text.find('/');
+  if (slash == std::string::npos) return {"", text};
+  return {text.substr(0, slash), text.substr(slash + 1)};
 }
 
 // Children by namespace and name of the pool that they were made for.
@@ -484,6 +505,7 @@ class PoolObserver {
     out.key = {pool.meta.ns, pool.meta.name};
     out.uid = pool.meta.uid;
     ObserveSpec(pool.spec, out);
+    out.last_checkpoint = LastCheckpoint(pool.meta, input_.now);
     const auto quota = quotas_.find(pool.meta.ns);
     PriorityAnswer priority = PriorityOf(pool.spec.priority_class_name, pool.meta.ns, priorities_,
                                          quota == quotas_.end() ? nullptr : quota->second);
@@ -553,8 +575,16 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   }
   if (status.hold) {
     memory.hold = {status.hold->node_group, status.hold->domain, status.hold->nodes,
-                   status.hold->until};
+                   status.hold->until,      status.hold->since,  {}};
+    for (const std::string& victim : status.hold->victims) {
+      memory.hold->victims.push_back(KeyOf(victim));
+    }
   }
+  for (const auto& eviction : status.evictions) {
+    memory.evictions.push_back({eviction.time, eviction.cause});
+  }
+  memory.ready_since = status.ready_since;
+  if (status.restart_seconds) memory.restart_took = Seconds(*status.restart_seconds);
   memory.queued_since = status.queued_since;
   memory.waiting_since = status.waiting_since;
   memory.started = status.start_time;
@@ -607,9 +637,10 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
     snapshot.groups.push_back(ObserveGroup(*group, *input.settings, input.now));
   }
   for (const auto& quota : world.pool_quotas) {
-    placement::Quota out{quota->meta.ns, {}};
-    for (const auto& limit : quota->spec.accelerators)
-      out.limits.push_back({limit.type, limit.limit});
+    placement::Quota out{quota->meta.ns, {}, quota->spec.weight};
+    for (const auto& limit : quota->spec.accelerators) {
+      out.limits.push_back({limit.type, limit.limit, limit.guaranteed});
+    }
     snapshot.quotas.push_back(std::move(out));
   }
   const PoolObserver observer(world, input, snapshot.groups);

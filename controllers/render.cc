@@ -81,6 +81,9 @@ void Pin(Json& spec, const RenderInput& input) {
 Json PodSpec(const RenderInput& input, Json spec) {
   spec["restartPolicy"] = "Never";
   spec["priorityClassName"] = kWorkerPriorityClass;
+  if (!spec.contains("terminationGracePeriodSeconds")) {
+    spec["terminationGracePeriodSeconds"] = input.pool->spec.checkpoint.grace_seconds;
+  }
   if (input.memory.placement->workers > 1) {
     spec["subdomain"] = TrainServiceName(input.pool->meta.name);
   }

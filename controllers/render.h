@@ -10,7 +10,7 @@ namespace spillway::controllers {
 
 // Changes whenever what is rendered below changes (a test notices). Running placements keep the one
 // they started with; it is recorded so that a person can tell which build rendered what runs.
-inline constexpr const char* kRenderRevision = "2";
+inline constexpr const char* kRenderRevision = "3";
 
 struct RenderInput {
   const crds::v1alpha1::TrainingPool* pool = nullptr;

@@ -168,7 +168,11 @@ void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& 
   }
   if (memory.hold) {
     out.hold = {memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
-                memory.hold->until};
+                memory.hold->until,      memory.hold->since,  {}};
+    for (const auto& victim : memory.hold->victims) {
+      if (out.hold->victims.size() == kMostInList) break;
+      out.hold->victims.push_back(victim.Format());
+    }
   }
 }
 
@@ -187,6 +191,11 @@ void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
     const auto& f = *memory.last_failure;
     out.last_failure = {f.attempt, f.worker, f.node, f.exit_code, f.reason, f.message, f.time};
   }
+  for (const auto& eviction : memory.evictions) {
+    out.evictions.push_back({eviction.time, eviction.cause});
+  }
+  out.ready_since = memory.ready_since;
+  if (memory.restart_took) out.restart_seconds = static_cast<int>(memory.restart_took->count());
   for (const auto& node : memory.excluded) {
     if (out.excluded_nodes.size() == kMostInList) break;
     out.excluded_nodes.push_back({node.name, node.until, node.reason});
@@ -204,10 +213,20 @@ bool GoodNews(const Condition& condition) {
 
 // Waiting is no fault: it is told without a warning.
 bool Waits(const std::string& reason) {
-  static constexpr std::array<std::string_view, 11> kCalm = {
-      "HoldingBackSpill", "WaitingForCapacity", "WaitingForDomain", "WaitingForSurge",
-      "Paused",           "Suspended",          "AsExpected",       "PodsNotReady",
-      "Placed",           "Completed",          "BackingOff"};
+  static constexpr std::array<std::string_view, 14> kCalm = {"HoldingBackSpill",
+                                                             "WaitingForCapacity",
+                                                             "WaitingForDomain",
+                                                             "WaitingForSurge",
+                                                             "WaitingForPreemption",
+                                                             "WaitingForCheckpoint",
+                                                             "Preempted",
+                                                             "Paused",
+                                                             "Suspended",
+                                                             "AsExpected",
+                                                             "PodsNotReady",
+                                                             "Placed",
+                                                             "Completed",
+                                                             "BackingOff"};
   return std::find(kCalm.begin(), kCalm.end(), reason) != kCalm.end();
 }
 
@@ -283,12 +302,17 @@ crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& o
   crds::v1alpha1::PoolQuotaStatus status;
   if (mode == Mode::kObserve) status = old.status;
   Conditions conditions(old.status.conditions, old.meta.generation, now);
-  conditions.Set("Ready", true, Reason::kAsExpected, "the limits are in force");
+  conditions.Set("Ready", true, Reason::kAsExpected, "the quota is in force");
+  conditions.Set("GuaranteesCovered", report.guarantees_covered,
+                 report.guarantees_covered ? Reason::kAsExpected : Reason::kGuaranteeUncovered,
+                 report.guarantees_covered ? "home has what is guaranteed to all namespaces"
+                                           : report.guarantees_message);
   status.observed_generation = old.meta.generation;
   status.conditions = conditions.Take();
   if (mode == Mode::kObserve) return status;
   for (const auto& use : report.accelerators) {
-    status.accelerators.push_back({use.type, use.used, use.limit});
+    status.accelerators.push_back(
+        {use.type, use.used, use.limit, use.guaranteed, use.borrowed, use.lent});
   }
   return status;
 }

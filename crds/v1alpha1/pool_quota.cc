@@ -14,6 +14,7 @@ Status DecodeLimit(JsonValue value, QuotaLimit& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "type") return Read(field, out.type);
     if (key == "limit") return Read(field, out.limit);
+    if (key == "guaranteed") return Read(field, out.guaranteed);
     return Ok{};
   });
 }
@@ -23,6 +24,9 @@ Status DecodeUse(JsonValue value, QuotaUseStatus& out) {
     if (key == "type") return Read(field, out.type);
     if (key == "used") return Read(field, out.used);
     if (key == "limit") return Read(field, out.limit);
+    if (key == "guaranteed") return Read(field, out.guaranteed);
+    if (key == "borrowed") return Read(field, out.borrowed);
+    if (key == "lent") return Read(field, out.lent);
     return Ok{};
   });
 }
@@ -30,6 +34,7 @@ Status DecodeUse(JsonValue value, QuotaUseStatus& out) {
 Status DecodeSpec(JsonValue value, PoolQuotaSpec& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "accelerators") return ReadList(field, out.accelerators, DecodeLimit);
+    if (key == "weight") return Read(field, out.weight);
     if (key == "priorityClasses") {
       out.priority_classes.emplace();
       return Read(field, *out.priority_classes);
@@ -73,6 +78,9 @@ std::string EncodeStatusUpdate(const PoolQuota& object, const PoolQuotaStatus& s
   for (const QuotaUseStatus& use : status.accelerators) {
     Json one = {{"type", use.type}, {"used", use.used}};
     if (use.limit) one["limit"] = *use.limit;
+    if (use.guaranteed > 0) one["guaranteed"] = use.guaranteed;
+    if (use.borrowed > 0) one["borrowed"] = use.borrowed;
+    if (use.lent > 0) one["lent"] = use.lent;
     uses.push_back(std::move(one));
   }
   body["status"] = {{"observedGeneration", status.observed_generation},

@@ -11,10 +11,12 @@ namespace spillway::crds::v1alpha1 {
 struct QuotaLimit {
   std::string type;
   int64_t limit = 0;
+  int64_t guaranteed = 0;
   bool operator==(const QuotaLimit&) const = default;
 };
 struct PoolQuotaSpec {
   std::vector<QuotaLimit> accelerators;
+  int weight = 1;
   std::optional<std::vector<std::string>> priority_classes;  // absent: any
   bool operator==(const PoolQuotaSpec&) const = default;
 };
@@ -22,6 +24,9 @@ struct QuotaUseStatus {
   std::string type;
   int64_t used = 0;
   std::optional<int64_t> limit;
+  int64_t guaranteed = 0;
+  int64_t borrowed = 0;
+  int64_t lent = 0;
   bool operator==(const QuotaUseStatus&) const = default;
 };
 struct PoolQuotaStatus {

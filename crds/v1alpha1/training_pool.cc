@@ -57,6 +57,23 @@ Status DecodeRestart(JsonValue value, TrainingPoolSpec::Restart& out) {
   });
 }
 
+Status DecodeCheckpoint(JsonValue value, TrainingPoolSpec::Checkpoint& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "intervalSeconds") return Read(field, out.interval_seconds);
+    if (key == "graceSeconds") return Read(field, out.grace_seconds);
+    return Ok{};
+  });
+}
+
+Status DecodePreemption(JsonValue value, TrainingPoolSpec::Preemption& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "preempts") return Read(field, out.preempts);
+    if (key == "preemptible") return Read(field, out.preemptible);
+    if (key == "minRunSeconds") return Read(field, out.min_run_seconds);
+    return Ok{};
+  });
+}
+
 Status DecodeTorch(JsonValue value, TrainingPoolSpec& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "port") return Read(field, out.torch_port);
@@ -74,6 +91,8 @@ Status DecodeSpec(JsonValue value, TrainingPoolSpec& out) {
     if (key == "activeDeadlineSeconds") return Read(field, out.active_deadline_seconds);
     if (key == "placement") return DecodePlacementSpec(field, out.placement);
     if (key == "restart") return DecodeRestart(field, out.restart);
+    if (key == "checkpoint") return DecodeCheckpoint(field, out.checkpoint);
+    if (key == "preemption") return DecodePreemption(field, out.preemption);
     if (key == "torch") return DecodeTorch(field, out);
     if (key == "suspend") return Read(field, out.suspend);
     if (key == "template") return kube::ReadRaw(field, out.pod_template);
@@ -104,6 +123,16 @@ Status DecodeHold(JsonValue value, HoldStatus& out) {
     if (key == "domain") return Read(field, out.domain);
     if (key == "nodes") return Read(field, out.nodes);
     if (key == "until") return Read(field, out.until);
+    if (key == "since") return Read(field, out.since);
+    if (key == "victims") return Read(field, out.victims);
+    return Ok{};
+  });
+}
+
+Status DecodeEviction(JsonValue value, EvictionStatus& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "time") return Read(field, out.time);
+    if (key == "cause") return Read(field, out.cause);
     return Ok{};
   });
 }
@@ -164,6 +193,9 @@ Status DecodeStatus(JsonValue value, TrainingPoolStatus& out) {
     if (key == "failures") return Read(field, out.failures);
     if (key == "lastFailure") return Optional(field, out.last_failure, DecodeFailure);
     if (key == "excludedNodes") return ReadList(field, out.excluded_nodes, DecodeExcluded);
+    if (key == "evictions") return ReadList(field, out.evictions, DecodeEviction);
+    if (key == "readySince") return Read(field, out.ready_since);
+    if (key == "restartSeconds") return Read(field, out.restart_seconds);
     if (key == "stuckPods") return Read(field, out.stuck_pods);
     if (key == "hourlyCost") return Read(field, out.hourly_cost);
     if (key == "marginalHourlyCost") return Read(field, out.marginal_hourly_cost);
@@ -198,6 +230,16 @@ Json Encode(const HoldStatus& hold) {
   Json out = {
       {"nodeGroup", hold.node_group}, {"nodes", hold.nodes}, {"until", FormatTime(hold.until)}};
   Put(out, "domain", hold.domain);
+  Put(out, "since", hold.since);
+  PutList(out, "victims", hold.victims);
+  return out;
+}
+
+Json EncodeEvictions(const std::vector<EvictionStatus>& evictions) {
+  Json out = Json::array();
+  for (const EvictionStatus& eviction : evictions) {
+    out.push_back({{"time", FormatTime(eviction.time)}, {"cause", eviction.cause}});
+  }
   return out;
 }
 
@@ -248,6 +290,9 @@ void EncodeMemory(Json& out, const TrainingPoolStatus& status) {
   PutList(out, "tiersUsed", status.tiers_used);
   if (status.last_failure) out["lastFailure"] = Encode(*status.last_failure);
   if (!status.excluded_nodes.empty()) out["excludedNodes"] = EncodeExcluded(status.excluded_nodes);
+  if (!status.evictions.empty()) out["evictions"] = EncodeEvictions(status.evictions);
+  Put(out, "readySince", status.ready_since);
+  if (status.restart_seconds) out["restartSeconds"] = *status.restart_seconds;
 }
 
 }  // namespace

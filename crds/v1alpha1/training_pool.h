@@ -40,6 +40,17 @@ struct TrainingPoolSpec {
     std::string on_unreachable = "Restart";
     bool operator==(const Restart&) const = default;
   } restart;
+  struct Checkpoint {
+    int interval_seconds = 1800;
+    int grace_seconds = 120;
+    bool operator==(const Checkpoint&) const = default;
+  } checkpoint;
+  struct Preemption {
+    std::string preempts = "LowerPriority";
+    std::string preemptible = "AtCheckpoint";
+    int min_run_seconds = 1800;
+    bool operator==(const Preemption&) const = default;
+  } preemption;
   int torch_port = 29500;
   int torch_proc_per_node = 0;  // 0: accelerators_per_worker
   bool suspend = false;
@@ -66,7 +77,14 @@ struct HoldStatus {
   std::string domain;
   std::vector<std::string> nodes;
   Time until{};
+  std::optional<Time> since;         // of a claim
+  std::vector<std::string> victims;  // namespace/name
   bool operator==(const HoldStatus&) const = default;
+};
+struct EvictionStatus {
+  Time time{};
+  std::string cause;
+  bool operator==(const EvictionStatus&) const = default;
 };
 struct FailureStatus {
   int attempt = 0;
@@ -103,6 +121,9 @@ struct TrainingPoolStatus {
   int failures = 0;
   std::optional<FailureStatus> last_failure;
   std::vector<ExcludedNodeStatus> excluded_nodes;
+  std::vector<EvictionStatus> evictions;
+  std::optional<Time> ready_since;
+  std::optional<int> restart_seconds;
   std::vector<std::string> stuck_pods;
   std::string hourly_cost, marginal_hourly_cost;
   std::vector<Condition> conditions;

@@ -174,7 +174,7 @@ placement::Snapshot SmallWorld() {
   world.inference_pools.push_back(chat);
   placement::Quota quota;
   quota.ns = "team";
-  quota.limits = {{"a100", 64}};
+  quota.limits = {{"a100", 64, 4}};
   world.quotas = {quota};
   return world;
 }
@@ -210,7 +210,10 @@ TEST_F(MetricsTest, TheDomainIsPublishedAsItIsAndTakenBackWhole) {
       {R"(spillway_placed_accelerators{namespace="team",node_group="azure",type="a100"})", 4},
       {R"(spillway_placed_hourly_cost{namespace="team",node_group="azure"})", 16},
       {R"(spillway_quota_accelerators{namespace="team",type="a100",value="used"})", 12},
-      {R"(spillway_quota_accelerators{namespace="team",type="a100",value="limit"})", 64}};
+      {R"(spillway_quota_accelerators{namespace="team",type="a100",value="limit"})", 64},
+      {R"(spillway_quota_accelerators{namespace="team",type="a100",value="guaranteed"})", 4},
+      {R"(spillway_quota_accelerators{namespace="team",type="a100",value="borrowed"})", 8},
+      {R"(spillway_quota_accelerators{namespace="serving",type="a100",value="borrowed"})", 2}};
   for (const auto& [series, value] : expected) EXPECT_EQ(Value(series), value) << series;
   metrics_.PublishDomain({}, {});
   EXPECT_EQ(MetricSeries(registry_.Text()), before);

@@ -215,6 +215,40 @@ TEST(ObservePools, TheSpecInOurWords) {
   EXPECT_EQ(pool.active_deadline, Seconds(60));
 }
 
+TEST(ObservePools, PreemptionAndCheckpointsInOurWords) {
+  Cluster cluster;
+  EXPECT_EQ(cluster.Pool().preempts, placement::Preempts::kLowerPriority);
+  EXPECT_EQ(cluster.Pool().preemptible, placement::Preemptible::kAtCheckpoint);
+  EXPECT_EQ(cluster.Pool().last_checkpoint, std::nullopt);
+  auto& spec = cluster.pools[0].spec;
+  spec.preemption = {"Never", "Always", 7};
+  spec.checkpoint = {60, 5};
+  cluster.pools[0].meta.annotations["spillway.dev/last-checkpoint"] = "1970-01-01T00:01:00Z";
+  const auto pool = cluster.Pool();
+  EXPECT_EQ(pool.preempts, placement::Preempts::kNever);
+  EXPECT_EQ(pool.preemptible, placement::Preemptible::kAlways);
+  EXPECT_EQ(pool.min_run, Seconds(7));
+  EXPECT_EQ(pool.checkpoint_interval, Seconds(60));
+  EXPECT_EQ(pool.checkpoint_grace, Seconds(5));
+  EXPECT_EQ(pool.last_checkpoint, Time(Seconds(60)));
+  for (const char* wrong : {"soon", "", "2999-01-01T00:00:00Z"}) {
+    cluster.pools[0].meta.annotations["spillway.dev/last-checkpoint"] = wrong;
+    EXPECT_EQ(cluster.Pool().last_checkpoint, std::nullopt) << wrong;
+  }
+}
+
+TEST(ObserveQuotas, GuaranteesLimitsAndWeights) {
+  Cluster cluster;
+  crds::v1alpha1::PoolQuota quota;
+  quota.meta.ns = "lab";
+  quota.spec.accelerators = {{"a100", 64, 16}};
+  quota.spec.weight = 3;
+  cluster.quotas = {quota};
+  const placement::Quota expected{
+      .ns = "lab", .limits = {{.type = "a100", .limit = 64, .guaranteed = 16}}, .weight = 3};
+  EXPECT_TRUE(cluster.Observe().quotas.at(0) == expected);
+}
+
 TEST(ObservePools, PriorityIsTheClassesValueOrTheClustersDefault) {
   Cluster cluster;
   EXPECT_EQ(cluster.Pool().priority, 0);

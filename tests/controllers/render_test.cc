@@ -48,6 +48,17 @@ TEST(RenderJob, IsAnIndexedJobThatNeverRetriesByItself) {
   EXPECT_EQ(job["spec"]["template"]["spec"]["priorityClassName"], "spillway-training");
 }
 
+TEST(RenderJob, GivesWorkersTimeForACheckpointUnlessTheTemplateSaysOtherwise) {
+  World world;
+  EXPECT_EQ(world.PodSpec()["terminationGracePeriodSeconds"], 120);
+  world.pool.spec.checkpoint.grace_seconds = 7;
+  EXPECT_EQ(world.PodSpec()["terminationGracePeriodSeconds"], 7);
+  Json own = samples::PodTemplate();
+  own["spec"]["terminationGracePeriodSeconds"] = 30;
+  world.Template(own);
+  EXPECT_EQ(world.PodSpec()["terminationGracePeriodSeconds"], 30);
+}
+
 TEST(RenderJob, IsOwnedAndCarriesTheCommit) {
   const World world;
   const Json metadata = world.Job()["metadata"];
@@ -267,7 +278,7 @@ TEST(RenderRevision, IsRaisedWhenWhatIsRenderedChanges) {
   const World world;
   const std::string all = RenderJob(world.Input()) + RenderService(world.Input()) +
                           RenderDisruptionBudget(world.Input());
-  EXPECT_EQ(std::string(kRenderRevision) + " " + HashHex(all, 16), "2 bd01bd9236c67612")
+  EXPECT_EQ(std::string(kRenderRevision) + " " + HashHex(all, 16), "3 2af054757a989194")
       << "what is rendered has changed: raise kRenderRevision, and put the new hash here";
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controllers/observe.h"
 #include "tests/controllers/samples.h"
 
 namespace spillway::controllers {
@@ -55,6 +56,42 @@ TEST(PoolStatus, CarriesTheMemoryAndTheCost) {
   EXPECT_EQ(status.hourly_cost, "16.00");
   EXPECT_EQ(status.workers.ready, 1);
   EXPECT_THAT(status.conditions, SizeIs(6));
+}
+
+TEST(PoolStatus, ClaimsAndEvictionsComeBackAsTheyWereWritten) {
+  World world;
+  auto& memory = world.decision.memory;
+  memory.placement.reset();
+  memory.hold = placement::Hold{.node_group = "home",
+                                .domain = "d1",
+                                .nodes = {"n1", "n2"},
+                                .until = Time(Seconds(9)),
+                                .since = Time(Seconds(8)),
+                                .victims = {{"lab", "other"}, {"ops", "low"}}};
+  memory.evictions = {{Time(Seconds(4)), "gave way"}, {Time(Seconds(5)), "again"}};
+  memory.ready_since = Time(Seconds(6));
+  memory.restart_took = Seconds(77);
+  EXPECT_TRUE(MemoryOf(world.Status()) == memory);
+}
+
+TEST(QuotaStatus, SaysWhatIsGuaranteedBorrowedAndLent) {
+  placement::QuotaReport report;
+  report.ns = "lab";
+  report.accelerators = {
+      {.type = "a100", .used = 20, .limit = 64, .guaranteed = 16, .borrowed = 4, .lent = 3}};
+  crds::v1alpha1::PoolQuota quota;
+  auto status = DesiredStatus(quota, report, Mode::kEnforce, kNow);
+  const crds::v1alpha1::QuotaUseStatus expected{"a100", 20, 64, 16, 4, 3};
+  ASSERT_THAT(status.accelerators, SizeIs(1));
+  EXPECT_EQ(status.accelerators[0], expected);
+  EXPECT_EQ(FindCondition(status.conditions, "GuaranteesCovered")->status, "True");
+  report.guarantees_covered = false;
+  report.guarantees_message = "too few";
+  status = DesiredStatus(quota, report, Mode::kEnforce, kNow);
+  const Condition* covered = FindCondition(status.conditions, "GuaranteesCovered");
+  EXPECT_EQ(covered->status, "False");
+  EXPECT_EQ(covered->reason, "GuaranteeUncovered");
+  EXPECT_EQ(covered->message, "too few");
 }
 
 TEST(PoolStatus, CountsWorkersThatFailedBesideThoseThatSucceeded) {
