@@ -94,6 +94,12 @@ Snapshot Applied(const Snapshot& snapshot, const Plan& plan) {
       if (decision.key == pool.key) CarryOut(decision, nodes, pool);
     }
   }
+  for (Quota& quota : after.quotas) {
+    quota.memory.reset();
+    for (const QuotaReport& report : plan.quotas) {
+      if (report.ns == quota.ns && report.spend.budget) quota.memory = report.spend.budget->memory;
+    }
+  }
   return after;
 }
 

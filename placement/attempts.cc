@@ -9,14 +9,16 @@ bool IsIn(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// A gang that grows, in workers or in what each of them has, needs the quota for it; one that
-// doesn't keeps what it had.
-bool WithinQuota(const Scene& scene, const TrainingPool& pool, const Placement& placement,
-                 const Need& need) {
+// A gang that grows, in workers or in what each of them has, needs the quota and the money for it;
+// one that doesn't keeps what it had.
+bool MayHave(const Scene& scene, const TrainingPool& pool, const Placement& placement,
+             const GroupView& group, const Need& need) {
   const int64_t needed = need.Accelerators(pool);
   if (needed <= AcceleratorsOf(pool, placement)) return true;
   const auto limit = scene.quotas.Limit(pool.key.ns, placement.accelerator);
-  return !limit || scene.quotas.Used(pool.key.ns, placement.accelerator) + needed <= *limit;
+  if (limit && scene.quotas.Used(pool.key.ns, placement.accelerator) + needed > *limit)
+    return false;
+  return !SpendFinding(scene, pool, group, need);
 }
 
 }  // namespace
@@ -74,7 +76,7 @@ std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memo
   const GroupView* group = scene.world.FindGroup(placement.node_group);
   if (group == nullptr || !Accepts(spec, *group->spec)) return std::nullopt;
   const auto need = NeedIn(spec, *group->spec);
-  if (!need || !WithinQuota(scene, spec, placement, *need)) return std::nullopt;
+  if (!need || !MayHave(scene, spec, placement, *group, *need)) return std::nullopt;
   std::vector<Slot> slots;
   for (const Member& member : group->members) {
     if (!Serves(scene.world, spec, memory, *group, member)) continue;

@@ -274,6 +274,11 @@ Found IsWithinQuota(Look& look) {
                             used + needed)};
 }
 
+Found IsWithinSpend(Look& look) {
+  if (look.scene.world.IsSeeker(look.index)) return {};  // by number, where replicas are added
+  return SpendFinding(look.scene, look.pool, look.group, *look.option.need);
+}
+
 Found MaySpill(Look& look) {
   const int tier = look.Spec().tier;
   if (tier == 0) return {};
@@ -419,9 +424,9 @@ Found HasRoom(Look& look) {
   return finding;
 }
 
-constexpr std::array<Found (*)(Look&), 11> kChecks = {
-    Admits,           IsUsableGroup, IsAcceptable, IsLargeEnough, IsHealthy, HasNodesOfItsOwn,
-    MeetsConstraints, IsWithinQuota, MaySpill,     HasDomain,     HasRoom};
+constexpr std::array<Found (*)(Look&), 12> kChecks = {
+    Admits,           IsUsableGroup, IsAcceptable,  IsLargeEnough, IsHealthy, HasNodesOfItsOwn,
+    MeetsConstraints, IsWithinQuota, IsWithinSpend, MaySpill,      HasDomain, HasRoom};
 
 // Could others who go make room for it?
 bool IsShortage(Reason reason) {
@@ -569,6 +574,24 @@ bool Accepts(const TrainingPool& pool, const NodeGroup& group) {
 
 bool ConstraintsHold(const TrainingPool& pool, const NodeGroup& group, const Node& node) {
   return TermsHold(pool, node) && Repelling(pool, group, node) == nullptr;
+}
+
+std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool,
+                                    const GroupView& group, const Need& need) {
+  const Money cost = CostAboveHome(group, need.Accelerators(pool));
+  const auto& most = pool.spill_max_hourly_cost;
+  if (most && cost > *most) {
+    return Finding{.reason = Reason::kSpendLimitReached,
+                   .message = fmt::format(
+                       "would cost {} {} an hour, more than placement.spill.maxHourlyCost of {}",
+                       cost.Format(), scene.world.snapshot->currency, most->Format()),
+                   .remedy = fmt::format("raise placement.spill.maxHourlyCost of {} to {}",
+                                         most->Format(), cost.Format())};
+  }
+  const auto block = scene.quotas.Spend().BlockFor(pool.key.ns, cost);
+  if (!block) return std::nullopt;
+  return Finding{
+      .reason = Reason::kSpendLimitReached, .message = block->message, .remedy = block->remedy};
 }
 
 bool IsExcluded(const PoolMemory& memory, const std::string& node, Time now) {

@@ -76,6 +76,11 @@ bool Accepts(const TrainingPool& pool, const NodeGroup& group);
 // May the pool's workers run on the node, as far as affinity and taints go?
 bool ConstraintsHold(const TrainingPool& pool, const NodeGroup& group, const Node& node);
 
+// What spend limits have against the gang in the group, where it is not counted yet; nullopt:
+// nothing, as at home and wherever it costs nothing at the margin.
+std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool,
+                                    const GroupView& group, const Need& need);
+
 bool IsExcluded(const PoolMemory& memory, const std::string& node, Time now);
 
 // What a member offers the pool now.

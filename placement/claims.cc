@@ -114,8 +114,7 @@ void Evict(Draft& draft, size_t victim, size_t claimant) {
   const TrainingPool& pool = draft.Pool(victim);
   PoolMemory& memory = fate.memory;
   const std::string why = WhyEvicted(draft, claimant, pool);
-  draft.quotas.Add(pool.key.ns, memory.placement->accelerator,
-                   -AcceleratorsOf(pool, *memory.placement));
+  CountGang(draft.quotas, draft.world, pool, *memory.placement, -1);
   std::erase_if(memory.evictions,
                 [&](const Eviction& e) { return e.time + kEvictionsCount <= draft.Now(); });
   if (memory.evictions.size() == kMostEvictions) memory.evictions.erase(memory.evictions.begin());
@@ -155,6 +154,14 @@ bool IsDue(const Draft& draft, size_t claimant, size_t victim, const Hold& claim
   return fate.course == Course::kStay && GivesWayAt(pool, fate.memory, *claim.since) <= draft.Now();
 }
 
+// A limit may have been lowered, or a budget used up, since the claim was made: nobody goes for a
+// place that it may not have. REQUIRES a live claim in a group that the gang accepts.
+bool HasTheMoney(const Draft& draft, size_t pool) {
+  const GroupView& group = *draft.world.FindGroup(LiveClaim(draft, pool)->node_group);
+  const TrainingPool& gang = draft.Pool(pool);
+  return !SpendFinding(draft.Look(), gang, group, *NeedIn(gang, *group.spec));
+}
+
 // Tries those of its options that others could make room in.
 bool Search(Draft& draft, size_t pool, const Option& option, Right right) {
   if (!option.finding || !option.only_short || !option.need) return false;
@@ -172,8 +179,9 @@ void CountClaim(Draft& draft, size_t pool, int sign) {
   const GroupView* group = draft.world.FindGroup(claim->node_group);
   const auto need = group == nullptr ? std::nullopt : NeedIn(draft.Pool(pool), *group->spec);
   if (!need) return;
-  draft.quotas.Add(draft.Pool(pool).key.ns, group->spec->accelerator,
-                   sign * need->Accelerators(draft.Pool(pool)));
+  const int64_t accelerators = sign * need->Accelerators(draft.Pool(pool));
+  draft.quotas.Add(draft.Pool(pool).key.ns, group->spec->accelerator, accelerators,
+                   CostAboveHome(*group, accelerators));
 }
 
 void CarryClaims(Draft& draft) {
@@ -192,6 +200,10 @@ void CarryClaims(Draft& draft) {
   std::sort(claims.begin(), claims.end(),
             [](const auto& a, const auto& b) { return a.first.Before(b.first); });
   for (const auto& [rank, pool] : claims) {
+    if (!HasTheMoney(draft, pool)) {
+      draft.fates[pool].memory.hold.reset();
+      continue;
+    }
     ClaimWhatItHas(draft, pool);
     CountClaim(draft, pool, 1);
     const Hold& claim = *LiveClaim(draft, pool);

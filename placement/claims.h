@@ -7,14 +7,15 @@
 
 // A gang that makes others go has a claim on their nodes until it is placed: whatever happens in
 // between, nobody else gets them, so that no two make each other go in turns. It counts against the
-// quota from the start.
+// quota, and against the limits of what is spent above home, from the start.
 namespace spillway::placement {
 
 // Reserves what is claimed, after all that is placed has been accounted for; drops claims that can
 // not be met any more.
 void CarryClaims(Draft& draft);
 
-// Takes the gang's claim, if any, out of the quota's account (sign -1) or puts it back (+1).
+// Takes the gang's claim, if any, out of the quota's and the money's account (sign -1) or puts it
+// back (+1).
 void CountClaim(Draft& draft, size_t pool, int sign);
 
 // Is the gang guaranteed what it asks for in the option's group, which is at home?

@@ -50,6 +50,18 @@ std::string FormatQuota(const QuotaReport& quota) {
     text += fmt::format("  {}: {}\n", ReasonName(Reason::kGuaranteeUncovered),
                         quota.guarantees_message);
   }
+  const SpendReport& spend = quota.spend;
+  if (spend.max_hourly_cost || spend.hourly_cost != Money()) {
+    text +=
+        fmt::format("{}  {} an hour above home, {}\n", quota.ns, spend.hourly_cost.Format(),
+                    spend.max_hourly_cost ? fmt::format("limit {}", spend.max_hourly_cost->Format())
+                                          : "no limit");
+  }
+  if (spend.budget) {
+    text += fmt::format("{}  {} of the budget of {} spent above home; the next begins at {}\n",
+                        quota.ns, spend.budget->spent.Format(), spend.budget->amount.Format(),
+                        FormatTime(spend.budget->period_end));
+  }
   return text;
 }
 

@@ -167,6 +167,10 @@ Money MarginalHourlyCost(const CellState& cell) {
                                                         cell.group->per_node);
 }
 
+Money CostAboveHome(const CellState& cell) {
+  return cell.Spilled() ? MarginalHourlyCost(cell) : Money();
+}
+
 Throughput Usable(const InferencePool& pool,
                   const std::vector<std::pair<const Variant*, int>>& of) {
   Throughput sum = 0;
@@ -224,8 +228,9 @@ InferenceDraft SurveyPool(const World& world, size_t pool) {
 void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign) {
   for (const CellState& cell : draft.cells) {
     if (cell.variant == nullptr || cell.memory.desired == 0) continue;
-    quotas.Add(draft.pool->key.ns, cell.variant->accelerator,
-               int64_t{sign} * cell.memory.desired * cell.variant->per_replica);
+    const int64_t replicas = int64_t{sign} * cell.memory.desired;
+    quotas.Add(draft.pool->key.ns, cell.variant->accelerator, replicas * cell.variant->per_replica,
+               CostAboveHome(cell).Times(replicas));
   }
 }
 
@@ -401,8 +406,9 @@ class Decider {
   // ---- changes of one cell ----
 
   void Change(CellState& cell, int desired) {
-    quotas_.Add(pool_.key.ns, cell.variant->accelerator,
-                int64_t{desired - cell.memory.desired} * cell.variant->per_replica);
+    const int64_t more = desired - cell.memory.desired;
+    quotas_.Add(pool_.key.ns, cell.variant->accelerator, more * cell.variant->per_replica,
+                CostAboveHome(cell).Times(more));
     cell.memory.desired = desired;
     cell.memory.revision = cell.variant->revision;
     if (desired < cell.ready) cell.ready = desired;
@@ -436,7 +442,7 @@ class Decider {
   [[nodiscard]] Money Spending() const {
     Money sum;
     for (const CellState& cell : draft_.cells) {
-      if (cell.Spilled()) sum += MarginalHourlyCost(cell).Times(cell.memory.desired);
+      sum += CostAboveHome(cell).Times(cell.memory.desired);
     }
     return sum;
   }
@@ -475,9 +481,10 @@ class Decider {
     return std::min(left, wanted);
   }
 
-  int64_t WithinSpend(CellState& cell, int64_t wanted) const {
-    const Money each = MarginalHourlyCost(cell);
-    if (!cell.Spilled() || !pool_.spill_max_hourly_cost || each == Money()) return wanted;
+  // The pool's own limit.
+  int64_t WithinSpill(CellState& cell, int64_t wanted) const {
+    const Money each = CostAboveHome(cell);
+    if (!pool_.spill_max_hourly_cost || each == Money()) return wanted;
     const Money most = *pool_.spill_max_hourly_cost;
     const Money now = Spending();
     const int64_t left = now >= most ? 0 : (most.micros() - now.micros()) / each.micros();
@@ -490,6 +497,21 @@ class Decider {
                               .remedy = "raise placement.spill.maxHourlyCost"};
     }
     return std::min(left, wanted);
+  }
+
+  // Its namespace's limits.
+  int64_t WithinSpend(CellState& cell, int64_t wanted) const {
+    const SpendBook& spend = quotas_.Spend();
+    const Money each = CostAboveHome(cell);
+    const int64_t left = spend.HowMany(pool_.key.ns, each, wanted);
+    if (left == wanted) return wanted;
+    if (const auto block = spend.BlockFor(pool_.key.ns, each.Times(wanted))) {
+      cell.shortage =
+          Finding{.reason = Reason::kSpendLimitReached,
+                  .message = fmt::format("{} {}", Count(wanted, "more replica"), block->message),
+                  .remedy = block->remedy};
+    }
+    return left;
   }
 
   // On its nodes, beside all that is promised to others.
@@ -598,6 +620,7 @@ class Decider {
     if (cell.shortage) return 0;
     int64_t more = WithinMost(cell, wanted, moving);
     if (more > 0) more = WithinQuota(cell, more, moving);
+    if (more > 0) more = WithinSpill(cell, more);
     if (more > 0) more = WithinSpend(cell, more);
     if (more > 0) more = WithinRoom(cell, more);
     return more;

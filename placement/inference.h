@@ -104,6 +104,7 @@ InferenceDecision Describe(const World& world, const InferenceDraft& draft);
 // What one replica of the cell costs an hour; nothing where its group is gone.
 Money HourlyCost(const CellState& cell);
 Money MarginalHourlyCost(const CellState& cell);
+Money CostAboveHome(const CellState& cell);  // the latter; nothing at home
 
 // What pods of such numbers serve by the pool's routing: evenly shared requests are limited by the
 // slowest. (variant, replicas) in any order.

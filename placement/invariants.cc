@@ -365,20 +365,19 @@ Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
   return {};
 }
 
+// What the namespaces' pools have once all is decided.
 QuotaBook QuotasAfter(const World& world, const Plan& plan) {
   QuotaBook quotas(*world.snapshot);
   for (const InferenceDraft& pool : Settled(world, plan)) CountCells(quotas, pool, 1);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolMemory& memory = plan.pools[p].memory;
     if (!memory.placement || memory.completed) continue;
-    quotas.Add(plan.pools[p].key.ns, memory.placement->accelerator,
-               AcceleratorsOf(*world.pools[p], *memory.placement));
+    CountGang(quotas, world, *world.pools[p], *memory.placement, 1);
   }
   return quotas;
 }
 
-Problem QuotasHold(const World& world, const Plan& plan) {
-  const QuotaBook quotas = QuotasAfter(world, plan);
+Problem QuotasHold(const World& world, const Plan& plan, const QuotaBook& quotas) {
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
     if (!Adds(*world.pools[p], decision)) continue;
@@ -386,6 +385,47 @@ Problem QuotasHold(const World& world, const Plan& plan) {
     const auto limit = quotas.Limit(decision.key.ns, type);
     if (limit && quotas.Used(decision.key.ns, type) > *limit) {
       return fmt::format("{} crosses the limit of {}", decision.key.Format(), type);
+    }
+  }
+  return {};
+}
+
+// A gang that is new above home, or grows there, costs no more than it may and leaves its
+// namespace within its limits.
+Problem GangsHaveTheMoney(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    const TrainingPool& pool = *world.pools[p];
+    if (!Adds(pool, decision)) continue;
+    const Placement& placement = *decision.memory.placement;
+    const Money cost =
+        CostAboveHome(*world.FindGroup(placement.node_group), AcceleratorsOf(pool, placement));
+    if (cost <= Money()) continue;
+    if (pool.spill_max_hourly_cost && cost > *pool.spill_max_hourly_cost) {
+      return decision.key.Format() + " costs more above home than it may";
+    }
+    if (quotas.Spend().IsExceeded(decision.key.ns)) {
+      return decision.key.Format() + " crosses the spend limit of its namespace";
+    }
+  }
+  return {};
+}
+
+Problem ReplicasHaveTheMoney(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  for (const InferenceDraft& draft : Settled(world, plan)) {
+    Money sum;
+    bool grows = false;
+    for (const CellState& cell : draft.cells) {
+      const Money each = CostAboveHome(cell);
+      sum += each.Times(cell.memory.desired);
+      grows = grows || (each > Money() && cell.memory.desired > cell.before);
+    }
+    if (!grows) continue;
+    if (draft.pool->spill_max_hourly_cost && sum > *draft.pool->spill_max_hourly_cost) {
+      return draft.pool->key.Format() + " has replicas that cost more above home than they may";
+    }
+    if (quotas.Spend().IsExceeded(draft.pool->key.ns)) {
+      return draft.pool->key.Format() + " adds replicas across the spend limit of its namespace";
     }
   }
   return {};
@@ -444,8 +484,7 @@ Problem EvictionsAreRight(const World& world, const Plan& plan) {
 
 // A gang that is guaranteed a place at home waits, and would have had it but for borrowers that
 // this plan places.
-Problem GuaranteesHold(const World& world, const Plan& plan) {
-  const QuotaBook quotas = QuotasAfter(world, plan);
+Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& quotas) {
   if (!quotas.HasGuarantees()) return {};
   const Coverage coverage = CoverageAfter(world, plan, quotas);
   const Capacity with = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
@@ -486,9 +525,12 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
     }
   }
   if (const auto problem = GangsHaveRoom(world, plan)) return Broken(*problem);
-  if (const auto problem = QuotasHold(world, plan)) return Broken(*problem);
+  const QuotaBook quotas = QuotasAfter(world, plan);
+  if (const auto problem = QuotasHold(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = GangsHaveTheMoney(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = ReplicasHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = EvictionsAreRight(world, plan)) return Broken(*problem);
-  if (const auto problem = GuaranteesHold(world, plan)) return Broken(*problem);
+  if (const auto problem = GuaranteesHold(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);
   if (const auto problem = ReplicasHaveRoom(world, plan)) return Broken(*problem);
   return Ok{};

@@ -153,8 +153,23 @@ struct QuotaUse {
   int64_t lent = 0;      // of the guarantee, neither used nor free at home
   bool operator==(const QuotaUse&) const = default;
 };
+struct BudgetReport {
+  Money amount;
+  Money spent;         // by now, in the running period
+  Time period_end{};   // when the next one begins
+  SpendMemory memory;  // what the status must say from now on
+  bool operator==(const BudgetReport&) const = default;
+};
+// Above home, by marginal price.
+struct SpendReport {
+  Money hourly_cost;
+  std::optional<Money> max_hourly_cost;
+  std::optional<BudgetReport> budget;
+  bool operator==(const SpendReport&) const = default;
+};
 struct QuotaReport {
   std::string ns;
+  SpendReport spend;
   std::vector<QuotaUse> accelerators;  // sorted by type; every type limited or used
   bool guarantees_covered = true;      // home has what is guaranteed
   std::string guarantees_message;      // where it has not
@@ -166,7 +181,8 @@ struct Plan {
   std::vector<InferenceDecision> inference_pools;  // likewise
   std::vector<GroupReport> groups;                 // sorted by name
   std::vector<QuotaReport> quotas;                 // sorted by namespace
-  std::optional<Time> next_wake;  // the earliest moment at which time alone changes a decision
+  // The earliest moment at which time alone changes a decision, or what is to be remembered.
+  std::optional<Time> next_wake;
   bool operator==(const Plan&) const = default;
 };
 

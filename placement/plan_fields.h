@@ -182,9 +182,25 @@ void Fields(A& a, Of<QuotaUse> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<BudgetReport> /*type*/) {
+  a("amount", &BudgetReport::amount);
+  a("spent", &BudgetReport::spent);
+  a("periodEnd", &BudgetReport::period_end);
+  a("status", &BudgetReport::memory);
+}
+
+template <class A>
+void Fields(A& a, Of<SpendReport> /*type*/) {
+  a("hourlyCost", &SpendReport::hourly_cost);
+  a("maxHourlyCost", &SpendReport::max_hourly_cost);
+  a("budget", &SpendReport::budget);
+}
+
+template <class A>
 void Fields(A& a, Of<QuotaReport> /*type*/) {
   a("namespace", &QuotaReport::ns);
   a("accelerators", &QuotaReport::accelerators);
+  a("spend", &QuotaReport::spend);
   a.Group("conditions", [](auto& g) {
     g.Group("GuaranteesCovered", [](auto& c) {
       c.Words("status", &QuotaReport::guarantees_covered, "True", "False");

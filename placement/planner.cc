@@ -71,8 +71,7 @@ void AccountForPlaced(Draft& draft) {
         draft.capacity.Set(p, *claim);
     }
     if (const auto& placement = fate.memory.placement) {
-      draft.quotas.Add(draft.Pool(p).key.ns, placement->accelerator,
-                       AcceleratorsOf(draft.Pool(p), *placement));
+      CountGang(draft.quotas, draft.world, draft.Pool(p), *placement, 1);
     }
   }
   for (const InferenceDraft& pool : draft.inference) {
@@ -187,16 +186,14 @@ void Take(Draft& draft, size_t pool, const GroupView& group, const Need& need, c
   fate.course = Course::kStay;
   fate.action = action;
   ClaimWhatItHas(draft, pool);
-  draft.quotas.Add(draft.Pool(pool).key.ns, fate.memory.placement->accelerator,
-                   AcceleratorsOf(draft.Pool(pool), *fate.memory.placement));
+  CountGang(draft.quotas, draft.world, draft.Pool(pool), *fate.memory.placement, 1);
 }
 
 // A new attempt in the same group; where that has no room, the pool looks elsewhere.
 void Renew(Draft& draft, size_t pool) {
   Fate& fate = draft.fates[pool];
   const Placement& placement = *fate.memory.placement;
-  draft.quotas.Add(draft.Pool(pool).key.ns, placement.accelerator,
-                   -AcceleratorsOf(draft.Pool(pool), placement));
+  CountGang(draft.quotas, draft.world, draft.Pool(pool), placement, -1);
   const auto fit = Refit(draft.Look(), pool, fate.memory);
   if (fit) {
     const GroupView& group = *draft.world.FindGroup(placement.node_group);
@@ -316,7 +313,8 @@ void AddDecisions(const Draft& draft, Plan& plan) {
 }
 
 std::optional<Time> NextWake(const Draft& draft) {
-  std::vector<Time> moments = draft.moments;
+  std::vector<Time> moments = draft.quotas.Spend().Moments();
+  moments.insert(moments.end(), draft.moments.begin(), draft.moments.end());
   for (const GroupView& group : draft.world.groups) {
     if (group.changes_at) moments.push_back(*group.changes_at);
   }

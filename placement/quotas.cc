@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "placement/capacity.h"
+
 namespace spillway::placement {
 namespace {
 
@@ -48,7 +50,8 @@ QuotaBook::ByType QuotaBook::Merged(const std::vector<QuotaLimit>& limits) {
   return by_type;
 }
 
-QuotaBook::QuotaBook(const Snapshot& snapshot) : defaults_(Merged(snapshot.default_limits)) {
+QuotaBook::QuotaBook(const Snapshot& snapshot)
+    : defaults_(Merged(snapshot.default_limits)), spend_(snapshot) {
   for (auto& [type, limits] : defaults_) limits.guaranteed = 0;
   for (const Quota& quota : snapshot.quotas) {
     limits_[quota.ns] = Merged(quota.limits);
@@ -61,8 +64,10 @@ QuotaBook::QuotaBook(const Snapshot& snapshot) : defaults_(Merged(snapshot.defau
   for (const InferencePool& pool : snapshot.inference_pools) used_[pool.key.ns];
 }
 
-void QuotaBook::Add(const std::string& ns, const std::string& type, int64_t accelerators) {
+void QuotaBook::Add(const std::string& ns, const std::string& type, int64_t accelerators,
+                    Money above_home) {
   used_[ns][type] += accelerators;
+  spend_.Add(ns, above_home);
 }
 
 int64_t QuotaBook::Used(const std::string& ns, const std::string& type) const {
@@ -148,6 +153,7 @@ std::vector<QuotaReport> QuotaBook::Report(const World& world) const {
     }
     QuotaReport& report = reports.emplace_back();
     report.ns = ns;
+    report.spend = spend_.Report(ns);
     for (const std::string& type : types) {
       const QuotaUse& use = report.accelerators.emplace_back(UseOf(ns, type, home[type].free));
       const int64_t all = GuaranteedToAll(type);
@@ -159,6 +165,14 @@ std::vector<QuotaReport> QuotaBook::Report(const World& world) const {
     }
   }
   return reports;
+}
+
+void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,
+               const Placement& placement, int sign) {
+  const int64_t accelerators = sign * AcceleratorsOf(pool, placement);
+  const GroupView* group = world.FindGroup(placement.node_group);
+  quotas.Add(pool.key.ns, placement.accelerator, accelerators,
+             group == nullptr ? Money() : CostAboveHome(*group, accelerators));
 }
 
 }  // namespace spillway::placement

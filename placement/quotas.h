@@ -10,6 +10,7 @@
 #include "placement/nodes.h"
 #include "placement/plan.h"
 #include "placement/snapshot.h"
+#include "placement/spend.h"
 
 namespace spillway::placement {
 
@@ -18,7 +19,8 @@ class QuotaBook {
  public:
   explicit QuotaBook(const Snapshot& snapshot);
 
-  void Add(const std::string& ns, const std::string& type, int64_t accelerators);
+  // `above_home`: what they cost an hour there, by marginal price; negative for what goes.
+  void Add(const std::string& ns, const std::string& type, int64_t accelerators, Money above_home);
   [[nodiscard]] int64_t Used(const std::string& ns, const std::string& type) const;
   // nullopt: no limit. A namespace without a Quota has the default limits.
   [[nodiscard]] std::optional<int64_t> Limit(const std::string& ns, const std::string& type) const;
@@ -26,6 +28,7 @@ class QuotaBook {
   [[nodiscard]] int64_t Guaranteed(const std::string& ns, const std::string& type) const;
   // Is anything guaranteed to anybody?
   [[nodiscard]] bool HasGuarantees() const { return has_guarantees_; }
+  [[nodiscard]] const SpendBook& Spend() const { return spend_; }
 
   // Accelerators beyond its guarantees, of all types together.
   [[nodiscard]] int64_t Borrowed(const std::string& ns) const;
@@ -52,6 +55,11 @@ class QuotaBook {
   std::map<std::string, ByType> limits_;  // by namespace, where there is a Quota
   std::map<std::string, int64_t> weights_;
   std::map<std::string, std::map<std::string, int64_t>> used_;
+  SpendBook spend_;
 };
+
+// Adds what a placed gang has (sign 1), or takes it away (-1).
+void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,
+               const Placement& placement, int sign);
 
 }  // namespace spillway::placement

@@ -39,6 +39,8 @@ constexpr std::array<Word<Preemptible>, 3> kPreemptibles = {
      {Preemptible::kNever, "Never"}}};
 constexpr std::array<Word<Routing>, 2> kRoutings = {
     {{Routing::kUniform, "Uniform"}, {Routing::kWeighted, "Weighted"}}};
+constexpr std::array<Word<BudgetPeriod>, 3> kBudgetPeriods = {
+    {{BudgetPeriod::kDay, "Day"}, {BudgetPeriod::kWeek, "Week"}, {BudgetPeriod::kMonth, "Month"}}};
 
 template <class E, size_t N>
 std::string_view NameIn(const std::array<Word<E>, N>& words, E value) {
@@ -86,6 +88,7 @@ std::string_view Name(OnUnreachable value) { return NameIn(kOnUnreachables, valu
 std::string_view Name(Preempts value) { return NameIn(kPreempts, value); }
 std::string_view Name(Preemptible value) { return NameIn(kPreemptibles, value); }
 std::string_view Name(Routing value) { return NameIn(kRoutings, value); }
+std::string_view Name(BudgetPeriod value) { return NameIn(kBudgetPeriods, value); }
 
 std::optional<Provider> ProviderFrom(std::string_view name) { return FromIn(kProviders, name); }
 std::optional<Admission> AdmissionFrom(std::string_view name) { return FromIn(kAdmissions, name); }
@@ -106,6 +109,9 @@ std::optional<Preemptible> PreemptibleFrom(std::string_view name) {
   return FromIn(kPreemptibles, name);
 }
 std::optional<Routing> RoutingFrom(std::string_view name) { return FromIn(kRoutings, name); }
+std::optional<BudgetPeriod> BudgetPeriodFrom(std::string_view name) {
+  return FromIn(kBudgetPeriods, name);
+}
 
 bool Matches(const Labels& labels, const Requirement& requirement) {
   const auto at = labels.find(requirement.key);

@@ -28,6 +28,7 @@ enum class OnUnreachable { kRestart, kWait };
 enum class Preempts { kLowerPriority, kNever };
 enum class Preemptible { kAlways, kAtCheckpoint, kNever };
 enum class Routing { kUniform, kWeighted };
+enum class BudgetPeriod { kDay, kWeek, kMonth };
 
 std::string_view Name(Provider value);
 std::string_view Name(Admission value);
@@ -38,6 +39,7 @@ std::string_view Name(OnUnreachable value);
 std::string_view Name(Preempts value);
 std::string_view Name(Preemptible value);
 std::string_view Name(Routing value);
+std::string_view Name(BudgetPeriod value);
 // One for each of the above: nullopt for a word that is not in the list.
 std::optional<Provider> ProviderFrom(std::string_view name);
 std::optional<Admission> AdmissionFrom(std::string_view name);
@@ -48,6 +50,7 @@ std::optional<OnUnreachable> OnUnreachableFrom(std::string_view name);
 std::optional<Preempts> PreemptsFrom(std::string_view name);
 std::optional<Preemptible> PreemptibleFrom(std::string_view name);
 std::optional<Routing> RoutingFrom(std::string_view name);
+std::optional<BudgetPeriod> BudgetPeriodFrom(std::string_view name);
 
 using Labels = std::map<std::string, std::string>;
 
@@ -280,6 +283,7 @@ struct TrainingPool {
   Preference preference = Preference::kHomeFirst;
   bool spill_allowed = true;
   Seconds spill_after{600};
+  std::optional<Money> spill_max_hourly_cost;  // of the gang, above home, by marginal price
   TopologyMode topology = TopologyMode::kPreferred;
   std::string topology_level;  // empty: the group's closest
   Seconds start_deadline{1800};
@@ -449,10 +453,28 @@ struct QuotaLimit {
   int64_t guaranteed = 0;
   bool operator==(const QuotaLimit&) const = default;
 };
+// Money for what is above home, by marginal price.
+struct Budget {
+  Money amount;
+  BudgetPeriod period = BudgetPeriod::kMonth;  // of the calendar in UTC; weeks begin on Monday
+  bool operator==(const Budget&) const = default;
+};
+// What was spent above home up to a moment, and what has been spent an hour since. Written whenever
+// the latter changes, so that what has been spent by any later moment can be told from it alone.
+struct SpendMemory {
+  Money spent;  // since period_start
+  Money hourly;
+  Time as_of{};
+  Time period_start{};
+  bool operator==(const SpendMemory&) const = default;
+};
 struct Quota {  // of one namespace
   std::string ns;
   std::vector<QuotaLimit> limits;
-  int weight = 1;  // its share of what is borrowed, at least 1
+  int weight = 1;                                       // its share of what is borrowed, at least 1
+  std::optional<Money> max_hourly_cost = std::nullopt;  // above home, by marginal price
+  std::optional<Budget> budget = std::nullopt;
+  std::optional<SpendMemory> memory = std::nullopt;  // durable, in its status
   bool operator==(const Quota&) const = default;
 };
 

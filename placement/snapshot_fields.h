@@ -208,6 +208,7 @@ void FieldsOfPlacementSpec(A& a) {
   a.Group("spill", [](auto& g) {
     g.Words("policy", &TrainingPool::spill_allowed, "Allowed", "Never");
     g("afterSeconds", &TrainingPool::spill_after);
+    g("maxHourlyCost", &TrainingPool::spill_max_hourly_cost);
   });
   a.Group("topology", [](auto& g) {
     g("mode", &TrainingPool::topology);
@@ -400,10 +401,29 @@ void Fields(A& a, Of<QuotaLimit> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<Budget> /*type*/) {
+  a("amount", &Budget::amount);
+  a("period", &Budget::period);
+}
+
+template <class A>
+void Fields(A& a, Of<SpendMemory> /*type*/) {
+  a("budgetSpent", &SpendMemory::spent);
+  a("hourlyCost", &SpendMemory::hourly);
+  a("asOf", &SpendMemory::as_of);
+  a("periodStart", &SpendMemory::period_start);
+}
+
+template <class A>
 void Fields(A& a, Of<Quota> /*type*/) {
   a("namespace", &Quota::ns);
   a("accelerators", &Quota::limits);
   a("weight", &Quota::weight);
+  a.Group("spend", [](auto& g) {
+    g("maxHourlyCost", &Quota::max_hourly_cost);
+    g("budget", &Quota::budget);
+  });
+  a("status", &Quota::memory);
 }
 
 }  // namespace spillway::placement::text

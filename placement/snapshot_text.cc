@@ -160,6 +160,9 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Preempt
 void Read(Place& place, const YAML::Node& node, const std::string& path, Routing& value) {
   ReadWord(place, node, path, value, Routing::kWeighted);
 }
+void Read(Place& place, const YAML::Node& node, const std::string& path, BudgetPeriod& value) {
+  ReadWord(place, node, path, value, BudgetPeriod::kMonth);
+}
 
 // The entries of a mapping; a key that stands twice is an error.
 std::vector<std::pair<std::string, YAML::Node>> Entries(Place& place, const YAML::Node& node,

@@ -110,9 +110,11 @@ Verdict NothingAcceptable(const Told& told) {
   return {Reason::kNoMatchingNodeGroup, message + "; " + WhatThereIs(told)};
 }
 
-const Option* HeldBackOnly(const std::vector<Option>& options) {
-  const auto at = std::find_if(options.begin(), options.end(),
-                               [](const Option& o) { return o.HeldBack() && o.fit; });
+// Where the gang would fit, were it not for this.
+const Option* FitsBut(const std::vector<Option>& options, Reason reason) {
+  const auto at = std::find_if(options.begin(), options.end(), [&](const Option& o) {
+    return o.finding && o.finding->reason == reason && o.fit;
+  });
   return at == options.end() ? nullptr : &*at;
 }
 
@@ -183,7 +185,8 @@ Verdict WhyClaimed(const Told& told) {
 
 // The one reason of all the groups' reasons, with the first few groups' numbers.
 Verdict WhyWaiting(const Told& told) {
-  const Option* lead = HeldBackOnly(told.options);
+  const Option* lead = FitsBut(told.options, Reason::kHoldingBackSpill);
+  if (lead == nullptr) lead = FitsBut(told.options, Reason::kSpendLimitReached);
   if (lead == nullptr) lead = ShortOfRoom(told.options);
   if (lead == nullptr) lead = Furthest(told.options);
   if (lead == nullptr) return NothingAcceptable(told);

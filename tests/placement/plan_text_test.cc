@@ -36,7 +36,7 @@ inferencePools: []
 groups:
   - {name: home, nodes: {matched: 1, usable: 1, starting: 0, cordoned: 0, unhealthy: 0, draining: 0, notReady: 0}, accelerators: {allocatable: 8, used: 0, free: 0}, largestFreeDomain: {nodes: 0}, hourlyCost: "32.00", idleHourlyCost: "32.00", marginalHourlyCost: "0.00", conditions: {Ready: {status: "True", reason: AsExpected, message: "1 of 1 node usable"}, NoOverlap: {status: "True", message: "no other node group matches its nodes"}, LinkHealthy: {status: "True", message: "0 of 1 node NotReady"}}}
 quotas:
-  - {namespace: team, accelerators: [{type: a100, used: 8, limit: 64, guaranteed: 0, borrowed: 8, lent: 0}], conditions: {GuaranteesCovered: {status: "True"}}}
+  - {namespace: team, accelerators: [{type: a100, used: 8, limit: 64, guaranteed: 0, borrowed: 8, lent: 0}], spend: {hourlyCost: "0.00"}, conditions: {GuaranteesCovered: {status: "True"}}}
 )");
 }
 
@@ -92,6 +92,8 @@ Plan Full() {
   serving.alternatives.emplace_back();
   plan.groups.emplace_back();
   plan.quotas.emplace_back().accelerators.emplace_back();
+  plan.quotas[0].spend.max_hourly_cost = Money();
+  plan.quotas[0].spend.budget.emplace();
   return plan;
 }
 
@@ -302,6 +304,15 @@ std::vector<Change> ChangesOfReports() {
       {"lent", quota([](Q& q) { q.accelerators[0].lent = 1; })},
       {"GuaranteesCovered", quota([](Q& q) { q.guarantees_covered = false; })},
       {"GuaranteesCovered message", quota([](Q& q) { q.guarantees_message = "x"; })},
+      {"spend hourlyCost", quota([](Q& q) { q.spend.hourly_cost = Dollars("1"); })},
+      {"maxHourlyCost", quota([](Q& q) { q.spend.max_hourly_cost.reset(); })},
+      {"budget amount", quota([](Q& q) { q.spend.budget->amount = Dollars("1"); })},
+      {"budget spent", quota([](Q& q) { q.spend.budget->spent = Dollars("1"); })},
+      {"periodEnd", quota([](Q& q) { q.spend.budget->period_end = kNow; })},
+      {"budgetSpent", quota([](Q& q) { q.spend.budget->memory.spent = Dollars("1"); })},
+      {"hourly remembered", quota([](Q& q) { q.spend.budget->memory.hourly = Dollars("1"); })},
+      {"asOf", quota([](Q& q) { q.spend.budget->memory.as_of = kNow; })},
+      {"periodStart", quota([](Q& q) { q.spend.budget->memory.period_start = kNow; })},
       {"nextWake", [](Plan& plan) { plan.next_wake = kNow + Seconds{1}; }},
       {"no nextWake", [](Plan& plan) { plan.next_wake.reset(); }},
   };
@@ -353,9 +364,12 @@ TEST(PlanText, TablesKnowEveryField) {
                                   hourly, idle, marginal, no_overlap, overlap_message, link_healthy,
                                   link_message, ready, ready_reason, ready_message] =
         plan.groups[0];
-    [[maybe_unused]] const auto& [ns, quota_uses, covered, covered_message] = plan.quotas[0];
+    [[maybe_unused]] const auto& [ns, spend, quota_uses, covered, covered_message] = plan.quotas[0];
     [[maybe_unused]] const auto& [type, quota_used, limit, guaranteed, borrowed, lent] =
         quota_uses[0];
+    [[maybe_unused]] const auto& [spend_hourly, max_hourly, budget] = spend;
+    [[maybe_unused]] const auto& [amount, spent, period_end, remembered] = *budget;
+    [[maybe_unused]] const auto& [spent_then, hourly_then, as_of, period_start] = remembered;
   }
 }
 

@@ -36,8 +36,10 @@ placement::Quota Guarantee(const std::string& ns, int guaranteed, int limit = 10
 
 // A gang of `ns` that has run for two hours on whole nodes and may be stopped at any time.
 TrainingPool& AddOld(Snapshot& world, const std::string& name, const std::string& ns,
-                     int64_t priority, const std::vector<std::string>& nodes) {
-  TrainingPool& pool = AddRunning(world, name, static_cast<int>(nodes.size()), 8, "home", nodes);
+                     int64_t priority, const std::vector<std::string>& nodes,
+                     const std::string& group = "home") {
+  TrainingPool& pool = AddRunning(world, name, static_cast<int>(nodes.size()), 8, group, nodes,
+                                  GroupOf(world, group).tier);
   pool.key.ns = ns;
   pool.priority = priority;
   pool.preemptible = Preemptible::kAlways;
@@ -446,6 +448,61 @@ TEST(Preemption, OfItsOwnNamespaceMakesRoomInTheQuota) {
   EXPECT_EQ(
       DecisionOf(Checked(After(Noticed(world), next, kNow + Seconds{9})), "low").placed_reason,
       Reason::kQuotaExceeded);
+}
+
+// Above home, at 32 an hour a node: low has one of two nodes, both of which high needs.
+Snapshot PreemptingAboveHome() {
+  Snapshot world = Fleet(0, 2);
+  AddOld(world, "low", "others", 0, {"azure-1"}, "azure");
+  world.pools.push_back(New("high", "team", 10, 2));
+  world.quotas = {Guarantee("team", 0), Guarantee("others", 0)};
+  world.quotas[0].max_hourly_cost = Dollars("95.99");
+  return world;
+}
+
+TEST(Preemption, MoneyForWhatIsClaimedIsNobodyElses) {
+  Snapshot world = PreemptingAboveHome();
+  world.groups.push_back(Group("aws", 20));
+  AddNodes(world, "aws", 1);
+  world.pools.push_back(New("small", "team", 5, 1));
+  EXPECT_EQ(Brief(DecisionOf(Checked(world), "high")), "high!WaitingForCheckpoint");
+  EXPECT_EQ(Brief(DecisionOf(Checked(world), "small")), "small!SpendLimitReached");
+  EXPECT_EQ(Brief(DecisionOf(Checked(Noticed(world)), "small")), "small!SpendLimitReached");
+  world.quotas[0].max_hourly_cost = Dollars("96");
+  EXPECT_EQ(Brief(DecisionOf(Checked(world), "small")), "small@aws[aws-1]#1");
+}
+
+TEST(Preemption, WhoHasGoneCostsNothingAndWhoHasAClaimNothingYet) {
+  const auto costs = [](const Plan& plan) {
+    std::vector<std::string> texts;
+    for (const auto& report : plan.quotas) {
+      texts.push_back(report.ns + " " + report.spend.hourly_cost.Format());
+    }
+    return texts;
+  };
+  const Snapshot world = PreemptingAboveHome();
+  EXPECT_THAT(costs(Checked(world)), ElementsAre("others 32.00", "team 0.00"));
+  const Snapshot noticed = Noticed(world);
+  const Plan plan = Checked(noticed);
+  ASSERT_EQ(DecisionOf(plan, "low").action, Action::kRelease);
+  EXPECT_THAT(costs(plan), ElementsAre("others 0.00", "team 0.00"));
+  const Plan next = Checked(After(noticed, plan, kNow + Seconds{30}));
+  EXPECT_THAT(costs(next), ElementsAre("others 0.00", "team 64.00"));
+}
+
+TEST(Preemption, NobodyGoesForAPlaceThatMayNotBePaidAnyMore) {
+  const Snapshot noticed = Noticed(PreemptingAboveHome());
+  Snapshot world = noticed;
+  world.quotas[0].max_hourly_cost = Dollars("64");
+  EXPECT_EQ(DecisionOf(Checked(world), "low").action, Action::kRelease);
+  world.quotas[0].max_hourly_cost = Dollars("63.99");
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "low").action, Action::kKeep);
+  EXPECT_EQ(Brief(DecisionOf(plan, "high")), "high!SpendLimitReached");
+  EXPECT_EQ(DecisionOf(plan, "high").memory.hold, std::nullopt);
+  world = noticed;
+  PoolOf(world, "high").spill_max_hourly_cost = Dollars("63.99");
+  EXPECT_EQ(DecisionOf(Checked(world), "low").action, Action::kKeep);
 }
 
 TEST(Preemption, TakesTheCheapest) {

@@ -32,6 +32,7 @@ class Maker {
     }
     AddQuotas();
     AddClaims();
+    AddSpendLimits();
     return std::move(world_);
   }
 
@@ -440,6 +441,35 @@ class Maker {
       }
       std::sort(hold.victims.begin(), hold.victims.end());
     }
+  }
+
+  Money Amount(int most) { return Money::FromMicros(int64_t{dice_.Roll(most)} * 1'250'000); }
+
+  placement::Quota& QuotaOf(const std::string& ns) {
+    for (placement::Quota& quota : world_.quotas) {
+      if (quota.ns == ns) return quota;
+    }
+    return world_.quotas.emplace_back(placement::Quota{.ns = ns, .limits = {}});
+  }
+
+  void AddSpendLimits() {
+    for (TrainingPool& pool : world_.pools) {
+      if (dice_.OneIn(6)) pool.spill_max_hourly_cost = Amount(60);
+    }
+    if (dice_.OneIn(2)) return;
+    const std::string ns = dice_.OneIn(2) ? "red" : "blue";
+    placement::Quota& quota = QuotaOf(ns);
+    if (!dice_.OneIn(3)) quota.max_hourly_cost = Amount(80);
+    if (!dice_.OneIn(3)) {
+      quota.budget = {.amount = Amount(200),
+                      .period = dice_.Pick<BudgetPeriod>(
+                          {BudgetPeriod::kDay, BudgetPeriod::kWeek, BudgetPeriod::kMonth})};
+    }
+    if (dice_.OneIn(4)) return;  // nothing is remembered, with a budget or without
+    quota.memory = {.spent = Amount(200),
+                    .hourly = Amount(60),
+                    .as_of = Ago(200'000),
+                    .period_start = Ago(4'000'000)};
   }
 
   Dice dice_;

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement/nodes.h"
+#include "placement/plan.h"
+#include "placement/snapshot.h"
+
+// Money for what runs above home, by marginal price: what it costs an hour, what has been spent of
+// a budget, and the most that there may be of both.
+namespace spillway::placement {
+
+// One day, week or month of the calendar, in UTC; weeks begin on Monday.
+struct Period {
+  Time start{};
+  Time end{};  // when the next one begins
+};
+Period PeriodOf(BudgetPeriod period, Time now);
+
+// What has been spent in the period by `now`, going on from what is remembered. What was spent in
+// an earlier period is forgotten; a clock that goes back takes nothing back.
+Money SpentBy(const SpendMemory& memory, const Period& period, Time now);
+
+// What so many of the group's accelerators cost an hour above home: nothing at home.
+Money CostAboveHome(const GroupView& group, int64_t accelerators);
+
+// What stands in the way of spending more.
+struct SpendBlock {
+  std::string message;  // a clause with the numbers
+  std::string remedy;
+};
+
+// What each namespace's pools cost an hour above home, and its limits. What costs nothing there is
+// never in the way of a limit.
+class SpendBook {
+ public:
+  explicit SpendBook(const Snapshot& snapshot);
+
+  void Add(const std::string& ns, Money hourly);
+
+  // Of `wanted` more things that cost `each` an hour, those for which there is money.
+  [[nodiscard]] int64_t HowMany(const std::string& ns, Money each, int64_t wanted) const;
+  // Why there is none for `more` an hour; nullopt: there is.
+  [[nodiscard]] std::optional<SpendBlock> BlockFor(const std::string& ns, Money more) const;
+  // Is more spent than may be, or the budget used up?
+  [[nodiscard]] bool IsExceeded(const std::string& ns) const;
+
+  [[nodiscard]] SpendReport Report(const std::string& ns) const;
+
+  // When a budget is used up, when the next period begins, and when what has been spent is to be
+  // remembered anew; past ones included.
+  [[nodiscard]] std::vector<Time> Moments() const;
+
+ private:
+  struct Account {
+    Money hourly;
+    std::optional<Money> most;
+    std::optional<Budget> budget;
+    // Of the budget:
+    std::optional<SpendMemory> memory;
+    Period period;
+    Money spent;  // by now
+    [[nodiscard]] bool UsedUp() const { return budget && spent >= budget->amount; }
+  };
+  [[nodiscard]] SpendMemory Remembered(const Account& account) const;
+  [[nodiscard]] bool IsDue(const Account& account) const;
+
+  Time now_{};
+  std::string currency_;
+  std::map<std::string, Account> accounts_;  // by namespace
+};
+
+}  // namespace spillway::placement
