@@ -104,6 +104,16 @@ Metrics::Metrics(MetricsRegistry& registry)
                                   "Accelerators of a namespace by type: used, limit, guaranteed, "
                                   "borrowed beyond the guarantee, and lent to others of it.",
                                   {"namespace", "type", "value"})),
+      quota_cost_(registry.AddGaugeSet(
+          "spillway_quota_hourly_cost",
+          "Cost per hour of a namespace's pools outside home, by marginal price in the "
+          "installation's currency: used and limit.",
+          {"namespace", "value"})),
+      quota_budget_(registry.AddGaugeSet(
+          "spillway_quota_budget",
+          "A namespace's budget for the running period, in the installation's currency: spent and "
+          "amount.",
+          {"namespace", "value"})),
       replicas_(registry.AddGaugeSet(
           "spillway_inference_replicas",
           "Replicas of inference pools by namespace, node group and state: desired and ready.",
@@ -354,7 +364,19 @@ void Metrics::PublishConditions(const World& world) const {
 
 void Metrics::PublishQuotas(const placement::Plan& plan) const {
   std::vector<Sample> samples;
+  std::vector<Sample> cost;
+  std::vector<Sample> budget;
+  const auto put = [](std::vector<Sample>& to, const std::string& ns, const char* value,
+                      Money amount) {
+    to.push_back({{{"namespace", ns}, {"value", value}}, amount.Float()});
+  };
   for (const auto& quota : plan.quotas) {
+    put(cost, quota.ns, "used", quota.spend.hourly_cost);
+    if (const auto& limit = quota.spend.max_hourly_cost) put(cost, quota.ns, "limit", *limit);
+    if (const auto& money = quota.spend.budget) {
+      put(budget, quota.ns, "spent", money->spent);
+      put(budget, quota.ns, "amount", money->amount);
+    }
     for (const auto& use : quota.accelerators) {
       const auto add = [&](const char* value, int64_t accelerators) {
         samples.push_back({{{"namespace", quota.ns}, {"type", use.type}, {"value", value}},
@@ -368,6 +390,8 @@ void Metrics::PublishQuotas(const placement::Plan& plan) const {
     }
   }
   quota_.Replace(samples);
+  quota_cost_.Replace(cost);
+  quota_budget_.Replace(budget);
 }
 
 }  // namespace spillway::controllers

@@ -64,6 +64,8 @@ class Metrics {
   GaugeSet pool_accelerators_;
   GaugeSet pool_cost_;
   GaugeSet quota_;
+  GaugeSet quota_cost_;
+  GaugeSet quota_budget_;
   GaugeSet replicas_;
   GaugeSet blocked_cells_;
   GaugeSet conditions_;

@@ -29,6 +29,12 @@ std::string LabelOf(const kube::ObjectMeta& meta, const char* key) {
   return at == meta.labels.end() ? std::string() : at->second;
 }
 
+std::optional<Money> AmountOf(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const auto amount = Money::Parse(text);
+  return amount ? *amount : Money();
+}
+
 Priorities ObservePriorities(const World& world) {
   Priorities out;
   for (const auto& priority : world.priority_classes) {
@@ -431,6 +437,7 @@ void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
       placement::PreferenceFrom(placing.preference).value_or(placement::Preference::kHomeFirst);
   out.spill_allowed = placing.spill_policy == "Allowed";
   out.spill_after = Seconds(placing.spill_after_seconds);
+  out.spill_max_hourly_cost = AmountOf(placing.spill_max_hourly_cost);
   out.topology = placement::TopologyModeFrom(placing.topology_mode)
                      .value_or(placement::TopologyMode::kPreferred);
   out.topology_level = placing.topology_level;
@@ -554,6 +561,28 @@ class PoolObserver {
   std::map<std::string, const PoolQuota*> quotas_;
 };
 
+// ---- quotas ----
+
+placement::Quota ObserveQuota(const PoolQuota& quota) {
+  placement::Quota out{.ns = quota.meta.ns, .limits = {}, .weight = quota.spec.weight};
+  for (const auto& limit : quota.spec.accelerators) {
+    out.limits.push_back({limit.type, limit.limit, limit.guaranteed});
+  }
+  out.max_hourly_cost = AmountOf(quota.spec.spend.max_hourly_cost);
+  if (const auto& budget = quota.spec.spend.budget) {
+    out.budget = {
+        AmountOf(budget->amount).value_or(Money()),
+        placement::BudgetPeriodFrom(budget->period).value_or(placement::BudgetPeriod::kMonth)};
+  }
+  const auto& status = quota.status;
+  if (status.as_of && status.period_start) {
+    out.memory = {AmountOf(status.budget_spent).value_or(Money()),
+                  AmountOf(status.hourly_cost).value_or(Money()), *status.as_of,
+                  *status.period_start};
+  }
+  return out;
+}
+
 }  // namespace
 
 bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool) {
@@ -637,11 +666,7 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
     snapshot.groups.push_back(ObserveGroup(*group, *input.settings, input.now));
   }
   for (const auto& quota : world.pool_quotas) {
-    placement::Quota out{quota->meta.ns, {}, quota->spec.weight};
-    for (const auto& limit : quota->spec.accelerators) {
-      out.limits.push_back({limit.type, limit.limit, limit.guaranteed});
-    }
-    snapshot.quotas.push_back(std::move(out));
+    snapshot.quotas.push_back(ObserveQuota(*quota));
   }
   const PoolObserver observer(world, input, snapshot.groups);
   for (const auto& pool : world.training_pools) {

@@ -43,9 +43,7 @@ void ObservePlacement(const InferencePoolSpec::Placement& spec, placement::Infer
       placement::PreferenceFrom(spec.preference).value_or(placement::Preference::kHomeFirst);
   out.spill_allowed = spec.spill_policy == "Allowed";
   out.spill_after = Seconds(spec.spill_after_seconds);
-  if (!spec.spill_max_hourly_cost.empty()) {
-    out.spill_max_hourly_cost = Money::FromMicros(Micros(spec.spill_max_hourly_cost, 0));
-  }
+  out.spill_max_hourly_cost = AmountOf(spec.spill_max_hourly_cost);
   out.return_allowed = spec.return_policy == "Anytime";
   out.return_after = Seconds(spec.return_after_seconds);
   out.return_min_savings_percent = spec.return_min_savings_percent;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ std::string TemplateRevision(const crds::v1alpha1::InferencePoolSpec& spec,
 std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector& selector);
 // Empty where there is none.
 std::string LabelOf(const kube::ObjectMeta& meta, const char* key);
+
+// An amount of money that the API server has checked; nullopt for an empty text.
+std::optional<Money> AmountOf(const std::string& text);
 
 struct Priorities {
   std::map<std::string, int64_t> by_name;

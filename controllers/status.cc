@@ -314,6 +314,12 @@ crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& o
     status.accelerators.push_back(
         {use.type, use.used, use.limit, use.guaranteed, use.borrowed, use.lent});
   }
+  status.hourly_cost = report.spend.hourly_cost.Format();
+  if (const auto& budget = report.spend.budget) {
+    status.budget_spent = budget->memory.spent.Format();
+    status.as_of = budget->memory.as_of;
+    status.period_start = budget->memory.period_start;
+  }
   return status;
 }
 
@@ -338,8 +344,11 @@ Change Compare(const crds::v1alpha1::NodeGroupStatus& was,
 Change Compare(const crds::v1alpha1::PoolQuotaStatus& was,
                const crds::v1alpha1::PoolQuotaStatus& is) {
   if (was == is) return Change::kNone;
+  // With a budget, what has been spent by any later moment follows from these two: a decision.
+  const bool remembered = !is.period_start || (was.period_start == is.period_start &&
+                                               was.hourly_cost == is.hourly_cost);
   const bool same = was.observed_generation == is.observed_generation &&
-                    SameMeaning(was.conditions, is.conditions);
+                    SameMeaning(was.conditions, is.conditions) && remembered;
   return same ? Change::kNumbers : Change::kMeaning;
 }
 

@@ -31,6 +31,22 @@ Status DecodeUse(JsonValue value, QuotaUseStatus& out) {
   });
 }
 
+Status DecodeBudget(JsonValue value, BudgetSpec& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "amount") return Read(field, out.amount);
+    if (key == "period") return Read(field, out.period);
+    return Ok{};
+  });
+}
+
+Status DecodeSpend(JsonValue value, SpendSpec& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "maxHourlyCost") return Read(field, out.max_hourly_cost);
+    if (key == "budget") return DecodeBudget(field, out.budget.emplace());
+    return Ok{};
+  });
+}
+
 Status DecodeSpec(JsonValue value, PoolQuotaSpec& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "accelerators") return ReadList(field, out.accelerators, DecodeLimit);
@@ -39,6 +55,7 @@ Status DecodeSpec(JsonValue value, PoolQuotaSpec& out) {
       out.priority_classes.emplace();
       return Read(field, *out.priority_classes);
     }
+    if (key == "spend") return DecodeSpend(field, out.spend);
     return Ok{};
   });
 }
@@ -47,6 +64,10 @@ Status DecodeStatus(JsonValue value, PoolQuotaStatus& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "observedGeneration") return Read(field, out.observed_generation);
     if (key == "accelerators") return ReadList(field, out.accelerators, DecodeUse);
+    if (key == "hourlyCost") return Read(field, out.hourly_cost);
+    if (key == "budgetSpent") return Read(field, out.budget_spent);
+    if (key == "asOf") return Read(field, out.as_of);
+    if (key == "periodStart") return Read(field, out.period_start);
     if (key == "conditions") {
       return ReadList(field, out.conditions,
                       [](JsonValue v, Condition& c) { return Decode(v, c); });
@@ -86,6 +107,10 @@ std::string EncodeStatusUpdate(const PoolQuota& object, const PoolQuotaStatus& s
   body["status"] = {{"observedGeneration", status.observed_generation},
                     {"conditions", detail::EncodeConditions(status.conditions)}};
   detail::PutList(body["status"], "accelerators", uses);
+  detail::Put(body["status"], "hourlyCost", status.hourly_cost);
+  detail::Put(body["status"], "budgetSpent", status.budget_spent);
+  detail::Put(body["status"], "asOf", status.as_of);
+  detail::Put(body["status"], "periodStart", status.period_start);
   return body.dump();
 }
 

@@ -14,10 +14,21 @@ struct QuotaLimit {
   int64_t guaranteed = 0;
   bool operator==(const QuotaLimit&) const = default;
 };
+struct BudgetSpec {
+  std::string amount;
+  std::string period = "Month";
+  bool operator==(const BudgetSpec&) const = default;
+};
+struct SpendSpec {
+  std::string max_hourly_cost;  // empty: no limit
+  std::optional<BudgetSpec> budget;
+  bool operator==(const SpendSpec&) const = default;
+};
 struct PoolQuotaSpec {
   std::vector<QuotaLimit> accelerators;
   int weight = 1;
   std::optional<std::vector<std::string>> priority_classes;  // absent: any
+  SpendSpec spend;
   bool operator==(const PoolQuotaSpec&) const = default;
 };
 struct QuotaUseStatus {
@@ -32,6 +43,11 @@ struct QuotaUseStatus {
 struct PoolQuotaStatus {
   int64_t observed_generation = 0;
   std::vector<QuotaUseStatus> accelerators;
+  std::string hourly_cost;
+  // With a budget:
+  std::string budget_spent;
+  std::optional<Time> as_of;
+  std::optional<Time> period_start;
   std::vector<Condition> conditions;
   bool operator==(const PoolQuotaStatus&) const = default;
 };

@@ -22,6 +22,7 @@ Status DecodeSpill(JsonValue value, TrainingPoolSpec::Placement& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "policy") return Read(field, out.spill_policy);
     if (key == "afterSeconds") return Read(field, out.spill_after_seconds);
+    if (key == "maxHourlyCost") return Read(field, out.spill_max_hourly_cost);
     return Ok{};
   });
 }

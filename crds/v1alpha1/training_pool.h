@@ -27,6 +27,7 @@ struct TrainingPoolSpec {
     std::string preference = "HomeFirst";
     std::string spill_policy = "Allowed";
     int spill_after_seconds = 600;
+    std::string spill_max_hourly_cost;  // empty: no limit
     std::string topology_mode = "Preferred";
     std::string topology_level;
     int start_deadline_seconds = 1800;

@@ -175,6 +175,10 @@ placement::Snapshot SmallWorld() {
   placement::Quota quota;
   quota.ns = "team";
   quota.limits = {{"a100", 64, 4}};
+  quota.max_hourly_cost = tests::Dollars("500");
+  quota.budget = {tests::Dollars("1000"), placement::BudgetPeriod::kDay};
+  quota.memory = {tests::Dollars("7"), tests::Dollars("16"), tests::kNow - Seconds{1800},
+                  tests::kNow - Seconds{43200}};
   world.quotas = {quota};
   return world;
 }
@@ -213,7 +217,12 @@ TEST_F(MetricsTest, TheDomainIsPublishedAsItIsAndTakenBackWhole) {
       {R"(spillway_quota_accelerators{namespace="team",type="a100",value="limit"})", 64},
       {R"(spillway_quota_accelerators{namespace="team",type="a100",value="guaranteed"})", 4},
       {R"(spillway_quota_accelerators{namespace="team",type="a100",value="borrowed"})", 8},
-      {R"(spillway_quota_accelerators{namespace="serving",type="a100",value="borrowed"})", 2}};
+      {R"(spillway_quota_accelerators{namespace="serving",type="a100",value="borrowed"})", 2},
+      {R"(spillway_quota_hourly_cost{namespace="serving",value="used"})", 0},
+      {R"(spillway_quota_hourly_cost{namespace="team",value="used"})", 16},
+      {R"(spillway_quota_hourly_cost{namespace="team",value="limit"})", 500},
+      {R"(spillway_quota_budget{namespace="team",value="spent"})", 15},
+      {R"(spillway_quota_budget{namespace="team",value="amount"})", 1000}};
   for (const auto& [series, value] : expected) EXPECT_EQ(Value(series), value) << series;
   metrics_.PublishDomain({}, {});
   EXPECT_EQ(MetricSeries(registry_.Text()), before);

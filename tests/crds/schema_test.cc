@@ -201,6 +201,8 @@ TEST(Schema, DefaultsAgree) {
        {"routing", Json::object()},
        {"disruption", Json::object()}},
       DecodeInferencePool);
+  ExpectSameDefaults<PoolQuota>("poolquota", {{"spend", {{"budget", Json::object()}}}},
+                                DecodePoolQuota);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ std::string UnitOf(const MetricFamily& family) {
   if (ends("_seconds") || ends("_seconds_total")) return "seconds";
   if (ends("_bytes")) return "bytes";
   if (ends("_hourly_cost")) return "the installation's currency an hour";
+  if (ends("_budget")) return "the installation's currency";
   if (ends("_condition") || ends("_status") || ends("_info")) return "0 or 1";
   return "count";
 }
