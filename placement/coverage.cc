@@ -27,6 +27,7 @@ std::vector<Demand> DemandsOf(const TrainingPool& pool, size_t index, const Pool
              .accelerators = AcceleratorsOf(pool, *memory.placement)}};
   }
   std::vector<Demand> demands;
+  demands.reserve(pool.accelerators.size());
   for (const AcceptedAccelerator& accepted : pool.accelerators) {
     demands.push_back({.rank = rank,
                        .pool = index,

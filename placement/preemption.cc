@@ -57,7 +57,7 @@ class Search {
     std::vector<size_t> all(candidates_.size());
     for (size_t c = 0; c < all.size(); ++c) all[c] = c;
     if (!Sufficient(all)) return std::nullopt;
-    const auto best = Cheapest(all);
+    auto best = Cheapest(all);
     if (!best || !IsSooner(*best)) return std::nullopt;
     return best;
   }
