@@ -1,0 +1,40 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "placement/snapshot.h"
+
+// Large worlds for benchmarks: the same size and load give the same world.
+namespace spillway::bench {
+
+// `pods` counts those of pools and all others on the nodes.
+struct Size {
+  std::string_view name;
+  int nodes;
+  int groups;
+  int pods;
+  int pools;
+};
+
+// A lab's rack and the cluster that trained OPT-175B; a big company; the largest clusters that
+// clouds have shown.
+inline constexpr std::array<Size, 3> kSizes = {{
+    {.name = "dedicated", .nodes = 739, .groups = 2, .pods = 10'000, .pools = 200},
+    {.name = "large", .nodes = 10'000, .groups = 20, .pods = 100'000, .pools = 2'000},
+    {.name = "limit", .nodes = 130'000, .groups = 26, .pods = 1'000'000, .pools = 20'000},
+}};
+
+enum class Load {
+  kAllFit,        // there is room for every waiting pool
+  kAllContended,  // every accelerator is in use: none of them fits anywhere
+};
+
+// Nine pools of ten run, all their workers ready; every tenth waits. Node groups of three types of
+// accelerators and of CPUs, at home and in two clouds, in domains of 24 nodes and blocks of 240;
+// pools of 1 to about a dozen nodes, some larger, with workers of a whole node, a half or an
+// eighth.
+placement::Snapshot MakeWorld(const Size& size, Load load);
+
+}  // namespace spillway::bench
