@@ -9,6 +9,14 @@ bool IsIn(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+// May the pool's workers start on this member now, room aside?
+bool Serves(const World& world, const TrainingPool& pool, const PoolMemory& memory,
+            const GroupView& group, const Member& member) {
+  const Node& node = *world.nodes[member.node];
+  return member.state == NodeState::kUsable && ConstraintsHold(pool, *group.spec, node) &&
+         !IsExcluded(memory, node.id.name, world.now);
+}
+
 // A gang that grows, in workers or in what each of them has, needs the quota and the money for it;
 // one that doesn't keeps what it had.
 bool MayHave(const Scene& scene, const TrainingPool& pool, const Placement& placement,
@@ -22,13 +30,6 @@ bool MayHave(const Scene& scene, const TrainingPool& pool, const Placement& plac
 }
 
 }  // namespace
-
-bool Serves(const World& world, const TrainingPool& pool, const PoolMemory& memory,
-            const GroupView& group, const Member& member) {
-  const Node& node = *world.nodes[member.node];
-  return member.state == NodeState::kUsable && ConstraintsHold(pool, *group.spec, node) &&
-         !IsExcluded(memory, node.id.name, world.now);
-}
 
 void StartAttempt(const World& world, const TrainingPool& pool, const GroupView& group,
                   const Need& need, const Fit& fit, PoolMemory& memory) {
@@ -80,7 +81,7 @@ std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memo
   std::vector<Slot> slots;
   for (const Member& member : group->members) {
     if (!Serves(scene.world, spec, memory, *group, member)) continue;
-    Slot slot = SlotOn(scene, pool, *group, member, *need);
+    Slot slot = SlotOn(scene.world, scene.capacity, pool, *group, member.node, *need);
     slot.kept = slot.workers > 0 && IsIn(placement.nodes, scene.world.nodes[member.node]->id.name);
     // What it has it keeps; anything new must be free to be given.
     const bool open = !member.overlapped && group->spec->misconfigured.empty();

@@ -11,10 +11,6 @@
 // New attempts: on new nodes, or on those that are left of the old ones.
 namespace spillway::placement {
 
-// May the pool's workers start on this member now, room aside?
-bool Serves(const World& world, const TrainingPool& pool, const PoolMemory& memory,
-            const GroupView& group, const Member& member);
-
 // Writes the attempt on the chosen nodes into the pool's memory.
 void StartAttempt(const World& world, const TrainingPool& pool, const GroupView& group,
                   const Need& need, const Fit& fit, PoolMemory& memory);

@@ -1,6 +1,7 @@
 #include "placement/capacity.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace spillway::placement {
 namespace {
@@ -17,8 +18,10 @@ const NodeGroup* GroupOrOneLikeIt(const World& world, const Placement& placement
 std::vector<size_t> Indices(const World& world, const std::string& cluster,
                             const std::vector<std::string>& names) {
   std::vector<size_t> nodes;
+  nodes.reserve(names.size());
+  NodeFinder finder(world, cluster);
   for (const std::string& name : names) {
-    if (const auto node = world.FindNode(cluster, name)) nodes.push_back(*node);
+    if (const auto node = finder.Find(name)) nodes.push_back(*node);
   }
   return nodes;
 }
@@ -35,19 +38,11 @@ Resources RequestOf(const TrainingPool& pool, const NodeGroup& group, int per_wo
   return request;
 }
 
-Resources NotNegative(const Resources& amounts) {
-  Resources out;
-  for (const auto& [name, amount] : amounts) {
-    if (amount > 0) out.Set(name, amount);
-  }
-  return out;
-}
-
 // Pods of the attempt say themselves what they ask for, whatever the spec says by now.
 Resources RequestOfPods(const TrainingPool& pool, int attempt) {
   Resources request;
   for (const Worker& worker : pool.workers) {
-    if (worker.attempt == attempt) request.MaxWith(worker.requests);
+    if (worker.attempt == attempt && worker.requests != request) request.MaxWith(worker.requests);
   }
   return request;
 }
@@ -70,13 +65,21 @@ int64_t AcceleratorsOf(const TrainingPool& pool, const Placement& placement) {
   return int64_t{placement.workers} * PerWorkerOf(pool, placement);
 }
 
+std::optional<size_t> ChoiceIn(const TrainingPool& pool, const NodeGroup& group) {
+  const auto& accepted = pool.accelerators;
+  const auto at = std::ranges::find_if(accepted, [&](const AcceptedAccelerator& one) {
+    return one.type == group.accelerator && one.workers > 0;
+  });
+  if (at == accepted.end()) return std::nullopt;
+  return static_cast<size_t>(at - accepted.begin());
+}
+
 std::optional<Need> NeedIn(const TrainingPool& pool, const NodeGroup& group) {
-  for (size_t i = 0; i < pool.accelerators.size(); ++i) {
-    const AcceptedAccelerator& accepted = pool.accelerators[i];
-    if (accepted.type != group.accelerator || accepted.workers < 1) continue;
-    return Need{.workers = accepted.workers, .choice = i, .request = RequestIn(pool, group)};
-  }
-  return std::nullopt;
+  const auto choice = ChoiceIn(pool, group);
+  if (!choice) return std::nullopt;
+  return Need{.workers = pool.accelerators[*choice].workers,
+              .choice = *choice,
+              .request = RequestIn(pool, group)};
 }
 
 std::string ClusterOf(const TrainingPool& pool) {
@@ -91,9 +94,10 @@ int SucceededOf(const TrainingPool& pool, const Placement& placement) {
 std::map<size_t, int> BoundWorkers(const World& world, const TrainingPool& pool, int attempt) {
   std::map<size_t, int> bound;
   const std::string cluster = ClusterOf(pool);
+  NodeFinder finder(world, cluster);
   for (const Worker& worker : pool.workers) {
     if (worker.attempt != attempt || worker.node.empty()) continue;
-    ++bound[world.FindNode(cluster, worker.node).value_or(kNowhere)];
+    ++bound[finder.Find(worker.node).value_or(kNowhere)];
   }
   return bound;
 }
@@ -126,68 +130,120 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
                .bound = {}};
 }
 
-Capacity::Capacity(const World& world) : rooms_(world.nodes.size()), shares_(world.pools.size()) {
-  std::vector<Resources> ours(world.nodes.size());
+Capacity::Capacity(const World& world)
+    : world_(world),
+      open_(world.nodes.size()),
+      shares_(world.pools.size()),
+      changed_(world.nodes.size()),
+      group_changed_(world.groups.size()) {
+  for (const Node* node : world.nodes) {
+    columns_.Add(node->allocatable);
+    columns_.Add(node->used);
+  }
+  std::vector<int64_t> ours(world.nodes.size() * columns_.Width());
+  AddPods(world, ours);
+  AddRooms(world, ours);
+}
+
+// Sums up, by node, what pods of pools request.
+void Capacity::AddPods(const World& world, std::vector<int64_t>& ours) {
+  const size_t width = columns_.Width();
   for (size_t p = 0; p < world.pools.size(); ++p) {
     const std::string cluster = ClusterOf(*world.pools[p]);
+    NodeFinder finder(world, cluster);
+    const Resources* known = nullptr;  // workers are alike
+    Row requests;
     for (const Worker& worker : world.pools[p]->workers) {
       if (worker.ended || worker.node.empty()) continue;
-      const auto node = world.FindNode(cluster, worker.node);
+      const auto node = finder.Find(worker.node);
       if (!node) continue;
-      ours[*node].Add(worker.requests);
-      shares_[p][*node].live.Add(worker.requests);
+      if (known == nullptr || *known != worker.requests) {
+        requests = columns_.RowOf(worker.requests);
+        known = &worker.requests;
+      }
+      AddTimes({&ours[*node * width], width}, requests, 1);
+      AddTimes(At(ShareOf(p, *node).live), requests, 1);
     }
-    for (auto& [node, share] : shares_[p]) share.reserved = share.live;
+    for (const Share& share : shares_[p]) {
+      std::ranges::copy(At(share.live), At(share.reserved).begin());
+    }
   }
-  for (size_t n = 0; n < rooms_.size(); ++n) {
-    Resources foreign = world.nodes[n]->used;
-    foreign.Subtract(ours[n]);
-    rooms_[n].physical = world.nodes[n]->allocatable;
-    rooms_[n].physical.Subtract(NotNegative(foreign));
-    rooms_[n].physical.Subtract(ours[n]);
-    rooms_[n].free = rooms_[n].physical;
+}
+
+void Capacity::AddRooms(const World& world, const std::vector<int64_t>& ours) {
+  const size_t width = columns_.Width();
+  physical_.resize(ours.size());
+  Row foreign(width);
+  for (size_t n = 0; n < world.nodes.size(); ++n) {
+    const Amounts pods{&ours[n * width], width};
+    columns_.Fill(world.nodes[n]->used, foreign);
+    AddTimes(foreign, pods, -1);
+    for (int64_t& amount : foreign) amount = std::max<int64_t>(amount, 0);
+    const std::span<int64_t> room{&physical_[n * width], width};
+    columns_.Fill(world.nodes[n]->allocatable, room);
+    AddTimes(room, foreign, -1);
+    AddTimes(room, pods, -1);
   }
+  free_ = physical_;
 }
 
 void Capacity::Set(size_t pool, const Claim& claim) {
   Clear(pool);
   int64_t bound = 0;
   for (const auto& [node, count] : claim.bound) bound += count;
+  const Row request = columns_.RowOf(claim.request);
   for (const size_t node : claim.nodes) {
     const auto here = claim.bound.find(node);
     const int64_t elsewhere = bound - (here == claim.bound.end() ? 0 : here->second);
-    const Share* share = Find(pool, node);
-    Resources room = claim.yields ? rooms_[node].free : rooms_[node].physical;
-    if (share != nullptr) room.Add(share->live);
-    Resources reserved = share == nullptr ? Resources() : share->live;
-    Resources planned;
+    const Share share = ShareOf(pool, node);
+    const Amounts left = claim.yields ? FreeRow(node) : PhysicalRow(node);
+    Row room(left.begin(), left.end());
+    AddTimes(room, At(share.live), 1);
+    Row planned(columns_.Width());
     if (claim.whole) {
-      planned = NotNegative(room);
+      planned = room;
     } else {
-      planned.AddTimes(claim.request, room.HowMany(claim.request, claim.workers - elsewhere));
+      AddTimes(planned, request, HowMany(room, request, claim.workers - elsewhere));
     }
-    reserved.MaxWith(planned);
-    Replace(pool, node, reserved);
+    const Amounts live = At(share.live);
+    for (size_t i = 0; i < planned.size(); ++i) planned[i] = std::max(planned[i], live[i]);
+    Reserve(share, planned);
   }
 }
 
 void Capacity::Clear(size_t pool) {
-  for (const size_t node : NodesOf(pool)) Replace(pool, node, Find(pool, node)->live);
+  for (const Share& share : shares_[pool]) Reserve(share, At(share.live));
 }
 
-void Capacity::Replace(size_t pool, size_t node, const Resources& reserved) {
-  Share& share = shares_[pool][node];
-  Room& room = rooms_[node];
-  room.open -= share.IsOpen();
-  room.free.Add(share.reserved);
-  share.reserved = reserved;
-  room.free.Subtract(share.reserved);
-  room.open += share.IsOpen();
+Capacity::Share& Capacity::ShareOf(size_t pool, size_t node) {
+  std::vector<Share>& shares = shares_[pool];
+  const auto at = std::ranges::lower_bound(shares, node, {}, &Share::node);
+  if (at != shares.end() && at->node == node) return *at;
+  const Share share{
+      .node = node, .live = amounts_.size(), .reserved = amounts_.size() + columns_.Width()};
+  amounts_.resize(amounts_.size() + 2 * columns_.Width());
+  return *shares.insert(at, share);
+}
+
+void Capacity::Reserve(const Share& share, Amounts amounts) {
+  const std::span<int64_t> reserved = At(share.reserved);
+  if (std::ranges::equal(reserved, amounts)) return;
+  const std::span<int64_t> free{&free_[share.node * columns_.Width()], columns_.Width()};
+  open_[share.node] -= IsOpen(share) ? 1 : 0;
+  AddTimes(free, reserved, 1);
+  AddTimes(free, amounts, -1);
+  std::ranges::copy(amounts, reserved.begin());
+  open_[share.node] += IsOpen(share) ? 1 : 0;
+  changed_[share.node] = ++changes_;
+  if (const size_t group = world_.owner[share.node]; group != kNoGroup) {
+    group_changed_[group] = changes_;
+  }
 }
 
 const Capacity::Share* Capacity::Find(size_t pool, size_t node) const {
-  const auto at = shares_[pool].find(node);
-  return at == shares_[pool].end() ? nullptr : &at->second;
+  const std::vector<Share>& shares = shares_[pool];
+  const auto at = std::ranges::lower_bound(shares, node, {}, &Share::node);
+  return at == shares.end() || at->node != node ? nullptr : &*at;
 }
 
 const Capacity::Share* Capacity::FindOwn(size_t pool, size_t node) const {
@@ -196,76 +252,103 @@ const Capacity::Share* Capacity::FindOwn(size_t pool, size_t node) const {
 }
 
 void Capacity::Forfeit(size_t pool, size_t node) {
-  const auto at = shares_[pool].find(node);
-  if (at != shares_[pool].end()) at->second.forfeited = true;
+  std::vector<Share>& shares = shares_[pool];
+  const auto at = std::ranges::lower_bound(shares, node, {}, &Share::node);
+  if (at != shares.end() && at->node == node) at->forfeited = true;
 }
 
-Resources Capacity::FreeFor(size_t pool, size_t node) const {
-  Resources room = rooms_[node].free;
-  if (const Share* share = FindOwn(pool, node)) room.Add(share->reserved);
+bool Capacity::IsOpen(const Share& share) const {
+  return !std::ranges::equal(At(share.live), At(share.reserved));
+}
+
+Capacity::Amounts Capacity::FreeRow(size_t node) const {
+  return {&free_[node * columns_.Width()], columns_.Width()};
+}
+
+Capacity::Amounts Capacity::PhysicalRow(size_t node) const {
+  return {&physical_[node * columns_.Width()], columns_.Width()};
+}
+
+Row Capacity::FreeWith(const Share* share, size_t node) const {
+  const Amounts free = FreeRow(node);
+  Row room(free.begin(), free.end());
+  if (share != nullptr) AddTimes(room, At(share->reserved), 1);
   return room;
 }
 
+Row Capacity::PhysicalWith(const Share* share, size_t node) const {
+  const Amounts physical = PhysicalRow(node);
+  Row room(physical.begin(), physical.end());
+  if (share != nullptr) AddTimes(room, At(share->live), 1);
+  return room;
+}
+
+Resources Capacity::FreeFor(size_t pool, size_t node) const {
+  return columns_.ResourcesOf(FreeWith(FindOwn(pool, node), node));
+}
+
 int64_t Capacity::FreeFor(size_t pool, size_t node, std::string_view resource) const {
+  const size_t column = columns_.Find(resource);
   const Share* share = FindOwn(pool, node);
-  return rooms_[node].free.Get(resource) + (share == nullptr ? 0 : share->reserved.Get(resource));
+  return FreeRow(node)[column] + (share == nullptr ? 0 : At(share->reserved)[column]);
 }
 
-int64_t Capacity::Fits(size_t pool, size_t node, const Resources& request, int64_t most) const {
-  const Room& room = rooms_[node];
+int64_t Capacity::Fits(size_t pool, size_t node, const Row& request, int64_t most) const {
   const Share* share = FindOwn(pool, node);
-  if (share == nullptr && room.open == 0) return room.free.HowMany(request, most);
-  const int64_t count = FreeFor(pool, node).HowMany(request, most);
-  const int others_open = room.open - (share == nullptr ? 0 : share->IsOpen());
+  if (share == nullptr && open_[node] == 0) return HowMany(FreeRow(node), request, most);
+  const int64_t count = HowMany(FreeWith(share, node), request, most);
+  const int others_open = open_[node] - (share != nullptr && IsOpen(*share) ? 1 : 0);
   if (others_open == 0 || count == most) return count;
-  Resources physical = room.physical;
-  if (share != nullptr) physical.Add(share->live);
-  return physical.HowMany(request, most) > count ? 0 : count;
+  return HowMany(PhysicalWith(share, node), request, most) > count ? 0 : count;
 }
 
-Resources Capacity::FreeWithout(size_t pool, size_t node, const std::vector<size_t>& gone) const {
-  Resources free = FreeFor(pool, node);
+Capacity::Count Capacity::CountOn(size_t node, const Row& request) const {
+  constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+  Count count{.fit = HowMany(FreeRow(node), request, kNoLimit)};
+  if (open_[node] == 0) return count;
+  count.contested = HowMany(PhysicalRow(node), request, kNoLimit) > count.fit;
+  return count;
+}
+
+Row Capacity::FreeWithout(size_t pool, size_t node, const std::vector<size_t>& gone) const {
+  Row free = FreeWith(FindOwn(pool, node), node);
   for (const size_t other : gone) {
     const Share* share = Find(other, node);
-    if (share != nullptr && other != pool) free.Add(share->reserved);
+    if (share != nullptr && other != pool) AddTimes(free, At(share->reserved), 1);
   }
   return free;
 }
 
-int64_t Capacity::FitsWithout(size_t pool, size_t node, const Resources& request, int64_t most,
+int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& request, int64_t most,
                               const std::vector<size_t>& gone) const {
-  const int64_t count = FreeWithout(pool, node, gone).HowMany(request, most);
-  Resources physical = rooms_[node].physical;
-  int open = rooms_[node].open;
-  const auto leave_out = [&](const Share* share) {
-    if (share == nullptr) return;
-    physical.Add(share->live);
-    open -= share->IsOpen();
-  };
-  leave_out(FindOwn(pool, node));
+  const int64_t count = HowMany(FreeWithout(pool, node, gone), request, most);
+  const Share* own = FindOwn(pool, node);
+  Row physical = PhysicalWith(own, node);
+  int open = open_[node] - (own != nullptr && IsOpen(*own) ? 1 : 0);
   for (const size_t other : gone) {
-    if (other != pool) leave_out(Find(other, node));
+    const Share* share = Find(other, node);
+    if (share == nullptr || other == pool) continue;
+    AddTimes(physical, At(share->live), 1);
+    open -= IsOpen(*share) ? 1 : 0;
   }
   if (open == 0 || count == most) return count;
-  return physical.HowMany(request, most) > count ? 0 : count;
+  return HowMany(physical, request, most) > count ? 0 : count;
 }
 
 int64_t Capacity::Harmless(size_t pool, size_t node, const Resources& request, int64_t most) const {
-  const Room& room = rooms_[node];
   const Share* share = Find(pool, node);
-  if (room.open - (share == nullptr ? 0 : share->IsOpen()) == 0) return most;
-  Resources free = room.free;
-  if (share != nullptr) {  // its own that are not bound yet are part of `most`
-    free.Add(share->reserved);
-    free.Subtract(share->live);
-  }
-  const int64_t fit = free.HowMany(request, most);
-  return room.physical.HowMany(request, most) > fit ? fit : most;
+  if (open_[node] - (share != nullptr && IsOpen(*share) ? 1 : 0) == 0) return most;
+  const Row row = columns_.RowOf(request);
+  Row free = FreeWith(share, node);
+  if (share != nullptr)
+    AddTimes(free, At(share->live), -1);  // its own that are not bound yet are part of `most`
+  const int64_t fit = HowMany(free, row, most);
+  return HowMany(PhysicalWith(nullptr, node), row, most) > fit ? fit : most;
 }
 
 std::vector<size_t> Capacity::NodesOf(size_t pool) const {
   std::vector<size_t> nodes;
-  for (const auto& [node, share] : shares_[pool]) nodes.push_back(node);
+  for (const Share& share : shares_[pool]) nodes.push_back(share.node);
   return nodes;
 }
 

@@ -4,11 +4,13 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "placement/nodes.h"
+#include "placement/rows.h"
 #include "placement/snapshot.h"
 
 // What nodes have left, and what is spoken for.
@@ -32,7 +34,9 @@ Resources RequestIn(const TrainingPool& pool, const NodeGroup& group);
 int PerWorkerOf(const TrainingPool& pool, const Placement& placement);
 int64_t AcceleratorsOf(const TrainingPool& pool, const Placement& placement);
 
-// nullopt: the pool does not accept the group's type of accelerator.
+// nullopt: the pool does not accept the group's type of accelerator. The first: which one it is, in
+// TrainingPool::accelerators.
+std::optional<size_t> ChoiceIn(const TrainingPool& pool, const NodeGroup& group);
 std::optional<Need> NeedIn(const TrainingPool& pool, const NodeGroup& group);
 
 // Nodes that a pool has chosen and may still fill.
@@ -64,21 +68,37 @@ class Capacity {
   void Forfeit(size_t pool, size_t node);
 
   // What others than the pools that are here already could take: allocatable minus all shares.
-  [[nodiscard]] const Resources& Free(size_t node) const { return rooms_[node].free; }
+  [[nodiscard]] Resources Free(size_t node) const { return columns_.ResourcesOf(FreeRow(node)); }
+  // The same of one resource, by its column.
+  [[nodiscard]] size_t ColumnOf(std::string_view resource) const { return columns_.Find(resource); }
+  [[nodiscard]] int64_t FreeIn(size_t column, size_t node) const { return FreeRow(node)[column]; }
   [[nodiscard]] Resources FreeFor(size_t pool, size_t node) const;
   [[nodiscard]] int64_t FreeFor(size_t pool, size_t node, std::string_view resource) const;
 
   // How many workers of `request`, `most` at the most, a new placement of the pool may count on
   // here. None where gangs that are not bound yet could lose their room to it: a worker can be kept
   // to its nodes, but nobody can say how many of a gang bind to one of them first.
-  [[nodiscard]] int64_t Fits(size_t pool, size_t node, const Resources& request,
-                             int64_t most) const;
+  [[nodiscard]] int64_t Fits(size_t pool, size_t node, const Row& request, int64_t most) const;
+  [[nodiscard]] Row RowOf(const Resources& request) const { return columns_.RowOf(request); }
 
-  // The same, if the pools in `gone` had neither pods nor a claim.
-  [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Resources& request,
-                                    int64_t most, const std::vector<size_t>& gone) const;
-  [[nodiscard]] Resources FreeWithout(size_t pool, size_t node,
-                                      const std::vector<size_t>& gone) const;
+  // The same, if the pools in `gone` had neither pods nor a claim; and what is free then.
+  [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Row& request, int64_t most,
+                                    const std::vector<size_t>& gone) const;
+  [[nodiscard]] Row FreeWithout(size_t pool, size_t node, const std::vector<size_t>& gone) const;
+
+  // For a pool that has nothing here: how many fit, and whether that many can't be counted
+  // on by a gang of more, as somebody could lose room to it.
+  struct Count {
+    int64_t fit = 0;
+    bool contested = false;
+  };
+  [[nodiscard]] Count CountOn(size_t node, const Row& request) const;
+
+  // Changes of rooms are numbered from 1: how many there have been, and the last one of a node and
+  // of all nodes that only this group has.
+  [[nodiscard]] uint64_t Changes() const { return changes_; }
+  [[nodiscard]] uint64_t ChangedAt(size_t node) const { return changed_[node]; }
+  [[nodiscard]] uint64_t GroupChangedAt(size_t group) const { return group_changed_[group]; }
 
   // How many of `request`, `most` at the most, may be on their way to somewhere without taking room
   // on this node that others need who are not bound yet. Nobody keeps a replica to one node.
@@ -89,25 +109,42 @@ class Capacity {
   [[nodiscard]] std::vector<size_t> NodesOf(size_t pool) const;
 
  private:
-  struct Room {
-    Resources physical;  // allocatable minus the requests of all pods
-    Resources free;      // allocatable minus foreign requests and all shares
-    int open = 0;        // shares that are larger than what their pools' pods request by now
-  };
+  using Amounts = std::span<const int64_t>;
+
+  // A pool's part of a node: rows of what its pods request, and of what is reserved, at least that.
   struct Share {
-    Resources live;      // requests of its pods
-    Resources reserved;  // at least that
+    size_t node = 0;
+    size_t live = 0;      // in amounts_
+    size_t reserved = 0;  // likewise
     bool forfeited = false;
-    [[nodiscard]] int IsOpen() const { return live == reserved ? 0 : 1; }
   };
 
-  void Replace(size_t pool, size_t node, const Resources& reserved);
+  void AddPods(const World& world, std::vector<int64_t>& ours);
+  void AddRooms(const World& world, const std::vector<int64_t>& ours);
+  Share& ShareOf(size_t pool, size_t node);  // a new one has nothing
+  void Reserve(const Share& share, Amounts amounts);
   [[nodiscard]] const Share* Find(size_t pool, size_t node) const;
   // The same, but for what is no room for the pool itself.
   [[nodiscard]] const Share* FindOwn(size_t pool, size_t node) const;
+  [[nodiscard]] Amounts At(size_t begin) const { return {&amounts_[begin], columns_.Width()}; }
+  [[nodiscard]] std::span<int64_t> At(size_t begin) { return {&amounts_[begin], columns_.Width()}; }
+  [[nodiscard]] bool IsOpen(const Share& share) const;
+  [[nodiscard]] Amounts FreeRow(size_t node) const;
+  [[nodiscard]] Amounts PhysicalRow(size_t node) const;
+  // A copy of a node's row with what the pool has there.
+  [[nodiscard]] Row FreeWith(const Share* share, size_t node) const;
+  [[nodiscard]] Row PhysicalWith(const Share* share, size_t node) const;
 
-  std::vector<Room> rooms_;                      // by node
-  std::vector<std::map<size_t, Share>> shares_;  // by pool, then node
+  const World& world_;
+  Columns columns_;
+  std::vector<int64_t> physical_;  // by node: allocatable minus the requests of all pods
+  std::vector<int64_t> free_;      // by node: allocatable minus foreign requests and all shares
+  std::vector<int> open_;  // by node: shares larger than what their pools' pods request by now
+  std::vector<std::vector<Share>> shares_;  // by pool, then node
+  std::vector<int64_t> amounts_;            // of the shares
+  uint64_t changes_ = 0;
+  std::vector<uint64_t> changed_;        // by node
+  std::vector<uint64_t> group_changed_;  // by group
 };
 
 // Stands for every node that is not in the snapshot.

@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <map>
+#include <memory>
+#include <numeric>
 #include <tuple>
 
 #include "placement/words.h"
@@ -25,19 +26,14 @@ struct Look {
   bool home_could;  // the pool would fit at home some day
   Option& option;
 
-  std::vector<int64_t> when_empty;     // workers that fit on an empty node, by shape
-  std::vector<const Member*> allowed;  // members that passed the checks so far
-  std::vector<Slot> slots;             // what those have free
+  std::vector<int64_t> when_empty;       // workers that fit on an empty node, by shape
+  std::shared_ptr<const Ground> ground;  // its nodes for pools of such constraints
+  Room room;                             // what those have free
 
   [[nodiscard]] const NodeGroup& Spec() const { return *group.spec; }
-  [[nodiscard]] const Node& NodeAt(const Member& member) const {
-    return *scene.world.nodes[member.node];
-  }
   [[nodiscard]] Time Now() const { return scene.world.now; }
-  [[nodiscard]] int64_t WhenEmpty(const std::vector<const Member*>& members) const {
-    int64_t workers = 0;
-    for (const Member* member : members) workers += when_empty[member->shape];
-    return workers;
+  [[nodiscard]] int64_t WhenEmpty(const ShapeCounts& shapes) const {
+    return WorkersIn(shapes, when_empty);
   }
   [[nodiscard]] std::string_view Noun() const {
     return scene.world.IsSeeker(index) ? "replica" : "worker";
@@ -48,24 +44,21 @@ struct Look {
 };
 
 using Found = std::optional<Finding>;
-using Members = std::vector<const Member*>;
 
-Members AllOf(const GroupView& group) {
-  Members all;
-  all.reserve(group.members.size());
-  for (const Member& member : group.members) all.push_back(&member);
-  return all;
+int64_t NodesIn(const ShapeCounts& shapes) {
+  return std::accumulate(shapes.begin(), shapes.end(), int64_t{0});
 }
 
 // Is what `left` lost against `before` what keeps the gang out, however empty the nodes?
-bool Decides(const Look& look, const Members& left, const Members& before) {
+bool Decides(const Look& look, const ShapeCounts& left, const ShapeCounts& before) {
   const int workers = look.option.need->workers;
-  return left.empty() || (look.WhenEmpty(left) < workers && look.WhenEmpty(before) >= workers);
+  return NodesIn(left) == 0 ||
+         (look.WhenEmpty(left) < workers && look.WhenEmpty(before) >= workers);
 }
 
 std::string States(const GroupView& group) {
   std::string out;
-  for (const auto& [state, count] : group.CountByState()) {
+  for (const auto& [state, count] : group.by_state) {
     if (state == NodeState::kUsable) continue;
     out += fmt::format("{}{} {}", out.empty() ? "" : ", ", count, Name(state));
   }
@@ -111,6 +104,16 @@ Found IsAcceptable(Look& look) {
       .reason = Reason::kNoMatchingNodeGroup, .message = message, .remedy = {}, .last = true};
 }
 
+// Workers that fit on an empty node, by shape.
+std::vector<int64_t> WhenEmpty(const GroupView& group, const Need& need) {
+  std::vector<int64_t> workers;
+  workers.reserve(group.shapes.size());
+  for (const Resources& shape : group.shapes) {
+    workers.push_back(shape.HowMany(need.request, need.workers));
+  }
+  return workers;
+}
+
 // What one worker asks for that no node of the group has even when empty.
 std::string Lacking(const Look& look) {
   std::vector<std::string> lacks;
@@ -127,9 +130,7 @@ std::string Lacking(const Look& look) {
 
 Found IsLargeEnough(Look& look) {
   const Need& need = *look.option.need;
-  for (const Resources& shape : look.group.shapes) {
-    look.when_empty.push_back(shape.HowMany(need.request, need.workers));
-  }
+  look.when_empty = WhenEmpty(look.group, need);
   const auto fits = [](int64_t workers) { return workers > 0; };
   if (look.group.members.empty() ||
       std::any_of(look.when_empty.begin(), look.when_empty.end(), fits)) {
@@ -143,119 +144,43 @@ Found IsLargeEnough(Look& look) {
 }
 
 Found IsHealthy(Look& look) {
-  const Members all = AllOf(look.group);
-  for (const Member* member : all) {
-    if (member->state == NodeState::kUsable) look.allowed.push_back(member);
-  }
-  if (!Decides(look, look.allowed, all)) return {};
+  look.ground = look.scene.offers.GroundFor(look.group, look.pool, look.memory);
+  const ShapeCounts& all = look.ground->all;
+  const ShapeCounts& usable = look.ground->usable;
+  if (!Decides(look, usable, all)) return {};
+  const std::string nodes = Count(NodesIn(all), "node");
   Finding finding{.reason = Reason::kNodesUnhealthy, .message = {}, .remedy = {}, .last = true};
-  if (all.empty()) {
+  if (NodesIn(all) == 0) {
     finding.message = "it has no nodes";
     finding.remedy = "add nodes that its selector matches";
-  } else if (look.allowed.empty()) {
-    finding.message = fmt::format("none of its {} is usable: {}", Count(std::ssize(all), "node"),
-                                  States(look.group));
+  } else if (NodesIn(usable) == 0) {
+    finding.message = fmt::format("none of its {} is usable: {}", nodes, States(look.group));
     finding.remedy = "make its nodes usable: " + States(look.group);
   } else {
-    finding.message = fmt::format("{}, and its {} usable of {} take {} even when empty: {}",
-                                  look.Needs(), look.allowed.size(), Count(std::ssize(all), "node"),
-                                  look.WhenEmpty(look.allowed), States(look.group));
+    finding.message =
+        fmt::format("{}, and its {} usable of {} take {} even when empty: {}", look.Needs(),
+                    NodesIn(usable), nodes, look.WhenEmpty(usable), States(look.group));
     finding.remedy = "make more of its nodes usable: " + States(look.group);
   }
   return finding;
 }
 
 Found HasNodesOfItsOwn(Look& look) {
-  const Members before = look.allowed;
-  std::erase_if(look.allowed, [](const Member* member) { return member->overlapped; });
-  if (!Decides(look, look.allowed, before)) return {};
+  if (!Decides(look, look.ground->own, look.ground->usable)) return {};
   return Finding{.reason = Reason::kNodesOverlap,
                  .message = look.group.overlap,
                  .remedy = "let one node group alone select each node: " + look.group.overlap,
                  .last = true};
 }
 
-// A taint that keeps the pool's workers off the node: of several, the first by name.
-const Taint* Repelling(const TrainingPool& pool, const NodeGroup& group, const Node& node) {
-  const Taint* first = nullptr;
-  const auto name = [](const Taint& t) { return std::tie(t.key, t.value, t.effect); };
-  for (const Taint& taint : node.taints) {
-    if (taint.effect == "PreferNoSchedule") continue;
-    if (Tolerates(pool.tolerations, taint) || Tolerates(group.tolerations, taint)) continue;
-    if (first == nullptr || name(taint) < name(*first)) first = &taint;
-  }
-  return first;
-}
-
-bool TermsHold(const TrainingPool& pool, const Node& node) {
-  return pool.node_terms.empty() ||
-         std::any_of(pool.node_terms.begin(), pool.node_terms.end(),
-                     [&](const auto& term) { return MatchesAll(node.labels, term); });
-}
-
-// Why constraints leave nodes out: sentence parts, counted.
-class LeftOut {
- public:
-  void Taint(const placement::Taint& taint) {
-    ++taints_[fmt::format("{}{}{}:{}", taint.key, taint.value.empty() ? "" : "=", taint.value,
-                          taint.effect)];
-  }
-  void Terms() { ++terms_; }
-  void Excluded(const ExcludedNode& node) {
-    excluded_.push_back(fmt::format("{} is left out until {} ({})", node.name,
-                                    FormatTime(node.until), node.reason));
-  }
-
-  [[nodiscard]] std::string Sentence() const {
-    std::vector<std::string> parts;
-    if (terms_ > 0) {
-      parts.push_back(Count(terms_, "node") +
-                      " outside the template's node selector or required affinity");
-    }
-    for (const auto& [taint, count] : taints_) {
-      parts.push_back(
-          fmt::format("{} with the taint {} that is not tolerated", Count(count, "node"), taint));
-    }
-    parts.insert(parts.end(), excluded_.begin(), excluded_.end());
-    return Names(parts);
-  }
-
- private:
-  std::map<std::string, int> taints_;
-  int terms_ = 0;
-  std::vector<std::string> excluded_;
-};
-
-const ExcludedNode* FindExcluded(const PoolMemory& memory, const std::string& node, Time now) {
-  const auto at = std::find_if(
-      memory.excluded.begin(), memory.excluded.end(),
-      [&](const ExcludedNode& excluded) { return excluded.name == node && now < excluded.until; });
-  return at == memory.excluded.end() ? nullptr : &*at;
-}
-
 Found MeetsConstraints(Look& look) {
-  const Members before = look.allowed;
-  LeftOut left_out;
-  std::erase_if(look.allowed, [&](const Member* member) {
-    const Node& node = look.NodeAt(*member);
-    if (!TermsHold(look.pool, node)) {
-      left_out.Terms();
-    } else if (const Taint* taint = Repelling(look.pool, look.Spec(), node)) {
-      left_out.Taint(*taint);
-    } else if (const auto* excluded = FindExcluded(look.memory, node.id.name, look.Now())) {
-      left_out.Excluded(*excluded);
-    } else {
-      return false;
-    }
-    return true;
-  });
-  if (!Decides(look, look.allowed, before)) return {};
-  const std::string why = left_out.Sentence();
+  const Ground& ground = *look.ground;
+  if (!Decides(look, ground.allowed, ground.own)) return {};
   return Finding{
       .reason = Reason::kConstraintsNotMet,
-      .message = fmt::format("{}, and {} of {} may be used: {}", look.Needs(), look.allowed.size(),
-                             Count(std::ssize(before), "usable node"), why),
-      .remedy = "let it use more nodes: " + why,
+      .message = fmt::format("{}, and {} of {} may be used: {}", look.Needs(), ground.nodes.size(),
+                             Count(NodesIn(ground.own), "usable node"), ground.left_out),
+      .remedy = "let it use more nodes: " + ground.left_out,
       .last = true};
 }
 
@@ -298,42 +223,56 @@ Found MaySpill(Look& look) {
                             FormatTime(end), look.pool.spill_after.count())};
 }
 
-std::vector<Slot> EmptySlots(const Look& look) {
-  std::vector<Slot> slots;
-  slots.reserve(look.allowed.size());
-  for (const Member* member : look.allowed) {
-    slots.push_back({.node = member->node, .workers = look.when_empty[member->shape]});
-  }
-  return slots;
-}
-
 Finding NoDomain(const std::string& message, const std::string& remedy) {
   return Finding{.reason = Reason::kWaitingForDomain, .message = message, .remedy = remedy};
+}
+
+// The domain of the level that takes the most workers when it is empty; of several, the first by
+// name. Empty name: no node has the label.
+DomainRoom LargestWhenEmpty(const World& world, const Ground& ground, const std::string& level,
+                            const std::vector<int64_t>& when_empty) {
+  DomainRoom largest;
+  for (const DomainShapes& one : ground.domains.at(level)) {
+    const int64_t workers = WorkersIn(one.shapes, when_empty);
+    if (!largest.name.empty() && workers <= largest.workers) continue;
+    largest = {.name = std::string(world.DomainsOf(level).names[one.domain]), .workers = workers};
+  }
+  return largest;
 }
 
 // Required, and no domain is large enough even with all its nodes empty.
 Found HasLargeEnoughDomain(const Look& look, const Topology& topology) {
   const int workers = look.option.need->workers;
-  const std::vector<Slot> empty = EmptySlots(look);
-  if (WorkersIn(empty) < workers || FitGang(look.scene.world, topology, empty, workers)) return {};
-  const DomainRoom largest = LargestDomain(look.scene.world, topology, empty);
+  const std::string& level = topology.levels.front();
+  if (look.WhenEmpty(look.ground->allowed) < workers) return {};
+  const DomainRoom largest =
+      LargestWhenEmpty(look.scene.world, *look.ground, level, look.when_empty);
+  if (largest.workers >= workers) return {};
   if (largest.name.empty()) {
     return NoDomain(fmt::format("none of its usable nodes has the label {} that topology.mode "
                                 "Required needs",
-                                topology.levels.front()),
-                    fmt::format("label its nodes with {}", topology.levels.front()));
+                                level),
+                    fmt::format("label its nodes with {}", level));
   }
   return NoDomain(
       fmt::format("{} in one domain of {}, and the largest, {}, takes {} even when empty",
-                  look.Needs(), topology.levels.front(), largest.name, largest.workers),
+                  look.Needs(), level, largest.name, largest.workers),
       "use topology.mode Preferred, a wider topology.level, or fewer workers");
+}
+
+// The domain of the level that has the most room now.
+DomainRoom LargestNow(const Look& look, const Topology& topology) {
+  DomainRoom largest = LargestDomain(look.scene.world, topology, look.room.slots);
+  if (!largest.name.empty()) return largest;
+  const std::string& level = topology.levels.front();
+  const auto& domains = look.ground->domains.at(level);
+  if (domains.empty()) return {};
+  return {.name = std::string(look.scene.world.DomainsOf(level).names[domains.front().domain])};
 }
 
 Found HasDomain(Look& look) {
   const int workers = look.option.need->workers;
-  for (const Member* member : look.allowed) {
-    look.slots.push_back(SlotOn(look.scene, look.index, look.group, *member, *look.option.need));
-  }
+  look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
   const Topology topology = TopologyIn(look.pool, look.Spec());
   if (topology.mode == TopologyMode::kRequired) {
     if (topology.levels.empty()) {
@@ -347,10 +286,10 @@ Found HasDomain(Look& look) {
     }
     if (auto found = HasLargeEnoughDomain(look, topology)) return found;
   }
-  look.option.fit = FitGang(look.scene.world, topology, look.slots, workers);
-  const int64_t anywhere = WorkersIn(look.slots);
+  look.option.fit = FitGang(look.scene.world, topology, look.room.slots, workers);
+  const int64_t anywhere = WorkersIn(look.room.slots);
   if (look.option.fit || anywhere < workers) return {};
-  const DomainRoom largest = LargestDomain(look.scene.world, topology, look.slots);
+  const DomainRoom largest = LargestNow(look, topology);
   return NoDomain(
       fmt::format("{} in one domain of {}, and {} has room for the most: {}; {} would "
                   "fit without topology.mode Required",
@@ -365,22 +304,22 @@ struct Totals {
 };
 
 Totals AcceleratorTotals(const Look& look) {
-  Totals totals;
-  for (size_t i = 0; i < look.slots.size(); ++i) {
-    totals.free += look.slots[i].free;
-    totals.all += AcceleratorsIn(look.Spec(), look.NodeAt(*look.allowed[i]).allocatable);
-    totals.in_pieces += look.slots[i].free - look.slots[i].workers * look.pool.per_worker;
+  Totals totals{.free = look.room.free};
+  for (size_t shape = 0; shape < look.group.shapes.size(); ++shape) {
+    totals.all +=
+        look.ground->allowed[shape] * AcceleratorsIn(look.Spec(), look.group.shapes[shape]);
   }
+  totals.in_pieces = totals.free - WorkersIn(look.room.slots) * look.pool.per_worker;
   return totals;
 }
 
 // Workers that would fit besides on nodes that are not usable.
 int64_t FitsOnUnusable(const Look& look) {
+  const Need& need = *look.option.need;
+  const Row request = look.scene.capacity.RowOf(need.request);
   int64_t workers = 0;
-  for (const Member& member : look.group.members) {
-    if (member.state == NodeState::kUsable || member.state == NodeState::kLost) continue;
-    const Need& need = *look.option.need;
-    workers += look.scene.capacity.Fits(look.index, member.node, need.request, need.workers);
+  for (const size_t node : look.ground->unusable) {
+    workers += look.scene.capacity.Fits(look.index, node, request, need.workers);
   }
   return workers;
 }
@@ -397,20 +336,20 @@ Finding TooManyNodes(Look& look) {
 
 Found HasRoom(Look& look) {
   const int workers = look.option.need->workers;
-  const int64_t fit = WorkersIn(look.slots);
+  const int64_t fit = WorkersIn(look.room.slots);
   if (look.option.fit && look.option.fit->nodes.size() > kMostNodes) return TooManyNodes(look);
   if (fit >= workers) return {};
   const Totals totals = AcceleratorTotals(look);
   Finding finding{.reason = Reason::kWaitingForCapacity, .message = {}, .remedy = {}};
   finding.message =
       fmt::format("{}, {} fit: {} of {} accelerators are free on {} that it may use", look.Needs(),
-                  fit, totals.free, totals.all, Count(std::ssize(look.slots), "node"));
+                  fit, totals.free, totals.all, Count(std::ssize(look.ground->nodes), "node"));
   if (totals.in_pieces >= look.pool.per_worker) {
     finding.message +=
         fmt::format(", {} of them in pieces too small for a {} or left to a gang that is starting",
                     totals.in_pieces, look.Noun());
   }
-  const int64_t when_empty = look.WhenEmpty(look.allowed);
+  const int64_t when_empty = look.WhenEmpty(look.ground->allowed);
   if (when_empty < workers) {
     finding.message += fmt::format("; with all of them empty {} would", when_empty);
   }
@@ -454,26 +393,32 @@ void Check(Look& look) {
 
 // ---- home ----
 
-// Node taints that come and go with a node's health say nothing about what it will take.
-bool IsHealthTaint(const NodeGroup& group, const Taint& taint) {
-  return taint.key.rfind("node.kubernetes.io/", 0) == 0 ||
-         std::any_of(group.bad_taints.begin(), group.bad_taints.end(),
-                     [&](const BadTaint& bad) { return bad.key == taint.key; });
+// What the pool needs there, if the group takes anybody and the pool may go to it.
+std::optional<Need> NeedIfOpen(const TrainingPool& pool, const NodeGroup& group) {
+  if (!Accepts(pool, group) || !group.misconfigured.empty()) return std::nullopt;
+  if (group.admission != Admission::kOpen) return std::nullopt;
+  return NeedIn(pool, group);
 }
 
-bool CouldServe(const TrainingPool& pool, const NodeGroup& group, const Node& node) {
-  Node healthy;
-  healthy.labels = node.labels;
-  for (const Taint& taint : node.taints) {
-    if (!node.draining && !IsHealthTaint(group, taint)) healthy.taints.push_back(taint);
-  }
-  return ConstraintsHold(pool, group, healthy);
+bool FitsWhenEmpty(const World& world, const TrainingPool& pool, const GroupView& group,
+                   const Need& need, const Ground& ground) {
+  const std::vector<int64_t> when_empty = WhenEmpty(group, need);
+  if (WorkersIn(ground.allowed, when_empty) < need.workers) return false;
+  const Topology topology = TopologyIn(pool, *group.spec);
+  if (topology.mode != TopologyMode::kRequired) return true;
+  if (topology.levels.empty()) return false;
+  const std::string& level = topology.levels.front();
+  return LargestWhenEmpty(world, ground, level, when_empty).workers >= need.workers;
 }
 
-bool HomeCouldEverFit(const World& world, const TrainingPool& pool) {
-  return std::any_of(world.groups.begin(), world.groups.end(), [&](const GroupView& group) {
-    return group.spec->tier == 0 && CouldEverFit(world, pool, group);
-  });
+bool HomeCouldEverFit(const Scene& scene, const TrainingPool& pool) {
+  const auto could_fit = [&](const GroupView& group) {
+    if (group.spec->tier != 0) return false;
+    const auto need = NeedIfOpen(pool, *group.spec);
+    return need && FitsWhenEmpty(scene.world, pool, group, *need,
+                                 *scene.offers.HealthyGroundFor(group, pool));
+  };
+  return std::any_of(scene.world.groups.begin(), scene.world.groups.end(), could_fit);
 }
 
 // ---- the order ----
@@ -499,18 +444,8 @@ bool ComesBefore(Preference preference, const Option& left, const Option& right)
 }  // namespace
 
 bool CouldEverFit(const World& world, const TrainingPool& pool, const GroupView& group) {
-  const NodeGroup& spec = *group.spec;
-  const auto need = NeedIn(pool, spec);
-  if (!need || !Accepts(pool, spec) || !spec.misconfigured.empty()) return false;
-  if (spec.admission != Admission::kOpen) return false;
-  std::vector<Slot> slots;
-  for (const Member& member : group.members) {
-    const Node& node = *world.nodes[member.node];
-    if (!CouldServe(pool, spec, node)) continue;
-    slots.push_back(
-        {.node = member.node, .workers = node.allocatable.HowMany(need->request, need->workers)});
-  }
-  return FitGang(world, TopologyIn(pool, spec), slots, need->workers).has_value();
+  const auto need = NeedIfOpen(pool, *group.spec);
+  return need && FitsWhenEmpty(world, pool, group, *need, HealthyGroundOf(world, group, pool));
 }
 
 // Exact, by cross multiplication.
@@ -534,8 +469,8 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
 
 std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory& memory) {
   const TrainingPool& spec = *scene.world.pools[pool];
-  const bool home_could = HoldBackEnd(spec, memory, scene.world.now) > scene.world.now &&
-                          HomeCouldEverFit(scene.world, spec);
+  const bool home_could =
+      HoldBackEnd(spec, memory, scene.world.now) > scene.world.now && HomeCouldEverFit(scene, spec);
   std::vector<Option> options;
   options.reserve(scene.world.groups.size());
   for (const GroupView& group : scene.world.groups) {
@@ -569,11 +504,7 @@ bool Accepts(const TrainingPool& pool, const NodeGroup& group) {
   const bool provider = pool.providers.empty() ||
                         std::find(pool.providers.begin(), pool.providers.end(), group.provider) !=
                             pool.providers.end();
-  return provider && NeedIn(pool, group) && MatchesAll(group.labels, pool.group_selector);
-}
-
-bool ConstraintsHold(const TrainingPool& pool, const NodeGroup& group, const Node& node) {
-  return TermsHold(pool, node) && Repelling(pool, group, node) == nullptr;
+  return provider && ChoiceIn(pool, group) && MatchesAll(group.labels, pool.group_selector);
 }
 
 std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool,
@@ -592,20 +523,6 @@ std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool
   if (!block) return std::nullopt;
   return Finding{
       .reason = Reason::kSpendLimitReached, .message = block->message, .remedy = block->remedy};
-}
-
-bool IsExcluded(const PoolMemory& memory, const std::string& node, Time now) {
-  return FindExcluded(memory, node, now) != nullptr;
-}
-
-Slot SlotOn(const Scene& scene, size_t pool, const GroupView& group, const Member& member,
-            const Need& need) {
-  const NodeGroup& spec = *group.spec;
-  Slot slot{.node = member.node};
-  slot.workers = scene.capacity.Fits(pool, member.node, need.request, need.workers);
-  slot.free = Accelerators(spec, scene.capacity.FreeFor(pool, member.node, CountedBy(spec)));
-  slot.whole = slot.free == AcceleratorsIn(spec, scene.world.nodes[member.node]->allocatable);
-  return slot;
 }
 
 }  // namespace spillway::placement

@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "placement/capacity.h"
+#include "placement/constraints.h"
 #include "placement/gangs.h"
 #include "placement/nodes.h"
+#include "placement/offers.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
 
@@ -20,6 +22,7 @@ struct Scene {
   const World& world;
   const Capacity& capacity;
   const QuotaBook& quotas;
+  Offers& offers;
 };
 
 // What a check has against a group.
@@ -73,18 +76,9 @@ std::string ProvidersOf(const TrainingPool& pool);
 // May the pool go to the group at all: type, provider, selector?
 bool Accepts(const TrainingPool& pool, const NodeGroup& group);
 
-// May the pool's workers run on the node, as far as affinity and taints go?
-bool ConstraintsHold(const TrainingPool& pool, const NodeGroup& group, const Node& node);
-
 // What spend limits have against the gang in the group, where it is not counted yet; nullopt:
 // nothing, as at home and wherever it costs nothing at the margin.
 std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool,
                                     const GroupView& group, const Need& need);
-
-bool IsExcluded(const PoolMemory& memory, const std::string& node, Time now);
-
-// What a member offers the pool now.
-Slot SlotOn(const Scene& scene, size_t pool, const GroupView& group, const Member& member,
-            const Need& need);
 
 }  // namespace spillway::placement

@@ -8,6 +8,7 @@
 #include "placement/coverage.h"
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
+#include "placement/offers.h"
 #include "placement/quotas.h"
 
 namespace spillway::placement {
@@ -22,12 +23,13 @@ struct Turn {
 struct Draft {
   explicit Draft(const Snapshot& snapshot);
 
-  [[nodiscard]] Scene Look() const { return {world, capacity, quotas}; }
+  [[nodiscard]] Scene Look() { return {world, capacity, quotas, offers}; }
   [[nodiscard]] const TrainingPool& Pool(size_t index) const { return *world.pools[index]; }
   [[nodiscard]] Time Now() const { return world.now; }
 
   World world;
   Capacity capacity;
+  Offers offers;
   QuotaBook quotas;
   std::vector<Fate> fates;                   // by pool
   std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for

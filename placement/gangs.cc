@@ -1,29 +1,12 @@
 #include "placement/gangs.h"
 
 #include <algorithm>
-#include <map>
+#include <iterator>
 #include <tuple>
+#include <utility>
 
 namespace spillway::placement {
 namespace {
-
-using Domains = std::map<std::string_view, std::vector<Slot>>;
-
-// The value of a label on a node; empty: it is in no such domain.
-std::string_view DomainOf(const World& world, size_t node, const std::string& label) {
-  const Labels& labels = world.nodes[node]->labels;
-  const auto at = labels.find(label);
-  return at == labels.end() ? std::string_view() : std::string_view(at->second);
-}
-
-Domains ByDomain(const World& world, const std::string& label, const std::vector<Slot>& slots) {
-  Domains domains;
-  for (const Slot& slot : slots) {
-    const std::string_view domain = DomainOf(world, slot.node, label);
-    if (!domain.empty()) domains[domain].push_back(slot);
-  }
-  return domains;
-}
 
 int64_t Kept(const std::vector<Slot>& slots) {
   return std::count_if(slots.begin(), slots.end(), [](const Slot& slot) { return slot.kept; });
@@ -31,17 +14,20 @@ int64_t Kept(const std::vector<Slot>& slots) {
 
 // Takes nodes in order until all workers have a place, then drops what the others can do without.
 std::vector<size_t> Choose(std::vector<Slot> slots, int workers) {
-  std::sort(slots.begin(), slots.end(), [](const Slot& a, const Slot& b) {
-    return std::tuple(!a.kept, a.whole, a.free, a.node) <
+  std::erase_if(slots, [](const Slot& slot) { return slot.workers == 0; });
+  // A heap: most gangs take few of many nodes.
+  const auto comes_after = [](const Slot& a, const Slot& b) {
+    return std::tuple(!a.kept, a.whole, a.free, a.node) >
            std::tuple(!b.kept, b.whole, b.free, b.node);
-  });
+  };
+  std::make_heap(slots.begin(), slots.end(), comes_after);
   std::vector<Slot> taken;
   int64_t room = 0;
-  for (const Slot& slot : slots) {
-    if (room >= workers) break;
-    if (slot.workers == 0) continue;
-    taken.push_back(slot);
-    room += slot.workers;
+  while (room < workers && !slots.empty()) {
+    std::pop_heap(slots.begin(), slots.end(), comes_after);
+    taken.push_back(slots.back());
+    room += slots.back().workers;
+    slots.pop_back();
   }
   std::sort(taken.begin(), taken.end(), [](const Slot& a, const Slot& b) {
     return std::tuple(a.kept, a.workers, a.node) < std::tuple(b.kept, b.workers, b.node);
@@ -62,28 +48,80 @@ std::vector<size_t> Choose(std::vector<Slot> slots, int workers) {
 std::string SharedDomain(const World& world, const std::vector<std::string>& labels,
                          const std::vector<size_t>& nodes) {
   for (const std::string& label : labels) {
-    const std::string_view first = nodes.empty() ? "" : DomainOf(world, nodes.front(), label);
-    if (!first.empty() && std::all_of(nodes.begin(), nodes.end(), [&](size_t node) {
-          return DomainOf(world, node, label) == first;
-        })) {
-      return std::string(first);
+    const Domains& domains = world.DomainsOf(label);
+    const uint32_t first = nodes.empty() ? kNoDomain : domains.of[nodes.front()];
+    if (first != kNoDomain && std::all_of(nodes.begin(), nodes.end(),
+                                          [&](size_t node) { return domains.of[node] == first; })) {
+      return std::string(domains.names[first]);
     }
   }
   return "";
 }
 
-std::optional<Fit> FitInDomain(const World& world, const std::string& label,
-                               const std::vector<Slot>& slots, int workers) {
+// What the slots in one domain come to.
+struct Sum {
+  int64_t workers = 0;
+  int64_t kept = 0;
+};
+
+// The sums of all domains that slots are in.
+class Sums {
+ public:
+  Sums(const Domains& domains, const std::vector<Slot>& slots) {
+    // Those of one group have names, and so numbers, close to each other.
+    uint32_t last = 0;
+    for (const Slot& slot : slots) {
+      const uint32_t domain = domains.of[slot.node];
+      if (domain == kNoDomain) continue;
+      first_ = std::min(first_, domain);
+      last = std::max(last, domain);
+    }
+    if (first_ == kNoDomain) return;
+    sums_.resize(last - first_ + 1);
+    for (const Slot& slot : slots) {
+      const uint32_t domain = domains.of[slot.node];
+      if (domain == kNoDomain) continue;
+      sums_[domain - first_].workers += slot.workers;
+      sums_[domain - first_].kept += slot.kept ? 1 : 0;
+    }
+  }
+  // REQUIRES that a slot is in the domain.
+  [[nodiscard]] const Sum& Of(uint32_t domain) const { return sums_[domain - first_]; }
+
+ private:
+  uint32_t first_ = kNoDomain;
+  std::vector<Sum> sums_;
+};
+
+// The domain that would have the least room left; of several, the first by name.
+std::optional<uint32_t> Tightest(const Domains& domains, const Sums& sums,
+                                 const std::vector<Slot>& slots, int workers) {
   const int64_t kept = Kept(slots);
-  std::optional<Fit> best;
-  for (const auto& [domain, inside] : ByDomain(world, label, slots)) {
-    const int64_t left_over = WorkersIn(inside) - workers;
-    if (left_over < 0 || Kept(inside) < kept) continue;
-    if (best && best->left_over <= left_over) continue;
-    best = Fit{
-        .nodes = Choose(inside, workers), .domain = std::string(domain), .left_over = left_over};
+  std::optional<uint32_t> best;
+  for (const Slot& slot : slots) {
+    const uint32_t domain = domains.of[slot.node];
+    if (domain == kNoDomain || domain == best) continue;
+    const Sum& sum = sums.Of(domain);
+    if (sum.workers < workers || sum.kept < kept) continue;
+    if (!best || std::pair(sum.workers, domain) < std::pair(sums.Of(*best).workers, *best)) {
+      best = domain;
+    }
   }
   return best;
+}
+
+std::optional<Fit> FitInDomain(const World& world, const std::string& label,
+                               const std::vector<Slot>& slots, int workers) {
+  const Domains& domains = world.DomainsOf(label);
+  const Sums sums(domains, slots);
+  const auto domain = Tightest(domains, sums, slots, workers);
+  if (!domain) return std::nullopt;
+  std::vector<Slot> inside;
+  std::copy_if(slots.begin(), slots.end(), std::back_inserter(inside),
+               [&](const Slot& slot) { return domains.of[slot.node] == *domain; });
+  return Fit{.nodes = Choose(std::move(inside), workers),
+             .domain = std::string(domains.names[*domain]),
+             .left_over = sums.Of(*domain).workers - workers};
 }
 
 }  // namespace
@@ -123,14 +161,20 @@ std::optional<Fit> FitGang(const World& world, const Topology& topology,
 
 DomainRoom LargestDomain(const World& world, const Topology& topology,
                          const std::vector<Slot>& slots) {
-  DomainRoom largest;
-  if (topology.levels.empty()) return largest;
-  for (const auto& [domain, inside] : ByDomain(world, topology.levels.front(), slots)) {
-    const int64_t workers = WorkersIn(inside);
-    if (!largest.name.empty() && workers <= largest.workers) continue;
-    largest = DomainRoom{.name = std::string(domain), .workers = workers};
+  if (topology.levels.empty()) return {};
+  const Domains& domains = world.DomainsOf(topology.levels.front());
+  const Sums sums(domains, slots);
+  std::optional<uint32_t> largest;
+  for (const Slot& slot : slots) {
+    const uint32_t domain = domains.of[slot.node];
+    if (domain == kNoDomain) continue;
+    if (!largest || std::pair(-sums.Of(domain).workers, domain) <
+                        std::pair(-sums.Of(*largest).workers, *largest)) {
+      largest = domain;
+    }
   }
-  return largest;
+  if (!largest) return {};
+  return {.name = std::string(domains.names[*largest]), .workers = sums.Of(*largest).workers};
 }
 
 }  // namespace spillway::placement

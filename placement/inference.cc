@@ -600,7 +600,8 @@ class Decider {
                      .remedy = "mend the link"};
     }
     if (!cell.option) {
-      cell.option = OptionIn(Scene{world_, capacity_, quotas_}, cell.seeker, CheckMemory(),
+      Offers offers(world_, capacity_);
+      cell.option = OptionIn(Scene{world_, capacity_, quotas_, offers}, cell.seeker, CheckMemory(),
                              *cell.group, HomeCouldServe());
     }
     // Room, quota and spend are looked at by number.

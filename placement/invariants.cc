@@ -492,15 +492,18 @@ Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& qu
     return plan.pools[p].action == Action::kPlace &&
            !coverage.Gang(p, plan.pools[p].memory.placement->accelerator);
   });
+  Offers offers_with(world, with);
+  Offers offers_without(world, without);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
     if (decision.position == 0 || HasClaim(decision)) continue;
     for (const GroupView& group : world.groups) {
       if (group.spec->tier != 0 || !coverage.Gang(p, group.spec->accelerator)) continue;
-      const auto fits = [&](const Capacity& capacity) {
-        return OptionIn({world, capacity, quotas}, p, decision.memory, group, false).Fits();
+      const auto fits = [&](const Capacity& capacity, Offers& offers) {
+        const Scene scene{world, capacity, quotas, offers};
+        return OptionIn(scene, p, decision.memory, group, false).Fits();
       };
-      if (!fits(with) && fits(without)) {
+      if (!fits(with, offers_with) && fits(without, offers_without)) {
         return fmt::format("{} is guaranteed a place on {} that borrowers are given",
                            decision.key.Format(), group.spec->name);
       }

@@ -384,8 +384,9 @@ GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placem
   GangNodes out;
   out.group = world.FindGroup(placement.node_group);
   out.link_suspect = out.group != nullptr && out.group->LinkSuspect();
+  NodeFinder finder(world, placement.cluster);
   for (const std::string& name : placement.nodes) {
-    const auto index = world.FindNode(placement.cluster, name);
+    const auto index = finder.Find(name);
     if (!index || world.nodes[*index]->out_of_service) {
       out.lost.push_back(name);
       continue;

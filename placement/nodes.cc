@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <tuple>
+#include <set>
 #include <utility>
 
 #include "placement/words.h"
@@ -53,43 +53,108 @@ using Shapes = std::map<Resources, size_t, ByContent>;
 
 // The number of the node's shape in the view, which gets it when it is new.
 size_t ShapeOf(Shapes& known, GroupView& view, const Resources& allocatable) {
+  if (!view.members.empty() && view.shapes[view.members.back().shape] == allocatable) {
+    return view.members.back().shape;  // as it is nearly always
+  }
   const auto [at, is_new] = known.emplace(allocatable, view.shapes.size());
   if (is_new) view.shapes.push_back(allocatable);
   return at->second;
 }
 
-GroupView ViewOf(const NodeGroup& group, const World& world) {
-  GroupView view;
-  view.spec = &group;
-  view.per_node = std::max(group.per_node, 1);
-  Shapes known;
-  for (size_t i = 0; i < world.nodes.size(); ++i) {
-    const Node& node = *world.nodes[i];
-    if (!IsMember(group, node)) continue;
-    const Standing standing = StandingOf(group, node, world.now);
-    view.members.push_back(
-        {.node = i, .state = standing.state, .shape = ShapeOf(known, view, node.allocatable)});
-    KeepEarlier(view.changes_at, standing.until);
-    const bool arrives = standing.state == NodeState::kStarting;
-    if (!node.ready && !node.out_of_service && !arrives) ++view.not_ready;
-    if (group.per_node == 0) {
-      view.per_node = std::max(view.per_node, AcceleratorsIn(group, node.allocatable));
+// Groups by one label that their selectors ask for, so that a node is held against few of them.
+class Selectors {
+ public:
+  explicit Selectors(const std::vector<GroupView>& groups) {
+    for (size_t g = 0; g < groups.size(); ++g) Add(g, groups[g].spec->selector);
+  }
+
+  // Calls `visit` with each group that the node may be a member of; of all others it is none.
+  template <class F>
+  void ForCandidates(const Node& node, F visit) const {
+    std::for_each(others_.begin(), others_.end(), visit);
+    for (const auto& [key, by_value] : by_label_) {
+      const auto label = node.labels.find(key);
+      if (label == node.labels.end()) continue;
+      const auto at = by_value.find(label->second);
+      if (at != by_value.end()) std::for_each(at->second.begin(), at->second.end(), visit);
     }
   }
-  const auto matched = static_cast<int64_t>(view.members.size());
-  view.over_limit =
-      view.not_ready >= 3 && int64_t{view.not_ready} * 100 > matched * group.max_unhealthy_percent;
-  return view;
+
+ private:
+  void Add(size_t group, const std::vector<Requirement>& selector) {
+    const auto in = std::find_if(selector.begin(), selector.end(),
+                                 [](const Requirement& one) { return one.op == "In"; });
+    if (in == selector.end()) {
+      others_.push_back(group);
+      return;
+    }
+    const std::set<std::string> values(in->values.begin(), in->values.end());
+    for (const std::string& value : values) by_label_[in->key][value].push_back(group);
+  }
+
+  std::map<std::string, std::unordered_map<std::string, std::vector<size_t>>> by_label_;
+  std::vector<size_t> others_;
+};
+
+void AddMember(const World& world, size_t index, Shapes& known, GroupView& view) {
+  const NodeGroup& group = *view.spec;
+  const Node& node = *world.nodes[index];
+  const Standing standing = StandingOf(group, node, world.now);
+  view.members.push_back(
+      {.node = index, .state = standing.state, .shape = ShapeOf(known, view, node.allocatable)});
+  ++view.by_state[standing.state];
+  KeepEarlier(view.changes_at, standing.until);
+  const bool arrives = standing.state == NodeState::kStarting;
+  if (!node.ready && !node.out_of_service && !arrives) ++view.not_ready;
+  if (group.per_node == 0) {
+    view.per_node = std::max(view.per_node, AcceleratorsIn(group, node.allocatable));
+  }
 }
 
-std::string OverlapSentence(const World& world, const GroupView& view,
-                            const std::vector<std::vector<size_t>>& groups_of) {
+std::vector<DomainNumbering> NumberingsFor(const std::vector<GroupView>& groups) {
+  std::set<std::string> labels;
+  for (const GroupView& view : groups) {
+    labels.insert(view.spec->domain_labels.begin(), view.spec->domain_labels.end());
+  }
+  return {labels.begin(), labels.end()};
+}
+
+// All that is to be known of nodes, in one go: they are the largest part of a snapshot.
+void SurveyNodes(World& world) {
+  const Selectors selectors(world.groups);
+  std::vector<DomainNumbering> numberings = NumberingsFor(world.groups);
+  std::vector<Shapes> known(world.groups.size());
+  for (size_t n = 0; n < world.nodes.size(); ++n) {
+    const Node& node = *world.nodes[n];
+    auto& names = world.index[node.id.cluster];
+    if (names.empty()) names.reserve(world.nodes.size());
+    names.emplace(node.id.name, n);
+    for (DomainNumbering& numbering : numberings) numbering.Add(node);
+    selectors.ForCandidates(node, [&](size_t g) {
+      GroupView& view = world.groups[g];
+      if (IsMember(*view.spec, node)) AddMember(world, n, known[g], view);
+    });
+  }
+  for (DomainNumbering& numbering : numberings) {
+    world.domains.emplace(numbering.Label(), numbering.Finish());
+  }
+  for (GroupView& view : world.groups) {
+    const auto matched = static_cast<int64_t>(view.members.size());
+    view.over_limit = view.not_ready >= 3 &&
+                      int64_t{view.not_ready} * 100 > matched * view.spec->max_unhealthy_percent;
+  }
+}
+
+// The groups of each node that several match.
+using Overlaps = std::map<size_t, std::vector<size_t>>;
+
+std::string OverlapSentence(const World& world, const GroupView& view, const Overlaps& groups_of) {
   std::vector<std::string> nodes;
   std::vector<std::string> others;
   for (const Member& member : view.members) {
     if (!member.overlapped) continue;
     nodes.push_back(world.nodes[member.node]->id.name);
-    for (const size_t other : groups_of[member.node]) {
+    for (const size_t other : groups_of.at(member.node)) {
       const std::string& name = world.groups[other].spec->name;
       if (name != view.spec->name) others.push_back(name);
     }
@@ -103,13 +168,23 @@ std::string OverlapSentence(const World& world, const GroupView& view,
 }
 
 void FindOverlaps(World& world) {
-  std::vector<std::vector<size_t>> groups_of(world.nodes.size());
+  std::vector<int> matches(world.nodes.size());
+  for (const GroupView& view : world.groups) {
+    for (const Member& member : view.members) ++matches[member.node];
+  }
+  Overlaps groups_of;
+  world.owner.assign(world.nodes.size(), kNoGroup);
   for (size_t g = 0; g < world.groups.size(); ++g) {
-    for (const Member& member : world.groups[g].members) groups_of[member.node].push_back(g);
+    for (Member& member : world.groups[g].members) {
+      member.overlapped = matches[member.node] > 1;
+      if (member.overlapped) {
+        groups_of[member.node].push_back(g);
+      } else {
+        world.owner[member.node] = g;
+      }
+    }
   }
-  for (GroupView& view : world.groups) {
-    for (Member& member : view.members) member.overlapped = groups_of[member.node].size() > 1;
-  }
+  if (groups_of.empty()) return;
   for (GroupView& view : world.groups) view.overlap = OverlapSentence(world, view, groups_of);
 }
 
@@ -118,8 +193,10 @@ std::vector<const T*> Sorted(const std::vector<T>& values, Less less) {
   std::vector<const T*> out;
   out.reserve(values.size());
   for (const T& value : values) out.push_back(&value);
-  std::stable_sort(out.begin(), out.end(),
-                   [&](const T* left, const T* right) { return less(*left, *right); });
+  const auto before = [&](const T* left, const T* right) { return less(*left, *right); };
+  if (!std::is_sorted(out.begin(), out.end(), before)) {
+    std::stable_sort(out.begin(), out.end(), before);
+  }
   return out;
 }
 
@@ -226,15 +303,12 @@ int64_t AcceleratorsIn(const NodeGroup& group, const Resources& amounts) {
 }
 
 const Member* GroupView::Find(size_t node) const {
+  if (members.empty() || node < members.front().node) return nullptr;
+  const size_t guess = node - members.front().node;  // where the group's nodes are neighbours
+  if (guess < members.size() && members[guess].node == node) return &members[guess];
   const auto at = std::lower_bound(members.begin(), members.end(), node,
                                    [](const Member& m, size_t n) { return m.node < n; });
   return at != members.end() && at->node == node ? &*at : nullptr;
-}
-
-std::map<NodeState, int> GroupView::CountByState() const {
-  std::map<NodeState, int> counts;
-  for (const Member& member : members) ++counts[member.state];
-  return counts;
 }
 
 std::string LinkSentence(const GroupView& view) {
@@ -250,15 +324,24 @@ std::string LinkSentence(const GroupView& view) {
 }
 
 std::optional<size_t> World::FindNode(std::string_view cluster, std::string_view name) const {
-  const auto wanted = std::tie(cluster, name);
-  const auto at =
-      std::lower_bound(nodes.begin(), nodes.end(), wanted, [](const Node* node, const auto& key) {
-        const std::string_view c = node->id.cluster;
-        const std::string_view n = node->id.name;
-        return std::tie(c, n) < key;
-      });
-  if (at == nodes.end() || (*at)->id.cluster != cluster || (*at)->id.name != name) return {};
-  return static_cast<size_t>(at - nodes.begin());
+  const auto names = index.find(cluster);
+  if (names == index.end()) return std::nullopt;
+  const auto at = names->second.find(name);
+  if (at == names->second.end()) return std::nullopt;
+  return at->second;
+}
+
+bool NodeFinder::IsAt(size_t node, std::string_view name) const {
+  return node < world_.nodes.size() && world_.nodes[node]->id.name == name &&
+         world_.nodes[node]->id.cluster == cluster_;
+}
+
+std::optional<size_t> NodeFinder::Find(std::string_view name) {
+  if (last_ && IsAt(*last_, name)) return last_;
+  if (last_ && IsAt(*last_ + 1, name)) return last_ = *last_ + 1;
+  const auto node = world_.FindNode(cluster_, name);
+  if (node) last_ = node;
+  return node;
 }
 
 const GroupView* World::FindGroup(std::string_view name) const {
@@ -266,6 +349,10 @@ const GroupView* World::FindGroup(std::string_view name) const {
       std::lower_bound(groups.begin(), groups.end(), name,
                        [](const GroupView& g, std::string_view n) { return g.spec->name < n; });
   return at != groups.end() && at->spec->name == name ? &*at : nullptr;
+}
+
+const Domains& World::DomainsOf(std::string_view label) const {
+  return domains.find(label)->second;
 }
 
 World Survey(const Snapshot& snapshot) {
@@ -278,8 +365,11 @@ World Survey(const Snapshot& snapshot) {
   for (const NodeGroup* group : Sorted(snapshot.groups, [](const NodeGroup& a, const NodeGroup& b) {
          return a.name < b.name;
        })) {
-    world.groups.push_back(ViewOf(*group, world));
+    GroupView& view = world.groups.emplace_back();
+    view.spec = group;
+    view.per_node = std::max(group->per_node, 1);
   }
+  SurveyNodes(world);
   FindOverlaps(world);
   world.gangs = world.pools.size();
   world.inference =

@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
+#include "placement/domains.h"
 #include "placement/snapshot.h"
 
 // The snapshot put in order: every list sorted, every node with its state in every group.
@@ -40,9 +42,10 @@ struct Member {
 
 struct GroupView {
   const NodeGroup* spec = nullptr;
-  std::vector<Member> members;    // by node
-  std::vector<Resources> shapes;  // the different allocatables of its nodes
-  int64_t per_node = 1;           // accelerators that divide the price of a node, at least 1
+  std::vector<Member> members;        // by node
+  std::vector<Resources> shapes;      // the different allocatables of its nodes
+  std::map<NodeState, int> by_state;  // how many members are in each
+  int64_t per_node = 1;               // accelerators that divide the price of a node, at least 1
   int not_ready = 0;        // nodes NotReady, from the first second; lost and starting ones aside
   bool over_limit = false;  // more of them than maxUnhealthyPercent, and at least 3
   std::string overlap;      // which nodes other groups match too; empty: none
@@ -51,7 +54,6 @@ struct GroupView {
   // Nothing of this group is restarted, released or excluded while its link is in doubt.
   [[nodiscard]] bool LinkSuspect() const { return over_limit && !spec->link_down; }
   [[nodiscard]] const Member* Find(size_t node) const;
-  [[nodiscard]] std::map<NodeState, int> CountByState() const;
 };
 
 // "5 of 16 nodes are NotReady at once, …": REQUIRES view.over_limit.
@@ -64,11 +66,17 @@ struct Cell {
   size_t seeker = 0;   // in World::pools
 };
 
+inline constexpr size_t kNoGroup = static_cast<size_t>(-1);
+
 struct World {
   const Snapshot* snapshot = nullptr;  // outlives this
   Time now{};
   std::vector<const Node*> nodes;  // by (cluster, name)
-  std::vector<GroupView> groups;   // by name
+  // Where each is in `nodes`: by cluster, then name.
+  std::map<std::string_view, std::unordered_map<std::string_view, size_t>> index;
+  std::map<std::string, Domains, std::less<>> domains;  // by label: those of the groups
+  std::vector<GroupView> groups;                        // by name
+  std::vector<size_t> owner;  // by node: the one group that it is a member of; kNoGroup: not one
   // The training pools by key, and behind them the seekers: for every cell of every inference pool
   // one of its replicas as if it were a gang of one, so that both are fitted by the same rules.
   std::vector<const TrainingPool*> pools;
@@ -82,8 +90,25 @@ struct World {
   [[nodiscard]] std::optional<size_t> FindNode(std::string_view cluster,
                                                std::string_view name) const;
   [[nodiscard]] const GroupView* FindGroup(std::string_view name) const;
+  // REQUIRES that a group has the label among its domainLabels.
+  [[nodiscard]] const Domains& DomainsOf(std::string_view label) const;
 };
 
 World Survey(const Snapshot& snapshot);
+
+// Finds many nodes of one cluster, most quickly those that are neighbours in World::nodes.
+class NodeFinder {
+ public:
+  // Both outlive this.
+  NodeFinder(const World& world, std::string_view cluster) : world_(world), cluster_(cluster) {}
+  std::optional<size_t> Find(std::string_view name);
+
+ private:
+  [[nodiscard]] bool IsAt(size_t node, std::string_view name) const;
+
+  const World& world_;
+  std::string_view cluster_;
+  std::optional<size_t> last_;
+};
 
 }  // namespace spillway::placement

@@ -22,6 +22,7 @@ namespace spillway::placement {
 Draft::Draft(const Snapshot& snapshot)
     : world(Survey(snapshot)),
       capacity(world),
+      offers(world, capacity),
       quotas(snapshot),
       fates(world.gangs),
       options(world.gangs) {

@@ -6,7 +6,7 @@
 #include <set>
 #include <tuple>
 
-#include "placement/attempts.h"
+#include "placement/offers.h"
 
 namespace spillway::placement {
 namespace {
@@ -48,7 +48,9 @@ class Search {
         right_(right),
         moments_(moments),
         rank_(RankIn(world_, contest.coverage, gang, memory_, group_.spec->accelerator)),
-        topology_(TopologyIn(pool_, *group_.spec)) {}
+        topology_(TopologyIn(pool_, *group_.spec)),
+        request_(contest.scene.capacity.RowOf(need_.request)),
+        column_(contest.scene.capacity.ColumnOf(CountedBy(*group_.spec))) {}
 
   std::optional<Victory> Run() {
     FindCandidates();
@@ -125,10 +127,11 @@ class Search {
   }
 
   void FindSlots() {
-    for (const Member& member : group_.members) {
-      if (member.overlapped || !Serves(world_, pool_, memory_, group_, member)) continue;
-      at_[member.node] = slots_.size();
-      slots_.push_back(SlotOn(contest_.scene, gang_, group_, member, need_));
+    const Capacity& capacity = contest_.scene.capacity;
+    const auto ground = contest_.scene.offers.GroundFor(group_, pool_, memory_);
+    for (const size_t node : ground->nodes) {
+      at_[node] = slots_.size();
+      slots_.push_back(SlotOn(world_, capacity, gang_, group_, node, need_));
     }
   }
 
@@ -137,9 +140,8 @@ class Search {
     const Capacity& capacity = contest_.scene.capacity;
     const NodeGroup& spec = *group_.spec;
     Slot slot = before;
-    slot.workers = capacity.FitsWithout(gang_, slot.node, need_.request, need_.workers, gone);
-    const Resources free = capacity.FreeWithout(gang_, slot.node, gone);
-    slot.free = Accelerators(spec, free.Get(CountedBy(spec)));
+    slot.workers = capacity.FitsWithout(gang_, slot.node, request_, need_.workers, gone);
+    slot.free = Accelerators(spec, capacity.FreeWithout(gang_, slot.node, gone)[column_]);
     slot.whole = slot.free == AcceleratorsIn(spec, world_.nodes[slot.node]->allocatable);
     return slot;
   }
@@ -313,6 +315,8 @@ class Search {
   std::vector<Time>& moments_;
   Rank rank_;
   Topology topology_;
+  Row request_;    // of one worker
+  size_t column_;  // of the accelerators
 
   std::vector<Candidate> candidates_;
   std::vector<Slot> slots_;      // of the nodes that the gang may use

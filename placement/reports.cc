@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "placement/words.h"
 
@@ -13,7 +16,7 @@ namespace {
 
 void CountNodes(const GroupView& view, GroupReport& report) {
   report.matched = static_cast<int>(view.members.size());
-  std::map<NodeState, int> counts = view.CountByState();
+  std::map<NodeState, int> counts = view.by_state;
   report.usable = counts[NodeState::kUsable];
   report.starting = counts[NodeState::kStarting];
   report.cordoned = counts[NodeState::kCordoned];
@@ -27,21 +30,37 @@ bool TakesWork(const Member& member) {
   return member.state == NodeState::kUsable && !member.overlapped;
 }
 
+// By shape, the accelerators of a node.
+std::vector<int64_t> AcceleratorsByShape(const GroupView& view) {
+  std::vector<int64_t> accelerators;
+  accelerators.reserve(view.shapes.size());
+  for (const Resources& shape : view.shapes) {
+    accelerators.push_back(AcceleratorsIn(*view.spec, shape));
+  }
+  return accelerators;
+}
+
 // Accelerators, and the money that lies in those that nobody asked for.
 void CountAccelerators(const World& world, const Capacity& capacity, const GroupView& view,
                        GroupReport& report) {
   const NodeGroup& group = *view.spec;
+  const std::vector<int64_t> by_shape = AcceleratorsByShape(view);
+  const size_t column = capacity.ColumnOf(CountedBy(group));
   int64_t used_milli = 0;
+  std::map<std::pair<int64_t, int64_t>, int64_t> idle_nodes;  // by idle and all accelerators
   for (const Member& member : view.members) {
     const Node& node = *world.nodes[member.node];
-    const int64_t has = AcceleratorsIn(group, node.allocatable);
+    const int64_t has = by_shape[member.shape];
     const int64_t used = std::max<int64_t>(node.used.Get(CountedBy(group)), 0);
     report.allocatable += has;
     used_milli += group.resource.empty() ? used : used * 1000;
-    if (TakesWork(member)) report.free += AcceleratorsIn(group, capacity.Free(member.node));
+    if (TakesWork(member)) report.free += Accelerators(group, capacity.FreeIn(column, member.node));
     const int64_t whole = std::max<int64_t>({int64_t{group.per_node}, has, 1});
     const int64_t idle = std::max<int64_t>(whole - Accelerators(group, used), 0);
-    report.idle_hourly_cost += group.per_node_hour.Share(idle, whole);
+    ++idle_nodes[{idle, whole}];
+  }
+  for (const auto& [part, nodes] : idle_nodes) {
+    report.idle_hourly_cost += group.per_node_hour.Share(part.first, part.second).Times(nodes);
   }
   report.used = (used_milli + 999) / 1000;
   report.hourly_cost = group.per_node_hour.Times(report.matched);
@@ -52,18 +71,20 @@ void CountAccelerators(const World& world, const Capacity& capacity, const Group
 void FindLargestFreeDomain(const World& world, const Capacity& capacity, const GroupView& view,
                            GroupReport& report) {
   const NodeGroup& group = *view.spec;
-  std::map<std::string, int> whole;
+  const std::vector<int64_t> by_shape = AcceleratorsByShape(view);
+  const size_t column = capacity.ColumnOf(CountedBy(group));
+  std::map<std::string_view, int> whole;
   for (const Member& member : view.members) {
     if (!TakesWork(member)) continue;
-    const Node& node = *world.nodes[member.node];
-    const int64_t has = AcceleratorsIn(group, node.allocatable);
-    if (has == 0 || AcceleratorsIn(group, capacity.Free(member.node)) < has) continue;
+    const int64_t has = by_shape[member.shape];
+    if (has == 0 || Accelerators(group, capacity.FreeIn(column, member.node)) < has) continue;
     if (group.domain_labels.empty()) {
       ++whole[""];
       continue;
     }
-    const auto label = node.labels.find(group.domain_labels.front());
-    if (label != node.labels.end()) ++whole[label->second];
+    const Labels& labels = world.nodes[member.node]->labels;
+    const auto label = labels.find(group.domain_labels.front());
+    if (label != labels.end()) ++whole[label->second];
   }
   for (const auto& [domain, nodes] : whole) {
     if (nodes <= report.largest_free_domain_nodes) continue;

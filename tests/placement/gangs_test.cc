@@ -29,6 +29,7 @@ struct Yard {
   };
   explicit Yard(const std::vector<Place>& places) {
     snapshot.now = kNow;
+    snapshot.groups = {Group("g")};
     for (size_t i = 0; i < places.size(); ++i) {
       placement::Node node = GpuNode(std::string(1, static_cast<char>('a' + i)), "g");
       if (!places[i].domain.empty()) node.labels[kDomain] = places[i].domain;

@@ -196,6 +196,55 @@ TEST(GroupMembership, IsBySelectorWithinTheCluster) {
   EXPECT_FALSE(view.FindNode("", "home-2"));
 }
 
+TEST(GroupMembership, IsByAnyKindOfSelector) {
+  struct Case {
+    const char* sentence;
+    std::vector<placement::Requirement> selector;
+    std::vector<std::string> nodes;
+  };
+  const std::string host = "kubernetes.io/hostname";
+  const std::vector<Case> cases = {
+      {"one value", {{.key = host, .op = "In", .values = {"home-2"}}}, {"home-2"}},
+      {"several values, one of them twice",
+       {{.key = host, .op = "In", .values = {"home-1", "home-3", "home-1"}}},
+       {"home-1", "home-3"}},
+      {"no value that it must have",
+       {{.key = host, .op = "NotIn", .values = {"home-1"}},
+        {.key = "group", .op = "NotIn", .values = {"azure"}}},
+       {"home-2", "home-3"}},
+      {"all requirements, not only the one that it is found by",
+       {{.key = "group", .op = "In", .values = {"home"}},
+        {.key = "zone", .op = "DoesNotExist", .values = {}}},
+       {"home-1", "home-3"}},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = Fleet(3, 1);
+    NodeOf(world, "home-2").labels["zone"] = "z1";
+    world.groups = {Group("g")};
+    world.groups[0].selector = c.selector;
+    const World view = Survey(world);
+    std::vector<std::string> nodes;
+    for (const placement::Member& member : view.groups[0].members) {
+      nodes.push_back(view.nodes[member.node]->id.name);
+    }
+    EXPECT_EQ(nodes, c.nodes) << c.sentence;
+  }
+}
+
+TEST(NodeFinder, FindsNeighboursStrangersAndNothing) {
+  Snapshot world = Fleet(4);
+  NodeOf(world, "home-3").id.cluster = "elsewhere";
+  const World view = Survey(world);
+  placement::NodeFinder finder(view, "");
+  for (const char* name : {"home-1", "home-1", "home-2", "home-4", "home-2"}) {
+    const auto node = finder.Find(name);
+    ASSERT_TRUE(node) << name;
+    EXPECT_EQ(view.nodes[*node]->id.name, name);
+  }
+  EXPECT_FALSE(finder.Find("home-3")) << "it is another cluster's";
+  EXPECT_FALSE(finder.Find("home-9"));
+}
+
 TEST(Overlap, IsToldOnBothGroupsAndNamesNodesAndGroups) {
   Snapshot world = Fleet(3);
   world.groups.push_back(Group("also"));
