@@ -88,14 +88,17 @@ class Search {
   }
 
   void FindCandidates() {
+    const bool short_of_quota = Deficit() > 0;
     for (const size_t other : contest_.placed) {
+      const bool lower = world_.pools[other]->priority < pool_.priority;
+      if (right_ == Right::kPriority && !lower) continue;
       const Fate& fate = contest_.fates[other];
       if (other == gang_ || contest_.promised[other] || !fate.memory.placement) continue;
       if (fate.course != Course::kStay && fate.course != Course::kRenew) continue;
       const bool here = fate.memory.placement->node_group == group_.spec->name &&
                         fate.memory.placement->cluster == group_.spec->cluster;
       const bool frees_quota =
-          Deficit() > 0 && SameNamespace(other) && fate.memory.placement->accelerator == Type();
+          short_of_quota && SameNamespace(other) && fate.memory.placement->accelerator == Type();
       if ((here || frees_quota) && GivesWay(other) && MayBeStopped(other)) Consider(other);
     }
   }
