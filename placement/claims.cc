@@ -156,7 +156,7 @@ bool IsDue(const Draft& draft, size_t claimant, size_t victim, const Hold& claim
 
 // A limit may have been lowered, or a budget used up, since the claim was made: nobody goes for a
 // place that it may not have. REQUIRES a live claim in a group that the gang accepts.
-bool HasTheMoney(const Draft& draft, size_t pool) {
+bool HasTheMoney(Draft& draft, size_t pool) {
   const GroupView& group = *draft.world.FindGroup(LiveClaim(draft, pool)->node_group);
   const TrainingPool& gang = draft.Pool(pool);
   return !SpendFinding(draft.Look(), gang, group, *NeedIn(gang, *group.spec));
