@@ -112,7 +112,7 @@ TEST(PlanForms, NamesAreThoseOfTheStatuses) {
                            "namespace", "position", "remedies", "status", "uid", "weights"));
   EXPECT_THAT(OwnNames("inferencePools", "InferencePool", "status"), UnorderedElementsAre());
   EXPECT_THAT(OwnNames("groups", "NodeGroup", ""), UnorderedElementsAre("name", "nodes.notReady"));
-  EXPECT_THAT(OwnNames("quotas", "PoolQuota", ""), UnorderedElementsAre("namespace"));
+  EXPECT_THAT(OwnNames("quotas", "PoolQuota", ""), UnorderedElementsAre("namespace", "spend"));
 }
 
 // Texts that either form could mistake for something else.
