@@ -73,13 +73,12 @@ std::vector<size_t> Placed(const Draft& draft) {
 
 std::optional<Victory> FindVictims(Draft& draft, size_t pool, const Option& option, Right right) {
   const Scene scene = draft.Look();
-  const std::vector<size_t> placed = Placed(draft);
-  const std::vector<bool> promised = Promised(draft);
+  if (!draft.contenders) draft.contenders = Contenders{Placed(draft), Promised(draft)};
   const Contest contest{.scene = scene,
                         .fates = draft.fates,
                         .coverage = *draft.coverage,
-                        .placed = placed,
-                        .promised = promised};
+                        .placed = draft.contenders->placed,
+                        .promised = draft.contenders->promised};
   return CheapestVictims(contest, pool, option, right, draft.moments);
 }
 

@@ -19,6 +19,12 @@ struct Turn {
   size_t pool = 0;  // in Draft::fates, or in Draft::inference
 };
 
+// Who could make room for others.
+struct Contenders {
+  std::vector<size_t> placed;  // gangs that have a place
+  std::vector<bool> promised;  // by gang: it gives way to somebody already
+};
+
 // The plan in the making: who has decided what so far. One pass owns it.
 struct Draft {
   explicit Draft(const Snapshot& snapshot);
@@ -35,6 +41,7 @@ struct Draft {
   std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
   std::vector<InferenceDraft> inference;     // by inference pool
   std::optional<Coverage> coverage;          // as it was when this round began
+  std::optional<Contenders> contenders;      // once asked for, until a gang's place or hold changes
   std::vector<Turn> order;                   // in which turns were taken in the last round
   std::vector<Time> moments;                 // at which time alone may change more than is said
 };

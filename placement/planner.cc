@@ -39,6 +39,7 @@ void ClaimWhatItHas(Draft& draft, size_t pool) {
   }
   draft.capacity.Clear(pool);
   if (claim) draft.capacity.Set(pool, *claim);
+  draft.contenders.reset();
 }
 
 namespace {

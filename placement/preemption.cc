@@ -54,6 +54,7 @@ class Search {
 
   std::optional<Victory> Run() {
     FindCandidates();
+    if (ripens_) moments_.push_back(*ripens_);
     if (candidates_.empty()) return std::nullopt;
     FindSlots();
     std::vector<size_t> all(candidates_.size());
@@ -110,7 +111,7 @@ class Search {
     if (group == nullptr || group->LinkSuspect()) return;
     const Time ripe = memory.placement->since + std::max(pool.min_run, Seconds{1});
     if (world_.now < ripe) {
-      moments_.push_back(ripe);
+      if (!ripens_ || ripe < *ripens_) ripens_ = ripe;
       return;
     }
     const Time leaves = GivesWayAt(pool, memory, world_.now);
@@ -138,7 +139,7 @@ class Search {
     }
   }
 
-  // The slot of a node once the pools are gone from it.
+  // The slot of a node once those of the pools that are on it are gone.
   [[nodiscard]] Slot Without(const Slot& before, const std::vector<size_t>& gone) const {
     const Capacity& capacity = contest_.scene.capacity;
     const NodeGroup& spec = *group_.spec;
@@ -150,15 +151,15 @@ class Search {
   }
 
   [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const {
-    std::set<size_t> touched;
+    std::map<size_t, std::vector<size_t>> leaving;  // by slot
     for (const size_t pool : gone) {
-      for (const size_t node : contest_.scene.capacity.NodesOf(pool)) touched.insert(node);
+      for (const size_t node : contest_.scene.capacity.NodesOf(pool)) {
+        const auto at = at_.find(node);
+        if (at != at_.end()) leaving[at->second].push_back(pool);
+      }
     }
     std::vector<Slot> slots = slots_;
-    for (const size_t node : touched) {
-      const auto at = at_.find(node);
-      if (at != at_.end()) slots[at->second] = Without(slots_[at->second], gone);
-    }
+    for (const auto& [slot, pools] : leaving) slots[slot] = Without(slots_[slot], pools);
     return slots;
   }
 
@@ -322,6 +323,7 @@ class Search {
   size_t column_;  // of the accelerators
 
   std::vector<Candidate> candidates_;
+  std::optional<Time> ripens_;   // when the first may be asked that has not run for long enough
   std::vector<Slot> slots_;      // of the nodes that the gang may use
   std::map<size_t, size_t> at_;  // node → its slot
 };
