@@ -161,6 +161,11 @@ bool HasTheMoney(Draft& draft, size_t pool) {
   return !SpendFinding(draft.Look(), gang, group, *NeedIn(gang, *group.spec));
 }
 
+// Nobody goes for a place in a group that has been closed since.
+bool TakesNew(const NodeGroup& group) {
+  return group.admission == Admission::kOpen && group.misconfigured.empty();
+}
+
 // Tries those of its options that others could make room in.
 bool Search(Draft& draft, size_t pool, const Option& option, Right right) {
   if (!option.finding || !option.only_short || !option.need) return false;
@@ -189,7 +194,7 @@ void CarryClaims(Draft& draft) {
     Fate& fate = draft.fates[p];
     if (!fate.memory.hold || !fate.memory.hold->IsClaim()) continue;
     const GroupView* group = draft.world.FindGroup(fate.memory.hold->node_group);
-    if (fate.course != Course::kQueue || group == nullptr ||
+    if (fate.course != Course::kQueue || group == nullptr || !TakesNew(*group->spec) ||
         !Accepts(draft.Pool(p), *group->spec)) {
       fate.memory.hold.reset();
       continue;

@@ -433,6 +433,15 @@ TEST(Preemption, AVictimThatComesFirstByNowStays) {
   EXPECT_EQ(DecisionOf(Checked(world), "low").action, Action::kKeep);
 }
 
+TEST(Preemption, NobodyGoesForAGroupThatHasBeenClosedSince) {
+  Snapshot world = Noticed(Preempting());
+  EXPECT_EQ(DecisionOf(Checked(world), "low").action, Action::kRelease);
+  GroupOf(world, "home").admission = placement::Admission::kClosed;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "low").action, Action::kKeep);
+  EXPECT_EQ(DecisionOf(plan, "high").memory.hold, std::nullopt);
+}
+
 TEST(Preemption, OfItsOwnNamespaceMakesRoomInTheQuota) {
   Snapshot world = Fleet(2);
   world.quotas = {Guarantee("team", 0, 8)};
