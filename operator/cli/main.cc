@@ -175,8 +175,8 @@ CLI::App* AddSimulate(CLI::App& app, Flags& flags) {
     simulate
         ->add_option_function<std::string>(
             edit.flag,
-            [&flags, flag = edit.flag](const std::string& value) {
-              flags.edits.push_back({flag, value});
+            [&flags, &edit](const std::string& value) {
+              flags.edits.push_back({edit.flag, value});
             },
             edit.help)
         ->type_name(edit.takes)
