@@ -135,6 +135,14 @@ std::optional<Cause> WhyHeld(const InferencePool& pool) {
   return std::nullopt;
 }
 
+// When the replicas of a node that is away are given up: the group's grace after it went, or after
+// the link was found whole again, as the last ones may come back a moment later than the others.
+Time StrandedFrom(const NodeGroup& group, const Node& node, Time now) {
+  Time since = node.not_ready_since.value_or(now);
+  if (group.link_healthy_since) since = std::max(since, *group.link_healthy_since);
+  return since + group.not_ready_grace;
+}
+
 // Pods on lost nodes, and on nodes that are away for longer than their group's grace.
 void FindStranded(const World& world, InferenceDraft& draft) {
   for (const Replica& replica : draft.pool->live) {
@@ -147,8 +155,11 @@ void FindStranded(const World& world, InferenceDraft& draft) {
     const GroupView* group = world.FindGroup(replica.node_group);
     const Member* member = group == nullptr ? nullptr : group->Find(*index);
     if (member == nullptr || replica.terminating || group->LinkSuspect()) continue;
-    const bool away = !world.nodes[*index]->ready && member->state == NodeState::kUnhealthy;
-    if (away) draft.evict.push_back(replica.pod);
+    const Node& node = *world.nodes[*index];
+    const bool away = !node.ready && member->state == NodeState::kUnhealthy;
+    if (away && StrandedFrom(*group->spec, node, world.now) <= world.now) {
+      draft.evict.push_back(replica.pod);
+    }
   }
   std::sort(draft.evict.begin(), draft.evict.end());
   std::sort(draft.force_delete.begin(), draft.force_delete.end());
@@ -1018,9 +1029,18 @@ std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time no
 }
 
 std::vector<Time> MomentsOf(const World& world, const InferenceDraft& draft) {
-  if (draft.held) return {};
   const InferencePool& pool = *draft.pool;
-  std::vector<Time> moments = UnitMoments(pool, draft.memory);
+  std::vector<Time> moments;
+  for (const Replica& replica : pool.live) {
+    const auto index = world.FindNode("", replica.node);
+    const GroupView* group = world.FindGroup(replica.node_group);
+    if (!index || group == nullptr || world.nodes[*index]->ready) continue;
+    moments.push_back(StrandedFrom(*group->spec, *world.nodes[*index], world.now));
+  }
+  std::erase_if(moments, [&](Time moment) { return moment <= world.now; });
+  if (draft.held) return moments;
+  const std::vector<Time> units = UnitMoments(pool, draft.memory);
+  moments.insert(moments.end(), units.begin(), units.end());
   if (draft.memory.waiting_since) {
     moments.push_back(*draft.memory.waiting_since + pool.spill_after);
   }

@@ -470,6 +470,21 @@ TEST(Inference, APodOnANodeThatIsAwayForTooLongIsEvicted) {
   EXPECT_EQ(Decide(world).evict, std::vector<std::string>{"chat-gpu-home-3"});
 }
 
+TEST(Inference, ANodeThatComesBackLastAfterItsLinkIsWaitedFor) {
+  Snapshot world = Mixed(4, 0, 0);
+  InferencePool pool = Chat(4);
+  Runs(world, pool, "gpu", "home", 4, 3, Nodes("home", 4));
+  NodeOf(world, "home-4").ready = false;
+  NodeOf(world, "home-4").not_ready_since = kNow - Seconds{5000};
+  GroupOf(world, "home").link_healthy_since = kNow - Seconds{299};
+  world.inference_pools = {pool};
+  const placement::Plan plan = MakePlan(world);
+  EXPECT_TRUE(ServingOf(plan).evict.empty());
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{1});
+  world.now = kNow + Seconds{1};
+  EXPECT_EQ(Decide(world).evict, std::vector<std::string>{"chat-gpu-home-3"});
+}
+
 // ---- templates ----
 
 Snapshot Changed(int desired, int free, int ready, int max_unavailable = 1) {
