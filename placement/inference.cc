@@ -1015,6 +1015,7 @@ std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time no
     has[cell.variant->accelerator] += int64_t{cell.memory.desired} * cell.variant->per_replica;
   }
   std::vector<Demand> demands;
+  demands.reserve(has.size());
   for (const auto& [type, accelerators] : has) {
     demands.push_back({.rank = {.guaranteed = false,
                                 .priority = draft.pool->priority,
