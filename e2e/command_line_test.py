@@ -84,8 +84,9 @@ def test_plan_is_json_and_yaml_with_all_that_stays_as_it_is() -> None:
     (chat,) = plan["inferencePools"]
     assert chat["requiredCapacity"] == "16" and chat["cells"][0]["desired"] == 4
     assert {one["name"]: one["accelerators"]["free"] for one in plan["groups"]} == {"azure-a100": 16, "onprem-a100": 4}
-    assert plan["quotas"] == [{"namespace": "research", "accelerators": [{"type": "nvidia-a100-80gb", "used": 16, "limit": 64}]},
-                              {"namespace": "serving", "accelerators": [{"type": "nvidia-a100-80gb", "used": 4}]}]
+    assert [(one["namespace"], one["accelerators"][0]) for one in plan["quotas"]] == [
+        ("research", {"type": "nvidia-a100-80gb", "used": 16, "limit": 64, "guaranteed": 0, "borrowed": 16, "lent": 0}),
+        ("serving", {"type": "nvidia-a100-80gb", "used": 4, "guaranteed": 0, "borrowed": 4, "lent": 0})]
 
 
 def test_why_is_json_and_yaml_of_that_pool() -> None:

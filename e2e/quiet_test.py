@@ -30,7 +30,8 @@ GPU = "nvidia.com/gpu"
 
 def quota(limit: int = 400) -> Object:
     return {"apiVersion": "spillway.dev/v1alpha1", "kind": "PoolQuota", "metadata": {"name": "default"},
-            "spec": {"accelerators": [{"type": "nvidia-a100-80gb", "limit": limit}]}}
+            "spec": {"accelerators": [{"type": "nvidia-a100-80gb", "limit": limit}],
+                     "spend": {"maxHourlyCost": "100000", "budget": {"amount": "1000000", "period": "Month"}}}}
 
 
 def everything() -> list[Object]:
