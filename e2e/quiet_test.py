@@ -30,8 +30,7 @@ GPU = "nvidia.com/gpu"
 
 def quota(limit: int = 400) -> Object:
     return {"apiVersion": "spillway.dev/v1alpha1", "kind": "PoolQuota", "metadata": {"name": "default"},
-            "spec": {"accelerators": [{"type": "nvidia-a100-80gb", "limit": limit}],
-                     "spend": {"maxHourlyCost": "100000", "budget": {"amount": "1000000", "period": "Month"}}}}
+            "spec": {"accelerators": [{"type": "nvidia-a100-80gb", "limit": limit}]}}
 
 
 def everything() -> list[Object]:
@@ -298,8 +297,10 @@ def test_prometheus_has_the_series_and_promtool_finds_nothing(cluster: Cluster, 
                                                               node_groups: None, namespace: str) -> None:
     operator = operators.start("one")
     apply_everything(cluster, namespace)
+    cluster.patch("poolquota", "default", {"spec": {"spend": {"budget": {"amount": "1000000", "period": "Month"}}}}, namespace)
     cluster.apply(inference_pool("chat", 2, graviton()), namespace)
     cluster.wait_condition("inferencepool", "chat", namespace, "Ready")
+    wait_for(lambda: "spillway_quota_budget{" in operator.http("/metrics")[1], 20, "the budget to be counted")
     _, body = operator.http("/metrics")
     promtool = packages.unpack(report.Reporter(), "prometheus", "promtool")
     checked = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, text=True, timeout=30)
