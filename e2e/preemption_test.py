@@ -110,17 +110,15 @@ def test_lower_priority_gives_way_at_its_next_checkpoint(
 
 def test_a_program_that_says_so_gives_way_when_it_has_a_checkpoint(
         operator: OperatorProcess, cluster: Cluster, chart: None, namespace: str, priorities: None) -> None:
-    def checkpoint() -> None:
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        cluster.kubectl("annotate", "trainingpool", "low", f"spillway.dev/last-checkpoint={now}", "--overwrite", "-n", namespace)
+    def checkpoint(time: str) -> None:
+        cluster.kubectl("annotate", "trainingpool", "low", f"spillway.dev/last-checkpoint={time}", "--overwrite", "-n", namespace)
     apply_home(cluster, 1)
     cluster.apply(pool("low", 1, "low", AT_CHECKPOINT, checkpoint={"intervalSeconds": 3600}), namespace)
-    ready(cluster, "low", namespace)
-    checkpoint()
+    checkpoint(placement(ready(cluster, "low", namespace))["since"])
     cluster.apply(pool("high", 1, "high"), namespace)
     waits(cluster, "high", namespace, "WaitingForCheckpoint")
     holds_for(lambda: len(bound_to(cluster, "low", namespace)) == 1, 4, "low to run on until it has a checkpoint")
-    checkpoint()
+    checkpoint(datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
     ready(cluster, "high", namespace)
     assert len(evictions(cluster, "low", namespace)) == 1
 
