@@ -129,8 +129,6 @@ void Evict(Draft& draft, size_t victim, size_t claimant) {
   Forfeit(draft, victim, *draft.fates[claimant].memory.hold);
 }
 
-// Priorities and quotas may have been changed since the claim was made: who comes first by now
-// stays.
 bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const Hold& claim) {
   const GroupView* group = draft.world.FindGroup(claim.node_group);
   if (group == nullptr) return false;
@@ -140,14 +138,13 @@ bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const H
       RankIn(draft.world, *draft.coverage, victim, draft.fates[victim].memory, type));
 }
 
-bool IsDue(const Draft& draft, size_t claimant, size_t victim, const Hold& claim) {
+bool IsDue(const Draft& draft, size_t victim, const Hold& claim) {
   const Fate& fate = draft.fates[victim];
   const TrainingPool& pool = draft.Pool(victim);
   const Placement& placement = *fate.memory.placement;
   const GroupView* group = draft.world.FindGroup(placement.node_group);
   if (group != nullptr && group->LinkSuspect()) return false;
   if (draft.Now() < placement.since + pool.min_run) return false;
-  if (!StillComesFirst(draft, claimant, victim, claim)) return false;
   // Who has to start anew anyway does not do so where it may not stay.
   if (fate.course == Course::kRenew) return true;
   return fate.course == Course::kStay && GivesWayAt(pool, fate.memory, *claim.since) <= draft.Now();
@@ -241,12 +238,25 @@ bool Preempt(Draft& draft, size_t pool) {
   });
 }
 
+void DropOverruled(Draft& draft, size_t pool) {
+  const Hold* claim = LiveClaim(draft, pool);
+  if (claim == nullptr) return;
+  const std::vector<size_t> there = StillThere(draft, *claim);
+  const bool stands = std::all_of(there.begin(), there.end(), [&](size_t victim) {
+    return StillComesFirst(draft, pool, victim, *claim);
+  });
+  if (stands) return;
+  CountClaim(draft, pool, -1);
+  draft.fates[pool].memory.hold.reset();
+  ClaimWhatItHas(draft, pool);
+}
+
 bool EvictDue(Draft& draft, size_t pool) {
   const Hold* claim = LiveClaim(draft, pool);
   if (claim == nullptr) return false;
   bool any = false;
   for (const size_t gang : StillThere(draft, *claim)) {
-    if (!IsDue(draft, pool, gang, *claim)) continue;
+    if (!IsDue(draft, gang, *claim)) continue;
     Evict(draft, gang, pool);
     any = true;
   }

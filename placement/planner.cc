@@ -215,7 +215,8 @@ void Renew(Draft& draft, size_t pool) {
 // others go.
 bool LookForPlace(Draft& draft, size_t pool) {
   const bool held = draft.fates[pool].memory.hold.has_value();
-  const bool claims = held && draft.fates[pool].memory.hold->IsClaim();
+  DropOverruled(draft, pool);
+  const bool claims = draft.fates[pool].memory.hold && draft.fates[pool].memory.hold->IsClaim();
   CountClaim(draft, pool, -1);
   std::vector<Option>& options = draft.options[pool];
   options = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);

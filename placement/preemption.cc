@@ -218,7 +218,7 @@ class Search {
     return best;
   }
 
-  // Candidates that have nodes in a domain, by domain; all of them, where quota is short as well.
+  // Candidates that have nodes in a domain, by domain.
   [[nodiscard]] std::map<std::string, std::vector<size_t>> ByDomain(
       const std::vector<size_t>& all) const {
     std::map<std::string, std::vector<size_t>> by_domain;
@@ -331,9 +331,9 @@ class Search {
 }  // namespace
 
 Time GivesWayAt(const TrainingPool& pool, const PoolMemory& memory, Time asked) {
-  const Time soonest = asked + kNotice;
-  if (pool.preemptible == Preemptible::kAlways) return soonest;
   const Placement& placement = *memory.placement;
+  const Time soonest = std::max(asked + kNotice, placement.since + pool.min_run);
+  if (pool.preemptible == Preemptible::kAlways) return soonest;
   const Seconds interval = std::max(pool.checkpoint_interval, Seconds{1});
   if (pool.last_checkpoint && *pool.last_checkpoint >= placement.since) {
     return *pool.last_checkpoint >= asked ? soonest : asked + 2 * interval;

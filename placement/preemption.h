@@ -17,9 +17,10 @@ namespace spillway::placement {
 inline constexpr Seconds kEvictionsCount{86400};
 
 // When a placed gang that is asked at `asked` to give way does so: a second later, so that the
-// claim on its place is written down before it goes, or at its next checkpoint. A program that
-// tells its checkpoints has two intervals for the next one; of one that does not, they are the
-// multiples of its interval since the attempt was placed. REQUIRES memory.placement.
+// claim on its place is written down before it goes and not before preemption.minRunSeconds, or at
+// its next checkpoint. A program that tells its checkpoints has two intervals for the next one; of
+// one that does not, they are the multiples of its interval since the attempt was placed. REQUIRES
+// memory.placement.
 Time GivesWayAt(const TrainingPool& pool, const PoolMemory& memory, Time asked);
 
 // Accelerator-seconds that are lost if the gang stops at `when`: accelerators × (what it did since

@@ -430,7 +430,10 @@ TEST(Preemption, AVictimThatComesFirstByNowStays) {
   PoolOf(world, "low").checkpoint_interval = Seconds{1000};
   world = After(world, Checked(world), kNow + Seconds{1800});
   PoolOf(world, "low").priority = 20;
-  EXPECT_EQ(DecisionOf(Checked(world), "low").action, Action::kKeep);
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "low").action, Action::kKeep);
+  EXPECT_EQ(DecisionOf(plan, "high").memory.hold, std::nullopt) << "nobody goes for it any more";
+  EXPECT_EQ(DecisionOf(plan, "high").placed_reason, Reason::kWaitingForCapacity);
 }
 
 TEST(Preemption, NobodyGoesForAGroupThatHasBeenClosedSince) {
