@@ -133,7 +133,7 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
 Capacity::Capacity(const World& world)
     : world_(world),
       open_(world.nodes.size()),
-      shares_(world.pools.size()),
+      shares_(world.pools.size() + world.groups.size()),
       changed_(world.nodes.size()),
       group_changed_(world.groups.size()) {
   for (const Node* node : world.nodes) {
@@ -214,6 +214,23 @@ void Capacity::Set(size_t pool, const Claim& claim) {
 void Capacity::Clear(size_t pool) {
   for (const Share& share : shares_[pool]) Reserve(share, At(share.live));
 }
+
+void Capacity::Keep(size_t group, size_t pool, const Row& request, int64_t most,
+                    const std::vector<size_t>& nodes, const std::vector<size_t>& gone) {
+  KeepNothing(group);
+  for (const size_t node : nodes) {
+    const Row then = FreeWithout(pool, node, gone);
+    const Amounts now = FreeRow(node);
+    Row kept(columns_.Width());
+    AddTimes(kept, request, HowMany(then, request, most));
+    for (size_t i = 0; i < kept.size(); ++i) {
+      kept[i] = std::max<int64_t>(kept[i] - (then[i] - now[i]), 0);
+    }
+    Reserve(ShareOf(PromiseIn(group), node), kept);
+  }
+}
+
+void Capacity::KeepNothing(size_t group) { Clear(PromiseIn(group)); }
 
 Capacity::Share& Capacity::ShareOf(size_t pool, size_t node) {
   std::vector<Share>& shares = shares_[pool];

@@ -67,6 +67,15 @@ class Capacity {
   // else waits for it.
   void Forfeit(size_t pool, size_t node);
 
+  // Keeps room in a group for a pool that has none yet: what `most` workers of `request` at the
+  // most need of the nodes once those in `gone` are gone, less what these leave. Replaces what was
+  // kept in the group.
+  void Keep(size_t group, size_t pool, const Row& request, int64_t most,
+            const std::vector<size_t>& nodes, const std::vector<size_t>& gone);
+  void KeepNothing(size_t group);
+  // Stands among pools, in the `gone` of others, for what is kept in the group.
+  [[nodiscard]] size_t PromiseIn(size_t group) const { return world_.pools.size() + group; }
+
   // What others than the pools that are here already could take: allocatable minus all shares.
   [[nodiscard]] Resources Free(size_t node) const { return columns_.ResourcesOf(FreeRow(node)); }
   // The same of one resource, by its column.
@@ -140,7 +149,7 @@ class Capacity {
   std::vector<int64_t> physical_;  // by node: allocatable minus the requests of all pods
   std::vector<int64_t> free_;      // by node: allocatable minus foreign requests and all shares
   std::vector<int> open_;  // by node: shares larger than what their pools' pods request by now
-  std::vector<std::vector<Share>> shares_;  // by pool, then node
+  std::vector<std::vector<Share>> shares_;  // by pool, and for what is kept by group; then by node
   std::vector<int64_t> amounts_;            // of the shares
   uint64_t changes_ = 0;
   std::vector<uint64_t> changed_;        // by node

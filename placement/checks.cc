@@ -9,6 +9,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "placement/lifecycle.h"
+#include "placement/vacancies.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
@@ -284,7 +286,10 @@ Found HasDomain(Look& look) {
               level,
           "name the label in the node group's interconnect.domainLabels");
     }
-    if (auto found = HasLargeEnoughDomain(look, topology)) return found;
+    if (auto found = HasLargeEnoughDomain(look, topology)) {
+      look.option.hopeless = true;
+      return found;
+    }
   }
   look.option.fit = FitGang(look.scene.world, topology, look.room.slots, workers);
   const int64_t anywhere = WorkersIn(look.room.slots);
@@ -327,6 +332,7 @@ int64_t FitsOnUnusable(const Look& look) {
 Finding TooManyNodes(Look& look) {
   const size_t nodes = look.option.fit->nodes.size();
   look.option.fit.reset();
+  look.option.hopeless = true;
   return Finding{
       .reason = Reason::kWaitingForCapacity,
       .message = fmt::format("{}: would take {} nodes, and a gang can be kept to {} at the most",
@@ -350,7 +356,8 @@ Found HasRoom(Look& look) {
                     totals.in_pieces, look.Noun());
   }
   const int64_t when_empty = look.WhenEmpty(look.ground->allowed);
-  if (when_empty < workers) {
+  look.option.hopeless = look.option.hopeless || when_empty < workers;
+  if (look.option.hopeless) {
     finding.message += fmt::format("; with all of them empty {} would", when_empty);
   }
   finding.remedy = fmt::format("room for {} ({} accelerators)",
@@ -366,6 +373,66 @@ Found HasRoom(Look& look) {
 constexpr std::array<Found (*)(Look&), 12> kChecks = {
     Admits,           IsUsableGroup, IsAcceptable,  IsLargeEnough, IsHealthy, HasNodesOfItsOwn,
     MeetsConstraints, IsWithinQuota, IsWithinSpend, MaySpill,      HasDomain, HasRoom};
+
+// ---- what is promised to others ----
+
+// The promise of room in the group to somebody who comes first.
+const Promise* PromiseBefore(const Look& look) {
+  if (look.scene.promises == nullptr) return nullptr;
+  const auto group = static_cast<size_t>(&look.group - look.scene.world.groups.data());
+  const auto& promise = (*look.scene.promises)[group];
+  return promise && promise->gang != look.index ? &*promise : nullptr;
+}
+
+std::string ByThen(const Promise& promise, Time now) {
+  return promise.by > now ? "by " + FormatTime(promise.by) : "as soon as pods there are gone";
+}
+
+Finding IsPromised(const Look& look, const Promise& promise, const Fit& fit) {
+  const std::string who = look.scene.world.pools[promise.gang]->key.Format();
+  Finding finding{.reason = Reason::kReserved, .message = {}, .remedy = {}};
+  finding.message = fmt::format(
+      "{}, which would fit on {}, but room there is reserved for {}, "
+      "which starts {}",
+      look.Needs(), Count(std::ssize(fit.nodes), "node"), who, ByThen(promise, look.Now()));
+  if (look.pool.active_deadline) {
+    finding.message += fmt::format("; its own activeDeadlineSeconds of {} would end it later",
+                                   look.pool.active_deadline->count());
+  }
+  finding.remedy =
+      promise.by > look.Now()
+          ? fmt::format("an activeDeadlineSeconds that ends it by {}, its grace included",
+                        FormatTime(promise.by))
+          : fmt::format("more room than {} needs", who);
+  return finding;
+}
+
+// Who has ended by the time that room is promised for may have it until then.
+void LookAtPromised(Look& look) {
+  Option& option = look.option;
+  const Promise* promise = PromiseBefore(look);
+  if (promise == nullptr || option.fit) return;
+  if (option.finding->reason != Reason::kWaitingForCapacity &&
+      option.finding->reason != Reason::kWaitingForDomain) {
+    return;
+  }
+  const auto group = static_cast<size_t>(&look.group - look.scene.world.groups.data());
+  const Vacancies vacancies(look.scene, look.index, look.memory, look.group, *option.need,
+                            Settling::kStarting);
+  auto fit = vacancies.FitWithout({look.scene.capacity.PromiseIn(group)});
+  if (!fit) return;
+  option.remedies.clear();
+  const auto ends = EndsBy(look.pool, look.memory, look.Now());
+  if (ends && *ends <= promise->by) {
+    option.finding.reset();
+    option.fit = std::move(fit);
+    return;
+  }
+  option.finding = IsPromised(look, *promise, *fit);
+  option.remedies.push_back(option.finding->remedy);
+}
+
+// ---- all together ----
 
 // Could others who go make room for it?
 bool IsShortage(Reason reason) {
@@ -385,6 +452,7 @@ void Check(Look& look) {
     }
     if (!option.finding) ++option.passed;
   }
+  if (option.finding && !option.hopeless) LookAtPromised(look);
   if (option.HeldBack()) {
     option.finding->message +=
         option.fit ? "; it would fit there now" : "; it would not fit there now either";

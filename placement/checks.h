@@ -12,6 +12,7 @@
 #include "placement/nodes.h"
 #include "placement/offers.h"
 #include "placement/plan.h"
+#include "placement/promise.h"
 #include "placement/quotas.h"
 
 // Where a pool may go: an ordered list of small named checks.
@@ -23,6 +24,7 @@ struct Scene {
   const Capacity& capacity;
   const QuotaBook& quotas;
   Offers& offers;
+  const Promises* promises = nullptr;  // nullptr: nobody has any
 };
 
 // What a check has against a group.
@@ -41,6 +43,7 @@ struct Option {
   std::optional<Finding> finding;  // of the first check that failed
   size_t passed = 0;               // checks before it
   bool only_short = true;          // no check failed but for want of capacity, a domain or quota
+  bool hopeless = false;           // does not fit on its usable nodes even when they are empty
   std::optional<Fit> fit;          // nodes for the whole gang; also where only the hold-back stands
                                    // in the way
   std::vector<std::string> remedies;

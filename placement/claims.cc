@@ -62,6 +62,18 @@ std::vector<bool> Promised(const Draft& draft) {
   return promised;
 }
 
+std::vector<bool> Awaited(const Draft& draft) {
+  std::vector<bool> awaited(draft.fates.size());
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const Hold* claim = LiveClaim(draft, p);
+    if (claim == nullptr) continue;
+    for (const PoolKey& key : claim->victims) {
+      if (const auto gang = FindGang(draft.world, key)) awaited[*gang] = true;
+    }
+  }
+  return awaited;
+}
+
 std::vector<size_t> Placed(const Draft& draft) {
   std::vector<size_t> placed;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
@@ -73,12 +85,12 @@ std::vector<size_t> Placed(const Draft& draft) {
 
 std::optional<Victory> FindVictims(Draft& draft, size_t pool, const Option& option, Right right) {
   const Scene scene = draft.Look();
-  if (!draft.contenders) draft.contenders = Contenders{Placed(draft), Promised(draft)};
+  const Contenders& contenders = ContendersOf(draft);
   const Contest contest{.scene = scene,
                         .fates = draft.fates,
                         .coverage = *draft.coverage,
-                        .placed = draft.contenders->placed,
-                        .promised = draft.contenders->promised};
+                        .placed = contenders.placed,
+                        .promised = contenders.promised};
   return CheapestVictims(contest, pool, option, right, draft.moments);
 }
 
@@ -173,6 +185,12 @@ bool Search(Draft& draft, size_t pool, const Option& option, Right right) {
 }
 
 }  // namespace
+
+const Contenders& ContendersOf(Draft& draft) {
+  if (!draft.contenders)
+    draft.contenders = Contenders{Placed(draft), Promised(draft), Awaited(draft)};
+  return *draft.contenders;
+}
 
 void CountClaim(Draft& draft, size_t pool, int sign) {
   const Hold* claim = LiveClaim(draft, pool);

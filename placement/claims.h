@@ -14,6 +14,9 @@ namespace spillway::placement {
 // not be met any more.
 void CarryClaims(Draft& draft);
 
+// Those who could make room, as they are by now.
+const Contenders& ContendersOf(Draft& draft);
+
 // Takes the gang's claim, if any, out of the quota's and the money's account (sign -1) or puts it
 // back (+1).
 void CountClaim(Draft& draft, size_t pool, int sign);

@@ -9,6 +9,7 @@
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
 #include "placement/offers.h"
+#include "placement/promise.h"
 #include "placement/quotas.h"
 
 namespace spillway::placement {
@@ -23,13 +24,14 @@ struct Turn {
 struct Contenders {
   std::vector<size_t> placed;  // gangs that have a place
   std::vector<bool> promised;  // by gang: it gives way to somebody already
+  std::vector<bool> awaited;   // by gang: the same, or it has, and its pods are on their way out
 };
 
 // The plan in the making: who has decided what so far. One pass owns it.
 struct Draft {
   explicit Draft(const Snapshot& snapshot);
 
-  [[nodiscard]] Scene Look() { return {world, capacity, quotas, offers}; }
+  [[nodiscard]] Scene Look() { return {world, capacity, quotas, offers, &promises}; }
   [[nodiscard]] const TrainingPool& Pool(size_t index) const { return *world.pools[index]; }
   [[nodiscard]] Time Now() const { return world.now; }
 
@@ -42,6 +44,8 @@ struct Draft {
   std::vector<InferenceDraft> inference;     // by inference pool
   std::optional<Coverage> coverage;          // as it was when this round began
   std::optional<Contenders> contenders;      // once asked for, until a gang's place or hold changes
+  Promises promises;                         // of this round
+  std::vector<int> asked;                    // by group: gangs that could not be promised room
   std::vector<Turn> order;                   // in which turns were taken in the last round
   std::vector<Time> moments;                 // at which time alone may change more than is said
 };

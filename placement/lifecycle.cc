@@ -87,6 +87,7 @@ Fate Finished(PoolMemory memory, Time now, std::optional<Reason> failed, Cause c
           .memory = std::move(memory),
           .cause = std::move(cause),
           .awaits = {},
+          .outlook = {},
           .yields_to = {}};
 }
 
@@ -101,6 +102,7 @@ Fate Released(const Case& c, PoolMemory memory, Cause cause) {
           .memory = std::move(memory),
           .cause = std::move(cause),
           .awaits = {},
+          .outlook = {},
           .yields_to = {}};
 }
 
@@ -114,6 +116,7 @@ Fate Renewed(const Case& c, PoolMemory memory, Cause cause) {
           .memory = std::move(memory),
           .cause = std::move(cause),
           .awaits = {},
+          .outlook = {},
           .yields_to = {}};
 }
 
@@ -139,6 +142,7 @@ std::optional<Fate> IsSuspended(const Case& c) {
               .memory = std::move(memory),
               .cause = {},
               .awaits = {},
+              .outlook = {},
               .yields_to = {}};
 }
 
@@ -444,6 +448,11 @@ Time NotBefore(const TrainingPool& pool, const PoolMemory& memory) {
   // Twice as long after every failure, up to ten minutes, or up to what was asked for where that is
   // more.
   return memory.last_failure->time + std::min(wait, std::max(kMost, pool.backoff));
+}
+
+std::optional<Time> EndsBy(const TrainingPool& pool, const PoolMemory& memory, Time now) {
+  if (!pool.active_deadline) return std::nullopt;
+  return memory.started.value_or(now) + *pool.active_deadline + pool.checkpoint_grace;
 }
 
 Time StartDeadline(const TrainingPool& pool, const PoolMemory& memory) {

@@ -31,12 +31,22 @@ struct Leaver {
   std::optional<Time> leaves;  // nullopt: it has no place any more, only pods on their way out
 };
 
+// When a waiting gang starts at the latest, if nobody with an earlier key comes.
+struct Outlook {
+  std::string node_group;
+  std::optional<Time> starts_by;   // nullopt: nobody can say
+  std::vector<std::string> nodes;  // names; what is kept for it
+  // Who has to end before; where nobody can say when it starts: who may run for ever.
+  std::vector<PoolKey> others;
+};
+
 struct Fate {
   Course course = Course::kRest;
   Action action = Action::kWait;
   PoolMemory memory;                // as it is then
   std::optional<Cause> cause;       // why it ended, was released or needs a new attempt
   std::vector<Leaver> awaits;       // with a claim: whom it waits for
+  std::optional<Outlook> outlook;   // waiting for room: as first in a group's queue
   std::optional<Leaver> yields_to;  // with a place: who has claimed it, and when it goes
 };
 Fate FateOf(const World& world, const TrainingPool& pool);
@@ -86,6 +96,10 @@ bool IsOutdated(const TrainingPool& pool, const Placement& placement);
 Time NotBefore(const TrainingPool& pool, const PoolMemory& memory);
 // By then all its workers must run.
 Time StartDeadline(const TrainingPool& pool, const PoolMemory& memory);
+
+// By when the gang has ended and its pods are gone, if it is placed at `now` or has been before:
+// only activeDeadlineSeconds says so for sure. nullopt: there is no such moment.
+std::optional<Time> EndsBy(const TrainingPool& pool, const PoolMemory& memory, Time now);
 
 // Pods of other attempts than the placement's, sorted by name.
 struct OldPods {

@@ -35,6 +35,17 @@ struct Alternative {
   bool operator==(const Alternative&) const = default;
 };
 
+// Room that is kept for a waiting gang.
+struct Reservation {
+  std::string node_group;
+  std::vector<std::string> nodes;  // sorted
+  // It starts there by then at the latest, unless somebody with an earlier key comes. nullopt: as
+  // soon as pods are gone that are on their way out.
+  std::optional<Time> starts_by;
+  std::vector<PoolKey> after;  // who has to end before, by their activeDeadlineSeconds
+  bool operator==(const Reservation&) const = default;
+};
+
 struct PoolDecision {
   PoolKey key;
   std::string uid;
@@ -62,9 +73,10 @@ struct PoolDecision {
   int workers_succeeded = 0;
   Money hourly_cost;  // its share of its nodes' price
   Money marginal_hourly_cost;
-  std::vector<Alternative> alternatives;  // in the order tried; empty for pools that stay
-  std::vector<std::string> remedies;      // what is missing, one sentence each
-  int position = 0;                       // in the queue of waiting pools, 1 first; 0: not waiting
+  std::vector<Alternative> alternatives;   // in the order tried; empty for pools that stay
+  std::vector<std::string> remedies;       // what is missing, one sentence each
+  int position = 0;                        // in the queue of waiting pools, 1 first; 0: not waiting
+  std::optional<Reservation> reservation;  // of a waiting pool
   bool operator==(const PoolDecision&) const = default;
 };
 

@@ -19,6 +19,14 @@ void Fields(A& a, Of<Alternative> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<Reservation> /*type*/) {
+  a("nodeGroup", &Reservation::node_group);
+  a("nodes", &Reservation::nodes);
+  a("startsBy", &Reservation::starts_by);
+  a("after", &Reservation::after);
+}
+
+template <class A>
 void FieldsOfConditions(A& a, Of<PoolDecision> /*type*/) {
   a.Group("Placed", [](auto& g) {
     g.Words("status", &PoolDecision::placed, "True", "False");
@@ -59,6 +67,7 @@ void Fields(A& a, Of<PoolDecision> type) {
   a("alternatives", &PoolDecision::alternatives);
   a("remedies", &PoolDecision::remedies);
   a("position", &PoolDecision::position);
+  a("reservation", &PoolDecision::reservation);
 }
 
 template <class A>

@@ -15,6 +15,7 @@
 #include "placement/plan.h"
 #include "placement/quotas.h"
 #include "placement/reports.h"
+#include "placement/reservations.h"
 #include "placement/stories.h"
 
 namespace spillway::placement {
@@ -25,7 +26,9 @@ Draft::Draft(const Snapshot& snapshot)
       offers(world, capacity),
       quotas(snapshot),
       fates(world.gangs),
-      options(world.gangs) {
+      options(world.gangs),
+      promises(world.groups.size()),
+      asked(world.groups.size()) {
   for (size_t p = 0; p < world.inference.size(); ++p) inference.push_back(SurveyPool(world, p));
 }
 
@@ -232,7 +235,11 @@ bool LookForPlace(Draft& draft, size_t pool) {
       break;
     }
   }
-  if (!claims) return Preempt(draft, pool);
+  if (!claims) {
+    if (Preempt(draft, pool)) return true;
+    PromiseRoom(draft, pool);
+    return false;
+  }
   CountClaim(draft, pool, 1);
   return EvictDue(draft, pool);
 }
@@ -260,6 +267,7 @@ constexpr int kMostRounds = 8;
 bool TakeTurns(Draft& draft) {
   bool news = false;
   draft.order.clear();
+  ForgetPromises(draft);
   Line line(TurnsOf(draft));
   while (const auto turn = line.Next(draft.quotas)) {
     draft.order.push_back(*turn);

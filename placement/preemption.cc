@@ -6,7 +6,7 @@
 #include <set>
 #include <tuple>
 
-#include "placement/offers.h"
+#include "placement/vacancies.h"
 
 namespace spillway::placement {
 namespace {
@@ -48,15 +48,13 @@ class Search {
         right_(right),
         moments_(moments),
         rank_(RankIn(world_, contest.coverage, gang, memory_, group_.spec->accelerator)),
-        topology_(TopologyIn(pool_, *group_.spec)),
-        request_(contest.scene.capacity.RowOf(need_.request)),
-        column_(contest.scene.capacity.ColumnOf(CountedBy(*group_.spec))) {}
+        topology_(TopologyIn(pool_, *group_.spec)) {}
 
   std::optional<Victory> Run() {
     FindCandidates();
     if (ripens_) moments_.push_back(*ripens_);
     if (candidates_.empty()) return std::nullopt;
-    FindSlots();
+    vacancies_.emplace(contest_.scene, gang_, memory_, group_, need_, Settling::kStarting);
     std::vector<size_t> all(candidates_.size());
     for (size_t c = 0; c < all.size(); ++c) all[c] = c;
     if (!Sufficient(all)) return std::nullopt;
@@ -88,6 +86,15 @@ class Search {
     return world_.pools[other]->preemptible != Preemptible::kNever || !RankOf(other).guaranteed;
   }
 
+  // Somebody who comes first counts on the room that it leaves at its deadline.
+  [[nodiscard]] bool IsAwaited(size_t other) const {
+    const auto index = static_cast<size_t>(&group_ - world_.groups.data());
+    const Promises* promises = contest_.scene.promises;
+    if (promises == nullptr || !(*promises)[index]) return false;
+    const Promise& promise = *(*promises)[index];
+    return std::binary_search(promise.after.begin(), promise.after.end(), other);
+  }
+
   void FindCandidates() {
     const bool short_of_quota = Deficit() > 0;
     for (const size_t other : contest_.placed) {
@@ -95,6 +102,7 @@ class Search {
       if (right_ == Right::kPriority && !lower) continue;
       const Fate& fate = contest_.fates[other];
       if (other == gang_ || contest_.promised[other] || !fate.memory.placement) continue;
+      if (IsAwaited(other)) continue;
       if (fate.course != Course::kStay && fate.course != Course::kRenew) continue;
       const bool here = fate.memory.placement->node_group == group_.spec->name &&
                         fate.memory.placement->cluster == group_.spec->cluster;
@@ -130,39 +138,6 @@ class Search {
     return contest_.scene.quotas.Used(pool_.key.ns, Type()) + need_.Accelerators(pool_) - *limit;
   }
 
-  void FindSlots() {
-    const Capacity& capacity = contest_.scene.capacity;
-    const auto ground = contest_.scene.offers.GroundFor(group_, pool_, memory_);
-    for (const size_t node : ground->nodes) {
-      at_[node] = slots_.size();
-      slots_.push_back(SlotOn(world_, capacity, gang_, group_, node, need_));
-    }
-  }
-
-  // The slot of a node once those of the pools that are on it are gone.
-  [[nodiscard]] Slot Without(const Slot& before, const std::vector<size_t>& gone) const {
-    const Capacity& capacity = contest_.scene.capacity;
-    const NodeGroup& spec = *group_.spec;
-    Slot slot = before;
-    slot.workers = capacity.FitsWithout(gang_, slot.node, request_, need_.workers, gone);
-    slot.free = Accelerators(spec, capacity.FreeWithout(gang_, slot.node, gone)[column_]);
-    slot.whole = slot.free == AcceleratorsIn(spec, world_.nodes[slot.node]->allocatable);
-    return slot;
-  }
-
-  [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const {
-    std::map<size_t, std::vector<size_t>> leaving;  // by slot
-    for (const size_t pool : gone) {
-      for (const size_t node : contest_.scene.capacity.NodesOf(pool)) {
-        const auto at = at_.find(node);
-        if (at != at_.end()) leaving[at->second].push_back(pool);
-      }
-    }
-    std::vector<Slot> slots = slots_;
-    for (const auto& [slot, pools] : leaving) slots[slot] = Without(slots_[slot], pools);
-    return slots;
-  }
-
   [[nodiscard]] std::optional<Fit> FitWithout(const std::vector<size_t>& gone) const {
     int64_t freed = 0;
     for (const size_t pool : gone) {
@@ -171,12 +146,7 @@ class Search {
         freed += AcceleratorsOf(*world_.pools[pool], placement);
       }
     }
-    if (freed < Deficit()) return std::nullopt;
-    const std::vector<Slot> slots = SlotsWithout(gone);
-    if (WorkersIn(slots) < need_.workers) return std::nullopt;
-    auto fit = FitGang(world_, topology_, slots, need_.workers);
-    if (fit && fit->nodes.size() > kMostNodes) return std::nullopt;
-    return fit;
+    return freed < Deficit() ? std::nullopt : vacancies_->FitWithout(gone);
   }
 
   [[nodiscard]] std::vector<size_t> PoolsOf(const std::vector<size_t>& chosen) const {
@@ -293,19 +263,14 @@ class Search {
   // Would the gang be let in later than that if nobody were stopped? Only deadlines say for sure
   // when somebody ends.
   [[nodiscard]] bool IsSooner(const Victory& victory) const {
-    std::vector<std::pair<Time, size_t>> ends;
-    for (const size_t other : contest_.placed) {
-      const TrainingPool& pool = *world_.pools[other];
-      const PoolMemory& memory = contest_.fates[other].memory;
-      if (!memory.placement || !pool.active_deadline || !memory.started) continue;
-      const Time end = *memory.started + *pool.active_deadline + pool.checkpoint_grace;
-      if (end <= victory.gone) ends.emplace_back(end, other);
-    }
-    if (ends.empty()) return true;
     std::vector<size_t> gone;
-    gone.reserve(ends.size());
-    for (const auto& [end, other] : ends) gone.push_back(other);
-    return !FitWithout(gone).has_value();
+    for (const size_t other : contest_.placed) {
+      const PoolMemory& memory = contest_.fates[other].memory;
+      if (!memory.placement) continue;
+      const auto end = EndsBy(*world_.pools[other], memory, world_.now);
+      if (end && *end <= victory.gone) gone.push_back(other);
+    }
+    return gone.empty() || !FitWithout(gone).has_value();
   }
 
   const Contest& contest_;
@@ -319,13 +284,10 @@ class Search {
   std::vector<Time>& moments_;
   Rank rank_;
   Topology topology_;
-  Row request_;    // of one worker
-  size_t column_;  // of the accelerators
 
   std::vector<Candidate> candidates_;
-  std::optional<Time> ripens_;   // when the first may be asked that has not run for long enough
-  std::vector<Slot> slots_;      // of the nodes that the gang may use
-  std::map<size_t, size_t> at_;  // node → its slot
+  std::optional<Time> ripens_;  // when the first may be asked that has not run for long enough
+  std::optional<Vacancies> vacancies_;
 };
 
 }  // namespace

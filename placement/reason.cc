@@ -8,7 +8,7 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 34> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 35> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
@@ -31,6 +31,7 @@ constexpr std::array<std::pair<Reason, std::string_view>, 34> kNames = {{
     {kWaitingForPreemption, "WaitingForPreemption"},
     {kWaitingForCheckpoint, "WaitingForCheckpoint"},
     {kWaitingForSurge, "WaitingForSurge"},
+    {kReserved, "Reserved"},
     {kPodsNotReady, "PodsNotReady"},
     {kGangIncomplete, "GangIncomplete"},
     {kNodeLost, "NodeLost"},

@@ -32,6 +32,7 @@ enum class Reason {
   kWaitingForPreemption,
   kWaitingForCheckpoint,
   kWaitingForSurge,
+  kReserved,
   kPodsNotReady,
   kGangIncomplete,
   kNodeLost,

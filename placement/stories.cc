@@ -121,7 +121,8 @@ const Option* FitsBut(const std::vector<Option>& options, Reason reason) {
 const Option* ShortOfRoom(const std::vector<Option>& options) {
   const auto at = std::find_if(options.begin(), options.end(), [](const Option& o) {
     return o.finding && (o.finding->reason == Reason::kWaitingForCapacity ||
-                         o.finding->reason == Reason::kWaitingForDomain);
+                         o.finding->reason == Reason::kWaitingForDomain ||
+                         o.finding->reason == Reason::kReserved);
   });
   return at == options.end() ? nullptr : &*at;
 }
@@ -133,6 +134,29 @@ const Option* Furthest(const std::vector<Option>& options) {
     if (best == nullptr || option.passed > best->passed) best = &option;
   }
   return best;
+}
+
+// By when the first in a group's queue starts there, or why nobody can say.
+std::string SayOutlook(const Told& told) {
+  if (!told.fate.outlook) return "";
+  const Outlook& outlook = *told.fate.outlook;
+  std::vector<std::string> others;
+  others.reserve(outlook.others.size());
+  for (const PoolKey& key : outlook.others) others.push_back(key.Format());
+  if (!outlook.starts_by) {
+    if (others.empty()) return "";
+    return fmt::format("; nothing is reserved on {}: {} without activeDeadlineSeconds",
+                       outlook.node_group, Names(others));
+  }
+  if (*outlook.starts_by <= told.Now()) {
+    return fmt::format("; starts on {} when the pods of {} are gone", outlook.node_group,
+                       Names(others));
+  }
+  return fmt::format(
+      "; starts on {} by {} at the latest, when activeDeadlineSeconds of {} are over: {} reserved "
+      "for it ({})",
+      outlook.node_group, FormatTime(*outlook.starts_by), Names(others),
+      Count(std::ssize(outlook.nodes), "node"), Names(outlook.nodes));
 }
 
 // What several groups say alike is said once.
@@ -208,6 +232,7 @@ Verdict WhyWaiting(const Told& told) {
       why.message += "; " + held;
     }
   }
+  why.message += SayOutlook(told);
   return why;
 }
 
@@ -485,6 +510,14 @@ PoolDecision Describe(const World& world, const TrainingPool& pool, const Fate& 
     TellUnplaced(told, decision);
   }
   TellOptions(told, decision);
+  if (fate.outlook && fate.outlook->starts_by) {
+    const Outlook& outlook = *fate.outlook;
+    Reservation& reservation = decision.reservation.emplace();
+    reservation.node_group = outlook.node_group;
+    reservation.nodes = outlook.nodes;
+    if (*outlook.starts_by > world.now) reservation.starts_by = outlook.starts_by;
+    reservation.after = outlook.others;
+  }
   return decision;
 }
 

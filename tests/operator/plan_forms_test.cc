@@ -101,7 +101,9 @@ TEST(PlanForms, NamesAreThoseOfTheStatuses) {
   using testing::UnorderedElementsAre;
   EXPECT_THAT(OwnNames("pools", "TrainingPool", ""),
               UnorderedElementsAre("action", "alternatives", "forceDelete", "keepJob", "mayStart",
-                                   "name", "namespace", "position", "remedies", "status", "uid"));
+                                   "name", "namespace", "position", "remedies", "reservation.after",
+                                   "reservation.nodeGroup", "reservation.nodes",
+                                   "reservation.startsBy", "status", "uid"));
   EXPECT_THAT(OwnNames("pools", "TrainingPool", "status"),
               UnorderedElementsAre("failedReason", "succeeded"));
   EXPECT_THAT(

@@ -82,6 +82,7 @@ Plan Full() {
   pool.memory.excluded.emplace_back();
   pool.memory.evictions.emplace_back();
   pool.alternatives.emplace_back();
+  pool.reservation.emplace();
   placement::InferenceDecision& serving = plan.inference_pools.emplace_back();
   serving.memory.recent.emplace_back();
   serving.memory.step_up = placement::ScalingStep();
@@ -135,6 +136,11 @@ std::vector<Change> ChangesOfPools() {
       {"alternatives message", pool([](D& d) { d.alternatives[0].message = "x"; })},
       {"remedies", pool([](D& d) { d.remedies = {"x"}; })},
       {"position", pool([](D& d) { d.position = 1; })},
+      {"reservation", pool([](D& d) { d.reservation.reset(); })},
+      {"reservation nodeGroup", pool([](D& d) { d.reservation->node_group = "x"; })},
+      {"reservation nodes", pool([](D& d) { d.reservation->nodes = {"x"}; })},
+      {"reservation startsBy", pool([](D& d) { d.reservation->starts_by = kNow; })},
+      {"reservation after", pool([](D& d) { d.reservation->after.emplace_back(); })},
   };
 }
 
@@ -345,7 +351,8 @@ TEST(PlanText, TablesKnowEveryField) {
                                   stuck_pods, placed, placed_reason, placed_message, ready,
                                   ready_reason, ready_message, spilled, spilled_message, wanted,
                                   active, workers_ready, succeeded, hourly, marginal, alternatives,
-                                  remedies, position] = plan.pools[0];
+                                  remedies, position, reservation] = plan.pools[0];
+    [[maybe_unused]] const auto& [where, nodes, starts_by, after] = *reservation;
     [[maybe_unused]] const auto& [group, fits, reason, message] = alternatives[0];
   }
   {

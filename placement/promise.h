@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace spillway::placement {
+
+// Room in a group that is kept for a waiting gang: what its workers need on these nodes is there
+// for it by then, whatever else the pass decides.
+struct Promise {
+  size_t gang = 0;            // in World::pools
+  std::vector<size_t> nodes;  // in World::nodes, ascending
+  Time by{};                  // the present, where only pods on their way out are in the way
+  std::vector<size_t> after;  // gangs that have ended by then and leave room on these nodes
+};
+
+// By group, in World::groups.
+using Promises = std::vector<std::optional<Promise>>;
+
+}  // namespace spillway::placement

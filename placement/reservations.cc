@@ -1,0 +1,188 @@
+#include "placement/reservations.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "placement/claims.h"
+#include "placement/vacancies.h"
+
+namespace spillway::placement {
+namespace {
+
+// Gangs that are asked in a group, if nobody can say when those before them start there.
+constexpr int kMostAsked = 8;
+
+// A gang whose room others can count on from then on.
+struct Ending {
+  Time by{};
+  size_t pool = 0;
+  auto operator<=>(const Ending&) const = default;
+};
+
+// Who leaves room in a group, and who may stay for ever.
+struct Turnover {
+  std::vector<Ending> endings;  // the soonest first
+  std::vector<size_t> stayers;
+};
+
+bool HasPods(const TrainingPool& pool) {
+  return std::any_of(pool.workers.begin(), pool.workers.end(),
+                     [](const Worker& worker) { return !worker.ended && !worker.node.empty(); });
+}
+
+// Its pods are on their way out, and it has nothing else.
+bool Leaves(const Draft& draft, size_t pool) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const bool placed = memory.placement && !memory.completed;
+  return !placed && !memory.hold && HasPods(draft.Pool(pool));
+}
+
+// Room that a claim waits for is spoken for.
+Turnover TurnoverIn(Draft& draft, const NodeGroup& group, size_t except) {
+  Turnover turnover;
+  const Contenders& contenders = ContendersOf(draft);
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    if (p == except) continue;
+    if (Leaves(draft, p) && !contenders.awaited[p])
+      turnover.endings.push_back({.by = draft.Now(), .pool = p});
+  }
+  for (const size_t p : contenders.placed) {
+    const Placement& placement = *draft.fates[p].memory.placement;
+    if (p == except || placement.node_group != group.name || placement.cluster != group.cluster) {
+      continue;
+    }
+    const auto by = EndsBy(draft.Pool(p), draft.fates[p].memory, draft.Now());
+    if (!by) turnover.stayers.push_back(p);
+    if (by && !contenders.awaited[p]) {
+      turnover.endings.push_back({.by = std::max(*by, draft.Now()), .pool = p});
+    }
+  }
+  std::sort(turnover.endings.begin(), turnover.endings.end());
+  return turnover;
+}
+
+std::vector<size_t> First(const std::vector<Ending>& endings, size_t count) {
+  std::vector<size_t> pools;
+  pools.reserve(count);
+  for (size_t i = 0; i < count; ++i) pools.push_back(endings[i].pool);
+  return pools;
+}
+
+// The endings after which the gang fits, as few as will do; nullopt: not even after all of them.
+std::optional<size_t> Enough(const Vacancies& vacancies, const std::vector<Ending>& endings) {
+  if (endings.empty() || !vacancies.FitWithout(First(endings, endings.size()))) return std::nullopt;
+  // More who are gone never make less room.
+  size_t few = 0;
+  size_t many = endings.size();
+  while (few + 1 < many) {
+    const size_t middle = (few + many) / 2;
+    (vacancies.FitWithout(First(endings, middle)) ? many : few) = middle;
+  }
+  return many;
+}
+
+// Who of those that are gone by then leaves room on the nodes.
+std::vector<size_t> WhoLeave(const Capacity& capacity, std::vector<size_t> gone,
+                             const std::vector<size_t>& nodes) {
+  std::erase_if(gone, [&](size_t pool) {
+    const std::vector<size_t> of = capacity.NodesOf(pool);
+    return std::none_of(of.begin(), of.end(), [&](size_t node) {
+      return std::binary_search(nodes.begin(), nodes.end(), node);
+    });
+  });
+  std::sort(gone.begin(), gone.end());
+  return gone;
+}
+
+struct Prospect {
+  const Option* option = nullptr;
+  Promise promise;
+  std::vector<size_t> gone;  // all that have ended by then
+};
+
+std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& option,
+                                   const Turnover& turnover) {
+  if (turnover.endings.empty()) return std::nullopt;
+  const Scene scene = draft.Look();
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const Vacancies vacancies(scene, pool, memory, *option.group, *option.need, Settling::kSettled);
+  const auto count = Enough(vacancies, turnover.endings);
+  if (!count) return std::nullopt;
+  Prospect prospect{.option = &option, .promise = {}, .gone = First(turnover.endings, *count)};
+  Promise& promise = prospect.promise;
+  promise.gang = pool;
+  promise.nodes = vacancies.FitWithout(prospect.gone)->nodes;
+  promise.by = turnover.endings[*count - 1].by;
+  promise.after = WhoLeave(draft.capacity, prospect.gone, promise.nodes);
+  return prospect;
+}
+
+bool LacksRoom(const Option& option) {
+  return option.finding && option.need && !option.hopeless &&
+         (option.finding->reason == Reason::kWaitingForCapacity ||
+          option.finding->reason == Reason::kWaitingForDomain);
+}
+
+std::vector<PoolKey> KeysOf(const Draft& draft, const std::vector<size_t>& pools) {
+  std::vector<PoolKey> keys;
+  keys.reserve(pools.size());
+  for (const size_t pool : pools) keys.push_back(draft.Pool(pool).key);
+  return keys;
+}
+
+void Keep(Draft& draft, size_t pool, Prospect prospect) {
+  const GroupView& group = *prospect.option->group;
+  const auto index = static_cast<size_t>(&group - draft.world.groups.data());
+  const Need& need = *prospect.option->need;
+  draft.capacity.Keep(index, pool, draft.capacity.RowOf(need.request), need.workers,
+                      prospect.promise.nodes, prospect.gone);
+  Outlook& outlook = draft.fates[pool].outlook.emplace();
+  outlook.node_group = group.spec->name;
+  outlook.starts_by = prospect.promise.by;
+  draft.moments.push_back(prospect.promise.by);
+  for (const size_t node : prospect.promise.nodes) {
+    outlook.nodes.push_back(draft.world.nodes[node]->id.name);
+  }
+  outlook.others = KeysOf(draft, prospect.promise.after);
+  draft.promises[index] = std::move(prospect.promise);
+}
+
+}  // namespace
+
+void ForgetPromises(Draft& draft) {
+  for (size_t group = 0; group < draft.promises.size(); ++group) {
+    if (draft.promises[group]) draft.capacity.KeepNothing(group);
+    draft.promises[group].reset();
+    draft.asked[group] = 0;
+  }
+  for (Fate& fate : draft.fates) fate.outlook.reset();
+}
+
+void PromiseRoom(Draft& draft, size_t pool) {
+  std::optional<Prospect> soonest;
+  std::optional<Outlook> none;
+  std::vector<size_t> first_in;
+  for (const Option& option : draft.options[pool]) {
+    const auto group = static_cast<size_t>(option.group - draft.world.groups.data());
+    if (!LacksRoom(option) || draft.promises[group] || draft.asked[group] == kMostAsked) continue;
+    first_in.push_back(group);
+    const Turnover turnover = TurnoverIn(draft, *option.group->spec, pool);
+    auto prospect = ProspectIn(draft, pool, option, turnover);
+    if (prospect && (!soonest || prospect->promise.by < soonest->promise.by)) {
+      soonest = std::move(prospect);
+    } else if (!prospect && !none) {
+      none = Outlook{.node_group = option.group->spec->name,
+                     .starts_by = {},
+                     .nodes = {},
+                     .others = KeysOf(draft, turnover.stayers)};
+    }
+  }
+  if (soonest) {
+    Keep(draft, pool, *std::move(soonest));
+    return;
+  }
+  for (const size_t group : first_in) ++draft.asked[group];
+  draft.fates[pool].outlook = std::move(none);
+}
+
+}  // namespace spillway::placement

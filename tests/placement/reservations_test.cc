@@ -1,0 +1,481 @@
+// Room that is promised to the first in a queue, and who may use it until then.
+#include "placement/reservations.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include "placement/plan.h"
+#include "tests/support/builders.h"
+#include "worlds.h"
+
+namespace spillway::tests {
+namespace {
+
+using placement::Action;
+using placement::Applied;
+using placement::MakePlan;
+using placement::Plan;
+using placement::PoolDecision;
+using placement::Reason;
+using placement::Reservation;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+// A gang that was placed an hour ago and has to end in `left` seconds, its grace included.
+TrainingPool& AddEnding(Snapshot& world, const std::string& name,
+                        const std::vector<std::string>& nodes, int left, int per_worker = 8,
+                        const std::string& group = "home") {
+  TrainingPool& pool = AddRunning(world, name, static_cast<int>(nodes.size()), per_worker, group,
+                                  nodes, GroupOf(world, group).tier);
+  const Time since = kNow - Seconds{3600};
+  pool.memory.placement->since = since;
+  pool.memory.started = pool.memory.queued_since = pool.memory.ready_since = since;
+  pool.active_deadline = Seconds{3600 + left} - pool.checkpoint_grace;
+  return pool;
+}
+
+TrainingPool Waiting(const std::string& name, int workers, int queued_ago, int per_worker = 8) {
+  TrainingPool pool = Wants(name, workers, per_worker);
+  pool.memory.queued_since = pool.memory.waiting_since = kNow - Seconds{queued_ago};
+  pool.spill_allowed = false;
+  return pool;
+}
+
+// It has ended and its pods are gone `seconds` after it was placed.
+TrainingPool Within(TrainingPool pool, int seconds) {
+  pool.active_deadline = Seconds{seconds} - pool.checkpoint_grace;
+  return pool;
+}
+
+// Two nodes at home, one of them taken until a thousand seconds from now; "big" waits for both.
+Snapshot Home(int left = 1000) {
+  Snapshot world;
+  world.now = kNow;
+  world.render_revision = "r1";
+  world.groups = {Group("home")};
+  AddNodes(world, "home", 2);
+  AddEnding(world, "old", {"home-1"}, left);
+  world.pools.push_back(Waiting("big", 2, 60));
+  return world;
+}
+
+Plan Checked(const Snapshot& world) {
+  Plan plan = MakePlan(world);
+  const Status status = Verify(world, plan);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+  return plan;
+}
+
+const PoolDecision& Of(const Plan& plan, const std::string& name) {
+  return *std::find_if(plan.pools.begin(), plan.pools.end(),
+                       [&](const PoolDecision& decision) { return decision.key.name == name; });
+}
+
+TEST(Reservation, IsForTheFirstThatLacksRoomAloneByTheDeadlinesOfWhoRuns) {
+  const Plan plan = Checked(Home());
+  const PoolDecision& big = Of(plan, "big");
+  ASSERT_TRUE(big.reservation);
+  EXPECT_EQ(big.reservation->node_group, "home");
+  EXPECT_THAT(big.reservation->nodes, ElementsAre("home-1", "home-2"));
+  EXPECT_EQ(big.reservation->starts_by, kNow + Seconds{1000});
+  EXPECT_EQ(big.placed_reason, Reason::kWaitingForCapacity);
+  EXPECT_THAT(big.placed_message,
+              HasSubstr("starts on home by 2026-11-24T12:16:40Z at the latest, when "
+                        "activeDeadlineSeconds of team/old are over: 2 nodes reserved for it "
+                        "(home-1 and home-2)"));
+}
+
+struct Later {
+  const char* name;
+  std::optional<int> ends;  // after it was placed, its grace included
+  bool placed;
+};
+TEST(Backfill, IsForWhoHasEndedByThen) {
+  for (const Later& later : std::vector<Later>{{"for ever", {}, false},
+                                               {"a second too long", 1001, false},
+                                               {"just in time", 1000, true},
+                                               {"short", 200, true}}) {
+    Snapshot world = Home();
+    world.pools.push_back(Waiting("small", 1, 10));
+    if (later.ends) world.pools.back() = Within(world.pools.back(), *later.ends);
+    const Plan plan = Checked(world);
+    const PoolDecision& small = Of(plan, "small");
+    EXPECT_EQ(small.placed, later.placed) << later.name << small.placed_message;
+    if (small.placed) continue;
+    EXPECT_EQ(small.placed_reason, Reason::kReserved) << later.name;
+    EXPECT_THAT(small.placed_message,
+                HasSubstr("needs 1 worker of 8, which would fit on 1 node, but room there is "
+                          "reserved for team/big, which starts by 2026-11-24T12:16:40Z"));
+  }
+}
+
+TEST(Backfill, OfAGangThatRanBeforeCountsFromItsFirstStart) {
+  Snapshot world = Home();
+  world.pools.push_back(Within(Waiting("small", 1, 10), 1500));
+  EXPECT_FALSE(Of(Checked(world), "small").placed);
+  world.pools.back().memory.started = kNow - Seconds{600};
+  world.pools.back().memory.attempts = 1;
+  EXPECT_TRUE(Of(Checked(world), "small").placed);
+}
+
+TEST(Backfill, SaysHowShortItWouldHaveToBe) {
+  Snapshot world = Home();
+  world.pools.push_back(Waiting("small", 1, 10));
+  const Plan plan = Checked(world);
+  EXPECT_THAT(Of(plan, "small").remedies,
+              ElementsAre("home: an activeDeadlineSeconds that ends it by 2026-11-24T12:16:40Z, "
+                          "its grace included"));
+}
+
+TEST(Reservation, StandsInNobodysWayWhoComesFirst) {
+  Snapshot world = Home();
+  world.pools.push_back(Waiting("first", 1, 600));
+  const Plan plan = Checked(world);
+  EXPECT_TRUE(Of(plan, "first").placed);
+  EXPECT_FALSE(Of(plan, "big").reservation);
+}
+
+TEST(Reservation, IsNotMadeWhereSomebodyMayRunForEver) {
+  Snapshot world = Home();
+  PoolOf(world, "old").active_deadline.reset();
+  world.pools.push_back(Waiting("small", 1, 10));
+  const Plan plan = Checked(world);
+  EXPECT_FALSE(Of(plan, "big").reservation);
+  EXPECT_THAT(Of(plan, "big").placed_message,
+              HasSubstr("nothing is reserved on home: team/old without activeDeadlineSeconds"));
+  EXPECT_TRUE(Of(plan, "small").placed);
+}
+
+TEST(Reservation, IsNotMadeBehindPodsOfOthers) {
+  Snapshot world = Home();
+  world.pools.erase(world.pools.begin());
+  Use(world, "home-1", 8);
+  EXPECT_FALSE(Of(Checked(world), "big").reservation);
+}
+
+struct Blocked {
+  const char* name;
+  std::function<void(Snapshot&)> edit;
+};
+TEST(Reservation, IsNotForWhoLacksMoreThanRoom) {
+  const std::vector<Blocked> table = {
+      {"quota",
+       [](Snapshot& world) {
+         world.quotas = {
+             {.ns = "team", .limits = {{.type = "a100", .limit = 20, .guaranteed = 0}}}};
+       }},
+      {"template", [](Snapshot& world) { PoolOf(world, "big").template_invalid = "no image"; }},
+      {"answer", [](Snapshot& world) { PoolOf(world, "big").template_unchecked = true; }},
+      {"selector",
+       [](Snapshot& world) {
+         PoolOf(world, "big").group_selector = {{.key = "site", .op = "Exists", .values = {}}};
+       }},
+      {"admission",
+       [](Snapshot& world) { GroupOf(world, "home").admission = placement::Admission::kClosed; }},
+      {"more than there is",
+       [](Snapshot& world) { PoolOf(world, "big").accelerators.front().workers = 3; }}};
+  for (const Blocked& one : table) {
+    Snapshot world = Home();
+    one.edit(world);
+    world.pools.push_back(Waiting("small", 1, 10));
+    const Plan plan = Checked(world);
+    EXPECT_FALSE(Of(plan, "big").reservation) << one.name;
+    const bool open = GroupOf(world, "home").admission == placement::Admission::kOpen;
+    EXPECT_EQ(Of(plan, "small").placed, open) << one.name;
+  }
+}
+
+TEST(Reservation, IsForTheNextWhereTheFirstCanNeverFit) {
+  Snapshot world = Home();
+  world.pools.push_back(Waiting("huge", 3, 600));
+  EXPECT_TRUE(Of(Checked(world), "big").reservation);
+}
+
+TEST(Reservation, IsForTheNextWhereNobodyKnowsWhenTheFirstStarts) {
+  Snapshot world = Home();
+  AddNodes(world, "home", 1);
+  AddRunning(world, "endless", 1, 8, "home", {"home-3"});
+  world.pools.push_back(Waiting("huge", 3, 600));
+  const Plan plan = Checked(world);
+  EXPECT_FALSE(Of(plan, "huge").reservation);
+  EXPECT_THAT(Of(plan, "huge").placed_message, HasSubstr("nothing is reserved on home"));
+  EXPECT_TRUE(Of(plan, "big").reservation);
+}
+
+TEST(Reservation, OneForAGroup) {
+  Snapshot world = Home();
+  world.pools.push_back(Waiting("next", 2, 30));
+  const Plan plan = Checked(world);
+  EXPECT_TRUE(Of(plan, "big").reservation);
+  EXPECT_FALSE(Of(plan, "next").reservation);
+}
+
+// Two groups that the gangs may use alike.
+Snapshot TwoGroups() {
+  Snapshot world = Home(1000);
+  world.groups.push_back(Group("other"));
+  AddNodes(world, "other", 2);
+  AddEnding(world, "elder", {"other-1", "other-2"}, 500, 8, "other");
+  return world;
+}
+
+TEST(Reservation, IsWhereItsRoomIsFreeSoonest) {
+  Snapshot world = TwoGroups();
+  const Plan plan = Checked(world);
+  ASSERT_TRUE(Of(plan, "big").reservation);
+  EXPECT_EQ(Of(plan, "big").reservation->node_group, "other");
+  EXPECT_EQ(Of(plan, "big").reservation->starts_by, kNow + Seconds{500});
+}
+
+TEST(Reservation, OfTheNextIsInTheGroupThatIsLeft) {
+  Snapshot world = TwoGroups();
+  world.pools.push_back(Waiting("next", 2, 30));
+  const Plan plan = Checked(world);
+  ASSERT_TRUE(Of(plan, "next").reservation);
+  EXPECT_EQ(Of(plan, "next").reservation->node_group, "home");
+}
+
+TEST(Reservation, KeepsNoMoreThanItNeeds) {
+  Snapshot world = Home();
+  PoolOf(world, "big").per_worker = 6;
+  world.pools.push_back(Waiting("small", 1, 10, 2));
+  world.pools.push_back(Waiting("medium", 1, 5, 3));
+  const Plan plan = Checked(world);
+  ASSERT_TRUE(Of(plan, "big").reservation);
+  EXPECT_TRUE(Of(plan, "small").placed) << Of(plan, "small").placed_message;
+  EXPECT_EQ(Of(plan, "medium").placed_reason, Reason::kReserved);
+}
+
+TEST(Reservation, CountsOnTheRoomOfPodsOnTheirWayOut) {
+  Snapshot world = Home();
+  TrainingPool& old = PoolOf(world, "old");
+  old.memory.completed = kNow - Seconds{5};
+  old.memory.succeeded = true;
+  world.pools.push_back(Within(Waiting("small", 1, 10), 200));
+  const Plan plan = Checked(world);
+  ASSERT_TRUE(Of(plan, "big").reservation);
+  EXPECT_FALSE(Of(plan, "big").reservation->starts_by);
+  EXPECT_THAT(Of(plan, "big").placed_message,
+              HasSubstr("starts on home when the pods of team/old are gone"));
+  EXPECT_EQ(Of(plan, "small").placed_reason, Reason::kReserved);
+}
+
+TEST(Reservation, IsNotTakenByReplicas) {
+  Snapshot world = Home();
+  world.inference_pools = {Chat(2)};
+  world.inference_pools[0].priority = -1;
+  world.inference_pools[0].spill_allowed = false;
+  EXPECT_EQ(Checked(world).inference_pools[0].cells.size(), 0U);
+  PoolOf(world, "old").active_deadline.reset();
+  EXPECT_EQ(Checked(world).inference_pools[0].cells.size(), 1U);
+}
+
+// Who comes later may not make somebody go whose room is promised.
+TEST(Reservation, IsNotTakenByMakingOthersGo) {
+  Snapshot world = Home();
+  TrainingPool& old = PoolOf(world, "old");
+  old.priority = 1;
+  old.min_run = Seconds{0};
+  old.preemptible = placement::Preemptible::kAlways;
+  PoolOf(world, "big").priority = 3;
+  PoolOf(world, "big").preempts = placement::Preempts::kNever;
+  world.pools.push_back(Waiting("small", 1, 10));
+  PoolOf(world, "small").priority = 2;
+  const Plan plan = Checked(world);
+  EXPECT_TRUE(Of(plan, "big").reservation);
+  EXPECT_FALSE(Of(plan, "small").memory.hold);
+  PoolOf(world, "old").active_deadline.reset();
+  world.pools[1].accelerators.front().workers = 3;  // "big" can't have it: nothing is promised
+  Use(world, "home-2", 8);
+  EXPECT_TRUE(Of(Checked(world), "small").memory.hold);
+}
+
+// Room that is promised to a claim already is not promised twice.
+TEST(Reservation, DoesNotCountOnWhoGivesWayToSomebodyElse) {
+  Snapshot world = Home();
+  TrainingPool& old = PoolOf(world, "old");
+  old.min_run = Seconds{0};
+  world.pools.push_back(Waiting("claimant", 1, 10));
+  TrainingPool& claimant = PoolOf(world, "claimant");
+  claimant.priority = 1;
+  PoolOf(world, "old").priority = -1;
+  claimant.memory.hold = placement::Hold{.node_group = "home",
+                                         .domain = "",
+                                         .nodes = {"home-1"},
+                                         .until = kNow + Seconds{9000},
+                                         .since = kNow - Seconds{5},
+                                         .victims = {PoolOf(world, "old").key}};
+  Use(world, "home-2", 8);
+  PoolOf(world, "big").accelerators.front().workers = 1;
+  EXPECT_FALSE(Of(Checked(world), "big").reservation);
+}
+
+TEST(Reservation, IsInsideOneDomainWhereThatIsRequired) {
+  Snapshot world;
+  world.now = kNow;
+  world.groups = {Group("home")};
+  AddNodes(world, "home", 2, 8, "d1");
+  AddNodes(world, "home", 2, 8, "d2");
+  AddEnding(world, "a", {"home-1"}, 900);
+  AddEnding(world, "b", {"home-3"}, 300);
+  world.pools.push_back(Waiting("big", 2, 60));
+  PoolOf(world, "big").topology = placement::TopologyMode::kRequired;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Of(plan, "big").placed_reason, Reason::kWaitingForDomain);
+  ASSERT_TRUE(Of(plan, "big").reservation);
+  EXPECT_THAT(Of(plan, "big").reservation->nodes, ElementsAre("home-3", "home-4"));
+  EXPECT_EQ(Of(plan, "big").reservation->starts_by, kNow + Seconds{300});
+}
+
+// ---- never later than promised, by brute force ----
+
+// Gangs at home with and without deadlines, and others that wait.
+Snapshot Queue(uint32_t seed) {
+  Dice dice(seed);
+  Snapshot world;
+  world.now = kNow;
+  world.render_revision = "r1";
+  world.groups = {Group("home")};
+  if (dice.OneIn(3)) world.groups.push_back(Group("other"));
+  for (const auto& group : std::vector<std::string>{"home", "other"}) {
+    if (group == "other" && world.groups.size() == 1) continue;
+    const int nodes = dice.Roll(4) + 1;
+    for (int n = 0; n < nodes; ++n) {
+      AddNodes(world, group, 1, 8, dice.OneIn(2) ? "d1" : "d2");
+      const std::string node = group + "-" + std::to_string(n + 1);
+      if (dice.OneIn(4)) continue;
+      TrainingPool& pool = AddEnding(world, "r-" + node, {node}, 100 * (dice.Roll(9) + 2),
+                                     dice.Pick<int>({4, 8, 8}), group);
+      if (dice.OneIn(5)) pool.active_deadline.reset();
+      pool.preemptible = placement::Preemptible::kNever;
+    }
+  }
+  const int waiting = dice.Roll(4) + 1;
+  for (int w = 0; w < waiting; ++w) {
+    TrainingPool pool = Waiting("w" + std::to_string(w), dice.Roll(4) + 1, 600 - 100 * w,
+                                dice.Pick<int>({2, 4, 8, 8}));
+    pool.preempts = placement::Preempts::kNever;
+    if (dice.OneIn(2)) pool = Within(pool, 100 * (dice.Roll(9) + 2));
+    if (dice.OneIn(3)) pool.topology = placement::TopologyMode::kRequired;
+    world.pools.push_back(std::move(pool));
+  }
+  return world;
+}
+
+std::optional<Time> EndOf(const TrainingPool& pool) {
+  if (!pool.memory.started || !pool.active_deadline) return std::nullopt;
+  return *pool.memory.started + *pool.active_deadline + pool.checkpoint_grace;
+}
+
+// The world at that time: who has to have ended by then has, and of those who wait `only` is left.
+Snapshot Then(const Snapshot& world, Time when, const std::string& only) {
+  Snapshot then = world;
+  then.now = when;
+  std::erase_if(then.pools, [&](const TrainingPool& pool) {
+    if (pool.key.name == only) return false;
+    if (!pool.memory.placement) return true;
+    const auto end = EndOf(pool);
+    if (!end || *end > when) return false;
+    for (const placement::Worker& worker : pool.workers) {
+      NodeOf(then, worker.node).used.Subtract(worker.requests);
+    }
+    return true;
+  });
+  for (TrainingPool& pool : then.pools) {
+    if (pool.key.name != only) pool.active_deadline.reset();  // stays until then
+  }
+  return then;
+}
+
+bool FitsThen(const Snapshot& world, Time when, const std::string& name) {
+  return Of(MakePlan(Then(world, when, name)), name).placed;
+}
+
+// Pods of what was placed run.
+Snapshot Started(const Snapshot& world, const Plan& plan) {
+  Snapshot after = Applied(world, plan);
+  for (TrainingPool& pool : after.pools) {
+    if (pool.memory.placement && pool.workers.empty()) AddWorkers(after, pool);
+  }
+  return after;
+}
+
+// The first that waits has a reservation wherever brute force finds a moment for it, for the first
+// such moment; and whoever is let in after it, it starts by then.
+TEST(Reservation, IsMadeWheneverItCanBeAsSoonAsItCanBeAndIsKept) {
+  int reserved = 0;
+  int backfilled = 0;
+  int refused = 0;
+  for (uint32_t seed = 0; seed < 4000; ++seed) {
+    const Snapshot world = Queue(seed);
+    const Plan plan = Checked(world);
+    const Snapshot after = Started(world, plan);
+    for (const PoolDecision& decision : plan.pools) {
+      refused += decision.placed_reason == Reason::kReserved ? 1 : 0;
+      const std::string& name = decision.key.name;
+      if (decision.reservation) {
+        ASSERT_TRUE(FitsThen(after, *decision.reservation->starts_by, name))
+            << seed << "\n"
+            << FormatPlan(plan, true);
+      }
+      if (decision.position != 1) continue;
+      std::optional<Time> soonest;
+      for (const TrainingPool& pool : after.pools) {
+        const auto end = EndOf(pool);
+        if (!end || (soonest && *end >= *soonest)) continue;
+        if (FitsThen(after, *end, name)) soonest = end;
+      }
+      ASSERT_EQ(soonest.has_value(), decision.reservation.has_value()) << seed << "\n"
+                                                                       << FormatPlan(plan, true);
+      if (!soonest) continue;
+      ++reserved;
+      ASSERT_EQ(*soonest, decision.reservation->starts_by) << seed << "\n"
+                                                           << FormatPlan(plan, true);
+      for (const PoolDecision& other : plan.pools) {
+        backfilled += other.action == Action::kPlace && other.key.name > name ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(reserved, 400);
+  EXPECT_GT(backfilled, 100);
+  EXPECT_GT(refused, 100);
+}
+
+// Gangs that come all the time, each with a deadline, do not keep a large one waiting.
+TEST(Reservation, StarvesNobody) {
+  Snapshot world = Home(900);
+  int small = 0;
+  for (int step = 0; step < 12; ++step) {
+    const Plan plan = Checked(world);
+    if (Of(plan, "big").placed) {
+      EXPECT_LE(world.now, kNow + Seconds{900});
+      EXPECT_GE(small, 2);
+      return;
+    }
+    small += static_cast<int>(
+        std::count_if(plan.pools.begin(), plan.pools.end(),
+                      [](const PoolDecision& d) { return d.action == Action::kPlace; }));
+    world = Started(world, plan);
+    world.now += Seconds{100};
+    std::erase_if(world.pools, [&](const TrainingPool& pool) {
+      const auto end = EndOf(pool);
+      if (!end || *end > world.now) return false;
+      for (const placement::Worker& worker : pool.workers) {
+        NodeOf(world, worker.node).used.Subtract(worker.requests);
+      }
+      return true;
+    });
+    TrainingPool next = Within(Waiting("s" + std::to_string(step), 1, 0), 250);
+    next.memory.queued_since = next.memory.waiting_since = world.now;
+    world.pools.push_back(next);
+  }
+  FAIL() << "it still waits";
+}
+
+}  // namespace
+}  // namespace spillway::tests
