@@ -356,8 +356,8 @@ Found HasRoom(Look& look) {
                     totals.in_pieces, look.Noun());
   }
   const int64_t when_empty = look.WhenEmpty(look.ground->allowed);
-  look.option.hopeless = look.option.hopeless || when_empty < workers;
-  if (look.option.hopeless) {
+  if (when_empty < workers) {
+    look.option.hopeless = true;
     finding.message += fmt::format("; with all of them empty {} would", when_empty);
   }
   finding.remedy = fmt::format("room for {} ({} accelerators)",
@@ -407,6 +407,31 @@ Finding IsPromised(const Look& look, const Promise& promise, const Fit& fit) {
   return finding;
 }
 
+// Where the gang would fit if nothing were promised in the group. REQUIRES that the room was looked
+// at, and did not do.
+std::optional<Fit> FitInPromised(const Look& look, const Promise& promise) {
+  const Need& need = *look.option.need;
+  const auto group = static_cast<size_t>(&look.group - look.scene.world.groups.data());
+  const std::vector<size_t> nobody = {look.scene.capacity.PromiseIn(group)};
+  const auto is_promised = [&](const Slot& slot) {
+    return std::binary_search(promise.nodes.begin(), promise.nodes.end(), slot.node);
+  };
+  std::vector<Slot> slots = look.room.slots;
+  std::erase_if(slots, is_promised);
+  const auto& ground = look.ground->nodes;
+  for (const size_t node : promise.nodes) {
+    if (!std::binary_search(ground.begin(), ground.end(), node)) continue;
+    const Slot slot =
+        SlotOn(look.scene.world, look.scene.capacity, look.index, look.group, node, need);
+    slots.push_back(SlotWithout(look.scene, look.index, look.group, need, slot, nobody));
+  }
+  std::sort(slots.begin(), slots.end(),
+            [](const Slot& a, const Slot& b) { return a.node < b.node; });
+  auto fit = FitGang(look.scene.world, TopologyIn(look.pool, look.Spec()), slots, need.workers);
+  if (fit && fit->nodes.size() > kMostNodes) return std::nullopt;
+  return fit;
+}
+
 // Who has ended by the time that room is promised for may have it until then.
 void LookAtPromised(Look& look) {
   Option& option = look.option;
@@ -416,10 +441,7 @@ void LookAtPromised(Look& look) {
       option.finding->reason != Reason::kWaitingForDomain) {
     return;
   }
-  const auto group = static_cast<size_t>(&look.group - look.scene.world.groups.data());
-  const Vacancies vacancies(look.scene, look.index, look.memory, look.group, *option.need,
-                            Settling::kStarting);
-  auto fit = vacancies.FitWithout({look.scene.capacity.PromiseIn(group)});
+  auto fit = FitInPromised(look, *promise);
   if (!fit) return;
   option.remedies.clear();
   const auto ends = EndsBy(look.pool, look.memory, look.Now());

@@ -11,6 +11,7 @@
 #include "placement/coverage.h"
 #include "placement/gangs.h"
 #include "placement/inference.h"
+#include "placement/lifecycle.h"
 #include "placement/nodes.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
@@ -512,6 +513,47 @@ Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& qu
   return {};
 }
 
+// Gangs that are gone by then: by their deadlines, or because the reservation says that it waits
+// for them.
+std::vector<size_t> GoneBy(const World& world, const Plan& plan, const Reservation& reservation) {
+  std::vector<size_t> gone;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const auto ends = EndsBy(*world.pools[p], plan.pools[p].memory, world.now);
+    const bool awaited = std::find(reservation.after.begin(), reservation.after.end(),
+                                   plan.pools[p].key) != reservation.after.end();
+    if (awaited || (ends && reservation.starts_by && *ends <= *reservation.starts_by)) {
+      gone.push_back(p);
+    }
+  }
+  return gone;
+}
+
+// Whatever else was decided, who was promised room has it by then.
+Problem ReservationsHold(const World& world, const Plan& plan) {
+  const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const auto& reservation = plan.pools[p].reservation;
+    if (!reservation) continue;
+    const GroupView* group = world.FindGroup(reservation->node_group);
+    const auto need = group == nullptr ? std::nullopt : NeedIn(*world.pools[p], *group->spec);
+    if (!need || plan.pools[p].position == 0) {
+      return plan.pools[p].key.Format() + " has a reservation that it can't use";
+    }
+    const std::vector<size_t> gone = GoneBy(world, plan, *reservation);
+    const Row request = capacity.RowOf(need->request);
+    int64_t workers = 0;
+    for (const std::string& name : reservation->nodes) {
+      const auto node = world.FindNode(group->spec->cluster, name);
+      if (!node) continue;
+      workers += HowMany(capacity.FreeWithout(p, *node, gone), request, need->workers);
+    }
+    if (workers < need->workers) {
+      return plan.pools[p].key.Format() + " would not find the room that is reserved for it";
+    }
+  }
+  return {};
+}
+
 Status Broken(const std::string& what) { return Error{Code::kInternal, what}; }
 
 }  // namespace
@@ -534,6 +576,7 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = ReplicasHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = EvictionsAreRight(world, plan)) return Broken(*problem);
   if (const auto problem = GuaranteesHold(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = ReservationsHold(world, plan)) return Broken(*problem);
   if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);
   if (const auto problem = ReplicasHaveRoom(world, plan)) return Broken(*problem);
   return Ok{};

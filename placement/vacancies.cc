@@ -2,6 +2,21 @@
 
 namespace spillway::placement {
 
+Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const Need& need,
+                 const Slot& before, const std::vector<size_t>& gone, Settling settling) {
+  const Capacity& capacity = scene.capacity;
+  const NodeGroup& spec = *group.spec;
+  const Row request = capacity.RowOf(need.request);
+  const Row free = capacity.FreeWithout(gang, before.node, gone);
+  Slot slot = before;
+  slot.workers = settling == Settling::kSettled
+                     ? HowMany(free, request, need.workers)
+                     : capacity.FitsWithout(gang, slot.node, request, need.workers, gone);
+  slot.free = Accelerators(spec, free[capacity.ColumnOf(CountedBy(spec))]);
+  slot.whole = slot.free == AcceleratorsIn(spec, scene.world.nodes[slot.node]->allocatable);
+  return slot;
+}
+
 Vacancies::Vacancies(const Scene& scene, size_t gang, const PoolMemory& memory,
                      const GroupView& group, const Need& need, Settling settling)
     : scene_(scene),
@@ -9,29 +24,15 @@ Vacancies::Vacancies(const Scene& scene, size_t gang, const PoolMemory& memory,
       group_(group),
       need_(need),
       settling_(settling),
-      topology_(TopologyIn(*scene.world.pools[gang], *group.spec)),
-      request_(scene.capacity.RowOf(need.request)),
-      column_(scene.capacity.ColumnOf(CountedBy(*group.spec))) {
+      topology_(TopologyIn(*scene.world.pools[gang], *group.spec)) {
   const auto ground = scene.offers.GroundFor(group, *scene.world.pools[gang], memory);
   for (const size_t node : ground->nodes) {
     at_[node] = slots_.size();
     const Slot slot = SlotOn(scene.world, scene.capacity, gang, group, node, need);
-    slots_.push_back(settling == Settling::kSettled ? Without(slot, {}) : slot);
+    slots_.push_back(settling == Settling::kSettled
+                         ? SlotWithout(scene, gang, group, need, slot, {}, settling)
+                         : slot);
   }
-}
-
-// The slot of a node once those of the pools that are on it are gone.
-Slot Vacancies::Without(const Slot& before, const std::vector<size_t>& gone) const {
-  const Capacity& capacity = scene_.capacity;
-  const NodeGroup& spec = *group_.spec;
-  const Row free = capacity.FreeWithout(gang_, before.node, gone);
-  Slot slot = before;
-  slot.workers = settling_ == Settling::kSettled
-                     ? HowMany(free, request_, need_.workers)
-                     : capacity.FitsWithout(gang_, slot.node, request_, need_.workers, gone);
-  slot.free = Accelerators(spec, free[column_]);
-  slot.whole = slot.free == AcceleratorsIn(spec, scene_.world.nodes[slot.node]->allocatable);
-  return slot;
 }
 
 std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const {
@@ -43,7 +44,9 @@ std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const
     }
   }
   std::vector<Slot> slots = slots_;
-  for (const auto& [slot, pools] : leaving) slots[slot] = Without(slots_[slot], pools);
+  for (const auto& [slot, pools] : leaving) {
+    slots[slot] = SlotWithout(scene_, gang_, group_, need_, slots_[slot], pools, settling_);
+  }
   return slots;
 }
 

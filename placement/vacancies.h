@@ -14,6 +14,11 @@ enum class Settling {
   kSettled,   // as it is once everybody is bound
 };
 
+// What a node offers the gang, `before` being that as it is, without the pods and claims of `gone`.
+Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const Need& need,
+                 const Slot& before, const std::vector<size_t>& gone,
+                 Settling settling = Settling::kStarting);
+
 // What a group would have for a gang if others were gone.
 class Vacancies {
  public:
@@ -26,7 +31,6 @@ class Vacancies {
   [[nodiscard]] std::optional<Fit> FitWithout(const std::vector<size_t>& gone) const;
 
  private:
-  [[nodiscard]] Slot Without(const Slot& before, const std::vector<size_t>& gone) const;
   [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const;
 
   const Scene& scene_;
@@ -35,8 +39,6 @@ class Vacancies {
   const Need& need_;
   Settling settling_;
   Topology topology_;
-  Row request_;                  // of one worker
-  size_t column_;                // of the accelerators
   std::vector<Slot> slots_;      // of the nodes that the gang may use
   std::map<size_t, size_t> at_;  // node → its slot
 };

@@ -1,0 +1,371 @@
+// Bugs that a planner could have, planted into the plans of random worlds: Verify finds each.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <iostream>
+
+#include "placement/plan.h"
+#include "tests/support/builders.h"
+#include "worlds.h"
+
+namespace spillway::tests {
+namespace {
+
+using namespace placement;  // NOLINT(google-build-using-namespace): a test's own file
+
+constexpr uint32_t kWorlds = 4000;
+constexpr int kEnough = 25;  // plans with the bug
+
+// Plants the bug where the plan has a place for it; says whether it had one.
+struct Mutant {
+  const char* bug;
+  std::function<bool(const Snapshot&, Plan&)> plant;
+};
+
+using ToPool = std::function<bool(const Snapshot&, const TrainingPool&, PoolDecision&)>;
+using ToServing = std::function<bool(const Snapshot&, const InferencePool&, InferenceDecision&)>;
+
+const TrainingPool& SpecOf(const Snapshot& world, const PoolKey& key) {
+  return *std::find_if(world.pools.begin(), world.pools.end(),
+                       [&](const TrainingPool& pool) { return pool.key == key; });
+}
+const InferencePool& ServingOf(const Snapshot& world, const PoolKey& key) {
+  return *std::find_if(world.inference_pools.begin(), world.inference_pools.end(),
+                       [&](const InferencePool& pool) { return pool.key == key; });
+}
+
+// Planted into the first decision that has a place for it.
+Mutant Gang(const char* bug, const ToPool& plant) {
+  return {bug, [plant](const Snapshot& world, Plan& plan) {
+            return std::any_of(plan.pools.begin(), plan.pools.end(), [&](PoolDecision& decision) {
+              return plant(world, SpecOf(world, decision.key), decision);
+            });
+          }};
+}
+Mutant Serving(const char* bug, const ToServing& plant) {
+  return {bug, [plant](const Snapshot& world, Plan& plan) {
+            return std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(),
+                               [&](InferenceDecision& decision) {
+                                 return plant(world, ServingOf(world, decision.key), decision);
+                               });
+          }};
+}
+
+bool IsNew(const PoolDecision& decision) {
+  return decision.action == Action::kPlace || decision.action == Action::kRestart;
+}
+
+// A placement of a new gang that a change makes wrong.
+Mutant NewPlacement(const char* bug, const std::function<void(Placement&)>& change) {
+  return Gang(bug, [change](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+    if (!IsNew(decision)) return false;
+    change(*decision.memory.placement);
+    return true;
+  });
+}
+
+// A gang that waits is placed on all nodes of a group, whatever was against it.
+bool PlaceIn(const Snapshot& world, const std::string& group, PoolDecision& decision, int workers) {
+  Placement placement;
+  placement.node_group = group;
+  placement.workers = workers;
+  for (const NodeGroup& one : world.groups) {
+    if (one.name != group) continue;
+    placement.accelerator = one.accelerator;
+    placement.tier = one.tier;
+  }
+  for (const Node& node : world.nodes) {
+    if (node.labels.at("group") == group) placement.nodes.push_back(node.id.name);
+  }
+  if (placement.nodes.empty()) return false;
+  std::sort(placement.nodes.begin(), placement.nodes.end());
+  placement.attempt = decision.memory.attempts + 1;
+  placement.since = world.now;
+  decision.memory.attempts = placement.attempt;
+  decision.memory.placement = placement;
+  decision.memory.hold.reset();
+  decision.action = Action::kPlace;
+  decision.placed = true;
+  decision.position = 0;
+  decision.reservation.reset();
+  return true;
+}
+
+// Lets a waiting gang in where this was what was against it first.
+Mutant LetsIn(const char* bug, Reason reason) {
+  return Gang(bug,
+              [reason](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+                if (decision.action != Action::kWait || decision.position == 0) return false;
+                for (const Alternative& one : decision.alternatives) {
+                  if (one.reason != reason || one.fits) continue;
+                  return PlaceIn(world, one.group, decision, pool.accelerators.front().workers);
+                }
+                return false;
+              });
+}
+
+// One more replica in the first cell that is like this.
+Mutant MoreReplicas(
+    const char* bug, int more,
+    const std::function<bool(const Snapshot&, const InferencePool&, const CellMemory&)>& is_like) {
+  return Serving(
+      bug, [=](const Snapshot& world, const InferencePool& pool, InferenceDecision& decision) {
+        for (CellMemory& cell : decision.memory.cells) {
+          if (!is_like(world, pool, cell)) continue;
+          cell.desired += more;
+          return true;
+        }
+        return false;
+      });
+}
+
+const NodeGroup* FindGroup(const Snapshot& world, const std::string& name) {
+  const auto at = std::find_if(world.groups.begin(), world.groups.end(),
+                               [&](const NodeGroup& group) { return group.name == name; });
+  return at == world.groups.end() ? nullptr : &*at;
+}
+
+std::vector<Mutant> OfAnswers() {
+  return {
+      {"forgets a pool",
+       [](const Snapshot&, Plan& plan) {
+         if (plan.pools.empty()) return false;
+         plan.pools.pop_back();
+         return true;
+       }},
+      {"forgets an inference pool",
+       [](const Snapshot&, Plan& plan) {
+         if (plan.inference_pools.empty()) return false;
+         plan.inference_pools.pop_back();
+         return true;
+       }},
+      {"answers a pool twice",
+       [](const Snapshot&, Plan& plan) {
+         if (plan.pools.empty()) return false;
+         plan.pools.push_back(plan.pools.back());
+         return true;
+       }},
+      {"answers out of order",
+       [](const Snapshot&, Plan& plan) {
+         if (plan.pools.size() < 2) return false;
+         std::swap(plan.pools[0], plan.pools[1]);
+         return true;
+       }},
+      Gang("answers a pool of that name that is gone",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             decision.uid = "another";
+             return true;
+           }),
+  };
+}
+
+std::vector<Mutant> OfPlacements() {
+  return {
+      NewPlacement("starts part of a gang", [](Placement& p) { p.nodes.pop_back(); }),
+      NewPlacement("starts more workers than fit", [](Placement& p) { p.workers += 1000; }),
+      NewPlacement("starts a gang of nobody", [](Placement& p) { p.workers = 0; }),
+      NewPlacement("names a node twice", [](Placement& p) { p.nodes.push_back(p.nodes.back()); }),
+      NewPlacement("spans another group",
+                   [](Placement& p) { p.nodes.insert(p.nodes.begin(), "another-node"); }),
+      NewPlacement("uses an attempt's number again", [](Placement& p) { --p.attempt; }),
+      NewPlacement("skips an attempt's number", [](Placement& p) { ++p.attempt; }),
+      NewPlacement("names a group that is not there", [](Placement& p) { p.node_group = "none"; }),
+      Gang("loses the domain that is required",
+           [](const Snapshot&, const TrainingPool& pool, PoolDecision& decision) {
+             if (!IsNew(decision) || pool.topology != TopologyMode::kRequired) return false;
+             decision.memory.placement->domain = "another";
+             return true;
+           }),
+      Gang("takes a node that is left out",
+           [](const Snapshot& world, const TrainingPool&, PoolDecision& decision) {
+             if (!IsNew(decision)) return false;
+             decision.memory.excluded.push_back({.name = decision.memory.placement->nodes.front(),
+                                                 .until = world.now + Seconds{60},
+                                                 .reason = "NodeLost"});
+             return true;
+           }),
+      {"gives two gangs the same nodes",
+       [](const Snapshot& world, Plan& plan) {
+         for (PoolDecision& one : plan.pools) {
+           for (PoolDecision& other : plan.pools) {
+             if (&one == &other || !IsNew(one) || !IsNew(other)) continue;
+             const int attempt = other.memory.placement->attempt;
+             if (one.memory.placement->workers != other.memory.placement->workers) continue;
+             if (SpecOf(world, one.key).per_worker != 8) continue;
+             other.memory.placement = one.memory.placement;
+             other.memory.placement->attempt = attempt;
+             return true;
+           }
+         }
+         return false;
+       }},
+      LetsIn("lets a gang in without room", Reason::kWaitingForCapacity),
+      LetsIn("lets a gang in without a domain", Reason::kWaitingForDomain),
+      LetsIn("lets a gang in beyond its quota", Reason::kQuotaExceeded),
+      LetsIn("lets a gang in beyond its spend limit", Reason::kSpendLimitReached),
+      LetsIn("lets a gang spill that must not", Reason::kSpillForbidden),
+      LetsIn("lets a gang in on nodes that it may not use", Reason::kConstraintsNotMet),
+      LetsIn("lets a gang in on nodes that are not usable", Reason::kNodesUnhealthy),
+      LetsIn("lets a gang in on nodes of two groups", Reason::kNodesOverlap),
+      LetsIn("lets a gang in where it is not accepted", Reason::kNoMatchingNodeGroup),
+      LetsIn("lets a gang in where no node is large enough", Reason::kNodeTooSmall),
+      LetsIn("lets a gang in on what is reserved", Reason::kReserved),
+  };
+}
+
+std::vector<Mutant> OfLives() {
+  return {
+      Gang("moves a gang that stays",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             if (decision.action != Action::kKeep) return false;
+             decision.memory.placement->nodes.emplace_back("another-node");
+             return true;
+           }),
+      Gang("drops a gang that stays",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             if (decision.action != Action::kKeep) return false;
+             decision.memory.placement.reset();
+             return true;
+           }),
+      Gang("releases a gang without a word",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             if (decision.action != Action::kKeep) return false;
+             decision.action = Action::kRelease;
+             decision.memory.placement.reset();
+             decision.placed_message.clear();
+             return true;
+           }),
+      Gang("places a gang that waits, in secret",
+           [](const Snapshot& world, const TrainingPool&, PoolDecision& decision) {
+             if (decision.action != Action::kWait || world.groups.empty()) return false;
+             if (!PlaceIn(world, world.groups.front().name, decision, 1)) return false;
+             decision.action = Action::kWait;
+             return true;
+           }),
+      Gang("starts a pool that is suspended, refused or unchecked",
+           [](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+             const bool blocked = pool.suspended || pool.template_unchecked ||
+                                  !pool.misconfigured.empty() || !pool.template_invalid.empty() ||
+                                  !pool.name_conflict.empty();
+             if (!blocked || decision.action != Action::kWait || world.groups.empty()) return false;
+             return PlaceIn(world, world.groups.front().name, decision, 1);
+           }),
+      Gang("starts a pool that has ended",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             if (decision.action != Action::kDone) return false;
+             decision.memory.completed.reset();
+             return true;
+           }),
+      Gang("ends a pool that has not ended",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             if (decision.action != Action::kWait && decision.action != Action::kKeep) return false;
+             decision.action = Action::kFinish;
+             return true;
+           }),
+      Gang("scales a gang",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             decision.action = Action::kScale;
+             return true;
+           }),
+      Gang("evicts a gang for nobody",
+           [](const Snapshot& world, const TrainingPool&, PoolDecision& decision) {
+             if (decision.action != Action::kKeep) return false;
+             decision.action = Action::kRelease;
+             decision.memory.placement.reset();
+             decision.memory.evictions.push_back({.time = world.now, .cause = "a whim"});
+             decision.ready_reason = Reason::kPreempted;
+             return true;
+           }),
+      Gang("promises room that will not be there",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             if (!decision.reservation) return false;
+             decision.reservation->nodes.pop_back();
+             return true;
+           }),
+      Gang("promises room to who does not wait",
+           [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+             if (decision.action != Action::kKeep) return false;
+             decision.reservation =
+                 Reservation{.node_group = "g0", .nodes = {}, .starts_by = {}, .after = {}};
+             return true;
+           }),
+  };
+}
+
+std::vector<Mutant> OfReplicas() {
+  return {
+      MoreReplicas("adds more replicas than fit", 1000,
+                   [](const Snapshot&, const InferencePool&, const CellMemory& cell) {
+                     return cell.desired > 0;
+                   }),
+      MoreReplicas("adds replicas to a group that is closed", 1,
+                   [](const Snapshot& world, const InferencePool&, const CellMemory& cell) {
+                     const NodeGroup* group = FindGroup(world, cell.node_group);
+                     return group != nullptr && group->admission == Admission::kClosed;
+                   }),
+      MoreReplicas("adds replicas to a group that is drained", 1,
+                   [](const Snapshot& world, const InferencePool&, const CellMemory& cell) {
+                     const NodeGroup* group = FindGroup(world, cell.node_group);
+                     return group != nullptr && group->admission == Admission::kDrain;
+                   }),
+      MoreReplicas("adds replicas to a cell that is blocked", 1,
+                   [](const Snapshot& world, const InferencePool&, const CellMemory& cell) {
+                     return cell.blocked_until && *cell.blocked_until > world.now;
+                   }),
+      MoreReplicas("spills replicas that must not", 1,
+                   [](const Snapshot& world, const InferencePool& pool, const CellMemory& cell) {
+                     const NodeGroup* group = FindGroup(world, cell.node_group);
+                     return group != nullptr && group->tier > 0 && !pool.spill_allowed;
+                   }),
+      MoreReplicas("changes a pool that is paused", 1,
+                   [](const Snapshot&, const InferencePool& pool, const CellMemory&) {
+                     return pool.paused;
+                   }),
+      MoreReplicas("adds replicas of a variant that is gone", 1,
+                   [](const Snapshot&, const InferencePool& pool, const CellMemory& cell) {
+                     return std::none_of(
+                         pool.variants.begin(), pool.variants.end(),
+                         [&](const Variant& variant) { return variant.name == cell.variant; });
+                   }),
+      MoreReplicas("counts below nothing", -1000,
+                   [](const Snapshot&, const InferencePool&, const CellMemory&) { return true; }),
+      Serving("takes away what is needed",
+              [](const Snapshot&, const InferencePool&, InferenceDecision& decision) {
+                if (decision.required == 0 || decision.ready_capacity == 0 ||
+                    decision.ready_capacity > decision.required) {
+                  return false;
+                }
+                decision.memory.cells.clear();
+                return true;
+              }),
+  };
+}
+
+TEST(Mutants, AreAllFound) {
+  std::vector<Mutant> mutants;
+  for (const auto& part : {OfAnswers(), OfPlacements(), OfLives(), OfReplicas()}) {
+    mutants.insert(mutants.end(), part.begin(), part.end());
+  }
+  EXPECT_GE(mutants.size(), 30U);
+  std::vector<int> planted(mutants.size());
+  std::vector<int> found(mutants.size());
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Plan plan = MakePlan(world);
+    for (size_t m = 0; m < mutants.size(); ++m) {
+      if (planted[m] == kEnough) continue;
+      Plan broken = plan;
+      if (!mutants[m].plant(world, broken)) continue;
+      ++planted[m];
+      found[m] += Verify(world, broken).ok() ? 0 : 1;
+    }
+  }
+  for (size_t m = 0; m < mutants.size(); ++m) {
+    std::cout << mutants[m].bug << ": planted " << planted[m] << ", found " << found[m] << "\n";
+    EXPECT_GT(found[m], 0) << mutants[m].bug << ", planted " << planted[m];
+  }
+}
+
+}  // namespace
+}  // namespace spillway::tests
