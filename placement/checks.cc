@@ -385,7 +385,7 @@ const Promise* PromiseBefore(const Look& look) {
 }
 
 std::string ByThen(const Promise& promise, Time now) {
-  return promise.by > now ? "by " + FormatTime(promise.by) : "as soon as pods there are gone";
+  return promise.by > now ? "by " + FormatTime(promise.by) : "as soon as others are gone or bound";
 }
 
 Finding IsPromised(const Look& look, const Promise& promise, const Fit& fit) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -40,6 +41,7 @@ struct Draft {
   Offers offers;
   QuotaBook quotas;
   std::vector<Fate> fates;                   // by pool
+  std::map<size_t, Fate> given;              // what those were up to who got a place in this pass
   std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
   std::vector<InferenceDraft> inference;     // by inference pool
   std::optional<Coverage> coverage;          // as it was when this round began

@@ -528,9 +528,10 @@ std::vector<size_t> GoneBy(const World& world, const Plan& plan, const Reservati
   return gone;
 }
 
-// Whatever else was decided, who was promised room has it by then.
+// Whatever else was decided, who was promised room has it by then. Replicas that are not bound yet
+// may go elsewhere.
 Problem ReservationsHold(const World& world, const Plan& plan) {
-  const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
+  const Capacity capacity = CapacityOfGangs(world, plan);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const auto& reservation = plan.pools[p].reservation;
     if (!reservation) continue;

@@ -40,7 +40,7 @@ struct Reservation {
   std::string node_group;
   std::vector<std::string> nodes;  // sorted
   // It starts there by then at the latest, unless somebody with an earlier key comes. nullopt: as
-  // soon as pods are gone that are on their way out.
+  // soon as pods are gone that are on their way out, or bound that are starting.
   std::optional<Time> starts_by;
   std::vector<PoolKey> after;  // who has to end before, by their activeDeadlineSeconds
   bool operator==(const Reservation&) const = default;

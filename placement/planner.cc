@@ -187,6 +187,7 @@ class Line {
 void Take(Draft& draft, size_t pool, const GroupView& group, const Need& need, const Fit& fit,
           Action action) {
   Fate& fate = draft.fates[pool];
+  if (action == Action::kPlace) draft.given[pool] = fate;
   StartAttempt(draft.world, draft.Pool(pool), group, need, fit, fate.memory);
   fate.course = Course::kStay;
   fate.action = action;
@@ -286,15 +287,31 @@ bool TakeTurns(Draft& draft) {
   return news;
 }
 
-// A pool that moves leaves room, for which all are asked once more.
+// Places that this pass has given are open again.
+void TakeBack(Draft& draft) {
+  for (auto& [pool, fate] : draft.given) {
+    const Placement& placement = *draft.fates[pool].memory.placement;
+    CountGang(draft.quotas, draft.world, draft.Pool(pool), placement, -1);
+    draft.fates[pool] = std::move(fate);
+    ClaimWhatItHas(draft, pool);
+    CountClaim(draft, pool, 1);
+  }
+  draft.given.clear();
+}
+
+// A pool that moves leaves room, for which all are asked once more. Where others are guaranteed by
+// then than were before, they also come before those who have just been given a place.
 void RunQueue(Draft& draft) {
   draft.coverage.emplace(CoverageOf(draft));
-  for (int round = 0; round <= kMostRounds; ++round) {
+  for (int round = 0; round < kMostRounds; ++round) {
     const bool news = TakeTurns(draft);
     Coverage coverage = CoverageOf(draft);
-    if (!news && coverage == *draft.coverage) return;
+    const bool same = coverage == *draft.coverage;
+    if (!news && same) return;
     draft.coverage = std::move(coverage);
+    if (!same) TakeBack(draft);
   }
+  TakeTurns(draft);
 }
 
 // ---- stage 4: the plan ----

@@ -13,7 +13,7 @@ namespace spillway::placement {
 struct Promise {
   size_t gang = 0;            // in World::pools
   std::vector<size_t> nodes;  // in World::nodes, ascending
-  Time by{};                  // the present, where only pods on their way out are in the way
+  Time by{};                  // the present: as soon as pods are gone or bound
   std::vector<size_t> after;  // gangs that have ended by then and leave room on these nodes
 };
 

@@ -68,8 +68,10 @@ std::vector<size_t> First(const std::vector<Ending>& endings, size_t count) {
   return pools;
 }
 
-// The endings after which the gang fits, as few as will do; nullopt: not even after all of them.
+// The endings after which the gang fits, as few as will do: none, where it only waits until others
+// that are starting are bound. nullopt: not even after all of them.
 std::optional<size_t> Enough(const Vacancies& vacancies, const std::vector<Ending>& endings) {
+  if (vacancies.FitWithout({})) return 0;
   if (endings.empty() || !vacancies.FitWithout(First(endings, endings.size()))) return std::nullopt;
   // More who are gone never make less room.
   size_t few = 0;
@@ -102,7 +104,6 @@ struct Prospect {
 
 std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& option,
                                    const Turnover& turnover) {
-  if (turnover.endings.empty()) return std::nullopt;
   const Scene scene = draft.Look();
   const PoolMemory& memory = draft.fates[pool].memory;
   const Vacancies vacancies(scene, pool, memory, *option.group, *option.need, Settling::kSettled);
@@ -112,7 +113,7 @@ std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& opti
   Promise& promise = prospect.promise;
   promise.gang = pool;
   promise.nodes = vacancies.FitWithout(prospect.gone)->nodes;
-  promise.by = turnover.endings[*count - 1].by;
+  promise.by = *count == 0 ? draft.Now() : turnover.endings[*count - 1].by;
   promise.after = WhoLeave(draft.capacity, prospect.gone, promise.nodes);
   return prospect;
 }

@@ -148,6 +148,10 @@ std::string SayOutlook(const Told& told) {
     return fmt::format("; nothing is reserved on {}: {} without activeDeadlineSeconds",
                        outlook.node_group, Names(others));
   }
+  if (others.empty()) {
+    return fmt::format("; starts on {} when those that are starting there are bound",
+                       outlook.node_group);
+  }
   if (*outlook.starts_by <= told.Now()) {
     return fmt::format("; starts on {} when the pods of {} are gone", outlook.node_group,
                        Names(others));

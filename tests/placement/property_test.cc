@@ -2,6 +2,9 @@
 // is RandomWorld(seed).
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <iostream>
+#include <map>
 #include <set>
 
 #include "placement/plan.h"
@@ -20,13 +23,21 @@ using placement::PoolDecision;
 using placement::Snapshot;
 
 constexpr uint32_t kWorlds = 4000;
+constexpr uint32_t kMostWorlds = 20'000;
 
 std::string Seed(uint32_t seed, const Plan& plan) {
   return "seed " + std::to_string(seed) + "\n" + FormatPlan(plan, true);
 }
 
+// SPILLWAY_WORLDS asks for more of them.
+uint32_t Worlds() {
+  const char* asked = std::getenv("SPILLWAY_WORLDS");  // NOLINT(concurrency-mt-unsafe)
+  return asked == nullptr ? kMostWorlds : static_cast<uint32_t>(std::stoul(asked));
+}
+
 TEST(EveryPlan, HoldsTheInvariants) {
-  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+  const uint32_t worlds = Worlds();
+  for (uint32_t seed = 0; seed < worlds; ++seed) {
     const Snapshot world = RandomWorld(seed);
     const Plan plan = MakePlan(world);
     const Status status = Verify(world, plan);
@@ -158,30 +169,39 @@ TEST(EverySnapshot, ReadsBackAsItWasWritten) {
   }
 }
 
-// The worlds are worth the name: between them they produce every reason and every action.
-TEST(RandomWorlds, ShowEveryReasonAndAction) {
-  std::set<std::string_view> reasons;
-  std::set<std::string_view> actions;
+// The worlds are worth the name: each reason and each action is in one of a hundred.
+TEST(RandomWorlds, ShowEveryReasonAndActionOftenEnough) {
+  std::map<std::string_view, uint32_t> worlds;
   for (uint32_t seed = 0; seed < kWorlds; ++seed) {
-    for (const PoolDecision& decision : MakePlan(RandomWorld(seed)).pools) {
-      actions.insert(Name(decision.action));
-      reasons.insert(ReasonName(decision.placed_reason));
-      reasons.insert(ReasonName(decision.ready_reason));
-      for (const auto& one : decision.alternatives) reasons.insert(ReasonName(one.reason));
+    const Plan plan = MakePlan(RandomWorld(seed));
+    std::set<std::string_view> seen;
+    for (const PoolDecision& decision : plan.pools) {
+      seen.insert(Name(decision.action));
+      seen.insert(ReasonName(decision.placed_reason));
+      seen.insert(ReasonName(decision.ready_reason));
+      for (const auto& one : decision.alternatives) seen.insert(ReasonName(one.reason));
     }
-    for (const auto& quota : MakePlan(RandomWorld(seed)).quotas) {
-      if (!quota.guarantees_covered) reasons.insert("GuaranteeUncovered");
+    for (const auto& quota : plan.quotas) {
+      if (!quota.guarantees_covered) seen.insert("GuaranteeUncovered");
     }
-    for (const InferenceDecision& decision : MakePlan(RandomWorld(seed)).inference_pools) {
-      actions.insert(Name(decision.action));
-      reasons.insert(ReasonName(decision.capacity_reason));
-      reasons.insert(ReasonName(decision.ready_reason));
-      for (const auto& one : decision.alternatives) reasons.insert(ReasonName(one.reason));
+    for (const InferenceDecision& decision : plan.inference_pools) {
+      seen.insert(Name(decision.action));
+      seen.insert(ReasonName(decision.capacity_reason));
+      seen.insert(ReasonName(decision.ready_reason));
+      for (const auto& one : decision.alternatives) seen.insert(ReasonName(one.reason));
     }
+    for (const std::string_view name : seen) ++worlds[name];
   }
-  EXPECT_EQ(actions.size(), 8U);
-  for (const placement::Reason reason : placement::AllReasons()) {
-    EXPECT_TRUE(reasons.contains(ReasonName(reason))) << ReasonName(reason);
+  std::vector<std::string_view> names;
+  for (const placement::Reason reason : placement::AllReasons())
+    names.push_back(ReasonName(reason));
+  for (const char* action :
+       {"wait", "place", "keep", "restart", "release", "finish", "done", "scale"}) {
+    names.emplace_back(action);
+  }
+  for (const std::string_view name : names) {
+    std::cout << name << ": " << worlds[name] << " of " << kWorlds << " worlds\n";
+    EXPECT_GE(worlds[name], kWorlds / 100) << name;
   }
 }
 

@@ -33,6 +33,7 @@ class Maker {
     AddQuotas();
     AddClaims();
     AddSpendLimits();
+    if (dice_.OneIn(6)) AddContest();
     return std::move(world_);
   }
 
@@ -441,6 +442,64 @@ class Maker {
       }
       std::sort(hold.victims.begin(), hold.victims.end());
     }
+  }
+
+  // A home of its own where gangs wait for those that run: with deadlines, priorities and claims.
+  void AddContest() {
+    NodeGroup group = Group("arena");
+    group.accelerator = "l40";
+    world_.groups.push_back(group);
+    const int nodes = dice_.Roll(3) + 2;
+    for (int n = 0; n < nodes; ++n) {
+      const std::string node = "arena-n" + std::to_string(n);
+      world_.nodes.push_back(GpuNode(node, "arena"));
+      if (dice_.OneIn(3)) continue;
+      TrainingPool pool = Contestant("r" + std::to_string(n), 1);
+      pool.memory = Has(pool.key.name, 1, 8, "arena", {node}).memory;
+      pool.memory.placement->accelerator = "l40";
+      pool.memory.placement->since = *(pool.memory.started = kNow - Seconds{3600});
+      pool.attempt.exists = true;
+      if (pool.active_deadline) *pool.active_deadline += Seconds{3600};
+      world_.pools.push_back(pool);
+      AddWorkers(world_, world_.pools.back());
+    }
+    const int waiting = dice_.Roll(3) + 2;
+    for (int w = 0; w < waiting; ++w) {
+      // Often the first is the one that needs most.
+      const int workers = w == 0 && !dice_.OneIn(3) ? nodes : dice_.Roll(2) + 1;
+      TrainingPool pool = Contestant("w" + std::to_string(w), workers);
+      pool.memory.queued_since = pool.memory.waiting_since = kNow - Seconds{900 - 100 * w};
+      if (dice_.OneIn(4)) ClaimSome(pool);
+      world_.pools.push_back(std::move(pool));
+    }
+  }
+
+  TrainingPool Contestant(const std::string& name, int workers) {
+    TrainingPool pool = Wants(name, workers);
+    pool.key.ns = "green";
+    pool.accelerators.front().type = "l40";
+    pool.priority = dice_.OneIn(4) ? dice_.Roll(3) : 0;
+    pool.min_run = Seconds{0};
+    pool.preemptible = dice_.OneIn(2) ? Preemptible::kAlways : Preemptible::kAtCheckpoint;
+    if (!dice_.OneIn(4)) pool.active_deadline = Seconds{300 + dice_.Roll(3000)};
+    return pool;
+  }
+
+  // Those that run there on some of its nodes go for the pool.
+  void ClaimSome(TrainingPool& pool) {
+    pool.priority = 3;
+    Hold hold{.node_group = "arena",
+              .domain = "",
+              .nodes = {},
+              .until = kNow + Seconds{600},
+              .since = Ago(300),
+              .victims = {}};
+    for (const TrainingPool& other : world_.pools) {
+      if (other.key.ns != "green" || !other.memory.placement || !dice_.OneIn(2)) continue;
+      hold.victims.push_back(other.key);
+      hold.nodes.push_back(other.memory.placement->nodes.front());
+    }
+    if (!hold.victims.empty()) pool.memory.hold = hold;
   }
 
   Money Amount(int most) { return Money::FromMicros(int64_t{dice_.Roll(most)} * 1'250'000); }
