@@ -1,0 +1,287 @@
+#include "placement/cells.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace spillway::placement {
+namespace {
+
+__extension__ using Wide = __int128;
+
+// ---- what is there ----
+
+const Variant* FindVariant(const InferencePool& pool, const std::string& name) {
+  const auto at = std::find_if(pool.variants.begin(), pool.variants.end(),
+                               [&](const Variant& variant) { return variant.name == name; });
+  return at == pool.variants.end() ? nullptr : &*at;
+}
+
+// The status was erased: what runs says what had been decided.
+void RebuildMemory(const InferencePool& pool, InferenceMemory& memory) {
+  if (memory.units || !memory.cells.empty()) return;
+  for (const CellFacts& facts : pool.cells) {
+    if (facts.replicas < 1) continue;
+    CellMemory& cell = memory.cells.emplace_back();
+    cell.variant = facts.variant;
+    cell.node_group = facts.node_group;
+    cell.desired = facts.replicas;
+    cell.revision = facts.revision;
+  }
+}
+
+bool NodeIsAway(const World& world, const std::string& name) {
+  const auto node = world.FindNode("", name);
+  return !node || !world.nodes[*node]->ready || world.nodes[*node]->out_of_service;
+}
+
+void CountReplicas(const World& world, const InferenceDraft& draft, CellState& cell) {
+  const bool suspect = cell.group != nullptr && cell.group->LinkSuspect();
+  for (const Replica& replica : draft.pool->live) {
+    if (!IsIn(replica, cell) || !draft.Stays(replica)) continue;
+    ++cell.live;
+    if (replica.node.empty()) ++cell.unbound;
+    if (replica.ready) {
+      ++cell.ready;
+    } else if (suspect && !replica.node.empty() && NodeIsAway(world, replica.node)) {
+      ++cell.away;
+    }
+  }
+  cell.ready = std::min(cell.ready, cell.memory.desired);
+  cell.away = std::min(cell.away, cell.memory.desired - cell.ready);
+}
+
+CellState StateOf(const World& world, const InferenceDraft& draft, const CellMemory& memory) {
+  const InferencePool& pool = *draft.pool;
+  CellState cell;
+  cell.memory = memory;
+  cell.before = memory.desired;
+  cell.variant = FindVariant(pool, memory.variant);
+  cell.group = world.FindGroup(memory.node_group);
+  if (cell.group != nullptr) cell.memory.tier = cell.group->spec->tier;
+  for (const CellFacts& facts : pool.cells) {
+    if (facts.variant == memory.variant && facts.node_group == memory.node_group) {
+      cell.deployment = &facts;
+      cell.surge = facts.surge;
+      cell.unavailable = facts.unavailable;
+    }
+  }
+  CountReplicas(world, draft, cell);
+  return cell;
+}
+
+// Has the pool said that it does not want the cell any more?
+bool MustLeave(const InferencePool& pool, const CellState& cell) {
+  if (cell.variant == nullptr) return true;
+  if (cell.group == nullptr) return false;  // nobody knows; what runs stays
+  const NodeGroup& group = *cell.group->spec;
+  const bool provider = pool.providers.empty() ||
+                        std::find(pool.providers.begin(), pool.providers.end(), group.provider) !=
+                            pool.providers.end();
+  return group.admission == Admission::kDrain || !provider ||
+         group.accelerator != cell.variant->accelerator ||
+         !MatchesAll(group.labels, pool.group_selector);
+}
+
+size_t IndexOf(const InferencePool& pool, const CellState& cell) {
+  return cell.variant == nullptr ? pool.variants.size()
+                                 : static_cast<size_t>(cell.variant - pool.variants.data());
+}
+
+// Marginal price of what one replica serves: exact.
+int ComparePrices(const CellState& left, const CellState& right) {
+  const Wide a = Wide{MarginalHourlyCost(left).micros()} * right.Each();
+  const Wide b = Wide{MarginalHourlyCost(right).micros()} * left.Each();
+  return a < b ? -1 : (a > b ? 1 : 0);
+}
+
+bool ComesBefore(const InferencePool& pool, const CellState& left, const CellState& right) {
+  if (left.Known() != right.Known()) return left.Known();
+  const int price = ComparePrices(left, right);
+  if (pool.preference == Preference::kPrice && price != 0) return price < 0;
+  const auto place = [&](const CellState& cell) {
+    return std::tuple(cell.memory.tier, IndexOf(pool, cell));
+  };
+  if (place(left) != place(right)) return place(left) < place(right);
+  if (price != 0) return price < 0;
+  return std::tie(left.memory.node_group, left.memory.variant) <
+         std::tie(right.memory.node_group, right.memory.variant);
+}
+
+std::optional<Cause> WhyHeld(const InferencePool& pool) {
+  if (!pool.misconfigured.empty()) {
+    return Cause{.reason = Reason::kMisconfigured, .sentence = pool.misconfigured};
+  }
+  if (!pool.name_conflict.empty()) {
+    return Cause{.reason = Reason::kNameConflict, .sentence = pool.name_conflict};
+  }
+  if (pool.paused) return Cause{.reason = Reason::kPaused, .sentence = "spec.paused is true"};
+  return std::nullopt;
+}
+
+// Pods on lost nodes, and on nodes that are away for longer than their group's grace.
+void FindStranded(const World& world, InferenceDraft& draft) {
+  for (const Replica& replica : draft.pool->live) {
+    if (replica.node.empty()) continue;
+    const auto index = world.FindNode("", replica.node);
+    if (!index || world.nodes[*index]->out_of_service) {
+      draft.force_delete.push_back(replica.pod);
+      continue;
+    }
+    const GroupView* group = world.FindGroup(replica.node_group);
+    const Member* member = group == nullptr ? nullptr : group->Find(*index);
+    if (member == nullptr || replica.terminating || group->LinkSuspect()) continue;
+    const Node& node = *world.nodes[*index];
+    const bool away = !node.ready && member->state == NodeState::kUnhealthy;
+    if (away && StrandedFrom(*group->spec, node, world.now) <= world.now) {
+      draft.evict.push_back(replica.pod);
+    }
+  }
+  std::sort(draft.evict.begin(), draft.evict.end());
+  std::sort(draft.force_delete.begin(), draft.force_delete.end());
+}
+
+}  // namespace
+
+Time StrandedFrom(const NodeGroup& group, const Node& node, Time now) {
+  Time since = node.not_ready_since.value_or(now);
+  if (group.link_healthy_since) since = std::max(since, *group.link_healthy_since);
+  return since + group.not_ready_grace;
+}
+
+bool IsIn(const Replica& replica, const CellState& cell) {
+  return replica.variant == cell.memory.variant && replica.node_group == cell.memory.node_group;
+}
+
+Money HourlyCost(const CellState& cell) {
+  if (cell.group == nullptr || cell.variant == nullptr) return {};
+  return cell.group->spec->per_node_hour.Share(cell.variant->per_replica, cell.group->per_node);
+}
+
+Money MarginalHourlyCost(const CellState& cell) {
+  if (cell.group == nullptr || cell.variant == nullptr) return {};
+  return cell.group->spec->marginal_per_node_hour.Share(cell.variant->per_replica,
+                                                        cell.group->per_node);
+}
+
+Money CostAboveHome(const CellState& cell) {
+  return cell.Spilled() ? MarginalHourlyCost(cell) : Money();
+}
+
+Throughput Usable(const InferencePool& pool,
+                  const std::vector<std::pair<const Variant*, int>>& of) {
+  Throughput sum = 0;
+  Throughput slowest = 0;
+  int64_t replicas = 0;
+  for (const auto& [variant, count] : of) {
+    if (variant == nullptr || count < 1) continue;
+    sum += variant->throughput * count;
+    slowest = replicas == 0 ? variant->throughput : std::min(slowest, variant->throughput);
+    replicas += count;
+  }
+  return pool.routing == Routing::kUniform ? slowest * replicas : sum;
+}
+
+bool InferenceDraft::Stays(const Replica& replica) const {
+  return !replica.terminating && !std::binary_search(evict.begin(), evict.end(), replica.pod) &&
+         !std::binary_search(force_delete.begin(), force_delete.end(), replica.pod);
+}
+
+InferenceDraft SurveyPool(const World& world, size_t pool) {
+  InferenceDraft draft;
+  draft.pool = world.inference[pool];
+  draft.memory = draft.pool->memory;
+  RebuildMemory(*draft.pool, draft.memory);
+  FindStranded(world, draft);
+  if (!draft.memory.queued_since) draft.memory.queued_since = world.now;
+  std::map<std::pair<std::string, std::string>, CellMemory> cells;
+  for (const Cell& cell : world.cells[pool]) {
+    CellMemory fresh;
+    fresh.variant = draft.pool->variants[cell.variant].name;
+    fresh.node_group = world.groups[cell.group].spec->name;
+    cells.emplace(std::pair(fresh.variant, fresh.node_group), fresh);
+  }
+  for (const CellMemory& cell : draft.memory.cells) {
+    cells[{cell.variant, cell.node_group}] = cell;
+  }
+  for (const auto& [key, memory] : cells) {
+    CellState& state = draft.cells.emplace_back(StateOf(world, draft, memory));
+    for (const Cell& cell : world.cells[pool]) {
+      if (&draft.pool->variants[cell.variant] == state.variant &&
+          &world.groups[cell.group] == state.group) {
+        state.seeker = cell.seeker;
+      }
+    }
+    state.unwanted = MustLeave(*draft.pool, state);
+    state.leaving = state.unwanted;
+    draft.link_suspect = draft.link_suspect || state.away > 0;
+  }
+  std::sort(draft.cells.begin(), draft.cells.end(),
+            [&](const CellState& a, const CellState& b) { return ComesBefore(*draft.pool, a, b); });
+  draft.held = WhyHeld(*draft.pool);
+  return draft;
+}
+
+void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign) {
+  for (const CellState& cell : draft.cells) {
+    if (cell.variant == nullptr || cell.memory.desired == 0) continue;
+    const int64_t replicas = int64_t{sign} * cell.memory.desired;
+    quotas.Add(draft.pool->key.ns, cell.variant->accelerator, replicas * cell.variant->per_replica,
+               CostAboveHome(cell).Times(replicas));
+  }
+}
+
+std::map<size_t, int> BoundReplicas(const World& world, const InferenceDraft& draft,
+                                    const CellState& cell) {
+  std::map<size_t, int> bound;
+  for (const Replica& replica : draft.pool->live) {
+    if (replica.node.empty() || !IsIn(replica, cell) || !draft.Stays(replica)) continue;
+    ++bound[world.FindNode("", replica.node).value_or(kNowhere)];
+  }
+  return bound;
+}
+
+std::vector<size_t> NodesFor(const World& world, const CellState& cell) {
+  std::vector<size_t> nodes;
+  const TrainingPool& seeker = *world.pools[cell.seeker];
+  for (const Member& member : cell.group->members) {
+    if (member.state != NodeState::kUsable) continue;
+    if (ConstraintsHold(seeker, *cell.group->spec, *world.nodes[member.node])) {
+      nodes.push_back(member.node);
+    }
+  }
+  return nodes;
+}
+
+namespace {
+
+// Pods say themselves what they ask for, whatever the spec says by now.
+Resources RequestOfReplicas(const InferenceDraft& draft, const CellState& cell) {
+  Resources request;
+  for (const Replica& replica : draft.pool->live) {
+    if (IsIn(replica, cell) && draft.Stays(replica)) request.MaxWith(replica.requests);
+  }
+  return request;
+}
+
+}  // namespace
+
+void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft) {
+  for (const CellState& cell : draft.cells) {
+    if (!cell.Known()) continue;
+    capacity.Clear(cell.seeker);
+    if (cell.AtLarge() == 0) continue;
+    Resources request = RequestOfReplicas(draft, cell);
+    const bool unknown =
+        cell.variant->template_unchecked || !cell.variant->template_invalid.empty();
+    const bool whole = request.empty() && unknown;
+    if (!unknown) request.MaxWith(RequestIn(*world.pools[cell.seeker], *cell.group->spec));
+    capacity.Set(cell.seeker, Claim{.request = std::move(request),
+                                    .workers = cell.memory.desired + cell.Surge(),
+                                    .nodes = NodesFor(world, cell),
+                                    .whole = whole,
+                                    .bound = BoundReplicas(world, draft, cell)});
+  }
+}
+
+}  // namespace spillway::placement

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "placement/capacity.h"
+#include "placement/checks.h"
+#include "placement/lifecycle.h"
+#include "placement/plan.h"
+#include "placement/quotas.h"
+
+// An inference pool's cells as they stand: what runs there, what it costs, what they claim.
+namespace spillway::placement {
+
+// A cell while its pool is being decided.
+struct CellState {
+  const Variant* variant = nullptr;  // nullptr: the spec does not have it any more
+  const GroupView* group = nullptr;  // nullptr: there is no such node group any more
+  size_t seeker = kNowhere;          // in World::pools; kNowhere where the two do not go together
+  CellMemory memory;                 // what is decided so far
+  int before = 0;                    // replicas decided earlier
+  int live = 0;                      // pods that are not on their way out
+  int ready = 0;                     // of these, never more than decided
+  int unbound = 0;
+  int away = 0;                     // not ready, behind a link that is in doubt
+  bool unwanted = false;            // the spec or its group wants nothing there any more
+  bool leaving = false;             // its replicas go as soon as others serve in their place
+  std::optional<Option> option;     // once looked at
+  std::optional<Finding> shortage;  // why it took fewer than it was asked to
+  const CellFacts* deployment = nullptr;
+
+  [[nodiscard]] bool Known() const { return seeker != kNowhere; }
+  // Its Deployment has another template than the variant by now.
+  [[nodiscard]] bool IsOld() const {
+    return deployment != nullptr && variant != nullptr && memory.desired > 0 &&
+           deployment->revision != variant->revision;
+  }
+  [[nodiscard]] Throughput Each() const { return variant == nullptr ? 0 : variant->throughput; }
+  [[nodiscard]] bool Spilled() const { return memory.tier > 0; }
+  [[nodiscard]] bool Blocked(Time now) const {
+    return memory.blocked_until && now < *memory.blocked_until;
+  }
+  // How it is brought to another template: pods beyond its replicas, or so many down first.
+  bool roll = false;  // its Deployment may have the variant's present template now
+  int surge = 1;
+  int unavailable = 0;
+
+  [[nodiscard]] bool Rolling() const {
+    return roll || (deployment != nullptr && deployment->rolling);
+  }
+  [[nodiscard]] int Surge() const { return Rolling() ? surge : 0; }
+  // Pods that are still to be bound somewhere on its nodes.
+  [[nodiscard]] int AtLarge() const {
+    return std::max(0, memory.desired + Surge() - (live - unbound));
+  }
+  [[nodiscard]] Throughput Serving() const { return Each() * ready; }
+  // What it will serve once all that is decided is there.
+  [[nodiscard]] Throughput Promised() const { return Each() * (memory.desired - away); }
+};
+
+// The deciding of one inference pool. A pass decides it again when room has come back, and goes on
+// from what it had decided.
+struct InferenceDraft {
+  const InferencePool* pool = nullptr;
+  InferenceMemory memory;
+  std::vector<CellState> cells;  // in the order in which they are filled
+  Throughput required = 0;
+  bool link_suspect = false;  // it has replicas behind a link that is in doubt: nothing is removed
+  bool returning = false;
+  std::optional<Cause> held;       // why nothing is decided at all: paused, misconfigured, …
+  std::vector<std::string> evict;  // pods on nodes that are not coming back soon
+  std::vector<std::string> force_delete;
+
+  // Is the pod there to stay? Not if it is on its way out, or is sent there now.
+  [[nodiscard]] bool Stays(const Replica& replica) const;
+};
+
+// The draft as things stand: nothing decided, all cells known.
+InferenceDraft SurveyPool(const World& world, size_t pool);
+
+// Reserves what the cells are to have and is not bound yet.
+void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft);
+void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign);
+
+// When the replicas of a node that is away are given up: the group's grace after it went, or after
+// the link was found whole again, as the last ones may come back a moment later than the others.
+Time StrandedFrom(const NodeGroup& group, const Node& node, Time now);
+
+// Is the replica one of the cell's?
+bool IsIn(const Replica& replica, const CellState& cell);
+
+// Replicas that stay, by the node that they are bound to.
+std::map<size_t, int> BoundReplicas(const World& world, const InferenceDraft& draft,
+                                    const CellState& cell);
+
+// Nodes of the cell's group that its replicas may come to.
+std::vector<size_t> NodesFor(const World& world, const CellState& cell);
+
+// What one replica of the cell costs an hour; nothing where its group is gone.
+Money HourlyCost(const CellState& cell);
+Money MarginalHourlyCost(const CellState& cell);
+Money CostAboveHome(const CellState& cell);  // the latter; nothing at home
+
+// What pods of such numbers serve by the pool's routing: evenly shared requests are limited by the
+// slowest. (variant, replicas) in any order.
+Throughput Usable(const InferencePool& pool, const std::vector<std::pair<const Variant*, int>>& of);
+
+}  // namespace spillway::placement
