@@ -71,9 +71,11 @@ struct InferenceDraft {
   std::vector<CellState> cells;  // in the order in which they are filled
   Throughput required = 0;
   bool link_suspect = false;  // it has replicas behind a link that is in doubt: nothing is removed
-  bool returning = false;
-  std::optional<Cause> held;       // why nothing is decided at all: paused, misconfigured, …
-  std::vector<std::string> evict;  // pods on nodes that are not coming back soon
+  std::vector<RejectedMix> rejected;  // the next best of what was added
+  std::optional<RejectedMix> better;  // would be taken, but for what it says
+  std::optional<Throughput> rounded;  // the unit in which mixes were reckoned, if not exactly
+  std::optional<Cause> held;          // why nothing is decided at all: paused, misconfigured, …
+  std::vector<std::string> evict;     // pods on nodes that are not coming back soon
   std::vector<std::string> force_delete;
 
   // Is the pod there to stay? Not if it is on its way out, or is sent there now.

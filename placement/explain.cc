@@ -111,6 +111,16 @@ std::string FormatAlternatives(const Decision& decision, std::string_view title)
   return text;
 }
 
+std::string FormatRejected(const Snapshot& snapshot, const InferenceDecision& decision) {
+  if (decision.rejected.empty()) return "";
+  std::string text = "\nMixes that were not chosen:\n";
+  for (const RejectedMix& one : decision.rejected) {
+    text += fmt::format("  {}, for {} {} an hour at the margin: {}\n", one.mix, one.cost.Format(),
+                        snapshot.currency, one.why);
+  }
+  return text;
+}
+
 template <class Decision>
 std::string FormatRemedies(const Decision& decision) {
   if (decision.remedies.empty()) return "";
@@ -198,7 +208,8 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
   for (const InferencePool& pool : snapshot.inference_pools) {
     if (pool.key == decision.key) text += FormatQueue(pool, plan, decision);
   }
-  return text + FormatAlternatives(decision, "Variants on node groups") + FormatRemedies(decision);
+  return text + FormatRejected(snapshot, decision) +
+         FormatAlternatives(decision, "Variants on node groups") + FormatRemedies(decision);
 }
 
 }  // namespace spillway::placement

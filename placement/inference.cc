@@ -4,31 +4,39 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
+#include "placement/cell_limits.h"
+#include "placement/mix_questions.h"
+#include "placement/mixes.h"
 #include "placement/scaling.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
 namespace {
 
-__extension__ using Wide = __int128;
-
 constexpr Seconds kFirstBlock{300};
 constexpr Seconds kLongestBlock{3600};
-constexpr int64_t kPlenty = 1'000'000;  // more replicas than a cell can have
-
-int64_t CeilDiv(int64_t amount, int64_t by) { return by < 1 ? 0 : (amount + by - 1) / by; }
+constexpr int kMostTries = 8;        // until cells that share nodes are given what they can take
+constexpr size_t kMostRejected = 2;  // mixes that are told beside the chosen one
 
 // ---- the deciding ----
 
 class Decider {
  public:
   Decider(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft)
-      : world_(world), capacity_(capacity), quotas_(quotas), draft_(draft), pool_(*draft.pool) {}
+      : world_(world),
+        capacity_(capacity),
+        quotas_(quotas),
+        draft_(draft),
+        pool_(*draft.pool),
+        limits_(world, capacity, quotas, draft),
+        mixes_(world, capacity, quotas, draft) {}
 
   void Run() {
     FollowUnits(pool_, world_.now, draft_.memory);
     draft_.required = pool_.unit * *draft_.memory.units;
+    draft_.better.reset();
     for (CellState& cell : draft_.cells) {
       cell.leaving = cell.unwanted;
       cell.shortage.reset();
@@ -38,8 +46,9 @@ class Decider {
     for (CellState& cell : draft_.cells) cell.shortage.reset();  // those were questions only
     Shrink();
     Grow();
-    ReturnHome();
+    Move();
     Shrink();
+    ForgetIdle();
     RollOut();
     NotePending();
   }
@@ -109,7 +118,7 @@ class Decider {
     std::map<size_t, int> here = BoundReplicas(world_, draft_, cell);
     int64_t places = 0;
     for (const size_t node : NodesFor(world_, cell)) {
-      places += capacity_.FreeFor(cell.seeker, node).HowMany(request, kPlenty);
+      places += capacity_.FreeFor(cell.seeker, node).HowMany(request, kManyReplicas);
       here.erase(node);
     }
     for (const auto& [node, count] : here) places += count;
@@ -139,239 +148,83 @@ class Decider {
     if (cell.away > desired - cell.ready) cell.away = desired - cell.ready;
   }
 
-  // Replicas that are only still there until others serve in their place; a move counts once.
-  [[nodiscard]] bool Passing(const CellState& cell, bool moving) const {
-    return cell.leaving || (moving && cell.Spilled());
-  }
-
-  [[nodiscard]] int64_t OfVariant(const Variant& variant, bool moving) const {
-    int64_t replicas = 0;
-    for (const CellState& cell : draft_.cells) {
-      if (cell.variant == &variant && !Passing(cell, moving)) replicas += cell.memory.desired;
-    }
-    return replicas;
-  }
-
-  [[nodiscard]] int64_t PassingAccelerators(const std::string& type, bool moving) const {
-    int64_t accelerators = 0;
-    for (const CellState& cell : draft_.cells) {
-      if (cell.variant == nullptr || cell.variant->accelerator != type) continue;
-      if (Passing(cell, moving)) {
-        accelerators += int64_t{cell.memory.desired} * cell.variant->per_replica;
-      }
-    }
-    return accelerators;
-  }
-
-  [[nodiscard]] Money Spending() const {
-    Money sum;
-    for (const CellState& cell : draft_.cells) {
-      sum += CostAboveHome(cell).Times(cell.memory.desired);
-    }
-    return sum;
-  }
-
-  // ---- how many more a cell can take ----
-
-  // The limits that are no node's: each says why it is lower than what was wanted.
-  int64_t WithinMost(CellState& cell, int64_t wanted, bool moving) const {
-    if (!cell.variant->max_replicas) return wanted;
-    const int64_t left = *cell.variant->max_replicas - OfVariant(*cell.variant, moving);
-    if (left < wanted) {
-      cell.shortage =
-          Finding{.reason = Reason::kWaitingForCapacity,
-                  .message = fmt::format("variant {} may have {}", cell.variant->name,
-                                         Count(*cell.variant->max_replicas, "replica")),
-                  .remedy = fmt::format("raise maxReplicas of variant {}", cell.variant->name)};
-    }
-    return std::clamp<int64_t>(left, 0, wanted);
-  }
-
-  int64_t WithinQuota(CellState& cell, int64_t wanted, bool moving) const {
-    const std::string& type = cell.variant->accelerator;
-    const auto limit = quotas_.Limit(pool_.key.ns, type);
-    if (!limit) return wanted;
-    const int64_t used = quotas_.Used(pool_.key.ns, type) - PassingAccelerators(type, moving);
-    const int64_t left = std::max<int64_t>(*limit - used, 0) / cell.variant->per_replica;
-    if (left < wanted) {
-      cell.shortage = Finding{
-          .reason = Reason::kQuotaExceeded,
-          .message =
-              fmt::format("needs {} {}, and namespace {} has {} of its limit of {} in use",
-                          wanted * cell.variant->per_replica, type, pool_.key.ns, used, *limit),
-          .remedy = fmt::format("raise the limit of {} for {} in namespace {} to {}", *limit, type,
-                                pool_.key.ns, used + wanted * cell.variant->per_replica)};
-    }
-    return std::min(left, wanted);
-  }
-
-  // The pool's own limit.
-  int64_t WithinSpill(CellState& cell, int64_t wanted) const {
-    const Money each = CostAboveHome(cell);
-    if (!pool_.spill_max_hourly_cost || each == Money()) return wanted;
-    const Money most = *pool_.spill_max_hourly_cost;
-    const Money now = Spending();
-    const int64_t left = now >= most ? 0 : (most.micros() - now.micros()) / each.micros();
-    if (left < wanted) {
-      cell.shortage = Finding{.reason = Reason::kSpendLimitReached,
-                              .message = fmt::format("one replica costs {} {} an hour, and {} of "
-                                                     "placement.spill.maxHourlyCost {} are spent",
-                                                     each.Format(), world_.snapshot->currency,
-                                                     now.Format(), most.Format()),
-                              .remedy = "raise placement.spill.maxHourlyCost"};
-    }
-    return std::min(left, wanted);
-  }
-
-  // Its namespace's limits.
-  int64_t WithinSpend(CellState& cell, int64_t wanted) const {
-    const SpendBook& spend = quotas_.Spend();
-    const Money each = CostAboveHome(cell);
-    const int64_t left = spend.HowMany(pool_.key.ns, each, wanted);
-    if (left == wanted) return wanted;
-    if (const auto block = spend.BlockFor(pool_.key.ns, each.Times(wanted))) {
-      cell.shortage =
-          Finding{.reason = Reason::kSpendLimitReached,
-                  .message = fmt::format("{} {}", Count(wanted, "more replica"), block->message),
-                  .remedy = block->remedy};
-    }
-    return left;
-  }
-
-  // On its nodes, beside all that is promised to others.
-  int64_t WithinRoom(CellState& cell, int64_t wanted) const {
-    const Resources request = RequestIn(*world_.pools[cell.seeker], *cell.group->spec);
-    const int64_t at_large = cell.AtLarge();
-    int64_t harmless = at_large + wanted;
-    const Node* promised = nullptr;
-    int64_t room = 0;
-    for (const Member& member : cell.group->members) {
-      if (member.state != NodeState::kUsable) continue;
-      const Node& node = *world_.nodes[member.node];
-      if (!ConstraintsHold(*world_.pools[cell.seeker], *cell.group->spec, node)) continue;
-      const int64_t here = capacity_.Harmless(cell.seeker, member.node, request, harmless);
-      if (here < harmless) promised = &node;
-      harmless = here;
-      if (!member.overlapped) {
-        room += capacity_.FreeFor(cell.seeker, member.node).HowMany(request, kPlenty);
-      }
-    }
-    const int64_t fit = room - std::max(cell.memory.desired, cell.live);
-    const int64_t left = std::clamp<int64_t>(std::min(fit, harmless - at_large), 0, wanted);
-    if (left < wanted && !cell.shortage)
-      SayShort(cell, wanted, left, fit > left ? promised : nullptr);
-    return left;
-  }
-
-  static void SayShort(CellState& cell, int64_t wanted, int64_t left, const Node* promised) {
-    Finding& finding = cell.shortage.emplace();
-    finding.reason = Reason::kWaitingForCapacity;
-    finding.message = fmt::format("{} of {} fit", left, Count(wanted, "more replica"));
-    finding.remedy = fmt::format("room for {} of {} {}", Count(wanted - left, "more replica"),
-                                 cell.variant->per_replica, cell.variant->accelerator);
-    if (promised == nullptr) return;
-    finding.message += fmt::format(
-        "; {} is promised to others that are starting, and the rest "
-        "waits until they are bound",
-        promised->id.name);
-    finding.remedy = "wait until others have started";
-  }
-
-  // What the pool remembers, as the checks of gangs ask for it.
-  [[nodiscard]] PoolMemory CheckMemory() const {
-    PoolMemory memory;
-    memory.waiting_since = draft_.memory.waiting_since;
-    for (const CellState& cell : draft_.cells) {
-      if (cell.memory.desired > 0 && !cell.leaving) memory.tiers_used.insert(cell.memory.tier);
-    }
-    return memory;
-  }
-
-  [[nodiscard]] bool HomeCouldServe() const {
-    return std::any_of(draft_.cells.begin(), draft_.cells.end(), [&](const CellState& cell) {
-      return cell.Known() && cell.memory.tier == 0 && cell.variant->template_invalid.empty() &&
-             CouldEverFit(world_, *world_.pools[cell.seeker], *cell.group);
-    });
-  }
-
-  // Why the cell takes nothing at all, whatever the numbers; nullopt: nothing of the kind.
-  std::optional<Finding> Refusal(CellState& cell) {
-    if (cell.Blocked(world_.now)) {
-      return Finding{.reason = Reason::kBackingOff,
-                     .message = fmt::format("replicas missed their start deadline there; it is "
-                                            "tried again at {}",
-                                            FormatTime(*cell.memory.blocked_until)),
-                     .remedy = "look at the events of its pods"};
-    }
-    if (!cell.variant->template_invalid.empty()) {
-      return Finding{.reason = Reason::kTemplateInvalid,
-                     .message = cell.variant->template_invalid,
-                     .remedy = "correct the template of variant " + cell.variant->name};
-    }
-    if (!cell.variant->namespace_quota.empty()) {
-      return Finding{.reason = Reason::kQuotaExceeded,
-                     .message = cell.variant->namespace_quota,
-                     .remedy = "raise the namespace's ResourceQuota"};
-    }
-    if (cell.variant->template_unchecked) {
-      return Finding{.reason = Reason::kPodsNotReady,
-                     .message = "waiting for the API server's answer about the pod template",
-                     .remedy = {}};
-    }
-    if (cell.group->LinkSuspect()) {
-      return Finding{.reason = Reason::kLinkSuspect,
-                     .message = LinkSentence(*cell.group),
-                     .remedy = "mend the link"};
-    }
-    if (!cell.option) {
-      Offers offers(world_, capacity_);
-      cell.option = OptionIn(Scene{world_, capacity_, quotas_, offers}, cell.seeker, CheckMemory(),
-                             *cell.group, HomeCouldServe());
-    }
-    // Room, quota and spend are looked at by number.
-    if (cell.option->finding && cell.option->finding->reason != Reason::kWaitingForCapacity &&
-        cell.option->finding->reason != Reason::kQuotaExceeded) {
-      return cell.option->finding;
-    }
-    return std::nullopt;
-  }
-
-  // How many of `wanted` more replicas the cell can have now. Says why not all.
-  int64_t More(CellState& cell, int64_t wanted, bool moving) {
-    cell.shortage.reset();
-    if (wanted < 1 || cell.leaving || !cell.Known()) return 0;
-    cell.option.reset();
-    cell.shortage = Refusal(cell);
-    if (cell.shortage) return 0;
-    int64_t more = WithinMost(cell, wanted, moving);
-    if (more > 0) more = WithinQuota(cell, more, moving);
-    if (more > 0) more = WithinSpill(cell, more);
-    if (more > 0) more = WithinSpend(cell, more);
-    if (more > 0) more = WithinRoom(cell, more);
-    return more;
-  }
-
   void Add(CellState& cell, int64_t replicas) {
     if (replicas < 1) return;
     Change(cell, cell.memory.desired + static_cast<int>(replicas));
     ClaimCells(world_, capacity_, draft_);
   }
 
-  // ---- one variant at a time ----
+  using Raised = std::vector<std::pair<CellState*, int>>;
 
-  // What the variant could serve: what it has, and what its cells can take now.
-  Throughput Potential(const Variant& variant, bool home_only) {
-    Throughput sum = 0;
+  // Adds what the mix has more. nullopt: beside what others are given a cell can take less than it
+  // could alone; nothing is added, and the next question knows.
+  std::optional<Raised> Raise(const Question& question, const Mix& mix) {
+    Raised raised;
     for (CellState& cell : draft_.cells) {
-      if (cell.variant != &variant || cell.leaving) continue;
-      if (home_only && cell.Spilled()) continue;
-      sum += cell.Promised();
-      if (sum >= draft_.required) break;
-      sum += variant.throughput *
-             More(cell, CeilDiv(draft_.required - sum, variant.throughput), false);
+      const int64_t more = question.Of(cell, mix).value_or(0) - cell.memory.desired;
+      if (more < 1) continue;
+      std::optional<Finding> shortage = cell.shortage;
+      const int64_t room = limits_.WithinRoom(cell, more);
+      cell.shortage = std::move(shortage);
+      if (room < more) {
+        mixes_.Cut(cell, room);
+        Undo(raised);
+        return std::nullopt;
+      }
+      Add(cell, more);
+      raised.emplace_back(&cell, static_cast<int>(more));
     }
-    return sum;
+    return raised;
   }
+
+  void Undo(const Raised& raised) {
+    if (raised.empty()) return;
+    for (const auto& [cell, more] : raised) Change(*cell, cell->memory.desired - more);
+    ClaimCells(world_, capacity_, draft_);
+  }
+
+  // ---- mixes that were not chosen ----
+
+  // The best ones without one of the cells that the chosen mix makes larger.
+  void NoteRejected(const Question& question, const Mix& chosen) {
+    draft_.rounded = chosen.rounded;
+    draft_.rejected.clear();
+    if (chosen.shortage > 0) return;
+    std::vector<std::pair<Mix, RejectedMix>> others;
+    for (size_t s = 0; s < chosen.replicas.size(); ++s) {
+      for (size_t c = 0; c < chosen.replicas[s].size(); ++c) {
+        if (chosen.replicas[s][c] == question.problem.stages[s].cells[c].now) continue;
+        MixProblem without = question.problem;
+        without.stages[s].cells[c].most = without.stages[s].cells[c].now;
+        Mix mix = CheapestMix(without);
+        RejectedMix told = mixes_.Told(question, mix, mixes_.WhyNot(question, chosen, mix));
+        others.emplace_back(std::move(mix), std::move(told));
+      }
+    }
+    std::stable_sort(others.begin(), others.end(),
+                     [](const auto& a, const auto& b) { return a.first.cost < b.first.cost; });
+    for (auto& [mix, told] : others) {
+      const bool known =
+          std::any_of(draft_.rejected.begin(), draft_.rejected.end(),
+                      [&, &text = told.mix](const auto& one) { return one.mix == text; });
+      if (!known && draft_.rejected.size() < kMostRejected) {
+        draft_.rejected.push_back(std::move(told));
+      }
+    }
+  }
+
+  // Why a cell took nothing is of interest where something that comes after it stands in for it.
+  void ForgetIdle() {
+    if (limits_.Promised(false) < draft_.required) return;
+    for (auto cell = draft_.cells.rbegin(); cell != draft_.cells.rend(); ++cell) {
+      if (cell->memory.desired > 0 && cell->Known() && !cell->leaving) return;
+      const bool misses = cell->variant != nullptr &&
+                          limits_.OfVariant(*cell->variant) < limits_.LeastOf(*cell->variant);
+      if (!misses) cell->shortage.reset();
+    }
+  }
+
+  // ---- one variant at a time ----
 
   [[nodiscard]] const Variant* Present() const {
     std::map<const Variant*, std::pair<Throughput, Throughput>> has;
@@ -400,39 +253,44 @@ class Decider {
     return order;
   }
 
-  // Evenly shared requests are limited by the slowest replica, so that only one variant serves.
-  // The present one stays while it meets the need, unless another could do so at home.
-  const Variant* Best() {
-    const Variant* present = Present();
-    if (present != nullptr && Potential(*present, false) >= draft_.required) {
-      return HomeAlternative(present);
+  struct Bid {
+    const Variant* variant = nullptr;
+    Question question;
+    Mix mix;
+
+    [[nodiscard]] bool Beats(const Bid& other) const {
+      return std::tie(mix.shortage, mix.cost) < std::tie(other.mix.shortage, other.mix.cost);
     }
-    const Variant* best = present;
-    Throughput most = present == nullptr ? -1 : Potential(*present, false);
-    for (const Variant* variant : Candidates()) {
-      const Throughput potential = Potential(*variant, false);
-      if (potential >= draft_.required) return variant;
-      if (potential > most) {
-        best = variant;
-        most = potential;
-      }
-    }
-    return best;
+  };
+
+  Bid BidOf(const Variant& variant) {
+    Bid bid{.variant = &variant, .question = mixes_.Ask(Freedom::kMove, &variant), .mix = {}};
+    bid.mix = CheapestMix(bid.question.problem);
+    return bid;
   }
 
-  const Variant* HomeAlternative(const Variant* present) {
-    const bool spilled =
-        std::any_of(draft_.cells.begin(), draft_.cells.end(), [&](const CellState& cell) {
-          return cell.variant == present && cell.Spilled() && cell.memory.desired > 0;
-        });
-    if (!spilled || !pool_.return_allowed || draft_.link_suspect) return present;
+  // Evenly shared requests are limited by the slowest replica, so that only one variant serves: the
+  // cheapest. The present one stays while it meets the need, until another is worth the change.
+  const Variant* Best() {
+    const Variant* present = Present();
+    std::optional<Bid> kept;
+    if (present != nullptr) kept = BidOf(*present);
+    std::optional<Bid> best = kept;
     for (const Variant* variant : Candidates()) {
-      if (variant == present || Potential(*variant, true) < draft_.required) continue;
-      if (!draft_.memory.home_fits_since) draft_.memory.home_fits_since = world_.now;
-      alternative_ = true;
-      return world_.now >= *draft_.memory.home_fits_since + pool_.return_after ? variant : present;
+      if (variant == present) continue;
+      Bid bid = BidOf(*variant);
+      if (!best || bid.Beats(*best)) best = std::move(bid);
     }
-    return present;
+    if (!best || best->variant == present) return present;
+    if (!kept || kept->mix.shortage > 0) return best->variant;
+    return IsDue(*kept, *best) ? best->variant : present;
+  }
+
+  bool IsDue(const Bid& kept, const Bid& best) {
+    if (!pool_.return_allowed || draft_.link_suspect) return false;
+    const Benefit benefit = BenefitOf(kept.question, kept.mix, best.question, best.mix);
+    alternative_ = IsWorthIt(benefit, best.question, best.mix);
+    return alternative_ && HasHeld(best.question, best.mix);
   }
 
   void ChooseVariant() {
@@ -445,30 +303,37 @@ class Decider {
 
   // ---- growth ----
 
-  [[nodiscard]] Throughput Promised(bool home_only) const {
-    Throughput sum = 0;
-    for (const CellState& cell : draft_.cells) {
-      if (cell.leaving || (home_only && cell.Spilled())) continue;
-      sum += cell.Promised();
-    }
-    return sum;
-  }
-
   void Grow() {
     NoteWaiting();  // the hold-back begins
     for (const Variant& variant : pool_.variants) GrowToLeast(variant);
+    if (limits_.Promised(false) < draft_.required) AddCheapest();
+    // What that left out, and why.
     for (CellState& cell : draft_.cells) {
-      const Throughput missing = draft_.required - Promised(false);
+      const Throughput missing = draft_.required - limits_.Promised(false);
       if (missing <= 0) break;
-      if (cell.Known()) Add(cell, More(cell, CeilDiv(missing, cell.Each()), false));
+      if (cell.Known()) Add(cell, limits_.More(cell, CeilDiv(missing, cell.Each())));
     }
     NoteWaiting();
   }
 
+  // Keeps everything and adds the cheapest that serves what is missing.
+  void AddCheapest() {
+    mixes_.ForgetCuts();
+    for (int tries = 0; tries < kMostTries; ++tries) {
+      const Question question = mixes_.Ask(Freedom::kGrow, nullptr);
+      const Mix mix = CheapestMix(question.problem);
+      const auto raised = Raise(question, mix);
+      if (!raised) continue;
+      if (!raised->empty()) NoteRejected(question, mix);
+      return;
+    }
+  }
+
   // Since when home alone has not given the pool what it needs, minReplicas included.
   void NoteWaiting() {
-    bool met = Promised(true) >= draft_.required;
-    for (const Variant& variant : pool_.variants) met = met && AtHome(variant) >= LeastOf(variant);
+    bool met = limits_.Promised(true) >= draft_.required;
+    for (const Variant& variant : pool_.variants)
+      met = met && AtHome(variant) >= limits_.LeastOf(variant);
     std::optional<Time>& since = draft_.memory.waiting_since;
     if (met) {
       since.reset();
@@ -487,105 +352,88 @@ class Decider {
     return replicas;
   }
 
-  // A variant that is not the one in use has no least.
-  [[nodiscard]] int LeastOf(const Variant& variant) const {
-    const bool in_use = std::any_of(
-        draft_.cells.begin(), draft_.cells.end(),
-        [&](const CellState& cell) { return cell.variant == &variant && !cell.leaving; });
-    return in_use ? variant.min_replicas : 0;
-  }
-
   void GrowToLeast(const Variant& variant) {
     for (CellState& cell : draft_.cells) {
-      const int64_t missing = variant.min_replicas - OfVariant(variant, false);
+      const int64_t missing = variant.min_replicas - limits_.OfVariant(variant);
       if (missing <= 0) return;
-      if (cell.variant == &variant) Add(cell, More(cell, missing, false));
+      if (cell.variant == &variant) Add(cell, limits_.More(cell, missing));
     }
   }
 
-  // ---- going home ----
+  // ---- going home, or to what is cheaper ----
 
-  void ReturnHome() {
+  void Move() {
     const bool may = pool_.return_allowed && !draft_.link_suspect &&
-                     Promised(false) >= draft_.required && SpilledCapacity() > 0;
-    const Money before = RunningCost();
-    const Saved saved = may ? TryReturn() : Saved{};
-    if (saved.added.empty() || !WorthIt(before, saved)) {
-      Undo(saved);
-      if (!alternative_) draft_.memory.home_fits_since.reset();
-      return;
+                     limits_.Promised(false) >= draft_.required && CouldBeBetter();
+    mixes_.ForgetCuts();
+    if (!(may && TryMove()) && !alternative_) draft_.memory.home_fits_since.reset();
+  }
+
+  [[nodiscard]] bool CouldBeBetter() const {
+    return std::any_of(draft_.cells.begin(), draft_.cells.end(), [](const CellState& cell) {
+      return cell.memory.desired > 0 && !cell.leaving &&
+             (cell.Spilled() || MarginalHourlyCost(cell) > Money());
+    });
+  }
+
+  // Says whether there is a better mix, be it now or when it will have been so for long enough.
+  // What it has more is added now, what it has less goes when others are ready.
+  bool TryMove() {
+    const Question present = mixes_.Ask(Freedom::kShrink, nullptr);
+    const Mix kept = CheapestMix(present.problem);
+    for (int tries = 0; tries < kMostTries; ++tries) {
+      const Question question = mixes_.Ask(Freedom::kMove, nullptr);
+      const Mix best = CheapestMix(question.problem);
+      draft_.rounded = best.rounded;
+      if (best.shortage > 0 || best.cost.added == 0) return false;
+      const auto raised = Raise(question, best);
+      if (!raised) continue;
+      const Benefit benefit = BenefitOf(present, kept, question, best);
+      const bool worth_it = IsWorthIt(benefit, question, best);
+      if (worth_it && HasHeld(question, best)) return true;
+      Undo(*raised);
+      return worth_it;
     }
-    if (!draft_.memory.home_fits_since) draft_.memory.home_fits_since = world_.now;
-    if (world_.now < *draft_.memory.home_fits_since + pool_.return_after) return Undo(saved);
-    draft_.returning = true;
+    return false;
   }
 
-  struct Saved {
-    std::vector<std::pair<CellState*, int>> added;  // replicas at home
-    Money cost;                                     // an hour, of what they stand for elsewhere
-    Money paid_twice;                               // an hour, while both run
-    Seconds startup{0};
-  };
-
-  [[nodiscard]] Throughput SpilledCapacity() const {
-    Throughput sum = 0;
-    for (const CellState& cell : draft_.cells) {
-      if (cell.Spilled() && !cell.leaving) sum += cell.Promised();
+  // Says why it is not.
+  bool IsWorthIt(const Benefit& benefit, const Question& question, const Mix& mix) {
+    const Money saving = MoneyOf(benefit.saving);
+    if (benefit.saving < 0) {
+      return Reject(question, mix, "it costs more than what runs");
     }
-    return sum;
-  }
-
-  [[nodiscard]] Money RunningCost() const {
-    Money sum;
-    for (const CellState& cell : draft_.cells) {
-      sum += MarginalHourlyCost(cell).Times(cell.memory.desired);
+    if (benefit.saving * 100 < benefit.before * pool_.return_min_savings_percent) {
+      return Reject(question, mix,
+                    fmt::format("it saves {} of {} {} an hour, and returnHome.minSavingsPercent "
+                                "is {}",
+                                saving.Format(), MoneyOf(benefit.before).Format(),
+                                world_.snapshot->currency, pool_.return_min_savings_percent));
     }
-    return sum;
-  }
-
-  // Fills home as far as it stands for what runs elsewhere.
-  Saved TryReturn() {
-    Saved saved;
-    for (CellState& cell : draft_.cells) {
-      if (cell.Spilled() || !cell.Known()) continue;
-      const Throughput missing = draft_.required - Promised(true);
-      if (missing <= 0) break;
-      const auto more = static_cast<int>(More(cell, CeilDiv(missing, cell.Each()), true));
-      if (more < 1) continue;
-      Add(cell, more);
-      saved.added.emplace_back(&cell, more);
-      saved.paid_twice += MarginalHourlyCost(cell).Times(more);
-      saved.startup = std::max(saved.startup, cell.variant->startup);
+    if (benefit.saving * pool_.return_payback.count() < benefit.cost) {
+      return Reject(
+          question, mix,
+          fmt::format("it saves {} {} an hour, and the {} that both cost while it starts "
+                      "are not saved within returnHome.paybackSeconds {}",
+                      saving.Format(), world_.snapshot->currency,
+                      MoneyOf(benefit.cost / 3600).Format(), pool_.return_payback.count()));
     }
-    CountSavings(saved);
-    return saved;
+    return true;
   }
 
-  // What may go once the new replicas at home are ready: the last in order first.
-  void CountSavings(Saved& saved) {
-    Throughput surplus = Promised(false) - draft_.required;
-    for (auto cell = draft_.cells.rbegin(); cell != draft_.cells.rend(); ++cell) {
-      const Throughput each = cell->Each();
-      if (!cell->Spilled() || cell->leaving || each < 1) continue;
-      const int64_t gone = std::min<int64_t>(surplus / each, cell->memory.desired);
-      surplus -= gone * each;
-      saved.cost += MarginalHourlyCost(*cell).Times(gone);
-      removable_ = removable_ || gone > 0;
-    }
+  // Has there been a better mix for long enough? Begins to count, and says so, where not.
+  bool HasHeld(const Question& question, const Mix& mix) {
+    std::optional<Time>& since = draft_.memory.home_fits_since;
+    if (!since) since = Now();
+    if (Now() >= *since + pool_.return_after) return true;
+    return Reject(question, mix,
+                  fmt::format("it is better, and is taken at {} if it still is",
+                              FormatTime(*since + pool_.return_after)));
   }
 
-  [[nodiscard]] bool WorthIt(Money before, const Saved& saved) const {
-    if (!removable_ || saved.cost < saved.paid_twice) return false;
-    const Wide saving = Wide{saved.cost.micros()} - saved.paid_twice.micros();
-    if (saving * 100 < Wide{before.micros()} * pool_.return_min_savings_percent) return false;
-    const Wide move = Wide{saved.paid_twice.micros()} * saved.startup.count();
-    return saving * pool_.return_payback.count() >= move;
-  }
-
-  void Undo(const Saved& saved) {
-    if (saved.added.empty()) return;
-    for (const auto& [cell, more] : saved.added) Change(*cell, cell->memory.desired - more);
-    ClaimCells(world_, capacity_, draft_);
+  bool Reject(const Question& question, const Mix& mix, std::string why) {
+    draft_.better = mixes_.Told(question, mix, std::move(why));
+    return false;
   }
 
   // ---- taking away ----
@@ -610,22 +458,35 @@ class Decider {
     return order;
   }
 
-  // The dearest replica goes first. While it is still needed until others are ready, none of the
-  // cheaper ones goes in its place.
+  // What must leave goes first, then what the cheapest mix of what runs can do without, the dearest
+  // first. While one is still needed until others are ready, no cheaper one goes in its place.
   void Shrink() {
     if (draft_.link_suspect) return;
-    for (CellState* cell : Surplus()) {
-      while (cell->memory.desired > 0 && IsSurplus(*cell) && IsSpare(*cell)) Lose(*cell);
-      if (!cell->leaving && cell->memory.desired > 0 && IsSurplus(*cell)) break;
+    const std::vector<CellState*> order = Surplus();
+    bool surplus = false;
+    for (CellState* cell : order) {
+      while (cell->leaving && cell->memory.desired > 0 && IsSpare(*cell)) Lose(*cell);
+      surplus = surplus || (!cell->leaving && cell->memory.desired > 0 && IsSurplus(*cell));
     }
+    if (surplus) ShrinkToCheapest(order);
     ClaimCells(world_, capacity_, draft_);
+  }
+
+  void ShrinkToCheapest(const std::vector<CellState*>& order) {
+    const Question question = mixes_.Ask(Freedom::kShrink, nullptr);
+    const Mix mix = CheapestMix(question.problem);
+    for (CellState* cell : order) {
+      if (cell->leaving) continue;
+      const int64_t kept = question.Of(*cell, mix).value_or(cell->memory.desired);
+      while (cell->memory.desired > kept && IsSurplus(*cell) && IsSpare(*cell)) Lose(*cell);
+    }
   }
 
   // Would enough be decided without it?
   [[nodiscard]] bool IsSurplus(const CellState& cell) const {
     if (cell.leaving) return true;
-    return cell.Known() && Promised(false) - cell.Each() >= draft_.required &&
-           OfVariant(*cell.variant, false) > cell.variant->min_replicas;
+    return cell.Known() && limits_.Promised(false) - cell.Each() >= draft_.required &&
+           limits_.OfVariant(*cell.variant) > cell.variant->min_replicas;
   }
 
   // Would enough be ready without it?
@@ -696,7 +557,7 @@ class Decider {
     int64_t room = 0;
     for (const size_t node : NodesFor(world_, cell)) {
       if (capacity_.Harmless(cell.seeker, node, request, under_way) < under_way) return 0;
-      room += capacity_.FreeFor(cell.seeker, node).HowMany(request, kPlenty);
+      room += capacity_.FreeFor(cell.seeker, node).HowMany(request, kManyReplicas);
     }
     return static_cast<int>(std::clamp<int64_t>(room - cell.memory.desired, 0, most));
   }
@@ -706,8 +567,9 @@ class Decider {
   QuotaBook& quotas_;
   InferenceDraft& draft_;
   const InferencePool& pool_;
-  bool alternative_ = false;  // another variant could serve at home
-  bool removable_ = false;    // a return would let something go
+  CellLimits limits_;
+  MixQuestions mixes_;
+  bool alternative_ = false;  // another variant is better
 };
 
 }  // namespace

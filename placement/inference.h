@@ -5,8 +5,8 @@
 #include "placement/cells.h"
 #include "placement/coverage.h"
 
-// What an inference pool's cells are to have: replicas over cells in order, home first, added
-// before others are taken away.
+// What an inference pool's cells are to have: the cheapest mix that serves what is needed, changed
+// only where that is worth it, and replicas added before others are taken away.
 namespace spillway::placement {
 
 // Decides with what `capacity` and `quotas` have left; puts the pool's cells into both. REQUIRES

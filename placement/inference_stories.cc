@@ -131,6 +131,8 @@ class Teller {
       out_.spilled = out_.spilled || cell.Spilled();
     }
     out_.chosen = mix.empty() ? "nothing" : Names(mix, 12);
+    if (draft_.better) out_.rejected.push_back(*draft_.better);
+    out_.rejected.insert(out_.rejected.end(), draft_.rejected.begin(), draft_.rejected.end());
     if (!out_.spilled) return;
     std::vector<std::string> outside;
     Money cost;
@@ -156,7 +158,11 @@ class Teller {
     out_.capacity_met = out_.ready_capacity >= out_.required;
     const Verdict why = out_.capacity_met ? Verdict{Reason::kAsExpected, {}} : WhyShort();
     out_.capacity_reason = why.reason;
-    out_.capacity_message = Short(why.message.empty() ? Needs() : Needs() + "; " + why.message);
+    std::string message = why.message.empty() ? Needs() : Needs() + "; " + why.message;
+    if (draft_.rounded) {
+      message += fmt::format("; the mix is reckoned in steps of {}", Decimal(*draft_.rounded));
+    }
+    out_.capacity_message = Short(std::move(message));
   }
 
   // Of several shortages the one that time or room can end.

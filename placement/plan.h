@@ -98,6 +98,14 @@ struct CellDecision {
   bool operator==(const CellDecision&) const = default;
 };
 
+// A mix of cells that could serve, and why it is not the one that was chosen.
+struct RejectedMix {
+  std::string mix;  // for people, as InferenceDecision::chosen
+  Money cost;       // an hour, at the margin
+  std::string why;
+  bool operator==(const RejectedMix&) const = default;
+};
+
 struct InferenceDecision {
   PoolKey key;
   std::string uid;
@@ -119,7 +127,8 @@ struct InferenceDecision {
   std::string ready_message;
   bool spilled = false;
   std::string spilled_message;
-  std::string chosen;  // the mix, for people: "4 a100@home, 7 graviton@aws"
+  std::string chosen;                 // the mix, for people: "4 a100@home, 7 graviton@aws"
+  std::vector<RejectedMix> rejected;  // the best others, where something was chosen now or could be
   Money hourly_cost;
   Money marginal_hourly_cost;
   std::vector<Alternative> alternatives;  // cells, in the order tried

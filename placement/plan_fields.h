@@ -95,6 +95,13 @@ void Fields(A& a, Of<Weight> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<RejectedMix> /*type*/) {
+  a("mix", &RejectedMix::mix);
+  a("cost", &RejectedMix::cost);
+  a("why", &RejectedMix::why);
+}
+
+template <class A>
 void FieldsOfConditions(A& a, Of<InferenceDecision> /*type*/) {
   a.Group("CapacityMet", [](auto& g) {
     g.Words("status", &InferenceDecision::capacity_met, "True", "False");
@@ -129,6 +136,7 @@ void Fields(A& a, Of<InferenceDecision> type) {
   a("weights", &InferenceDecision::weights);
   a.Group("conditions", [type](auto& g) { FieldsOfConditions(g, type); });
   a("chosen", &InferenceDecision::chosen);
+  a("rejected", &InferenceDecision::rejected);
   a("hourlyCost", &InferenceDecision::hourly_cost);
   a("marginalHourlyCost", &InferenceDecision::marginal_hourly_cost);
   a("alternatives", &InferenceDecision::alternatives);

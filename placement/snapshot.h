@@ -375,7 +375,7 @@ struct InferenceMemory {
   std::vector<CellMemory> cells;  // by (variant, node group); none without replicas or a block
   std::optional<Time> queued_since;
   std::optional<Time> waiting_since;    // since home alone has not met the need
-  std::optional<Time> home_fits_since;  // since home has had room for what runs elsewhere
+  std::optional<Time> home_fits_since;  // since a better mix of cells has been possible
   bool operator==(const InferenceMemory&) const = default;
 };
 

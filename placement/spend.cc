@@ -84,14 +84,20 @@ SpendBook::SpendBook(const Snapshot& snapshot) : now_(snapshot.now), currency_(s
 
 void SpendBook::Add(const std::string& ns, Money hourly) { accounts_[ns].hourly += hourly; }
 
-int64_t SpendBook::HowMany(const std::string& ns, Money each, int64_t wanted) const {
+std::optional<Money> SpendBook::Left(const std::string& ns) const {
   const auto at = accounts_.find(ns);
-  if (at == accounts_.end() || each <= Money()) return wanted;
+  if (at == accounts_.end()) return std::nullopt;
   const Account& account = at->second;
-  if (account.UsedUp()) return 0;
-  if (!account.most) return wanted;
+  if (account.UsedUp()) return Money();
+  if (!account.most) return std::nullopt;
   const int64_t left = account.most->micros() - account.hourly.micros();
-  return std::clamp<int64_t>(left / each.micros(), 0, wanted);
+  return Money::FromMicros(std::max<int64_t>(left, 0));
+}
+
+int64_t SpendBook::HowMany(const std::string& ns, Money each, int64_t wanted) const {
+  if (each <= Money()) return wanted;
+  const auto left = Left(ns);
+  return left ? std::min(left->micros() / each.micros(), wanted) : wanted;
 }
 
 std::optional<SpendBlock> SpendBook::BlockFor(const std::string& ns, Money more) const {

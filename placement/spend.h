@@ -42,6 +42,8 @@ class SpendBook {
 
   void Add(const std::string& ns, Money hourly);
 
+  // What may be spent an hour beyond what is; nullopt: there is no limit.
+  [[nodiscard]] std::optional<Money> Left(const std::string& ns) const;
   // Of `wanted` more things that cost `each` an hour, those for which there is money.
   [[nodiscard]] int64_t HowMany(const std::string& ns, Money each, int64_t wanted) const;
   // Why there is none for `more` an hour; nullopt: there is.

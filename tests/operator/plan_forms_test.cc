@@ -105,12 +105,12 @@ TEST(PlanForms, NamesAreThoseOfTheStatuses) {
                            "namespace", "position", "remedies", "reservation", "status", "uid"));
   EXPECT_THAT(OwnNames("pools", "TrainingPool", "status"),
               UnorderedElementsAre("failedReason", "succeeded"));
-  EXPECT_THAT(
-      OwnNames("inferencePools", "InferencePool", ""),
-      UnorderedElementsAre("action", "alternatives", "cells.accelerator", "cells.accelerators",
-                           "cells.before", "cells.hourlyCost", "cells.roll", "cells.surge",
-                           "cells.unavailable", "chosen", "evict", "forceDelete", "name",
-                           "namespace", "position", "remedies", "status", "uid", "weights"));
+  EXPECT_THAT(OwnNames("inferencePools", "InferencePool", ""),
+              UnorderedElementsAre("action", "alternatives", "cells.accelerator",
+                                   "cells.accelerators", "cells.before", "cells.hourlyCost",
+                                   "cells.roll", "cells.surge", "cells.unavailable", "chosen",
+                                   "evict", "forceDelete", "name", "namespace", "position",
+                                   "rejected", "remedies", "status", "uid", "weights"));
   EXPECT_THAT(OwnNames("inferencePools", "InferencePool", "status"), UnorderedElementsAre());
   EXPECT_THAT(OwnNames("groups", "NodeGroup", ""), UnorderedElementsAre("name", "nodes.notReady"));
   EXPECT_THAT(OwnNames("quotas", "PoolQuota", ""), UnorderedElementsAre("namespace", "spend"));

@@ -147,5 +147,16 @@ TEST(Actions, ChangeSomethingOrLeaveAPoolAsItIs) {
   }
 }
 
+TEST(FormatWhy, OfAnInferencePoolShowsTheMixesThatWereNotChosen) {
+  Snapshot world = Fleet(1, 1);
+  world.inference_pools = {Chat(3)};
+  const Plan plan = MakePlan(world);
+  const std::string text = FormatWhy(world, plan, ServingOf(plan));
+  EXPECT_THAT(text, testing::HasSubstr("\n  runs 3 gpu@home\n"));
+  EXPECT_THAT(text, testing::HasSubstr("\nMixes that were not chosen:\n"
+                                       "  3 gpu@azure, for 12.00 USD an hour at the margin: it "
+                                       "serves more in farther tiers\n"));
+}
+
 }  // namespace
 }  // namespace spillway::tests

@@ -203,6 +203,151 @@ TEST(Inference, PricePreferenceLeadsWithPrice) {
   EXPECT_EQ(Mix(Decide(world)), "8 arm@arm");
 }
 
+// ---- mixes ----
+
+TEST(Inference, TheCheapestMixIsNotThatOfTheCheapestCell) {
+  Snapshot world = Mixed(0, 1, 1);
+  GroupOf(world, "azure").marginal_per_node_hour = Dollars("80");
+  GroupOf(world, "arm").marginal_per_node_hour = Dollars("12");
+  GroupOf(world, "arm").tier = 10;
+  InferencePool pool = GpuAndArm(1);
+  pool.variants[0].throughput = Dollars("8").micros();  // 10 an hour for 8: 1.25 for each
+  pool.variants[1].throughput = Dollars("4").micros();  // 6 an hour for 4: 1.50
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "1 arm@arm");
+  world.inference_pools[0].replicas = 2;
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure");
+  world.inference_pools[0].replicas = 3;
+  EXPECT_EQ(Mix(Decide(world)), "1 arm@arm, 1 gpu@azure");
+}
+
+TEST(Inference, VariantsOfOneNodeGroupGetWhatFitsOnItsNodesTogether) {
+  Snapshot world = Mixed(0, 2, 0);
+  InferencePool pool = Chat(0);
+  pool.variants.push_back(Serves("wide", "a100", 4, "18"));
+  pool.unit = Dollars("2").micros();
+  pool.replicas =
+      18;  // 36: two nodes of 8 have room for 16 × 4, for 4 × 18, or for 8 × 4 and 2 × 18
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "2 wide@azure");
+  // Three accelerators are left on each of two nodes: none of the wide ones fits.
+  Use(world, "azure-1", 5);
+  Use(world, "azure-2", 5);
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "6 gpu@azure");
+  EXPECT_EQ(decision.capacity_reason, Reason::kWaitingForCapacity);
+}
+
+TEST(Inference, AnotherVariantServesWhatIsMissingOnTheSameNodes) {
+  Snapshot world = Mixed(0, 2, 0);
+  InferencePool pool = Chat(10);
+  pool.variants.push_back(Serves("wide", "a100", 4, "18"));
+  Runs(world, pool, "wide", "azure", 2, 2, Nodes("azure", 2), 10);
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure, 2 wide@azure");
+}
+
+TEST(Inference, LimitsHoldForAllCellsOfAMixTogether) {
+  Snapshot world = Mixed(1, 1, 16);
+  world.inference_pools = {Chat(12)};
+  world.inference_pools[0].variants[0].max_replicas = 9;
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure, 8 gpu@home");
+  world.inference_pools = {Chat(12)};
+  world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = 10}}}};
+  EXPECT_EQ(Mix(Decide(world)), "2 gpu@azure, 8 gpu@home");
+  world.quotas.clear();
+  world.inference_pools = {GpuAndArm(18)};
+  world.inference_pools[0].spill_max_hourly_cost = Dollars("40");
+  // 8 on azure are 32 an hour; what is left pays for 4 of arm.
+  EXPECT_EQ(Mix(Decide(world)), "4 arm@arm, 8 gpu@azure, 8 gpu@home");
+}
+
+TEST(Inference, TooMuchGoesDownToTheLeastOfEachVariant) {
+  Snapshot world = Mixed(1, 0, 4);
+  InferencePool pool = GpuAndArm(1);
+  pool.variants[1].min_replicas = 2;
+  Runs(world, pool, "gpu", "home", 3, 3, Nodes("home", 1));
+  Runs(world, pool, "arm", "arm", 4, 4, Nodes("arm", 4), 20);
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "2 arm@arm, 1 gpu@home");
+}
+
+TEST(Inference, WhatIsMissingIsAddedAndNothingMovedAtOnce) {
+  Snapshot world = Mixed(1, 0, 2);
+  InferencePool pool = GpuAndArm(2);
+  Runs(world, pool, "arm", "arm", 2, 2, Nodes("arm", 1), 20);
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "2 arm@arm, 2 gpu@home");  // 7 of 8 are missing
+}
+
+TEST(Inference, GoesWhereItIsCheaperWhenItHasBeenSoForLongEnough) {
+  Snapshot world = Mixed(0, 1, 0);
+  world.groups.push_back(Group("aws", 10));
+  GroupOf(world, "aws").marginal_per_node_hour = Dollars("24");
+  AddNodes(world, "aws", 1);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "azure", 3, 3, Nodes("azure", 1), 10);
+  pool.memory.waiting_since = kNow - Seconds{900};
+  world.inference_pools = {pool};
+  auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure");
+  EXPECT_EQ(decision.memory.home_fits_since, kNow);
+  ASSERT_EQ(decision.rejected.size(), 1U);
+  EXPECT_EQ(decision.rejected[0].mix, "3 gpu@aws");
+  EXPECT_EQ(decision.rejected[0].cost, Dollars("9"));
+  EXPECT_THAT(decision.rejected[0].why, HasSubstr("is taken at 2026-11-24T12:05:00Z"));
+  world.inference_pools[0].memory = decision.memory;
+  world.now = kNow + Seconds{300};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@aws, 3 gpu@azure");
+  GroupOf(world, "aws").marginal_per_node_hour = Dollars("31");
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");  // 0.375 an hour do not pay for 0.96875
+  world.inference_pools[0].return_payback = Seconds{36000};
+  decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure");
+  EXPECT_FALSE(decision.memory.home_fits_since.has_value());
+  ASSERT_EQ(decision.rejected.size(), 1U);
+  EXPECT_EQ(decision.rejected[0].why,
+            "it saves 0.375 of 12.00 USD an hour, and returnHome.minSavingsPercent is 5");
+}
+
+TEST(Inference, WhatRunsBesideItDoesNotMakeAMoveLookDear) {
+  // Two of three have moved already, and what they replace is not gone yet.
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "home", 2, 0, {"home-1"});
+  Runs(world, pool, "gpu", "azure", 3, 3, Nodes("azure", 1), 10);
+  pool.memory.waiting_since = kNow - Seconds{900};
+  pool.memory.home_fits_since = kNow - Seconds{300};
+  GroupOf(world, "home").marginal_per_node_hour = Dollars("16");
+  pool.return_min_savings_percent = 25;  // of the 8 that 2 at home and 1 on azure cost: 2
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 3 gpu@home");
+}
+
+TEST(Inference, TheNextBestMixesAreTold) {
+  Snapshot world = Mixed(1, 1, 20);
+  world.inference_pools = {GpuAndArm(11)};
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure, 8 gpu@home");
+  ASSERT_EQ(decision.rejected.size(), 2U);
+  EXPECT_EQ(decision.rejected[0].mix, "8 gpu@home and 24 arm@arm");
+  EXPECT_EQ(decision.rejected[0].cost, Dollars("48"));
+  EXPECT_EQ(decision.rejected[0].why, "it serves more in farther tiers");
+  world.inference_pools = {Chat(11)};
+  EXPECT_EQ(Decide(world).rejected[0].why, "it serves 12 less than is needed");
+  world.inference_pools = {Chat(8)};
+  EXPECT_EQ(Decide(world).rejected[0].mix, "8 gpu@azure");
+}
+
+TEST(Inference, AMixThatIsNotReckonedExactlySaysSo) {
+  Snapshot world = Mixed(1, 0, 10);
+  InferencePool pool = GpuAndArm(10);
+  world.inference_pools = {pool};
+  EXPECT_THAT(Decide(world).capacity_message, testing::Not(HasSubstr("steps")));
+  world.inference_pools[0].variants[1].throughput = 500'001;
+  EXPECT_THAT(Decide(world).capacity_message, HasSubstr("the mix is reckoned in steps of 0.002"));
+}
+
 // ---- uniform routing ----
 
 TEST(Inference, UniformRoutingUsesOneVariant) {
@@ -224,6 +369,31 @@ TEST(Inference, UniformRoutingIsAsSlowAsTheSlowest) {
   world.inference_pools = {pool};
   const auto decision = Decide(world);
   EXPECT_EQ(Mix(decision), "4 gpu@home");  // the others go: gpu alone meets the need
+}
+
+TEST(Inference, UniformRoutingChangesToACheaperVariantWhenItHasBeenSoForLongEnough) {
+  Snapshot world = Mixed(0, 1, 8);
+  GroupOf(world, "azure").marginal_per_node_hour = Dollars("160");
+  InferencePool pool = GpuAndArm(1);
+  pool.preference = placement::Preference::kPrice;
+  pool.routing = Routing::kUniform;
+  Runs(world, pool, "gpu", "azure", 1, 1, Nodes("azure", 1), 10);
+  pool.memory.waiting_since = kNow - Seconds{900};
+  world.inference_pools = {pool};
+  auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "1 gpu@azure");  // 20 an hour; 8 of arm are 16
+  EXPECT_EQ(decision.rejected.at(0).mix, "8 arm@arm");
+  EXPECT_EQ(decision.memory.home_fits_since, kNow);
+  world.inference_pools[0].memory = decision.memory;
+  world.now = kNow + Seconds{300};
+  EXPECT_EQ(Mix(Decide(world)), "8 arm@arm, 1 gpu@azure");
+  world.inference_pools[0].return_allowed = false;
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@azure");
+  world.inference_pools[0].return_allowed = true;
+  world.inference_pools[0].return_min_savings_percent = 21;
+  decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "1 gpu@azure");
+  EXPECT_FALSE(decision.memory.home_fits_since.has_value());
 }
 
 // ---- scaling ----
@@ -314,7 +484,12 @@ TEST(Inference, StaysWhereTheMoveIsNotWorthIt) {
   EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");
   pool.return_min_savings_percent = 3;
   pool.return_payback = Seconds{60};
-  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");  // 3/8 an hour against 5 minutes of 3 × 31/8
+  // 3/8 an hour against 5 minutes of 3 × 31/8.
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "3 gpu@azure");
+  EXPECT_EQ(decision.rejected.at(0).why,
+            "it saves 0.375 USD an hour, and the 0.96875 that both cost while it starts are not "
+            "saved within returnHome.paybackSeconds 60");
   pool.return_payback = Seconds{36000};
   EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 3 gpu@home");
 }

@@ -90,6 +90,7 @@ Plan Full() {
   serving.memory.cells.emplace_back();
   serving.cells.emplace_back();
   serving.weights.emplace_back("v", 1);
+  serving.rejected.emplace_back();
   serving.alternatives.emplace_back();
   plan.groups.emplace_back();
   plan.quotas.emplace_back().accelerators.emplace_back();
@@ -220,6 +221,9 @@ std::vector<Change> ChangesOfInferencePools() {
       {"Spilled", pool([](D& d) { d.spilled = true; })},
       {"Spilled message", pool([](D& d) { d.spilled_message = "x"; })},
       {"chosen", pool([](D& d) { d.chosen = "x"; })},
+      {"rejected mix", pool([](D& d) { d.rejected[0].mix = "x"; })},
+      {"rejected cost", pool([](D& d) { d.rejected[0].cost = Dollars("1"); })},
+      {"rejected why", pool([](D& d) { d.rejected[0].why = "x"; })},
       {"hourlyCost", pool([](D& d) { d.hourly_cost = Dollars("1"); })},
       {"marginalHourlyCost", pool([](D& d) { d.marginal_hourly_cost = Dollars("1"); })},
       {"alternatives", pool([](D& d) { d.alternatives[0].group = "x"; })},
@@ -359,8 +363,9 @@ TEST(PlanText, TablesKnowEveryField) {
     [[maybe_unused]] const auto& [key, uid, action, memory, cells, evict, force_delete, required,
                                   ready_capacity, pending, ready_units, weights, met, met_reason,
                                   met_message, ready, ready_reason, ready_message, spilled,
-                                  spilled_message, chosen, hourly, marginal, alternatives, remedies,
-                                  position] = plan.inference_pools[0];
+                                  spilled_message, chosen, rejected, hourly, marginal, alternatives,
+                                  remedies, position] = plan.inference_pools[0];
+    [[maybe_unused]] const auto& [mix, mix_cost, why] = rejected[0];
     [[maybe_unused]] const auto& [variant, node_group, tier, desired, before, cell_ready,
                                   accelerator, accelerators, cost, roll, surge, unavailable] =
         cells[0];

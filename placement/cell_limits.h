@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "placement/cells.h"
+
+// How many more replicas a cell can take, and why not more.
+namespace spillway::placement {
+
+// More than a cell can have, as a bound for counts.
+inline constexpr int64_t kManyReplicas = 1'000'000;
+
+// Looks at a draft as it is decided so far. All parts outlive this.
+class CellLimits {
+ public:
+  CellLimits(const World& world, const Capacity& capacity, const QuotaBook& quotas,
+             const InferenceDraft& draft)
+      : world_(world), capacity_(capacity), quotas_(quotas), draft_(draft), pool_(*draft.pool) {}
+
+  // How many of `wanted` more replicas the cell can have now by itself. Says in its shortage why
+  // not all.
+  int64_t More(CellState& cell, int64_t wanted) const;
+
+  // The same by the room on its nodes alone, beside all that is promised to others.
+  int64_t WithinRoom(CellState& cell, int64_t wanted) const;
+
+  // Why the cell takes nothing at all, whatever the numbers; nullopt: nothing of the kind.
+  std::optional<Finding> Refusal(CellState& cell) const;
+
+  // What is decided for cells that are to stay.
+  [[nodiscard]] Throughput Promised(bool home_only) const;
+  [[nodiscard]] int64_t OfVariant(const Variant& variant) const;
+
+  // A variant that is not the one in use has no least.
+  [[nodiscard]] int LeastOf(const Variant& variant) const;
+
+  // What replicas outside home cost an hour.
+  [[nodiscard]] Money Spending() const;
+
+ private:
+  [[nodiscard]] int64_t LeavingAccelerators(const std::string& type) const;
+  int64_t WithinMost(CellState& cell, int64_t wanted) const;
+  int64_t WithinQuota(CellState& cell, int64_t wanted) const;
+  int64_t WithinSpill(CellState& cell, int64_t wanted) const;
+  int64_t WithinSpend(CellState& cell, int64_t wanted) const;
+  [[nodiscard]] PoolMemory CheckMemory() const;
+  [[nodiscard]] bool HomeCouldServe() const;
+
+  const World& world_;
+  const Capacity& capacity_;
+  const QuotaBook& quotas_;
+  const InferenceDraft& draft_;
+  const InferencePool& pool_;
+};
+
+// Of the type, what the cell's replicas have.
+int64_t AcceleratorsOf(const CellState& cell, const std::string& type);
+
+}  // namespace spillway::placement

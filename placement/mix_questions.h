@@ -1,0 +1,93 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement/cell_limits.h"
+#include "placement/cells.h"
+#include "placement/mixes.h"
+
+// An inference pool's cells, as the question which mix of them is the cheapest. Nobody keeps a
+// replica to one node: beside pods of one variant that are not bound yet, another may get fewer on
+// the same nodes than fit there together.
+namespace spillway::placement {
+
+enum class Freedom {
+  kGrow,    // everything stays, and more may come
+  kShrink,  // nothing comes
+  kMove,    // whatever is best
+};
+
+struct Question {
+  MixProblem problem;
+  std::vector<std::vector<CellState*>> cells;  // as the problem has them
+
+  // What the cell has in the mix; nullopt: it is not asked about.
+  [[nodiscard]] std::optional<int64_t> Of(const CellState& cell, const Mix& mix) const;
+};
+
+// What changing from one mix to another is worth.
+struct Benefit {
+  MoneySeconds before = 0;  // micros an hour, of what is needed of what runs
+  MoneySeconds saving = 0;  // of that
+  MoneySeconds cost = 0;    // micros · seconds / hour: what both cost while both run
+};
+
+// An hour, in micros.
+MoneySeconds RunningCost(const Question& question, const Mix& mix);
+Benefit BenefitOf(const Question& from, const Mix& kept, const Question& to, const Mix& best);
+
+// Not less than nothing, and no more than money can be.
+Money MoneyOf(MoneySeconds micros);
+
+// amount ÷ by, rounded up; nothing by nothing.
+int64_t CeilDiv(int64_t amount, int64_t by);
+
+// Asks about a draft as it is decided so far. All parts outlive this.
+class MixQuestions {
+ public:
+  MixQuestions(const World& world, const Capacity& capacity, const QuotaBook& quotas,
+               InferenceDraft& draft)
+      : world_(world),
+        capacity_(capacity),
+        quotas_(quotas),
+        draft_(draft),
+        pool_(*draft.pool),
+        limits_(world, capacity, quotas, draft) {}
+
+  // Of all cells that are to stay; of those of `only` as if it were the one that is chosen. Notes
+  // the shortage of each cell that may get more.
+  Question Ask(Freedom freedom, const Variant* only);
+
+  // The cell can have no more than so many more beside what others are given.
+  void Cut(const CellState& cell, int64_t most) { cuts_[&cell] = most; }
+  void ForgetCuts() { cuts_.clear(); }
+
+  // The mix for people, in the order of the cells.
+  [[nodiscard]] RejectedMix Told(const Question& question, const Mix& mix, std::string why) const;
+  [[nodiscard]] std::string WhyNot(const Question& question, const Mix& chosen,
+                                   const Mix& other) const;
+
+ private:
+  void SetLimits(MixProblem& problem) const;
+  void Presume(const CellState& cell, MixProblem& problem) const;
+  [[nodiscard]] size_t IndexOf(const Variant& variant) const;
+  void AddCell(Freedom freedom, CellState& cell, Question& question);
+  int64_t Room(Freedom freedom, CellState& cell);
+  [[nodiscard]] std::vector<int64_t> FreeTogether(const std::vector<CellState*>& cells,
+                                                  const MixStage& stage) const;
+  [[nodiscard]] int64_t FreeOn(size_t node, const std::vector<const CellState*>& growing) const;
+
+  const World& world_;
+  const Capacity& capacity_;
+  const QuotaBook& quotas_;
+  InferenceDraft& draft_;
+  const InferencePool& pool_;
+  CellLimits limits_;
+  // By cell: the most that it can have more, where that is less beside others than alone.
+  std::map<const CellState*, int64_t> cuts_;
+};
+
+}  // namespace spillway::placement
