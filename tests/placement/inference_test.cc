@@ -260,6 +260,13 @@ TEST(Inference, LimitsHoldForAllCellsOfAMixTogether) {
   world.inference_pools[0].spill_max_hourly_cost = Dollars("40");
   // 8 on azure are 32 an hour; what is left pays for 4 of arm.
   EXPECT_EQ(Mix(Decide(world)), "4 arm@arm, 8 gpu@azure, 8 gpu@home");
+  world.quotas = {{.ns = "serving", .limits = {}, .max_hourly_cost = Dollars("36")}};
+  EXPECT_EQ(Mix(Decide(world)), "2 arm@arm, 8 gpu@azure, 8 gpu@home");
+  world.quotas[0].max_hourly_cost = Dollars("1000");
+  EXPECT_EQ(Mix(Decide(world)), "4 arm@arm, 8 gpu@azure, 8 gpu@home") << "its own limit";
+  world.inference_pools[0].spill_max_hourly_cost.reset();
+  world.quotas[0].max_hourly_cost = Dollars("40");
+  EXPECT_EQ(Mix(Decide(world)), "4 arm@arm, 8 gpu@azure, 8 gpu@home");
 }
 
 TEST(Inference, TooMuchGoesDownToTheLeastOfEachVariant) {
@@ -308,6 +315,35 @@ TEST(Inference, GoesWhereItIsCheaperWhenItHasBeenSoForLongEnough) {
   ASSERT_EQ(decision.rejected.size(), 1U);
   EXPECT_EQ(decision.rejected[0].why,
             "it saves 0.375 of 12.00 USD an hour, and returnHome.minSavingsPercent is 5");
+}
+
+TEST(Inference, AMoveAboveHomeTakesNoMoreThanItsNamespaceHasLeft) {
+  Snapshot world = Mixed(0, 1, 0);
+  world.groups.push_back(Group("aws", 10));
+  GroupOf(world, "aws").marginal_per_node_hour = Dollars("24");
+  AddNodes(world, "aws", 1);
+  InferencePool pool = Chat(3);
+  Runs(world, pool, "gpu", "azure", 3, 3, Nodes("azure", 1), 10);
+  pool.memory.waiting_since = kNow - Seconds{900};
+  pool.memory.home_fits_since = kNow - Seconds{300};
+  world.inference_pools = {pool};
+  world.quotas = {{.ns = "serving", .limits = {}}};
+  placement::Quota& quota = world.quotas[0];
+  // They cost 12 an hour; on aws one costs 3.
+  quota.max_hourly_cost = Dollars("21");
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@aws, 3 gpu@azure");
+  quota.max_hourly_cost = Dollars("20.99");
+  EXPECT_EQ(Mix(Decide(world)), "2 gpu@aws, 3 gpu@azure");
+  quota.max_hourly_cost = Dollars("14.99");
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");
+  quota.max_hourly_cost = Dollars("11");  // more is spent than may be
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");
+  quota.max_hourly_cost.reset();
+  quota.budget = {Dollars("100"), placement::BudgetPeriod::kMonth};
+  quota.memory = {Dollars("99"), Money(), kNow - Seconds{60}, At("2026-11-01T00:00:00Z")};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@aws, 3 gpu@azure");
+  quota.memory->spent = Dollars("100");
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");
 }
 
 TEST(Inference, WhatRunsBesideItDoesNotMakeAMoveLookDear) {
