@@ -1,13 +1,16 @@
-// How long a plan takes from scratch, what a snapshot takes in memory, and how fast its text is
-// written and read.
+// How long a plan takes from scratch, and the cheapest mix of one pool; what a snapshot takes in
+// memory, and how fast its text is written and read.
 //
 //   placement_bench --benchmark_filter=MakePlan
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
 #include <algorithm>
+#include <ctime>
 #include <string>
+#include <vector>
 
+#include "placement/mixes.h"
 #include "placement/plan.h"
 #include "worlds.h"
 
@@ -75,6 +78,45 @@ void ReadText(benchmark::State& state, const Size& size) {
   state.SetBytesProcessed(state.iterations() * std::ssize(text));
 }
 
+// CPU time of this process.
+double Milliseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
+
+// Of sorted values, the one that so many percent do not exceed.
+double Percentile(const std::vector<double>& sorted, size_t percent) {
+  return sorted[(sorted.size() - 1) * percent / 100];
+}
+
+// One question after another, no two alike.
+void SolveMixes(benchmark::State& state, const MixSize& size) {
+  std::vector<double> took;
+  uint32_t seed = 0;
+  for (auto step : state) {
+    state.PauseTiming();
+    const placement::MixProblem problem = MakeMixProblem(size, seed++);
+    state.ResumeTiming();
+    const double start = Milliseconds();
+    const placement::Mix mix = CheapestMix(problem);
+    took.push_back(Milliseconds() - start);
+    if (mix.rounded || mix.shortage > 0) state.SkipWithError("not exact, or not enough");
+  }
+  std::sort(took.begin(), took.end());
+  state.counters["p50_ms"] = Percentile(took, 50);
+  state.counters["p99_ms"] = Percentile(took, 99);
+  state.counters["most_ms"] = took.back();
+}
+
+void RegisterMixes() {
+  for (const MixSize& size : kMixSizes) {
+    benchmark::RegisterBenchmark(("CheapestMix/" + std::string(size.name)).c_str(),
+                                 [&size](benchmark::State& state) { SolveMixes(state, size); })
+        ->Unit(benchmark::kMillisecond);
+  }
+}
+
 void Register() {
   for (const Size& size : kSizes) {
     const std::string name(size.name);
@@ -104,6 +146,7 @@ void Register() {
 
 int main(int argc, char** argv) {
   spillway::bench::Register();
+  spillway::bench::RegisterMixes();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

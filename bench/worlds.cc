@@ -279,4 +279,43 @@ class Maker {
 
 Snapshot MakeWorld(const Size& size, Load load) { return Maker(size, load).Make(); }
 
+MixProblem MakeMixProblem(const MixSize& size, uint32_t seed) {
+  std::mt19937 engine(seed);
+  const auto roll = [&](int64_t sides) {
+    return static_cast<int64_t>(engine() % static_cast<uint32_t>(sides));
+  };
+  constexpr size_t kVariants = 4;
+  constexpr int kNodes = 40;
+  MixProblem problem;
+  problem.need = size.need;
+  problem.home_first = seed % 2 == 0;
+  const int64_t average = size.need * 3 / 2 / (int64_t{size.cells} * size.replicas);
+  for (size_t v = 0; v < kVariants; ++v) {
+    MixVariant variant;
+    variant.each = average * 2 / 3 + roll(average * 2 / 3) + 1;
+    variant.size = int64_t{1} << v;
+    variant.type = "nvidia-a100-80gb";
+    problem.variants.push_back(variant);
+  }
+  for (int c = 0; c < size.cells; ++c) {
+    const int group = c / size.of_group;
+    if (c % size.of_group == 0) {
+      problem.stages.push_back({.name = fmt::format("group-{:02}", group),
+                                .tier = group % 3 * 10,
+                                .cells = {},
+                                .free = std::vector<int64_t>(kNodes, kPerNode)});
+    }
+    const size_t variant = static_cast<size_t>(c) % kVariants;
+    const int64_t now = roll(2) == 0 ? 0 : roll(size.replicas);
+    const int64_t price = problem.variants[variant].each * (80'000 + roll(40'000));
+    problem.stages.back().cells.push_back({.variant = variant,
+                                           .price = Money::FromMicros(price),
+                                           .startup = Seconds{240},
+                                           .now = now,
+                                           .least = 0,
+                                           .most = size.replicas});
+  }
+  return problem;
+}
+
 }  // namespace spillway::bench

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <string_view>
 
+#include "placement/mixes.h"
 #include "placement/snapshot.h"
 
-// Large worlds for benchmarks: the same size and load give the same world.
+// Large worlds for benchmarks, and questions for mixes: the same size and load, or size and seed,
+// give the same.
 namespace spillway::bench {
 
 // `pods` counts those of pools and all others on the nodes.
@@ -36,5 +38,25 @@ enum class Load {
 // pools of 1 to about a dozen nodes, some larger, with workers of a whole node, a half or an
 // eighth.
 placement::Snapshot MakeWorld(const Size& size, Load load);
+
+// Cells of an inference pool, so many of them in each node group, and so many replicas in each of
+// them at the most.
+struct MixSize {
+  std::string_view name;
+  int cells;
+  int of_group;
+  int replicas;
+  int64_t need;  // in units
+};
+
+inline constexpr std::array<MixSize, 3> kMixSizes = {{
+    {.name = "12x31", .cells = 12, .of_group = 1, .replicas = 31, .need = 12'000},
+    {.name = "12x31_shared", .cells = 12, .of_group = 2, .replicas = 31, .need = 12'000},
+    {.name = "12x200", .cells = 12, .of_group = 1, .replicas = 200, .need = 20'000},
+}};
+
+// Four variants on node groups of three tiers and different prices, some with replicas already,
+// HomeFirst or by price. All cells together serve half as much again as is needed, more or less.
+placement::MixProblem MakeMixProblem(const MixSize& size, uint32_t seed);
 
 }  // namespace spillway::bench

@@ -111,10 +111,17 @@ TEST(CheapestMix, ServesFromTheNearestTierFirst) {
 }
 
 TEST(CheapestMix, CountsWhatATierServesNotItsReplicas) {
-  // Many that serve little in the nearer tier come before few in the farther one.
-  const auto problem =
-      Needs(40, {Way(40), Way(5)}, {On("near", 10, {Of(1, 50, 9)}), On("far", 20, {Of(0, 1, 9)})});
-  EXPECT_EQ(Solved(problem), "8 0");
+  // Many that serve little in the nearer tier come before few in the farther one, though 63 · 10
+  // is more than 8 · 20.
+  auto problem = Needs(312, {Way(39), Way(5)},
+                       {On("near", 10, {Of(1, 30, 200)}), On("far", 20, {Of(0, 410, 64)})});
+  EXPECT_EQ(Solved(problem), "63 0");
+  problem.stages[0].cells[0].price = Cents(900);  // whatever it costs
+  EXPECT_EQ(Solved(problem), "63 0");
+  problem.stages[1].tier = 10;  // in one tier the price decides
+  EXPECT_EQ(Solved(problem), "0 8");
+  problem.stages[0].cells[0].price = Cents(30);
+  EXPECT_EQ(Solved(problem), "63 0");
 }
 
 TEST(CheapestMix, HasNothingThatCouldBeLeftOut) {
