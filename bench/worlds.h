@@ -46,13 +46,30 @@ struct MixSize {
   int cells;
   int of_group;
   int replicas;
+  int of_first;  // replicas of the first variant at the most, in all its cells
   int64_t need;  // in units
 };
 
-inline constexpr std::array<MixSize, 3> kMixSizes = {{
-    {.name = "12x31", .cells = 12, .of_group = 1, .replicas = 31, .need = 12'000},
-    {.name = "12x31_shared", .cells = 12, .of_group = 2, .replicas = 31, .need = 12'000},
-    {.name = "12x200", .cells = 12, .of_group = 1, .replicas = 200, .need = 20'000},
+inline constexpr std::array<MixSize, 4> kMixSizes = {{
+    {.name = "12x31", .cells = 12, .of_group = 1, .replicas = 31, .of_first = 93, .need = 12'000},
+    {.name = "12x31_shared",
+     .cells = 12,
+     .of_group = 2,
+     .replicas = 31,
+     .of_first = 93,
+     .need = 12'000},
+    {.name = "12x31_limited",
+     .cells = 12,
+     .of_group = 1,
+     .replicas = 31,
+     .of_first = 40,
+     .need = 3'000},
+    {.name = "12x200",
+     .cells = 12,
+     .of_group = 1,
+     .replicas = 200,
+     .of_first = 600,
+     .need = 20'000},
 }};
 
 // Four variants on node groups of three tiers and different prices, some with replicas already,

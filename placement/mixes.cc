@@ -1,6 +1,7 @@
 #include "placement/mixes.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <tuple>
@@ -13,6 +14,7 @@ using Wide = MoneySeconds;
 
 constexpr int64_t kMostUnits = 20'000;        // of the need
 constexpr int64_t kMostStates = 500'000;      // between two stages
+constexpr int64_t kMostSteps = 50'000'000;    // from the states before a stage by all its options
 constexpr int64_t kMostOptions = 8'192;       // of one stage
 constexpr int64_t kMostPacking = 20'000'000;  // steps to find what fits on a stage's nodes together
 
@@ -150,34 +152,114 @@ struct StagePlan {
   int64_t tier = 0;
   size_t from = 0;  // its places
   size_t to = 0;
+  std::optional<Packing> packing;    // of several cells that do not all fit at their most
   std::vector<StageOption> options;  // more replicas in the first cells first
+  std::vector<size_t> tried;         // of these, those that a best mix may have
+  bool weighed = false;              // by one of the limits that are looked at
 };
 
-MixCost Sum(const MixCost& a, const MixCost& b) {
-  return {.unmet = a.unmet + b.unmet,
-          .short_of = a.short_of + b.short_of,
-          .distance = a.distance + b.distance,
-          .least_distance = a.least_distance + b.least_distance,
-          .money = a.money + b.money,
-          .added = a.added + b.added,
-          .tiers = a.tiers + b.tiers,
-          .replicas = a.replicas + b.replicas};
+MixCost& operator+=(MixCost& sum, const MixCost& more) {
+  sum.unmet += more.unmet;
+  sum.short_of += more.short_of;
+  sum.distance += more.distance;
+  sum.least_distance += more.least_distance;
+  sum.money += more.money;
+  sum.added += more.added;
+  sum.tiers += more.tiers;
+  sum.replicas += more.replicas;
+  return sum;
 }
+
+MixCost Sum(MixCost a, const MixCost& b) { return a += b; }
+
+MixCost Times(const MixCost& cost, int64_t count) {
+  return {.unmet = cost.unmet * count,
+          .short_of = cost.short_of * count,
+          .distance = cost.distance * count,
+          .least_distance = cost.least_distance * count,
+          .money = cost.money * count,
+          .added = cost.added * count,
+          .tiers = cost.tiers * count,
+          .replicas = cost.replicas * count};
+}
+
+// Is it better than the other with `count` times `each` more? Looks no farther than it must.
+bool IsBetter(const MixCost& one, const MixCost& other, const MixCost& each, int64_t count) {
+  const auto less = [&](auto MixCost::* part) {
+    return other.*part + each.*part * count - one.*part;
+  };
+  if (const auto by = less(&MixCost::unmet); by != 0) return by > 0;
+  if (const auto by = less(&MixCost::short_of); by != 0) return by > 0;
+  if (const auto by = less(&MixCost::distance); by != 0) return by > 0;
+  if (const auto by = less(&MixCost::least_distance); by != 0) return by > 0;
+  if (const auto by = less(&MixCost::money); by != 0) return by > 0;
+  if (const auto by = less(&MixCost::added); by != 0) return by > 0;
+  if (const auto by = less(&MixCost::tiers); by != 0) return by > 0;
+  return less(&MixCost::replicas) > 0;
+}
+
+// Numbers of replicas of a cell over which what they cost grows evenly.
+struct Stretch {
+  int64_t least = 0;
+  int64_t most = 0;
+  MixCost base;  // of none, if it were so from the start
+  MixCost each;
+};
+
+// What is left to the stages behind by so many replicas of a stretch as may be had, and the best of
+// it. Among equals that of more replicas.
+class Window {
+ public:
+  void Clear() {
+    entries_.clear();
+    first_ = 0;
+  }
+
+  // What needs `at` more replicas behind, more than the last one; `tails`: what is best there.
+  template <class Tails>
+  void Add(int64_t at, const MixCost& each, const Tails& tails) {
+    const auto loses = [&](int64_t last) {
+      return IsBetter(tails(at), tails(last), each, at - last);
+    };
+    while (entries_.size() > first_ && loses(entries_.back())) entries_.pop_back();
+    entries_.push_back(static_cast<int32_t>(at));
+  }
+
+  // Of those at `from` or behind it, which never goes back; nullopt: there is none.
+  std::optional<int64_t> BestFrom(int64_t from) {
+    while (first_ < entries_.size() && entries_[first_] < from) ++first_;
+    if (first_ == entries_.size()) return std::nullopt;
+    return entries_[first_];
+  }
+
+ private:
+  std::vector<int32_t> entries_;
+  size_t first_ = 0;
+};
 
 class Solver {
  public:
   explicit Solver(const MixProblem& problem) : problem_(problem) {}
 
+  // Most limits bind nobody: the best mix without them is the best one with them if it keeps them.
   Mix Solve() {
     OrderCells();
     ChooseUnit();
     BoundCells();
+    SplitStages();
     SetLimits();
     ListOptions();
-    LayOut();
-    FindReachable();
-    for (size_t k = stages_.size(); k-- > 0;) Decide(k);
-    return Result();
+    std::vector<int64_t> counts;
+    do {
+      FindWeighed();
+      Coarsen();
+      WeighOptions();
+      LayOut();
+      FindReachable();
+      for (size_t k = stages_.size(); k-- > 0;) Decide(k);
+      counts = Chosen();
+    } while (LookAtCrossed(counts));
+    return Result(std::move(counts));
   }
 
  private:
@@ -245,6 +327,42 @@ class Solver {
       const int64_t wanted = std::max({place.least, enough, VariantOf(*place.spec).least});
       place.most = std::min(place.most, wanted);
     }
+  }
+
+  // Where the cells of a group leave each other enough whatever they are given, each is a stage by
+  // itself.
+  void SplitStages() {
+    std::vector<StagePlan> stages;
+    for (StagePlan& stage : stages_) {
+      Packing packing = PackingOf(stage);
+      std::vector<int64_t> most;
+      for (size_t p = stage.from; p < stage.to; ++p) most.push_back(places_[p].Growth());
+      if (!packing.Fits(most)) {
+        rounded_ = rounded_ || !packing.Known();
+        stage.packing = std::move(packing);
+        stages.push_back(std::move(stage));
+        continue;
+      }
+      for (size_t p = stage.from; p < stage.to; ++p) {
+        StagePlan& one = stages.emplace_back();
+        one.tier = stage.tier;
+        one.from = p;
+        one.to = p + 1;
+      }
+    }
+    stages_ = std::move(stages);
+  }
+
+  Packing PackingOf(const StagePlan& stage) const {
+    std::vector<int64_t> sizes;
+    std::vector<int64_t> most;
+    for (size_t p = stage.from; p < stage.to; ++p) {
+      sizes.push_back(places_[p].size);
+      most.push_back(places_[p].Growth());
+    }
+    const auto growing = std::count_if(most.begin(), most.end(), [](int64_t n) { return n > 0; });
+    if (growing < 2) most.assign(most.size(), 0);  // no question of what fits beside what
+    return {std::move(sizes), std::move(most), problem_.stages[places_[stage.from].stage].free};
   }
 
   // ---- limits ----
@@ -361,32 +479,31 @@ class Solver {
         limit.last = k;
       }
     }
-    limits_.push_back(std::move(limit));
+    (limit.at_least ? limits_ : idle_limits_).push_back(std::move(limit));
+  }
+
+  // False: the mix crosses none of the limits that were left out.
+  bool LookAtCrossed(const std::vector<int64_t>& counts) {
+    const auto crossed =
+        std::partition(idle_limits_.begin(), idle_limits_.end(), [&](const Limit& limit) {
+          Wide use = 0;
+          for (size_t p = 0; p < places_.size(); ++p) use += limit.Of(p, places_[p], counts[p]);
+          return use <= limit.total;
+        });
+    if (crossed == idle_limits_.end()) return false;
+    std::move(crossed, idle_limits_.end(), std::back_inserter(limits_));
+    idle_limits_.erase(crossed, idle_limits_.end());
+    return true;
   }
 
   // ---- what a stage can have ----
 
   void ListOptions() {
-    Coarsen();
     for (StagePlan& stage : stages_) {
-      const Packing packing = PackingOf(stage);
-      if (!packing.Known()) rounded_ = true;
       std::vector<int64_t> counts;
       counts.reserve(stage.to - stage.from);
-      AddOptions(stage, packing, StepOf(stage), counts);
+      AddOptions(stage, StepOf(stage), counts);
     }
-  }
-
-  Packing PackingOf(const StagePlan& stage) const {
-    std::vector<int64_t> sizes;
-    std::vector<int64_t> most;
-    for (size_t p = stage.from; p < stage.to; ++p) {
-      sizes.push_back(places_[p].size);
-      most.push_back(places_[p].Growth());
-    }
-    const auto growing = std::count_if(most.begin(), most.end(), [](int64_t n) { return n > 0; });
-    if (growing < 2) most.assign(most.size(), 0);  // no question of what fits beside what
-    return {std::move(sizes), std::move(most), problem_.stages[places_[stage.from].stage].free};
   }
 
   // Where there would be too many joint numbers, only some of them are tried.
@@ -406,11 +523,11 @@ class Solver {
   }
 
   // Adds what the cells behind those in `counts` can have beside them.
-  void AddOptions(StagePlan& stage, const Packing& packing, int64_t step,
-                  std::vector<int64_t>& counts) {
+  void AddOptions(StagePlan& stage, int64_t step, std::vector<int64_t>& counts) {
     const size_t p = stage.from + counts.size();
     if (p == stage.to) {
-      if (packing.Fits(Added(stage, counts))) stage.options.push_back(OptionOf(stage, counts));
+      const bool fits = !stage.packing || stage.packing->Fits(Added(stage, counts));
+      if (fits) stage.options.push_back(OptionOf(stage, counts));
       return;
     }
     const Place& place = places_[p];
@@ -419,7 +536,7 @@ class Solver {
                         count == place.spec->now || (count - place.least) % step == 0;
       if (!kept) continue;
       counts.push_back(count);
-      AddOptions(stage, packing, step, counts);
+      AddOptions(stage, step, counts);
       counts.pop_back();
     }
   }
@@ -450,8 +567,52 @@ class Solver {
       option.cost.replicas += counts[i];
     }
     option.units = static_cast<int64_t>(std::min<Wide>(units, need_));
-    for (const Limit& limit : limits_) option.use.push_back(UseOf(limit, stage, counts));
     return option;
+  }
+
+  void FindWeighed() {
+    for (StagePlan& stage : stages_) {
+      stage.weighed = false;
+      for (const Limit& limit : limits_) {
+        for (size_t p = stage.from; p < stage.to; ++p) {
+          stage.weighed = stage.weighed || limit.weights[p] > 0;
+        }
+      }
+    }
+  }
+
+  // By the limits that are looked at.
+  void WeighOptions() {
+    for (StagePlan& stage : stages_) {
+      for (StageOption& option : stage.options) {
+        option.use.clear();
+        for (const Limit& limit : limits_) {
+          option.use.push_back(UseOf(limit, stage, option.counts));
+        }
+      }
+      ChooseTried(stage);
+    }
+  }
+
+  // Where no limit weighs the stage, what serves no more than another and is not better than that
+  // is in no best mix: what is served later is served as near at the most.
+  static void ChooseTried(StagePlan& stage) {
+    stage.tried.resize(stage.options.size());
+    std::iota(stage.tried.begin(), stage.tried.end(), size_t{0});
+    if (stage.weighed || stage.to - stage.from < 2) return;
+    const auto cost = [&](size_t o) -> const MixCost& { return stage.options[o].cost; };
+    std::sort(stage.tried.begin(), stage.tried.end(), [&](size_t a, size_t b) {
+      const int64_t left = stage.options[a].units;
+      const int64_t right = stage.options[b].units;
+      return left != right ? left > right : std::tie(cost(a), a) < std::tie(cost(b), b);
+    });
+    size_t best = stage.tried.front();
+    std::erase_if(stage.tried, [&](size_t o) {
+      if (std::tie(cost(best), best) < std::tie(cost(o), o)) return true;
+      best = o;
+      return false;
+    });
+    std::sort(stage.tried.begin(), stage.tried.end());
   }
 
   [[nodiscard]] int64_t UseOf(const Limit& limit, const StagePlan& stage,
@@ -477,18 +638,24 @@ class Solver {
     return states;
   }
 
-  // Counts limits in larger steps until there are few enough states: what is used up, what is left
-  // down.
+  [[nodiscard]] bool IsTooMuch(size_t k) const {
+    const Wide states = StatesBefore(k);
+    const Wide options = stages_[k].weighed ? std::ssize(stages_[k].options) : 1;
+    return states > kMostStates || states * options > kMostSteps;
+  }
+
+  // Counts limits in larger steps until there are few enough states, as far as it is limits that
+  // make them many: what is used up, what is left down.
   void Coarsen() {
     for (size_t k = 0; k < stages_.size(); ++k) {
-      while (StatesBefore(k) > kMostStates) {
+      const auto steps = [&](const Limit& limit) {
+        return IsOpen(limit, k) && !limit.at_least ? limit.Steps() : 0;
+      };
+      while (IsTooMuch(k)) {
         const auto widest =
-            std::max_element(limits_.begin(), limits_.end(), [&](const Limit& a, const Limit& b) {
-              const auto steps = [&](const Limit& l) {
-                return IsOpen(l, k) && !l.at_least ? l.Steps() : -1;
-              };
-              return steps(a) < steps(b);
-            });
+            std::max_element(limits_.begin(), limits_.end(),
+                             [&](const Limit& a, const Limit& b) { return steps(a) < steps(b); });
+        if (widest == limits_.end() || steps(*widest) < 1) break;
         widest->step *= 2;
         rounded_ = true;
       }
@@ -566,19 +733,63 @@ class Solver {
     enough_ = limits_.empty() && units_behind_[0] == need_;
     reachable_[0][static_cast<size_t>(need_)] = 1;
     for (size_t k = 0; k < stages_.size(); ++k) {
-      for (size_t index = 0; index < reachable_[k].size(); ++index) {
-        if (reachable_[k][index] == 0) continue;
-        const State state = StateOf(k, index);
-        for (const StageOption& option : stages_[k].options) {
-          const auto step = After(k, state, option);
-          if (step && MaySuffice(k + 1, step->index)) reachable_[k + 1][step->index] = 1;
-        }
+      if (IsEven(k)) {
+        ReachEvenly(k);
+      } else {
+        Reach(k);
       }
     }
     // Behind the last stage what is still needed is short.
-    best_.resize(reachable_.back().size());
+    best_.assign(reachable_.back().size(), {});
     for (size_t index = 0; index < best_.size(); ++index) {
       best_[index].short_of = static_cast<int64_t>(index);
+    }
+  }
+
+  void Reach(size_t k) {
+    for (size_t index = 0; index < reachable_[k].size(); ++index) {
+      if (reachable_[k][index] == 0) continue;
+      const State state = StateOf(k, index);
+      for (const size_t o : stages_[k].tried) {
+        const auto step = After(k, state, stages_[k].options[o]);
+        if (step && MaySuffice(k + 1, step->index)) reachable_[k + 1][step->index] = 1;
+      }
+    }
+  }
+
+  // One cell that no limit weighs.
+  [[nodiscard]] bool IsEven(size_t k) const {
+    const StagePlan& stage = stages_[k];
+    return !stage.weighed && stage.to - stage.from == 1 && places_[stage.from].units > 0;
+  }
+
+  // Of the reachable states of a slice, the least and the most that is needed. A most below the
+  // least: there are none.
+  struct Needs {
+    int64_t least = 0;
+    int64_t most = -1;
+  };
+  [[nodiscard]] Needs NeedsIn(size_t k, size_t slice) const {
+    const auto from = reachable_[k].begin() + static_cast<std::ptrdiff_t>(slice);
+    const auto to = from + need_ + 1;
+    Needs needs{.least = std::find(from, to, 1) - from, .most = need_};
+    while (needs.most >= needs.least && from[needs.most] == 0) --needs.most;
+    return needs;
+  }
+
+  // All states between the farthest: some of them no mix comes to.
+  void ReachEvenly(size_t k) {
+    const StagePlan& stage = stages_[k];
+    const auto width = static_cast<size_t>(need_ + 1);
+    for (size_t slice = 0; slice < reachable_[k].size(); slice += width) {
+      const Needs needs = NeedsIn(k, slice);
+      if (needs.most < needs.least) continue;
+      const int64_t low = std::max<int64_t>(needs.least - stage.options.front().units, 0);
+      const int64_t high = std::max<int64_t>(needs.most - stage.options.back().units, 0);
+      for (int64_t need = low; need <= high; ++need) {
+        const size_t index = slice + static_cast<size_t>(need);
+        if (MaySuffice(k + 1, index)) reachable_[k + 1][index] = 1;
+      }
     }
   }
 
@@ -592,46 +803,151 @@ class Solver {
 
   // The best that can be done from stage k on, given what the stages behind it can do.
   void Decide(size_t k) {
+    choices_[k].resize(reachable_[k].size());
+    std::swap(best_, tail_);
+    best_.resize(reachable_[k].size());  // those that are not reachable stay as they are
+    if (IsEven(k)) {
+      DecideEvenly(k);
+    } else {
+      DecideByOptions(k);
+    }
+  }
+
+  void DecideByOptions(size_t k) {
     const StagePlan& stage = stages_[k];
-    std::vector<MixCost> best(reachable_[k].size());
-    choices_[k].resize(best.size());
-    for (size_t index = 0; index < best.size(); ++index) {
+    for (size_t index = 0; index < best_.size(); ++index) {
       if (reachable_[k][index] == 0) continue;
       const State state = StateOf(k, index);
       bool found = false;
-      for (size_t o = 0; o < stage.options.size(); ++o) {
+      for (const size_t o : stage.tried) {
         const StageOption& option = stage.options[o];
         const auto step = After(k, state, option);
         if (!step || reachable_[k + 1][step->index] == 0) continue;
-        const MixCost& tail = best_[step->index];
+        const MixCost& tail = tail_[step->index];
         const int64_t distance =
             problem_.home_first ? stage.tier * std::min(option.units, state.need) : 0;
         if (found && IsWorse(tail.unmet + step->unmet, tail.short_of, tail.distance + distance,
-                             best[index])) {
+                             best_[index])) {
           continue;
         }
         MixCost cost = Sum(option.cost, tail);
         cost.unmet += step->unmet;
         cost.distance += distance;
         if (problem_.home_first) cost.least_distance += stage.tier * step->leasts;
-        if (found && !(cost < best[index])) continue;
+        if (found && !(cost < best_[index])) continue;
         found = true;
-        best[index] = cost;
+        best_[index] = cost;
         choices_[k][index] = static_cast<uint32_t>(o);
       }
     }
-    best_ = std::move(best);
   }
 
-  Mix Result() const {
+  // With one cell, states that lie a replica apart ask for the best in a window that moves on by
+  // one: the time does not depend on how many replicas there may be.
+  void DecideEvenly(size_t k) {
+    const std::vector<Stretch> stretches = StretchesOf(k);
+    const int64_t apart = places_[stages_[k].from].units;
+    windows_.resize(static_cast<size_t>(std::min(apart, need_ + 1)) * stretches.size());
+    const int64_t most = places_[stages_[k].from].most;
+    for (size_t slice = 0; slice < best_.size(); slice += static_cast<size_t>(need_ + 1)) {
+      const Needs needs = NeedsIn(k, slice);
+      if (needs.most < needs.least) continue;
+      for (Window& window : windows_) window.Clear();
+      int64_t full = std::max<int64_t>(needs.least / apart - most, 0);
+      for (; full * apart <= needs.most; ++full) {
+        for (int64_t first = 0; first < apart && first + full * apart <= needs.most; ++first) {
+          DecideOne(k, slice, first, full, stretches);
+        }
+      }
+    }
+  }
+
+  // More replicas first.
+  std::vector<Stretch> StretchesOf(size_t k) const {
+    const StagePlan& stage = stages_[k];
+    const Place& place = places_[stage.from];
+    const int64_t now = place.spec->now;
+    const Wide price = place.spec->price.micros();
+    MixCost kept;
+    kept.money = price * std::max<int64_t>(problem_.payback.count(), 1);
+    kept.tiers = stage.tier;
+    kept.replicas = 1;
+    kept.distance = problem_.home_first ? stage.tier * place.units : 0;
+    MixCost start;
+    start.money = price * place.spec->startup.count();
+    start.added = 1;
+    std::vector<Stretch> stretches;
+    if (place.most > now) {
+      stretches.push_back({.least = std::max(place.least, now + 1),
+                           .most = place.most,
+                           .base = Times(start, -now),
+                           .each = Sum(kept, start)});
+    }
+    if (place.least <= now) {
+      stretches.push_back(
+          {.least = place.least, .most = std::min(place.most, now), .base = {}, .each = kept});
+    }
+    return stretches;
+  }
+
+  // Of a slice of states, the one that needs `full` replicas of the cell and `first` more.
+  void DecideOne(size_t k, size_t slice, int64_t first, int64_t full,
+                 const std::vector<Stretch>& stretches) {
+    const Place& place = places_[stages_[k].from];
+    const size_t index = slice + static_cast<size_t>(first + full * place.units);
+    const auto behind = [&](int64_t at) {
+      return slice + static_cast<size_t>(first + at * place.units);
+    };
+    const auto tails = [&](int64_t at) -> const MixCost& { return tail_[behind(at)]; };
+    const bool asked = reachable_[k][index] != 0;
+    bool found = asked && TakeEnough(k, slice, first, full);
+    for (size_t s = 0; s < stretches.size(); ++s) {
+      const Stretch& stretch = stretches[s];
+      const int64_t next = full - stretch.least;
+      if (next < 0) continue;
+      Window& window = windows_[static_cast<size_t>(first) * stretches.size() + s];
+      if (reachable_[k + 1][behind(next)] != 0) window.Add(next, stretch.each, tails);
+      if (!asked) continue;
+      const auto at = window.BestFrom(full - stretch.most);
+      if (!at) continue;
+      const int64_t replicas = full - *at;
+      const MixCost cost = Sum(Sum(tails(*at), stretch.base), Times(stretch.each, replicas));
+      if (found && !(cost < best_[index])) continue;
+      found = true;
+      best_[index] = cost;
+      choices_[k][index] = static_cast<uint32_t>(place.most - replicas);
+    }
+  }
+
+  // The fewest replicas that serve more than what is needed. False: it can't have them.
+  bool TakeEnough(size_t k, size_t slice, int64_t first, int64_t full) {
+    const StagePlan& stage = stages_[k];
+    const Place& place = places_[stage.from];
+    const int64_t replicas = std::max(place.least, full + (first > 0 ? 1 : 0));
+    const bool more = first > 0 || replicas > full;
+    if (!more || replicas > place.most || reachable_[k + 1][slice] == 0) return false;
+    const int64_t need = first + full * place.units;
+    const size_t index = slice + static_cast<size_t>(need);
+    const auto option = static_cast<size_t>(place.most - replicas);
+    best_[index] = Sum(stage.options[option].cost, tail_[slice]);
+    if (problem_.home_first) best_[index].distance += stage.tier * need;
+    choices_[k][index] = static_cast<uint32_t>(option);
+    return true;
+  }
+
+  [[nodiscard]] std::vector<int64_t> Chosen() const {
     std::vector<int64_t> counts;  // by place
     auto index = static_cast<size_t>(need_);
-    MixCost cost = best_[index];
     for (size_t k = 0; k < stages_.size(); ++k) {
       const StageOption& option = stages_[k].options[choices_[k][index]];
       counts.insert(counts.end(), option.counts.begin(), option.counts.end());
       index = After(k, StateOf(k, index), option)->index;
     }
+    return counts;
+  }
+
+  Mix Result(std::vector<int64_t> counts) const {
+    MixCost cost = best_[static_cast<size_t>(need_)];
     if (cost.short_of == 0 && LeaveOut(counts)) cost = CostOf(counts, cost.unmet);
     cost.short_of = Clamped(Wide{cost.short_of} * unit_);
     cost.distance = Clamped(Wide{cost.distance} * unit_);
@@ -722,7 +1038,8 @@ class Solver {
   const MixProblem& problem_;
   std::vector<Place> places_;  // by stage
   std::vector<StagePlan> stages_;
-  std::vector<Limit> limits_;
+  std::vector<Limit> limits_;       // that are looked at
+  std::vector<Limit> idle_limits_;  // that no mix has crossed so far
   int64_t unit_ = 1;
   int64_t need_ = 0;  // in units
   bool rounded_ = false;
@@ -732,6 +1049,8 @@ class Solver {
   std::vector<std::vector<uint8_t>> reachable_;  // before each stage, by state: 0 or 1
   std::vector<std::vector<uint32_t>> choices_;   // of each stage, by state
   std::vector<MixCost> best_;                    // from the stage on that was decided last
+  std::vector<MixCost> tail_;                    // from the stage behind it on
+  std::vector<Window> windows_;                  // by what is needed beyond full replicas, stretch
 };
 
 }  // namespace

@@ -88,9 +88,11 @@ struct Mix {
 // the order of stages and cells. Limits that what runs crosses already take nothing away: they let
 // nothing in.
 //
-// Dynamic programming over what is still needed and what limits that could bind have left: exact
-// while the need is at most 20,000 units, and while limits and the joint numbers of one stage stay
-// small; beyond that rounded, always to the safe side, and marked so.
+// Dynamic programming over what is still needed and what limits have left that the best mix without
+// them would cross: exact while the need is at most 20,000 units, and while such limits and the
+// joint numbers of cells that do not all fit on their nodes stay small; beyond that rounded, always
+// to the safe side, and marked so. A cell that stands alone in its stage takes time in proportion
+// to the need, however many replicas it may have.
 Mix CheapestMix(const MixProblem& problem);
 
 }  // namespace spillway::placement

@@ -296,15 +296,16 @@ TEST(CheapestMix, IsReckonedWithoutOverflow) {
 
 TEST(CheapestMix, CountsLimitsInLargerStepsWhereThereWouldBeTooManyStates) {
   auto problem = Needs(3'000, {Way(1, 1, "x"), Way(3, 1, "x")},
-                       {On("a", 0, {Of(0, 10, 3'000)}), On("b", 10, {Of(1, 7, 3'000)}),
-                        On("c", 20, {Of(0, 3, 3'000)})});
-  problem.spend = Money::FromMicros(50'000'001);
+                       {On("a", 0, {Of(0, 10, 2'000)}), On("b", 10, {Of(1, 7, 3'000)}),
+                        On("c", 20, {Of(0, 1, 3'000)})});
   problem.accelerators["x"] = 2'900;
-  problem.stages[0].cells[0].most = 2'000;
+  problem.spend = Money::FromMicros(50'000'001);
+  EXPECT_FALSE(CheapestMix(problem).rounded.has_value()) << "334 of b are 23.38: nobody is limited";
+  problem.spend = Money::FromMicros(20'000'001);
   const auto mix = CheapestMix(problem);
   EXPECT_TRUE(mix.rounded.has_value());
   EXPECT_EQ(mix.shortage, 0);
-  EXPECT_LE(mix.replicas[1][0] * 70'000 + mix.replicas[2][0] * 30'000, 50'000'001);
+  EXPECT_LE(mix.replicas[1][0] * 70'000 + mix.replicas[2][0] * 10'000, 20'000'001);
   EXPECT_LE(mix.replicas[0][0] + mix.replicas[1][0] + mix.replicas[2][0], 2'900);
 }
 
@@ -630,6 +631,40 @@ TEST(CheapestMix, IsTheBestOfAllMixes) {
   }
   EXPECT_GT(shared, static_cast<int>(kProblems / 4));
   EXPECT_GT(short_of, static_cast<int>(kProblems / 20));
+}
+
+// Three cells of many replicas, each on nodes of its own.
+MixProblem LongProblem(uint32_t seed) {
+  Dice dice(seed);
+  MixProblem problem;
+  problem.home_first = dice.OneIn(2);
+  problem.payback = Seconds{dice.Pick<int>({1, 600, 3600})};
+  for (size_t v = 0; v < 3; ++v) {
+    problem.variants.push_back(Way(dice.Roll(9) + 1, dice.Roll(3) + 1));
+    MixCell cell = Of(v, dice.Roll(5) * 10, 0, dice.OneIn(2) ? dice.Roll(14) : 0);
+    cell.startup = Seconds{dice.Pick<int>({0, 300, 1200})};
+    if (dice.OneIn(4)) cell.least = dice.Roll(4);
+    cell.most = std::max<int64_t>(cell.least, dice.Roll(14));
+    problem.stages.push_back(On("g" + std::to_string(v), dice.Pick<int>({0, 1, 5}), {cell}));
+  }
+  problem.need = dice.Roll(140);
+  if (dice.OneIn(6)) problem.variants[0].most = dice.Roll(12);
+  if (dice.OneIn(6)) problem.variants[1].least = dice.Roll(3);
+  if (dice.OneIn(6)) problem.spend = Cents(dice.Roll(30) * 10);
+  return problem;
+}
+
+TEST(CheapestMix, OfManyReplicasIsTheBestOfAllMixes) {
+  int short_of = 0;
+  for (uint32_t seed = 0; seed < 1'000; ++seed) {
+    const MixProblem problem = LongProblem(seed);
+    const Mix mix = CheapestMix(problem);
+    ASSERT_EQ(Shown(mix.replicas), Shown(Oracle(problem).Best())) << Told(seed, problem);
+    ASSERT_FALSE(mix.rounded.has_value());
+    short_of += mix.shortage > 0;
+  }
+  EXPECT_GT(short_of, 50);
+  EXPECT_LT(short_of, 700);
 }
 
 TEST(CheapestMix, IsTheSameWhateverTheOrderOfStagesAndCells) {
