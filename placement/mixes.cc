@@ -353,7 +353,7 @@ class Solver {
     stages_ = std::move(stages);
   }
 
-  Packing PackingOf(const StagePlan& stage) const {
+  [[nodiscard]] Packing PackingOf(const StagePlan& stage) const {
     std::vector<int64_t> sizes;
     std::vector<int64_t> most;
     for (size_t p = stage.from; p < stage.to; ++p) {
@@ -367,7 +367,7 @@ class Solver {
 
   // ---- limits ----
 
-  Limit Weigh(int64_t total, bool at_least) const {
+  [[nodiscard]] Limit Weigh(int64_t total, bool at_least) const {
     Limit limit;
     limit.total = std::max<int64_t>(total, 0);
     limit.at_least = at_least;
@@ -386,6 +386,7 @@ class Solver {
     rounded_ = true;
     leasts_kept_ = true;
     std::vector<int64_t> left;
+    left.reserve(problem_.variants.size());
     for (const MixVariant& variant : problem_.variants) left.push_back(variant.least);
     for (Place& place : places_) {
       int64_t& missing = left[place.spec->variant];
@@ -415,7 +416,7 @@ class Solver {
     }
   }
 
-  Limit WeighVariant(size_t variant, int64_t total, bool at_least) const {
+  [[nodiscard]] Limit WeighVariant(size_t variant, int64_t total, bool at_least) const {
     Limit limit = Weigh(total, at_least);
     for (size_t p = 0; p < places_.size(); ++p) {
       if (places_[p].spec->variant == variant) limit.weights[p] = 1;
@@ -423,7 +424,7 @@ class Solver {
     return limit;
   }
 
-  Limit WeighSpend() const {
+  [[nodiscard]] Limit WeighSpend() const {
     Limit limit = Weigh(problem_.spend->micros(), false);
     limit.of_added = true;
     for (size_t p = 0; p < places_.size(); ++p) {
@@ -863,7 +864,7 @@ class Solver {
   }
 
   // More replicas first.
-  std::vector<Stretch> StretchesOf(size_t k) const {
+  [[nodiscard]] std::vector<Stretch> StretchesOf(size_t k) const {
     const StagePlan& stage = stages_[k];
     const Place& place = places_[stage.from];
     const int64_t now = place.spec->now;
@@ -946,7 +947,7 @@ class Solver {
     return counts;
   }
 
-  Mix Result(std::vector<int64_t> counts) const {
+  [[nodiscard]] Mix Result(std::vector<int64_t> counts) const {
     MixCost cost = best_[static_cast<size_t>(need_)];
     if (cost.short_of == 0 && LeaveOut(counts)) cost = CostOf(counts, cost.unmet);
     cost.short_of = Clamped(Wide{cost.short_of} * unit_);
@@ -954,7 +955,7 @@ class Solver {
     return MixOf(counts, cost);
   }
 
-  Mix MixOf(const std::vector<int64_t>& counts, const MixCost& cost) const {
+  [[nodiscard]] Mix MixOf(const std::vector<int64_t>& counts, const MixCost& cost) const {
     Mix mix;
     mix.cost = cost;
     for (const MixStage& stage : problem_.stages) mix.replicas.emplace_back(stage.cells.size(), 0);
@@ -1013,6 +1014,7 @@ class Solver {
     cost.unmet = unmet;
     int64_t left = need_;
     std::vector<int64_t> leasts;
+    leasts.reserve(problem_.variants.size());
     for (const MixVariant& variant : problem_.variants) leasts.push_back(variant.least);
     for (const Place& place : places_) leasts[place.spec->variant] -= place.least;
     for (const StagePlan& stage : stages_) {
