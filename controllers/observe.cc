@@ -438,6 +438,10 @@ void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
   out.spill_allowed = placing.spill_policy == "Allowed";
   out.spill_after = Seconds(placing.spill_after_seconds);
   out.spill_max_hourly_cost = AmountOf(placing.spill_max_hourly_cost);
+  out.return_home =
+      placement::ReturnHomeFrom(placing.return_policy).value_or(placement::ReturnHome::kNever);
+  out.return_after = Seconds(placing.return_after_seconds);
+  out.return_min_savings_percent = placing.return_min_savings_percent;
   out.topology = placement::TopologyModeFrom(placing.topology_mode)
                      .value_or(placement::TopologyMode::kPreferred);
   out.topology_level = placing.topology_level;
@@ -614,6 +618,9 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   }
   memory.ready_since = status.ready_since;
   if (status.restart_seconds) memory.restart_took = Seconds(*status.restart_seconds);
+  memory.home_fits_since = status.home_fits_since;
+  memory.last_move = status.last_move;
+  if (status.dwell_seconds) memory.dwell = Seconds(*status.dwell_seconds);
   memory.queued_since = status.queued_since;
   memory.waiting_since = status.waiting_since;
   memory.started = status.start_time;

@@ -71,14 +71,37 @@ bool IsUndecided(const PoolDecision& decision, const placement::TrainingPool& fa
          decision.placed_reason == Reason::kPodsNotReady;
 }
 
+// Leaves out the clauses that end in a moment, such as " since 2026-11-24T12:00:00Z". What is not
+// committed is decided anew in every pass, with other moments each time: with them it would be
+// written without end.
+std::string WithoutMoments(std::string text) {
+  const size_t length = FormatTime(Time{}).size();
+  for (const std::string_view word : {" since ", " until ", " at ", " by "}) {
+    size_t at = 0;
+    while ((at = text.find(word, at)) != std::string::npos) {
+      const size_t moment = at + word.size();
+      if (ParseTime(text.substr(moment, length))) {
+        text.erase(at, word.size() + length);
+      } else {
+        at = moment;
+      }
+    }
+  }
+  return text;
+}
+
 void SetPlaceConditions(Conditions& conditions, const PoolDecision& decision,
-                        const placement::TrainingPool& facts) {
+                        const placement::TrainingPool& facts, Mode mode) {
   if (IsUndecided(decision, facts)) {
     conditions.SetUnknown("Placed", decision.placed_reason, decision.placed_message);
     conditions.SetUnknown("Ready", decision.ready_reason, decision.ready_message);
     return;
   }
-  conditions.Set("Placed", decision.placed, decision.placed_reason, decision.placed_message);
+  // A gang that stays may be about to move: in Observe that is not committed either.
+  const bool moments =
+      mode == Mode::kEnforce || !decision.placed || decision.memory == facts.memory;
+  conditions.Set("Placed", decision.placed, decision.placed_reason,
+                 moments ? decision.placed_message : WithoutMoments(decision.placed_message));
   conditions.Set("Ready", decision.ready, decision.ready_reason, decision.ready_message);
 }
 
@@ -100,25 +123,6 @@ const char* WhatItWouldBe(placement::Action action) {
       break;
   }
   return nullptr;
-}
-
-// Leaves out the clauses that end in a moment, such as " since 2026-11-24T12:00:00Z". What is not
-// committed is decided anew in every pass, with other moments each time: with them it would be
-// written without end.
-std::string WithoutMoments(std::string text) {
-  const size_t length = FormatTime(Time{}).size();
-  for (const std::string_view word : {" since ", " until ", " at ", " by "}) {
-    size_t at = 0;
-    while ((at = text.find(word, at)) != std::string::npos) {
-      const size_t moment = at + word.size();
-      if (ParseTime(text.substr(moment, length))) {
-        text.erase(at, word.size() + length);
-      } else {
-        at = moment;
-      }
-    }
-  }
-  return text;
 }
 
 void TellWhatWouldBe(const char* would, const PoolDecision& decision,
@@ -150,7 +154,7 @@ std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
     TellWhatWouldBe(would, decision, facts, conditions);
     return conditions.Take();
   }
-  SetPlaceConditions(conditions, decision, facts);
+  SetPlaceConditions(conditions, decision, facts, mode);
   const bool spilled = decision.spilled;
   conditions.Set("Spilled", spilled, spilled ? Reason::kPlaced : Reason::kAsExpected,
                  decision.spilled_message.empty() ? "runs nothing outside the home tier"
@@ -196,6 +200,9 @@ void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
   }
   out.ready_since = memory.ready_since;
   if (memory.restart_took) out.restart_seconds = static_cast<int>(memory.restart_took->count());
+  out.home_fits_since = memory.home_fits_since;
+  out.last_move = memory.last_move;
+  if (memory.dwell) out.dwell_seconds = static_cast<int>(memory.dwell->count());
   for (const auto& node : memory.excluded) {
     if (out.excluded_nodes.size() == kMostInList) break;
     out.excluded_nodes.push_back({node.name, node.until, node.reason});

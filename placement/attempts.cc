@@ -92,6 +92,22 @@ std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memo
   return fit;
 }
 
+std::optional<Fit> FitOnHeld(const Scene& scene, size_t pool, const PoolMemory& memory) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  const GroupView& group = *scene.world.FindGroup(memory.hold->node_group);
+  const Need need = *NeedIn(spec, *group.spec);
+  std::vector<Slot> slots;
+  NodeFinder finder(scene.world, group.spec->cluster);
+  for (const std::string& name : memory.hold->nodes) {
+    const auto node = finder.Find(name);
+    const Member* member = node ? group.Find(*node) : nullptr;
+    if (member == nullptr || member->overlapped) continue;
+    if (!Serves(scene.world, spec, memory, group, *member)) continue;
+    slots.push_back(SlotOn(scene.world, scene.capacity, pool, group, *node, need));
+  }
+  return FitGang(scene.world, TopologyIn(spec, *group.spec), slots, need.workers);
+}
+
 void HoldSurvivors(const World& world, const TrainingPool& pool, PoolMemory& memory) {
   const std::vector<std::string> survivors = Survivors(world, pool, memory);
   if (!survivors.empty() && pool.hold > Seconds{0}) {

@@ -24,6 +24,10 @@ std::vector<std::string> Survivors(const World& world, const TrainingPool& pool,
 // REQUIRES that the scene's quotas no longer count the placement.
 std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memory);
 
+// Nodes for a new attempt in the group of the hold, of those that are held; nullopt: they have no
+// room for all. REQUIRES memory.hold, in a group that has what the pool asks for.
+std::optional<Fit> FitOnHeld(const Scene& scene, size_t pool, const PoolMemory& memory);
+
 // Gives the placement up and keeps the survivors reserved, if any, for the pool's hold time.
 void HoldSurvivors(const World& world, const TrainingPool& pool, PoolMemory& memory);
 

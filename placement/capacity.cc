@@ -126,7 +126,7 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
                .workers = need->workers,
                .nodes = Indices(world, view->spec->cluster, hold.nodes),
                .whole = !KnowsRequest(pool),
-               .yields = hold.IsClaim(),
+               .yields = hold.since.has_value(),
                .bound = {}};
 }
 
@@ -189,6 +189,10 @@ void Capacity::AddRooms(const World& world, const std::vector<int64_t>& ours) {
 
 void Capacity::Set(size_t pool, const Claim& claim) {
   Clear(pool);
+  Add(pool, claim);
+}
+
+void Capacity::Add(size_t pool, const Claim& claim) {
   int64_t bound = 0;
   for (const auto& [node, count] : claim.bound) bound += count;
   const Row request = columns_.RowOf(claim.request);
@@ -198,15 +202,15 @@ void Capacity::Set(size_t pool, const Claim& claim) {
     const Share share = ShareOf(pool, node);
     const Amounts left = claim.yields ? FreeRow(node) : PhysicalRow(node);
     Row room(left.begin(), left.end());
-    AddTimes(room, At(share.live), 1);
+    AddTimes(room, At(claim.yields ? share.reserved : share.live), 1);
     Row planned(columns_.Width());
     if (claim.whole) {
       planned = room;
     } else {
       AddTimes(planned, request, HowMany(room, request, claim.workers - elsewhere));
     }
-    const Amounts live = At(share.live);
-    for (size_t i = 0; i < planned.size(); ++i) planned[i] = std::max(planned[i], live[i]);
+    const Amounts reserved = At(share.reserved);
+    for (size_t i = 0; i < planned.size(); ++i) planned[i] = std::max(planned[i], reserved[i]);
     Reserve(share, planned);
   }
 }

@@ -62,6 +62,8 @@ class Capacity {
   // Replaces the pool's claim. Reserved on each of its nodes: all that its workers could take
   // there.
   void Set(size_t pool, const Claim& claim);
+  // The same beside what is reserved for it already: of both, the larger part of each node.
+  void Add(size_t pool, const Claim& claim);
   void Clear(size_t pool);
   // What pods of the pool still have on the node is no room for the pool itself any more: somebody
   // else waits for it.

@@ -4,13 +4,12 @@
 
 #include <algorithm>
 
+#include "placement/moves.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
 namespace {
 
-// Longer than it takes until the pods of those who went are gone and their room is seen.
-constexpr Seconds kClaimSlack{600};
 constexpr size_t kMostEvictions = 20;
 
 std::optional<size_t> FindGang(const World& world, const PoolKey& key) {
@@ -130,7 +129,9 @@ void Evict(Draft& draft, size_t victim, size_t claimant) {
                 [&](const Eviction& e) { return e.time + kEvictionsCount <= draft.Now(); });
   if (memory.evictions.size() == kMostEvictions) memory.evictions.erase(memory.evictions.begin());
   memory.evictions.push_back({.time = draft.Now(), .cause = why});
+  LengthenDwell(pool, memory, draft.Now());
   memory.placement.reset();
+  memory.hold.reset();
   memory.ready_since.reset();
   memory.waiting_since = draft.Now();
   const bool rests = Blocked(pool) || pool.template_unchecked;

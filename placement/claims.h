@@ -10,6 +10,9 @@
 // quota, and against the limits of what is spent above home, from the start.
 namespace spillway::placement {
 
+// Longer than it takes until the pods of those who went are gone and their room is seen.
+inline constexpr Seconds kClaimSlack{600};
+
 // Reserves what is claimed, after all that is placed has been accounted for; drops claims that can
 // not be met any more.
 void CarryClaims(Draft& draft);

@@ -15,7 +15,7 @@
 
 namespace spillway::placement {
 
-// A pool whose turn comes: a gang that looks for a place, or an inference pool.
+// A pool whose turn comes: a gang that looks for a place or moves, or an inference pool.
 struct Turn {
   Rank rank;
   size_t pool = 0;  // in Draft::fates, or in Draft::inference
@@ -52,7 +52,7 @@ struct Draft {
   std::vector<Time> moments;                 // at which time alone may change more than is said
 };
 
-// Reserves what the gang has: its placement's nodes, or those that are held for it.
+// Reserves what the gang has: its placement's nodes, and those that are held for it.
 void ClaimWhatItHas(Draft& draft, size_t pool);
 
 }  // namespace spillway::placement

@@ -12,6 +12,7 @@
 #include "placement/gangs.h"
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
+#include "placement/moves.h"
 #include "placement/nodes.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
@@ -102,7 +103,9 @@ Problem NodesAreGood(const Judged& j) {
   const Placement& placement = *j.After().placement;
   const GroupView* group = j.world.FindGroup(placement.node_group);
   if (group == nullptr || !Accepts(j.pool, *group->spec)) return "is placed in a wrong group";
-  if (placement.tier > 0 && !j.pool.spill_allowed && j.decision.action == Action::kPlace) {
+  const bool stays = j.decision.action == Action::kRestart && j.Before().placement &&
+                     j.Before().placement->node_group == placement.node_group;
+  if (placement.tier > 0 && !j.pool.spill_allowed && !stays) {
     return "spills although it must not";
   }
   if (std::adjacent_find(placement.nodes.begin(), placement.nodes.end(), std::greater_equal<>()) !=
@@ -138,9 +141,52 @@ Problem DomainHolds(const Judged& j) {
   return {};
 }
 
+// ---- gangs that move ----
+
+bool Moves(const PoolMemory& before, const PoolDecision& decision) {
+  return decision.action == Action::kRestart && before.placement && decision.memory.placement &&
+         before.placement->node_group != decision.memory.placement->node_group;
+}
+
+// From a group that is being drained to any, or from outside home to home where that pays.
+bool MayLeaveFor(const Judged& j, const std::string& group) {
+  const GroupView* from = j.world.FindGroup(j.Before().placement->node_group);
+  const GroupView* to = j.world.FindGroup(group);
+  if (from == nullptr || to == nullptr) return false;
+  if (from->spec->admission == Admission::kDrain) return true;
+  const auto need = NeedIn(j.pool, *to->spec);
+  return from->spec->tier > 0 && to->spec->tier == 0 && j.pool.return_home != ReturnHome::kNever &&
+         need && Pays(j.pool, *j.Before().placement, *from, *to, *need);
+}
+
+Problem MovesToWhatItHeld(const Judged& j) {
+  if (!Moves(j.Before(), j.decision)) return {};
+  const Placement& placement = *j.After().placement;
+  const auto& held = j.Before().hold;
+  if (!held || held->node_group != placement.node_group || !held->since) {
+    return "moves without having held nodes for it";
+  }
+  for (const std::string& name : placement.nodes) {
+    if (std::find(held->nodes.begin(), held->nodes.end(), name) == held->nodes.end()) {
+      return "moves to a node that it did not hold: " + name;
+    }
+  }
+  if (!MayLeaveFor(j, placement.node_group)) return "moves without a reason";
+  return {};
+}
+
+Problem HoldsForAReason(const Judged& j) {
+  if (j.decision.action != Action::kKeep || !j.After().Moves()) return {};
+  const Hold& hold = *j.After().hold;
+  if (hold.IsClaim() || !hold.since) return "is placed and holds nodes, but not to move there";
+  if (!MayLeaveFor(j, hold.node_group)) return "is to move without a reason";
+  return {};
+}
+
 using Rule = Problem (*)(const Judged&);
-constexpr std::array<Rule, 5> kRules = {ActionFitsMemory, ChangeHasReason, MayBePlaced,
-                                        NodesAreGood, DomainHolds};
+constexpr std::array<Rule, 7> kRules = {ActionFitsMemory, ChangeHasReason, MayBePlaced,
+                                        NodesAreGood,     DomainHolds,     MovesToWhatItHeld,
+                                        HoldsForAReason};
 
 // ---- all decisions together ----
 
@@ -199,6 +245,14 @@ void Reserve(const World& world, const PoolDecision& decision, size_t pool, Capa
   if (claim) capacity.Set(pool, *claim);
 }
 
+// What it moves to is so too, where nobody else has it.
+void ReserveTarget(const World& world, const PoolDecision& decision, size_t pool,
+                   Capacity& capacity) {
+  if (decision.memory.completed || !decision.memory.Moves()) return;
+  const auto claim = ClaimOf(world, *world.pools[pool], *decision.memory.hold);
+  if (claim) capacity.Add(pool, *claim);
+}
+
 bool HasClaim(const PoolDecision& decision) {
   return decision.memory.hold && decision.memory.hold->IsClaim();
 }
@@ -212,6 +266,7 @@ Capacity CapacityAfter(const World& world, const Plan& plan, LeftOut left_out) {
   }
   for (const InferenceDraft& pool : Settled(world, plan)) ClaimCells(world, capacity, pool);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
+    ReserveTarget(world, plan.pools[p], p, capacity);
     if (HasClaim(plan.pools[p])) Reserve(world, plan.pools[p], p, capacity);
   }
   return capacity;
@@ -259,7 +314,7 @@ Problem GangsHaveRoom(const World& world, const Plan& plan) {
 
 // Does the decision add to what its namespace has of the type?
 bool Adds(const TrainingPool& pool, const PoolDecision& decision) {
-  if (decision.action == Action::kPlace) return true;
+  if (decision.action == Action::kPlace || Moves(pool.memory, decision)) return true;
   return decision.action == Action::kRestart && AcceleratorsOf(pool, *decision.memory.placement) >
                                                     AcceleratorsOf(pool, *pool.memory.placement);
 }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "placement/capacity.h"
+#include "placement/moves.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
@@ -27,12 +28,25 @@ struct Case {
   [[nodiscard]] Time Now() const { return world.now; }
 };
 
+// A return went well: the gang was at home when a day had passed since, and was not made to go
+// meanwhile.
+bool HasStayed(const PoolMemory& memory, Time now) {
+  if (!memory.last_move || !memory.placement || memory.placement->tier > 0) return false;
+  const Time end = *memory.last_move + kAfterMove;
+  return now >= end && memory.placement->since < end &&
+         std::none_of(
+             memory.evictions.begin(), memory.evictions.end(),
+             [&](const Eviction& e) { return e.time >= *memory.last_move && e.time < end; });
+}
+
 // What is over is forgotten; what a placement tells is remembered even where the status was lost.
 PoolMemory Refreshed(const PoolMemory& before, Time now) {
   PoolMemory memory = before;
   if (memory.completed) return memory;
   std::erase_if(memory.excluded, [now](const ExcludedNode& node) { return node.until <= now; });
   if (memory.hold && memory.hold->until <= now) memory.hold.reset();
+  if (HasStayed(memory, now)) memory.dwell.reset();
+  if (memory.Moves() && (memory.hold->IsClaim() || !memory.hold->since)) memory.hold.reset();
   if (memory.placement) {
     const Placement& placement = *memory.placement;
     memory.attempts = std::max(memory.attempts, placement.attempt);
@@ -88,7 +102,8 @@ Fate Finished(PoolMemory memory, Time now, std::optional<Reason> failed, Cause c
           .cause = std::move(cause),
           .awaits = {},
           .outlook = {},
-          .yields_to = {}};
+          .yields_to = {},
+          .move = {}};
 }
 
 // Gives its place up; looks for another one in the same pass, if it may.
@@ -103,7 +118,8 @@ Fate Released(const Case& c, PoolMemory memory, Cause cause) {
           .cause = std::move(cause),
           .awaits = {},
           .outlook = {},
-          .yields_to = {}};
+          .yields_to = {},
+          .move = {}};
 }
 
 // Needs a new attempt. A spec that can't be used gives the place up; one that the API server has
@@ -117,7 +133,8 @@ Fate Renewed(const Case& c, PoolMemory memory, Cause cause) {
           .cause = std::move(cause),
           .awaits = {},
           .outlook = {},
-          .yields_to = {}};
+          .yields_to = {},
+          .move = {}};
 }
 
 // ---- the rules for a placed pool: the first that applies decides ----
@@ -143,7 +160,8 @@ std::optional<Fate> IsSuspended(const Case& c) {
               .cause = {},
               .awaits = {},
               .outlook = {},
-              .yields_to = {}};
+              .yields_to = {},
+              .move = {}};
 }
 
 bool DeadlinePassed(const TrainingPool& pool, const PoolMemory& memory, Time now) {
@@ -297,6 +315,7 @@ std::optional<Fate> HasNotStarted(const Case& c) {
       CountWorkers(c.pool, c.Placed().attempt).running + SucceededOf(c.pool, c.Placed());
   PoolMemory memory = c.memory;
   Exclude(memory, missing.nodes, Reason::kGangIncomplete, c.Now());
+  LengthenDwell(c.pool, memory, c.Now());
   std::string sentence =
       fmt::format("attempt {} on {}: {} of {} ran by {}", c.Placed().attempt, c.Placed().node_group,
                   running, Count(c.Placed().workers, "worker"), FormatTime(deadline));
@@ -314,7 +333,11 @@ Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
   const Case c{world, pool, memory, nodes};
   for (const Rule rule : kRules) {
-    if (auto fate = rule(c)) return std::move(*fate);
+    auto fate = rule(c);
+    if (!fate) continue;
+    // Who ends, goes or starts anew does not move as well.
+    if (fate->course != Course::kStay) fate->memory.hold.reset();
+    return std::move(*fate);
   }
   return Keep(c);
 }
@@ -494,6 +517,7 @@ std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,
   if (pool.active_deadline && memory.started && !pool.suspended) {
     moments.push_back(*memory.started + *pool.active_deadline);
   }
+  if (memory.dwell && memory.last_move) moments.push_back(*memory.last_move + kAfterMove);
   if (!memory.placement) return moments;
   moments.push_back(NotBefore(pool, memory));
   if (const auto until = AwaitsFailedPod(pool)) moments.push_back(*until);

@@ -13,6 +13,9 @@
 // room.
 namespace spillway::placement {
 
+// Having to leave home within so many seconds of a move makes the next return wait longer.
+inline constexpr Seconds kAfterMove{86400};
+
 enum class Course {
   kRest,   // takes no part in the queue: ended, suspended, refused
   kStay,   // is placed and stays as it is
@@ -48,6 +51,7 @@ struct Fate {
   std::vector<Leaver> awaits;       // with a claim: whom it waits for
   std::optional<Outlook> outlook;   // waiting for room: as first in a group's queue
   std::optional<Leaver> yields_to;  // with a place: who has claimed it, and when it goes
+  std::optional<Cause> move;        // with a place: where it moves, or why it does not yet
 };
 Fate FateOf(const World& world, const TrainingPool& pool);
 

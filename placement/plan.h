@@ -73,7 +73,8 @@ struct PoolDecision {
   int workers_succeeded = 0;
   Money hourly_cost;  // its share of its nodes' price
   Money marginal_hourly_cost;
-  std::vector<Alternative> alternatives;   // in the order tried; empty for pools that stay
+  // In the order tried; empty for pools that stay, but for those that have to leave their group.
+  std::vector<Alternative> alternatives;
   std::vector<std::string> remedies;       // what is missing, one sentence each
   int position = 0;                        // in the queue of waiting pools, 1 first; 0: not waiting
   std::optional<Reservation> reservation;  // of a waiting pool

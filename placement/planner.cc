@@ -12,6 +12,7 @@
 #include "placement/draft.h"
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
+#include "placement/moves.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
 #include "placement/reports.h"
@@ -34,14 +35,15 @@ Draft::Draft(const Snapshot& snapshot)
 
 void ClaimWhatItHas(Draft& draft, size_t pool) {
   const PoolMemory& memory = draft.fates[pool].memory;
-  std::optional<Claim> claim;
-  if (memory.placement) {
-    claim = ClaimOf(draft.world, draft.Pool(pool), *memory.placement);
-  } else if (memory.hold) {
-    claim = ClaimOf(draft.world, draft.Pool(pool), *memory.hold);
-  }
   draft.capacity.Clear(pool);
-  if (claim) draft.capacity.Set(pool, *claim);
+  if (memory.placement) {
+    const auto claim = ClaimOf(draft.world, draft.Pool(pool), *memory.placement);
+    if (claim) draft.capacity.Set(pool, *claim);
+  }
+  if (memory.hold) {
+    const auto claim = ClaimOf(draft.world, draft.Pool(pool), *memory.hold);
+    if (claim) draft.capacity.Add(pool, *claim);
+  }
   draft.contenders.reset();
 }
 
@@ -83,6 +85,7 @@ void AccountForPlaced(Draft& draft) {
     ClaimCells(draft.world, draft.capacity, pool);
     CountCells(draft.quotas, pool, 1);
   }
+  CarryMoves(draft);
   CarryClaims(draft);
 }
 
@@ -110,7 +113,8 @@ std::vector<Turn> TurnsOf(const Draft& draft) {
   std::vector<Turn> turns;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     const Fate& fate = draft.fates[p];
-    if (fate.course != Course::kRenew && fate.course != Course::kQueue) continue;
+    const bool looks = fate.course == Course::kRenew || fate.course == Course::kQueue;
+    if (!looks && !TakesTurnToMove(draft, p)) continue;
     const bool guaranteed = fate.memory.placement
                                 ? draft.coverage->Gang(p, fate.memory.placement->accelerator)
                                 : draft.coverage->Gang(p);
@@ -269,11 +273,16 @@ bool TakeTurns(Draft& draft) {
   bool news = false;
   draft.order.clear();
   ForgetPromises(draft);
+  LiftMoves(draft);
   Line line(TurnsOf(draft));
   while (const auto turn = line.Next(draft.quotas)) {
     draft.order.push_back(*turn);
     if (turn->rank.inference) {
       news = Serve(draft, turn->pool) || news;
+      continue;
+    }
+    if (draft.fates[turn->pool].course == Course::kStay) {
+      news = LookForMove(draft, turn->pool) || news;
       continue;
     }
     if (draft.fates[turn->pool].course == Course::kRenew) {
@@ -373,7 +382,9 @@ Plan MakePlan(const Snapshot& snapshot) {
   DecideFates(draft);
   AccountForPlaced(draft);
   RunQueue(draft);
+  NoteWaits(draft);
   TellClaims(draft);
+  TellMoves(draft);
   Plan plan;
   AddDecisions(draft, plan);
   plan.groups = ReportGroups(draft.world, draft.capacity);

@@ -15,7 +15,6 @@ __extension__ using Wide = __int128;
 
 constexpr Seconds kMostWorkLost{3600};
 constexpr Seconds kRestartUnknown{600};
-constexpr Seconds kNotice{1};
 constexpr size_t kMostExact = 12;
 
 Time LastCheckpoint(const TrainingPool& pool, const Placement& placement, Time when) {
@@ -292,16 +291,21 @@ class Search {
 
 }  // namespace
 
-Time GivesWayAt(const TrainingPool& pool, const PoolMemory& memory, Time asked) {
-  const Placement& placement = *memory.placement;
-  const Time soonest = std::max(asked + kNotice, placement.since + pool.min_run);
-  if (pool.preemptible == Preemptible::kAlways) return soonest;
+Time CheckpointAfter(const TrainingPool& pool, const Placement& placement, Time asked,
+                     Time soonest) {
   const Seconds interval = std::max(pool.checkpoint_interval, Seconds{1});
   if (pool.last_checkpoint && *pool.last_checkpoint >= placement.since) {
     return *pool.last_checkpoint >= asked ? soonest : asked + 2 * interval;
   }
   const Seconds ran = std::max(asked - placement.since, Seconds{0});
   return std::max(placement.since + (ran + interval - Seconds{1}) / interval * interval, soonest);
+}
+
+Time GivesWayAt(const TrainingPool& pool, const PoolMemory& memory, Time asked) {
+  const Placement& placement = *memory.placement;
+  const Time soonest = std::max(asked + kNotice, placement.since + pool.min_run);
+  if (pool.preemptible == Preemptible::kAlways) return soonest;
+  return CheckpointAfter(pool, placement, asked, soonest);
 }
 
 int64_t EvictionCost(const TrainingPool& pool, const PoolMemory& memory, Time when) {

@@ -16,11 +16,18 @@ namespace spillway::placement {
 // Evictions of the last so many seconds make another one dearer.
 inline constexpr Seconds kEvictionsCount{86400};
 
+// What was decided is written down before anybody goes for it.
+inline constexpr Seconds kNotice{1};
+
+// When a placed gang that is asked at `asked` to stop at its next checkpoint does so, and not
+// before `soonest`. A program that tells its checkpoints has two intervals for the next one; of one
+// that does not, they are the multiples of its interval since the attempt was placed.
+Time CheckpointAfter(const TrainingPool& pool, const Placement& placement, Time asked,
+                     Time soonest);
+
 // When a placed gang that is asked at `asked` to give way does so: a second later, so that the
 // claim on its place is written down before it goes and not before preemption.minRunSeconds, or at
-// its next checkpoint. A program that tells its checkpoints has two intervals for the next one; of
-// one that does not, they are the multiples of its interval since the attempt was placed. REQUIRES
-// memory.placement.
+// its next checkpoint. REQUIRES memory.placement.
 Time GivesWayAt(const TrainingPool& pool, const PoolMemory& memory, Time asked);
 
 // Accelerator-seconds that are lost if the gang stops at `when`: accelerators × (what it did since

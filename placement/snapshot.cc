@@ -37,6 +37,10 @@ constexpr std::array<Word<Preemptible>, 3> kPreemptibles = {
     {{Preemptible::kAlways, "Always"},
      {Preemptible::kAtCheckpoint, "AtCheckpoint"},
      {Preemptible::kNever, "Never"}}};
+constexpr std::array<Word<ReturnHome>, 3> kReturnsHome = {
+    {{ReturnHome::kAtCheckpoint, "AtCheckpoint"},
+     {ReturnHome::kAnytime, "Anytime"},
+     {ReturnHome::kNever, "Never"}}};
 constexpr std::array<Word<Routing>, 2> kRoutings = {
     {{Routing::kUniform, "Uniform"}, {Routing::kWeighted, "Weighted"}}};
 constexpr std::array<Word<BudgetPeriod>, 3> kBudgetPeriods = {
@@ -87,6 +91,7 @@ std::string_view Name(TopologyMode value) { return NameIn(kTopologyModes, value)
 std::string_view Name(OnUnreachable value) { return NameIn(kOnUnreachables, value); }
 std::string_view Name(Preempts value) { return NameIn(kPreempts, value); }
 std::string_view Name(Preemptible value) { return NameIn(kPreemptibles, value); }
+std::string_view Name(ReturnHome value) { return NameIn(kReturnsHome, value); }
 std::string_view Name(Routing value) { return NameIn(kRoutings, value); }
 std::string_view Name(BudgetPeriod value) { return NameIn(kBudgetPeriods, value); }
 
@@ -107,6 +112,9 @@ std::optional<OnUnreachable> OnUnreachableFrom(std::string_view name) {
 std::optional<Preempts> PreemptsFrom(std::string_view name) { return FromIn(kPreempts, name); }
 std::optional<Preemptible> PreemptibleFrom(std::string_view name) {
   return FromIn(kPreemptibles, name);
+}
+std::optional<ReturnHome> ReturnHomeFrom(std::string_view name) {
+  return FromIn(kReturnsHome, name);
 }
 std::optional<Routing> RoutingFrom(std::string_view name) { return FromIn(kRoutings, name); }
 std::optional<BudgetPeriod> BudgetPeriodFrom(std::string_view name) {

@@ -27,6 +27,7 @@ enum class TopologyMode { kRequired, kPreferred, kIgnore };
 enum class OnUnreachable { kRestart, kWait };
 enum class Preempts { kLowerPriority, kNever };
 enum class Preemptible { kAlways, kAtCheckpoint, kNever };
+enum class ReturnHome { kAtCheckpoint, kAnytime, kNever };
 enum class Routing { kUniform, kWeighted };
 enum class BudgetPeriod { kDay, kWeek, kMonth };
 
@@ -38,6 +39,7 @@ std::string_view Name(TopologyMode value);
 std::string_view Name(OnUnreachable value);
 std::string_view Name(Preempts value);
 std::string_view Name(Preemptible value);
+std::string_view Name(ReturnHome value);
 std::string_view Name(Routing value);
 std::string_view Name(BudgetPeriod value);
 // One for each of the above: nullopt for a word that is not in the list.
@@ -49,6 +51,7 @@ std::optional<TopologyMode> TopologyModeFrom(std::string_view name);
 std::optional<OnUnreachable> OnUnreachableFrom(std::string_view name);
 std::optional<Preempts> PreemptsFrom(std::string_view name);
 std::optional<Preemptible> PreemptibleFrom(std::string_view name);
+std::optional<ReturnHome> ReturnHomeFrom(std::string_view name);
 std::optional<Routing> RoutingFrom(std::string_view name);
 std::optional<BudgetPeriod> BudgetPeriodFrom(std::string_view name);
 
@@ -197,16 +200,15 @@ struct ExcludedNode {
   bool operator==(const ExcludedNode&) const = default;
 };
 
-// Nodes that stay reserved to a gang that is not placed: those that are left to it after it lost
-// others, or those that it has claimed from gangs which go for it.
+// Nodes that stay reserved to a gang: those that are left to it after it lost others, those that it
+// has claimed from gangs which go for it, or, next to a placement, those that it moves to.
 struct Hold {
   std::string node_group;
   std::string domain;
   std::vector<std::string> nodes;
   Time until{};
-  // Of a claim:
-  std::optional<Time> since;     // when it was made
-  std::vector<PoolKey> victims;  // sorted; empty: no claim
+  std::optional<Time> since;     // of a claim or a move: when it was decided
+  std::vector<PoolKey> victims;  // of a claim, sorted; empty: no claim
   bool operator==(const Hold&) const = default;
   [[nodiscard]] bool IsClaim() const { return !victims.empty(); }
 };
@@ -222,8 +224,9 @@ struct Eviction {
 struct PoolMemory {
   std::optional<Placement> placement;
   std::optional<Hold> hold;
-  std::optional<Time> queued_since;          // since it could run; survives eviction and loss
-  std::optional<Time> waiting_since;         // since it last became unplaced; counts the hold-back
+  std::optional<Time> queued_since;  // since it could run; survives eviction and loss
+  // Since it last became unplaced, or was told to leave a drained group; counts the hold-back.
+  std::optional<Time> waiting_since;
   std::optional<Time> started;               // first placed
   std::optional<Time> completed;             // ended, for better or worse
   bool succeeded = false;                    // with `completed`
@@ -238,7 +241,12 @@ struct PoolMemory {
   std::optional<Time> ready_since;  // when all workers of the present attempt were first ready
   std::optional<Seconds>
       restart_took;  // of the last attempt that got so far: from its start to that
+  std::optional<Time> home_fits_since;  // since home has had room for it, which runs elsewhere
+  std::optional<Time> last_move;
+  std::optional<Seconds> dwell;  // what home_fits_since must have lasted, where that is more than
+                                 // return_after
   bool operator==(const PoolMemory&) const = default;
+  [[nodiscard]] bool Moves() const { return placement && hold; }
 };
 
 // One live pod of a pool (any attempt; bound or not; not ended unless it failed).
@@ -284,6 +292,9 @@ struct TrainingPool {
   bool spill_allowed = true;
   Seconds spill_after{600};
   std::optional<Money> spill_max_hourly_cost;  // of the gang, above home, by marginal price
+  ReturnHome return_home = ReturnHome::kAtCheckpoint;
+  Seconds return_after{600};
+  int return_min_savings_percent = 10;
   TopologyMode topology = TopologyMode::kPreferred;
   std::string topology_level;  // empty: the group's closest
   Seconds start_deadline{1800};

@@ -175,6 +175,9 @@ void Fields(A& a, Of<PoolMemory> /*type*/) {
   a("evictions", &PoolMemory::evictions);
   a("readySince", &PoolMemory::ready_since);
   a("restartSeconds", &PoolMemory::restart_took);
+  a("homeFitsSince", &PoolMemory::home_fits_since);
+  a("lastMove", &PoolMemory::last_move);
+  a("dwellSeconds", &PoolMemory::dwell);
 }
 
 template <class A>
@@ -209,6 +212,11 @@ void FieldsOfPlacementSpec(A& a) {
     g.Words("policy", &TrainingPool::spill_allowed, "Allowed", "Never");
     g("afterSeconds", &TrainingPool::spill_after);
     g("maxHourlyCost", &TrainingPool::spill_max_hourly_cost);
+  });
+  a.Group("returnHome", [](auto& g) {
+    g("policy", &TrainingPool::return_home);
+    g("afterSeconds", &TrainingPool::return_after);
+    g("minSavingsPercent", &TrainingPool::return_min_savings_percent);
   });
   a.Group("topology", [](auto& g) {
     g("mode", &TrainingPool::topology);

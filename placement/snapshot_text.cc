@@ -157,6 +157,9 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Preempt
 void Read(Place& place, const YAML::Node& node, const std::string& path, Preemptible& value) {
   ReadWord(place, node, path, value, Preemptible::kNever);
 }
+void Read(Place& place, const YAML::Node& node, const std::string& path, ReturnHome& value) {
+  ReadWord(place, node, path, value, ReturnHome::kNever);
+}
 void Read(Place& place, const YAML::Node& node, const std::string& path, Routing& value) {
   ReadWord(place, node, path, value, Routing::kWeighted);
 }

@@ -285,6 +285,11 @@ void TellUnplaced(const Told& told, PoolDecision& decision) {
   SayReady(decision, false, why.reason, why.message);
 }
 
+// Has to leave its group, and nothing else takes it.
+bool IsStuck(const Told& told) {
+  return told.fate.move && told.fate.move->reason == Reason::kDraining;
+}
+
 void TellOptions(const Told& told, PoolDecision& decision) {
   for (const Option& option : told.options) {
     Alternative& alternative = decision.alternatives.emplace_back();
@@ -300,7 +305,7 @@ void TellOptions(const Told& told, PoolDecision& decision) {
               : fmt::format("fits on {} of {}", Count(std::ssize(option.fit->nodes), "node"),
                             option.fit->domain);
     }
-    if (decision.placed || !option.acceptable) continue;
+    if ((decision.placed && !IsStuck(told)) || !option.acceptable) continue;
     std::string remedy;
     for (const std::string& part : option.remedies) remedy += (remedy.empty() ? "" : "; ") + part;
     if (!remedy.empty()) decision.remedies.push_back(alternative.group + ": " + remedy);
@@ -343,6 +348,11 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
     message +=
         fmt::format("; gives way to {} at its next checkpoint, by {}",
                     told.fate.yields_to->key.Format(), FormatTime(*told.fate.yields_to->leaves));
+  }
+  if (told.fate.move) {
+    reason = told.fate.move->reason;
+    message += "; " + told.fate.move->sentence;
+    if (IsStuck(told)) message += ": " + WhyWaiting(told).message;
   }
   if (nodes.group == nullptr) {
     reason = Reason::kNodeGroupMissing;

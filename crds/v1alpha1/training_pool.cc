@@ -27,6 +27,15 @@ Status DecodeSpill(JsonValue value, TrainingPoolSpec::Placement& out) {
   });
 }
 
+Status DecodeReturnHome(JsonValue value, TrainingPoolSpec::Placement& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "policy") return Read(field, out.return_policy);
+    if (key == "afterSeconds") return Read(field, out.return_after_seconds);
+    if (key == "minSavingsPercent") return Read(field, out.return_min_savings_percent);
+    return Ok{};
+  });
+}
+
 Status DecodeTopology(JsonValue value, TrainingPoolSpec::Placement& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "mode") return Read(field, out.topology_mode);
@@ -41,6 +50,7 @@ Status DecodePlacementSpec(JsonValue value, TrainingPoolSpec::Placement& out) {
     if (key == "nodeGroupSelector") return DecodeSelector(field, out.node_group_selector);
     if (key == "preference") return Read(field, out.preference);
     if (key == "spill") return DecodeSpill(field, out);
+    if (key == "returnHome") return DecodeReturnHome(field, out);
     if (key == "topology") return DecodeTopology(field, out);
     if (key == "startDeadlineSeconds") return Read(field, out.start_deadline_seconds);
     return Ok{};
@@ -197,6 +207,9 @@ Status DecodeStatus(JsonValue value, TrainingPoolStatus& out) {
     if (key == "evictions") return ReadList(field, out.evictions, DecodeEviction);
     if (key == "readySince") return Read(field, out.ready_since);
     if (key == "restartSeconds") return Read(field, out.restart_seconds);
+    if (key == "homeFitsSince") return Read(field, out.home_fits_since);
+    if (key == "lastMove") return Read(field, out.last_move);
+    if (key == "dwellSeconds") return Read(field, out.dwell_seconds);
     if (key == "stuckPods") return Read(field, out.stuck_pods);
     if (key == "hourlyCost") return Read(field, out.hourly_cost);
     if (key == "marginalHourlyCost") return Read(field, out.marginal_hourly_cost);
@@ -294,6 +307,9 @@ void EncodeMemory(Json& out, const TrainingPoolStatus& status) {
   if (!status.evictions.empty()) out["evictions"] = EncodeEvictions(status.evictions);
   Put(out, "readySince", status.ready_since);
   if (status.restart_seconds) out["restartSeconds"] = *status.restart_seconds;
+  Put(out, "homeFitsSince", status.home_fits_since);
+  Put(out, "lastMove", status.last_move);
+  if (status.dwell_seconds) out["dwellSeconds"] = *status.dwell_seconds;
 }
 
 }  // namespace

@@ -28,6 +28,9 @@ struct TrainingPoolSpec {
     std::string spill_policy = "Allowed";
     int spill_after_seconds = 600;
     std::string spill_max_hourly_cost;  // empty: no limit
+    std::string return_policy = "AtCheckpoint";
+    int return_after_seconds = 600;
+    int return_min_savings_percent = 10;
     std::string topology_mode = "Preferred";
     std::string topology_level;
     int start_deadline_seconds = 1800;
@@ -78,7 +81,7 @@ struct HoldStatus {
   std::string domain;
   std::vector<std::string> nodes;
   Time until{};
-  std::optional<Time> since;         // of a claim
+  std::optional<Time> since;         // of a claim or a move
   std::vector<std::string> victims;  // namespace/name
   bool operator==(const HoldStatus&) const = default;
 };
@@ -125,6 +128,9 @@ struct TrainingPoolStatus {
   std::vector<EvictionStatus> evictions;
   std::optional<Time> ready_since;
   std::optional<int> restart_seconds;
+  std::optional<Time> home_fits_since;
+  std::optional<Time> last_move;
+  std::optional<int> dwell_seconds;
   std::vector<std::string> stuck_pods;
   std::string hourly_cost, marginal_hourly_cost;
   std::vector<Condition> conditions;

@@ -215,6 +215,22 @@ TEST(ObservePools, TheSpecInOurWords) {
   EXPECT_EQ(pool.active_deadline, Seconds(60));
 }
 
+TEST(ObservePools, ReturnsInOurWords) {
+  Cluster cluster;
+  EXPECT_EQ(cluster.Pool().return_home, placement::ReturnHome::kAtCheckpoint);
+  EXPECT_EQ(cluster.Pool().return_after, Seconds(600));
+  EXPECT_EQ(cluster.Pool().return_min_savings_percent, 10);
+  auto& placing = cluster.pools[0].spec.placement;
+  placing.return_policy = "Anytime";
+  placing.return_after_seconds = 5;
+  placing.return_min_savings_percent = 20;
+  EXPECT_EQ(cluster.Pool().return_home, placement::ReturnHome::kAnytime);
+  EXPECT_EQ(cluster.Pool().return_after, Seconds(5));
+  EXPECT_EQ(cluster.Pool().return_min_savings_percent, 20);
+  placing.return_policy = "Never";
+  EXPECT_EQ(cluster.Pool().return_home, placement::ReturnHome::kNever);
+}
+
 TEST(ObservePools, PreemptionAndCheckpointsInOurWords) {
   Cluster cluster;
   EXPECT_EQ(cluster.Pool().preempts, placement::Preempts::kLowerPriority);
@@ -568,6 +584,7 @@ TEST(SpecRevision, ChangesWithWhatTakesEffectAtTheNextAttempt) {
   EXPECT_EQ(base, revision([](auto& s) { s.restart.max_restarts = 1; }));
   EXPECT_EQ(base, revision([](auto& s) { s.suspend = true; }));
   EXPECT_EQ(base, revision([](auto& s) { s.placement.spill_policy = "Never"; }));
+  EXPECT_EQ(base, revision([](auto& s) { s.placement.return_policy = "Never"; }));
 }
 
 }  // namespace

@@ -74,6 +74,36 @@ TEST(PoolStatus, ClaimsAndEvictionsComeBackAsTheyWereWritten) {
   EXPECT_TRUE(MemoryOf(world.Status()) == memory);
 }
 
+TEST(PoolStatus, MovesComeBackAsTheyWereWritten) {
+  World world;
+  auto& memory = world.decision.memory;
+  memory.hold = placement::Hold{.node_group = "home",
+                                .domain = "d1",
+                                .nodes = {"n1", "n2"},
+                                .until = Time(Seconds(9)),
+                                .since = Time(Seconds(8)),
+                                .victims = {}};
+  memory.home_fits_since = Time(Seconds(4));
+  memory.last_move = Time(Seconds(3));
+  memory.dwell = Seconds(1200);
+  EXPECT_TRUE(MemoryOf(world.Status()) == memory);
+}
+
+// Nothing of it is committed, so that every pass has other moments.
+TEST(PoolStatus, InObserveAMoveIsToldWithoutMoments) {
+  World world;
+  world.mode = Mode::kObserve;
+  world.facts.memory = world.decision.memory;
+  world.decision.action = placement::Action::kKeep;
+  world.decision.placed_message =
+      "runs since 2026-11-24T11:00:00Z; returns to home at 2026-11-24T12:00:01Z";
+  EXPECT_EQ(world.Of("Placed").message, world.decision.placed_message) << "it is all committed";
+  world.decision.memory.home_fits_since = kNow;
+  EXPECT_EQ(world.Of("Placed").message, "runs; returns to home");
+  world.mode = Mode::kEnforce;
+  EXPECT_EQ(world.Of("Placed").message, world.decision.placed_message);
+}
+
 TEST(QuotaStatus, SaysWhatIsGuaranteedBorrowedAndLent) {
   placement::QuotaReport report;
   report.ns = "lab";

@@ -169,6 +169,24 @@ TEST(EverySnapshot, ReadsBackAsItWasWritten) {
   }
 }
 
+// Among them are gangs that move, hold nodes to move to, and are to leave and can't.
+TEST(RandomWorlds, HaveGangsThatMove) {
+  int moved = 0;
+  int held = 0;
+  int stuck = 0;
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    for (const PoolDecision& decision : MakePlan(world).pools) {
+      if (decision.action == Action::kRestart && decision.memory.last_move == kNow) ++moved;
+      if (decision.memory.Moves()) ++held;
+      if (decision.placed && decision.placed_reason == placement::Reason::kDraining) ++stuck;
+    }
+  }
+  EXPECT_GT(moved, 10);
+  EXPECT_GT(held, 10);
+  EXPECT_GT(stuck, 10);
+}
+
 // The worlds are worth the name: each reason and each action is in one of a hundred.
 TEST(RandomWorlds, ShowEveryReasonAndActionOftenEnough) {
   std::map<std::string_view, uint32_t> worlds;

@@ -17,7 +17,7 @@ const std::vector<std::string> kTypes = {"a100", "h100", "cores"};
 
 class Maker {
  public:
-  explicit Maker(uint32_t seed) : dice_(seed) {}
+  explicit Maker(uint32_t seed) : dice_(seed), moves_(seed + 2'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -34,6 +34,8 @@ class Maker {
     AddClaims();
     AddSpendLimits();
     if (dice_.OneIn(6)) AddContest();
+    if (moves_.OneIn(3)) AddMovers();
+    AddMoves();
     return std::move(world_);
   }
 
@@ -502,6 +504,69 @@ class Maker {
     if (!hold.victims.empty()) pool.memory.hold = hold;
   }
 
+  Time MovesAgo(int seconds) { return kNow - Seconds{moves_.Roll(seconds)}; }
+
+  // A part of the world where all is well: gangs run in a cloud, or in a group that is being
+  // drained, and home has room for some of them.
+  void AddMovers() {
+    NodeGroup home = Group("home");
+    home.marginal_per_node_hour = Money::FromMicros(moves_.Roll(3) * 16'000'000);
+    NodeGroup cloud = Group("cloud", 10);
+    if (moves_.OneIn(3)) cloud.admission = Admission::kDrain;
+    world_.groups.push_back(home);
+    world_.groups.push_back(cloud);
+    AddNodes(world_, "home", moves_.Roll(5));
+    AddNodes(world_, "cloud", 4);
+    const int movers = moves_.Roll(3) + 1;
+    for (int m = 1; m <= movers; ++m) AddMover(std::to_string(m));
+  }
+
+  void AddMover(const std::string& number) {
+    TrainingPool pool = Has("m" + number, 1, 8, "cloud", {"cloud-" + number}, 10);
+    pool.key.ns = moves_.OneIn(2) ? "red" : "blue";
+    pool.priority = moves_.Roll(3);
+    pool.min_run = Seconds{moves_.Pick<int>({0, 600, 5000})};
+    pool.checkpoint_interval = Seconds{moves_.Pick<int>({300, 1800})};
+    pool.spill_after = Seconds{moves_.Pick<int>({0, 60, 600})};
+    if (moves_.OneIn(4)) pool.last_checkpoint = MovesAgo(2000);
+    pool.memory.placement->since = MovesAgo(4000);
+    pool.memory.queued_since = pool.memory.started = pool.memory.placement->since;
+    AddWorkers(world_, pool);
+    world_.pools.push_back(std::move(pool));
+  }
+
+  // Gangs that are about to move, home or anywhere, and some that have moved before.
+  void AddMoves() {
+    for (TrainingPool& pool : world_.pools) {
+      pool.return_home = moves_.Pick<ReturnHome>(
+          {ReturnHome::kAtCheckpoint, ReturnHome::kAnytime, ReturnHome::kNever});
+      pool.return_after = Seconds{moves_.Pick<int>({0, 60, 600})};
+      pool.return_min_savings_percent = moves_.Pick<int>({0, 10, 100});
+      if (pool.memory.placement && !pool.memory.completed) AddMove(pool);
+    }
+  }
+
+  void AddMove(TrainingPool& pool) {
+    PoolMemory& memory = pool.memory;
+    if (moves_.OneIn(2)) memory.home_fits_since = MovesAgo(900);
+    if (moves_.OneIn(3)) memory.last_move = MovesAgo(200'000);
+    if (moves_.OneIn(4)) memory.dwell = Seconds{moves_.Roll(2000)};
+    if (!moves_.OneIn(2)) return;
+    const bool mover = memory.placement->node_group == "cloud" && !moves_.OneIn(4);
+    const std::string group = mover ? "home" : moves_.Pick(world_.groups).name;
+    std::vector<std::string> nodes = NodesOf(group);
+    moves_.Shuffle(nodes);
+    if (!nodes.empty()) nodes.resize(static_cast<size_t>(moves_.Roll(3)) % nodes.size() + 1);
+    std::sort(nodes.begin(), nodes.end());
+    memory.hold = Hold{.node_group = group,
+                       .domain = "",
+                       .nodes = nodes,
+                       .until = kNow + Seconds{moves_.Roll(900) - 100},
+                       .since = MovesAgo(2000),
+                       .victims = {}};
+    if (moves_.OneIn(10)) memory.hold->since.reset();
+  }
+
   Money Amount(int most) { return Money::FromMicros(int64_t{dice_.Roll(most)} * 1'250'000); }
 
   placement::Quota& QuotaOf(const std::string& ns) {
@@ -532,6 +597,7 @@ class Maker {
   }
 
   Dice dice_;
+  Dice moves_;  // of gangs alone, so that other worlds are not all different ones
   Snapshot world_;
 };
 

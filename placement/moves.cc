@@ -1,0 +1,333 @@
+#include "placement/moves.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "placement/attempts.h"
+#include "placement/claims.h"
+#include "placement/preemption.h"
+
+namespace spillway::placement {
+namespace {
+
+__extension__ using Wide = __int128;
+
+constexpr Seconds kLeastDwell{60};
+constexpr Seconds kMostDwell{86400};
+
+enum class Why { kReturn, kDrain };
+
+bool IsMoving(const Fate& fate) { return fate.course == Course::kStay && fate.memory.Moves(); }
+
+// All its workers run, nothing is wrong with its nodes, and a new attempt could start anywhere.
+bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& placement) {
+  if (Blocked(pool) || pool.template_unchecked || pool.attempt.failed) return false;
+  const WorkerCounts counts = CountWorkers(pool, placement.attempt);
+  if (counts.running < placement.workers || counts.active < placement.workers) return false;
+  const GangNodes nodes = NodesOfGang(world, pool, placement);
+  return !nodes.link_suspect && nodes.lost.empty() && nodes.away.empty();
+}
+
+// Why the gang should run elsewhere; nullopt: it should not, or can't be moved now.
+std::optional<Why> WhyMove(const Draft& draft, size_t pool) {
+  const Fate& fate = draft.fates[pool];
+  if (fate.course != Course::kStay || fate.action != Action::kKeep) return std::nullopt;
+  const Placement& placement = *fate.memory.placement;
+  const GroupView* group = draft.world.FindGroup(placement.node_group);
+  if (group == nullptr || !group->spec->misconfigured.empty()) return std::nullopt;
+  const bool drained = group->spec->admission == Admission::kDrain;
+  const bool returns = group->spec->tier > 0 && draft.Pool(pool).return_home != ReturnHome::kNever;
+  if (!drained && !returns) return std::nullopt;
+  if (!MayBeMoved(draft.world, draft.Pool(pool), placement)) return std::nullopt;
+  return drained ? Why::kDrain : Why::kReturn;
+}
+
+// While this lives, what the gang has counts against no quota or spend limit; afterwards what it
+// has by then does.
+class CountedOnce {
+ public:
+  CountedOnce(Draft& draft, size_t pool) : draft_(draft), pool_(pool) { Count(-1); }
+  ~CountedOnce() { Count(1); }
+  CountedOnce(const CountedOnce&) = delete;
+  CountedOnce& operator=(const CountedOnce&) = delete;
+
+ private:
+  void Count(int sign) {
+    CountGang(draft_.quotas, draft_.world, draft_.Pool(pool_),
+              *draft_.fates[pool_].memory.placement, sign);
+  }
+  Draft& draft_;
+  size_t pool_;
+};
+
+bool ComesFirst(Preference preference, const Option& left, const Option& right) {
+  const int price = ComparePrice(*left.group, *right.group);
+  if (preference == Preference::kPrice && price != 0) return price < 0;
+  if (left.need->choice != right.need->choice) return left.need->choice < right.need->choice;
+  if (price != 0) return price < 0;
+  return std::tie(left.fit->left_over, left.group->spec->name) <
+         std::tie(right.fit->left_over, right.group->spec->name);
+}
+
+// Groups at home that the gang could return to now, the best first.
+std::vector<Option> HomeOptions(Draft& draft, size_t pool) {
+  const TrainingPool& gang = draft.Pool(pool);
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const GroupView& from = *draft.world.FindGroup(memory.placement->node_group);
+  std::vector<Option> options;
+  for (const GroupView& to : draft.world.groups) {
+    const auto need = NeedIn(gang, *to.spec);
+    if (to.spec->tier > 0 || !need || !Pays(gang, *memory.placement, from, to, *need)) continue;
+    Option option = OptionIn(draft.Look(), pool, memory, to, false);
+    if (option.Fits()) options.push_back(std::move(option));
+  }
+  std::sort(options.begin(), options.end(), [&](const Option& left, const Option& right) {
+    return ComesFirst(gang.preference, left, right);
+  });
+  return options;
+}
+
+// Where the gang could go now, the best first. REQUIRES that what it has is not counted.
+std::vector<Option> Targets(Draft& draft, size_t pool, Why why) {
+  if (why == Why::kReturn) return HomeOptions(draft, pool);
+  draft.options[pool] = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);
+  std::vector<Option> targets = draft.options[pool];
+  std::erase_if(targets, [](const Option& option) { return !option.Fits(); });
+  return targets;
+}
+
+bool IsDue(const Draft& draft, size_t pool) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const Time since = memory.home_fits_since.value_or(draft.Now());
+  return since + ReturnWait(draft.Pool(pool), memory) <= draft.Now();
+}
+
+bool LeavesAnytime(const TrainingPool& pool, Why why) {
+  return why == Why::kReturn && pool.return_home == ReturnHome::kAnytime;
+}
+
+// When a gang that decided at `decided` to move goes: once that is written down, and at its next
+// checkpoint.
+Time LeavesAt(const TrainingPool& pool, const Placement& placement, Why why, Time decided) {
+  const Time soonest = decided + kNotice;
+  return LeavesAnytime(pool, why) ? soonest : CheckpointAfter(pool, placement, decided, soonest);
+}
+
+void HoldTarget(Draft& draft, size_t pool, Why why, const Option& target) {
+  PoolMemory& memory = draft.fates[pool].memory;
+  if (why == Why::kReturn && !memory.home_fits_since) memory.home_fits_since = draft.Now();
+  Hold& hold = memory.hold.emplace();
+  hold.node_group = target.group->spec->name;
+  hold.domain = target.fit->domain;
+  for (const size_t node : target.fit->nodes) {
+    hold.nodes.push_back(draft.world.nodes[node]->id.name);
+  }
+  hold.since = draft.Now();
+  hold.until = LeavesAt(draft.Pool(pool), *memory.placement, why, draft.Now()) + kClaimSlack;
+  ClaimWhatItHas(draft, pool);
+}
+
+// What it held it does not get; home has to have room anew for as long.
+void DropTarget(Draft& draft, size_t pool) {
+  PoolMemory& memory = draft.fates[pool].memory;
+  memory.hold.reset();
+  memory.home_fits_since.reset();
+  ClaimWhatItHas(draft, pool);
+}
+
+std::string WhyItMoved(const Draft& draft, Why why, const std::string& from,
+                       const PoolMemory& memory) {
+  if (why == Why::kDrain) {
+    return fmt::format("left {}, whose admission is Drain, for {}", from, memory.hold->node_group);
+  }
+  return fmt::format("returned from {} to {}, which has had room for it since {}", from,
+                     memory.hold->node_group,
+                     FormatTime(memory.home_fits_since.value_or(draft.Now())));
+}
+
+void Go(Draft& draft, size_t pool, Why why, const Option& target, const Fit& fit) {
+  Fate& fate = draft.fates[pool];
+  PoolMemory& memory = fate.memory;
+  fate.cause = Cause{.reason = Reason::kPodsNotReady,
+                     .sentence = WhyItMoved(draft, why, memory.placement->node_group, memory)};
+  fate.action = Action::kRestart;
+  StartAttempt(draft.world, draft.Pool(pool), *target.group, *target.need, fit, memory);
+  memory.last_move = draft.Now();
+  ClaimWhatItHas(draft, pool);
+}
+
+// The option in the group where the gang holds nodes.
+const Option* Held(const std::vector<Option>& targets, const Hold& hold) {
+  const auto at = std::find_if(targets.begin(), targets.end(), [&](const Option& option) {
+    return option.group->spec->name == hold.node_group;
+  });
+  return at == targets.end() ? nullptr : &*at;
+}
+
+void ClaimPlacement(Draft& draft, size_t pool) {
+  draft.capacity.Clear(pool);
+  const auto claim = ClaimOf(draft.world, draft.Pool(pool), *draft.fates[pool].memory.placement);
+  if (claim) draft.capacity.Set(pool, *claim);
+}
+
+// ---- what is told ----
+
+Cause WhereItGoes(const TrainingPool& pool, const PoolMemory& memory, Why why, Time leaves) {
+  const std::string& to = memory.hold->node_group;
+  const std::string moment = FormatTime(leaves);
+  if (LeavesAnytime(pool, why)) {
+    return {.reason = Reason::kPlaced, .sentence = fmt::format("returns to {} at {}", to, moment)};
+  }
+  return {.reason = Reason::kWaitingForCheckpoint,
+          .sentence = why == Why::kReturn
+                          ? fmt::format("returns to {} at its next checkpoint, by {}", to, moment)
+                          : fmt::format("leaves {}, whose admission is Drain, for {} at its next "
+                                        "checkpoint, by {}",
+                                        memory.placement->node_group, to, moment)};
+}
+
+void TellMove(Draft& draft, size_t pool, Why why) {
+  Fate& fate = draft.fates[pool];
+  const PoolMemory& memory = fate.memory;
+  const TrainingPool& gang = draft.Pool(pool);
+  for (const Option& option : draft.options[pool]) {
+    if (option.held_until) draft.moments.push_back(*option.held_until);
+  }
+  if (memory.Moves()) {
+    const Time leaves = LeavesAt(gang, *memory.placement, why, *memory.hold->since);
+    draft.moments.push_back(leaves);
+    fate.move = WhereItGoes(gang, memory, why, leaves);
+  } else if (why == Why::kDrain) {
+    fate.move = Cause{.reason = Reason::kDraining,
+                      .sentence = fmt::format("the admission of {} is Drain, and the gang stays "
+                                              "until another node group takes it",
+                                              memory.placement->node_group)};
+  } else if (memory.home_fits_since) {
+    const Time due = *memory.home_fits_since + ReturnWait(gang, memory);
+    draft.moments.push_back(due);
+    fate.move =
+        Cause{.reason = Reason::kPlaced,
+              .sentence = fmt::format("home has had room for it since {}; it returns when that has "
+                                      "lasted until {}",
+                                      FormatTime(*memory.home_fits_since), FormatTime(due))};
+  }
+}
+
+// ---- what is remembered ----
+
+void NoteDrain(Draft& draft, size_t pool) {
+  PoolMemory& memory = draft.fates[pool].memory;
+  if (!memory.placement || memory.completed) return;
+  const GroupView* group = draft.world.FindGroup(memory.placement->node_group);
+  if (group == nullptr || group->spec->admission != Admission::kDrain) {
+    memory.waiting_since.reset();
+  } else if (!memory.waiting_since) {
+    memory.waiting_since = draft.Now();
+  }
+}
+
+void NoteReturn(Draft& draft, size_t pool) {
+  PoolMemory& memory = draft.fates[pool].memory;
+  if (WhyMove(draft, pool) != Why::kReturn) {
+    memory.home_fits_since.reset();
+    return;
+  }
+  if (memory.Moves()) return;
+  const CountedOnce once(draft, pool);
+  if (HomeOptions(draft, pool).empty()) {
+    memory.home_fits_since.reset();
+  } else if (!memory.home_fits_since) {
+    memory.home_fits_since = draft.Now();
+  }
+}
+
+}  // namespace
+
+bool TakesTurnToMove(const Draft& draft, size_t pool) {
+  if (draft.fates[pool].course != Course::kStay) return false;
+  if (IsMoving(draft.fates[pool])) return true;
+  const auto why = WhyMove(draft, pool);
+  return why && (why == Why::kDrain || IsDue(draft, pool));
+}
+
+void CarryMoves(Draft& draft) {
+  LiftMoves(draft);
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    if (IsMoving(draft.fates[p])) ClaimWhatItHas(draft, p);
+  }
+}
+
+void LiftMoves(Draft& draft) {
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    if (IsMoving(draft.fates[p])) ClaimPlacement(draft, p);
+  }
+}
+
+bool LookForMove(Draft& draft, size_t pool) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const auto why = WhyMove(draft, pool);
+  if (!why) {
+    DropTarget(draft, pool);
+    return true;
+  }
+  const CountedOnce once(draft, pool);
+  const std::vector<Option> targets = Targets(draft, pool, *why);
+  if (memory.hold) {
+    const Option* held = Held(targets, *memory.hold);
+    const auto fit = held == nullptr ? std::nullopt : FitOnHeld(draft.Look(), pool, memory);
+    if (fit &&
+        LeavesAt(draft.Pool(pool), *memory.placement, *why, *memory.hold->since) <= draft.Now()) {
+      Go(draft, pool, *why, *held, *fit);
+      return true;
+    }
+    if (fit) {
+      ClaimWhatItHas(draft, pool);
+      return false;
+    }
+    DropTarget(draft, pool);
+  }
+  const bool due = *why == Why::kDrain || IsDue(draft, pool);
+  if (due && !targets.empty()) HoldTarget(draft, pool, *why, targets.front());
+  return false;
+}
+
+void NoteWaits(Draft& draft) {
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    if (draft.fates[p].action == Action::kDone) continue;
+    NoteDrain(draft, p);
+    NoteReturn(draft, p);
+  }
+}
+
+void TellMoves(Draft& draft) {
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    if (const auto why = WhyMove(draft, p)) TellMove(draft, p, *why);
+  }
+}
+
+Seconds ReturnWait(const TrainingPool& pool, const PoolMemory& memory) {
+  return std::max(pool.return_after, memory.dwell.value_or(Seconds{0}));
+}
+
+void LengthenDwell(const TrainingPool& pool, PoolMemory& memory, Time now) {
+  if (memory.placement->tier > 0 || !memory.last_move || now >= *memory.last_move + kAfterMove) {
+    return;
+  }
+  memory.dwell = std::clamp(2 * ReturnWait(pool, memory), kLeastDwell, kMostDwell);
+}
+
+bool Pays(const TrainingPool& pool, const Placement& placement, const GroupView& from,
+          const GroupView& to, const Need& need) {
+  const int64_t before =
+      from.spec->marginal_per_node_hour.Share(AcceleratorsOf(pool, placement), from.per_node)
+          .micros();
+  const int64_t after =
+      to.spec->marginal_per_node_hour.Share(need.Accelerators(pool), to.per_node).micros();
+  return after < before &&
+         Wide{before - after} * 100 >= Wide{before} * pool.return_min_savings_percent;
+}
+
+}  // namespace spillway::placement

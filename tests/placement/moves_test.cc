@@ -1,0 +1,772 @@
+// Gangs that return home or leave a drained group: when, to which nodes, and who comes before them.
+#include "placement/moves.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "placement/capacity.h"
+#include "placement/nodes.h"
+#include "placement/plan.h"
+#include "tests/support/builders.h"
+
+namespace spillway::tests {
+namespace {
+
+using placement::Action;
+using placement::Admission;
+using placement::Applied;
+using placement::Hold;
+using placement::MakePlan;
+using placement::Plan;
+using placement::PoolDecision;
+using placement::PoolMemory;
+using placement::Preemptible;
+using placement::Reason;
+using placement::ReturnHome;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+Plan Checked(const Snapshot& world) {
+  Plan plan = MakePlan(world);
+  const Status status = Verify(world, plan);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+  return plan;
+}
+
+// A gang that has run for an hour on whole nodes, with a checkpoint every 1,000 s: the next one is
+// in 400 s.
+TrainingPool& AddGang(Snapshot& world, const std::string& name,
+                      const std::vector<std::string>& nodes, const std::string& group = "azure") {
+  TrainingPool& pool = AddRunning(world, name, static_cast<int>(nodes.size()), 8, group, nodes,
+                                  GroupOf(world, group).tier);
+  const Time since = kNow - Seconds{3600};
+  pool.memory.placement->since = since;
+  pool.memory.started = pool.memory.queued_since = pool.memory.ready_since = since;
+  pool.checkpoint_interval = Seconds{1000};
+  return pool;
+}
+
+// far runs on both nodes of azure, and home has two free ones.
+Snapshot Spilled(int home_nodes = 2) {
+  Snapshot world = Fleet(home_nodes, 2);
+  AddGang(world, "far", {"azure-1", "azure-2"});
+  return world;
+}
+
+// The same once home has had room for it for ten minutes.
+Snapshot Due(int home_nodes = 2) {
+  Snapshot world = Spilled(home_nodes);
+  PoolOf(world, "far").memory.home_fits_since = kNow - Seconds{600};
+  return world;
+}
+
+// The world once the plan was carried out: pods that were told to stop are gone, those of new
+// attempts run.
+Snapshot After(const Snapshot& world, const Plan& plan, Time now) {
+  Snapshot after = Applied(world, plan);
+  after.now = now;
+  for (TrainingPool& pool : after.pools) {
+    const auto& placement = pool.memory.placement;
+    const auto is_old = [&](const placement::Worker& worker) {
+      return !placement || worker.attempt != placement->attempt;
+    };
+    for (const placement::Worker& worker : pool.workers) {
+      if (is_old(worker)) NodeOf(after, worker.node).used.Subtract(worker.requests);
+    }
+    std::erase_if(pool.workers, is_old);
+    if (placement && pool.workers.empty()) AddWorkers(after, pool);
+    pool.attempt.exists = placement.has_value();
+  }
+  return after;
+}
+Snapshot Later(const Snapshot& world, int seconds) {
+  return After(world, Checked(world), world.now + Seconds{seconds});
+}
+
+const PoolMemory& MemoryOf(const Plan& plan, const std::string& name) {
+  return DecisionOf(plan, name).memory;
+}
+
+TrainingPool New(const std::string& name, int64_t priority, int workers) {
+  TrainingPool pool = Wants(name, workers);
+  pool.priority = priority;
+  pool.memory.queued_since = pool.memory.waiting_since = kNow - Seconds{60};
+  return pool;
+}
+
+// What happens over 50 passes, each at the moment that the one before it asked to be woken: "far
+// azure>home" for each gang that is elsewhere afterwards.
+std::vector<std::string> Moves(Snapshot world, int passes = 50) {
+  std::vector<std::string> moves;
+  for (int pass = 0; pass < passes; ++pass) {
+    const Plan plan = Checked(world);
+    for (const TrainingPool& pool : world.pools) {
+      const auto& before = pool.memory.placement;
+      const auto& after = MemoryOf(plan, pool.key.name).placement;
+      const std::string from = before ? before->node_group : "";
+      const std::string to = after ? after->node_group : "";
+      if (from != to) moves.push_back(pool.key.name + " " + from + ">" + to);
+    }
+    world = After(world, plan, plan.next_wake.value_or(world.now + Seconds{3600}));
+  }
+  return moves;
+}
+
+// ---- return: when ----
+
+TEST(Return, IsDueOnceHomeHasHadRoomForLongEnough) {
+  const Snapshot world = Spilled();
+  const Plan plan = Checked(world);
+  const PoolDecision& far = DecisionOf(plan, "far");
+  EXPECT_EQ(far.action, Action::kKeep);
+  EXPECT_EQ(far.memory.home_fits_since, kNow);
+  EXPECT_FALSE(far.memory.hold);
+  EXPECT_EQ(far.placed_reason, Reason::kPlaced);
+  EXPECT_THAT(far.placed_message,
+              HasSubstr("; home has had room for it since 2026-11-24T12:00:00Z; "
+                        "it returns when that has lasted until "
+                        "2026-11-24T12:10:00Z"));
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{600});
+  const Plan early = Checked(Later(world, 599));
+  EXPECT_EQ(MemoryOf(early, "far").home_fits_since, kNow);
+  EXPECT_FALSE(MemoryOf(early, "far").hold);
+  EXPECT_TRUE(MemoryOf(Checked(Later(world, 600)), "far").hold);
+}
+
+TEST(Return, HoldsItsNodesUntilItsNextCheckpoint) {
+  const Plan plan = Checked(Due());
+  const PoolDecision& far = DecisionOf(plan, "far");
+  EXPECT_EQ(Brief(far), "far@azure[azure-1 azure-2]#1");
+  EXPECT_EQ(far.action, Action::kKeep);
+  const Hold expected{.node_group = "home",
+                      .domain = "",
+                      .nodes = {"home-1", "home-2"},
+                      .until = kNow + Seconds{400 + 600},
+                      .since = kNow,
+                      .victims = {}};
+  EXPECT_EQ(far.memory.hold, expected);
+  EXPECT_EQ(far.memory.home_fits_since, kNow - Seconds{600});
+  EXPECT_EQ(far.placed_reason, Reason::kWaitingForCheckpoint);
+  EXPECT_THAT(far.placed_message,
+              HasSubstr("; returns to home at its next checkpoint, by 2026-11-24T12:06:40Z"));
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{400});
+}
+
+TEST(Return, IsANewAttemptOnTheNodesThatWereHeld) {
+  Snapshot world = Later(Due(3), 399);
+  EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kKeep);
+  Use(world, "home-3", 1);  // would be taken before empty nodes, but is not held
+  world.now = kNow + Seconds{400};
+  const Plan plan = Checked(world);
+  const PoolDecision& far = DecisionOf(plan, "far");
+  EXPECT_EQ(Brief(far), "far@home[home-1 home-2]#2");
+  EXPECT_EQ(far.action, Action::kRestart);
+  EXPECT_FALSE(far.may_start) << "the old pods must be gone first";
+  EXPECT_EQ(far.memory.placement->since, world.now);
+  EXPECT_EQ(far.memory.last_move, world.now);
+  EXPECT_FALSE(far.memory.hold);
+  EXPECT_FALSE(far.memory.home_fits_since);
+  EXPECT_EQ(far.memory.restarts, 1);
+  EXPECT_EQ(far.memory.failures, 0);
+  EXPECT_THAT(far.memory.evictions, IsEmpty());
+  EXPECT_FALSE(far.spilled);
+  EXPECT_THAT(far.ready_message,
+              HasSubstr("returned from azure to home, which has had room for it since "
+                        "2026-11-24T11:50:00Z; attempt 2 starts on home"));
+  const Plan waiting = Checked(Applied(world, plan));
+  EXPECT_FALSE(DecisionOf(waiting, "far").may_start);
+  EXPECT_THAT(DecisionOf(waiting, "far").ready_message,
+              HasSubstr("attempt 2 starts when the old pods are gone: far-1-0 and far-1-1"));
+  EXPECT_TRUE(DecisionOf(Checked(After(world, plan, world.now)), "far").may_start);
+}
+
+TEST(Return, AnytimeTakesNoMoreThanItTakesToWriteItDown) {
+  Snapshot world = Due();
+  PoolOf(world, "far").return_home = ReturnHome::kAnytime;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "far").action, Action::kKeep);
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{1});
+  EXPECT_EQ(DecisionOf(plan, "far").placed_reason, Reason::kPlaced);
+  EXPECT_THAT(DecisionOf(plan, "far").placed_message,
+              HasSubstr("; returns to home at 2026-11-24T12:00:01Z"));
+  EXPECT_EQ(Brief(DecisionOf(Checked(Later(world, 1)), "far")), "far@home[home-1 home-2]#2");
+}
+
+TEST(Return, FollowsWhatTheProgramSaysOfItsCheckpoints) {
+  Snapshot world = Due();
+  PoolOf(world, "far").last_checkpoint = kNow - Seconds{10};
+  world = Later(world, 500);
+  EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kKeep);
+  PoolOf(world, "far").last_checkpoint = kNow + Seconds{499};
+  EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kRestart);
+}
+
+TEST(Return, WithoutAWaitIsDecidedAtOnce) {
+  Snapshot world = Spilled();
+  PoolOf(world, "far").return_after = Seconds{0};
+  const PoolMemory memory = MemoryOf(Checked(world), "far");
+  EXPECT_TRUE(memory.hold);
+  EXPECT_EQ(memory.home_fits_since, kNow);
+}
+
+// ---- return: whether ----
+
+TEST(Return, IsNothingForAGangThatMayNotOrHasNoReason) {
+  struct Case {
+    const char* sentence;
+    std::function<void(Snapshot& world, TrainingPool& far)> change;
+  };
+  const std::vector<Case> cases = {
+      {"may not", [](auto&, TrainingPool& far) { far.return_home = ReturnHome::kNever; }},
+      {"saves nothing",
+       [](Snapshot& world, auto&) {
+         GroupOf(world, "home").marginal_per_node_hour = Dollars("32");
+       }},
+      {"saves nothing, and asks for nothing",
+       [](Snapshot& world, TrainingPool& far) {
+         GroupOf(world, "home").marginal_per_node_hour = Dollars("32");
+         far.return_min_savings_percent = 0;
+       }},
+      {"would pay more",
+       [](Snapshot& world, auto&) {
+         GroupOf(world, "home").marginal_per_node_hour = Dollars("33");
+       }},
+      {"saves less than a tenth",
+       [](Snapshot& world, auto&) {
+         GroupOf(world, "home").marginal_per_node_hour = Dollars("28.81");
+       }},
+      {"pays nothing where it is",
+       [](Snapshot& world, auto&) { GroupOf(world, "azure").marginal_per_node_hour = Money(); }},
+      {"needs twice as many of another type at home, which costs as much",
+       [](Snapshot& world, TrainingPool& far) {
+         AddNodes(world, "home", 2);
+         GroupOf(world, "home").accelerator = "v100";
+         GroupOf(world, "home").marginal_per_node_hour = Dollars("16");
+         far.accelerators.push_back({.type = "v100", .workers = 4});
+       }},
+      {"home takes nothing new",
+       [](Snapshot& world, auto&) { GroupOf(world, "home").admission = Admission::kClosed; }},
+      {"home has no room", [](Snapshot& world, auto&) { Use(world, "home-1", 1); }},
+      {"home's price is not known",
+       [](Snapshot& world, auto&) { GroupOf(world, "home").misconfigured = "no price"; }},
+      {"its price is not known",
+       [](Snapshot& world, auto&) { GroupOf(world, "azure").misconfigured = "no price"; }},
+      {"is at home by now", [](Snapshot& world, auto&) { GroupOf(world, "azure").tier = 0; }},
+      {"does not run yet",
+       [](auto&, TrainingPool& far) {
+         far.workers[1].running = far.workers[1].ready = false;
+         far.memory.placement->since = kNow - Seconds{60};
+       }},
+      {"one of its workers has ended well",
+       [](Snapshot& world, TrainingPool& far) {
+         NodeOf(world, "azure-2").used.Subtract(far.workers[1].requests);
+         far.workers.pop_back();
+         far.attempt.succeeded = 1;
+       }},
+      {"one of its workers has failed",
+       [](auto&, TrainingPool& far) { far.workers[1].ended = true; }},
+      {"its Job has failed, and why is not known yet",
+       [](auto&, TrainingPool& far) {
+         far.attempt.failed = true;
+         far.attempt.failure.emplace().time = kNow;
+       }},
+      {"one of its nodes is NotReady",
+       [](Snapshot& world, auto&) {
+         NodeOf(world, "azure-1").ready = false;
+         NodeOf(world, "azure-1").not_ready_since = kNow;
+       }},
+      {"the spec can't be used",
+       [](auto&, TrainingPool& far) { far.template_invalid = "spec.containers is empty"; }},
+      {"the spec has not been judged",
+       [](auto&, TrainingPool& far) { far.template_unchecked = true; }},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = Due();
+    c.change(world, PoolOf(world, "far"));
+    const PoolMemory memory = MemoryOf(Checked(world), "far");
+    EXPECT_FALSE(memory.hold) << c.sentence;
+    EXPECT_FALSE(memory.home_fits_since) << c.sentence;
+  }
+}
+
+TEST(Return, NeedsNoMoreThanItsMinimumSaving) {
+  Snapshot world = Due();
+  GroupOf(world, "home").marginal_per_node_hour = Dollars("28.80");
+  EXPECT_TRUE(MemoryOf(Checked(world), "far").hold) << "a tenth of 32";
+}
+
+TEST(Return, StaysWhereItIsWhileItsLinkIsSuspect) {
+  Snapshot world = Fleet(2, 8);
+  AddGang(world, "far", {"azure-1", "azure-2"}).memory.home_fits_since = kNow - Seconds{600};
+  for (const char* node : {"azure-3", "azure-4", "azure-5"}) {
+    NodeOf(world, node).ready = false;
+    NodeOf(world, node).not_ready_since = kNow;
+  }
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
+}
+
+TEST(Return, CountsWhatTheGangHasOnlyOnce) {
+  Snapshot world = Due();
+  world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 16}}}};
+  world = Later(world, 400);
+  EXPECT_TRUE(PoolOf(world, "far").memory.hold);
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Brief(DecisionOf(plan, "far")), "far@home[home-1 home-2]#2");
+  EXPECT_EQ(plan.quotas[0].accelerators[0].used, 16);
+}
+
+TEST(Return, TakesTheBestGroupAtHome) {
+  Snapshot world = Due();
+  world.groups.push_back(Group("barn"));
+  GroupOf(world, "barn").marginal_per_node_hour = Dollars("1");
+  AddNodes(world, "barn", 2);
+  EXPECT_EQ(MemoryOf(Checked(world), "far").hold->node_group, "home") << "the cheaper one";
+  GroupOf(world, "barn").accelerator = "h100";
+  PoolOf(world, "far").accelerators = {{.type = "h100", .workers = 2},
+                                       {.type = "a100", .workers = 2}};
+  EXPECT_EQ(MemoryOf(Checked(world), "far").hold->node_group, "barn") << "what it prefers";
+  PoolOf(world, "far").preference = placement::Preference::kPrice;
+  EXPECT_EQ(MemoryOf(Checked(world), "far").hold->node_group, "home") << "by price";
+  PoolOf(world, "far").preference = placement::Preference::kHomeFirst;
+  PoolOf(world, "far").accelerators = {{.type = "a100", .workers = 2}};
+  GroupOf(world, "barn").accelerator = "a100";
+  GroupOf(world, "barn").marginal_per_node_hour = Money();
+  AddNodes(world, "home", 1);
+  EXPECT_EQ(MemoryOf(Checked(world), "far").hold->node_group, "barn") << "the tighter one";
+}
+
+// ---- what is held ----
+
+TEST(Held, IsNotForThoseThatComeLater) {
+  Snapshot world = Later(Due(), 10);
+  world.pools.push_back(New("late", 0, 1));
+  const Plan plan = Checked(world);
+  EXPECT_TRUE(MemoryOf(plan, "far").hold);
+  EXPECT_EQ(DecisionOf(plan, "late").placed_reason, Reason::kWaitingForCapacity);
+}
+
+TEST(Held, IsForThoseThatComeBefore) {
+  Snapshot world = Later(Due(), 10);
+  world.pools.push_back(New("first", 5, 1));
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Brief(DecisionOf(plan, "first")), "first@home[home-1]#1");
+  EXPECT_FALSE(MemoryOf(plan, "far").hold);
+  EXPECT_FALSE(MemoryOf(plan, "far").home_fits_since);
+}
+
+// late has made somebody go from home-1 and home-2, whose last pods still fill the latter.
+TEST(Held, ComesBeforeTheClaimOfWhoComesLater) {
+  Snapshot world = Fleet(2, 1);
+  world.pools.push_back(Has("far", 1, 4, "azure", {"azure-1"}, 10));
+  AddWorkers(world, world.pools.back());
+  TrainingPool& far = world.pools.back();
+  far.priority = 5;
+  far.memory.hold = Hold{.node_group = "home",
+                         .domain = "",
+                         .nodes = {"home-1"},
+                         .until = kNow + Seconds{900},
+                         .since = kNow - Seconds{10},
+                         .victims = {}};
+  Use(world, "home-2", 8);
+  TrainingPool late = New("late", 0, 2);
+  late.per_worker = 4;
+  late.memory.hold = far.memory.hold;
+  late.memory.hold->nodes = {"home-1", "home-2"};
+  late.memory.hold->victims = {{.ns = "team", .name = "gone"}};
+  world.pools.push_back(late);
+  const Plan plan = Checked(world);
+  EXPECT_TRUE(MemoryOf(plan, "late").hold);
+  EXPECT_EQ(MemoryOf(plan, "far").hold, PoolOf(world, "far").memory.hold);
+}
+
+TEST(Held, IsGivenUpWhereItMayNotBeHadAnyMore) {
+  struct Case {
+    const char* sentence;
+    std::function<void(Snapshot& world, TrainingPool& far)> change;
+    bool fits = false;  // there is room at home all the same
+  };
+  const std::vector<Case> cases = {
+      {"a node is cordoned",
+       [](Snapshot& world, auto&) { NodeOf(world, "home-1").cordoned = true; }, true},
+      {"a node is gone",
+       [](Snapshot& world, auto&) {
+         std::erase_if(world.nodes,
+                       [](const placement::Node& node) { return node.id.name == "home-2"; });
+       },
+       true},
+      {"somebody else's pod is there", [](Snapshot& world, auto&) { Use(world, "home-1", 1); },
+       true},
+      {"the group is closed",
+       [](Snapshot& world, auto&) { GroupOf(world, "home").admission = Admission::kClosed; }},
+      {"the group is another tier's",
+       [](Snapshot& world, auto&) { GroupOf(world, "home").tier = 5; }},
+      {"it does not pay any more",
+       [](Snapshot& world, auto&) {
+         GroupOf(world, "home").marginal_per_node_hour = Dollars("32");
+       }},
+      {"it is not to return any more",
+       [](auto&, TrainingPool& far) { far.return_home = ReturnHome::kNever; }},
+      {"a worker does not run any more",
+       [](auto&, TrainingPool& far) {
+         far.workers[0].running = false;
+         far.start_deadline = Seconds{7200};
+       }},
+      {"its node group is gone",
+       [](Snapshot& world, auto&) {
+         std::erase_if(world.groups, [](const NodeGroup& group) { return group.name == "azure"; });
+       }},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = Later(Due(3), 10);
+    ASSERT_TRUE(PoolOf(world, "far").memory.hold);
+    c.change(world, PoolOf(world, "far"));
+    const PoolDecision far = DecisionOf(Checked(world), "far");
+    EXPECT_EQ(far.action, Action::kKeep) << c.sentence;
+    EXPECT_FALSE(far.memory.hold) << c.sentence;
+    const auto since = c.fits ? std::optional<Time>(world.now) : std::nullopt;
+    EXPECT_EQ(far.memory.home_fits_since, since) << c.sentence;
+  }
+}
+
+TEST(Held, EndsWithThePlaceItself) {
+  struct Case {
+    const char* sentence;
+    std::function<void(Snapshot& world, TrainingPool& far)> change;
+    Action action;
+  };
+  const std::vector<Case> cases = {
+      {"a node is lost: it starts anew where it is",
+       [](Snapshot& world, auto&) {
+         AddNodes(world, "azure", 1);
+         NodeOf(world, "azure-1").out_of_service = true;
+       },
+       Action::kRestart},
+      {"it is suspended", [](auto&, TrainingPool& far) { far.suspended = true; }, Action::kRelease},
+      {"it completes", [](auto&, TrainingPool& far) { far.attempt.complete = true; },
+       Action::kFinish},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = Later(Due(), 10);
+    c.change(world, PoolOf(world, "far"));
+    const PoolDecision far = DecisionOf(Checked(world), "far");
+    EXPECT_EQ(far.action, c.action) << c.sentence;
+    EXPECT_FALSE(far.memory.hold) << c.sentence;
+    EXPECT_FALSE(far.memory.home_fits_since) << c.sentence;
+    EXPECT_FALSE(far.memory.last_move) << c.sentence;
+  }
+}
+
+TEST(Held, GoesWhereTheGangIsMadeToGo) {
+  Snapshot world = Later(Due(), 10);
+  TrainingPool& far = PoolOf(world, "far");
+  far.preemptible = Preemptible::kAlways;
+  TrainingPool high = New("high", 5, 2);
+  high.providers = {placement::Provider::kAzure};
+  high.spill_after = Seconds{0};
+  world.pools.push_back(high);
+  world = Later(world, 1);
+  NodeOf(world, "home-1").cordoned = true;  // nor may it go home instead
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "far").action, Action::kRelease);
+  EXPECT_FALSE(MemoryOf(plan, "far").hold);
+  EXPECT_EQ(MemoryOf(plan, "far").evictions.size(), 1U);
+  EXPECT_FALSE(MemoryOf(plan, "far").dwell) << "it had not returned";
+}
+
+TEST(Held, NextToAPlaceIsNoClaim) {
+  Snapshot world = Later(Due(), 10);
+  PoolOf(world, "far").memory.hold->victims = {{.ns = "team", .name = "other"}};
+  PoolOf(world, "far").memory.home_fits_since.reset();
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
+  PoolOf(world, "far").memory.hold->victims.clear();
+  PoolOf(world, "far").memory.hold->since.reset();
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
+}
+
+TEST(Capacity, AddsAClaimToWhatIsReserved) {
+  const Snapshot world = Later(Due(), 10);
+  const placement::World view = placement::Survey(world);
+  placement::Capacity capacity(view);
+  const TrainingPool& far = *view.pools[0];
+  capacity.Set(0, *ClaimOf(view, far, *far.memory.placement));
+  capacity.Add(0, *ClaimOf(view, far, *far.memory.hold));
+  const auto free = [&](const char* node) {
+    return capacity.Free(*view.FindNode("", node)).Get(kGpu);
+  };
+  EXPECT_EQ(free("azure-1"), 0);
+  EXPECT_EQ(free("home-1"), 0);
+  capacity.Set(0, *ClaimOf(view, far, *far.memory.placement));
+  EXPECT_EQ(free("home-1"), 8);
+}
+
+// ---- dwell ----
+
+// far has returned an hour ago, and a pool of higher priority asks for its place.
+Snapshot Returned(int ago = 3600) {
+  Snapshot world = Fleet(2, 2);
+  TrainingPool& far = AddGang(world, "far", {"home-1", "home-2"}, "home");
+  far.memory.last_move = far.memory.placement->since = kNow - Seconds{ago};
+  far.memory.tiers_used = {0, 10};
+  far.preemptible = Preemptible::kAlways;
+  TrainingPool high = New("high", 5, 2);
+  high.providers = {placement::Provider::kOnPrem};
+  world.pools.push_back(high);
+  return world;
+}
+
+std::optional<int64_t> DwellAfter(const Snapshot& world) {
+  const PoolMemory memory = MemoryOf(Checked(Later(world, 1)), "far");
+  EXPECT_EQ(memory.evictions.size(), 1U);
+  return memory.dwell ? std::optional<int64_t>(memory.dwell->count()) : std::nullopt;
+}
+
+TEST(Dwell, DoublesWhereTheGangHasToGoSoonAfterItsReturn) {
+  Snapshot world = Returned();
+  TrainingPool& far = PoolOf(world, "far");
+  EXPECT_EQ(DwellAfter(world), 1200);
+  far.memory.dwell = Seconds{5000};
+  EXPECT_EQ(DwellAfter(world), 10'000);
+  far.memory.dwell = Seconds{50'000};
+  EXPECT_EQ(DwellAfter(world), 86'400);
+  far.memory.dwell.reset();
+  far.return_after = Seconds{0};
+  EXPECT_EQ(DwellAfter(world), 60);
+  far.memory.last_move.reset();
+  EXPECT_EQ(DwellAfter(world), std::nullopt);
+  EXPECT_EQ(DwellAfter(Returned(86'399)), std::nullopt) << "a day after it";
+  EXPECT_EQ(DwellAfter(Returned(86'398)), 1200);
+}
+
+TEST(Dwell, DoublesWhereTheGangDoesNotGetToRunAtHome) {
+  Snapshot world = Fleet(2, 2);
+  world.pools.push_back(Has("far", 1, 8, "home", {"home-1"}));
+  PoolMemory& memory = world.pools[0].memory;
+  memory.placement->since = kNow - Seconds{1800};
+  memory.last_move = memory.placement->since;
+  EXPECT_EQ(MemoryOf(Checked(world), "far").dwell, Seconds{1200});
+}
+
+TEST(Dwell, IsWhatTheNextReturnWaitsFor) {
+  Snapshot world = Due();
+  PoolOf(world, "far").memory.dwell = Seconds{1200};
+  const Plan plan = Checked(world);
+  EXPECT_FALSE(MemoryOf(plan, "far").hold);
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{600});
+  EXPECT_TRUE(MemoryOf(Checked(Later(world, 600)), "far").hold);
+}
+
+TEST(Dwell, IsOverADayAfterAReturnWithoutAnEviction) {
+  Snapshot world = Fleet(2);
+  TrainingPool& far = AddGang(world, "far", {"home-1", "home-2"}, "home");
+  far.memory.dwell = Seconds{1200};
+  far.memory.last_move = kNow - Seconds{86'399};
+  EXPECT_EQ(MemoryOf(Checked(world), "far").dwell, Seconds{1200});
+  EXPECT_EQ(Checked(world).next_wake, kNow + Seconds{1});
+  far.memory.last_move = kNow - Seconds{86'400};
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").dwell);
+  far.memory.evictions = {{.time = kNow - Seconds{86'401}, .cause = ""},
+                          {.time = kNow, .cause = ""}};
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").dwell) << "before it, and after its day";
+  far.memory.evictions = {{.time = kNow - Seconds{86'400}, .cause = ""}};
+  EXPECT_EQ(MemoryOf(Checked(world), "far").dwell, Seconds{1200});
+  far.memory.evictions.clear();
+  far.memory.placement->tier = 10;
+  EXPECT_EQ(MemoryOf(Checked(world), "far").dwell, Seconds{1200}) << "it is not at home";
+  far.memory.placement->tier = 0;
+  far.memory.placement->since = kNow;
+  EXPECT_EQ(MemoryOf(Checked(world), "far").dwell, Seconds{1200}) << "it came later";
+}
+
+// ---- drain ----
+
+// far runs in azure, which is being drained; aws has room.
+Snapshot Drained() {
+  Snapshot world = Fleet(1, 2);
+  world.groups.push_back(Group("aws", 20));
+  AddNodes(world, "aws", 2);
+  TrainingPool& far = AddGang(world, "far", {"azure-1", "azure-2"});
+  far.memory.tiers_used = {10, 20};
+  GroupOf(world, "azure").admission = Admission::kDrain;
+  return world;
+}
+
+TEST(Drain, LeavesAtTheNextCheckpointForAnyGroup) {
+  Snapshot world = Drained();
+  PoolOf(world, "far").return_home = ReturnHome::kNever;  // says nothing about this
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "far").placed_reason, Reason::kWaitingForCheckpoint);
+  EXPECT_THAT(
+      DecisionOf(plan, "far").placed_message,
+      HasSubstr("leaves azure, whose admission is Drain, for aws at its next checkpoint, by "
+                "2026-11-24T12:06:40Z"));
+  EXPECT_THAT(MemoryOf(plan, "far").hold->nodes, ElementsAre("aws-1", "aws-2"));
+  EXPECT_EQ(DecisionOf(Checked(Later(world, 399)), "far").action, Action::kKeep);
+  const PoolDecision gone = DecisionOf(Checked(Later(world, 400)), "far");
+  EXPECT_EQ(Brief(gone), "far@aws[aws-1 aws-2]#2");
+  EXPECT_EQ(gone.memory.last_move, kNow + Seconds{400});
+  EXPECT_THAT(gone.ready_message, HasSubstr("left azure, whose admission is Drain, for aws"));
+}
+
+TEST(Drain, WaitsForACheckpointWhateverTheReturnDoes) {
+  Snapshot world = Drained();
+  PoolOf(world, "far").return_home = ReturnHome::kAnytime;
+  EXPECT_EQ(DecisionOf(Checked(Later(world, 1)), "far").action, Action::kKeep);
+}
+
+TEST(Drain, StaysWhereNothingTakesItAndSaysWhatIsMissing) {
+  Snapshot world = Drained();
+  Use(world, "aws-1", 3);
+  const PoolDecision far = DecisionOf(Checked(world), "far");
+  EXPECT_EQ(Brief(far), "far@azure[azure-1 azure-2]#1");
+  EXPECT_FALSE(far.memory.hold);
+  EXPECT_EQ(far.placed_reason, Reason::kDraining);
+  EXPECT_THAT(far.placed_message,
+              HasSubstr("the admission of azure is Drain, and the gang stays until another node "
+                        "group takes it: home: needs 2 workers of 8"));
+  EXPECT_THAT(far.placed_message, HasSubstr("aws: needs 2 workers of 8, 1 fit"));
+  EXPECT_EQ(far.alternatives.size(), 3U);
+  EXPECT_THAT(far.remedies, testing::Contains(HasSubstr("aws: room for 1 more worker")));
+}
+
+TEST(Drain, HoldsBackBeforeTiersThatAreNew) {
+  Snapshot world = Drained();
+  PoolOf(world, "far").memory.tiers_used = {10};
+  AddNodes(world, "home", 1);
+  Use(world, "home-1", 1);  // home could fit it some day
+  const Plan plan = Checked(world);
+  EXPECT_EQ(MemoryOf(plan, "far").waiting_since, kNow);
+  EXPECT_FALSE(MemoryOf(plan, "far").hold);
+  EXPECT_THAT(DecisionOf(plan, "far").placed_message,
+              HasSubstr("holds back from spilling to tier 20 until 2026-11-24T12:10:00Z"));
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{600});
+  world = Later(world, 600);
+  EXPECT_EQ(MemoryOf(Checked(world), "far").hold->node_group, "aws");
+  world = Later(world, 1);
+  GroupOf(world, "azure").admission = Admission::kOpen;
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").waiting_since) << "the next one counts anew";
+}
+
+TEST(Drain, OfHomeLeavesForHomeOrACloud) {
+  Snapshot world = Fleet(2, 2);
+  world.groups.push_back(Group("barn"));
+  AddNodes(world, "barn", 2);
+  AddGang(world, "far", {"home-1", "home-2"}, "home").memory.tiers_used = {0, 10};
+  GroupOf(world, "home").admission = Admission::kDrain;
+  EXPECT_EQ(MemoryOf(Checked(world), "far").hold->node_group, "barn");
+  Use(world, "barn-1", 1);
+  EXPECT_EQ(MemoryOf(Checked(world), "far").hold->node_group, "azure");
+  PoolOf(world, "far").spill_allowed = false;
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
+}
+
+TEST(Drain, EndsWhereTheGroupIsOpenAgain) {
+  Snapshot world = Later(Drained(), 10);
+  ASSERT_TRUE(PoolOf(world, "far").memory.hold);
+  GroupOf(world, "azure").admission = Admission::kOpen;
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
+}
+
+// ---- what must come to rest ----
+
+TEST(Moves, OfTwoGangsTheOneThatComesFirstGetsHome) {
+  Snapshot world = Fleet(2, 4);
+  AddGang(world, "a", {"azure-1", "azure-2"});
+  AddGang(world, "b", {"azure-3", "azure-4"}).priority = 5;
+  EXPECT_THAT(Moves(world), ElementsAre("b azure>home"));
+}
+
+TEST(Moves, AGangThatReturnsComesBeforeThoseBehindIt) {
+  Snapshot world = Due();
+  world.pools.push_back(New("late", 0, 2));
+  world.pools.back().spill_allowed = false;
+  EXPECT_THAT(Moves(world), ElementsAre("far azure>home"));
+}
+
+TEST(Moves, AGangThatReturnsComesAfterThoseBeforeIt) {
+  Snapshot world = Due();
+  world.pools.push_back(New("first", 5, 2));
+  EXPECT_THAT(Moves(world), ElementsAre("first >home"));
+}
+
+TEST(Moves, AGangThatHadToGoRightAfterItsReturnDoesNotComeAndGo) {
+  Snapshot world = Returned();
+  world = Later(world, 1);
+  Plan plan = Checked(world);
+  EXPECT_EQ(Brief(DecisionOf(plan, "far")), "far@azure[azure-1 azure-2]#2");
+  world = After(world, plan, world.now + Seconds{60});
+  std::erase_if(world.pools, [](const TrainingPool& pool) { return pool.key.name == "high"; });
+  plan = Checked(world);
+  EXPECT_THAT(DecisionOf(plan, "far").placed_message,
+              HasSubstr("lasted until " + FormatTime(world.now + Seconds{1200})));
+  EXPECT_THAT(Moves(world), ElementsAre("far azure>home"));
+}
+
+TEST(Moves, ReplicasThatComeBeforeMayHaveWhatIsHeld) {
+  Snapshot world = Later(Due(), 10);
+  world.inference_pools = {Chat(12)};
+  world.inference_pools[0].priority = 1;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Mix(ServingOf(plan)), "12 gpu@home");
+  EXPECT_FALSE(MemoryOf(plan, "far").hold);
+}
+
+TEST(Moves, ReplicasThatComeLaterTakeNothingOfWhatIsHeld) {
+  Snapshot world = Later(Due(), 10);
+  PoolOf(world, "far").priority = 1;
+  world.inference_pools = {Chat(12)};
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Mix(ServingOf(plan)), "nothing");
+  EXPECT_TRUE(MemoryOf(plan, "far").hold);
+}
+
+// ---- invariants ----
+
+TEST(Verify, FindsMovesThatAreWrong) {
+  struct Case {
+    const char* message;
+    std::function<void(Snapshot& world, PoolDecision& far)> breaks;
+  };
+  const std::vector<Case> going = {
+      {"moves without having held nodes for it",
+       [](Snapshot& world, auto&) { PoolOf(world, "far").memory.hold.reset(); }},
+      {"moves to a node that it did not hold: home-3",
+       [](auto&, PoolDecision& far) { far.memory.placement->nodes = {"home-1", "home-3"}; }},
+      {"moves without a reason",
+       [](Snapshot& world, auto&) { PoolOf(world, "far").return_home = ReturnHome::kNever; }},
+      {"moves without a reason",
+       [](Snapshot& world, auto&) {
+         GroupOf(world, "home").marginal_per_node_hour = Dollars("32");
+       }},
+      {"crosses the limit of a100",
+       [](Snapshot& world, auto&) { world.default_limits = {{.type = "a100", .limit = 15}}; }},
+  };
+  for (const Case& c : going) {
+    Snapshot world = Later(Due(3), 400);
+    Plan plan = Checked(world);
+    ASSERT_EQ(plan.pools[0].action, Action::kRestart);
+    c.breaks(world, plan.pools[0]);
+    const Status status = Verify(world, plan);
+    ASSERT_FALSE(status.ok()) << c.message;
+    EXPECT_EQ(status.error().message, std::string("team/far ") + c.message);
+  }
+  const std::vector<Case> holding = {
+      {"is placed and holds nodes, but not to move there",
+       [](auto&, PoolDecision& far) { far.memory.hold->since.reset(); }},
+      {"is to move without a reason",
+       [](Snapshot& world, auto&) { GroupOf(world, "home").tier = 5; }},
+  };
+  for (const Case& c : holding) {
+    Snapshot world = Due();
+    Plan plan = Checked(world);
+    c.breaks(world, plan.pools[0]);
+    const Status status = Verify(world, plan);
+    ASSERT_FALSE(status.ok()) << c.message;
+    EXPECT_EQ(status.error().message, std::string("team/far ") + c.message);
+  }
+}
+
+}  // namespace
+}  // namespace spillway::tests
