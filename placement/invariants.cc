@@ -538,11 +538,26 @@ Problem EvictionsAreRight(const World& world, const Plan& plan) {
   return {};
 }
 
+// With what gangs have a claim on, which counts from the start.
+QuotaBook WithClaims(const World& world, const Plan& plan, QuotaBook quotas) {
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    if (!HasClaim(plan.pools[p])) continue;
+    const GroupView* group = world.FindGroup(plan.pools[p].memory.hold->node_group);
+    const auto need = group == nullptr ? std::nullopt : NeedIn(*world.pools[p], *group->spec);
+    if (!need) continue;
+    const int64_t accelerators = need->Accelerators(*world.pools[p]);
+    quotas.Add(plan.pools[p].key.ns, group->spec->accelerator, accelerators,
+               CostAboveHome(*group, accelerators));
+  }
+  return quotas;
+}
+
 // A gang that is guaranteed a place at home waits, and would have had it but for borrowers that
 // this plan places.
 Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& quotas) {
   if (!quotas.HasGuarantees()) return {};
   const Coverage coverage = CoverageAfter(world, plan, quotas);
+  const QuotaBook counted = WithClaims(world, plan, quotas);
   const Capacity with = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   const Capacity without = CapacityAfter(world, plan, [&](size_t p) {
     return plan.pools[p].action == Action::kPlace &&
@@ -556,7 +571,7 @@ Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& qu
     for (const GroupView& group : world.groups) {
       if (group.spec->tier != 0 || !coverage.Gang(p, group.spec->accelerator)) continue;
       const auto fits = [&](const Capacity& capacity, Offers& offers) {
-        const Scene scene{world, capacity, quotas, offers};
+        const Scene scene{world, capacity, counted, offers};
         return OptionIn(scene, p, decision.memory, group, false).Fits();
       };
       if (!fits(with, offers_with) && fits(without, offers_without)) {

@@ -17,7 +17,7 @@ const std::vector<std::string> kTypes = {"a100", "h100", "cores"};
 
 class Maker {
  public:
-  explicit Maker(uint32_t seed) : dice_(seed), moves_(seed + 2'000'000) {}
+  explicit Maker(uint32_t seed) : dice_(seed), moves_(seed + 1'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
