@@ -152,7 +152,7 @@ def test_diff_refuses_what_cannot_be_compared(tmp_path: Path) -> None:
 # simulate
 
 EDITS = [
-    (("--drain", "onprem-a100"), "  runs: 4 a100@onprem-a100 → 4 a100@azure-a100, 4 a100@onprem-a100\n"),
+    (("--drain", "onprem-a100"), "leaves onprem-a100, whose admission is Drain, for azure-a100 at its next checkpoint, by 2026-11-24T12:00:01Z"),
     (("--open", "onprem-a100"), None),
     (("--add-nodes", "onprem-a100=2"), "  nodes: takes onprem-a100-new-1 and onprem-a100-new-2\n"),
     (("--remove-nodes", "azure-a100=2"), "the nodes cost 90.20 → 24.66 (-65.54) USD an hour"),
