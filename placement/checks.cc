@@ -379,7 +379,7 @@ constexpr std::array<Found (*)(Look&), 12> kChecks = {
 // The promise of room in the group to somebody who comes first.
 const Promise* PromiseBefore(const Look& look) {
   if (look.scene.promises == nullptr) return nullptr;
-  const auto group = static_cast<size_t>(&look.group - look.scene.world.groups.data());
+  const size_t group = look.scene.world.IndexOf(look.group);
   const auto& promise = (*look.scene.promises)[group];
   return promise && promise->gang != look.index ? &*promise : nullptr;
 }
@@ -411,7 +411,7 @@ Finding IsPromised(const Look& look, const Promise& promise, const Fit& fit) {
 // at, and did not do.
 std::optional<Fit> FitInPromised(const Look& look, const Promise& promise) {
   const Need& need = *look.option.need;
-  const auto group = static_cast<size_t>(&look.group - look.scene.world.groups.data());
+  const size_t group = look.scene.world.IndexOf(look.group);
   const std::vector<size_t> nobody = {look.scene.capacity.PromiseIn(group)};
   const auto is_promised = [&](const Slot& slot) {
     return std::binary_search(promise.nodes.begin(), promise.nodes.end(), slot.node);

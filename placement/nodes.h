@@ -90,6 +90,10 @@ struct World {
   [[nodiscard]] std::optional<size_t> FindNode(std::string_view cluster,
                                                std::string_view name) const;
   [[nodiscard]] const GroupView* FindGroup(std::string_view name) const;
+  // Where the group is in `groups`. REQUIRES that it is one of them.
+  [[nodiscard]] size_t IndexOf(const GroupView& group) const {
+    return static_cast<size_t>(&group - groups.data());
+  }
   // REQUIRES that a group has the label among its domainLabels.
   [[nodiscard]] const Domains& DomainsOf(std::string_view label) const;
 };

@@ -116,10 +116,6 @@ Ground HealthyGroundOf(const World& world, const GroupView& group, const Trainin
 Offers::Offers(const World& world, const Capacity& capacity, size_t most_nodes)
     : world_(world), capacity_(capacity), groups_(world.groups.size()), most_nodes_(most_nodes) {}
 
-size_t Offers::IndexOf(const GroupView& group) const {
-  return static_cast<size_t>(&group - world_.groups.data());
-}
-
 void Offers::MakeRoomFor(size_t nodes) {
   if (held_ + nodes > most_nodes_) {
     groups_.assign(groups_.size(), {});
@@ -133,23 +129,23 @@ std::shared_ptr<const Ground> Offers::GroundFor(const GroupView& group, const Tr
   if (!memory.excluded.empty()) {
     return std::make_shared<const Ground>(GroundOf(world_, group, pool, memory));
   }
-  for (const Known& known : groups_[IndexOf(group)].grounds) {
+  for (const Known& known : groups_[world_.IndexOf(group)].grounds) {
     if (AsksAlike(*known.like, pool)) return known.ground;
   }
   MakeRoomFor(group.members.size());
   auto ground = std::make_shared<const Ground>(GroundOf(world_, group, pool, memory));
-  groups_[IndexOf(group)].grounds.push_back({.like = &pool, .ground = ground});
+  groups_[world_.IndexOf(group)].grounds.push_back({.like = &pool, .ground = ground});
   return ground;
 }
 
 std::shared_ptr<const Ground> Offers::HealthyGroundFor(const GroupView& group,
                                                        const TrainingPool& pool) {
-  for (const Known& known : groups_[IndexOf(group)].healthy) {
+  for (const Known& known : groups_[world_.IndexOf(group)].healthy) {
     if (AsksAlike(*known.like, pool)) return known.ground;
   }
   MakeRoomFor(group.members.size());
   auto ground = std::make_shared<const Ground>(HealthyGroundOf(world_, group, pool));
-  groups_[IndexOf(group)].healthy.push_back({.like = &pool, .ground = ground});
+  groups_[world_.IndexOf(group)].healthy.push_back({.like = &pool, .ground = ground});
   return ground;
 }
 
@@ -203,7 +199,7 @@ void Offers::Update(const GroupView& group, KnownOffer& known) const {
 
 const Offer& Offers::OfferFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
                               const Resources& request) {
-  std::vector<KnownOffer>& offers = groups_[IndexOf(group)].offers;
+  std::vector<KnownOffer>& offers = groups_[world_.IndexOf(group)].offers;
   const auto at = std::find_if(offers.begin(), offers.end(), [&](const KnownOffer& known) {
     return known.ground == ground && known.request == request;
   });
@@ -211,7 +207,7 @@ const Offer& Offers::OfferFor(const GroupView& group, const std::shared_ptr<cons
     MakeRoomFor(ground->nodes.size());
     return offers.emplace_back(MakeOffer(group, ground, request)).offer;
   }
-  if (capacity_.GroupChangedAt(IndexOf(group)) > at->seen) {
+  if (capacity_.GroupChangedAt(world_.IndexOf(group)) > at->seen) {
     Update(group, *at);
     at->seen = capacity_.Changes();
   }

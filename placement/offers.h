@@ -98,7 +98,6 @@ class Offers {
     std::vector<KnownOffer> offers;
   };
 
-  [[nodiscard]] size_t IndexOf(const GroupView& group) const;
   [[nodiscard]] KnownOffer MakeOffer(const GroupView& group, std::shared_ptr<const Ground> ground,
                                      const Resources& request) const;
   const Offer& OfferFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,

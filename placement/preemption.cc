@@ -87,7 +87,7 @@ class Search {
 
   // Somebody who comes first counts on the room that it leaves at its deadline.
   [[nodiscard]] bool IsAwaited(size_t other) const {
-    const auto index = static_cast<size_t>(&group_ - world_.groups.data());
+    const size_t index = world_.IndexOf(group_);
     const Promises* promises = contest_.scene.promises;
     if (promises == nullptr || !(*promises)[index]) return false;
     const Promise& promise = *(*promises)[index];

@@ -133,7 +133,7 @@ std::vector<PoolKey> KeysOf(const Draft& draft, const std::vector<size_t>& pools
 
 void Keep(Draft& draft, size_t pool, Prospect prospect) {
   const GroupView& group = *prospect.option->group;
-  const auto index = static_cast<size_t>(&group - draft.world.groups.data());
+  const size_t index = draft.world.IndexOf(group);
   const Need& need = *prospect.option->need;
   draft.capacity.Keep(index, pool, draft.capacity.RowOf(need.request), need.workers,
                       prospect.promise.nodes, prospect.gone);
@@ -164,7 +164,7 @@ void PromiseRoom(Draft& draft, size_t pool) {
   std::optional<Outlook> none;
   std::vector<size_t> first_in;
   for (const Option& option : draft.options[pool]) {
-    const auto group = static_cast<size_t>(option.group - draft.world.groups.data());
+    const size_t group = draft.world.IndexOf(*option.group);
     if (!LacksRoom(option) || draft.promises[group] || draft.asked[group] == kMostAsked) continue;
     first_in.push_back(group);
     const Turnover turnover = TurnoverIn(draft, *option.group->spec, pool);

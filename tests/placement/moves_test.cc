@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "passes.h"
 #include "placement/capacity.h"
 #include "placement/nodes.h"
 #include "placement/plan.h"
@@ -28,13 +29,6 @@ using placement::ReturnHome;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-Plan Checked(const Snapshot& world) {
-  Plan plan = MakePlan(world);
-  const Status status = Verify(world, plan);
-  EXPECT_TRUE(status.ok()) << status.error().message;
-  return plan;
-}
 
 // A gang that has run for an hour on whole nodes, with a checkpoint every 1,000 s: the next one is
 // in 400 s.
@@ -63,25 +57,6 @@ Snapshot Due(int home_nodes = 2) {
   return world;
 }
 
-// The world once the plan was carried out: pods that were told to stop are gone, those of new
-// attempts run.
-Snapshot After(const Snapshot& world, const Plan& plan, Time now) {
-  Snapshot after = Applied(world, plan);
-  after.now = now;
-  for (TrainingPool& pool : after.pools) {
-    const auto& placement = pool.memory.placement;
-    const auto is_old = [&](const placement::Worker& worker) {
-      return !placement || worker.attempt != placement->attempt;
-    };
-    for (const placement::Worker& worker : pool.workers) {
-      if (is_old(worker)) NodeOf(after, worker.node).used.Subtract(worker.requests);
-    }
-    std::erase_if(pool.workers, is_old);
-    if (placement && pool.workers.empty()) AddWorkers(after, pool);
-    pool.attempt.exists = placement.has_value();
-  }
-  return after;
-}
 Snapshot Later(const Snapshot& world, int seconds) {
   return After(world, Checked(world), world.now + Seconds{seconds});
 }

@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "passes.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
 #include "worlds.h"
@@ -56,32 +57,6 @@ TrainingPool New(const std::string& name, const std::string& ns, int64_t priorit
   pool.priority = priority;
   pool.memory.queued_since = pool.memory.waiting_since = kNow - Seconds{60};
   return pool;
-}
-
-Plan Checked(const Snapshot& world) {
-  Plan plan = MakePlan(world);
-  const Status status = Verify(world, plan);
-  EXPECT_TRUE(status.ok()) << status.error().message;
-  return plan;
-}
-
-// The world a moment after the plan was carried out: pods that were told to stop are gone, those
-// of new attempts run.
-Snapshot After(const Snapshot& world, const Plan& plan, Time now) {
-  Snapshot after = Applied(world, plan);
-  after.now = now;
-  for (TrainingPool& pool : after.pools) {
-    const auto& placement = pool.memory.placement;
-    const auto is_old = [&](const placement::Worker& worker) {
-      return !placement || worker.attempt != placement->attempt;
-    };
-    for (const placement::Worker& worker : pool.workers) {
-      if (is_old(worker)) NodeOf(after, worker.node).used.Subtract(worker.requests);
-    }
-    std::erase_if(pool.workers, is_old);
-    if (placement && pool.workers.empty()) AddWorkers(after, pool);
-  }
-  return after;
 }
 
 // The same world a second later, when those of whom a place has been claimed go.

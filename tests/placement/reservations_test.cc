@@ -8,6 +8,7 @@
 #include <functional>
 #include <set>
 
+#include "passes.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
 #include "worlds.h"
@@ -64,21 +65,9 @@ Snapshot Home(int left = 1000) {
   return world;
 }
 
-Plan Checked(const Snapshot& world) {
-  Plan plan = MakePlan(world);
-  const Status status = Verify(world, plan);
-  EXPECT_TRUE(status.ok()) << status.error().message;
-  return plan;
-}
-
-const PoolDecision& Of(const Plan& plan, const std::string& name) {
-  return *std::find_if(plan.pools.begin(), plan.pools.end(),
-                       [&](const PoolDecision& decision) { return decision.key.name == name; });
-}
-
 TEST(Reservation, IsForTheFirstThatLacksRoomAloneByTheDeadlinesOfWhoRuns) {
   const Plan plan = Checked(Home());
-  const PoolDecision& big = Of(plan, "big");
+  const PoolDecision& big = DecisionOf(plan, "big");
   ASSERT_TRUE(big.reservation);
   EXPECT_EQ(big.reservation->node_group, "home");
   EXPECT_THAT(big.reservation->nodes, ElementsAre("home-1", "home-2"));
@@ -104,7 +93,7 @@ TEST(Backfill, IsForWhoHasEndedByThen) {
     world.pools.push_back(Waiting("small", 1, 10));
     if (later.ends) world.pools.back() = Within(world.pools.back(), *later.ends);
     const Plan plan = Checked(world);
-    const PoolDecision& small = Of(plan, "small");
+    const PoolDecision& small = DecisionOf(plan, "small");
     EXPECT_EQ(small.placed, later.placed) << later.name << small.placed_message;
     if (small.placed) continue;
     EXPECT_EQ(small.placed_reason, Reason::kReserved) << later.name;
@@ -117,17 +106,17 @@ TEST(Backfill, IsForWhoHasEndedByThen) {
 TEST(Backfill, OfAGangThatRanBeforeCountsFromItsFirstStart) {
   Snapshot world = Home();
   world.pools.push_back(Within(Waiting("small", 1, 10), 1500));
-  EXPECT_FALSE(Of(Checked(world), "small").placed);
+  EXPECT_FALSE(DecisionOf(Checked(world), "small").placed);
   world.pools.back().memory.started = kNow - Seconds{600};
   world.pools.back().memory.attempts = 1;
-  EXPECT_TRUE(Of(Checked(world), "small").placed);
+  EXPECT_TRUE(DecisionOf(Checked(world), "small").placed);
 }
 
 TEST(Backfill, SaysHowShortItWouldHaveToBe) {
   Snapshot world = Home();
   world.pools.push_back(Waiting("small", 1, 10));
   const Plan plan = Checked(world);
-  EXPECT_THAT(Of(plan, "small").remedies,
+  EXPECT_THAT(DecisionOf(plan, "small").remedies,
               ElementsAre("home: an activeDeadlineSeconds that ends it by 2026-11-24T12:16:40Z, "
                           "its grace included"));
 }
@@ -136,8 +125,8 @@ TEST(Reservation, StandsInNobodysWayWhoComesFirst) {
   Snapshot world = Home();
   world.pools.push_back(Waiting("first", 1, 600));
   const Plan plan = Checked(world);
-  EXPECT_TRUE(Of(plan, "first").placed);
-  EXPECT_FALSE(Of(plan, "big").reservation);
+  EXPECT_TRUE(DecisionOf(plan, "first").placed);
+  EXPECT_FALSE(DecisionOf(plan, "big").reservation);
 }
 
 TEST(Reservation, IsNotMadeWhereSomebodyMayRunForEver) {
@@ -145,17 +134,17 @@ TEST(Reservation, IsNotMadeWhereSomebodyMayRunForEver) {
   PoolOf(world, "old").active_deadline.reset();
   world.pools.push_back(Waiting("small", 1, 10));
   const Plan plan = Checked(world);
-  EXPECT_FALSE(Of(plan, "big").reservation);
-  EXPECT_THAT(Of(plan, "big").placed_message,
+  EXPECT_FALSE(DecisionOf(plan, "big").reservation);
+  EXPECT_THAT(DecisionOf(plan, "big").placed_message,
               HasSubstr("nothing is reserved on home: team/old without activeDeadlineSeconds"));
-  EXPECT_TRUE(Of(plan, "small").placed);
+  EXPECT_TRUE(DecisionOf(plan, "small").placed);
 }
 
 TEST(Reservation, IsNotMadeBehindPodsOfOthers) {
   Snapshot world = Home();
   world.pools.erase(world.pools.begin());
   Use(world, "home-1", 8);
-  EXPECT_FALSE(Of(Checked(world), "big").reservation);
+  EXPECT_FALSE(DecisionOf(Checked(world), "big").reservation);
 }
 
 struct Blocked {
@@ -184,16 +173,41 @@ TEST(Reservation, IsNotForWhoLacksMoreThanRoom) {
     one.edit(world);
     world.pools.push_back(Waiting("small", 1, 10));
     const Plan plan = Checked(world);
-    EXPECT_FALSE(Of(plan, "big").reservation) << one.name;
+    EXPECT_FALSE(DecisionOf(plan, "big").reservation) << one.name;
     const bool open = GroupOf(world, "home").admission == placement::Admission::kOpen;
-    EXPECT_EQ(Of(plan, "small").placed, open) << one.name;
+    EXPECT_EQ(DecisionOf(plan, "small").placed, open) << one.name;
+  }
+}
+
+// Outside home: what may not spill, yet or at all, or costs too much, reserves nothing there.
+TEST(Reservation, IsNotForWhoMayNotSpillThere) {
+  const std::vector<std::pair<Reason, std::function<void(TrainingPool&)>>> table = {
+      {Reason::kSpillForbidden, [](TrainingPool& pool) { pool.spill_allowed = false; }},
+      {Reason::kSpendLimitReached,
+       [](TrainingPool& pool) { pool.spill_max_hourly_cost = Dollars("1"); }},
+      {Reason::kHoldingBackSpill, [](TrainingPool& pool) { pool.spill_after = Seconds{600}; }},
+      {Reason::kWaitingForCapacity, [](TrainingPool& /*pool*/) {}}};
+  for (const auto& [reason, edit] : table) {
+    Snapshot world = Home();
+    world.groups.push_back(Group("azure", 10));
+    AddNodes(world, "azure", 2);
+    AddEnding(world, "away", {"azure-1"}, 100, 8, "azure");
+    TrainingPool& big = PoolOf(world, "big");
+    big.spill_allowed = true;
+    big.spill_after = Seconds{0};
+    edit(big);
+    const Plan plan = Checked(world);
+    ASSERT_TRUE(DecisionOf(plan, "big").reservation) << ReasonName(reason);
+    EXPECT_EQ(DecisionOf(plan, "big").reservation->node_group,
+              reason == Reason::kWaitingForCapacity ? "azure" : "home");
+    EXPECT_EQ(DecisionOf(plan, "big").alternatives.back().reason, reason);
   }
 }
 
 TEST(Reservation, IsForTheNextWhereTheFirstCanNeverFit) {
   Snapshot world = Home();
   world.pools.push_back(Waiting("huge", 3, 600));
-  EXPECT_TRUE(Of(Checked(world), "big").reservation);
+  EXPECT_TRUE(DecisionOf(Checked(world), "big").reservation);
 }
 
 TEST(Reservation, IsForTheNextWhereNobodyKnowsWhenTheFirstStarts) {
@@ -202,17 +216,29 @@ TEST(Reservation, IsForTheNextWhereNobodyKnowsWhenTheFirstStarts) {
   AddRunning(world, "endless", 1, 8, "home", {"home-3"});
   world.pools.push_back(Waiting("huge", 3, 600));
   const Plan plan = Checked(world);
-  EXPECT_FALSE(Of(plan, "huge").reservation);
-  EXPECT_THAT(Of(plan, "huge").placed_message, HasSubstr("nothing is reserved on home"));
-  EXPECT_TRUE(Of(plan, "big").reservation);
+  EXPECT_FALSE(DecisionOf(plan, "huge").reservation);
+  EXPECT_THAT(DecisionOf(plan, "huge").placed_message, HasSubstr("nothing is reserved on home"));
+  EXPECT_TRUE(DecisionOf(plan, "big").reservation);
+}
+
+TEST(Reservation, IsLookedForByEightOfAGroupAtTheMost) {
+  for (const int before : {7, 8}) {
+    Snapshot world = Home();
+    AddNodes(world, "home", 1);
+    AddRunning(world, "endless", 1, 8, "home", {"home-3"});
+    for (int i = 0; i < before; ++i) {
+      world.pools.push_back(Waiting("huge-" + std::to_string(i), 3, 600));
+    }
+    EXPECT_EQ(DecisionOf(Checked(world), "big").reservation.has_value(), before == 7);
+  }
 }
 
 TEST(Reservation, OneForAGroup) {
   Snapshot world = Home();
   world.pools.push_back(Waiting("next", 2, 30));
   const Plan plan = Checked(world);
-  EXPECT_TRUE(Of(plan, "big").reservation);
-  EXPECT_FALSE(Of(plan, "next").reservation);
+  EXPECT_TRUE(DecisionOf(plan, "big").reservation);
+  EXPECT_FALSE(DecisionOf(plan, "next").reservation);
 }
 
 // Two groups that the gangs may use alike.
@@ -227,17 +253,17 @@ Snapshot TwoGroups() {
 TEST(Reservation, IsWhereItsRoomIsFreeSoonest) {
   Snapshot world = TwoGroups();
   const Plan plan = Checked(world);
-  ASSERT_TRUE(Of(plan, "big").reservation);
-  EXPECT_EQ(Of(plan, "big").reservation->node_group, "other");
-  EXPECT_EQ(Of(plan, "big").reservation->starts_by, kNow + Seconds{500});
+  ASSERT_TRUE(DecisionOf(plan, "big").reservation);
+  EXPECT_EQ(DecisionOf(plan, "big").reservation->node_group, "other");
+  EXPECT_EQ(DecisionOf(plan, "big").reservation->starts_by, kNow + Seconds{500});
 }
 
 TEST(Reservation, OfTheNextIsInTheGroupThatIsLeft) {
   Snapshot world = TwoGroups();
   world.pools.push_back(Waiting("next", 2, 30));
   const Plan plan = Checked(world);
-  ASSERT_TRUE(Of(plan, "next").reservation);
-  EXPECT_EQ(Of(plan, "next").reservation->node_group, "home");
+  ASSERT_TRUE(DecisionOf(plan, "next").reservation);
+  EXPECT_EQ(DecisionOf(plan, "next").reservation->node_group, "home");
 }
 
 TEST(Reservation, KeepsNoMoreThanItNeeds) {
@@ -246,9 +272,9 @@ TEST(Reservation, KeepsNoMoreThanItNeeds) {
   world.pools.push_back(Waiting("small", 1, 10, 2));
   world.pools.push_back(Waiting("medium", 1, 5, 3));
   const Plan plan = Checked(world);
-  ASSERT_TRUE(Of(plan, "big").reservation);
-  EXPECT_TRUE(Of(plan, "small").placed) << Of(plan, "small").placed_message;
-  EXPECT_EQ(Of(plan, "medium").placed_reason, Reason::kReserved);
+  ASSERT_TRUE(DecisionOf(plan, "big").reservation);
+  EXPECT_TRUE(DecisionOf(plan, "small").placed) << DecisionOf(plan, "small").placed_message;
+  EXPECT_EQ(DecisionOf(plan, "medium").placed_reason, Reason::kReserved);
 }
 
 TEST(Reservation, CountsOnTheRoomOfPodsOnTheirWayOut) {
@@ -258,11 +284,11 @@ TEST(Reservation, CountsOnTheRoomOfPodsOnTheirWayOut) {
   old.memory.succeeded = true;
   world.pools.push_back(Within(Waiting("small", 1, 10), 200));
   const Plan plan = Checked(world);
-  ASSERT_TRUE(Of(plan, "big").reservation);
-  EXPECT_FALSE(Of(plan, "big").reservation->starts_by);
-  EXPECT_THAT(Of(plan, "big").placed_message,
+  ASSERT_TRUE(DecisionOf(plan, "big").reservation);
+  EXPECT_FALSE(DecisionOf(plan, "big").reservation->starts_by);
+  EXPECT_THAT(DecisionOf(plan, "big").placed_message,
               HasSubstr("starts on home when the pods of team/old are gone"));
-  EXPECT_EQ(Of(plan, "small").placed_reason, Reason::kReserved);
+  EXPECT_EQ(DecisionOf(plan, "small").placed_reason, Reason::kReserved);
 }
 
 // Nobody can say where workers that are starting end up; that there is room besides is known.
@@ -276,11 +302,11 @@ TEST(Reservation, CountsOnRoomThatOthersWhoStartLeave) {
   PoolOf(world, "big").accelerators.front().workers = 3;
   world.pools.push_back(Waiting("small", 1, 10));
   const Plan plan = Checked(world);
-  ASSERT_TRUE(Of(plan, "big").reservation);
-  EXPECT_FALSE(Of(plan, "big").reservation->starts_by);
-  EXPECT_THAT(Of(plan, "big").placed_message,
+  ASSERT_TRUE(DecisionOf(plan, "big").reservation);
+  EXPECT_FALSE(DecisionOf(plan, "big").reservation->starts_by);
+  EXPECT_THAT(DecisionOf(plan, "big").placed_message,
               HasSubstr("starts on home when those that are starting there are bound"));
-  EXPECT_EQ(Of(plan, "small").placed_reason, Reason::kReserved);
+  EXPECT_EQ(DecisionOf(plan, "small").placed_reason, Reason::kReserved);
 }
 
 TEST(Reservation, IsNotTakenByReplicas) {
@@ -305,12 +331,12 @@ TEST(Reservation, IsNotTakenByMakingOthersGo) {
   world.pools.push_back(Waiting("small", 1, 10));
   PoolOf(world, "small").priority = 2;
   const Plan plan = Checked(world);
-  EXPECT_TRUE(Of(plan, "big").reservation);
-  EXPECT_FALSE(Of(plan, "small").memory.hold);
+  EXPECT_TRUE(DecisionOf(plan, "big").reservation);
+  EXPECT_FALSE(DecisionOf(plan, "small").memory.hold);
   PoolOf(world, "old").active_deadline.reset();
   world.pools[1].accelerators.front().workers = 3;  // "big" can't have it: nothing is promised
   Use(world, "home-2", 8);
-  EXPECT_TRUE(Of(Checked(world), "small").memory.hold);
+  EXPECT_TRUE(DecisionOf(Checked(world), "small").memory.hold);
 }
 
 // Room that is promised to a claim already is not promised twice.
@@ -330,7 +356,7 @@ TEST(Reservation, DoesNotCountOnWhoGivesWayToSomebodyElse) {
                                          .victims = {PoolOf(world, "old").key}};
   Use(world, "home-2", 8);
   PoolOf(world, "big").accelerators.front().workers = 1;
-  EXPECT_FALSE(Of(Checked(world), "big").reservation);
+  EXPECT_FALSE(DecisionOf(Checked(world), "big").reservation);
 }
 
 TEST(Reservation, IsInsideOneDomainWhereThatIsRequired) {
@@ -344,10 +370,10 @@ TEST(Reservation, IsInsideOneDomainWhereThatIsRequired) {
   world.pools.push_back(Waiting("big", 2, 60));
   PoolOf(world, "big").topology = placement::TopologyMode::kRequired;
   const Plan plan = Checked(world);
-  EXPECT_EQ(Of(plan, "big").placed_reason, Reason::kWaitingForDomain);
-  ASSERT_TRUE(Of(plan, "big").reservation);
-  EXPECT_THAT(Of(plan, "big").reservation->nodes, ElementsAre("home-3", "home-4"));
-  EXPECT_EQ(Of(plan, "big").reservation->starts_by, kNow + Seconds{300});
+  EXPECT_EQ(DecisionOf(plan, "big").placed_reason, Reason::kWaitingForDomain);
+  ASSERT_TRUE(DecisionOf(plan, "big").reservation);
+  EXPECT_THAT(DecisionOf(plan, "big").reservation->nodes, ElementsAre("home-3", "home-4"));
+  EXPECT_EQ(DecisionOf(plan, "big").reservation->starts_by, kNow + Seconds{300});
 }
 
 // ---- never later than promised, by brute force ----
@@ -411,7 +437,7 @@ Snapshot Then(const Snapshot& world, Time when, const std::string& only) {
 }
 
 bool FitsThen(const Snapshot& world, Time when, const std::string& name) {
-  return Of(MakePlan(Then(world, when, name)), name).placed;
+  return DecisionOf(MakePlan(Then(world, when, name)), name).placed;
 }
 
 // Pods of what was placed run.
@@ -479,7 +505,7 @@ TEST(Reservation, StarvesNobody) {
   int small = 0;
   for (int step = 0; step < 12; ++step) {
     const Plan plan = Checked(world);
-    if (Of(plan, "big").placed) {
+    if (DecisionOf(plan, "big").placed) {
       EXPECT_LE(world.now, kNow + Seconds{900});
       EXPECT_GE(small, 2);
       return;
