@@ -24,20 +24,21 @@ def test_a_large_gang_starts_when_deadlines_say_so_and_short_ones_run_until_then
     cluster.apply(pool("old", 1, 40), namespace)
     old = ready(cluster, "old", namespace)
     due = parse_time(old["status"]["startTime"]) + datetime.timedelta(seconds=45)
-    cluster.apply(pool("large", 2), namespace)
-    large = waits(cluster, "large", namespace, "WaitingForCapacity")
-    assert f"by {due:%Y-%m-%dT%H:%M:%SZ} at the latest, when activeDeadlineSeconds of {namespace}/old are over" in says(large, "Placed")
+    # Of pools that were created in the same second the first by name comes first: this one does.
+    cluster.apply(pool("big", 2), namespace)
+    big = waits(cluster, "big", namespace, "WaitingForCapacity")
+    assert f"by {due:%Y-%m-%dT%H:%M:%SZ} at the latest, when activeDeadlineSeconds of {namespace}/old are over" in says(big, "Placed")
     cluster.apply([pool("endless", 1), pool("long", 1, 60), pool("short", 1, 10)], namespace)
     ready(cluster, "short", namespace)
     for name in ("endless", "long"):
         told = says(waits(cluster, name, namespace, "Reserved"), "Placed")
-        assert f"reserved for {namespace}/large, which starts by {due:%Y-%m-%dT%H:%M:%SZ}" in told, told
+        assert f"reserved for {namespace}/big, which starts by {due:%Y-%m-%dT%H:%M:%SZ}" in told, told
     cluster.wait_condition("trainingpool", "short", namespace, "Failed", "True", "DeadlineExceeded", 40)
     holds_for(lambda: not bound_to(cluster, "endless", namespace) and not bound_to(cluster, "long", namespace), 4,
               "those who would run for too long to wait")
-    ready(cluster, "large", namespace, seconds=60)
-    assert bound_to(cluster, "large", namespace) == sorted(home)
-    started = parse_time(cluster.get("trainingpool", "large", namespace)["status"]["placement"]["since"])
+    ready(cluster, "big", namespace, seconds=60)
+    assert bound_to(cluster, "big", namespace) == sorted(home)
+    started = parse_time(cluster.get("trainingpool", "big", namespace)["status"]["placement"]["since"])
     assert started <= due + datetime.timedelta(seconds=2), (started, due)
 
 
