@@ -109,7 +109,8 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool,
   Claim claim{.request = RequestOfPods(pool, placement.attempt),
               .workers = placement.workers - SucceededOf(pool, placement),
               .nodes = Indices(world, placement.cluster, placement.nodes),
-              .bound = BoundWorkers(world, pool, placement.attempt)};
+              .bound = BoundWorkers(world, pool, placement.attempt),
+              .beside = {}};
   if (claim.workers < 1 || !claim.request.empty()) return claim;
   claim.request = RequestOf(pool, *group, PerWorkerOf(pool, placement));
   // An edited template has another size, but not before the next attempt.
@@ -127,7 +128,8 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
                .nodes = Indices(world, view->spec->cluster, hold.nodes),
                .whole = !KnowsRequest(pool),
                .yields = hold.since.has_value(),
-               .bound = {}};
+               .bound = {},
+               .beside = {}};
 }
 
 Capacity::Capacity(const World& world)
@@ -207,6 +209,9 @@ void Capacity::Add(size_t pool, const Claim& claim) {
     if (claim.whole) {
       planned = room;
     } else {
+      const auto beside = claim.beside.find(node);
+      if (beside != claim.beside.end()) columns_.Fill(beside->second, planned);
+      AddTimes(room, planned, -1);
       AddTimes(planned, request, HowMany(room, request, claim.workers - elsewhere));
     }
     const Amounts reserved = At(share.reserved);
@@ -356,15 +361,21 @@ int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& request, int6
   return HowMany(physical, request, most) > count ? 0 : count;
 }
 
-int64_t Capacity::Harmless(size_t pool, size_t node, const Resources& request, int64_t most) const {
+int64_t Capacity::FitsBeside(size_t pool, size_t node, const Row& beside, const Row& request,
+                             int64_t most) const {
+  Row free = FreeWith(FindOwn(pool, node), node);
+  AddTimes(free, beside, -1);
+  return HowMany(free, request, most);
+}
+
+int64_t Capacity::Harmless(size_t pool, size_t node, const Row& beside, const Row& request,
+                           int64_t most) const {
   const Share* share = Find(pool, node);
   if (open_[node] - (share != nullptr && IsOpen(*share) ? 1 : 0) == 0) return most;
-  const Row row = columns_.RowOf(request);
-  Row free = FreeWith(share, node);
-  if (share != nullptr)
-    AddTimes(free, At(share->live), -1);  // its own that are not bound yet are part of `most`
-  const int64_t fit = HowMany(free, row, most);
-  return HowMany(PhysicalWith(nullptr, node), row, most) > fit ? fit : most;
+  const int64_t fit = FitsBeside(pool, node, beside, request, most);
+  Row physical = PhysicalWith(share, node);
+  AddTimes(physical, beside, -1);
+  return HowMany(physical, request, most) > fit ? fit : most;
 }
 
 std::vector<size_t> Capacity::NodesOf(size_t pool) const {

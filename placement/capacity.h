@@ -50,6 +50,9 @@ struct Claim {
   bool yields = false;
   // Workers of its present attempt that are bound: these can't come to another node any more.
   std::map<size_t, int> bound;
+  // What others of its pods take of a node for as long as they stay, whatever they request; they
+  // are none of `workers`.
+  std::map<size_t, Resources> beside;
 };
 
 // Room on every node, for everyone and for one pool. A pool's share of a node is the larger of what
@@ -111,9 +114,14 @@ class Capacity {
   [[nodiscard]] uint64_t ChangedAt(size_t node) const { return changed_[node]; }
   [[nodiscard]] uint64_t GroupChangedAt(size_t group) const { return group_changed_[group]; }
 
+  // How many of `request`, `most` at the most, fit beside those pods of the pool that stay; they
+  // request `beside` in all.
+  [[nodiscard]] int64_t FitsBeside(size_t pool, size_t node, const Row& beside, const Row& request,
+                                   int64_t most) const;
+
   // How many of `request`, `most` at the most, may be on their way to somewhere without taking room
   // on this node that others need who are not bound yet. Nobody keeps a replica to one node.
-  [[nodiscard]] int64_t Harmless(size_t pool, size_t node, const Resources& request,
+  [[nodiscard]] int64_t Harmless(size_t pool, size_t node, const Row& beside, const Row& request,
                                  int64_t most) const;
 
   // Nodes on which the pool has pods or a claim.

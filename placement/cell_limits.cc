@@ -121,23 +121,22 @@ int64_t CellLimits::WithinSpend(CellState& cell, int64_t wanted) const {
 }
 
 int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
-  const Resources request = RequestIn(*world_.pools[cell.seeker], *cell.group->spec);
+  const Row request = capacity_.RowOf(cell.request);
   const int64_t at_large = cell.AtLarge();
   int64_t harmless = at_large + wanted;
   const Node* promised = nullptr;
-  int64_t room = 0;
+  int64_t slots = 0;
   for (const Member& member : cell.group->members) {
     if (member.state != NodeState::kUsable) continue;
     const Node& node = *world_.nodes[member.node];
     if (!ConstraintsHold(*world_.pools[cell.seeker], *cell.group->spec, node)) continue;
-    const int64_t here = capacity_.Harmless(cell.seeker, member.node, request, harmless);
+    const Row taken = TakenOn(capacity_, cell, member.node);
+    const int64_t here = capacity_.Harmless(cell.seeker, member.node, taken, request, harmless);
     if (here < harmless) promised = &node;
     harmless = here;
-    if (!member.overlapped) {
-      room += capacity_.FreeFor(cell.seeker, member.node).HowMany(request, kManyReplicas);
-    }
+    if (!member.overlapped) slots += SlotsOn(capacity_, cell, member.node, request);
   }
-  const int64_t fit = room - std::max(cell.memory.desired, cell.live);
+  const int64_t fit = slots - at_large;
   const int64_t left = std::clamp<int64_t>(std::min(fit, harmless - at_large), 0, wanted);
   if (left < wanted && !cell.shortage)
     SayShort(cell, wanted, left, fit > left ? promised : nullptr);
@@ -194,9 +193,8 @@ std::optional<Finding> CellLimits::Refusal(CellState& cell) const {
     cell.option = OptionIn(Scene{world_, capacity_, quotas_, offers}, cell.seeker, CheckMemory(),
                            *cell.group, HomeCouldServe());
   }
-  // Room, quota and spend are looked at by number.
-  if (cell.option->finding && cell.option->finding->reason != Reason::kWaitingForCapacity &&
-      cell.option->finding->reason != Reason::kQuotaExceeded) {
+  // Room is looked at by number, as quota and spend are.
+  if (cell.option->finding && cell.option->finding->reason != Reason::kWaitingForCapacity) {
     return cell.option->finding;
   }
   return std::nullopt;

@@ -9,9 +9,6 @@
 // How many more replicas a cell can take, and why not more.
 namespace spillway::placement {
 
-// More than a cell can have, as a bound for counts.
-inline constexpr int64_t kManyReplicas = 1'000'000;
-
 // Looks at a draft as it is decided so far. All parts outlive this.
 class CellLimits {
  public:

@@ -40,7 +40,13 @@ void CountReplicas(const World& world, const InferenceDraft& draft, CellState& c
   for (const Replica& replica : draft.pool->live) {
     if (!IsIn(replica, cell) || !draft.Stays(replica)) continue;
     ++cell.live;
-    if (replica.node.empty()) ++cell.unbound;
+    if (replica.node.empty()) {
+      ++cell.unbound;
+    } else {
+      BoundReplicas& here = cell.bound[world.FindNode("", replica.node).value_or(kNowhere)];
+      ++here.count;
+      here.requests.Add(replica.requests);
+    }
     if (replica.ready) {
       ++cell.ready;
     } else if (suspect && !replica.node.empty() && NodeIsAway(world, replica.node)) {
@@ -49,6 +55,21 @@ void CountReplicas(const World& world, const InferenceDraft& draft, CellState& c
   }
   cell.ready = std::min(cell.ready, cell.memory.desired);
   cell.away = std::min(cell.away, cell.memory.desired - cell.ready);
+}
+
+bool IsTemplateKnown(const Variant& variant) {
+  return !variant.template_unchecked && variant.template_invalid.empty();
+}
+
+// Pods say themselves what they ask for, whatever the spec says by now.
+Resources RequestAtLarge(const World& world, const InferenceDraft& draft, const CellState& cell) {
+  Resources request;
+  for (const Replica& replica : draft.pool->live) {
+    if (IsIn(replica, cell) && draft.Stays(replica)) request.MaxWith(replica.requests);
+  }
+  if (!request.empty() && !IsTemplateKnown(*cell.variant)) return request;
+  request.MaxWith(RequestIn(*world.pools[cell.seeker], *cell.group->spec));
+  return request;
 }
 
 CellState StateOf(const World& world, const InferenceDraft& draft, const CellMemory& memory) {
@@ -210,6 +231,7 @@ InferenceDraft SurveyPool(const World& world, size_t pool) {
       if (&draft.pool->variants[cell.variant] == state.variant &&
           &world.groups[cell.group] == state.group) {
         state.seeker = cell.seeker;
+        state.request = RequestAtLarge(world, draft, state);
       }
     }
     state.unwanted = MustLeave(*draft.pool, state);
@@ -231,16 +253,6 @@ void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign) {
   }
 }
 
-std::map<size_t, int> BoundReplicas(const World& world, const InferenceDraft& draft,
-                                    const CellState& cell) {
-  std::map<size_t, int> bound;
-  for (const Replica& replica : draft.pool->live) {
-    if (replica.node.empty() || !IsIn(replica, cell) || !draft.Stays(replica)) continue;
-    ++bound[world.FindNode("", replica.node).value_or(kNowhere)];
-  }
-  return bound;
-}
-
 std::vector<size_t> NodesFor(const World& world, const CellState& cell) {
   std::vector<size_t> nodes;
   const TrainingPool& seeker = *world.pools[cell.seeker];
@@ -253,34 +265,29 @@ std::vector<size_t> NodesFor(const World& world, const CellState& cell) {
   return nodes;
 }
 
-namespace {
-
-// Pods say themselves what they ask for, whatever the spec says by now.
-Resources RequestOfReplicas(const InferenceDraft& draft, const CellState& cell) {
-  Resources request;
-  for (const Replica& replica : draft.pool->live) {
-    if (IsIn(replica, cell) && draft.Stays(replica)) request.MaxWith(replica.requests);
-  }
-  return request;
+Row TakenOn(const Capacity& capacity, const CellState& cell, size_t node) {
+  const auto here = cell.bound.find(node);
+  return capacity.RowOf(here == cell.bound.end() ? Resources() : here->second.requests);
 }
 
-}  // namespace
+int64_t SlotsOn(const Capacity& capacity, const CellState& cell, size_t node, const Row& request) {
+  return capacity.FitsBeside(cell.seeker, node, TakenOn(capacity, cell, node), request,
+                             kManyReplicas);
+}
 
 void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft) {
   for (const CellState& cell : draft.cells) {
     if (!cell.Known()) continue;
     capacity.Clear(cell.seeker);
     if (cell.AtLarge() == 0) continue;
-    Resources request = RequestOfReplicas(draft, cell);
-    const bool unknown =
-        cell.variant->template_unchecked || !cell.variant->template_invalid.empty();
-    const bool whole = request.empty() && unknown;
-    if (!unknown) request.MaxWith(RequestIn(*world.pools[cell.seeker], *cell.group->spec));
-    capacity.Set(cell.seeker, Claim{.request = std::move(request),
-                                    .workers = cell.memory.desired + cell.Surge(),
-                                    .nodes = NodesFor(world, cell),
-                                    .whole = whole,
-                                    .bound = BoundReplicas(world, draft, cell)});
+    Claim claim{.request = cell.request,
+                .workers = cell.AtLarge(),
+                .nodes = NodesFor(world, cell),
+                .whole = cell.live == 0 && !IsTemplateKnown(*cell.variant),
+                .bound = {},
+                .beside = {}};
+    for (const auto& [node, here] : cell.bound) claim.beside[node] = here.requests;
+    capacity.Set(cell.seeker, claim);
   }
 }
 

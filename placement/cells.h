@@ -17,6 +17,15 @@
 // An inference pool's cells as they stand: what runs there, what it costs, what they claim.
 namespace spillway::placement {
 
+// More than a cell can have, as a bound for counts.
+inline constexpr int64_t kManyReplicas = 1'000'000;
+
+// Replicas on one node that are there to stay.
+struct BoundReplicas {
+  int count = 0;
+  Resources requests;  // of all of them
+};
+
 // A cell while its pool is being decided.
 struct CellState {
   const Variant* variant = nullptr;  // nullptr: the spec does not have it any more
@@ -27,11 +36,13 @@ struct CellState {
   int live = 0;                      // pods that are not on their way out
   int ready = 0;                     // of these, never more than decided
   int unbound = 0;
-  int away = 0;                     // not ready, behind a link that is in doubt
-  bool unwanted = false;            // the spec or its group wants nothing there any more
-  bool leaving = false;             // its replicas go as soon as others serve in their place
-  std::optional<Option> option;     // once looked at
-  std::optional<Finding> shortage;  // why it took fewer than it was asked to
+  std::map<size_t, BoundReplicas> bound;  // by node
+  Resources request;                      // of one that is not bound yet, where `Known()`
+  int away = 0;                           // not ready, behind a link that is in doubt
+  bool unwanted = false;                  // the spec or its group wants nothing there any more
+  bool leaving = false;                   // its replicas go as soon as others serve in their place
+  std::optional<Option> option;           // once looked at
+  std::optional<Finding> shortage;        // why it took fewer than it was asked to
   const CellFacts* deployment = nullptr;
 
   [[nodiscard]] bool Known() const { return seeker != kNowhere; }
@@ -54,10 +65,9 @@ struct CellState {
     return roll || (deployment != nullptr && deployment->rolling);
   }
   [[nodiscard]] int Surge() const { return Rolling() ? surge : 0; }
+  [[nodiscard]] int Bound() const { return live - unbound; }
   // Pods that are still to be bound somewhere on its nodes.
-  [[nodiscard]] int AtLarge() const {
-    return std::max(0, memory.desired + Surge() - (live - unbound));
-  }
+  [[nodiscard]] int AtLarge() const { return std::max(0, memory.desired + Surge() - Bound()); }
   [[nodiscard]] Throughput Serving() const { return Each() * ready; }
   // What it will serve once all that is decided is there.
   [[nodiscard]] Throughput Promised() const { return Each() * (memory.desired - away); }
@@ -96,12 +106,13 @@ Time StrandedFrom(const NodeGroup& group, const Node& node, Time now);
 // Is the replica one of the cell's?
 bool IsIn(const Replica& replica, const CellState& cell);
 
-// Replicas that stay, by the node that they are bound to.
-std::map<size_t, int> BoundReplicas(const World& world, const InferenceDraft& draft,
-                                    const CellState& cell);
-
 // Nodes of the cell's group that its replicas may come to.
 std::vector<size_t> NodesFor(const World& world, const CellState& cell);
+
+// What those of its replicas that are on the node already take of it.
+Row TakenOn(const Capacity& capacity, const CellState& cell, size_t node);
+// How many more replicas would fit on the node beside these.
+int64_t SlotsOn(const Capacity& capacity, const CellState& cell, size_t node, const Row& request);
 
 // What one replica of the cell costs an hour; nothing where its group is gone.
 Money HourlyCost(const CellState& cell);

@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <numeric>
+#include <set>
 #include <tuple>
 
 #include "placement/lifecycle.h"
@@ -186,13 +187,18 @@ Found MeetsConstraints(Look& look) {
       .last = true};
 }
 
+// Replicas are looked at by number, where they are added.
 Found IsWithinQuota(Look& look) {
+  if (look.scene.world.IsSeeker(look.index)) return {};
   const std::string& ns = look.pool.key.ns;
   const std::string& type = look.Spec().accelerator;
   const auto limit = look.scene.quotas.Limit(ns, type);
   const int64_t used = look.scene.quotas.Used(ns, type);
   const int64_t needed = look.option.need->Accelerators(look.pool);
   if (!limit || used + needed <= *limit) return {};
+  // Who moves has as many already, and lowering a limit takes nothing from it.
+  const auto& has = look.memory.placement;
+  if (has && has->accelerator == type && needed <= AcceleratorsOf(look.pool, *has)) return {};
   return Finding{
       .reason = Reason::kQuotaExceeded,
       .message = fmt::format("needs {} {}, and namespace {} has {} of its limit of {} in use",
@@ -202,7 +208,7 @@ Found IsWithinQuota(Look& look) {
 }
 
 Found IsWithinSpend(Look& look) {
-  if (look.scene.world.IsSeeker(look.index)) return {};  // by number, where replicas are added
+  if (look.scene.world.IsSeeker(look.index)) return {};  // likewise
   return SpendFinding(look.scene, look.pool, look.group, *look.option.need);
 }
 
@@ -272,6 +278,25 @@ DomainRoom LargestNow(const Look& look, const Topology& topology) {
   return {.name = std::string(look.scene.world.DomainsOf(level).names[domains.front().domain])};
 }
 
+// Where nodes are held for the gang they come first: it has been there, and what it leaves of them
+// is for those before it. Not where that costs it the domain that it would have elsewhere.
+std::optional<Fit> FitOnHeldFirst(const Look& look, const Topology& topology) {
+  const World& world = look.scene.world;
+  const int workers = look.option.need->workers;
+  const auto& hold = look.memory.hold;
+  auto anywhere = FitGang(world, topology, look.room.slots, workers);
+  if (hold && hold->node_group == look.Spec().name && !hold->nodes.empty()) {
+    const std::set<std::string_view> held(hold->nodes.begin(), hold->nodes.end());
+    std::vector<Slot> slots = look.room.slots;
+    for (Slot& slot : slots) {
+      slot.kept = slot.workers > 0 && held.contains(world.nodes[slot.node]->id.name);
+    }
+    auto fit = FitGang(world, topology, slots, workers);
+    if (fit && (!fit->domain.empty() || !anywhere || anywhere->domain.empty())) return fit;
+  }
+  return anywhere;
+}
+
 Found HasDomain(Look& look) {
   const int workers = look.option.need->workers;
   look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
@@ -291,7 +316,7 @@ Found HasDomain(Look& look) {
       return found;
     }
   }
-  look.option.fit = FitGang(look.scene.world, topology, look.room.slots, workers);
+  look.option.fit = FitOnHeldFirst(look, topology);
   const int64_t anywhere = WorkersIn(look.room.slots);
   if (look.option.fit || anywhere < workers) return {};
   const DomainRoom largest = LargestNow(look, topology);

@@ -84,4 +84,18 @@ bool Coverage::Grows(size_t inference_pool) const {
   return at != grows_.end() && at->second;
 }
 
+bool Coverage::Join(const Coverage& other) {
+  bool more = false;
+  const auto join = [&more](auto& mine, const auto& theirs) {
+    for (const auto& [key, guaranteed] : theirs) {
+      bool& known = mine[key];
+      more = more || (guaranteed && !known);
+      known = known || guaranteed;
+    }
+  };
+  join(gangs_, other.gangs_);
+  join(grows_, other.grows_);
+  return more;
+}
+
 }  // namespace spillway::placement

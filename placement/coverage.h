@@ -52,6 +52,9 @@ class Coverage {
   // Would the inference pool be within a guarantee with one accelerator more?
   [[nodiscard]] bool Grows(size_t inference_pool) const;
 
+  // Whoever is guaranteed in the other is so here. Says whether that is more than were before.
+  bool Join(const Coverage& other);
+
   bool operator==(const Coverage&) const = default;
 
  private:

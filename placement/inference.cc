@@ -33,7 +33,7 @@ class Decider {
         limits_(world, capacity, quotas, draft),
         mixes_(world, capacity, quotas, draft) {}
 
-  void Run() {
+  void Release() {
     FollowUnits(pool_, world_.now, draft_.memory);
     draft_.required = pool_.unit * *draft_.memory.units;
     draft_.better.reset();
@@ -45,6 +45,10 @@ class Decider {
     if (pool_.routing == Routing::kUniform) ChooseVariant();
     for (CellState& cell : draft_.cells) cell.shortage.reset();  // those were questions only
     Shrink();
+  }
+
+  void Run() {
+    Release();
     Grow();
     Move();
     Shrink();
@@ -112,17 +116,14 @@ class Decider {
 
   // Replicas that are bound, or for which its nodes have room.
   [[nodiscard]] int PlacesFor(const CellState& cell) const {
-    const int bound = cell.live - cell.unbound;
+    const int bound = cell.Bound();
     if (cell.memory.desired <= bound) return cell.memory.desired;
-    const Resources request = RequestIn(*world_.pools[cell.seeker], *cell.group->spec);
-    std::map<size_t, int> here = BoundReplicas(world_, draft_, cell);
-    int64_t places = 0;
+    const Row request = capacity_.RowOf(cell.request);
+    int64_t places = bound;
     for (const size_t node : NodesFor(world_, cell)) {
-      places += capacity_.FreeFor(cell.seeker, node).HowMany(request, kManyReplicas);
-      here.erase(node);
+      places += SlotsOn(capacity_, cell, node, request);
     }
-    for (const auto& [node, count] : here) places += count;
-    return static_cast<int>(std::clamp<int64_t>(places, bound, cell.memory.desired));
+    return static_cast<int>(std::min<int64_t>(places, cell.memory.desired));
   }
 
   [[nodiscard]] Time Now() const { return world_.now; }
@@ -489,12 +490,25 @@ class Decider {
            limits_.OfVariant(*cell.variant) > cell.variant->min_replicas;
   }
 
+  // What all that is ready serves, with one less of a cell.
+  [[nodiscard]] Throughput UsableWithout(const CellState* without) const {
+    std::vector<std::pair<const Variant*, int>> ready;
+    ready.reserve(draft_.cells.size());
+    for (const CellState& cell : draft_.cells) {
+      ready.emplace_back(cell.variant, cell.ready - (&cell == without ? 1 : 0));
+    }
+    return Usable(pool_, ready);
+  }
+
   // Would enough be ready without it?
   [[nodiscard]] bool IsSpare(const CellState& cell) const {
     if (cell.group != nullptr && cell.group->LinkSuspect()) return false;
     if (cell.ready < cell.memory.desired) return true;
     const bool counted = pool_.routing != Routing::kUniform || !cell.leaving;
-    return Serving() - (counted ? cell.Each() : 0) >= draft_.required;
+    if (Serving() - (counted ? cell.Each() : 0) < draft_.required) return false;
+    // Beside slower ones that must leave and can't yet, it is missed all the same.
+    return cell.leaving ||
+           UsableWithout(&cell) >= std::min(UsableWithout(nullptr), draft_.required);
   }
 
   void Lose(CellState& cell) {
@@ -551,15 +565,17 @@ class Decider {
   [[nodiscard]] int SurgeRoom(const CellState& cell) const {
     if (cell.group->LinkSuspect()) return 0;
     const int most = std::max(1, cell.memory.desired / 4);
-    const Resources request = RequestIn(*world_.pools[cell.seeker], *cell.group->spec);
-    const int64_t under_way =
-        std::max(0, cell.memory.desired - (cell.live - cell.unbound)) + int64_t{most};
-    int64_t room = 0;
+    const Row request = capacity_.RowOf(cell.request);
+    const int64_t missing = std::max(0, cell.memory.desired - cell.Bound());
+    int64_t slots = 0;
     for (const size_t node : NodesFor(world_, cell)) {
-      if (capacity_.Harmless(cell.seeker, node, request, under_way) < under_way) return 0;
-      room += capacity_.FreeFor(cell.seeker, node).HowMany(request, kManyReplicas);
+      const Row taken = TakenOn(capacity_, cell, node);
+      if (capacity_.Harmless(cell.seeker, node, taken, request, missing + most) < missing + most) {
+        return 0;
+      }
+      slots += SlotsOn(capacity_, cell, node, request);
     }
-    return static_cast<int>(std::clamp<int64_t>(room - cell.memory.desired, 0, most));
+    return static_cast<int>(std::clamp<int64_t>(slots - missing, 0, most));
   }
 
   const World& world_;
@@ -573,6 +589,11 @@ class Decider {
 };
 
 }  // namespace
+
+void ReleaseCells(const World& world, Capacity& capacity, QuotaBook& quotas,
+                  InferenceDraft& draft) {
+  if (!draft.held) Decider(world, capacity, quotas, draft).Release();
+}
 
 void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft) {
   if (draft.held) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "placement/attempts.h"
 #include "placement/capacity.h"
 #include "placement/checks.h"
 #include "placement/coverage.h"
@@ -219,6 +220,17 @@ CellMemory DecidedFor(const CellMemory& cell, const InferenceDecision& decision)
   return none;
 }
 
+// How its Deployment is brought to another template.
+void SetSteps(CellState& cell, const InferenceDecision& decision) {
+  for (const CellDecision& decided : decision.cells) {
+    if (decided.variant != cell.memory.variant || decided.node_group != cell.memory.node_group)
+      continue;
+    cell.roll = decided.roll;
+    cell.surge = decided.surge;
+    cell.unavailable = decided.unavailable;
+  }
+}
+
 // The inference pools as they were decided.
 std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
   std::vector<InferenceDraft> drafts;
@@ -227,6 +239,7 @@ std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
     InferenceDraft& draft = drafts.emplace_back(SurveyPool(world, p));
     for (CellState& cell : draft.cells) {
       cell.memory = DecidedFor(cell.memory, plan.inference_pools[p]);
+      SetSteps(cell, plan.inference_pools[p]);
     }
   }
   return drafts;
@@ -242,15 +255,15 @@ void Reserve(const World& world, const PoolDecision& decision, size_t pool, Capa
   } else if (memory.hold) {
     claim = ClaimOf(world, *world.pools[pool], *memory.hold);
   }
-  if (claim) capacity.Set(pool, *claim);
+  if (claim && !claim->yields) capacity.Set(pool, *claim);
 }
 
-// What it moves to is so too, where nobody else has it.
+// What it moves to, or was to move to, is so too, where nobody else has it.
 void ReserveTarget(const World& world, const PoolDecision& decision, size_t pool,
                    Capacity& capacity) {
-  if (decision.memory.completed || !decision.memory.Moves()) return;
+  if (decision.memory.completed || !decision.memory.hold) return;
   const auto claim = ClaimOf(world, *world.pools[pool], *decision.memory.hold);
-  if (claim) capacity.Add(pool, *claim);
+  if (claim && claim->yields) capacity.Add(pool, *claim);
 }
 
 bool HasClaim(const PoolDecision& decision) {
@@ -272,11 +285,25 @@ Capacity CapacityAfter(const World& world, const Plan& plan, LeftOut left_out) {
   return capacity;
 }
 
-// What is promised on a node is there.
-Problem NodeHolds(const Capacity& capacity, const Node& node, size_t index,
-                  const Resources& request) {
+// Workers of `request`, `most` at the most, that could bind to the node once the pool's pods there
+// are gone.
+int64_t MostOn(const TrainingPool& pool, const Node& node, const Resources& request, int64_t most) {
+  Resources room = node.allocatable;
+  room.Subtract(node.used);
+  for (const Worker& worker : pool.workers) {
+    if (!worker.ended && worker.node == node.id.name) room.Add(worker.requests);
+  }
+  return room.HowMany(request, most);
+}
+
+// What is promised on a node is there, also if as many workers of the gang come as can.
+Problem NodeHolds(const World& world, const Capacity& capacity, size_t pool, size_t index,
+                  const Resources& request, int workers) {
+  const Node& node = *world.nodes[index];
+  Resources left = capacity.FreeFor(pool, index);
+  left.AddTimes(request, -MostOn(*world.pools[pool], node, request, workers));
   for (const auto& [resource, amount] : request) {
-    if (amount > 0 && capacity.Free(index).Get(resource) < 0) {
+    if (amount > 0 && left.Get(resource) < 0) {
       return fmt::format("{} is over-committed in {}", node.id.name, resource);
     }
   }
@@ -292,7 +319,9 @@ Problem GangHasRoom(const World& world, const Capacity& capacity, size_t pool,
   int64_t workers = 0;
   for (const std::string& name : placement.nodes) {
     const size_t node = *world.FindNode(placement.cluster, name);
-    if (auto problem = NodeHolds(capacity, *world.nodes[node], node, request)) return problem;
+    if (auto problem = NodeHolds(world, capacity, pool, node, request, placement.workers)) {
+      return problem;
+    }
     const int64_t fits = capacity.FreeFor(pool, node).HowMany(request, placement.workers);
     if (fits == 0) return fmt::format("{} has no room for {}", name, decision.key.Format());
     workers += fits;
@@ -312,8 +341,18 @@ Problem GangsHaveRoom(const World& world, const Plan& plan) {
   return {};
 }
 
-// Does the decision add to what its namespace has of the type?
-bool Adds(const TrainingPool& pool, const PoolDecision& decision) {
+// Does the decision add to what its namespace has of the type? Who moves counts once.
+bool AddsAccelerators(const TrainingPool& pool, const PoolDecision& decision) {
+  if (decision.action == Action::kPlace) return true;
+  if (decision.action != Action::kRestart) return false;
+  const Placement& before = *pool.memory.placement;
+  const Placement& after = *decision.memory.placement;
+  return after.accelerator != before.accelerator ||
+         AcceleratorsOf(pool, after) > AcceleratorsOf(pool, before);
+}
+
+// Does it add to what its namespace spends?
+bool AddsCost(const TrainingPool& pool, const PoolDecision& decision) {
   if (decision.action == Action::kPlace || Moves(pool.memory, decision)) return true;
   return decision.action == Action::kRestart && AcceleratorsOf(pool, *decision.memory.placement) >
                                                     AcceleratorsOf(pool, *pool.memory.placement);
@@ -396,14 +435,13 @@ Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
   for (const InferenceDraft& draft : Settled(world, plan)) {
     for (const CellState& cell : draft.cells) {
       if (!cell.Known() || cell.memory.desired <= cell.before) continue;
-      const Resources request = RequestIn(*world.pools[cell.seeker], *cell.group->spec);
-      int64_t room = 0;
+      const Row request = capacity.RowOf(RequestIn(*world.pools[cell.seeker], *cell.group->spec));
+      int64_t slots = 0;
       for (const Member& member : cell.group->members) {
         if (member.state != NodeState::kUsable) continue;
-        room += capacity.FreeFor(cell.seeker, member.node).HowMany(request, cell.memory.desired);
+        slots += SlotsOn(capacity, cell, member.node, request);
       }
-      const int waiting = std::max(0, cell.before - (cell.live - cell.unbound));
-      if (room < cell.memory.desired - waiting) {
+      if (slots < cell.memory.desired - std::max(cell.before, cell.Bound())) {
         return fmt::format("{} has more replicas of {} on {} than fit", draft.pool->key.Format(),
                            cell.memory.variant, cell.memory.node_group);
       }
@@ -433,10 +471,34 @@ QuotaBook QuotasAfter(const World& world, const Plan& plan) {
   return quotas;
 }
 
-Problem QuotasHold(const World& world, const Plan& plan, const QuotaBook& quotas) {
+// Replicas that go as soon as others serve in their place count once with these.
+void CountMovesOnce(const InferenceDraft& draft, QuotaBook& quotas) {
+  struct Accelerators {
+    int64_t had = 0;
+    int64_t has = 0;
+    int64_t leaving = 0;
+  };
+  std::map<std::string, Accelerators> by_type;
+  for (const CellState& cell : draft.cells) {
+    if (cell.variant == nullptr) continue;
+    Accelerators& of = by_type[cell.variant->accelerator];
+    of.had += int64_t{cell.before} * cell.variant->per_replica;
+    const int64_t here = int64_t{cell.memory.desired} * cell.variant->per_replica;
+    of.has += here;
+    of.leaving += cell.leaving ? here : 0;
+  }
+  for (const auto& [type, of] : by_type) {
+    const int64_t moved = std::max(
+        {std::min(of.has - of.had, of.had), std::min(of.leaving, of.has - of.leaving), int64_t{0}});
+    quotas.Add(draft.pool->key.ns, type, -moved, Money());
+  }
+}
+
+Problem QuotasHold(const World& world, const Plan& plan, QuotaBook quotas) {
+  for (const InferenceDraft& pool : Settled(world, plan)) CountMovesOnce(pool, quotas);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
-    if (!Adds(*world.pools[p], decision)) continue;
+    if (!AddsAccelerators(*world.pools[p], decision)) continue;
     const std::string& type = decision.memory.placement->accelerator;
     const auto limit = quotas.Limit(decision.key.ns, type);
     if (limit && quotas.Used(decision.key.ns, type) > *limit) {
@@ -452,7 +514,7 @@ Problem GangsHaveTheMoney(const World& world, const Plan& plan, const QuotaBook&
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
     const TrainingPool& pool = *world.pools[p];
-    if (!Adds(pool, decision)) continue;
+    if (!AddsCost(pool, decision)) continue;
     const Placement& placement = *decision.memory.placement;
     const Money cost =
         CostAboveHome(*world.FindGroup(placement.node_group), AcceleratorsOf(pool, placement));
@@ -488,6 +550,32 @@ Problem ReplicasHaveTheMoney(const World& world, const Plan& plan, const QuotaBo
 }
 
 // ---- who gives way, and who gets what is free ----
+
+// By what pools had when the pass began.
+Coverage CoverageBefore(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  std::vector<Demand> demands;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    PoolMemory memory = world.pools[p]->memory;
+    const PoolDecision& decision = plan.pools[p];
+    memory.queued_since = decision.memory.queued_since;
+    if (decision.memory.completed ||
+        (!memory.placement && decision.action != Action::kPlace && decision.position == 0)) {
+      continue;
+    }
+    for (Demand& demand : DemandsOf(*world.pools[p], p, memory, world.now)) {
+      demands.push_back(std::move(demand));
+    }
+  }
+  std::vector<InferenceDraft> drafts = Settled(world, plan);
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    // What replicas give up they do before anybody has a turn.
+    for (CellState& cell : drafts[p].cells) {
+      cell.memory.desired = std::min(cell.memory.desired, cell.before);
+    }
+    for (Demand& demand : DemandsOf(drafts[p], p, world.now)) demands.push_back(std::move(demand));
+  }
+  return {quotas, std::move(demands)};
+}
 
 Coverage CoverageAfter(const World& world, const Plan& plan, const QuotaBook& quotas) {
   std::vector<Demand> demands;
@@ -552,24 +640,74 @@ QuotaBook WithClaims(const World& world, const Plan& plan, QuotaBook quotas) {
   return quotas;
 }
 
+// Nodes that were nobody else's when the pass began: held for the gang, or its own until it left
+// them.
+std::optional<Hold> HadForItself(const World& world, const TrainingPool& pool) {
+  if (pool.memory.hold || !pool.memory.placement) return pool.memory.hold;
+  return Hold{.node_group = pool.memory.placement->node_group,
+              .domain = {},
+              .nodes = Survivors(world, pool, pool.memory),
+              .until = {},
+              .since = {},
+              .victims = {}};
+}
+
+// Who is guaranteed what: when the pass began, and when it has ended. It may have been either that
+// counted when a gang had its turn.
+struct Guaranteed {
+  Coverage before;
+  Coverage after;
+
+  [[nodiscard]] bool Ever(size_t pool, const std::string& type) const {
+    return before.Gang(pool, type) || after.Gang(pool, type);
+  }
+  [[nodiscard]] bool Always(size_t pool, const std::string& type) const {
+    return before.Gang(pool, type) && after.Gang(pool, type);
+  }
+};
+
+// Without gangs that are new and borrow. What such a gang had for itself, and what others give up
+// in this pass, was nobody else's while the turns before theirs were taken.
+Capacity CapacityWithoutBorrowers(const World& world, const Plan& plan, const Guaranteed& who) {
+  const auto borrows_anew = [&](size_t p) {
+    return plan.pools[p].action == Action::kPlace &&
+           !who.Ever(p, plan.pools[p].memory.placement->accelerator);
+  };
+  Capacity capacity = CapacityAfter(world, plan, borrows_anew);
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    if (!borrows_anew(p) && plan.pools[p].action != Action::kRelease) continue;
+    const auto hold = HadForItself(world, *world.pools[p]);
+    if (!hold) continue;
+    if (const auto claim = ClaimOf(world, *world.pools[p], *hold)) capacity.Set(p, *claim);
+  }
+  return capacity;
+}
+
+// What gangs that this pass sends away had counted until their turn.
+QuotaBook WithReleased(const World& world, const Plan& plan, QuotaBook quotas) {
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    if (plan.pools[p].action != Action::kRelease) continue;
+    CountGang(quotas, world, *world.pools[p], *world.pools[p]->memory.placement, 1);
+  }
+  return quotas;
+}
+
 // A gang that is guaranteed a place at home waits, and would have had it but for borrowers that
-// this plan places.
+// this plan lets in.
 Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& quotas) {
   if (!quotas.HasGuarantees()) return {};
-  const Coverage coverage = CoverageAfter(world, plan, quotas);
-  const QuotaBook counted = WithClaims(world, plan, quotas);
+  const Guaranteed who{.before = CoverageBefore(world, plan, quotas),
+                       .after = CoverageAfter(world, plan, quotas)};
+  const QuotaBook counted = WithReleased(world, plan, WithClaims(world, plan, quotas));
   const Capacity with = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
-  const Capacity without = CapacityAfter(world, plan, [&](size_t p) {
-    return plan.pools[p].action == Action::kPlace &&
-           !coverage.Gang(p, plan.pools[p].memory.placement->accelerator);
-  });
+  const Capacity without = CapacityWithoutBorrowers(world, plan, who);
   Offers offers_with(world, with);
   Offers offers_without(world, without);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
     if (decision.position == 0 || HasClaim(decision)) continue;
     for (const GroupView& group : world.groups) {
-      if (group.spec->tier != 0 || !coverage.Gang(p, group.spec->accelerator)) continue;
+      if (group.spec->tier != 0 || !who.Always(p, group.spec->accelerator)) continue;
       const auto fits = [&](const Capacity& capacity, Offers& offers) {
         const Scene scene{world, capacity, counted, offers};
         return OptionIn(scene, p, decision.memory, group, false).Fits();

@@ -85,6 +85,10 @@ void AccountForPlaced(Draft& draft) {
     ClaimCells(draft.world, draft.capacity, pool);
     CountCells(draft.quotas, pool, 1);
   }
+  // What their replicas leave is there for whoever has its turn before them.
+  for (InferenceDraft& pool : draft.inference) {
+    ReleaseCells(draft.world, draft.capacity, draft.quotas, pool);
+  }
   CarryMoves(draft);
   CarryClaims(draft);
 }
@@ -116,8 +120,8 @@ std::vector<Turn> TurnsOf(const Draft& draft) {
     const bool looks = fate.course == Course::kRenew || fate.course == Course::kQueue;
     if (!looks && !TakesTurnToMove(draft, p)) continue;
     const bool guaranteed = fate.memory.placement
-                                ? draft.coverage->Gang(p, fate.memory.placement->accelerator)
-                                : draft.coverage->Gang(p);
+                                ? draft.first->Gang(p, fate.memory.placement->accelerator)
+                                : draft.first->Gang(p);
     turns.push_back({.rank = {.guaranteed = guaranteed,
                               .priority = draft.Pool(p).priority,
                               .queued_since = fate.memory.queued_since.value_or(draft.Now()),
@@ -128,7 +132,7 @@ std::vector<Turn> TurnsOf(const Draft& draft) {
   for (size_t p = 0; p < draft.inference.size(); ++p) {
     const InferencePool& pool = *draft.inference[p].pool;
     turns.push_back(
-        {.rank = {.guaranteed = draft.coverage->Grows(p),
+        {.rank = {.guaranteed = draft.first->Grows(p),
                   .priority = pool.priority,
                   .queued_since = draft.inference[p].memory.queued_since.value_or(draft.Now()),
                   .key = &pool.key,
@@ -308,17 +312,23 @@ void TakeBack(Draft& draft) {
   draft.given.clear();
 }
 
-// A pool that moves leaves room, for which all are asked once more. Where others are guaranteed by
-// then than were before, they also come before those who have just been given a place.
+// A pool that moves leaves room, for which all are asked once more. Who is guaranteed by then and
+// was not before also comes before those who have just been given a place. It does so until the
+// pass is over: who is guaranteed can depend on which type others of its namespace were given, and
+// they in turn on where it goes.
 void RunQueue(Draft& draft) {
   draft.coverage.emplace(CoverageOf(draft));
+  draft.first.emplace(*draft.coverage);
   for (int round = 0; round < kMostRounds; ++round) {
     const bool news = TakeTurns(draft);
     Coverage coverage = CoverageOf(draft);
     const bool same = coverage == *draft.coverage;
-    if (!news && same) return;
     draft.coverage = std::move(coverage);
-    if (!same) TakeBack(draft);
+    if (draft.first->Join(*draft.coverage)) {
+      TakeBack(draft);
+    } else if (!news && same) {
+      return;
+    }
   }
   TakeTurns(draft);
 }

@@ -407,6 +407,20 @@ TEST(Inference, UniformRoutingIsAsSlowAsTheSlowest) {
   EXPECT_EQ(Mix(decision), "4 gpu@home");  // the others go: gpu alone meets the need
 }
 
+TEST(Inference, UniformRoutingMissesEachReplicaWhileSlowerOnesCannotGo) {
+  Snapshot world = Mixed(1, 0, 4);
+  InferencePool pool = GpuAndArm(2);
+  pool.routing = Routing::kUniform;
+  Runs(world, pool, "gpu", "home", 3, 3, Nodes("home", 1));
+  Runs(world, pool, "arm", "arm", 2, 2, Nodes("arm", 1), 20);
+  for (const char* node : {"arm-2", "arm-3", "arm-4"}) {  // the link to the group is in doubt
+    NodeOf(world, node).ready = false;
+    NodeOf(world, node).not_ready_since = kNow - Seconds{60};
+  }
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "2 arm@arm, 3 gpu@home");  // serves 2.5, and 2 with one less
+}
+
 TEST(Inference, UniformRoutingChangesToACheaperVariantWhenItHasBeenSoForLongEnough) {
   Snapshot world = Mixed(0, 1, 8);
   GroupOf(world, "azure").marginal_per_node_hour = Dollars("160");
@@ -539,6 +553,17 @@ TEST(Inference, AMoveCountsOnceAgainstLimits) {
   EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 3 gpu@home");
 }
 
+TEST(Inference, ALimitThatIsReachedDoesNotLetItSpill) {
+  Snapshot world = Mixed(1, 1, 0);
+  InferencePool pool = Chat(3);
+  pool.spill_allowed = false;
+  Runs(world, pool, "gpu", "home", 3, 3, {"home-1"});
+  world.inference_pools = {pool};
+  GroupOf(world, "home").admission = Admission::kDrain;
+  world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = 3}}}};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@home");
+}
+
 // ---- drain, edits ----
 
 TEST(Inference, ADrainedGroupIsLeftBySurge) {
@@ -647,6 +672,16 @@ TEST(Inference, ReplicasWhoseNodesAreGoneAreNotWaitedFor) {
   std::erase_if(world.inference_pools[0].live,
                 [](const auto& replica) { return replica.node == "home-2"; });
   EXPECT_EQ(Mix(Decide(world)), "8 gpu@azure, 8 gpu@home");
+}
+
+TEST(Inference, ReplicasOnNodesThatAreAwayTakeNoRoomElsewhere) {
+  Snapshot world = Mixed(2, 0, 0);
+  InferencePool pool = Chat(11);
+  Runs(world, pool, "gpu", "home", 3, 0, {"home-2"});
+  NodeOf(world, "home-2").ready = false;
+  NodeOf(world, "home-2").not_ready_since = kNow - Seconds{10};
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "11 gpu@home");
 }
 
 // ---- links ----
@@ -837,6 +872,23 @@ TEST(Inference, GangsDoNotTakeWhatReplicasHaveNotReachedYet) {
   pool.live[1].ready = false;
   NodeOf(world, "home-1").used.Subtract(pool.live[1].requests);
   world.inference_pools = {pool};
+  world.pools = {Wants("gang", 1, 7)};
+  EXPECT_FALSE(DecisionOf(MakePlan(world), "gang").placed);
+  world.pools = {Wants("gang", 1, 6)};
+  EXPECT_TRUE(DecisionOf(MakePlan(world), "gang").placed);
+}
+
+TEST(Inference, AReplicaFromBeforePodDefaultsTakesWhatItRequests) {
+  Snapshot world = Mixed(1, 0, 0);
+  InferencePool pool = Chat(2);
+  Runs(world, pool, "gpu", "home", 2, 2, {"home-1"});
+  pool.live[1].node.clear();
+  pool.live[1].ready = false;
+  NodeOf(world, "home-1").used.Subtract(pool.live[1].requests);
+  world.inference_pools = {pool};
+  // One of them for the replica that is not bound yet, one for the gang.
+  GroupOf(world, "home").pod_defaults = Amounts({{"rdma/ib", "1"}});
+  NodeOf(world, "home-1").allocatable.Set("rdma/ib", 2);
   world.pools = {Wants("gang", 1, 7)};
   EXPECT_FALSE(DecisionOf(MakePlan(world), "gang").placed);
   world.pools = {Wants("gang", 1, 6)};

@@ -111,6 +111,12 @@ TEST(Return, IsDueOnceHomeHasHadRoomForLongEnough) {
   EXPECT_TRUE(MemoryOf(Checked(Later(world, 600)), "far").hold);
 }
 
+TEST(Return, CountsOnceAgainstALimitThatIsLowerByNow) {
+  Snapshot world = Later(Due(3), 400);
+  world.default_limits = {{.type = "a100", .limit = 15}};  // it has 16
+  EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kRestart);
+}
+
 TEST(Return, HoldsItsNodesUntilItsNextCheckpoint) {
   const Plan plan = Checked(Due());
   const PoolDecision& far = DecisionOf(plan, "far");
@@ -715,8 +721,6 @@ TEST(Verify, FindsMovesThatAreWrong) {
        [](Snapshot& world, auto&) {
          GroupOf(world, "home").marginal_per_node_hour = Dollars("32");
        }},
-      {"crosses the limit of a100",
-       [](Snapshot& world, auto&) { world.default_limits = {{.type = "a100", .limit = 15}}; }},
   };
   for (const Case& c : going) {
     Snapshot world = Later(Due(3), 400);

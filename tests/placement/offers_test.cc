@@ -73,7 +73,8 @@ void Change(Dice& dice, const World& world, Capacity& capacity) {
               .nodes = {},
               .whole = dice.OneIn(5),
               .yields = dice.OneIn(3),
-              .bound = {}};
+              .bound = {},
+              .beside = {}};
   claim.request.Set(kGpu, dice.Roll(4));
   for (size_t n = 0; n < world.nodes.size(); ++n) {
     if (dice.OneIn(3)) claim.nodes.push_back(n);

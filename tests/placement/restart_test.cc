@@ -284,6 +284,25 @@ TEST(Hold, IsFreeForThoseWhoWereAskedBeforeWhenItsPoolGoesElsewhere) {
               ElementsAre("first@home[home-1]#1", "held@azure[azure-1 azure-2]#2"));
 }
 
+TEST(Hold, IsWhereItsPoolGoesFirst) {
+  Snapshot world = Fleet(4, 0);
+  Use(world, "home-1", 1);  // would be taken before a whole node
+  TrainingPool held = Wants("held", 2, 4);
+  held.memory.hold = placement::Hold{.node_group = "home",
+                                     .domain = "",
+                                     .nodes = {"home-3", "home-4"},
+                                     .until = kNow + Seconds{60},
+                                     .since = {},
+                                     .victims = {}};
+  world.pools = {held};
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("held@home[home-3]#1"));
+  // Not where it would lose its domain by that.
+  for (auto& node : world.nodes) node.labels[kDomain] = node.id.name < "home-3" ? "a" : "b";
+  NodeOf(world, "home-4").labels[kDomain] = "c";
+  world.pools[0].accelerators[0].workers = 3;
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("held@home[home-1 home-2]#1"));
+}
+
 TEST(NoReplacement, HoldsNothingWhereThePoolWantsNoHold) {
   Snapshot world = Lost();
   Use(world, "home-3", 1);
