@@ -474,23 +474,20 @@ QuotaBook QuotasAfter(const World& world, const Plan& plan) {
 // Replicas that go as soon as others serve in their place count once with these.
 void CountMovesOnce(const InferenceDraft& draft, QuotaBook& quotas) {
   struct Accelerators {
-    int64_t had = 0;
-    int64_t has = 0;
-    int64_t leaving = 0;
+    int64_t added = 0;
+    int64_t beside = 0;  // in cells that do not grow
   };
   std::map<std::string, Accelerators> by_type;
   for (const CellState& cell : draft.cells) {
     if (cell.variant == nullptr) continue;
     Accelerators& of = by_type[cell.variant->accelerator];
-    of.had += int64_t{cell.before} * cell.variant->per_replica;
-    const int64_t here = int64_t{cell.memory.desired} * cell.variant->per_replica;
-    of.has += here;
-    of.leaving += cell.leaving ? here : 0;
+    const int64_t size = cell.variant->per_replica;
+    const int64_t added = std::max(cell.memory.desired - cell.before, 0);
+    of.added += added * size;
+    if (added == 0) of.beside += cell.memory.desired * size;
   }
   for (const auto& [type, of] : by_type) {
-    const int64_t moved = std::max(
-        {std::min(of.has - of.had, of.had), std::min(of.leaving, of.has - of.leaving), int64_t{0}});
-    quotas.Add(draft.pool->key.ns, type, -moved, Money());
+    quotas.Add(draft.pool->key.ns, type, -std::min(of.added, of.beside), Money());
   }
 }
 
@@ -678,7 +675,7 @@ Capacity CapacityWithoutBorrowers(const World& world, const Plan& plan, const Gu
     if (!borrows_anew(p) && plan.pools[p].action != Action::kRelease) continue;
     const auto hold = HadForItself(world, *world.pools[p]);
     if (!hold) continue;
-    if (const auto claim = ClaimOf(world, *world.pools[p], *hold)) capacity.Set(p, *claim);
+    if (const auto claim = ClaimOf(world, *world.pools[p], *hold)) capacity.Add(p, *claim);
   }
   return capacity;
 }
