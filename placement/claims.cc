@@ -82,6 +82,32 @@ std::vector<size_t> Placed(const Draft& draft) {
   return placed;
 }
 
+std::vector<std::vector<size_t>> ByGroup(const Draft& draft, const std::vector<size_t>& placed) {
+  std::vector<std::vector<size_t>> by_group(draft.world.groups.size());
+  for (const size_t p : placed) {
+    const Placement& placement = *draft.fates[p].memory.placement;
+    const GroupView* group = draft.world.FindGroup(placement.node_group);
+    if (group == nullptr || group->spec->cluster != placement.cluster) continue;
+    by_group[draft.world.IndexOf(*group)].push_back(p);
+  }
+  return by_group;
+}
+
+bool HasPods(const TrainingPool& pool) {
+  return std::any_of(pool.workers.begin(), pool.workers.end(),
+                     [](const Worker& worker) { return !worker.ended && !worker.node.empty(); });
+}
+
+std::vector<size_t> Leaving(const Draft& draft) {
+  std::vector<size_t> leaving;
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const PoolMemory& memory = draft.fates[p].memory;
+    const bool placed = memory.placement && !memory.completed;
+    if (!placed && !memory.hold && HasPods(draft.Pool(p))) leaving.push_back(p);
+  }
+  return leaving;
+}
+
 std::optional<Victory> FindVictims(Draft& draft, size_t pool, const Option& option, Right right) {
   const Scene scene = draft.Look();
   const Contenders& contenders = ContendersOf(draft);
@@ -89,6 +115,7 @@ std::optional<Victory> FindVictims(Draft& draft, size_t pool, const Option& opti
                         .fates = draft.fates,
                         .coverage = *draft.coverage,
                         .placed = contenders.placed,
+                        .placed_in = contenders.placed_in,
                         .promised = contenders.promised};
   return CheapestVictims(contest, pool, option, right, draft.moments);
 }
@@ -188,8 +215,14 @@ bool Search(Draft& draft, size_t pool, const Option& option, Right right) {
 }  // namespace
 
 const Contenders& ContendersOf(Draft& draft) {
-  if (!draft.contenders)
-    draft.contenders = Contenders{Placed(draft), Promised(draft), Awaited(draft)};
+  if (!draft.contenders) {
+    Contenders& contenders = draft.contenders.emplace();
+    contenders.placed = Placed(draft);
+    contenders.placed_in = ByGroup(draft, contenders.placed);
+    contenders.leaving = Leaving(draft);
+    contenders.promised = Promised(draft);
+    contenders.awaited = Awaited(draft);
+  }
   return *draft.contenders;
 }
 

@@ -23,9 +23,11 @@ struct Turn {
 
 // Who could make room for others.
 struct Contenders {
-  std::vector<size_t> placed;  // gangs that have a place
-  std::vector<bool> promised;  // by gang: it gives way to somebody already
-  std::vector<bool> awaited;   // by gang: the same, or it has, and its pods are on their way out
+  std::vector<size_t> placed;                  // gangs that have a place
+  std::vector<std::vector<size_t>> placed_in;  // the same by group; not those whose group is gone
+  std::vector<size_t> leaving;  // gangs whose pods are on their way out, and have nothing else
+  std::vector<bool> promised;   // by gang: it gives way to somebody already
+  std::vector<bool> awaited;    // by gang: the same, or it has, and its pods are on their way out
 };
 
 // The plan in the making: who has decided what so far. One pass owns it.

@@ -96,7 +96,8 @@ class Search {
 
   void FindCandidates() {
     const bool short_of_quota = Deficit() > 0;
-    for (const size_t other : contest_.placed) {
+    const size_t here_only = world_.IndexOf(group_);
+    for (const size_t other : short_of_quota ? contest_.placed : contest_.placed_in[here_only]) {
       const bool lower = world_.pools[other]->priority < pool_.priority;
       if (right_ == Right::kPriority && !lower) continue;
       const Fate& fate = contest_.fates[other];

@@ -41,8 +41,9 @@ struct Contest {
   const Scene& scene;
   const std::vector<Fate>& fates;  // of the gangs
   const Coverage& coverage;
-  const std::vector<size_t>& placed;  // gangs that have a place
-  const std::vector<bool>& promised;  // by gang: it gives way to somebody already
+  const std::vector<size_t>& placed;                  // gangs that have a place
+  const std::vector<std::vector<size_t>>& placed_in;  // the same by group
+  const std::vector<bool>& promised;                  // by gang: it gives way to somebody already
 };
 
 // The gang's rank: where it is, or, without a place, for a place with accelerators of `type`.

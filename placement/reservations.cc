@@ -25,32 +25,16 @@ struct Turnover {
   std::vector<size_t> stayers;
 };
 
-bool HasPods(const TrainingPool& pool) {
-  return std::any_of(pool.workers.begin(), pool.workers.end(),
-                     [](const Worker& worker) { return !worker.ended && !worker.node.empty(); });
-}
-
-// Its pods are on their way out, and it has nothing else.
-bool Leaves(const Draft& draft, size_t pool) {
-  const PoolMemory& memory = draft.fates[pool].memory;
-  const bool placed = memory.placement && !memory.completed;
-  return !placed && !memory.hold && HasPods(draft.Pool(pool));
-}
-
 // Room that a claim waits for is spoken for.
-Turnover TurnoverIn(Draft& draft, const NodeGroup& group, size_t except) {
+Turnover TurnoverIn(Draft& draft, size_t group, size_t except) {
   Turnover turnover;
   const Contenders& contenders = ContendersOf(draft);
-  for (size_t p = 0; p < draft.fates.size(); ++p) {
-    if (p == except) continue;
-    if (Leaves(draft, p) && !contenders.awaited[p])
+  for (const size_t p : contenders.leaving) {
+    if (p != except && !contenders.awaited[p])
       turnover.endings.push_back({.by = draft.Now(), .pool = p});
   }
-  for (const size_t p : contenders.placed) {
-    const Placement& placement = *draft.fates[p].memory.placement;
-    if (p == except || placement.node_group != group.name || placement.cluster != group.cluster) {
-      continue;
-    }
+  for (const size_t p : contenders.placed_in[group]) {
+    if (p == except) continue;
     const auto by = EndsBy(draft.Pool(p), draft.fates[p].memory, draft.Now());
     if (!by) turnover.stayers.push_back(p);
     if (by && !contenders.awaited[p]) {
@@ -167,7 +151,7 @@ void PromiseRoom(Draft& draft, size_t pool) {
     const size_t group = draft.world.IndexOf(*option.group);
     if (!LacksRoom(option) || draft.promises[group] || draft.asked[group] == kMostAsked) continue;
     first_in.push_back(group);
-    const Turnover turnover = TurnoverIn(draft, *option.group->spec, pool);
+    const Turnover turnover = TurnoverIn(draft, group, pool);
     auto prospect = ProspectIn(draft, pool, option, turnover);
     if (prospect && (!soonest || prospect->promise.by < soonest->promise.by)) {
       soonest = std::move(prospect);
