@@ -5,6 +5,7 @@ tried by the API server. What a block is stands behind its fence:
   console       the same, and what a terminal would show, errors too, is what the page shows
   yaml          applied as a server-side dry run
   sh cloud      for a cluster of the reader's own; sh host, console host: they start and end the demo (demo_test.py). Not run
+  console snapshot   asks about a file, no cluster: tests/why_test.py runs it
 
 In what a console block shows, `…` stands for anything, on a line of its own for any lines; ages and times match any.
 """

@@ -102,7 +102,7 @@ def test_a_gang_leaves_a_group_that_is_drained(
     cluster.patch("nodegroup", AZURE, {"spec": {"admission": "Drain"}})
     stays = cluster.wait_condition("trainingpool", "far", namespace, "Placed", "True", "Draining", 20)
     assert f"the admission of {AZURE} is Drain, and the gang stays until another node group takes it" in says(stays, "Placed")
-    assert f"{HOME}: needs 2 workers of 8" in says(stays, "Placed")
+    assert f"{HOME}: needs 2 workers of 8 accelerators" in says(stays, "Placed")
     with one_attempt_at_a_time(cluster, "far", namespace):
         home = apply_home(cluster, 2)
         arrives(cluster, "far", namespace, HOME)

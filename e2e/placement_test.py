@@ -248,20 +248,20 @@ def impossible() -> dict[str, tuple[Object, str, str]]:
                            "resources": {"requests": {"cpu": "130"}}}]}
     return {
         "too-many": (pool("too-many", 17), "WaitingForCapacity",
-                     "onprem-a100: needs 17 workers of 8, 16 fit: 128 of 128 accelerators are free on 16 nodes that it may "
+                     "onprem-a100: needs 17 workers of 8 accelerators, 16 fit: 128 of 128 accelerators are free on 16 nodes that it may "
                      "use; with all of them empty 16 would"),
         "too-many-by-cpu": (pool("too-many-by-cpu", 17, 4, big), "WaitingForCapacity",
-                            "onprem-a100: needs 17 workers of 4, 16 fit: 128 of 128 accelerators are free on 16 nodes that "
+                            "onprem-a100: needs 17 workers of 4 accelerators, 16 fit: 128 of 128 accelerators are free on 16 nodes that "
                             "it may use, 64 of them in pieces too small for a worker"),
         "too-large": (pool("too-large", 1, 9), "NodeTooSmall",
                       "onprem-a100: one worker needs 9 nvidia.com/gpu where the largest node has 8"),
         "too-wide": (pool("too-wide", 9, placement=required), "WaitingForDomain",
-                     "onprem-a100: needs 9 workers of 8 in one domain of network.topology.nvidia.com/leaf, and the largest, "
+                     "onprem-a100: needs 9 workers of 8 accelerators in one domain of network.topology.nvidia.com/leaf, and the largest, "
                      "ib-leaf-0, takes 8 even when empty"),
         "nowhere": (pool("nowhere", 1, accelerators=[{"type": "nvidia-b200"}]), "NoMatchingNodeGroup",
                     "no node group is acceptable: asked for nvidia-b200; there are amd-epyc and nvidia-a100-80gb"),
         "picky": (pool("picky", 2, template={"nodeSelector": {"example.com/rack": "r7"}}), "ConstraintsNotMet",
-                  "onprem-a100: needs 2 workers of 8, and 0 of 16 usable nodes may be used: 16 nodes outside the template's "
+                  "onprem-a100: needs 2 workers of 8 accelerators, and 0 of 16 usable nodes may be used: 16 nodes outside the template's "
                   "node selector or required affinity"),
     }
 

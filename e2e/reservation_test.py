@@ -48,7 +48,7 @@ def test_nothing_is_kept_where_somebody_may_run_for_ever(
     cluster.apply(pool("old", 1), namespace)
     ready(cluster, "old", namespace)
     cluster.apply(pool("large", 2), namespace)
-    told = f"nothing is reserved on onprem-a100: {namespace}/old without activeDeadlineSeconds"
+    told = f"nobody can say when it starts on onprem-a100, so nothing is reserved there: {namespace}/old has no activeDeadlineSeconds"
     wait_for(lambda: told in says(cluster.get("trainingpool", "large", namespace), "Placed"), 20, told)
     cluster.apply(pool("small", 1), namespace)
     ready(cluster, "small", namespace)

@@ -9,10 +9,20 @@
 namespace spillway::placement {
 namespace {
 
-void SayShort(CellState& cell, int64_t wanted, int64_t left, const Node* promised) {
+// What a cell's replicas may use.
+struct Supply {
+  int64_t nodes = 0;
+  int64_t accelerators = 0;
+  int64_t free = 0;  // of them
+};
+
+void SayShort(CellState& cell, int64_t wanted, int64_t left, const Supply& supply,
+              const Node* promised) {
   Finding& finding = cell.shortage.emplace();
   finding.reason = Reason::kWaitingForCapacity;
-  finding.message = fmt::format("{} of {} fit", left, Count(wanted, "more replica"));
+  finding.message = fmt::format(
+      "{} of {} fit: {} of {} accelerators are free on {} that it may use", left,
+      Count(wanted, "more replica"), supply.free, supply.accelerators, Count(supply.nodes, "node"));
   finding.remedy = fmt::format("room for {} of {} {}", Count(wanted - left, "more replica"),
                                cell.variant->per_replica, cell.variant->accelerator);
   if (promised == nullptr) return;
@@ -126,6 +136,8 @@ int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
   int64_t harmless = at_large + wanted;
   const Node* promised = nullptr;
   int64_t slots = 0;
+  Supply supply;
+  const size_t column = capacity_.ColumnOf(CountedBy(*cell.group->spec));
   for (const Member& member : cell.group->members) {
     if (member.state != NodeState::kUsable) continue;
     const Node& node = *world_.nodes[member.node];
@@ -134,12 +146,16 @@ int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
     const int64_t here = capacity_.Harmless(cell.seeker, member.node, taken, request, harmless);
     if (here < harmless) promised = &node;
     harmless = here;
-    if (!member.overlapped) slots += SlotsOn(capacity_, cell, member.node, request);
+    if (member.overlapped) continue;
+    slots += SlotsOn(capacity_, cell, member.node, request);
+    ++supply.nodes;
+    supply.accelerators += AcceleratorsIn(*cell.group->spec, node.allocatable);
+    supply.free += Accelerators(*cell.group->spec, capacity_.FreeIn(column, member.node));
   }
   const int64_t fit = slots - at_large;
   const int64_t left = std::clamp<int64_t>(std::min(fit, harmless - at_large), 0, wanted);
   if (left < wanted && !cell.shortage)
-    SayShort(cell, wanted, left, fit > left ? promised : nullptr);
+    SayShort(cell, wanted, left, supply, fit > left ? promised : nullptr);
   return left;
 }
 

@@ -42,7 +42,8 @@ struct Look {
     return scene.world.IsSeeker(index) ? "replica" : "worker";
   }
   [[nodiscard]] std::string Needs() const {
-    return fmt::format("needs {} of {}", Count(option.need->workers, Noun()), pool.per_worker);
+    return fmt::format("needs {} of {}", Count(option.need->workers, Noun()),
+                       Count(pool.per_worker, "accelerator"));
   }
 };
 
@@ -146,6 +147,20 @@ Found IsLargeEnough(Look& look) {
                  .last = true};
 }
 
+// Which nodes are not usable, and why: the first few by name.
+std::string Unusable(const Look& look) {
+  constexpr size_t kShown = 4;
+  const std::vector<size_t>& nodes = look.ground->unusable;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < std::min(nodes.size(), kShown); ++i) {
+    names.push_back(fmt::format("{} is {}", look.scene.world.nodes[nodes[i]]->id.name,
+                                Name(look.group.Find(nodes[i])->state)));
+  }
+  if (names.empty()) return States(look.group);  // all of them are lost
+  if (nodes.size() <= kShown) return Names(names);
+  return fmt::format("{} and {} more are not", fmt::join(names, ", "), nodes.size() - kShown);
+}
+
 Found IsHealthy(Look& look) {
   look.ground = look.scene.offers.GroundFor(look.group, look.pool, look.memory);
   const ShapeCounts& all = look.ground->all;
@@ -158,12 +173,13 @@ Found IsHealthy(Look& look) {
     finding.remedy = "add nodes that its selector matches";
   } else if (NodesIn(usable) == 0) {
     finding.message = fmt::format("none of its {} is usable: {}", nodes, States(look.group));
-    finding.remedy = "make its nodes usable: " + States(look.group);
+    finding.remedy = "make its nodes usable: " + Unusable(look);
   } else {
     finding.message =
-        fmt::format("{}, and its {} usable of {} take {} even when empty: {}", look.Needs(),
-                    NodesIn(usable), nodes, look.WhenEmpty(usable), States(look.group));
-    finding.remedy = "make more of its nodes usable: " + States(look.group);
+        fmt::format("{}, and {} of {} {} usable, with room for {} when empty: {}", look.Needs(),
+                    NodesIn(usable), nodes, NodesIn(usable) == 1 ? "is" : "are",
+                    look.WhenEmpty(usable), States(look.group));
+    finding.remedy = "make more of its nodes usable: " + Unusable(look);
   }
   return finding;
 }
@@ -183,7 +199,7 @@ Found MeetsConstraints(Look& look) {
       .reason = Reason::kConstraintsNotMet,
       .message = fmt::format("{}, and {} of {} may be used: {}", look.Needs(), ground.nodes.size(),
                              Count(NodesIn(ground.own), "usable node"), ground.left_out),
-      .remedy = "let it use more nodes: " + ground.left_out,
+      .remedy = ground.let_in,
       .last = true};
 }
 
@@ -354,6 +370,42 @@ int64_t FitsOnUnusable(const Look& look) {
   return workers;
 }
 
+// Why what is free on a node, enough for a worker, is no room for one.
+std::string Hindrance(const Look& look, size_t node) {
+  std::vector<std::string> lacks;
+  const Resources free = look.scene.capacity.FreeFor(look.index, node);
+  for (const auto& [name, amount] : look.option.need->request) {
+    const int64_t left = std::max<int64_t>(free.Get(name), 0);
+    if (left >= amount) continue;
+    lacks.push_back(fmt::format("{} of the {} {} that a {} needs", FormatResource(name, left),
+                                FormatResource(name, amount), name, look.Noun()));
+  }
+  return lacks.empty() ? "left to a gang that is starting" : "but " + Names(lacks);
+}
+
+// What is free where no worker fits, if that would be enough for one more. An empty text: it would
+// not.
+std::string InPieces(const Look& look, int64_t in_pieces) {
+  if (in_pieces < look.pool.per_worker) return "";
+  const auto& piece = look.room.piece;
+  if (!piece || piece->free == 0) {
+    return fmt::format(", {} of them in pieces too small for a {}", in_pieces, look.Noun());
+  }
+  const std::string& name = look.scene.world.nodes[piece->node]->id.name;
+  std::string text = fmt::format(", {} of them where no {} fits: ", in_pieces, look.Noun());
+  if (piece->free < look.pool.per_worker) {
+    return text + fmt::format("at most {} on one node ({})", piece->free, name);
+  }
+  return text + fmt::format("{} has {}, {}", name, piece->free, Hindrance(look, piece->node));
+}
+
+std::string RoomFor(const Look& look, int64_t workers) {
+  const std::string each = Count(look.pool.per_worker, "accelerator");
+  return fmt::format("room for {}: {}{} and all else that it requests on one node",
+                     Count(workers, fmt::format("more {}", look.Noun())),
+                     workers == 1 ? "" : "for each ", each);
+}
+
 Finding TooManyNodes(Look& look) {
   const size_t nodes = look.option.fit->nodes.size();
   look.option.fit.reset();
@@ -375,19 +427,13 @@ Found HasRoom(Look& look) {
   finding.message =
       fmt::format("{}, {} fit: {} of {} accelerators are free on {} that it may use", look.Needs(),
                   fit, totals.free, totals.all, Count(std::ssize(look.ground->nodes), "node"));
-  if (totals.in_pieces >= look.pool.per_worker) {
-    finding.message +=
-        fmt::format(", {} of them in pieces too small for a {} or left to a gang that is starting",
-                    totals.in_pieces, look.Noun());
-  }
+  finding.message += InPieces(look, totals.in_pieces);
   const int64_t when_empty = look.WhenEmpty(look.ground->allowed);
   if (when_empty < workers) {
     look.option.hopeless = true;
     finding.message += fmt::format("; with all of them empty {} would", when_empty);
   }
-  finding.remedy = fmt::format("room for {} ({} accelerators)",
-                               Count(workers - fit, fmt::format("more {}", look.Noun())),
-                               (workers - fit) * look.pool.per_worker);
+  finding.remedy = RoomFor(look, workers - fit);
   if (const int64_t more = FitsOnUnusable(look); more > 0) {
     finding.remedy += fmt::format("; for {} there would be room on nodes that are not usable: {}",
                                   more, States(look.group));
@@ -424,11 +470,12 @@ Finding IsPromised(const Look& look, const Promise& promise, const Fit& fit) {
     finding.message += fmt::format("; its own activeDeadlineSeconds of {} would end it later",
                                    look.pool.active_deadline->count());
   }
-  finding.remedy =
-      promise.by > look.Now()
-          ? fmt::format("an activeDeadlineSeconds that ends it by {}, its grace included",
-                        FormatTime(promise.by))
-          : fmt::format("more room than {} needs", who);
+  finding.remedy = promise.by > look.Now()
+                       ? fmt::format(
+                             "give it an activeDeadlineSeconds that ends it by {}, "
+                             "checkpoint.graceSeconds included",
+                             FormatTime(promise.by))
+                       : fmt::format("more room than {} needs", who);
   return finding;
 }
 

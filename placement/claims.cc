@@ -135,15 +135,18 @@ void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& v
   CountClaim(draft, pool, 1);
 }
 
+// By which right the one makes the other go.
+std::string RightOf(const TrainingPool& claimant, const TrainingPool& victim) {
+  return claimant.priority > victim.priority
+             ? fmt::format("whose priority is {} and not {}", claimant.priority, victim.priority)
+             : fmt::format("which asks for what namespace {} is guaranteed", claimant.key.ns);
+}
+
 std::string WhyEvicted(const Draft& draft, size_t pool, const TrainingPool& victim) {
   const TrainingPool& claimant = draft.Pool(pool);
-  const Hold& claim = *draft.fates[pool].memory.hold;
-  if (claimant.priority > victim.priority) {
-    return fmt::format("gave its place up for {}, whose priority is {} and not {}",
-                       claimant.key.Format(), claimant.priority, victim.priority);
-  }
-  return fmt::format("gave its place on {} up for {}, which namespace {} is guaranteed",
-                     claim.node_group, claimant.key.Format(), claimant.key.ns);
+  return fmt::format("gave its place on {} up for {}, {}",
+                     draft.fates[pool].memory.hold->node_group, claimant.key.Format(),
+                     RightOf(claimant, victim));
 }
 
 void Evict(Draft& draft, size_t victim, size_t claimant) {
@@ -328,7 +331,9 @@ void TellClaims(Draft& draft) {
       if (at == there.end()) continue;
       Fate& fate = draft.fates[*at];
       leaver.leaves = GivesWayAt(draft.Pool(*at), fate.memory, *claim->since);
-      fate.yields_to = Leaver{.key = draft.Pool(p).key, .leaves = leaver.leaves};
+      fate.yields_to = Leaver{.key = draft.Pool(p).key,
+                              .leaves = leaver.leaves,
+                              .right = RightOf(draft.Pool(p), draft.Pool(*at))};
       draft.moments.push_back(*leaver.leaves);
     }
   }

@@ -70,6 +70,7 @@ void LeftOut::Taint(const placement::Taint& taint) {
 void LeftOut::Excluded(const ExcludedNode& node) {
   excluded_.push_back(
       fmt::format("{} is left out until {} ({})", node.name, FormatTime(node.until), node.reason));
+  until_ = std::min(until_.value_or(node.until), node.until);
 }
 
 std::string LeftOut::Sentence() const {
@@ -84,6 +85,19 @@ std::string LeftOut::Sentence() const {
   }
   parts.insert(parts.end(), excluded_.begin(), excluded_.end());
   return Names(parts);
+}
+
+std::string LeftOut::Remedy() const {
+  std::vector<std::string> ways;
+  if (terms_ > 0) {
+    ways.emplace_back(
+        "change the template's node selector or required affinity, or the nodes' labels");
+  }
+  for (const auto& [taint, count] : taints_) {
+    ways.push_back(fmt::format("tolerate the taint {} or take it off", taint));
+  }
+  if (until_) ways.push_back("wait until " + FormatTime(*until_));
+  return fmt::format("{}", fmt::join(ways, ", or "));
 }
 
 }  // namespace spillway::placement

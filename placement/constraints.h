@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,11 +35,14 @@ class LeftOut {
   void Excluded(const ExcludedNode& node);
 
   [[nodiscard]] std::string Sentence() const;
+  // What would let them in again; empty: none is left out.
+  [[nodiscard]] std::string Remedy() const;
 
  private:
   std::map<std::string, int> taints_;
   int terms_ = 0;
   std::vector<std::string> excluded_;
+  std::optional<Time> until_;  // when the first of those is let in
 };
 
 }  // namespace spillway::placement

@@ -13,6 +13,13 @@ bool Rank::Before(const Rank& other) const {
          std::tie(other.queued_since, *other.key, other.inference);
 }
 
+bool HasTurnBefore(const QuotaBook& quotas, const Rank& left, const Rank& right) {
+  const bool peers = !left.guaranteed && !right.guaranteed && left.priority == right.priority;
+  if (peers && quotas.BorrowsLess(left.key->ns, right.key->ns)) return true;
+  if (peers && quotas.BorrowsLess(right.key->ns, left.key->ns)) return false;
+  return left.Before(right);
+}
+
 std::vector<Demand> DemandsOf(const TrainingPool& pool, size_t index, const PoolMemory& memory,
                               Time now) {
   const Rank rank{.guaranteed = false,

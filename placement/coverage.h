@@ -23,6 +23,10 @@ struct Rank {
   [[nodiscard]] bool Before(const Rank& other) const;
 };
 
+// Whose turn comes first. Among borrowers of equal priority it is the namespace's that has borrowed
+// least for its weight by then.
+bool HasTurnBefore(const QuotaBook& quotas, const Rank& left, const Rank& right);
+
 // What one pool has, or asks for, of one type.
 struct Demand {
   Rank rank;        // `guaranteed` is not looked at

@@ -55,6 +55,15 @@ struct Draft {
   std::vector<Time> moments;                 // at which time alone may change more than is said
 };
 
+// Decides who runs where: all stages of a pass but those that write down what was decided.
+void Settle(Draft& draft);
+
+// Who is guaranteed what by now.
+Coverage CoverageOf(const Draft& draft);
+
+// The gang's place in the order of all. REQUIRES draft.first.
+Rank RankOf(const Draft& draft, size_t gang);
+
 // Reserves what the gang has: its placement's nodes, and those that are held for it.
 void ClaimWhatItHas(Draft& draft, size_t pool);
 

@@ -86,27 +86,35 @@ std::string FormatCondition(std::string_view conditions, Reason reason,
   return fmt::format("  {}  {}: {}\n", conditions, ReasonName(reason), message);
 }
 
-// Two conditions, in one line where they say the same.
-std::string FormatConditions(const PoolDecision& decision) {
-  const std::string placed = fmt::format("Placed={}", decision.placed ? "True" : "False");
-  const std::string ready = fmt::format("Ready={}", decision.ready ? "True" : "False");
-  if (decision.placed_reason == decision.ready_reason &&
-      decision.placed_message == decision.ready_message) {
-    return FormatCondition(placed + " " + ready, decision.ready_reason, decision.ready_message);
+struct Condition {
+  std::string_view type;
+  bool status = false;
+  Reason reason = Reason::kAsExpected;
+  const std::string& message;
+
+  [[nodiscard]] std::string Head() const {
+    return fmt::format("{}={}", type, status ? "True" : "False");
   }
-  return FormatCondition(placed, decision.placed_reason, decision.placed_message) +
-         FormatCondition(ready, decision.ready_reason, decision.ready_message);
+};
+
+// Two conditions, in one line where they say the same.
+std::string FormatConditions(const Condition& first, const Condition& second) {
+  if (first.reason == second.reason && first.message == second.message) {
+    return FormatCondition(first.Head() + " " + second.Head(), first.reason, first.message);
+  }
+  return FormatCondition(first.Head(), first.reason, first.message) +
+         FormatCondition(second.Head(), second.reason, second.message);
 }
 
-template <class Decision>
-std::string FormatAlternatives(const Decision& decision, std::string_view title) {
-  if (decision.alternatives.empty()) return "";
-  std::string text = fmt::format("\n{}, in the order tried:\n", title);
+std::string FormatAlternatives(const std::vector<Alternative>& alternatives,
+                               std::string_view title) {
+  if (alternatives.empty()) return "";
+  std::string text = fmt::format("\n{}:\n", title);
   size_t width = 0;
-  for (const Alternative& one : decision.alternatives) width = std::max(width, one.group.size());
-  for (const Alternative& one : decision.alternatives) {
-    text += fmt::format("  {:{}}  {}: {}\n", one.group, width,
-                        one.fits ? "fits" : ReasonName(one.reason), one.message);
+  for (const Alternative& one : alternatives) width = std::max(width, one.group.size());
+  for (const Alternative& one : alternatives) {
+    const std::string reason = one.fits ? "" : fmt::format("{}: ", ReasonName(one.reason));
+    text += fmt::format("  {:{}}  {}{}\n", one.group, width, reason, one.message);
   }
   return text;
 }
@@ -138,6 +146,18 @@ std::string FormatQueue(const Pool& pool, const Plan& plan, const Decision& deci
     text += ", queued since " + FormatTime(*decision.memory.queued_since);
   }
   return text + "\n";
+}
+
+std::string FormatFailures(const TrainingPool& pool, const PoolMemory& memory) {
+  if (!memory.last_failure) return "";
+  const Failure& last = *memory.last_failure;
+  std::string text =
+      fmt::format("  last failure, at {}: {}\n", FormatTime(last.time), FailureSentence(last));
+  if (memory.failures > 0 && !memory.completed) {
+    text += fmt::format("  {} failed by a worker's own exit; restart.maxRestarts allows {}\n",
+                        Count(memory.failures, "attempt"), pool.max_restarts);
+  }
+  return text;
 }
 
 std::string FormatCost(const Snapshot& snapshot, const PoolDecision& decision) {
@@ -177,30 +197,28 @@ std::string FormatPlan(const Plan& plan, bool all) {
 
 std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDecision& decision) {
   std::string text = fmt::format("{}: {}\n", decision.key.Format(), Name(decision.action));
-  text += FormatConditions(decision);
+  text +=
+      FormatConditions({"Placed", decision.placed, decision.placed_reason, decision.placed_message},
+                       {"Ready", decision.ready, decision.ready_reason, decision.ready_message});
   if (decision.spilled) text += "  spilled: " + decision.spilled_message + "\n";
   text += FormatCost(snapshot, decision);
   if (const TrainingPool* pool = FindPool(snapshot, decision.key)) {
-    text += FormatQueue(*pool, plan, decision);
+    text += FormatQueue(*pool, plan, decision) + FormatFailures(*pool, decision.memory);
   }
-  if (decision.memory.last_failure) {
-    const Failure& last = *decision.memory.last_failure;
-    text +=
-        fmt::format("  last failure, at {}: {}\n", FormatTime(last.time), FailureSentence(last));
-  }
-  return text + FormatAlternatives(decision, "Node groups") + FormatRemedies(decision);
+  const bool stays = decision.placed && decision.placed_reason != Reason::kDraining;
+  return text +
+         FormatAlternatives(AlternativesFor(snapshot, decision),
+                            stays ? "Other node groups, in the order in which it would take them"
+                                  : "Node groups, in the order tried") +
+         FormatRemedies(decision);
 }
 
 std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
                       const InferenceDecision& decision) {
   std::string text = fmt::format("{}: {}\n", decision.key.Format(), Name(decision.action));
-  const auto condition = [](std::string_view name, bool holds) {
-    return fmt::format("{}={}", name, holds ? "True" : "False");
-  };
-  text += FormatCondition(condition("CapacityMet", decision.capacity_met), decision.capacity_reason,
-                          decision.capacity_message);
-  text += FormatCondition(condition("Ready", decision.ready), decision.ready_reason,
-                          decision.ready_message);
+  text += FormatConditions(
+      {"CapacityMet", decision.capacity_met, decision.capacity_reason, decision.capacity_message},
+      {"Ready", decision.ready, decision.ready_reason, decision.ready_message});
   text += "  runs " + decision.chosen + "\n";
   if (decision.spilled) text += "  spilled: " + decision.spilled_message + "\n";
   text += fmt::format("  costs {} {} an hour, {} at the margin\n", decision.hourly_cost.Format(),
@@ -209,7 +227,8 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
     if (pool.key == decision.key) text += FormatQueue(pool, plan, decision);
   }
   return text + FormatRejected(snapshot, decision) +
-         FormatAlternatives(decision, "Variants on node groups") + FormatRemedies(decision);
+         FormatAlternatives(decision.alternatives, "Variants on node groups, in the order tried") +
+         FormatRemedies(decision);
 }
 
 }  // namespace spillway::placement

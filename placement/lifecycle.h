@@ -32,6 +32,7 @@ struct Cause {
 struct Leaver {
   PoolKey key;
   std::optional<Time> leaves;  // nullopt: it has no place any more, only pods on their way out
+  std::string right;           // by which the one may make the other go, as a clause
 };
 
 // When a waiting gang starts at the latest, if nobody with an earlier key comes.

@@ -20,8 +20,6 @@ constexpr Seconds kMostDwell{86400};
 
 enum class Why { kReturn, kDrain };
 
-bool IsMoving(const Fate& fate) { return fate.course == Course::kStay && fate.memory.Moves(); }
-
 // All its workers run, nothing is wrong with its nodes, and a new attempt could start anywhere.
 bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& placement) {
   if (Blocked(pool) || pool.template_unchecked || pool.attempt.failed) return false;
@@ -245,6 +243,8 @@ void NoteReturn(Draft& draft, size_t pool) {
 }
 
 }  // namespace
+
+bool IsMoving(const Fate& fate) { return fate.course == Course::kStay && fate.memory.Moves(); }
 
 bool TakesTurnToMove(const Draft& draft, size_t pool) {
   if (draft.fates[pool].course != Course::kStay) return false;

@@ -11,6 +11,9 @@
 // once against quotas and spend limits; whoever comes before it may still have what it holds.
 namespace spillway::placement {
 
+// Is it a gang that runs, and holds nodes that it moves to?
+bool IsMoving(const Fate& fate);
+
 // Does the gang, which stays otherwise, take a turn in the queue: does it hold nodes, is its return
 // due, or is its group being drained?
 bool TakesTurnToMove(const Draft& draft, size_t pool);

@@ -74,6 +74,7 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
     }
   }
   ground.left_out = left_out.Sentence();
+  ground.let_in = left_out.Remedy();
   CountDomains(world, group, ground);
   return ground;
 }
@@ -82,6 +83,21 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
 int64_t Fitting(const Offer::Place& place, int64_t workers) {
   if (place.slot.workers >= workers) return workers;
   return place.contested ? 0 : place.slot.workers;
+}
+
+// Of two nodes where no worker fits, the first with the most free.
+void Keep(std::optional<Slot>& piece, const Slot& slot) {
+  const auto better = [&] {
+    return slot.free > piece->free || (slot.free == piece->free && slot.node < piece->node);
+  };
+  if (!piece || better()) piece = slot;
+}
+
+void FindPiece(Offer& offer) {
+  offer.piece.reset();
+  for (const Offer::Place& place : offer.places) {
+    if (place.slot.workers == 0) Keep(offer.piece, place.slot);
+  }
 }
 
 // Puts the slot in its place; none stands there for a node on which nothing fits.
@@ -176,6 +192,7 @@ Offers::KnownOffer Offers::MakeOffer(const GroupView& group, std::shared_ptr<con
     known.offer.free += place.slot.free;
     if (place.slot.workers > 0) known.offer.open.push_back(i);
   }
+  FindPiece(known.offer);
   return known;
 }
 
@@ -195,6 +212,7 @@ void Offers::Update(const GroupView& group, KnownOffer& known) const {
     std::iota(offer.open.begin(), offer.open.end(), size_t{0});
   }
   std::erase_if(offer.open, [&](size_t i) { return offer.places[i].slot.workers == 0; });
+  FindPiece(offer);
 }
 
 const Offer& Offers::OfferFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
@@ -216,12 +234,16 @@ const Offer& Offers::OfferFor(const GroupView& group, const std::shared_ptr<cons
 
 Room Offers::RoomIn(const GroupView& group, const Ground& ground, const Offer& offer, size_t pool,
                     const Need& need) const {
-  Room room{.slots = {}, .free = offer.free};
+  Room room{.slots = {}, .free = offer.free, .piece = offer.piece};
   room.slots.reserve(offer.open.size());
   for (const size_t i : offer.open) {
     Slot slot = offer.places[i].slot;
     slot.workers = Fitting(offer.places[i], need.workers);
-    if (slot.workers > 0) room.slots.push_back(slot);
+    if (slot.workers > 0) {
+      room.slots.push_back(slot);
+    } else {
+      Keep(room.piece, slot);
+    }
   }
   for (const size_t node : capacity_.NodesOf(pool)) {
     const auto at = std::ranges::lower_bound(ground.nodes, node);
@@ -230,6 +252,7 @@ Room Offers::RoomIn(const GroupView& group, const Ground& ground, const Offer& o
     const Slot slot = SlotOn(world_, capacity_, pool, group, node, need);
     room.free += slot.free - offer.places[i].slot.free;
     Put(room.slots, slot);
+    if (room.piece && room.piece->node == node) room.piece.reset();
   }
   return room;
 }

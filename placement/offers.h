@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct Ground {
   ShapeCounts allowed;           // … and of these `nodes`
   std::vector<size_t> unusable;  // members that are not usable now, and not lost
   std::string left_out;          // why constraints leave others out
+  std::string let_in;            // what would let them in
   bool shared = false;           // by all pools with the same constraints
   std::map<std::string, std::vector<DomainShapes>> domains;  // of the group's labels, ascending
 };
@@ -48,12 +50,16 @@ struct Offer {
   std::vector<Place> places;  // by node
   std::vector<size_t> open;   // those of them where at least one worker fits
   int64_t free = 0;           // accelerators on all of them
+  std::optional<Slot> piece;  // of those where no worker fits, the first with the most free
 };
 
 // The same for one pool: of its own pods and claims nothing stands in its way.
 struct Room {
   std::vector<Slot> slots;  // by node: where its workers fit
   int64_t free = 0;
+  // Of the nodes where none fits, the first with the most accelerators free; nullopt: there is
+  // none, or the pool itself has something there.
+  std::optional<Slot> piece;
 };
 
 // The nodes of a group that could serve the pool, whatever their health: `nodes`, `allowed` and

@@ -74,6 +74,7 @@ struct PoolDecision {
   Money hourly_cost;  // its share of its nodes' price
   Money marginal_hourly_cost;
   // In the order tried; empty for pools that stay, but for those that have to leave their group.
+  // AlternativesFor says more of the others.
   std::vector<Alternative> alternatives;
   std::vector<std::string> remedies;       // what is missing, one sentence each
   int position = 0;                        // in the queue of waiting pools, 1 first; 0: not waiting
@@ -220,7 +221,17 @@ Snapshot Applied(const Snapshot& snapshot, const Plan& plan);
 // first one broken.
 Status Verify(const Snapshot& snapshot, const Plan& plan);
 
-// For people: what would be done (only what changes, or all), and why one pool is where it is.
+// What there is to say of node groups for a pool of the snapshot's plan. Of a gang that has a place
+// and may keep it: every group but its own, in the order in which it would take them, each with the
+// first check that fails, or with what it would cost there against what it costs now. All others
+// are where the plan has them, what the gang has itself stands nowhere in its way, and that it
+// would hold back before a spill is left out, as it does not wait; nothing is said where its spec
+// can't be used. Of all others: what the plan says. Costs as much as a plan, so that it is made for
+// one pool, when somebody asks.
+std::vector<Alternative> AlternativesFor(const Snapshot& snapshot, const PoolDecision& decision);
+
+// For people: what would be done (only what changes, or all), and why one pool is where it is, in
+// `plan`, which is the snapshot's.
 std::string FormatPlan(const Plan& plan, bool all);
 std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDecision& decision);
 std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,

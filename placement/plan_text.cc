@@ -33,7 +33,11 @@ std::string WriteWhy(const Snapshot& snapshot, const Plan& plan, const PoolKey& 
   text::DocumentText document(form);
   document.Field("now", snapshot.now);
   document.Field("currency", snapshot.currency);
-  document.List("pools", OfPool(plan.pools, key));
+  std::vector<PoolDecision> pools = OfPool(plan.pools, key);
+  for (PoolDecision& decision : pools) {
+    decision.alternatives = AlternativesFor(snapshot, decision);
+  }
+  document.List("pools", pools);
   document.List("inferencePools", OfPool(plan.inference_pools, key));
   return document.Take();
 }

@@ -14,7 +14,8 @@ enum class Form { kYaml, kJson };
 // Everything, also what stays as it is.
 std::string WritePlan(const Snapshot& snapshot, const Plan& plan, Form form);
 
-// The decisions about the pools of this name only: one of each kind at the most.
+// The decisions about the pools of this name only: one of each kind at the most. `plan` is the
+// snapshot's.
 std::string WriteWhy(const Snapshot& snapshot, const Plan& plan, const PoolKey& key, Form form);
 
 }  // namespace spillway::placement

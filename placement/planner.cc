@@ -47,6 +47,34 @@ void ClaimWhatItHas(Draft& draft, size_t pool) {
   draft.contenders.reset();
 }
 
+Coverage CoverageOf(const Draft& draft) {
+  std::vector<Demand> demands;
+  if (!draft.quotas.HasGuarantees()) return {draft.quotas, demands};
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const Fate& fate = draft.fates[p];
+    if (fate.memory.completed || (fate.course == Course::kRest && !fate.memory.placement)) continue;
+    for (Demand& demand : DemandsOf(draft.Pool(p), p, fate.memory, draft.Now())) {
+      demands.push_back(std::move(demand));
+    }
+  }
+  for (size_t p = 0; p < draft.inference.size(); ++p) {
+    for (Demand& demand : DemandsOf(draft.inference[p], p, draft.Now())) {
+      demands.push_back(std::move(demand));
+    }
+  }
+  return {draft.quotas, std::move(demands)};
+}
+
+Rank RankOf(const Draft& draft, size_t gang) {
+  const PoolMemory& memory = draft.fates[gang].memory;
+  return {.guaranteed = memory.placement ? draft.first->Gang(gang, memory.placement->accelerator)
+                                         : draft.first->Gang(gang),
+          .priority = draft.Pool(gang).priority,
+          .queued_since = memory.queued_since.value_or(draft.Now()),
+          .key = &draft.Pool(gang).key,
+          .inference = false};
+}
+
 namespace {
 
 // ---- stage 1: what happens to each pool because of what happened to it ----
@@ -95,39 +123,13 @@ void AccountForPlaced(Draft& draft) {
 
 // ---- stage 3: the queue ----
 
-Coverage CoverageOf(const Draft& draft) {
-  std::vector<Demand> demands;
-  if (!draft.quotas.HasGuarantees()) return {draft.quotas, demands};
-  for (size_t p = 0; p < draft.fates.size(); ++p) {
-    const Fate& fate = draft.fates[p];
-    if (fate.memory.completed || (fate.course == Course::kRest && !fate.memory.placement)) continue;
-    for (Demand& demand : DemandsOf(draft.Pool(p), p, fate.memory, draft.Now())) {
-      demands.push_back(std::move(demand));
-    }
-  }
-  for (size_t p = 0; p < draft.inference.size(); ++p) {
-    for (Demand& demand : DemandsOf(draft.inference[p], p, draft.Now())) {
-      demands.push_back(std::move(demand));
-    }
-  }
-  return {draft.quotas, std::move(demands)};
-}
-
 std::vector<Turn> TurnsOf(const Draft& draft) {
   std::vector<Turn> turns;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     const Fate& fate = draft.fates[p];
     const bool looks = fate.course == Course::kRenew || fate.course == Course::kQueue;
     if (!looks && !TakesTurnToMove(draft, p)) continue;
-    const bool guaranteed = fate.memory.placement
-                                ? draft.first->Gang(p, fate.memory.placement->accelerator)
-                                : draft.first->Gang(p);
-    turns.push_back({.rank = {.guaranteed = guaranteed,
-                              .priority = draft.Pool(p).priority,
-                              .queued_since = fate.memory.queued_since.value_or(draft.Now()),
-                              .key = &draft.Pool(p).key,
-                              .inference = false},
-                     .pool = p});
+    turns.push_back({.rank = RankOf(draft, p), .pool = p});
   }
   for (size_t p = 0; p < draft.inference.size(); ++p) {
     const InferencePool& pool = *draft.inference[p].pool;
@@ -142,8 +144,7 @@ std::vector<Turn> TurnsOf(const Draft& draft) {
   return turns;
 }
 
-// Whose turn comes next. Among borrowers of equal priority it is the namespace's that has borrowed
-// least for its weight by then.
+// Whose turn comes next.
 class Line {
  public:
   explicit Line(std::vector<Turn> turns) : turns_(std::move(turns)) {
@@ -156,7 +157,7 @@ class Line {
     if (peers_.empty()) return std::nullopt;
     auto best = peers_.begin();
     for (auto at = peers_.begin(); at != peers_.end(); ++at) {
-      if (ComesBefore(quotas, *at, *best)) best = at;
+      if (HasTurnBefore(quotas, at->second.front().rank, best->second.front().rank)) best = at;
     }
     const Turn turn = best->second.front();
     best->second.pop_front();
@@ -166,13 +167,6 @@ class Line {
 
  private:
   using Peers = std::map<std::string, std::deque<Turn>>;  // by namespace
-
-  static bool ComesBefore(const QuotaBook& quotas, const Peers::value_type& left,
-                          const Peers::value_type& right) {
-    if (quotas.BorrowsLess(left.first, right.first)) return true;
-    if (quotas.BorrowsLess(right.first, left.first)) return false;
-    return left.second.front().rank.Before(right.second.front().rank);
-  }
 
   // One guaranteed pool, or all borrowers of the next priority.
   void TakePeers() {
@@ -387,11 +381,15 @@ std::optional<Time> NextWake(const Draft& draft) {
 
 }  // namespace
 
-Plan MakePlan(const Snapshot& snapshot) {
-  Draft draft(snapshot);
+void Settle(Draft& draft) {
   DecideFates(draft);
   AccountForPlaced(draft);
   RunQueue(draft);
+}
+
+Plan MakePlan(const Snapshot& snapshot) {
+  Draft draft(snapshot);
+  Settle(draft);
   NoteWaits(draft);
   TellClaims(draft);
   TellMoves(draft);

@@ -145,8 +145,10 @@ std::string SayOutlook(const Told& told) {
   for (const PoolKey& key : outlook.others) others.push_back(key.Format());
   if (!outlook.starts_by) {
     if (others.empty()) return "";
-    return fmt::format("; nothing is reserved on {}: {} without activeDeadlineSeconds",
-                       outlook.node_group, Names(others));
+    return fmt::format(
+        "; nobody can say when it starts on {}, so nothing is reserved there: {} {} no "
+        "activeDeadlineSeconds",
+        outlook.node_group, Names(others), others.size() == 1 ? "has" : "have");
   }
   if (others.empty()) {
     return fmt::format("; starts on {} when those that are starting there are bound",
@@ -290,24 +292,37 @@ bool IsStuck(const Told& told) {
   return told.fate.move && told.fate.move->reason == Reason::kDraining;
 }
 
+// With a claim on a place: by when those have gone who have it.
+std::string WaitForLeavers(const Told& told) {
+  std::optional<Time> last;
+  for (const Leaver& leaver : told.fate.awaits) {
+    if (leaver.leaves) last = std::max(last.value_or(*leaver.leaves), *leaver.leaves);
+  }
+  if (!last) return "wait until the pods of those who gave way are gone";
+  return fmt::format("wait until {}, by when the last of those who give way to it stops",
+                     FormatTime(*last));
+}
+
+std::string RemedyIn(const Told& told, const Option& option) {
+  const auto& hold = told.Memory().hold;
+  if (!told.Memory().placement && hold && hold->IsClaim() &&
+      hold->node_group == option.group->spec->name) {
+    return WaitForLeavers(told);
+  }
+  const std::string remedy = fmt::format("{}", fmt::join(option.remedies, "; "));
+  const auto& outlook = told.fate.outlook;
+  if (!outlook || !outlook->starts_by || *outlook->starts_by <= told.Now() ||
+      outlook->node_group != option.group->spec->name) {
+    return remedy;
+  }
+  return fmt::format("wait until {}, or {}", FormatTime(*outlook->starts_by), remedy);
+}
+
 void TellOptions(const Told& told, PoolDecision& decision) {
   for (const Option& option : told.options) {
-    Alternative& alternative = decision.alternatives.emplace_back();
-    alternative.group = option.group->spec->name;
-    alternative.fits = option.Fits();
-    if (option.finding) {
-      alternative.reason = option.finding->reason;
-      alternative.message = Short(option.finding->message);
-    } else {
-      alternative.message =
-          option.fit->domain.empty()
-              ? fmt::format("fits on {}", Count(std::ssize(option.fit->nodes), "node"))
-              : fmt::format("fits on {} of {}", Count(std::ssize(option.fit->nodes), "node"),
-                            option.fit->domain);
-    }
+    const Alternative& alternative = decision.alternatives.emplace_back(AlternativeOf(option));
     if ((decision.placed && !IsStuck(told)) || !option.acceptable) continue;
-    std::string remedy;
-    for (const std::string& part : option.remedies) remedy += (remedy.empty() ? "" : "; ") + part;
+    const std::string remedy = RemedyIn(told, option);
     if (!remedy.empty()) decision.remedies.push_back(alternative.group + ": " + remedy);
   }
   const bool any = std::any_of(told.options.begin(), told.options.end(),
@@ -345,9 +360,9 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
   std::string message = Where(placement) + LeftOut(told.Memory());
   if (told.fate.cause) message += "; before, " + told.fate.cause->sentence;
   if (told.fate.yields_to && told.fate.yields_to->leaves) {
-    message +=
-        fmt::format("; gives way to {} at its next checkpoint, by {}",
-                    told.fate.yields_to->key.Format(), FormatTime(*told.fate.yields_to->leaves));
+    message += fmt::format("; gives way to {}, {}, at its next checkpoint, by {}",
+                           told.fate.yields_to->key.Format(), told.fate.yields_to->right,
+                           FormatTime(*told.fate.yields_to->leaves));
   }
   if (told.fate.move) {
     reason = told.fate.move->reason;
@@ -506,6 +521,23 @@ void TellPods(const Told& told, PoolDecision& decision) {
 }
 
 }  // namespace
+
+Alternative AlternativeOf(const Option& option) {
+  Alternative alternative{.group = option.group->spec->name,
+                          .fits = option.Fits(),
+                          .reason = Reason::kAsExpected,
+                          .message = {}};
+  if (option.finding) {
+    alternative.reason = option.finding->reason;
+    alternative.message = Short(option.finding->message);
+    return alternative;
+  }
+  const std::string nodes = Count(std::ssize(option.fit->nodes), "node");
+  alternative.message = option.fit->domain.empty()
+                            ? fmt::format("fits on {}", nodes)
+                            : fmt::format("fits on {} of {}", nodes, option.fit->domain);
+  return alternative;
+}
 
 PoolDecision Describe(const World& world, const TrainingPool& pool, const Fate& fate,
                       const std::vector<Option>& options) {

@@ -10,6 +10,9 @@
 // What a pool's decision says: the conditions' reasons and sentences, counts, costs.
 namespace spillway::placement {
 
+// What was found in one group that was looked at.
+Alternative AlternativeOf(const Option& option);
+
 // The decision for a pool whose fate is settled. `options`: what the queue looked at for it.
 PoolDecision Describe(const World& world, const TrainingPool& pool, const Fate& fate,
                       const std::vector<Option>& options);

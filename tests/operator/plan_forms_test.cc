@@ -39,9 +39,11 @@ TEST(PlanForms, YamlAndJsonSayTheSame) {
     ASSERT_EQ(read["groups"].size(), plan.groups.size());
     if (plan.pools.empty()) continue;
     const auto& key = plan.pools[0].key;
-    const json why = FromJson(WriteWhy(world, plan, key, Form::kJson));
+    json why = FromJson(WriteWhy(world, plan, key, Form::kJson));
     ASSERT_EQ(why, FromYaml(WriteWhy(world, plan, key, Form::kYaml))) << "seed " << seed;
-    ASSERT_EQ(why["pools"][0], read["pools"][0]) << "seed " << seed;
+    json decision = read["pools"][0];
+    for (json* one : {&why["pools"][0], &decision}) one->erase("alternatives");  // why has more
+    ASSERT_EQ(why["pools"][0], decision) << "seed " << seed;
   }
 }
 

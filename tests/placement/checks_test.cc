@@ -122,7 +122,8 @@ TEST(Checks, OfTheHealthOfNodes) {
       {"all nodes together would do, the usable ones don't even when empty",
        [](Snapshot& w, TrainingPool&) { Cordon(w, {"home-1", "home-2", "home-3"}); },
        Reason::kNodesUnhealthy,
-       "needs 2 workers of 8, and its 1 usable of 4 nodes take 1 even when empty: 3 cordoned"},
+       "needs 2 workers of 8 accelerators, and 1 of 4 nodes is usable, with room for 1 when empty: "
+       "3 cordoned"},
       {"nodes whose accelerators have not appeared yet",
        [](Snapshot& w, TrainingPool&) {
          for (auto& node : w.nodes) {
@@ -154,7 +155,8 @@ TEST(Checks, OfNodesThatTwoGroupsMatch) {
          Use(w, "home-3", 1);
        },
        Reason::kWaitingForCapacity,
-       "needs 2 workers of 8, 1 fit: 15 of 16 accelerators are free on 2 nodes that it may use"},
+       "needs 2 workers of 8 accelerators, 1 fit: 15 of 16 accelerators are free on 2 nodes that "
+       "it may use"},
   });
 }
 
@@ -166,7 +168,8 @@ TEST(Checks, OfConstraints) {
                          {{.key = "zone", .op = "Exists", .values = {}}}};
        },
        Reason::kConstraintsNotMet,
-       "needs 2 workers of 8, and 1 of 4 usable nodes may be used: 3 nodes outside the template's "
+       "needs 2 workers of 8 accelerators, and 1 of 4 usable nodes may be used: 3 nodes outside "
+       "the template's "
        "node selector or required affinity"},
       {"a taint that is not tolerated",
        [](Snapshot& w, TrainingPool&) {
@@ -175,7 +178,8 @@ TEST(Checks, OfConstraints) {
          }
        },
        Reason::kConstraintsNotMet,
-       "needs 2 workers of 8, and 0 of 4 usable nodes may be used: 4 nodes with the taint "
+       "needs 2 workers of 8 accelerators, and 0 of 4 usable nodes may be used: 4 nodes with the "
+       "taint "
        "sku=gpu:NoSchedule that is not tolerated"},
       {"nodes that are left out for a while",
        [](Snapshot& w, TrainingPool& p) {
@@ -184,7 +188,8 @@ TEST(Checks, OfConstraints) {
              {.name = "home-1", .until = kNow + Seconds{60}, .reason = "GangIncomplete"}};
        },
        Reason::kConstraintsNotMet,
-       "needs 2 workers of 8, and 1 of 2 usable nodes may be used: home-1 is left out until "
+       "needs 2 workers of 8 accelerators, and 1 of 2 usable nodes may be used: home-1 is left out "
+       "until "
        "2026-11-24T12:01:00Z (GangIncomplete)"},
   });
 }
@@ -242,7 +247,8 @@ TEST(Checks, OfDomains) {
          Use(w, "home-3", 1);
        },
        Reason::kWaitingForDomain,
-       "needs 2 workers of 8 in one domain of topology.example.com/domain, and d1 has room for the "
+       "needs 2 workers of 8 accelerators in one domain of topology.example.com/domain, and d1 has "
+       "room for the "
        "most: 1; 2 would fit without topology.mode Required"},
       {"no domain is large enough, however empty",
        [&](Snapshot& w, TrainingPool& p) {
@@ -250,7 +256,8 @@ TEST(Checks, OfDomains) {
          p.topology = TopologyMode::kRequired;
        },
        Reason::kWaitingForDomain,
-       "needs 2 workers of 8 in one domain of topology.example.com/domain, and the largest, d1, "
+       "needs 2 workers of 8 accelerators in one domain of topology.example.com/domain, and the "
+       "largest, d1, "
        "takes 1 even when empty"},
       {"no node has the label",
        [](Snapshot&, TrainingPool& p) { p.topology = TopologyMode::kRequired; },
@@ -292,18 +299,47 @@ TEST(Checks, OfCapacity) {
          Use(w, "home-2", 8);
        },
        Reason::kWaitingForCapacity,
-       "needs 4 workers of 8, 2 fit: 16 of 32 accelerators are free on 4 nodes that it may use"},
+       "needs 4 workers of 8 accelerators, 2 fit: 16 of 32 accelerators are free on 4 nodes that "
+       "it may use"},
       {"what is free in pieces",
        [](Snapshot& w, TrainingPool&) {
          for (auto& node : w.nodes) Use(w, node.id.name, 4);
        },
        Reason::kWaitingForCapacity,
-       "needs 2 workers of 8, 0 fit: 16 of 32 accelerators are free on 4 nodes that it may use, 16 "
-       "of them in pieces too small for a worker or left to a gang that is starting"},
+       "needs 2 workers of 8 accelerators, 0 fit: 16 of 32 accelerators are free on 4 nodes that "
+       "it may use, 16 "
+       "of them where no worker fits: at most 4 on one node (home-1)"},
+      {"the largest of the pieces is named, of equal ones the first",
+       [](Snapshot& w, TrainingPool&) {
+         for (auto& node : w.nodes) Use(w, node.id.name, node.id.name < "home-3" ? 5 : 3);
+       },
+       Reason::kWaitingForCapacity,
+       "needs 2 workers of 8 accelerators, 0 fit: 16 of 32 accelerators are free on 4 nodes that "
+       "it may use, 16 "
+       "of them where no worker fits: at most 5 on one node (home-3)"},
+      {"what is left over on nodes where workers fit",
+       [](Snapshot&, TrainingPool& p) {
+         p.per_worker = 5;
+         p.accelerators[0].workers = 5;
+       },
+       Reason::kWaitingForCapacity,
+       "needs 5 workers of 5 accelerators, 4 fit: 32 of 32 accelerators are free on 4 nodes that "
+       "it may use, 12 "
+       "of them in pieces too small for a worker; with all of them empty 4 would"},
+      {"accelerators are free where memory is not",
+       [](Snapshot& w, TrainingPool&) {
+         for (auto& node : w.nodes) node.used.Set("memory", int64_t{1020} << 30);
+       },
+       Reason::kWaitingForCapacity,
+       "needs 2 workers of 8 accelerators, 0 fit: 32 of 32 accelerators are free on 4 nodes that "
+       "it may use, 32 "
+       "of them where no worker fits: home-1 has 8, but 4Gi of the 16Gi memory that a worker "
+       "needs"},
       {"a gang that could never fit",
        [](Snapshot&, TrainingPool& p) { p.accelerators[0].workers = 5; },
        Reason::kWaitingForCapacity,
-       "needs 5 workers of 8, 4 fit: 32 of 32 accelerators are free on 4 nodes that it may use; "
+       "needs 5 workers of 8 accelerators, 4 fit: 32 of 32 accelerators are free on 4 nodes that "
+       "it may use; "
        "with all of them empty 4 would"},
       {"a gang on more nodes than one can name",
        [](Snapshot& w, TrainingPool& p) {
@@ -311,14 +347,56 @@ TEST(Checks, OfCapacity) {
          AddNodes(w, "home", 1000);
        },
        Reason::kWaitingForCapacity,
-       "needs 1001 workers of 8: would take 1001 nodes, and a gang can be kept to 1000 at the "
+       "needs 1001 workers of 8 accelerators: would take 1001 nodes, and a gang can be kept to "
+       "1000 at the "
        "most"},
-      {"other resources than accelerators run out",
-       [](Snapshot& w, TrainingPool&) {
-         for (auto& node : w.nodes) node.used.Set("memory", int64_t{1020} << 30);
-       },
-       Reason::kWaitingForCapacity, ""},
   });
+}
+
+std::vector<std::string> RemediesAt(
+    const std::function<void(Snapshot& world, TrainingPool& pool)>& make) {
+  Snapshot world = Fleet(8);
+  world.groups.pop_back();
+  TrainingPool pool = Wants("p", 8, 8);
+  make(world, pool);
+  world.pools.push_back(pool);
+  return MakePlan(world).pools[0].remedies;
+}
+
+TEST(Remedies, NameTheNodesThatAreNotUsable) {
+  EXPECT_THAT(RemediesAt([](Snapshot& w, TrainingPool&) {
+                Cordon(w, {"home-3"});
+                NodeOf(w, "home-5").draining = true;
+              }),
+              testing::ElementsAre("home: make more of its nodes usable: home-3 is cordoned and "
+                                   "home-5 is draining"));
+  EXPECT_THAT(RemediesAt([](Snapshot& w, TrainingPool&) {
+                for (auto& node : w.nodes) node.cordoned = true;
+              }),
+              testing::ElementsAre("home: make its nodes usable: home-1 is cordoned, home-2 is "
+                                   "cordoned, home-3 is cordoned, home-4 is cordoned and 4 more "
+                                   "are not"));
+  EXPECT_THAT(RemediesAt([](Snapshot& w, TrainingPool&) {
+                for (auto& node : w.nodes) node.out_of_service = true;
+              }),
+              testing::ElementsAre("home: make its nodes usable: 8 lost"));
+}
+
+TEST(Remedies, SayHowNodesThatAreLeftOutCouldBeUsed) {
+  EXPECT_THAT(RemediesAt([](Snapshot& w, TrainingPool& p) {
+                p.node_terms = {{{.key = "group", .op = "Exists", .values = {}}}};
+                NodeOf(w, "home-1").taints = {{.key = "t", .value = "", .effect = "NoSchedule"}};
+                p.memory.excluded = {
+                    {.name = "home-2", .until = kNow + Seconds{120}, .reason = "GangIncomplete"},
+                    {.name = "home-3", .until = kNow + Seconds{60}, .reason = "GangIncomplete"}};
+              }),
+              testing::ElementsAre("home: tolerate the taint t:NoSchedule or take it off, or wait "
+                                   "until 2026-11-24T12:01:00Z"));
+  EXPECT_THAT(RemediesAt([](Snapshot&, TrainingPool& p) {
+                p.node_terms = {{{.key = "zone", .op = "Exists", .values = {}}}};
+              }),
+              testing::ElementsAre("home: change the template's node selector or required "
+                                   "affinity, or the nodes' labels"));
 }
 
 TEST(Remedies, SayAllThatIsMissingNotOnlyTheFirstThing) {
@@ -332,7 +410,9 @@ TEST(Remedies, SayAllThatIsMissingNotOnlyTheFirstThing) {
   EXPECT_THAT(MakePlan(world).pools[0].remedies,
               testing::ElementsAre(
                   "home: set its admission to Open; raise the limit of 8 for a100 in namespace "
-                  "team to 16; room for 2 more workers (16 accelerators); for 1 there would be "
+                  "team to 16; room for 2 more workers: for each 8 accelerators and all else that "
+                  "it requests on one node; for "
+                  "1 there would be "
                   "room on nodes that are not usable: 1 cordoned"));
 }
 

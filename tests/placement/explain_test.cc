@@ -29,10 +29,11 @@ TEST(FormatPlan, ShowsOnlyWhatChangesOrEverything) {
             "next look at 2026-11-24T12:10:00Z\n");
   EXPECT_EQ(
       FormatPlan(plan, true),
-      "wait     team/big  WaitingForCapacity: home: needs 2 workers of 8, 1 fit: 8 of 16 "
+      "wait     team/big  WaitingForCapacity: home: needs 2 workers of 8 accelerators, 1 fit: 8 of "
+      "16 "
       "accelerators are free on 2 nodes that it may use; azure: holds back from spilling to tier "
-      "10 until 2026-11-24T12:10:00Z; it would not fit there now either; nothing is reserved on "
-      "home: team/runs without activeDeadlineSeconds\n"
+      "10 until 2026-11-24T12:10:00Z; it would not fit there now either; nobody can say when it "
+      "starts on home, so nothing is reserved there: team/runs has no activeDeadlineSeconds\n"
       "keep     team/runs  Placed: attempt 1 on home (tier 0): 1 worker on 1 node (home-1) since "
       "2026-11-24T11:59:00Z\n"
       "place    team/small  Placed: attempt 1 on home (tier 0): 1 worker on 1 node (home-2) since "
@@ -66,24 +67,28 @@ TEST(FormatPlan, TellsOfGroupsInTrouble) {
 TEST(FormatWhy, TellsAWaitingPoolsWholeStory) {
   const Snapshot world = World();
   const Plan plan = MakePlan(world);
-  EXPECT_EQ(FormatWhy(world, plan, DecisionOf(plan, "big")),
-            "team/big: wait\n"
-            "  Placed=False Ready=False  WaitingForCapacity: home: needs 2 workers of 8, 1 fit: 8 "
-            "of 16 accelerators are free on 2 nodes that it may use; azure: holds back from "
-            "spilling to tier 10 until 2026-11-24T12:10:00Z; it would not fit there now either; "
-            "nothing is reserved on home: team/runs without activeDeadlineSeconds\n"
-            "  1 of 1 waiting pool in the queue: priority 0, queued since 2026-11-24T12:00:00Z\n"
-            "\n"
-            "Node groups, in the order tried:\n"
-            "  home   WaitingForCapacity: needs 2 workers of 8, 1 fit: 8 of 16 accelerators are "
-            "free on 2 nodes that it may use\n"
-            "  azure  HoldingBackSpill: holds back from spilling to tier 10 until "
-            "2026-11-24T12:10:00Z; it would not fit there now either\n"
-            "\n"
-            "What would help:\n"
-            "  - home: room for 1 more worker (8 accelerators)\n"
-            "  - azure: wait until 2026-11-24T12:10:00Z, or lower placement.spill.afterSeconds "
-            "(600); room for 1 more worker (8 accelerators)\n");
+  EXPECT_EQ(
+      FormatWhy(world, plan, DecisionOf(plan, "big")),
+      "team/big: wait\n"
+      "  Placed=False Ready=False  WaitingForCapacity: home: needs 2 workers of 8 "
+      "accelerators, 1 fit: 8 "
+      "of 16 accelerators are free on 2 nodes that it may use; azure: holds back from "
+      "spilling to tier 10 until 2026-11-24T12:10:00Z; it would not fit there now either; "
+      "nobody can say when it starts on home, so nothing is reserved there: team/runs has no "
+      "activeDeadlineSeconds\n"
+      "  1 of 1 waiting pool in the queue: priority 0, queued since 2026-11-24T12:00:00Z\n"
+      "\n"
+      "Node groups, in the order tried:\n"
+      "  home   WaitingForCapacity: needs 2 workers of 8 accelerators, 1 fit: 8 of 16 "
+      "accelerators are "
+      "free on 2 nodes that it may use\n"
+      "  azure  HoldingBackSpill: holds back from spilling to tier 10 until "
+      "2026-11-24T12:10:00Z; it would not fit there now either\n"
+      "\n"
+      "What would help:\n"
+      "  - home: room for 1 more worker: 8 accelerators and all else that it requests on one node\n"
+      "  - azure: wait until 2026-11-24T12:10:00Z, or lower placement.spill.afterSeconds "
+      "(600); room for 1 more worker: 8 accelerators and all else that it requests on one node\n");
 }
 
 TEST(FormatWhy, TellsWhereAPoolRunsAndWhatElseWasPossible) {
@@ -110,9 +115,38 @@ TEST(FormatWhy, TellsWhereAPoolRunsAndWhatElseWasPossible) {
             "  last failure, at 2026-11-24T11:00:00Z: attempt 1 failed: worker 0 on azure-1 "
             "exited with code 137: OOM\n"
             "\n"
-            "Node groups, in the order tried:\n"
-            "  home   NodesUnhealthy: it has no nodes\n"
-            "  azure  fits: fits on 1 node\n");
+            "Other node groups, in the order in which it would take them:\n"
+            "  home  NodesUnhealthy: it has no nodes\n");
+}
+
+TEST(FormatWhy, SaysHowManyMoreFailuresAreAllowed) {
+  Snapshot world = Fleet(1);
+  TrainingPool& pool = AddRunning(world, "p", 1, 8, "home", {"home-1"});
+  pool.memory.failures = 3;
+  pool.memory.last_failure = placement::Failure{.attempt = 3,
+                                                .worker = 0,
+                                                .node = "home-1",
+                                                .exit_code = 1,
+                                                .reason = {},
+                                                .message = "no data",
+                                                .time = kNow - Seconds{60}};
+  const Plan plan = MakePlan(world);
+  EXPECT_THAT(FormatWhy(world, plan, plan.pools[0]),
+              testing::HasSubstr("exited with code 1: no data\n"
+                                 "  3 attempts failed by a worker's own exit; restart.maxRestarts "
+                                 "allows 20\n"));
+}
+
+TEST(FormatWhy, SaysInOneLineWhatBothConditionsOfAnInferencePoolSay) {
+  Snapshot world = Fleet(1);
+  world.inference_pools = {Chat(9)};
+  world.inference_pools[0].spill_allowed = false;
+  Runs(world, world.inference_pools[0], "gpu", "home", 8, 8, {"home-1"});
+  const Plan plan = MakePlan(world);
+  EXPECT_THAT(FormatWhy(world, plan, ServingOf(plan)),
+              testing::HasSubstr("  CapacityMet=False Ready=False  WaitingForCapacity: serves 32 "
+                                 "of 36 needed (9 units × 4); gpu@home: 0 of 1 more replica fit: 0 "
+                                 "of 8 accelerators are free on 1 node that it may use; "));
 }
 
 TEST(FormatWhy, SaysNothingOfAFailedWorkerThatIsNotKnown) {

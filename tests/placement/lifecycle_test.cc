@@ -681,7 +681,7 @@ TEST(StartDeadline, ReleasesTheGangAndLeavesOutNodesWhereAWorkerWasBoundButDidNo
   EXPECT_EQ(Told(decision), "release p!GangIncomplete GangIncomplete restarts=0 failures=0");
   EXPECT_THAT(decision.placed_message,
               HasSubstr("attempt 1 on home: 1 of 2 workers ran by 2026-11-24T12:00:00Z; not worker "
-                        "1 (on home-2); home: needs 2 workers of 8"));
+                        "1 (on home-2); home: needs 2 workers of 8 accelerators"));
   EXPECT_EQ(decision.memory.waiting_since, kNow);
   EXPECT_EQ(decision.memory.queued_since, P(world).memory.queued_since) << "keeps its place";
   EXPECT_THAT(decision.memory.excluded,

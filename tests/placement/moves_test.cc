@@ -606,8 +606,8 @@ TEST(Drain, StaysWhereNothingTakesItAndSaysWhatIsMissing) {
   EXPECT_EQ(far.placed_reason, Reason::kDraining);
   EXPECT_THAT(far.placed_message,
               HasSubstr("the admission of azure is Drain, and the gang stays until another node "
-                        "group takes it: home: needs 2 workers of 8"));
-  EXPECT_THAT(far.placed_message, HasSubstr("aws: needs 2 workers of 8, 1 fit"));
+                        "group takes it: home: needs 2 workers of 8 accelerators"));
+  EXPECT_THAT(far.placed_message, HasSubstr("aws: needs 2 workers of 8 accelerators, 1 fit"));
   EXPECT_EQ(far.alternatives.size(), 3U);
   EXPECT_THAT(far.remedies, testing::Contains(HasSubstr("aws: room for 1 more worker")));
 }

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "placement/constraints.h"
 #include "tests/support/builders.h"
 #include "worlds.h"
@@ -58,6 +60,23 @@ std::string Looked(const World& world, const Capacity& capacity, size_t pool,
   return Told(slots, free);
 }
 
+// Of the nodes where no worker of a pool that has nothing in the group fits, the one with the most
+// accelerators free, of equal ones the first.
+std::string LargestPiece(const World& world, const Capacity& capacity, size_t pool,
+                         const GroupView& group, const Need& need) {
+  std::vector<Slot> largest;
+  for (const size_t node : NodesThatMayBeUsed(world, group, *world.pools[pool])) {
+    const Slot slot = SlotOn(world, capacity, pool, group, node, need);
+    if (slot.workers > 0) continue;
+    if (largest.empty() || slot.free > largest[0].free) largest = {slot};
+  }
+  return Told(largest, 0);
+}
+
+std::string Told(const std::optional<Slot>& piece) {
+  return Told(piece ? std::vector<Slot>{*piece} : std::vector<Slot>{}, 0);
+}
+
 // Some pool claims some nodes, lets go of all that it has, or has no say in some of it any more.
 void Change(Dice& dice, const World& world, Capacity& capacity) {
   const auto pool = static_cast<size_t>(dice.Roll(static_cast<int>(world.pools.size())));
@@ -99,6 +118,10 @@ void ExpectAsLookedAt(uint32_t seed, size_t most_nodes) {
         ASSERT_EQ(ground->nodes, NodesThatMayBeUsed(world, group, pool)) << "seed " << seed;
         const Room room = offers.RoomFor(group, ground, p, *need);
         ASSERT_EQ(Told(room.slots, room.free), Looked(world, capacity, p, group, *need))
+            << "seed " << seed << ", round " << round << ", " << pool.key.Format() << " in "
+            << group.spec->name;
+        if (!capacity.NodesOf(p).empty()) continue;
+        ASSERT_EQ(Told(room.piece), LargestPiece(world, capacity, p, group, *need))
             << "seed " << seed << ", round " << round << ", " << pool.key.Format() << " in "
             << group.spec->name;
       }

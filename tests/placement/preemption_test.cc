@@ -180,14 +180,16 @@ TEST(Reclaim, TakesHomeBackFromABorrowerOfHigherPriority) {
   EXPECT_EQ(borrower.action, Action::kRelease);
   EXPECT_EQ(borrower.placed_reason, Reason::kPreempted);
   EXPECT_THAT(borrower.placed_message,
-              HasSubstr("gave its place on home up for owners/owner, which namespace owners is "
-                        "guaranteed"));
+              HasSubstr("gave its place on home up for owners/owner, which asks for what namespace "
+                        "owners is guaranteed"));
   ASSERT_EQ(borrower.memory.evictions.size(), 1U);
   EXPECT_EQ(borrower.memory.evictions[0].time, kNow + Seconds{1});
   EXPECT_EQ(borrower.memory.queued_since, kNow - Seconds{7200}) << "it keeps its key";
   const PoolDecision& owner = DecisionOf(plan, "owner");
   EXPECT_EQ(owner.action, Action::kWait);
   EXPECT_EQ(owner.placed_reason, Reason::kWaitingForPreemption);
+  EXPECT_THAT(owner.remedies,
+              testing::Contains("home: wait until the pods of those who gave way are gone"));
   EXPECT_THAT(owner.placed_message,
               HasSubstr("waits until the pods of others/borrower are gone, which gave way to it; 4 "
                         "nodes of home"));
@@ -329,9 +331,12 @@ TEST(Preemption, WaitsForTheCheckpointAndKeepsItsClaim) {
   Plan plan = Checked(world);
   EXPECT_EQ(DecisionOf(plan, "low").action, Action::kKeep);
   EXPECT_THAT(DecisionOf(plan, "low").placed_message,
-              HasSubstr("gives way to team/high at its next checkpoint, by 2026-11-24T12:13:20Z"));
+              HasSubstr("gives way to team/high, whose priority is 10 and not 0, at its next "
+                        "checkpoint, by 2026-11-24T12:13:20Z"));
   const PoolDecision& high = DecisionOf(plan, "high");
   EXPECT_EQ(high.placed_reason, Reason::kWaitingForCheckpoint);
+  EXPECT_THAT(high.remedies, testing::Contains("home: wait until 2026-11-24T12:13:20Z, by when the "
+                                               "last of those who give way to it stops"));
   EXPECT_THAT(high.placed_message,
               HasSubstr("waits until others give way to it at their next checkpoints: team/low by "
                         "2026-11-24T12:13:20Z"));

@@ -220,7 +220,8 @@ TEST(HoldBack, WaitsForHomeUntilItsTimeIsOverAndWakesThen) {
   EXPECT_EQ(Brief(plan.pools[0]), "p!HoldingBackSpill");
   EXPECT_EQ(plan.pools[0].placed_message,
             "azure: holds back from spilling to tier 10 until 2026-11-24T12:00:01Z; it would fit "
-            "there now; home: needs 2 workers of 8, 1 fit: 8 of 16 accelerators are free on 2 "
+            "there now; home: needs 2 workers of 8 accelerators, 1 fit: 8 of 16 accelerators are "
+            "free on 2 "
             "nodes that it may use");
   EXPECT_EQ(plan.next_wake, kNow + Seconds{1});
 

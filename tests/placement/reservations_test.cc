@@ -77,6 +77,9 @@ TEST(Reservation, IsForTheFirstThatLacksRoomAloneByTheDeadlinesOfWhoRuns) {
               HasSubstr("starts on home by 2026-11-24T12:16:40Z at the latest, when "
                         "activeDeadlineSeconds of team/old are over: 2 nodes reserved for it "
                         "(home-1 and home-2)"));
+  EXPECT_THAT(big.remedies,
+              ElementsAre("home: wait until 2026-11-24T12:16:40Z, or room for 1 more worker: 8 "
+                          "accelerators and all else that it requests on one node"));
 }
 
 struct Later {
@@ -97,9 +100,10 @@ TEST(Backfill, IsForWhoHasEndedByThen) {
     EXPECT_EQ(small.placed, later.placed) << later.name << small.placed_message;
     if (small.placed) continue;
     EXPECT_EQ(small.placed_reason, Reason::kReserved) << later.name;
-    EXPECT_THAT(small.placed_message,
-                HasSubstr("needs 1 worker of 8, which would fit on 1 node, but room there is "
-                          "reserved for team/big, which starts by 2026-11-24T12:16:40Z"));
+    EXPECT_THAT(
+        small.placed_message,
+        HasSubstr("needs 1 worker of 8 accelerators, which would fit on 1 node, but room there is "
+                  "reserved for team/big, which starts by 2026-11-24T12:16:40Z"));
   }
 }
 
@@ -116,9 +120,10 @@ TEST(Backfill, SaysHowShortItWouldHaveToBe) {
   Snapshot world = Home();
   world.pools.push_back(Waiting("small", 1, 10));
   const Plan plan = Checked(world);
-  EXPECT_THAT(DecisionOf(plan, "small").remedies,
-              ElementsAre("home: an activeDeadlineSeconds that ends it by 2026-11-24T12:16:40Z, "
-                          "its grace included"));
+  EXPECT_THAT(
+      DecisionOf(plan, "small").remedies,
+      ElementsAre("home: give it an activeDeadlineSeconds that ends it by 2026-11-24T12:16:40Z, "
+                  "checkpoint.graceSeconds included"));
 }
 
 TEST(Reservation, StandsInNobodysWayWhoComesFirst) {
@@ -136,7 +141,8 @@ TEST(Reservation, IsNotMadeWhereSomebodyMayRunForEver) {
   const Plan plan = Checked(world);
   EXPECT_FALSE(DecisionOf(plan, "big").reservation);
   EXPECT_THAT(DecisionOf(plan, "big").placed_message,
-              HasSubstr("nothing is reserved on home: team/old without activeDeadlineSeconds"));
+              HasSubstr("nobody can say when it starts on home, so nothing is reserved there: "
+                        "team/old has no activeDeadlineSeconds"));
   EXPECT_TRUE(DecisionOf(plan, "small").placed);
 }
 
@@ -217,7 +223,7 @@ TEST(Reservation, IsForTheNextWhereNobodyKnowsWhenTheFirstStarts) {
   world.pools.push_back(Waiting("huge", 3, 600));
   const Plan plan = Checked(world);
   EXPECT_FALSE(DecisionOf(plan, "huge").reservation);
-  EXPECT_THAT(DecisionOf(plan, "huge").placed_message, HasSubstr("nothing is reserved on home"));
+  EXPECT_THAT(DecisionOf(plan, "huge").placed_message, HasSubstr("so nothing is reserved there"));
   EXPECT_TRUE(DecisionOf(plan, "big").reservation);
 }
 

@@ -377,7 +377,8 @@ TEST(SpendLimits, AreTheReasonWhereOnlyTheyKeepTheGangOutAndRoomWhereThereIsNone
   Team(world).max_hourly_cost = Money();
   EXPECT_EQ(Brief(Decide(world).pools[0]), "first!SpendLimitReached")
       << "also while it would hold back";
-  EXPECT_THAT(Decide(world).pools[0].placed_message, HasSubstr("; home: needs 2 workers of 8"));
+  EXPECT_THAT(Decide(world).pools[0].placed_message,
+              HasSubstr("; home: needs 2 workers of 8 accelerators"));
   for (int i = 1; i <= 3; ++i) Use(world, "azure-" + std::to_string(i), 1);
   EXPECT_EQ(Brief(Decide(world).pools[0]), "first!WaitingForCapacity");
 }

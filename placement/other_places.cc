@@ -1,0 +1,123 @@
+// Where else a gang that has a place could run: looked up for one gang, when somebody asks.
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "placement/checks.h"
+#include "placement/draft.h"
+#include "placement/moves.h"
+#include "placement/plan.h"
+#include "placement/quotas.h"
+#include "placement/stories.h"
+
+namespace spillway::placement {
+namespace {
+
+struct Price {
+  Money full;
+  Money marginal;
+};
+
+Price PriceIn(const GroupView& group, int64_t accelerators) {
+  return {.full = group.spec->per_node_hour.Share(accelerators, group.per_node),
+          .marginal = group.spec->marginal_per_node_hour.Share(accelerators, group.per_node)};
+}
+
+// What is kept for those whose turn comes after the gang's would not be kept from it.
+void OpenTo(Draft& draft, size_t gang) {
+  const auto is_before = [&draft, rank = RankOf(draft, gang)](size_t other) {
+    return HasTurnBefore(draft.quotas, rank, RankOf(draft, other));
+  };
+  for (size_t group = 0; group < draft.promises.size(); ++group) {
+    auto& promise = draft.promises[group];
+    if (!promise || !is_before(promise->gang)) continue;
+    draft.capacity.KeepNothing(group);
+    promise.reset();
+  }
+  LiftMoves(draft);
+  for (size_t other = 0; other < draft.fates.size(); ++other) {
+    if (!IsMoving(draft.fates[other]) || is_before(other)) continue;
+    ClaimWhatItHas(draft, other);
+  }
+}
+
+std::string Compared(const Price& there, const Price& here) {
+  const int64_t more = there.marginal.micros() - here.marginal.micros();
+  if (more == 0) return "as much as now";
+  return fmt::format("{} {} than now", Money::FromMicros(std::abs(more)).Format(),
+                     more > 0 ? "more" : "less");
+}
+
+// Why a gang that runs outside home does not go where it would fit at home for less; an empty text:
+// it does, or there is no such reason to go.
+std::string WhyItStays(const TrainingPool& pool, const Placement& placement, const GroupView& from,
+                       const Option& to) {
+  if (from.spec->tier == 0 || to.group->spec->tier > 0) return "";
+  if (pool.return_home == ReturnHome::kNever) {
+    return "; it stays where it is, as placement.returnHome.policy is Never";
+  }
+  if (Pays(pool, placement, from, *to.group, *to.need)) return "";
+  return fmt::format(
+      "; it stays where it is, as that saves less than placement.returnHome.minSavingsPercent of "
+      "{}",
+      pool.return_min_savings_percent);
+}
+
+Alternative PlaceFor(const Draft& draft, size_t gang, const Placement& now, const Option& option) {
+  Alternative alternative = AlternativeOf(option);
+  if (!alternative.fits) return alternative;
+  const TrainingPool& pool = draft.Pool(gang);
+  const Price there = PriceIn(*option.group, option.need->Accelerators(pool));
+  alternative.message += fmt::format(", for {} {} an hour, {} at the margin", there.full.Format(),
+                                     draft.world.snapshot->currency, there.marginal.Format());
+  const GroupView* from = draft.world.FindGroup(now.node_group);
+  if (from == nullptr) return alternative;
+  const Price here = PriceIn(*from, AcceleratorsOf(pool, now));
+  alternative.message += ": " + Compared(there, here);
+  if (there.marginal < here.marginal) {
+    alternative.message += WhyItStays(pool, now, *from, option);
+  }
+  return alternative;
+}
+
+// As if it looked for a place anew, and had been held back from spilling for long enough.
+void Release(Draft& draft, size_t gang) {
+  Fate& fate = draft.fates[gang];
+  CountGang(draft.quotas, draft.world, draft.Pool(gang), *fate.memory.placement, -1);
+  fate.memory.placement.reset();
+  fate.memory.hold.reset();
+  fate.memory.waiting_since = draft.Now() - draft.Pool(gang).spill_after;
+  fate.course = Course::kQueue;
+  ClaimWhatItHas(draft, gang);
+  draft.first.emplace(CoverageOf(draft));
+}
+
+// REQUIRES that the draft is settled and the gang has a place.
+std::vector<Alternative> PlacesFor(Draft& draft, size_t gang) {
+  const TrainingPool& pool = draft.Pool(gang);
+  if (Blocked(pool) || pool.template_unchecked) return {};
+  const Placement now = *draft.fates[gang].memory.placement;
+  Release(draft, gang);
+  OpenTo(draft, gang);
+  std::vector<Alternative> places;
+  for (const Option& option : OptionsFor(draft.Look(), gang, draft.fates[gang].memory)) {
+    if (option.group->spec->name == now.node_group) continue;
+    places.push_back(PlaceFor(draft, gang, now, option));
+  }
+  return places;
+}
+
+}  // namespace
+
+std::vector<Alternative> AlternativesFor(const Snapshot& snapshot, const PoolDecision& decision) {
+  // Who has to leave looked for another place in the pass.
+  if (!decision.placed || decision.placed_reason == Reason::kDraining) return decision.alternatives;
+  Draft draft(snapshot);
+  Settle(draft);
+  for (size_t gang = 0; gang < draft.fates.size(); ++gang) {
+    if (draft.Pool(gang).key == decision.key) return PlacesFor(draft, gang);
+  }
+  return {};
+}
+
+}  // namespace spillway::placement
