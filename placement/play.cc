@@ -212,20 +212,28 @@ class Player {
   void Expect(Time at, Coming coming) { coming_.emplace(at, std::move(coming)); }
   [[nodiscard]] Time After(Seconds seconds) const { return world_.now + std::max(seconds, kLeast); }
 
-  // What is in the snapshot goes on from where it is.
-  void TakeOver(const TrainingPool& pool) {
+  // What is in the snapshot goes on from where it is. A gang that is not bound yet is bound anew.
+  void TakeOver(TrainingPool& pool) {
     Gang& gang = gangs_[pool.key];
     const auto& placement = pool.memory.placement;
     const int present = placement ? placement->attempt : 0;
     std::set<int> old;
     bool all_ready = true;
+    bool all_bound = true;
     for (const Worker& worker : pool.workers) {
-      if (worker.attempt != present) old.insert(worker.attempt);
-      if (worker.attempt != present) continue;
+      if (worker.attempt != present) {
+        old.insert(worker.attempt);
+        continue;
+      }
       gang.attempt = present;
       all_ready = all_ready && worker.ready;
+      all_bound = all_bound && !worker.node.empty();
     }
     for (const int attempt : old) ExpectGone(pool, attempt);
+    if (!all_bound) {
+      TakeAway(pool, present);
+      gang.attempt = 0;
+    }
     if (gang.attempt == 0) return;
     gang.placed = placement->since;
     gang.bound = gang.ready = world_.now;
@@ -235,11 +243,7 @@ class Player {
 
   void TakeOver(const InferencePool& pool) {
     for (const Replica& replica : pool.live) {
-      if (replica.terminating) {
-        ExpectGone(pool, replica);
-      } else if (!replica.ready && !replica.node.empty()) {
-        ExpectReady(pool, replica);
-      }
+      if (!replica.ready && !replica.node.empty()) ExpectReady(pool, replica);
     }
   }
 
@@ -320,7 +324,8 @@ class Player {
 
   void TakeAway(TrainingPool& pool, int attempt) {
     for (const Worker& worker : pool.workers) {
-      if (worker.attempt == attempt) NodeOf(worker.node)->used.Subtract(worker.requests);
+      Node* node = worker.attempt == attempt && !worker.ended ? NodeOf(worker.node) : nullptr;
+      if (node != nullptr) node->used.Subtract(worker.requests);
     }
     std::erase_if(pool.workers, [&](const Worker& worker) { return worker.attempt == attempt; });
   }

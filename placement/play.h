@@ -12,8 +12,9 @@
 #include "placement/snapshot.h"
 
 // What a planner makes of gangs that come and go: its plans are carried out one after the other as
-// the operator and a cluster would, in simulated time. Nothing goes wrong by itself: nodes stay as
-// they are, programs fail never, and schedulers bind at once.
+// the operator and a cluster would, in simulated time. A pass is made when something happens and at
+// next_wake. Nothing goes wrong by itself: nodes stay as they are, programs never fail, and pods
+// that are made are bound in the same moment.
 namespace spillway::placement {
 
 // A gang that comes, and goes when its work is done.

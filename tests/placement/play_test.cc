@@ -206,6 +206,51 @@ TEST(Play, TakesOverWhatStartsAndWhatStops) {
   EXPECT_EQ(Second(record->gangs[0].started), 30);
 }
 
+TEST(Play, BindsWhatIsNotBoundYet) {
+  Snapshot world = Fleet(1);
+  TrainingPool& pending = AddRunning(world, "pending", 2, 2, "home", {"home-1"});
+  placement::Worker& unbound = pending.workers[1];
+  NodeOf(world, "home-1").used.Subtract(unbound.requests);
+  unbound.node.clear();
+  for (placement::Worker& worker : pending.workers) worker.running = worker.ready = false;
+  EXPECT_EQ(HomeOf(Played(world, {Comes(0, 940, Wants("new", 1, 4))})).used, 8 * 1000);
+}
+
+// One of its two workers has failed: it takes no room, and the gang starts anew.
+TEST(Play, CountsEndedWorkersAsGone) {
+  Snapshot world = Fleet(1);
+  TrainingPool& failed = AddRunning(world, "failed", 2, 2, "home", {"home-1"});
+  failed.workers[1].ended = true;
+  failed.workers[1].running = failed.workers[1].ready = false;
+  NodeOf(world, "home-1").used.Subtract(failed.workers[1].requests);
+  failed.attempt.failed = true;
+  failed.attempt.disrupted = true;
+  // 30 s of one worker on its way out, then both of the new attempt.
+  EXPECT_EQ(HomeOf(Played(world, {Comes(0, 940, Wants("new", 1, 4))})).used,
+            2 * 30 + 4 * 970 + 4 * 1000);
+}
+
+TEST(Play, TakesOverReplicas) {
+  Snapshot world = Fleet(1);
+  placement::InferencePool chat = Chat(3);
+  Runs(world, chat, "gpu", "home", 3, 1, {"home-1"});
+  NodeOf(world, "home-1").used.Subtract(chat.live[2].requests);
+  chat.live[2].node.clear();
+  world.inference_pools = {chat};
+  std::optional<int> ready_at;
+  const auto planner = [&](const Snapshot& now) {
+    const auto& live = now.inference_pools[0].live;
+    const bool all =
+        std::all_of(live.begin(), live.end(), [](const auto& one) { return one.ready; });
+    if (!ready_at && all) ready_at = Second(now.now);
+    return VerifiedPlan(now);
+  };
+  const auto record = Play(world, {Comes(0, 940, Wants("gang", 1, 4))}, planner, {});
+  ASSERT_TRUE(record.ok());
+  EXPECT_EQ(ready_at, 300);
+  EXPECT_EQ(record->groups.back().used, 7 * 1000);
+}
+
 // Four replicas of one accelerator each, beside a gang that takes the other four.
 TEST(Play, MakesReplicasAsTheyAreDecided) {
   Snapshot world = Fleet(1);
@@ -234,6 +279,8 @@ TEST(Play, TakesReplicasAwayAsTheyAreDecided) {
   Arrival gang = Comes(0, 940, Wants("gang", 1, 4));
   gang.pool.spill_allowed = false;
   EXPECT_EQ(HomeOf(Played(world, {gang})).used, 4 * 1000 + 2 * 1000 + 2 * 30);
+  world.inference_pools[0].replicas = 0;
+  EXPECT_EQ(HomeOf(Played(world, {gang})).used, 4 * 1000 + 4 * 30);
 }
 
 // ---- ends ----
@@ -347,7 +394,7 @@ Scenario RandomScenario(uint32_t seed, bool deadlines) {
       placement::Quota quota;
       quota.ns = "team-" + std::to_string(ns);
       quota.weight = dice.Roll(3) + 1;
-      quota.limits = {{.type = "a100", .limit = 24 + dice.Roll(9), .guaranteed = 0}};
+      quota.limits = {{.type = "a100", .limit = 24 + dice.Roll(9), .guaranteed = dice.Roll(9)}};
       out.world.quotas.push_back(quota);
     }
   }
@@ -409,6 +456,20 @@ TEST(EveryPlay, EndsAllThatHaveDeadlines) {
     }
   }
   EXPECT_GT(failed, 100);
+}
+
+// A gang comes into any world there is, and the planner's invariants hold in every pass after that.
+TEST(EveryPlay, GoesOnFromAnyWorld) {
+  PlayRules rules;
+  rules.patience = Seconds{2 * 86400};
+  int completed = 0;
+  for (uint32_t seed = 0; seed < 400; ++seed) {
+    const auto record =
+        Play(RandomWorld(seed), {Comes(5000, 7000, Wants("late", 1, 1))}, VerifiedPlan, rules);
+    ASSERT_TRUE(record.ok()) << "seed " << seed << ": " << record.error().message;
+    if (record->gangs[0].state == GangState::kCompleted) ++completed;
+  }
+  EXPECT_GT(completed, 100);
 }
 
 // ---- texts ----
