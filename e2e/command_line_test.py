@@ -223,7 +223,7 @@ def test_simulate_says_what_is_wrong_with_an_edit(edit: tuple[str, str], sentenc
 
 
 def test_simulate_wants_a_snapshot_and_an_edit() -> None:
-    assert refused("simulate", str(HYBRID)) == "simulate needs an edit, such as --drain GROUP"
+    assert refused("simulate", str(HYBRID)) == "simulate needs an edit, such as --drain GROUP, or --play TRACE"
     assert refused("simulate", "/nowhere/file", "--drain", "x") == "cannot read /nowhere/file"
     assert offline("simulate", "--drain", "x")[0] == 1
 
@@ -234,3 +234,46 @@ def test_simulate_lists_every_edit() -> None:
                  "--price GROUP=AMOUNT", "--add-pool FILE", "--remove-pool [KIND/]NAMESPACE/NAME",
                  "--scale [KIND/]NAMESPACE/NAME=N", "--at TIME"):
         assert f"  {edit}" in text, text
+
+
+# simulate --play: gangs that come and go.
+
+MORNING = EXAMPLES / "traces" / "morning.yaml"
+
+
+def test_a_trace_is_played_to_its_end() -> None:
+    text = told("simulate", str(HYBRID), "--play", str(MORNING), code=0)
+    assert "research/probe Completed: came 2026-11-24T12:00:00Z, started 2026-11-24T12:00:00Z" in text
+    assert "3 completed, 0 failed, 0 running, 0 waiting\n" in text and text.splitlines()[-1].startswith("the nodes cost ")
+    assert text == told("simulate", str(HYBRID), "--play", "-", input=MORNING.read_text(), code=0)
+
+
+def test_a_play_is_json_and_yaml() -> None:
+    play = in_both_forms("simulate", str(HYBRID), "--play", str(MORNING), code=0)
+    assert [(one["name"], one["state"]) for one in play["gangs"]] == [
+        ("eval", "Completed"), ("probe", "Completed"), ("tune-7b", "Completed")]
+    assert play["totals"]["acceleratorSeconds"]["useful"] == 4 * (5400 + 10800 + 3600)
+    assert [(one["name"], one["nodes"]) for one in play["groups"]] == [("azure-a100", 2), ("onprem-a100", 3)]
+
+
+def test_each_flag_of_a_play_tells() -> None:
+    def play(*flags: str) -> Object:
+        return json.loads(told("simulate", str(HYBRID), "--play", str(MORNING), "-o", "json", *flags, code=0))
+    plain = play()
+    overhead = plain["totals"]["acceleratorSeconds"]["startingAndStopping"]
+    assert play("--startup-seconds", "61")["totals"]["acceleratorSeconds"]["startingAndStopping"] == overhead + 3 * 4
+    assert float(play("--release-after-seconds", "60")["groups"][0]["bill"]) < float(plain["groups"][0]["bill"])
+    wider = play("--add-nodes", "onprem-a100=2")
+    assert wider["totals"]["moves"] == 1 and play("--add-nodes", "onprem-a100=2", "--stop-seconds", "60")["ended"] > wider["ended"]
+
+
+def test_a_play_says_what_is_wrong_with_its_trace(tmp_path: Path) -> None:
+    bad = MORNING.read_text().replace("runsForSeconds: 5400", "runsForSeconds: long")
+    assert refused("simulate", str(HYBRID), "--play", "-", input=bad).startswith(
+        "-: line 3: arrivals: field runsForSeconds: \"long\" is no whole number")
+    known = MORNING.read_text().replace("name: probe", "name: opt-66b")
+    assert refused("simulate", str(HYBRID), "--play", "-", input=known) == (
+        "arrival research/opt-66b: there is a TrainingPool of that name already")
+    assert "cannot read" in refused("simulate", str(HYBRID), "--play", str(tmp_path / "none"))
+    code, _, error = offline("simulate", str(HYBRID), "--stop-seconds", "5")
+    assert code == 1 and "--play" in error

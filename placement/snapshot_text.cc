@@ -9,10 +9,22 @@
 #include <set>
 #include <utility>
 
+#include "placement/play.h"
 #include "placement/snapshot.h"
 #include "placement/snapshot_fields.h"
 
 namespace spillway::placement {
+namespace text {
+
+template <class A>
+void Fields(A& a, Of<Arrival> /*type*/) {
+  a("atSeconds", &Arrival::at);
+  a("runsForSeconds", &Arrival::runs_for);
+  a("pool", &Arrival::pool);
+}
+
+}  // namespace text
+
 namespace {
 
 using text::Fields;
@@ -322,14 +334,28 @@ std::string Identity(const TrainingPool& pool) {
 std::string Identity(const InferencePool& pool) {
   return pool.key.name.empty() ? "" : pool.key.Format();
 }
+std::string Identity(const Arrival& arrival) { return Identity(arrival.pool); }
 std::string Identity(const Quota& quota) { return quota.ns; }
 std::string Identity(const QuotaLimit& limit) { return limit.type; }
 std::string_view IdentityField(const Quota& /*quota*/) { return "namespace"; }
 std::string_view IdentityField(const QuotaLimit& /*limit*/) { return "type"; }
+std::string_view IdentityField(const Arrival& /*arrival*/) { return "pool.name"; }
 template <class T>
 std::string_view IdentityField(const T& /*value*/) {
   return "name";
 }
+
+// What can't be, though each of its fields is well-formed.
+void Judge(Place& place, const Arrival& arrival) {
+  if (arrival.at < Seconds{0}) place.Fail("atSeconds", "must be at least 0");
+  if (arrival.runs_for < Seconds{1}) place.Fail("runsForSeconds", "must be at least 1");
+  const TrainingPool& pool = arrival.pool;
+  if (pool.memory != PoolMemory()) place.Fail("pool.status", "is not allowed: the pool is new");
+  if (pool.attempt != AttemptFacts()) place.Fail("pool.attempt", "is not allowed: the pool is new");
+  if (!pool.workers.empty()) place.Fail("pool.workers", "is not allowed: the pool is new");
+}
+template <class T>
+void Judge(Place& /*place*/, const T& /*value*/) {}
 
 // Reads the document line by line: memory and time stay in proportion to one line.
 class Document {
@@ -344,12 +370,21 @@ class Document {
   }
 
   Result<Snapshot> ReadPools(std::string_view text) {
-    only_pools_ = true;
+    lists_ = {"pools", "inferencePools"};
     if (const auto error = ReadLines(text)) return *error;
     if (snapshot_.pools.empty() && snapshot_.inference_pools.empty()) {
       return Error{Code::kInvalid, "has no pool: one a line below pools: or inferencePools:"};
     }
     return std::move(snapshot_);
+  }
+
+  Result<std::vector<Arrival>> ReadArrivals(std::string_view text) {
+    lists_ = {"arrivals"};
+    if (const auto error = ReadLines(text)) return *error;
+    if (arrivals_.empty()) {
+      return Error{Code::kInvalid, "has no arrival: one a line below arrivals:"};
+    }
+    return std::move(arrivals_);
   }
 
  private:
@@ -384,12 +419,11 @@ class Document {
     if (colon == std::string_view::npos) return Wrong("must be \"field: value\"");
     const std::string name(line.substr(0, colon));
     if (!seen_.insert(name).second) return Wrong(fmt::format("{} stands here a second time", name));
-    if (only_pools_ && name != "pools" && name != "inferencePools") {
-      return Wrong(
-          fmt::format("field {} is not allowed here; allowed: pools, inferencePools", name));
+    if (!lists_.empty() && std::find(lists_.begin(), lists_.end(), name) == lists_.end()) {
+      return Wrong(fmt::format("field {} is not allowed here; allowed: {}", name, Joined(lists_)));
     }
     if (IsScalarField(name)) return ReadScalar(name, std::string(line.substr(colon + 1)));
-    if (!IsList(name)) {
+    if (lists_.empty() && !IsList(name)) {
       return Wrong(
           fmt::format("field {} is unknown; allowed: now, currency, renderRevision, "
                       "groups, nodes, pools, inferencePools, quotas, defaultLimits",
@@ -429,6 +463,7 @@ class Document {
     if (section_ == "nodes") return ReadInto(text, snapshot_.nodes);
     if (section_ == "pools") return ReadInto(text, snapshot_.pools);
     if (section_ == "inferencePools") return ReadInto(text, snapshot_.inference_pools);
+    if (section_ == "arrivals") return ReadInto(text, arrivals_);
     if (section_ == "quotas") return ReadInto(text, snapshot_.quotas);
     return ReadInto(text, snapshot_.default_limits);
   }
@@ -444,6 +479,7 @@ class Document {
       if (!identities_.insert(identity).second) {
         place.Fail(field, fmt::format("\"{}\" stands here a second time", identity));
       }
+      Judge(place, value);
     });
   }
 
@@ -468,12 +504,16 @@ class Document {
   std::string section_;
   std::set<std::string> identities_;
   int line_ = 0;
-  bool only_pools_ = false;
+  std::vector<std::string> lists_;  // the only ones allowed; empty: all of a snapshot
+  std::vector<Arrival> arrivals_;
 };
 
 }  // namespace
 
 Result<Snapshot> ReadSnapshot(std::string_view text) { return Document().Read(text); }
 Result<Snapshot> ReadPools(std::string_view text) { return Document().ReadPools(text); }
+Result<std::vector<Arrival>> ReadArrivals(std::string_view text) {
+  return Document().ReadArrivals(text);
+}
 
 }  // namespace spillway::placement

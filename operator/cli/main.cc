@@ -28,6 +28,7 @@ struct Flags {
   std::vector<std::string> diff;  // two snapshots
   std::string output = "text";
   std::vector<Edit> edits;
+  PlayFlags play;
   std::string pool;
   std::string ns = "default";
   std::string kind;
@@ -165,6 +166,31 @@ CLI::App* AddWhy(CLI::App& app, Flags& flags) {
   return why;
 }
 
+void AddPlay(CLI::App& simulate, Flags& flags) {
+  CLI::Option* play =
+      simulate.add_option("--play", flags.play.trace,
+                          "Plays the arrivals of a file (\"-\": standard input) and "
+                          "says what became of them; exit code 0 then");
+  play->type_name("TRACE");
+  const auto seconds = [&](const char* flag, auto& value, const char* help) {
+    return simulate.add_option(flag, value, help)
+        ->type_name("N")
+        ->check(CLI::Range(1, 86'400))
+        ->needs(play);
+  };
+  seconds("--startup-seconds", flags.play.startup_seconds,
+          "With --play: from bound to running and ready")
+      ->capture_default_str();
+  seconds("--stop-seconds", flags.play.stop_seconds,
+          "With --play: from being told to stop until the pods are gone, "
+          "checkpoint.graceSeconds at the most")
+      ->capture_default_str();
+  seconds(
+      "--release-after-seconds", flags.play.release_after_seconds,
+      "With --play: OnDemand and Spot nodes cost something only while their accelerators are in "
+      "use, and for so long afterwards; without it, all the time");
+}
+
 CLI::App* AddSimulate(CLI::App& app, Flags& flags) {
   CLI::App* simulate = app.add_subcommand(
       "simulate",
@@ -182,6 +208,7 @@ CLI::App* AddSimulate(CLI::App& app, Flags& flags) {
         ->type_name(edit.takes)
         ->trigger_on_parse();
   }
+  AddPlay(*simulate, flags);
   AddOutput(*simulate, flags);
   return simulate;
 }
@@ -258,7 +285,10 @@ int Main(int argc, char** argv) {
   if (plan->parsed()) return Plan(flags);
   if (why->parsed()) return Why(flags);
   if (verify->parsed()) return VerifyFile(flags.file);
-  if (simulate->parsed()) return Simulate(flags.file, flags.edits, FormOf(flags));
+  if (simulate->parsed()) {
+    return flags.play.trace.empty() ? Simulate(flags.file, flags.edits, FormOf(flags))
+                                    : PlayTrace(flags.file, flags.edits, flags.play, FormOf(flags));
+  }
   if (doctor->parsed()) {
     return flags.file.empty() ? Doctor({flags.where, flags.operator_namespace})
                               : DescribeNodes(flags.file);

@@ -9,6 +9,7 @@
 #include "operator/cli/manifests.h"
 #include "placement/compare.h"
 #include "placement/edits.h"
+#include "placement/play.h"
 #include "placement/verification.h"
 #include "placement/words.h"
 
@@ -102,7 +103,8 @@ const std::vector<EditFlag>& EditFlags() {
 
 int Simulate(const std::string& path, const std::vector<Edit>& edits, Form form) {
   if (edits.empty())
-    return Refuse({Code::kInvalid, "simulate needs an edit, such as --drain GROUP"});
+    return Refuse(
+        {Code::kInvalid, "simulate needs an edit, such as --drain GROUP, or --play TRACE"});
   const auto before = SnapshotFromFile(path);
   if (!before) return Refuse(before.error());
   const auto after = Edited(*before, edits);
@@ -114,6 +116,26 @@ int Simulate(const std::string& path, const std::vector<Edit>& edits, Form form)
   const auto comparison = placement::Compare(*before, MakePlan(*before), *after, plan);
   if (!comparison) return Refuse(comparison.error());
   return Tell(*comparison, form);
+}
+
+int PlayTrace(const std::string& path, const std::vector<Edit>& edits, const PlayFlags& flags,
+              Form form) {
+  const auto start = SnapshotFromFile(path);
+  if (!start) return Refuse(start.error());
+  const auto edited = Edited(*start, edits);
+  if (!edited) return Refuse(edited.error());
+  auto text = ReadFile(flags.trace);
+  if (!text) return Refuse(text.error());
+  auto arrivals = placement::ReadArrivals(*text);
+  if (!arrivals) return Refuse(std::move(arrivals).error().While(flags.trace));
+  placement::PlayRules rules;
+  rules.startup = Seconds{flags.startup_seconds};
+  rules.stop = Seconds{flags.stop_seconds};
+  if (flags.release_after_seconds) rules.release_after = Seconds{*flags.release_after_seconds};
+  const auto record = placement::Play(*edited, *arrivals, placement::VerifiedPlan, rules);
+  if (!record) return Refuse(record.error());
+  std::cout << (form ? placement::WritePlay(*record, *form) : placement::FormatPlay(*record));
+  return kNothingDiffers;
 }
 
 int DiffPlans(const std::string& before, const std::string& after, Form form) {

@@ -33,6 +33,16 @@ struct Edit {
 // How the plan differs with the edits made, one after the other.
 int Simulate(const std::string& path, const std::vector<Edit>& edits, Form form);
 
+// What becomes of the gangs of a trace, after the edits: 0, or 1.
+struct PlayFlags {
+  std::string trace;  // "-" is standard input
+  int startup_seconds = 60;
+  int stop_seconds = 30;
+  std::optional<int> release_after_seconds;
+};
+int PlayTrace(const std::string& path, const std::vector<Edit>& edits, const PlayFlags& flags,
+              Form form);
+
 // How the plans of two snapshots differ.
 int DiffPlans(const std::string& before, const std::string& after, Form form);
 
