@@ -142,7 +142,9 @@ int64_t MixQuestions::Room(Freedom freedom, CellState& cell) {
   if (freedom == Freedom::kGrow) {
     room = limits_.More(cell, CeilDiv(draft_.required - limits_.Promised(false), cell.Each()));
   } else {
-    const int64_t wanted = CeilDiv(draft_.required, cell.Each()) - cell.memory.desired;
+    const int64_t needed = CeilDiv(draft_.required, cell.Each());
+    const int64_t wanted =
+        std::max<int64_t>(needed, cell.variant->min_replicas) - cell.memory.desired;
     if (wanted < 1) return 0;
     cell.option.reset();
     cell.shortage = limits_.Refusal(cell);

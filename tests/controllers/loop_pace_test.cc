@@ -253,7 +253,7 @@ TEST_F(LoopPaceTest, ConditionsTheirChangesAndTheFirstStartAreCounted) {
   };
   ASSERT_TRUE(Await([&] { return turns("True") == 1; }));
   EXPECT_EQ(turns("False"), 1);
-  EXPECT_EQ(Metric("spillway_pool_start_seconds_count"), 1);
+  EXPECT_TRUE(Await([&] { return Metric("spillway_pool_start_seconds_count") == 1; }));
   EXPECT_GE(Metric("spillway_pool_start_seconds_sum"), 40);
   const std::string ready = R"(spillway_conditions{condition="Ready",kind="TrainingPool",)"
                             R"(reason="AsExpected",status="True"})";

@@ -396,6 +396,22 @@ TEST(Inference, UniformRoutingUsesOneVariant) {
   EXPECT_EQ(Mix(Decide(world)), "8 gpu@home");
 }
 
+TEST(Inference, UniformRoutingDoesNotSwingBetweenVariantsThatNobodyNeeds) {
+  Snapshot world = Mixed(1, 0, 2);
+  InferencePool pool = GpuAndArm(0);
+  pool.routing = Routing::kUniform;
+  pool.variants[0].min_replicas = 1;  // if it is used at all
+  pool.spill_allowed = false;
+  GroupOf(world, "home").marginal_per_node_hour = Dollars("0");
+  world.inference_pools = {pool};
+  for (int pass = 0; pass < 5; ++pass) {
+    const Plan plan = MakePlan(world);
+    EXPECT_EQ(Mix(ServingOf(plan)), "nothing") << pass;
+    world = Applied(world, plan);
+    world.now += Seconds{300};
+  }
+}
+
 TEST(Inference, UniformRoutingIsAsSlowAsTheSlowest) {
   Snapshot world = Mixed(1, 0, 4);
   InferencePool pool = GpuAndArm(4);
