@@ -128,6 +128,7 @@ Totals TotalsOf(const PlayRecord& record) {
 
 Waits WaitsOf(const PlayRecord& record) {
   std::vector<Seconds> waits;
+  waits.reserve(record.gangs.size());
   for (const GangRecord& gang : record.gangs) waits.push_back(gang.waited);
   return {.p50 = Percentile(waits, 50),
           .p95 = Percentile(waits, 95),
