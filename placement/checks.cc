@@ -493,9 +493,7 @@ std::optional<Fit> FitInPromised(const Look& look, const Promise& promise) {
   const auto& ground = look.ground->nodes;
   for (const size_t node : promise.nodes) {
     if (!std::binary_search(ground.begin(), ground.end(), node)) continue;
-    const Slot slot =
-        SlotOn(look.scene.world, look.scene.capacity, look.index, look.group, node, need);
-    slots.push_back(SlotWithout(look.scene, look.index, look.group, need, slot, nobody));
+    slots.push_back(SlotWithout(look.scene, look.index, look.group, need, node, nobody));
   }
   std::sort(slots.begin(), slots.end(),
             [](const Slot& a, const Slot& b) { return a.node < b.node; });

@@ -131,8 +131,16 @@ void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& v
   claim.until = victory.gone + kClaimSlack;
   claim.since = draft.Now();
   for (const size_t gang : victory.victims) claim.victims.push_back(draft.Pool(gang).key);
+  auto contenders = std::move(draft.contenders);
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
+  // A claim changes nothing else of them, and thousands may be made in one pass.
+  for (const size_t gang : victory.victims) {
+    contenders->promised[gang] = true;
+    contenders->awaited[gang] = true;
+  }
+  std::erase(contenders->leaving, pool);
+  draft.contenders = std::move(contenders);
 }
 
 // By which right the one makes the other go.

@@ -1,20 +1,47 @@
 #include "placement/vacancies.h"
 
+#include <algorithm>
+#include <map>
+
 namespace spillway::placement {
 
-Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const Need& need,
-                 const Slot& before, const std::vector<size_t>& gone, Settling settling) {
-  const Capacity& capacity = scene.capacity;
-  const NodeGroup& spec = *group.spec;
-  const Row request = capacity.RowOf(need.request);
-  const Row free = capacity.FreeWithout(gang, before.node, gone);
-  Slot slot = before;
+namespace {
+
+// What a question of a gang in a group comes to in rows and columns.
+struct Asked {
+  size_t gang = 0;
+  int workers = 0;
+  const Row& request;
+  size_t column = 0;  // of the accelerators
+};
+
+// `when_free`: accelerators of the node when it is empty.
+Slot SlotWithoutThem(const Capacity& capacity, const NodeGroup& group, const Asked& asked,
+                     size_t node, int64_t when_free, const std::vector<size_t>& gone,
+                     Settling settling) {
+  const Row free = capacity.FreeWithout(asked.gang, node, gone);
+  Slot slot{.node = node};
   slot.workers = settling == Settling::kSettled
-                     ? HowMany(free, request, need.workers)
-                     : capacity.FitsWithout(gang, slot.node, request, need.workers, gone);
-  slot.free = Accelerators(spec, free[capacity.ColumnOf(CountedBy(spec))]);
-  slot.whole = slot.free == AcceleratorsIn(spec, scene.world.nodes[slot.node]->allocatable);
+                     ? HowMany(free, asked.request, asked.workers)
+                     : capacity.FitsWithout(asked.gang, node, asked.request, asked.workers, gone);
+  slot.free = Accelerators(group, free[asked.column]);
+  slot.whole = slot.free == when_free;
   return slot;
+}
+
+}  // namespace
+
+Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const Need& need,
+                 size_t node, const std::vector<size_t>& gone) {
+  const NodeGroup& spec = *group.spec;
+  const Row request = scene.capacity.RowOf(need.request);
+  const Asked asked{.gang = gang,
+                    .workers = need.workers,
+                    .request = request,
+                    .column = scene.capacity.ColumnOf(CountedBy(spec))};
+  return SlotWithoutThem(scene.capacity, spec, asked, node,
+                         AcceleratorsIn(spec, scene.world.nodes[node]->allocatable), gone,
+                         Settling::kStarting);
 }
 
 Vacancies::Vacancies(const Scene& scene, size_t gang, const PoolMemory& memory,
@@ -24,29 +51,52 @@ Vacancies::Vacancies(const Scene& scene, size_t gang, const PoolMemory& memory,
       group_(group),
       need_(need),
       settling_(settling),
-      topology_(TopologyIn(*scene.world.pools[gang], *group.spec)) {
-  const auto ground = scene.offers.GroundFor(group, *scene.world.pools[gang], memory);
-  for (const size_t node : ground->nodes) {
-    at_[node] = slots_.size();
-    const Slot slot = SlotOn(scene.world, scene.capacity, gang, group, node, need);
-    slots_.push_back(settling == Settling::kSettled
-                         ? SlotWithout(scene, gang, group, need, slot, {}, settling)
-                         : slot);
+      topology_(TopologyIn(*scene.world.pools[gang], *group.spec)),
+      ground_(scene.offers.GroundFor(group, *scene.world.pools[gang], memory)),
+      request_(scene.capacity.RowOf(need.request)),
+      column_(scene.capacity.ColumnOf(CountedBy(*group.spec))) {
+  for (const Resources& shape : group.shapes) {
+    when_free_.push_back(AcceleratorsIn(*group.spec, shape));
   }
+  slots_ = SlotsNow();
+}
+
+std::vector<Slot> Vacancies::SlotsNow() const {
+  if (settling_ == Settling::kStarting) {
+    return scene_.offers.RoomFor(group_, ground_, gang_, need_).slots;
+  }
+  std::vector<Slot> slots;
+  for (const size_t node : ground_->nodes) {
+    const Slot slot = SlotOf(node, {});
+    if (slot.workers > 0) slots.push_back(slot);
+  }
+  return slots;
+}
+
+Slot Vacancies::SlotOf(size_t node, const std::vector<size_t>& gone) const {
+  const Asked asked{
+      .gang = gang_, .workers = need_.workers, .request = request_, .column = column_};
+  return SlotWithoutThem(scene_.capacity, *group_.spec, asked, node,
+                         when_free_[group_.Find(node)->shape], gone, settling_);
 }
 
 std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const {
-  std::map<size_t, std::vector<size_t>> leaving;  // by slot
+  std::map<size_t, std::vector<size_t>> leaving;  // by node
   for (const size_t pool : gone) {
     for (const size_t node : scene_.capacity.NodesOf(pool)) {
-      const auto at = at_.find(node);
-      if (at != at_.end()) leaving[at->second].push_back(pool);
+      if (std::ranges::binary_search(ground_->nodes, node)) leaving[node].push_back(pool);
     }
   }
-  std::vector<Slot> slots = slots_;
-  for (const auto& [slot, pools] : leaving) {
-    slots[slot] = SlotWithout(scene_, gang_, group_, need_, slots_[slot], pools, settling_);
+  std::vector<Slot> slots;
+  slots.reserve(slots_.size() + leaving.size());
+  auto now = slots_.begin();
+  for (const auto& [node, pools] : leaving) {
+    for (; now != slots_.end() && now->node < node; ++now) slots.push_back(*now);
+    if (now != slots_.end() && now->node == node) ++now;
+    const Slot then = SlotOf(node, pools);
+    if (then.workers > 0) slots.push_back(then);
   }
+  slots.insert(slots.end(), now, slots_.end());
   return slots;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -14,15 +14,15 @@ enum class Settling {
   kSettled,   // as it is once everybody is bound
 };
 
-// What a node offers the gang, `before` being that as it is, without the pods and claims of `gone`.
+// What a node offers the gang without the pods and claims of `gone`.
 Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const Need& need,
-                 const Slot& before, const std::vector<size_t>& gone,
-                 Settling settling = Settling::kStarting);
+                 size_t node, const std::vector<size_t>& gone);
 
-// What a group would have for a gang if others were gone.
+// What a group would have for a gang if others were gone. It looks at the nodes that have room now
+// and at those that `gone` would leave, not at all nodes for each question.
 class Vacancies {
  public:
-  // All of it outlives this.
+  // All of it outlives this, and rooms stay as they are meanwhile.
   Vacancies(const Scene& scene, size_t gang, const PoolMemory& memory, const GroupView& group,
             const Need& need, Settling settling);
 
@@ -32,6 +32,8 @@ class Vacancies {
 
  private:
   [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const;
+  [[nodiscard]] std::vector<Slot> SlotsNow() const;
+  [[nodiscard]] Slot SlotOf(size_t node, const std::vector<size_t>& gone) const;
 
   const Scene& scene_;
   size_t gang_;
@@ -39,8 +41,11 @@ class Vacancies {
   const Need& need_;
   Settling settling_;
   Topology topology_;
-  std::vector<Slot> slots_;      // of the nodes that the gang may use
-  std::map<size_t, size_t> at_;  // node → its slot
+  std::shared_ptr<const Ground> ground_;  // the nodes that the gang may use
+  Row request_;
+  size_t column_;                   // of the accelerators
+  std::vector<int64_t> when_free_;  // accelerators of an empty node, by shape
+  std::vector<Slot> slots_;         // by node: where workers fit now
 };
 
 }  // namespace spillway::placement
