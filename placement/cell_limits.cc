@@ -152,7 +152,8 @@ int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
     supply.accelerators += AcceleratorsIn(*cell.group->spec, node.allocatable);
     supply.free += Accelerators(*cell.group->spec, capacity_.FreeIn(column, member.node));
   }
-  const int64_t fit = slots - at_large;
+  // Pods that are bound and would have to go stay in place of new ones.
+  const int64_t fit = slots - (cell.memory.desired + cell.Surge() - cell.Bound());
   const int64_t left = std::clamp<int64_t>(std::min(fit, harmless - at_large), 0, wanted);
   if (left < wanted && !cell.shortage)
     SayShort(cell, wanted, left, supply, fit > left ? promised : nullptr);

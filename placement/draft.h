@@ -47,7 +47,7 @@ struct Draft {
   std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
   std::vector<InferenceDraft> inference;     // by inference pool
   std::optional<Coverage> coverage;          // as it was when this round began
-  std::optional<Coverage> first;             // who goes before borrowers: of all rounds
+  std::optional<Coverage> first;             // who goes before borrowers
   std::optional<Contenders> contenders;      // once asked for, until a gang's place or hold changes
   Promises promises;                         // of this round
   std::vector<int> asked;                    // by group: gangs that could not be promised room

@@ -33,22 +33,18 @@ class Decider {
         limits_(world, capacity, quotas, draft),
         mixes_(world, capacity, quotas, draft) {}
 
+  // With Uniform routing it depends on what room is left at the pool's turn which variant serves,
+  // and so what can go.
   void Release() {
-    FollowUnits(pool_, world_.now, draft_.memory);
-    draft_.required = pool_.unit * *draft_.memory.units;
-    draft_.better.reset();
-    for (CellState& cell : draft_.cells) {
-      cell.leaving = cell.unwanted;
-      cell.shortage.reset();
-    }
-    GiveUp();
-    if (pool_.routing == Routing::kUniform) ChooseVariant();
-    for (CellState& cell : draft_.cells) cell.shortage.reset();  // those were questions only
-    Shrink();
+    Begin();
+    if (pool_.routing != Routing::kUniform) Shrink();
   }
 
   void Run() {
-    Release();
+    Begin();
+    if (pool_.routing == Routing::kUniform) ChooseVariant();
+    for (CellState& cell : draft_.cells) cell.shortage.reset();  // those were questions only
+    Shrink();
     Grow();
     Move();
     Shrink();
@@ -58,6 +54,17 @@ class Decider {
   }
 
  private:
+  void Begin() {
+    FollowUnits(pool_, world_.now, draft_.memory);
+    draft_.required = pool_.unit * *draft_.memory.units;
+    draft_.better.reset();
+    for (CellState& cell : draft_.cells) {
+      cell.leaving = cell.unwanted;
+      cell.shortage.reset();
+    }
+    GiveUp();
+  }
+
   // ---- start deadlines ----
 
   [[nodiscard]] bool Overdue(const CellState& cell) const {

@@ -9,8 +9,8 @@
 // only where that is worth it, and replicas added before others are taken away.
 namespace spillway::placement {
 
-// The first part of DecideCells: what the cells give up or can do without, before anybody is given
-// more.
+// The part of DecideCells that asks for no room: what the cells give up or can do without, before
+// anybody is given more.
 void ReleaseCells(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft);
 
 // Decides with what `capacity` and `quotas` have left; puts the pool's cells into both. REQUIRES

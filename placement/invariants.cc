@@ -280,7 +280,6 @@ Capacity CapacityAfter(const World& world, const Plan& plan, LeftOut left_out) {
   for (const InferenceDraft& pool : Settled(world, plan)) ClaimCells(world, capacity, pool);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     ReserveTarget(world, plan.pools[p], p, capacity);
-    if (HasClaim(plan.pools[p])) Reserve(world, plan.pools[p], p, capacity);
   }
   return capacity;
 }
@@ -291,7 +290,9 @@ int64_t MostOn(const TrainingPool& pool, const Node& node, const Resources& requ
   Resources room = node.allocatable;
   room.Subtract(node.used);
   for (const Worker& worker : pool.workers) {
-    if (!worker.ended && worker.node == node.id.name) room.Add(worker.requests);
+    if (!worker.ended && NodeId{.cluster = ClusterOf(pool), .name = worker.node} == node.id) {
+      room.Add(worker.requests);
+    }
   }
   return room.HowMany(request, most);
 }
@@ -640,7 +641,8 @@ QuotaBook WithClaims(const World& world, const Plan& plan, QuotaBook quotas) {
 // Nodes that were nobody else's when the pass began: held for the gang, or its own until it left
 // them.
 std::optional<Hold> HadForItself(const World& world, const TrainingPool& pool) {
-  if (pool.memory.hold || !pool.memory.placement) return pool.memory.hold;
+  if (pool.memory.hold && pool.memory.hold->until > world.now) return pool.memory.hold;
+  if (!pool.memory.placement) return std::nullopt;
   return Hold{.node_group = pool.memory.placement->node_group,
               .domain = {},
               .nodes = Survivors(world, pool, pool.memory),
@@ -657,9 +659,6 @@ struct Guaranteed {
 
   [[nodiscard]] bool Ever(size_t pool, const std::string& type) const {
     return before.Gang(pool, type) || after.Gang(pool, type);
-  }
-  [[nodiscard]] bool Always(size_t pool, const std::string& type) const {
-    return before.Gang(pool, type) && after.Gang(pool, type);
   }
 };
 
@@ -704,7 +703,7 @@ Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& qu
     const PoolDecision& decision = plan.pools[p];
     if (decision.position == 0 || HasClaim(decision)) continue;
     for (const GroupView& group : world.groups) {
-      if (group.spec->tier != 0 || !who.Always(p, group.spec->accelerator)) continue;
+      if (group.spec->tier != 0 || !who.after.Gang(p, group.spec->accelerator)) continue;
       const auto fits = [&](const Capacity& capacity, Offers& offers) {
         const Scene scene{world, capacity, counted, offers};
         return OptionIn(scene, p, decision.memory, group, false).Fits();

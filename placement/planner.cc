@@ -306,10 +306,11 @@ void TakeBack(Draft& draft) {
   draft.given.clear();
 }
 
-// A pool that moves leaves room, for which all are asked once more. Who is guaranteed by then and
-// was not before also comes before those who have just been given a place. It does so until the
-// pass is over: who is guaranteed can depend on which type others of its namespace were given, and
-// they in turn on where it goes.
+// A pool that moves leaves room, for which all are asked once more. Where others are guaranteed by
+// then than were before, they also come before those who have just been given a place. That need
+// not come to an end, as who is guaranteed can depend on which type others of its namespace were
+// given, and they in turn on where it goes: who was guaranteed in one of the later rounds comes
+// before borrowers in all that follow.
 void RunQueue(Draft& draft) {
   draft.coverage.emplace(CoverageOf(draft));
   draft.first.emplace(*draft.coverage);
@@ -318,11 +319,11 @@ void RunQueue(Draft& draft) {
     Coverage coverage = CoverageOf(draft);
     const bool same = coverage == *draft.coverage;
     draft.coverage = std::move(coverage);
-    if (draft.first->Join(*draft.coverage)) {
-      TakeBack(draft);
-    } else if (!news && same) {
-      return;
-    }
+    if (!news && same) return;
+    const bool swings = round >= kMostRounds / 2;
+    const bool others = swings ? draft.first->Join(*draft.coverage) : !same;
+    if (!swings) draft.first = draft.coverage;
+    if (others) TakeBack(draft);
   }
   TakeTurns(draft);
 }

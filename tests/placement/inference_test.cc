@@ -396,6 +396,29 @@ TEST(Inference, UniformRoutingUsesOneVariant) {
   EXPECT_EQ(Mix(Decide(world)), "8 gpu@home");
 }
 
+// Another variant would serve all, but where it would somebody else goes first.
+TEST(Inference, UniformRoutingKeepsWhatStartsUntilAnotherVariantHasItsRoom) {
+  Snapshot world = Mixed(1, 1, 0);
+  GroupOf(world, "azure").accelerator = "h100";
+  GroupOf(world, "azure").tier = 0;
+  InferencePool pool = Chat(6);
+  pool.variants.push_back(Serves("fast", "h100", 1, "4"));
+  pool.routing = Routing::kUniform;
+  Runs(world, pool, "gpu", "home", 4, 2, {"home-1"});
+  Use(world, "home-1", 4);  // no room for two more
+  world.inference_pools = {pool};
+  TrainingPool first = Wants("first", 1);
+  first.accelerators[0].type = "h100";
+  first.priority = 100;
+  world.pools = {first};
+  for (const Admission home : {Admission::kOpen, Admission::kClosed}) {
+    GroupOf(world, "home").admission = home;
+    const Plan plan = MakePlan(world);
+    EXPECT_EQ(Brief(plan), (std::vector<std::string>{"first@azure[azure-1]#1"}));
+    EXPECT_EQ(Mix(ServingOf(plan)), "4 gpu@home");
+  }
+}
+
 TEST(Inference, UniformRoutingDoesNotSwingBetweenVariantsThatNobodyNeeds) {
   Snapshot world = Mixed(1, 0, 2);
   InferencePool pool = GpuAndArm(0);

@@ -52,6 +52,53 @@ TEST(Queue, NumbersThoseWhoWait) {
   EXPECT_EQ(DecisionOf(plan, "d").position, 0) << "suspended";
 }
 
+// Homes of one node each, for each of the types.
+Snapshot Homes(const std::vector<std::pair<std::string, int>>& types) {
+  Snapshot world = Fleet(0, 0);
+  world.groups.clear();
+  for (const auto& [type, nodes] : types) {
+    world.groups.push_back(Group(type, 0));
+    world.groups.back().accelerator = type;
+    for (int i = 1; i <= nodes; ++i) {
+      world.nodes.push_back(GpuNode(type + "-" + std::to_string(i), type, 8));
+    }
+  }
+  return world;
+}
+
+TrainingPool Asks(const std::string& ns, const std::string& name,
+                  const std::vector<std::string>& types, int64_t priority, int minutes_ago) {
+  TrainingPool pool = Wants(name, 1);
+  pool.key.ns = ns;
+  pool.accelerators.clear();
+  for (const std::string& type : types) pool.accelerators.push_back({.type = type, .workers = 1});
+  pool.priority = priority;
+  pool.memory.queued_since = pool.memory.waiting_since = kNow - Seconds{60 * minutes_ago};
+  return pool;
+}
+
+TEST(Queue, LetsWhoIsGuaranteedByThenComeBeforeBorrowersAfterAll) {
+  Snapshot world = Homes({{"a", 1}, {"b", 1}});
+  world.quotas = {{.ns = "prod", .limits = {{.type = "a", .limit = 64, .guaranteed = 8}}}};
+  // Once q has a b, the guarantee is p's.
+  world.pools = {Asks("prod", "q", {"b", "a"}, 0, 60), Asks("prod", "p", {"a"}, 0, 30),
+                 Asks("lab", "l", {"a"}, 10, 20)};
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("l!WaitingForCapacity", "p@a[a-1]#1", "q@b[b-1]#1"));
+}
+
+TEST(Queue, ForgetsWhoWasGuaranteedOnlyInAnEarlierRound) {
+  Snapshot world = Homes({{"a", 2}, {"b", 1}, {"c", 1}});
+  world.quotas = {{.ns = "prod", .limits = {{.type = "a", .limit = 64, .guaranteed = 8}}},
+                  {.ns = "zed", .limits = {{.type = "b", .limit = 64, .guaranteed = 8}}}};
+  // z2 takes a c, so z is guaranteed the b that q had in the round before; p borrows then.
+  world.pools = {Asks("prod", "q", {"b", "a"}, 0, 60), Asks("prod", "p", {"a"}, 0, 30),
+                 Asks("lab", "l", {"a"}, 10, 20), Asks("zed", "z2", {"c", "b"}, 6, 60),
+                 Asks("zed", "z", {"b"}, 5, 50)};
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("l@a[a-2]#1", "p!WaitingForCapacity",
+                                                  "q@a[a-1]#1", "z@b[b-1]#1", "z2@c[c-1]#1"));
+}
+
 TEST(Queue, IsNotHeldUpByABlockedPool) {
   Snapshot world = Fleet(2);
   world.pools = {Wants("huge", 3), Wants("small", 2)};
