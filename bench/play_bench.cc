@@ -5,11 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <map>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -286,23 +283,15 @@ int Fail(const Error& error) {
   return 1;
 }
 
-Result<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return Error{Code::kInvalid, "cannot read " + path};
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 struct Input {
   std::vector<Task> tasks;
   std::vector<Shape> shapes;
 };
 
-Result<Input> ReadInput(const std::string& folder) {
-  const auto pods = ReadFile(folder + "/openb_pod_list_default.csv");
+Result<Input> ReadInput() {
+  const auto pods = ReadTrace("openb_pod_list_default.csv");
   if (!pods) return pods.error();
-  const auto nodes = ReadFile(folder + "/openb_node_list_all_node.csv");
+  const auto nodes = ReadTrace("openb_node_list_all_node.csv");
   if (!nodes) return nodes.error();
   auto tasks = ReadTasks(*pods);
   if (!tasks) return tasks.error();
@@ -323,8 +312,8 @@ int Measure(const Input& input, const std::vector<Policy>& policies, const Exten
   return 0;
 }
 
-int MeasureAll(const std::string& folder) {
-  const auto input = ReadInput(folder);
+int MeasureAll() {
+  const auto input = ReadInput();
   if (!input) return Fail(input.error());
   struct Case {
     std::string title;
@@ -379,12 +368,7 @@ int Check() {
 
 int Main(int argc, char** argv) {
   const std::string asked = argc > 1 ? argv[1] : "";
-  if (asked == "--check") return Check();
-  const char* folder = std::getenv("SPILLWAY_TRACES");  // NOLINT(concurrency-mt-unsafe)
-  if (folder == nullptr) {
-    return Fail({Code::kInvalid, "SPILLWAY_TRACES is not set: the folder with the trace"});
-  }
-  return MeasureAll(folder);
+  return asked == "--check" ? Check() : MeasureAll();
 }
 
 }  // namespace

@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
+#include <fstream>
 #include <map>
 #include <optional>
 #include <random>
+#include <sstream>
 #include <utility>
 
 namespace spillway::bench {
@@ -180,6 +183,24 @@ Result<std::vector<Shape>> ReadShapes(std::string_view csv) {
   return shapes;
 }
 
+Result<std::vector<int64_t>> ReadRequests(std::string_view csv) {
+  const auto table = Table::Read(csv, {"TIMESTAMP"});
+  if (!table) return table.error();
+  std::vector<int64_t> seconds;
+  for (size_t row = 0; row < table->Rows(); ++row) {
+    std::string text = table->Text(row, "TIMESTAMP");
+    if (const size_t gap = text.find(' '); gap != std::string::npos) text[gap] = 'T';
+    const auto time = ParseTime(text + "Z");
+    if (!time) return Error(time.error()).While("the trace");
+    seconds.push_back(time->time_since_epoch().count());
+  }
+  if (seconds.empty()) return Error{Code::kInvalid, "the trace has no request"};
+  std::sort(seconds.begin(), seconds.end());
+  const int64_t first = seconds.front();
+  for (int64_t& second : seconds) second -= first;
+  return seconds;
+}
+
 std::vector<Task> InventedTasks() {
   Dice dice(1);
   std::vector<Task> tasks;
@@ -196,6 +217,30 @@ std::vector<Task> InventedTasks() {
 
 std::vector<Shape> InventedShapes() {
   return {{.cpu_milli = 96'000, .memory_mib = 393'216, .gpus = 8}};
+}
+
+std::vector<int64_t> InventedRequests() {
+  Dice dice(1);
+  std::vector<int64_t> seconds;
+  int per_second = 0;
+  for (int64_t second = 0; second < 3600; ++second) {
+    if (dice.Roll(60) == 0) per_second = dice.Roll(2) * dice.Roll(8);
+    seconds.insert(seconds.end(), static_cast<size_t>(per_second), second);
+  }
+  return seconds;
+}
+
+Result<std::string> ReadTrace(const std::string& file) {
+  const char* folder = std::getenv("SPILLWAY_TRACES");  // NOLINT(concurrency-mt-unsafe)
+  if (folder == nullptr) {
+    return Error{Code::kInvalid, "SPILLWAY_TRACES is not set: the folder with the traces"};
+  }
+  const std::string path = std::string(folder) + "/" + file;
+  std::ifstream stream(path);
+  if (!stream) return Error{Code::kInvalid, "cannot read " + path};
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
 }
 
 Scenario MakeScenario(const std::vector<Task>& tasks, const std::vector<Shape>& shapes,

@@ -8,7 +8,7 @@
 #include "base/result.h"
 #include "placement/play.h"
 
-// Scenarios for plays, made of recorded tasks.
+// Recorded tasks and requests, and scenarios for plays that are made of tasks.
 namespace spillway::bench {
 
 // A task of the Alibaba GPU trace v2023.
@@ -31,9 +31,17 @@ struct Shape {
 Result<std::vector<Task>> ReadTasks(std::string_view csv);
 Result<std::vector<Shape>> ReadShapes(std::string_view csv);
 
-// The same for a check without the trace: invented ones.
+// azure_llm_code_2023.csv, of the Azure LLM inference trace: the seconds in which requests came,
+// counted from the first one's, ascending.
+Result<std::vector<int64_t>> ReadRequests(std::string_view csv);
+
+// The same for a check without the traces: invented ones. Requests come in bursts, for an hour.
 std::vector<Task> InventedTasks();
 std::vector<Shape> InventedShapes();
+std::vector<int64_t> InventedRequests();
+
+// The text of a file in the folder that the environment variable SPILLWAY_TRACES names.
+Result<std::string> ReadTrace(const std::string& file);
 
 // How large a scenario is.
 struct Extent {

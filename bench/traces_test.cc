@@ -13,6 +13,7 @@ using bench::Extent;
 using bench::InventedShapes;
 using bench::InventedTasks;
 using bench::MakeScenario;
+using bench::ReadRequests;
 using bench::ReadShapes;
 using bench::ReadTasks;
 using bench::Scenario;
@@ -48,11 +49,23 @@ TEST(ReadShapes, TakesOneModel) {
   EXPECT_EQ(shapes->front().memory_mib, 393'216);
 }
 
+TEST(ReadRequests, CountsSecondsFromTheFirst) {
+  const auto requests = ReadRequests(
+      "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
+      "2023-11-16 23:59:59.9799600,4808,10\r\n"
+      "2023-11-17 00:01:00.0319600,110,27\r\n"
+      "2023-11-17 00:00:00.5000000,3180,8\r\n");
+  ASSERT_TRUE(requests.ok()) << requests.error().message;
+  EXPECT_THAT(*requests, testing::ElementsAre(0, 1, 61));
+}
+
 TEST(Read, SaysWhatIsMissing) {
   EXPECT_EQ(ReadTasks("").error().message, "the trace is empty");
   EXPECT_EQ(ReadTasks("name\n").error().message, "the trace has no column creation_time");
   EXPECT_EQ(ReadShapes("sn,cpu_milli,memory_mib,gpu,model\n").error().message,
             "the trace has no node of model G2");
+  EXPECT_EQ(ReadRequests("TIMESTAMP\n").error().message, "the trace has no request");
+  EXPECT_EQ(ReadRequests("TIMESTAMP\nnoon\n").error().code, Code::kInvalid);
 }
 
 int64_t Accelerators(const placement::Arrival& arrival) {
