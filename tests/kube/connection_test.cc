@@ -2,9 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <string>
 
 namespace spillway::kube {
 namespace {
@@ -44,7 +46,10 @@ TEST(EndpointTest, RefusesWithOneSentence) {
 
 class CredentialsTest : public ::testing::Test {
  protected:
-  CredentialsTest() : file_(::testing::TempDir() + "connection_test_token") { Write("first\n"); }
+  CredentialsTest()
+      : file_(::testing::TempDir() + "connection_test_token-" + std::to_string(getpid())) {
+    Write("first\n");
+  }
   ~CredentialsTest() override { std::filesystem::remove(file_); }
   void Write(const std::string& token) const { std::ofstream(file_) << token; }
   [[nodiscard]] ClusterConfig Config() const {
@@ -120,7 +125,7 @@ TEST_F(CredentialsTest, StayWhileTheFileCannotBeRead) {
 // The kubelet swaps a symbolic link, it does not write in place.
 TEST_F(CredentialsTest, FollowASwappedLink) {
   namespace fs = std::filesystem;
-  const fs::path dir = ::testing::TempDir() + "connection_test_volume";
+  const fs::path dir = ::testing::TempDir() + "connection_test_volume-" + std::to_string(getpid());
   fs::remove_all(dir);
   for (const char* version : {"..1", "..2"}) {
     fs::create_directories(dir / version);

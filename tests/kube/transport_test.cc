@@ -4,11 +4,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -173,7 +175,8 @@ TEST_P(TransportTest, ShowsItsClientCertificate) {
 }
 
 TEST_P(TransportTest, ReadsATokenAgainAfterItWasRefused) {
-  const std::string file = ::testing::TempDir() + "/transport_test_token";
+  const std::string file =
+      ::testing::TempDir() + "/transport_test_token-" + std::to_string(getpid());
   const auto write = [&](const std::string& token) { std::ofstream(file) << token << "\n"; };
   write("old");
   Serve([&](const WireRequest& request, WireConnection& wire) {
