@@ -9,20 +9,30 @@
 namespace spillway::placement {
 namespace {
 
-// What a cell's replicas may use.
-struct Supply {
+// "3 of 16 accelerators are free on 2 nodes that it may use"
+std::string Supply(const World& world, const Capacity& capacity, const CellState& cell) {
+  const NodeGroup& group = *cell.group->spec;
+  const size_t column = capacity.ColumnOf(CountedBy(group));
   int64_t nodes = 0;
   int64_t accelerators = 0;
-  int64_t free = 0;  // of them
-};
+  int64_t free = 0;
+  for (const Member& member : cell.group->members) {
+    const Node& node = *world.nodes[member.node];
+    if (member.state != NodeState::kUsable || member.overlapped) continue;
+    if (!ConstraintsHold(*world.pools[cell.seeker], group, node)) continue;
+    ++nodes;
+    accelerators += AcceleratorsIn(group, node.allocatable);
+    free += Accelerators(group, capacity.FreeIn(column, member.node));
+  }
+  return fmt::format("{} of {} accelerators are free on {} that it may use", free, accelerators,
+                     Count(nodes, "node"));
+}
 
-void SayShort(CellState& cell, int64_t wanted, int64_t left, const Supply& supply,
+void SayShort(CellState& cell, int64_t wanted, int64_t left, const std::string& supply,
               const Node* promised) {
   Finding& finding = cell.shortage.emplace();
   finding.reason = Reason::kWaitingForCapacity;
-  finding.message = fmt::format(
-      "{} of {} fit: {} of {} accelerators are free on {} that it may use", left,
-      Count(wanted, "more replica"), supply.free, supply.accelerators, Count(supply.nodes, "node"));
+  finding.message = fmt::format("{} of {} fit: {}", left, Count(wanted, "more replica"), supply);
   finding.remedy = fmt::format("room for {} of {} {}", Count(wanted - left, "more replica"),
                                cell.variant->per_replica, cell.variant->accelerator);
   if (promised == nullptr) return;
@@ -136,8 +146,6 @@ int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
   int64_t harmless = at_large + wanted;
   const Node* promised = nullptr;
   int64_t slots = 0;
-  Supply supply;
-  const size_t column = capacity_.ColumnOf(CountedBy(*cell.group->spec));
   for (const Member& member : cell.group->members) {
     if (member.state != NodeState::kUsable) continue;
     const Node& node = *world_.nodes[member.node];
@@ -146,17 +154,16 @@ int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
     const int64_t here = capacity_.Harmless(cell.seeker, member.node, taken, request, harmless);
     if (here < harmless) promised = &node;
     harmless = here;
-    if (member.overlapped) continue;
-    slots += SlotsOn(capacity_, cell, member.node, request);
-    ++supply.nodes;
-    supply.accelerators += AcceleratorsIn(*cell.group->spec, node.allocatable);
-    supply.free += Accelerators(*cell.group->spec, capacity_.FreeIn(column, member.node));
+    if (!member.overlapped) {
+      slots += capacity_.FitsBeside(cell.seeker, member.node, taken, request, kManyReplicas);
+    }
   }
   // Pods that are bound and would have to go stay in place of new ones.
   const int64_t fit = slots - (cell.memory.desired + cell.Surge() - cell.Bound());
   const int64_t left = std::clamp<int64_t>(std::min(fit, harmless - at_large), 0, wanted);
-  if (left < wanted && !cell.shortage)
-    SayShort(cell, wanted, left, supply, fit > left ? promised : nullptr);
+  if (left < wanted && !cell.shortage) {
+    SayShort(cell, wanted, left, Supply(world_, capacity_, cell), fit > left ? promised : nullptr);
+  }
   return left;
 }
 

@@ -43,9 +43,7 @@ void CountReplicas(const World& world, const InferenceDraft& draft, CellState& c
     if (replica.node.empty()) {
       ++cell.unbound;
     } else {
-      BoundReplicas& here = cell.bound[world.FindNode("", replica.node).value_or(kNowhere)];
-      ++here.count;
-      here.requests.Add(replica.requests);
+      cell.bound[world.FindNode("", replica.node).value_or(kNowhere)].Add(replica.requests);
     }
     if (replica.ready) {
       ++cell.ready;
@@ -55,10 +53,6 @@ void CountReplicas(const World& world, const InferenceDraft& draft, CellState& c
   }
   cell.ready = std::min(cell.ready, cell.memory.desired);
   cell.away = std::min(cell.away, cell.memory.desired - cell.ready);
-}
-
-bool IsTemplateKnown(const Variant& variant) {
-  return !variant.template_unchecked && variant.template_invalid.empty();
 }
 
 // Pods say themselves what they ask for, whatever the spec says by now.
@@ -164,6 +158,10 @@ void FindStranded(const World& world, InferenceDraft& draft) {
 
 }  // namespace
 
+bool IsTemplateKnown(const Variant& variant) {
+  return !variant.template_unchecked && variant.template_invalid.empty();
+}
+
 Time StrandedFrom(const NodeGroup& group, const Node& node, Time now) {
   Time since = node.not_ready_since.value_or(now);
   if (group.link_healthy_since) since = std::max(since, *group.link_healthy_since);
@@ -267,7 +265,7 @@ std::vector<size_t> NodesFor(const World& world, const CellState& cell) {
 
 Row TakenOn(const Capacity& capacity, const CellState& cell, size_t node) {
   const auto here = cell.bound.find(node);
-  return capacity.RowOf(here == cell.bound.end() ? Resources() : here->second.requests);
+  return capacity.RowOf(here == cell.bound.end() ? Resources() : here->second);
 }
 
 int64_t SlotsOn(const Capacity& capacity, const CellState& cell, size_t node, const Row& request) {
@@ -280,14 +278,12 @@ void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& dr
     if (!cell.Known()) continue;
     capacity.Clear(cell.seeker);
     if (cell.AtLarge() == 0) continue;
-    Claim claim{.request = cell.request,
-                .workers = cell.AtLarge(),
-                .nodes = NodesFor(world, cell),
-                .whole = cell.live == 0 && !IsTemplateKnown(*cell.variant),
-                .bound = {},
-                .beside = {}};
-    for (const auto& [node, here] : cell.bound) claim.beside[node] = here.requests;
-    capacity.Set(cell.seeker, claim);
+    capacity.Set(cell.seeker, Claim{.request = cell.request,
+                                    .workers = cell.AtLarge(),
+                                    .nodes = NodesFor(world, cell),
+                                    .whole = cell.live == 0 && !IsTemplateKnown(*cell.variant),
+                                    .bound = {},
+                                    .beside = cell.bound});
   }
 }
 

@@ -20,12 +20,6 @@ namespace spillway::placement {
 // More than a cell can have, as a bound for counts.
 inline constexpr int64_t kManyReplicas = 1'000'000;
 
-// Replicas on one node that are there to stay.
-struct BoundReplicas {
-  int count = 0;
-  Resources requests;  // of all of them
-};
-
 // A cell while its pool is being decided.
 struct CellState {
   const Variant* variant = nullptr;  // nullptr: the spec does not have it any more
@@ -36,13 +30,13 @@ struct CellState {
   int live = 0;                      // pods that are not on their way out
   int ready = 0;                     // of these, never more than decided
   int unbound = 0;
-  std::map<size_t, BoundReplicas> bound;  // by node
-  Resources request;                      // of one that is not bound yet, where `Known()`
-  int away = 0;                           // not ready, behind a link that is in doubt
-  bool unwanted = false;                  // the spec or its group wants nothing there any more
-  bool leaving = false;                   // its replicas go as soon as others serve in their place
-  std::optional<Option> option;           // once looked at
-  std::optional<Finding> shortage;        // why it took fewer than it was asked to
+  std::map<size_t, Resources> bound;  // what those that are bound request, by node
+  Resources request;                  // of one that is not bound yet, where `Known()`
+  int away = 0;                       // not ready, behind a link that is in doubt
+  bool unwanted = false;              // the spec or its group wants nothing there any more
+  bool leaving = false;               // its replicas go as soon as others serve in their place
+  std::optional<Option> option;       // once looked at
+  std::optional<Finding> shortage;    // why it took fewer than it was asked to
   const CellFacts* deployment = nullptr;
 
   [[nodiscard]] bool Known() const { return seeker != kNowhere; }
@@ -113,6 +107,9 @@ std::vector<size_t> NodesFor(const World& world, const CellState& cell);
 Row TakenOn(const Capacity& capacity, const CellState& cell, size_t node);
 // How many more replicas would fit on the node beside these.
 int64_t SlotsOn(const Capacity& capacity, const CellState& cell, size_t node, const Row& request);
+
+// The API server has judged the variant's template, and takes it.
+bool IsTemplateKnown(const Variant& variant);
 
 // What one replica of the cell costs an hour; nothing where its group is gone.
 Money HourlyCost(const CellState& cell);

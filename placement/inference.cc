@@ -539,9 +539,7 @@ class Decider {
     for (CellState& cell : draft_.cells) {
       cell.roll = false;
       if (!cell.Known() || cell.deployment == nullptr) continue;
-      const bool judged =
-          !cell.variant->template_unchecked && cell.variant->template_invalid.empty();
-      if (cell.IsOld() && judged) {
+      if (cell.IsOld() && IsTemplateKnown(*cell.variant)) {
         cell.roll = ChooseStep(cell, budget);
       } else if (cell.Surge() > 0 && cell.unbound > 0 && SurgeRoom(cell) == 0) {
         ChooseStep(cell, budget);  // the room is gone
@@ -580,7 +578,7 @@ class Decider {
       if (capacity_.Harmless(cell.seeker, node, taken, request, missing + most) < missing + most) {
         return 0;
       }
-      slots += SlotsOn(capacity_, cell, node, request);
+      slots += capacity_.FitsBeside(cell.seeker, node, taken, request, kManyReplicas);
     }
     return static_cast<int>(std::clamp<int64_t>(slots - missing, 0, most));
   }

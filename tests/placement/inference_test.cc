@@ -903,7 +903,8 @@ TEST(Inference, ReplicasWaitWhileAGangIsStarting) {
   EXPECT_EQ(Mix(Decide(world)), "1 gpu@home");
 }
 
-TEST(Inference, GangsDoNotTakeWhatReplicasHaveNotReachedYet) {
+// Two replicas at home, one of which is not bound yet.
+Snapshot OneOnItsWay() {
   Snapshot world = Mixed(1, 0, 0);
   InferencePool pool = Chat(2);
   Runs(world, pool, "gpu", "home", 2, 2, {"home-1"});
@@ -911,6 +912,11 @@ TEST(Inference, GangsDoNotTakeWhatReplicasHaveNotReachedYet) {
   pool.live[1].ready = false;
   NodeOf(world, "home-1").used.Subtract(pool.live[1].requests);
   world.inference_pools = {pool};
+  return world;
+}
+
+TEST(Inference, GangsDoNotTakeWhatReplicasHaveNotReachedYet) {
+  Snapshot world = OneOnItsWay();
   world.pools = {Wants("gang", 1, 7)};
   EXPECT_FALSE(DecisionOf(MakePlan(world), "gang").placed);
   world.pools = {Wants("gang", 1, 6)};
@@ -918,13 +924,7 @@ TEST(Inference, GangsDoNotTakeWhatReplicasHaveNotReachedYet) {
 }
 
 TEST(Inference, AReplicaFromBeforePodDefaultsTakesWhatItRequests) {
-  Snapshot world = Mixed(1, 0, 0);
-  InferencePool pool = Chat(2);
-  Runs(world, pool, "gpu", "home", 2, 2, {"home-1"});
-  pool.live[1].node.clear();
-  pool.live[1].ready = false;
-  NodeOf(world, "home-1").used.Subtract(pool.live[1].requests);
-  world.inference_pools = {pool};
+  Snapshot world = OneOnItsWay();
   // One of them for the replica that is not bound yet, one for the gang.
   GroupOf(world, "home").pod_defaults = Amounts({{"rdma/ib", "1"}});
   NodeOf(world, "home-1").allocatable.Set("rdma/ib", 2);
