@@ -309,7 +309,7 @@ std::string RemedyIn(const Told& told, const Option& option) {
       hold->node_group == option.group->spec->name) {
     return WaitForLeavers(told);
   }
-  const std::string remedy = fmt::format("{}", fmt::join(option.remedies, "; "));
+  std::string remedy = fmt::format("{}", fmt::join(option.remedies, "; "));
   const auto& outlook = told.fate.outlook;
   if (!outlook || !outlook->starts_by || *outlook->starts_by <= told.Now() ||
       outlook->node_group != option.group->spec->name) {
