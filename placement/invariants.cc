@@ -237,6 +237,7 @@ std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
   drafts.reserve(world.inference.size());
   for (size_t p = 0; p < world.inference.size(); ++p) {
     InferenceDraft& draft = drafts.emplace_back(SurveyPool(world, p));
+    draft.required = plan.inference_pools[p].required;
     for (CellState& cell : draft.cells) {
       cell.memory = DecidedFor(cell.memory, plan.inference_pools[p]);
       SetSteps(cell, plan.inference_pools[p]);
@@ -472,36 +473,69 @@ QuotaBook QuotasAfter(const World& world, const Plan& plan) {
   return quotas;
 }
 
-// Replicas that go as soon as others serve in their place count once with these.
-void CountMovesOnce(const InferenceDraft& draft, QuotaBook& quotas) {
-  struct Accelerators {
-    int64_t added = 0;
-    int64_t beside = 0;  // in cells that do not grow
-  };
-  std::map<std::string, Accelerators> by_type;
-  for (const CellState& cell : draft.cells) {
-    if (cell.variant == nullptr) continue;
-    Accelerators& of = by_type[cell.variant->accelerator];
-    const int64_t size = cell.variant->per_replica;
-    const int64_t added = std::max(cell.memory.desired - cell.before, 0);
-    of.added += added * size;
-    if (added == 0) of.beside += cell.memory.desired * size;
-  }
-  for (const auto& [type, of] : by_type) {
-    quotas.Add(draft.pool->key.ns, type, -std::min(of.added, of.beside), Money());
-  }
+// What a pool was given of one type, and what may go once that serves.
+struct TypeUse {
+  int64_t added = 0;
+  int64_t most_that_goes = 0;  // in cells that do not grow
+
+  [[nodiscard]] int64_t MovedOnce() const { return std::min(added, most_that_goes); }
+  [[nodiscard]] bool Grows() const { return added > MovedOnce(); }
+};
+
+// With Uniform routing one variant serves: what others have is there until it does.
+bool StandsIn(const InferenceDraft& draft, const CellState& cell) {
+  if (cell.leaving || draft.pool->routing != Routing::kUniform) return cell.leaving;
+  return std::any_of(draft.cells.begin(), draft.cells.end(), [&](const CellState& other) {
+    return other.memory.desired > other.before && other.variant != cell.variant;
+  });
 }
 
+std::map<std::string, TypeUse> UseByType(const InferenceDraft& draft) {
+  Throughput to_spare = -draft.required;
+  for (const CellState& cell : draft.cells) {
+    if (!StandsIn(draft, cell)) to_spare += cell.Promised();
+  }
+  to_spare = std::max<Throughput>(to_spare, 0);
+  std::map<std::string, TypeUse> by_type;
+  for (const CellState& cell : draft.cells) {
+    if (cell.variant == nullptr) continue;
+    TypeUse& use = by_type[cell.variant->accelerator];
+    const int64_t size = cell.variant->per_replica;
+    if (cell.memory.desired > cell.before) {
+      use.added += (cell.memory.desired - cell.before) * size;
+    } else {
+      const int64_t goes = StandsIn(draft, cell) ? cell.memory.desired : to_spare / cell.Each();
+      use.most_that_goes += std::min<int64_t>(goes, cell.memory.desired) * size;
+    }
+  }
+  return by_type;
+}
+
+Problem LimitIsCrossed(const QuotaBook& quotas, const PoolKey& pool, const std::string& type) {
+  const auto limit = quotas.Limit(pool.ns, type);
+  if (!limit || quotas.Used(pool.ns, type) <= *limit) return {};
+  return fmt::format("{} crosses the limit of {}", pool.Format(), type);
+}
+
+// Replicas that go as soon as others serve in their place count once with these.
 Problem QuotasHold(const World& world, const Plan& plan, QuotaBook quotas) {
-  for (const InferenceDraft& pool : Settled(world, plan)) CountMovesOnce(pool, quotas);
+  const std::vector<InferenceDraft> drafts = Settled(world, plan);
+  for (const InferenceDraft& draft : drafts) {
+    for (const auto& [type, use] : UseByType(draft)) {
+      quotas.Add(draft.pool->key.ns, type, -use.MovedOnce(), Money());
+    }
+  }
+  for (const InferenceDraft& draft : drafts) {
+    for (const auto& [type, use] : UseByType(draft)) {
+      if (!use.Grows()) continue;
+      if (auto problem = LimitIsCrossed(quotas, draft.pool->key, type)) return problem;
+    }
+  }
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
     if (!AddsAccelerators(*world.pools[p], decision)) continue;
     const std::string& type = decision.memory.placement->accelerator;
-    const auto limit = quotas.Limit(decision.key.ns, type);
-    if (limit && quotas.Used(decision.key.ns, type) > *limit) {
-      return fmt::format("{} crosses the limit of {}", decision.key.Format(), type);
-    }
+    if (auto problem = LimitIsCrossed(quotas, decision.key, type)) return problem;
   }
   return {};
 }

@@ -212,24 +212,9 @@ std::vector<std::vector<Requirement>> TermsOf(const Variant& variant) {
   return terms;
 }
 
-// One replica as a gang of one; its workers are the cell's live replicas.
+// Its workers are the cell's live replicas.
 TrainingPool SeekerFor(const InferencePool& pool, const Variant& variant, const NodeGroup& group) {
-  TrainingPool out;
-  out.key = pool.key;
-  out.uid = pool.uid;
-  out.priority = pool.priority;
-  out.per_worker = variant.per_replica;
-  out.accelerators = {{.type = variant.accelerator, .workers = 1}};
-  out.requests = variant.requests;
-  out.other_cpu = variant.other_cpu;
-  out.tolerations = variant.tolerations;
-  out.node_terms = TermsOf(variant);
-  out.providers = pool.providers;
-  out.group_selector = pool.group_selector;
-  out.preference = pool.preference;
-  out.spill_allowed = pool.spill_allowed;
-  out.spill_after = pool.spill_after;
-  out.topology = TopologyMode::kIgnore;
+  TrainingPool out = ReplicaAsGang(pool, variant);
   for (const Replica& replica : pool.live) {
     if (replica.variant != variant.name || replica.node_group != group.name) continue;
     Worker& worker = out.workers.emplace_back();
@@ -240,7 +225,6 @@ TrainingPool SeekerFor(const InferencePool& pool, const Variant& variant, const 
   }
   return out;
 }
-
 void AddSeekers(World& world) {
   auto seekers = std::make_shared<std::vector<TrainingPool>>();
   for (const InferencePool* pool : world.inference) {
@@ -259,6 +243,26 @@ void AddSeekers(World& world) {
 }
 
 }  // namespace
+
+TrainingPool ReplicaAsGang(const InferencePool& pool, const Variant& variant) {
+  TrainingPool out;
+  out.key = pool.key;
+  out.uid = pool.uid;
+  out.priority = pool.priority;
+  out.per_worker = variant.per_replica;
+  out.accelerators = {{.type = variant.accelerator, .workers = 1}};
+  out.requests = variant.requests;
+  out.other_cpu = variant.other_cpu;
+  out.tolerations = variant.tolerations;
+  out.node_terms = TermsOf(variant);
+  out.providers = pool.providers;
+  out.group_selector = pool.group_selector;
+  out.preference = pool.preference;
+  out.spill_allowed = pool.spill_allowed;
+  out.spill_after = pool.spill_after;
+  out.topology = TopologyMode::kIgnore;
+  return out;
+}
 
 std::string_view Name(NodeState state) {
   constexpr std::array<std::string_view, 7> kNames = {

@@ -100,6 +100,9 @@ struct World {
 
 World Survey(const Snapshot& snapshot);
 
+// What one replica of the variant asks for, and where it may run, as a gang of one without pods.
+TrainingPool ReplicaAsGang(const InferencePool& pool, const Variant& variant);
+
 // Finds many nodes of one cluster, most quickly those that are neighbours in World::nodes.
 class NodeFinder {
  public:

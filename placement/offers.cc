@@ -100,6 +100,17 @@ void FindPiece(Offer& offer) {
   }
 }
 
+// The same of a pool whose own nodes are not looked at.
+std::optional<Slot> PieceBeside(const std::vector<size_t>& own, const Offer& offer,
+                                const Need& need) {
+  std::optional<Slot> piece;
+  for (const Offer::Place& place : offer.places) {
+    const bool is_own = std::ranges::binary_search(own, place.slot.node);
+    if (!is_own && Fitting(place, need.workers) == 0) Keep(piece, place.slot);
+  }
+  return piece;
+}
+
 // Puts the slot in its place; none stands there for a node on which nothing fits.
 void Put(std::vector<Slot>& slots, const Slot& slot) {
   const auto at = std::ranges::lower_bound(slots, slot.node, {}, &Slot::node);
@@ -245,14 +256,18 @@ Room Offers::RoomIn(const GroupView& group, const Ground& ground, const Offer& o
       Keep(room.piece, slot);
     }
   }
-  for (const size_t node : capacity_.NodesOf(pool)) {
+  const std::vector<size_t> own = capacity_.NodesOf(pool);
+  if (room.piece && std::ranges::binary_search(own, room.piece->node)) {
+    room.piece = PieceBeside(own, offer, need);
+  }
+  for (const size_t node : own) {
     const auto at = std::ranges::lower_bound(ground.nodes, node);
     if (at == ground.nodes.end() || *at != node) continue;
     const auto i = static_cast<size_t>(at - ground.nodes.begin());
     const Slot slot = SlotOn(world_, capacity_, pool, group, node, need);
     room.free += slot.free - offer.places[i].slot.free;
     Put(room.slots, slot);
-    if (room.piece && room.piece->node == node) room.piece.reset();
+    if (slot.workers == 0) Keep(room.piece, slot);
   }
   return room;
 }

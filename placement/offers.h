@@ -57,8 +57,7 @@ struct Offer {
 struct Room {
   std::vector<Slot> slots;  // by node: where its workers fit
   int64_t free = 0;
-  // Of the nodes where none fits, the first with the most accelerators free; nullopt: there is
-  // none, or the pool itself has something there.
+  // Of the nodes where none fits, the first with the most accelerators free.
   std::optional<Slot> piece;
 };
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "placement/capacity.h"
+#include "placement/constraints.h"
 #include "placement/nodes.h"
 
 namespace spillway::placement {
@@ -520,15 +521,12 @@ class Player {
         std::find_if(pool.variants.begin(), pool.variants.end(),
                      [&](const Variant& one) { return one.name == replica.variant; });
     if (group == nullptr || variant == pool.variants.end()) return;
-    TrainingPool one;
-    one.requests = variant->requests;
-    one.other_cpu = variant->other_cpu;
-    one.per_worker = variant->per_replica;
+    const TrainingPool one = ReplicaAsGang(pool, *variant);
     const Resources request = RequestIn(one, *group);
     for (size_t n = 0; n < accounts_.size(); ++n) {
       Node& node = world_.nodes[n];
       const bool here = accounts_[n].usable && groups_[accounts_[n].group].name == group->name;
-      if (!here || !HasRoom(node, request)) continue;
+      if (!here || !HasRoom(node, request) || !ConstraintsHold(one, *group, node)) continue;
       replica.node = node.id.name;
       replica.requests = request;
       node.used.Add(request);

@@ -317,6 +317,22 @@ TEST(Checks, OfCapacity) {
        "needs 2 workers of 8 accelerators, 0 fit: 16 of 32 accelerators are free on 4 nodes that "
        "it may use, 16 "
        "of them where no worker fits: at most 5 on one node (home-3)"},
+      {"its own old pods are on the node with the most",
+       [](Snapshot& w, TrainingPool& p) {
+         for (auto& node : w.nodes) Use(w, node.id.name, 4);
+         NodeOf(w, "home-2").used.Set("cpu", 96'000);
+         placement::Worker old;
+         old.pod = "old";
+         old.node = "home-2";
+         old.attempt = 1;
+         old.requests = Amounts({{kGpu, "4"}, {"cpu", "2"}});
+         p.workers = {old};
+         p.memory.attempts = 1;
+       },
+       Reason::kWaitingForCapacity,
+       "needs 2 workers of 8 accelerators, 0 fit: 20 of 32 accelerators are free on 4 nodes that "
+       "it may use, 20 "
+       "of them where no worker fits: home-2 has 8, but 2 of the 4 cpu that a worker needs"},
       {"what is left over on nodes where workers fit",
        [](Snapshot&, TrainingPool& p) {
          p.per_worker = 5;

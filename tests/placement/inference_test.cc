@@ -923,6 +923,23 @@ TEST(Inference, GangsDoNotTakeWhatReplicasHaveNotReachedYet) {
   EXPECT_TRUE(DecisionOf(MakePlan(world), "gang").placed);
 }
 
+// What replicas give up is there for gangs that come before them, room that was kept for those on
+// their way and quota alike.
+TEST(Inference, WhatItGivesUpIsThereForThoseBeforeIt) {
+  Snapshot world = OneOnItsWay();
+  world.pools = {Wants("gang", 1, 7)};
+  world.pools[0].priority = 1;
+  world.inference_pools[0].replicas = 1;
+  EXPECT_TRUE(DecisionOf(MakePlan(world), "gang").placed);
+  world.pools[0] = Wants("gang", 1, 6);
+  world.pools[0].priority = 1;
+  world.pools[0].key.ns = "serving";
+  world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = 7}}}};
+  EXPECT_TRUE(DecisionOf(MakePlan(world), "gang").placed);
+  world.inference_pools[0].replicas = 2;
+  EXPECT_FALSE(DecisionOf(MakePlan(world), "gang").placed);
+}
+
 TEST(Inference, AReplicaFromBeforePodDefaultsTakesWhatItRequests) {
   Snapshot world = OneOnItsWay();
   // One of them for the replica that is not bound yet, one for the gang.

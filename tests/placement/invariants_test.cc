@@ -156,5 +156,35 @@ TEST(Verify, FindsWhatIsWrong) {
   }
 }
 
+// A pool with a replica at home and two on azure, and one more that is added to the latter.
+Snapshot OneMore(int units, int limit) {
+  Snapshot world = Fleet(1, 1);
+  placement::InferencePool pool = Chat(units);
+  Runs(world, pool, "gpu", "home", 1, 1, {"home-1"});
+  Runs(world, pool, "gpu", "azure", 2, 2, {"azure-1"}, 10);
+  world.inference_pools = {pool};
+  world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = limit}}}};
+  return world;
+}
+Plan WithOneMore(const Snapshot& world) {
+  Plan plan = MakePlan(world);
+  for (auto& cell : plan.inference_pools[0].memory.cells) {
+    if (cell.node_group == "azure") cell.desired = 3;
+    if (cell.node_group == "home") cell.desired = 1;
+  }
+  return plan;
+}
+
+TEST(Verify, CountsReplicasThatAnotherStandsInForOnceAgainstALimit) {
+  const Snapshot four = OneMore(4, 3);
+  const Status crossed = Verify(four, WithOneMore(four));
+  ASSERT_FALSE(crossed.ok()) << "the fourth is needed beside the others";
+  EXPECT_EQ(crossed.error().message, "serving/chat crosses the limit of a100");
+  const Snapshot enough = OneMore(4, 4);
+  EXPECT_TRUE(Verify(enough, WithOneMore(enough)).ok());
+  const Snapshot three = OneMore(3, 3);
+  EXPECT_TRUE(Verify(three, WithOneMore(three)).ok()) << "that at home goes once it serves";
+}
+
 }  // namespace
 }  // namespace spillway::tests

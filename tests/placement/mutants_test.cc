@@ -293,6 +293,29 @@ std::vector<Mutant> OfLives() {
   };
 }
 
+const Variant* VariantOf(const InferencePool& pool, const std::string& name) {
+  const auto at = std::find_if(pool.variants.begin(), pool.variants.end(),
+                               [&](const Variant& variant) { return variant.name == name; });
+  return at == pool.variants.end() ? nullptr : &*at;
+}
+
+// Of a type of which the limit is used up one more is added, while nothing could go for it.
+bool AddBeyondQuota(const Snapshot& world, const InferencePool& pool, InferenceDecision& decision) {
+  if (decision.pending_capacity + decision.ready_capacity > decision.required) return false;
+  for (const Quota& quota : world.quotas) {
+    if (quota.ns != pool.key.ns) continue;
+    for (const QuotaLimit& limit : quota.limits) {
+      for (CellMemory& cell : decision.memory.cells) {
+        const Variant* variant = VariantOf(pool, cell.variant);
+        if (variant == nullptr || variant->accelerator != limit.type) continue;
+        cell.desired += static_cast<int>(limit.limit / variant->per_replica) + 1;
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 std::vector<Mutant> OfReplicas() {
   return {
       MoreReplicas("adds more replicas than fit", 1000,
@@ -330,6 +353,7 @@ std::vector<Mutant> OfReplicas() {
                    }),
       MoreReplicas("counts below nothing", -1000,
                    [](const Snapshot&, const InferencePool&, const CellMemory&) { return true; }),
+      Serving("adds replicas beyond their quota", AddBeyondQuota),
       Serving("takes away what is needed",
               [](const Snapshot&, const InferencePool&, InferenceDecision& decision) {
                 if (decision.required == 0 || decision.ready_capacity == 0 ||

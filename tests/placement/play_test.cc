@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/support/builders.h"
 #include "worlds.h"
 
@@ -269,6 +271,23 @@ TEST(Play, MakesReplicasAsTheyAreDecided) {
   ASSERT_TRUE(record.ok());
   EXPECT_EQ(ready_at, 300);
   EXPECT_EQ(record->groups.back().used, 8 * 1000);
+}
+
+TEST(Play, BindsReplicasOnlyWhereTheyMayRun) {
+  Snapshot world = Fleet(2);
+  NodeOf(world, "home-1").labels["size"] = "small";
+  NodeOf(world, "home-2").labels["size"] = "large";
+  placement::InferencePool chat = Chat(2);
+  chat.variants[0].node_terms = {{{.key = "size", .op = "In", .values = {"large"}}}};
+  world.inference_pools = {chat};
+  std::set<std::string> nodes;
+  const auto planner = [&](const Snapshot& now) {
+    for (const auto& replica : now.inference_pools[0].live) nodes.insert(replica.node);
+    return VerifiedPlan(now);
+  };
+  Arrival gang = Comes(0, 500, Wants("gang", 1, 4));
+  ASSERT_TRUE(Play(world, {gang}, planner, {}).ok());
+  EXPECT_THAT(nodes, ElementsAre("home-2"));
 }
 
 TEST(Play, TakesReplicasAwayAsTheyAreDecided) {
