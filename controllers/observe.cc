@@ -472,12 +472,6 @@ std::optional<Time> LastCheckpoint(const kube::ObjectMeta& meta, Time now) {
   return time && *time <= now ? std::optional<Time>(*time) : std::nullopt;
 }
 
-placement::PoolKey KeyOf(const std::string& text) {
-  const size_t slash = text.find('/');
-  if (slash == std::string::npos) return {"", text};
-  return {text.substr(0, slash), text.substr(slash + 1)};
-}
-
 // Children by namespace and name of the pool that they were made for.
 using Children =
     std::map<std::string, std::vector<std::pair<const char*, const kube::ObjectMeta*>>>;
@@ -591,6 +585,12 @@ placement::Quota ObserveQuota(const PoolQuota& quota) {
 
 bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool) {
   return job.meta.ns == pool.meta.ns && job.meta.controller_uid == pool.meta.uid;
+}
+
+placement::PoolKey KeyOf(const std::string& text) {
+  const size_t slash = text.find('/');
+  if (slash == std::string::npos) return {"", text};
+  return {text.substr(0, slash), text.substr(slash + 1)};
 }
 
 bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool) {

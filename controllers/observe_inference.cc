@@ -51,6 +51,16 @@ void ObservePlacement(const InferencePoolSpec::Placement& spec, placement::Infer
   out.start_deadline = Seconds(spec.start_deadline_seconds);
 }
 
+placement::CellClaim ClaimOf(const crds::v1alpha1::CellClaimStatus& status) {
+  placement::CellClaim claim{.variant = status.variant, .replicas = status.replicas, .hold = {}};
+  claim.hold.node_group = status.node_group;
+  claim.hold.nodes = status.nodes;
+  claim.hold.until = status.until;
+  claim.hold.since = status.since;
+  for (const std::string& victim : status.victims) claim.hold.victims.push_back(KeyOf(victim));
+  return claim;
+}
+
 placement::Variant ObserveVariant(const InferencePoolSpec& spec, const VariantSpec& variant,
                                   const TemplateAnswer& answer,
                                   const std::vector<placement::NodeGroup>& groups) {
@@ -220,6 +230,8 @@ class InferenceObserver {
     out.unit = std::max<int64_t>(
         spec.unit_throughput.empty() ? first : Micros(spec.unit_throughput, first), 1);
     ObservePlacement(spec.placement, out);
+    out.preempts = placement::PreemptsFrom(spec.preempts).value_or(placement::Preempts::kNever);
+    out.preempt_after = Seconds(spec.preempt_after_seconds);
     out.scale_up = PaceOf(spec.scale_up);
     out.scale_down = PaceOf(spec.scale_down);
     out.routing = placement::RoutingFrom(spec.routing_mode).value_or(placement::Routing::kUniform);
@@ -281,6 +293,8 @@ placement::InferenceMemory MemoryOf(const crds::v1alpha1::InferencePoolStatus& s
   memory.queued_since = status.queued_since;
   memory.waiting_since = status.waiting_since;
   memory.home_fits_since = status.home_fits_since;
+  memory.short_since = status.short_since;
+  if (status.claim) memory.claim = ClaimOf(*status.claim);
   return memory;
 }
 

@@ -24,6 +24,8 @@ std::string TemplateRevision(const crds::v1alpha1::InferencePoolSpec& spec,
 // ---- what pools of both kinds are read by ----
 
 std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector& selector);
+// "namespace/name".
+placement::PoolKey KeyOf(const std::string& text);
 // Empty where there is none.
 std::string LabelOf(const kube::ObjectMeta& meta, const char* key);
 

@@ -16,6 +16,8 @@ using crds::v1alpha1::InferencePoolStatus;
 using placement::InferenceDecision;
 using placement::Reason;
 
+constexpr size_t kMostInList = 1000;
+
 void SetTemplateCondition(Conditions& conditions, const placement::InferencePool& facts) {
   for (const placement::Variant& variant : facts.variants) {
     if (variant.template_invalid.empty()) continue;
@@ -53,6 +55,21 @@ std::vector<Condition> PoolConditions(const InferencePool& old, const InferenceD
   return conditions.Take();
 }
 
+crds::v1alpha1::CellClaimStatus ClaimStatus(const placement::CellClaim& claim) {
+  crds::v1alpha1::CellClaimStatus out{.variant = claim.variant,
+                                      .node_group = claim.hold.node_group,
+                                      .replicas = claim.replicas,
+                                      .nodes = claim.hold.nodes,
+                                      .until = claim.hold.until,
+                                      .since = claim.hold.since.value_or(Time()),
+                                      .victims = {}};
+  for (const auto& victim : claim.hold.victims) {
+    if (out.victims.size() == kMostInList) break;
+    out.victims.push_back(victim.Format());
+  }
+  return out;
+}
+
 void Remember(const InferenceDecision& decision, InferencePoolStatus& out) {
   const placement::InferenceMemory& memory = decision.memory;
   out.units = memory.units;
@@ -72,6 +89,8 @@ void Remember(const InferenceDecision& decision, InferencePoolStatus& out) {
   out.queued_since = memory.queued_since;
   out.waiting_since = memory.waiting_since;
   out.home_fits_since = memory.home_fits_since;
+  out.short_since = memory.short_since;
+  if (memory.claim) out.claim = ClaimStatus(*memory.claim);
 }
 
 // Where requests can be sent, and in which shares: as ready capacity is.

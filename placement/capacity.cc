@@ -135,7 +135,7 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
 Capacity::Capacity(const World& world)
     : world_(world),
       open_(world.nodes.size()),
-      shares_(world.pools.size() + world.groups.size()),
+      shares_(world.pools.size() + world.groups.size() + 1),
       changed_(world.nodes.size()),
       group_changed_(world.groups.size()) {
   for (const Node* node : world.nodes) {
@@ -277,10 +277,10 @@ const Capacity::Share* Capacity::FindOwn(size_t pool, size_t node) const {
   return share == nullptr || share->forfeited ? nullptr : share;
 }
 
-void Capacity::Forfeit(size_t pool, size_t node) {
+void Capacity::SetForfeited(size_t pool, size_t node, bool forfeited) {
   std::vector<Share>& shares = shares_[pool];
   const auto at = std::ranges::lower_bound(shares, node, {}, &Share::node);
-  if (at != shares.end() && at->node == node) at->forfeited = true;
+  if (at != shares.end() && at->node == node) at->forfeited = forfeited;
 }
 
 bool Capacity::IsOpen(const Share& share) const {

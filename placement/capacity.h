@@ -70,7 +70,9 @@ class Capacity {
   void Clear(size_t pool);
   // What pods of the pool still have on the node is no room for the pool itself any more: somebody
   // else waits for it.
-  void Forfeit(size_t pool, size_t node);
+  void Forfeit(size_t pool, size_t node) { SetForfeited(pool, node, true); }
+  // Nobody else does any more.
+  void Unforfeit(size_t pool, size_t node) { SetForfeited(pool, node, false); }
 
   // Keeps room in a group for a pool that has none yet: what `most` workers of `request` at the
   // most need of the nodes once those in `gone` are gone, less what these leave. Replaces what was
@@ -80,6 +82,9 @@ class Capacity {
   void KeepNothing(size_t group);
   // Stands among pools, in the `gone` of others, for what is kept in the group.
   [[nodiscard]] size_t PromiseIn(size_t group) const { return world_.pools.size() + group; }
+
+  // Stands for a pool that has nothing anywhere, neither pods nor a claim.
+  [[nodiscard]] size_t Nobody() const { return shares_.size() - 1; }
 
   // What others than the pools that are here already could take: allocatable minus all shares.
   [[nodiscard]] Resources Free(size_t node) const { return columns_.ResourcesOf(FreeRow(node)); }
@@ -141,6 +146,7 @@ class Capacity {
   void AddPods(const World& world, std::vector<int64_t>& ours);
   void AddRooms(const World& world, const std::vector<int64_t>& ours);
   Share& ShareOf(size_t pool, size_t node);  // a new one has nothing
+  void SetForfeited(size_t pool, size_t node, bool forfeited);
   void Reserve(const Share& share, Amounts amounts);
   [[nodiscard]] const Share* Find(size_t pool, size_t node) const;
   // The same, but for what is no room for the pool itself.
@@ -159,8 +165,9 @@ class Capacity {
   std::vector<int64_t> physical_;  // by node: allocatable minus the requests of all pods
   std::vector<int64_t> free_;      // by node: allocatable minus foreign requests and all shares
   std::vector<int> open_;  // by node: shares larger than what their pools' pods request by now
-  std::vector<std::vector<Share>> shares_;  // by pool, and for what is kept by group; then by node
-  std::vector<int64_t> amounts_;            // of the shares
+  // By pool, for what is kept by group, and for nobody; then by node.
+  std::vector<std::vector<Share>> shares_;
+  std::vector<int64_t> amounts_;  // of the shares
   uint64_t changes_ = 0;
   std::vector<uint64_t> changed_;        // by node
   std::vector<uint64_t> group_changed_;  // by group

@@ -230,11 +230,15 @@ int64_t CellLimits::More(CellState& cell, int64_t wanted) const {
   cell.option.reset();
   cell.shortage = Refusal(cell);
   if (cell.shortage) return 0;
+  const int64_t more = WithinLimits(cell, wanted);
+  return more > 0 ? WithinRoom(cell, more) : more;
+}
+
+int64_t CellLimits::WithinLimits(CellState& cell, int64_t wanted) const {
   int64_t more = WithinMost(cell, wanted);
   if (more > 0) more = WithinQuota(cell, more);
   if (more > 0) more = WithinSpill(cell, more);
   if (more > 0) more = WithinSpend(cell, more);
-  if (more > 0) more = WithinRoom(cell, more);
   return more;
 }
 

@@ -20,6 +20,9 @@ class CellLimits {
   // not all.
   int64_t More(CellState& cell, int64_t wanted) const;
 
+  // The same by limits alone: maxReplicas, quota and money.
+  int64_t WithinLimits(CellState& cell, int64_t wanted) const;
+
   // The same by the room on its nodes alone, beside all that is promised to others.
   int64_t WithinRoom(CellState& cell, int64_t wanted) const;
 

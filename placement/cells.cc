@@ -273,17 +273,38 @@ int64_t SlotsOn(const Capacity& capacity, const CellState& cell, size_t node, co
                              kManyReplicas);
 }
 
+std::optional<size_t> ClaimedCell(const InferenceDraft& draft) {
+  const auto& claim = draft.memory.claim;
+  if (!claim) return std::nullopt;
+  const auto at = std::find_if(draft.cells.begin(), draft.cells.end(), [&](const CellState& cell) {
+    return cell.memory.variant == claim->variant &&
+           cell.memory.node_group == claim->hold.node_group;
+  });
+  if (at == draft.cells.end() || !at->Known()) return std::nullopt;
+  return static_cast<size_t>(at - draft.cells.begin());
+}
+
 void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft) {
-  for (const CellState& cell : draft.cells) {
+  const auto claimed = draft.claims ? ClaimedCell(draft) : std::nullopt;
+  for (size_t c = 0; c < draft.cells.size(); ++c) {
+    const CellState& cell = draft.cells[c];
     if (!cell.Known()) continue;
     capacity.Clear(cell.seeker);
-    if (cell.AtLarge() == 0) continue;
-    capacity.Set(cell.seeker, Claim{.request = cell.request,
-                                    .workers = cell.AtLarge(),
-                                    .nodes = NodesFor(world, cell),
-                                    .whole = cell.live == 0 && !IsTemplateKnown(*cell.variant),
-                                    .bound = {},
-                                    .beside = cell.bound});
+    if (cell.AtLarge() > 0) {
+      capacity.Set(cell.seeker, Claim{.request = cell.request,
+                                      .workers = cell.AtLarge(),
+                                      .nodes = NodesFor(world, cell),
+                                      .whole = cell.live == 0 && !IsTemplateKnown(*cell.variant),
+                                      .bound = {},
+                                      .beside = cell.bound});
+    }
+    if (c != claimed) continue;
+    auto claim = ClaimOf(world, *world.pools[cell.seeker], draft.memory.claim->hold);
+    if (!claim) continue;
+    claim->request = cell.request;
+    claim->workers = draft.memory.claim->replicas;
+    claim->beside = cell.bound;
+    capacity.Add(cell.seeker, *claim);
   }
 }
 

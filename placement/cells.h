@@ -79,6 +79,8 @@ struct InferenceDraft {
   std::optional<RejectedMix> better;  // would be taken, but for what it says
   std::optional<Throughput> rounded;  // the unit in which mixes were reckoned, if not exactly
   std::optional<Cause> held;          // why nothing is decided at all: paused, misconfigured, …
+  bool claims = false;                // what its claim has is reserved for it by now
+  std::vector<Leaver> awaits;         // with a claim: whom it waits for
   std::vector<std::string> evict;     // pods on nodes that are not coming back soon
   std::vector<std::string> force_delete;
 
@@ -89,7 +91,11 @@ struct InferenceDraft {
 // The draft as things stand: nothing decided, all cells known.
 InferenceDraft SurveyPool(const World& world, size_t pool);
 
-// Reserves what the cells are to have and is not bound yet.
+// Which of the draft's cells its claim is for; nullopt: it has no claim, or not that cell any more.
+std::optional<size_t> ClaimedCell(const InferenceDraft& draft);
+
+// Reserves what the cells are to have and is not bound yet, and what the pool has a claim on, if
+// that is reserved by now.
 void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft);
 void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign);
 

@@ -4,58 +4,38 @@
 
 #include <algorithm>
 
-#include "placement/moves.h"
+#include "placement/cell_claims.h"
+#include "placement/evictions.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
 namespace {
-
-constexpr size_t kMostEvictions = 20;
-
-std::optional<size_t> FindGang(const World& world, const PoolKey& key) {
-  const auto end = world.pools.begin() + static_cast<std::ptrdiff_t>(world.gangs);
-  const auto at =
-      std::lower_bound(world.pools.begin(), end, key,
-                       [](const TrainingPool* pool, const PoolKey& k) { return pool->key < k; });
-  if (at == end || (*at)->key != key) return std::nullopt;
-  return static_cast<size_t>(at - world.pools.begin());
-}
 
 const Hold* LiveClaim(const Draft& draft, size_t pool) {
   const auto& hold = draft.fates[pool].memory.hold;
   return hold && hold->IsClaim() && draft.fates[pool].course == Course::kQueue ? &*hold : nullptr;
 }
 
-// Those of a claim that still have the place that was claimed; a new one is theirs to keep.
-std::vector<size_t> StillThere(const Draft& draft, const Hold& claim) {
-  std::vector<size_t> there;
-  for (const PoolKey& key : claim.victims) {
-    const auto gang = FindGang(draft.world, key);
-    if (!gang) continue;
-    const Fate& fate = draft.fates[*gang];
-    const auto& placement = fate.memory.placement;
-    if (placement && !fate.memory.completed && claim.since && placement->since < *claim.since) {
-      there.push_back(*gang);
-    }
-  }
-  return there;
+Evictor EvictorOf(const Draft& draft, size_t pool) {
+  const TrainingPool& gang = draft.Pool(pool);
+  return {.key = gang.key, .priority = gang.priority, .hold = *LiveClaim(draft, pool)};
 }
 
-// Who has gone does not come back to what was claimed while its pods are on their way out.
-void Forfeit(Draft& draft, size_t victim, const Hold& claim) {
-  const GroupView* group = draft.world.FindGroup(claim.node_group);
-  if (group == nullptr) return;
-  for (const std::string& name : claim.nodes) {
-    const auto node = draft.world.FindNode(group->spec->cluster, name);
-    if (node) draft.capacity.Forfeit(victim, *node);
+// All claims that there are.
+std::vector<const Hold*> AllClaims(const Draft& draft) {
+  std::vector<const Hold*> claims;
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    if (const Hold* claim = LiveClaim(draft, p)) claims.push_back(claim);
   }
+  for (const InferenceDraft& pool : draft.inference) {
+    if (pool.memory.claim) claims.push_back(&pool.memory.claim->hold);
+  }
+  return claims;
 }
 
 std::vector<bool> Promised(const Draft& draft) {
   std::vector<bool> promised(draft.fates.size());
-  for (size_t p = 0; p < draft.fates.size(); ++p) {
-    const Hold* claim = LiveClaim(draft, p);
-    if (claim == nullptr) continue;
+  for (const Hold* claim : AllClaims(draft)) {
     for (const size_t gang : StillThere(draft, *claim)) promised[gang] = true;
   }
   return promised;
@@ -63,9 +43,7 @@ std::vector<bool> Promised(const Draft& draft) {
 
 std::vector<bool> Awaited(const Draft& draft) {
   std::vector<bool> awaited(draft.fates.size());
-  for (size_t p = 0; p < draft.fates.size(); ++p) {
-    const Hold* claim = LiveClaim(draft, p);
-    if (claim == nullptr) continue;
+  for (const Hold* claim : AllClaims(draft)) {
     for (const PoolKey& key : claim->victims) {
       if (const auto gang = FindGang(draft.world, key)) awaited[*gang] = true;
     }
@@ -108,29 +86,9 @@ std::vector<size_t> Leaving(const Draft& draft) {
   return leaving;
 }
 
-std::optional<Victory> FindVictims(Draft& draft, size_t pool, const Option& option, Right right) {
-  const Scene scene = draft.Look();
-  const Contenders& contenders = ContendersOf(draft);
-  const Contest contest{.scene = scene,
-                        .fates = draft.fates,
-                        .coverage = *draft.coverage,
-                        .placed = contenders.placed,
-                        .placed_in = contenders.placed_in,
-                        .promised = contenders.promised};
-  return CheapestVictims(contest, pool, option, right, draft.moments);
-}
-
 void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& victory) {
   PoolMemory& memory = draft.fates[pool].memory;
-  Hold& claim = memory.hold.emplace();
-  claim.node_group = option.group->spec->name;
-  claim.domain = victory.fit.domain;
-  for (const size_t node : victory.fit.nodes) {
-    claim.nodes.push_back(draft.world.nodes[node]->id.name);
-  }
-  claim.until = victory.gone + kClaimSlack;
-  claim.since = draft.Now();
-  for (const size_t gang : victory.victims) claim.victims.push_back(draft.Pool(gang).key);
+  memory.hold = HoldOver(draft, *option.group, victory);
   auto contenders = std::move(draft.contenders);
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
@@ -143,43 +101,6 @@ void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& v
   draft.contenders = std::move(contenders);
 }
 
-// By which right the one makes the other go.
-std::string RightOf(const TrainingPool& claimant, const TrainingPool& victim) {
-  return claimant.priority > victim.priority
-             ? fmt::format("whose priority is {} and not {}", claimant.priority, victim.priority)
-             : fmt::format("which asks for what namespace {} is guaranteed", claimant.key.ns);
-}
-
-std::string WhyEvicted(const Draft& draft, size_t pool, const TrainingPool& victim) {
-  const TrainingPool& claimant = draft.Pool(pool);
-  return fmt::format("gave its place on {} up for {}, {}",
-                     draft.fates[pool].memory.hold->node_group, claimant.key.Format(),
-                     RightOf(claimant, victim));
-}
-
-void Evict(Draft& draft, size_t victim, size_t claimant) {
-  Fate& fate = draft.fates[victim];
-  const TrainingPool& pool = draft.Pool(victim);
-  PoolMemory& memory = fate.memory;
-  const std::string why = WhyEvicted(draft, claimant, pool);
-  CountGang(draft.quotas, draft.world, pool, *memory.placement, -1);
-  std::erase_if(memory.evictions,
-                [&](const Eviction& e) { return e.time + kEvictionsCount <= draft.Now(); });
-  if (memory.evictions.size() == kMostEvictions) memory.evictions.erase(memory.evictions.begin());
-  memory.evictions.push_back({.time = draft.Now(), .cause = why});
-  LengthenDwell(pool, memory, draft.Now());
-  memory.placement.reset();
-  memory.hold.reset();
-  memory.ready_since.reset();
-  memory.waiting_since = draft.Now();
-  const bool rests = Blocked(pool) || pool.template_unchecked;
-  fate.course = rests ? Course::kRest : Course::kQueue;
-  fate.action = Action::kRelease;
-  fate.cause = Cause{.reason = Reason::kPreempted, .sentence = why};
-  ClaimWhatItHas(draft, victim);
-  Forfeit(draft, victim, *draft.fates[claimant].memory.hold);
-}
-
 bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const Hold& claim) {
   const GroupView* group = draft.world.FindGroup(claim.node_group);
   if (group == nullptr) return false;
@@ -187,18 +108,6 @@ bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const H
   return MayEvict(
       RankIn(draft.world, *draft.coverage, claimant, draft.fates[claimant].memory, type),
       RankIn(draft.world, *draft.coverage, victim, draft.fates[victim].memory, type));
-}
-
-bool IsDue(const Draft& draft, size_t victim, const Hold& claim) {
-  const Fate& fate = draft.fates[victim];
-  const TrainingPool& pool = draft.Pool(victim);
-  const Placement& placement = *fate.memory.placement;
-  const GroupView* group = draft.world.FindGroup(placement.node_group);
-  if (group != nullptr && group->LinkSuspect()) return false;
-  if (draft.Now() < placement.since + pool.min_run) return false;
-  // Who has to start anew anyway does not do so where it may not stay.
-  if (fate.course == Course::kRenew) return true;
-  return fate.course == Course::kStay && GivesWayAt(pool, fate.memory, *claim.since) <= draft.Now();
 }
 
 // A limit may have been lowered, or a budget used up, since the claim was made: nobody goes for a
@@ -214,10 +123,26 @@ bool TakesNew(const NodeGroup& group) {
   return group.admission == Admission::kOpen && group.misconfigured.empty();
 }
 
+void CarryClaim(Draft& draft, size_t pool) {
+  if (!HasTheMoney(draft, pool)) {
+    draft.fates[pool].memory.hold.reset();
+    return;
+  }
+  ClaimWhatItHas(draft, pool);
+  CountClaim(draft, pool, 1);
+  ForfeitGone(draft, *LiveClaim(draft, pool));
+}
+
 // Tries those of its options that others could make room in.
 bool Search(Draft& draft, size_t pool, const Option& option, Right right) {
   if (!option.finding || !option.only_short || !option.need) return false;
-  const auto victory = FindVictims(draft, pool, option, right);
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const Claimant claimant{
+      .pool = pool,
+      .own = pool,
+      .memory = memory,
+      .rank = RankIn(draft.world, *draft.coverage, pool, memory, option.group->spec->accelerator)};
+  const auto victory = FindVictims(draft, claimant, option, right);
   if (!victory) return false;
   MakeClaim(draft, pool, option, *victory);
   return true;
@@ -249,7 +174,11 @@ void CountClaim(Draft& draft, size_t pool, int sign) {
 }
 
 void CarryClaims(Draft& draft) {
-  std::vector<std::pair<Rank, size_t>> claims;
+  struct Carried {
+    Rank rank;
+    size_t pool = 0;
+  };
+  std::vector<Carried> claims;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     Fate& fate = draft.fates[p];
     if (!fate.memory.hold || !fate.memory.hold->IsClaim()) continue;
@@ -259,23 +188,21 @@ void CarryClaims(Draft& draft) {
       fate.memory.hold.reset();
       continue;
     }
-    claims.emplace_back(DemandsOf(draft.Pool(p), p, fate.memory, draft.Now()).front().rank, p);
+    claims.push_back(
+        {.rank = DemandsOf(draft.Pool(p), p, fate.memory, draft.Now()).front().rank, .pool = p});
+  }
+  for (size_t p = 0; p < draft.inference.size(); ++p) {
+    if (!draft.inference[p].memory.claim) continue;
+    claims.push_back(
+        {.rank = DemandsOf(draft.inference[p], p, draft.Now()).front().rank, .pool = p});
   }
   std::sort(claims.begin(), claims.end(),
-            [](const auto& a, const auto& b) { return a.first.Before(b.first); });
-  for (const auto& [rank, pool] : claims) {
-    if (!HasTheMoney(draft, pool)) {
-      draft.fates[pool].memory.hold.reset();
-      continue;
-    }
-    ClaimWhatItHas(draft, pool);
-    CountClaim(draft, pool, 1);
-    const Hold& claim = *LiveClaim(draft, pool);
-    const std::vector<size_t> there = StillThere(draft, claim);
-    for (const PoolKey& key : claim.victims) {
-      const auto gang = FindGang(draft.world, key);
-      const bool gone = gang && std::find(there.begin(), there.end(), *gang) == there.end();
-      if (gone) Forfeit(draft, *gang, claim);
+            [](const Carried& a, const Carried& b) { return a.rank.Before(b.rank); });
+  for (const Carried& claim : claims) {
+    if (claim.rank.inference) {
+      CarryCellClaim(draft, claim.pool);
+    } else {
+      CarryClaim(draft, claim.pool);
     }
   }
 }
@@ -310,40 +237,29 @@ void DropOverruled(Draft& draft, size_t pool) {
   });
   if (stands) return;
   CountClaim(draft, pool, -1);
+  const Hold dropped = *claim;
   draft.fates[pool].memory.hold.reset();
   ClaimWhatItHas(draft, pool);
+  DropClaim(draft, dropped);
+}
+
+void DropClaim(Draft& draft, const Hold& claim) {
+  Unforfeit(draft, claim);
+  for (const Hold* other : AllClaims(draft)) ForfeitGone(draft, *other);
+  draft.contenders.reset();
 }
 
 bool EvictDue(Draft& draft, size_t pool) {
-  const Hold* claim = LiveClaim(draft, pool);
-  if (claim == nullptr) return false;
-  bool any = false;
-  for (const size_t gang : StillThere(draft, *claim)) {
-    if (!IsDue(draft, gang, *claim)) continue;
-    Evict(draft, gang, pool);
-    any = true;
-  }
-  return any;
+  return LiveClaim(draft, pool) != nullptr && EvictDue(draft, EvictorOf(draft, pool));
 }
 
 void TellClaims(Draft& draft) {
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    const Hold* claim = LiveClaim(draft, p);
-    if (claim == nullptr) continue;
-    const std::vector<size_t> there = StillThere(draft, *claim);
-    for (const PoolKey& key : claim->victims) {
-      Leaver& leaver = draft.fates[p].awaits.emplace_back();
-      leaver.key = key;
-      const auto at = std::find_if(there.begin(), there.end(),
-                                   [&](size_t gang) { return draft.Pool(gang).key == key; });
-      if (at == there.end()) continue;
-      Fate& fate = draft.fates[*at];
-      leaver.leaves = GivesWayAt(draft.Pool(*at), fate.memory, *claim->since);
-      fate.yields_to = Leaver{.key = draft.Pool(p).key,
-                              .leaves = leaver.leaves,
-                              .right = RightOf(draft.Pool(p), draft.Pool(*at))};
-      draft.moments.push_back(*leaver.leaves);
-    }
+    if (LiveClaim(draft, p) == nullptr) continue;
+    draft.fates[p].awaits = TellVictims(draft, EvictorOf(draft, p));
+  }
+  for (InferenceDraft& pool : draft.inference) {
+    if (pool.memory.claim) pool.awaits = TellVictims(draft, EvictorOf(pool));
   }
 }
 

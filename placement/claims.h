@@ -10,15 +10,15 @@
 // quota, and against the limits of what is spent above home, from the start.
 namespace spillway::placement {
 
-// Longer than it takes until the pods of those who went are gone and their room is seen.
-inline constexpr Seconds kClaimSlack{600};
-
-// Reserves what is claimed, after all that is placed has been accounted for; drops claims that can
-// not be met any more.
+// Reserves what is claimed, by gangs and for replicas, after all that is placed has been accounted
+// for; drops claims that can not be met any more.
 void CarryClaims(Draft& draft);
 
 // Those who could make room, as they are by now.
 const Contenders& ContendersOf(Draft& draft);
+
+// Gives up what a claim kept others from, which is not any pool's any more.
+void DropClaim(Draft& draft, const Hold& claim);
 
 // Takes the gang's claim, if any, out of the quota's and the money's account (sign -1) or puts it
 // back (+1).

@@ -67,6 +67,7 @@ Coverage::Coverage(const QuotaBook& quotas, std::vector<Demand> demands) {
     left = fits ? left - demand.accelerators : 0;
     if (demand.Divisible()) {
       grows_[demand.pool] = grows_[demand.pool] || left > 0;
+      left_[{demand.pool, demand.type}] = left;
     } else {
       gangs_[{demand.pool, demand.type}] = fits;
     }
@@ -89,6 +90,11 @@ bool Coverage::Gang(size_t pool) const {
 bool Coverage::Grows(size_t inference_pool) const {
   const auto at = grows_.find(inference_pool);
   return at != grows_.end() && at->second;
+}
+
+int64_t Coverage::Left(size_t inference_pool, const std::string& type) const {
+  const auto at = left_.find({inference_pool, type});
+  return at == left_.end() ? 0 : at->second;
 }
 
 bool Coverage::Join(const Coverage& other) {

@@ -56,14 +56,21 @@ class Coverage {
   // Would the inference pool be within a guarantee with one accelerator more?
   [[nodiscard]] bool Grows(size_t inference_pool) const;
 
+  // Accelerators of the type that it could have more and be within the guarantee.
+  [[nodiscard]] int64_t Left(size_t inference_pool, const std::string& type) const;
+
   // Whoever is guaranteed in the other is so here. Says whether that is more than were before.
   bool Join(const Coverage& other);
 
-  bool operator==(const Coverage&) const = default;
+  // The same ones are guaranteed, whatever the numbers.
+  bool operator==(const Coverage& other) const {
+    return gangs_ == other.gangs_ && grows_ == other.grows_;
+  }
 
  private:
   std::map<std::pair<size_t, std::string>, bool> gangs_;
   std::map<size_t, bool> grows_;
+  std::map<std::pair<size_t, std::string>, int64_t> left_;  // of inference pools
 };
 
 }  // namespace spillway::placement

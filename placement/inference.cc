@@ -649,6 +649,10 @@ std::vector<Time> MomentsOf(const World& world, const InferenceDraft& draft) {
   if (draft.memory.home_fits_since) {
     moments.push_back(*draft.memory.home_fits_since + pool.return_after);
   }
+  if (draft.memory.short_since) {
+    moments.push_back(*draft.memory.short_since + pool.preempt_after);
+  }
+  if (draft.memory.claim) moments.push_back(draft.memory.claim->hold.until);
   for (const CellState& cell : draft.cells) {
     if (cell.memory.blocked_until) {
       moments.push_back(*cell.memory.blocked_until);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "placement/evictions.h"
 #include "placement/inference.h"
 #include "placement/words.h"
 
@@ -197,9 +198,20 @@ class Teller {
     if (draft_.held) return {draft_.held->reason, draft_.held->sentence};
     if (Missing() == 0)
       return {draft_.link_suspect ? Reason::kLinkSuspect : Reason::kPodsNotReady, Unready()};
+    if (draft_.memory.claim) return WhyClaimed();
     if (const CellState* lead = Lead()) return {lead->shortage->reason, Shortages(*lead)};
     return {Reason::kNoMatchingNodeGroup,
             "no node group is acceptable: asked for " + Types() + "; " + TypesThere()};
+  }
+
+  [[nodiscard]] Verdict WhyClaimed() const {
+    const CellClaim& claim = *draft_.memory.claim;
+    const Cause waits = WaitsFor(draft_.awaits);
+    return {waits.reason,
+            fmt::format("{}; {} of {} ({}) reserved for {} of {} until {}", waits.sentence,
+                        Count(std::ssize(claim.hold.nodes), "node"), claim.hold.node_group,
+                        Names(claim.hold.nodes), Count(claim.replicas, "replica"), claim.variant,
+                        FormatTime(claim.hold.until))};
   }
 
   [[nodiscard]] std::string Types() const {

@@ -633,26 +633,75 @@ bool NewlyEvicted(const World& world, const TrainingPool& pool, const PoolDecisi
              pool.memory.evictions.end();
 }
 
+bool IsVictim(const Hold& claim, const PoolKey& gang) {
+  return std::find(claim.victims.begin(), claim.victims.end(), gang) != claim.victims.end();
+}
+
+// What was decided for an inference pool for which gangs may have gone.
+bool MadeRoom(const InferenceDecision& decision) {
+  return std::any_of(decision.cells.begin(), decision.cells.end(),
+                     [](const CellDecision& cell) { return cell.desired > cell.before; });
+}
+
+// For whom the gang went; nullopt: for nobody. The key and priority where it has a claim still,
+// else nullptr: it had room by then, but for the quota.
+struct ForWhom {
+  const PoolKey* key = nullptr;
+  int64_t priority = 0;
+};
+std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan, const PoolKey& victim) {
+  std::optional<ForWhom> found;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    if (HasClaim(decision) && IsVictim(*decision.memory.hold, victim)) {
+      return ForWhom{.key = &decision.key, .priority = world.pools[p]->priority};
+    }
+    if (!HasClaim(decision) && decision.action == Action::kPlace) found.emplace();
+  }
+  for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
+    const InferenceDecision& decision = plan.inference_pools[p];
+    if (decision.memory.claim && IsVictim(decision.memory.claim->hold, victim)) {
+      return ForWhom{.key = &decision.key, .priority = world.inference[p]->priority};
+    }
+    if (MadeRoom(decision)) found.emplace();
+  }
+  return found;
+}
+
 // Somebody claims what it had, comes before it, and it had run for long enough.
 Problem EvictionsAreRight(const World& world, const Plan& plan) {
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const TrainingPool& victim = *world.pools[p];
     if (!NewlyEvicted(world, victim, plan.pools[p])) continue;
-    const auto gets_it = [&](const PoolDecision& decision) {
-      if (!HasClaim(decision)) return decision.action == Action::kPlace;
-      const auto& victims = decision.memory.hold->victims;
-      return std::find(victims.begin(), victims.end(), victim.key) != victims.end();
-    };
-    const auto claimant = std::find_if(plan.pools.begin(), plan.pools.end(), gets_it);
-    if (claimant == plan.pools.end()) return victim.key.Format() + " is evicted for nobody";
-    if (!HasClaim(*claimant)) continue;  // it had room, but for the quota
-    const TrainingPool& other = *world.pools[static_cast<size_t>(claimant - plan.pools.begin())];
-    if (other.key.ns == victim.key.ns && other.priority <= victim.priority) {
+    const auto claimant = EvictedFor(world, plan, victim.key);
+    if (!claimant) return victim.key.Format() + " is evicted for nobody";
+    if (claimant->key == nullptr) continue;
+    if (claimant->key->ns == victim.key.ns && claimant->priority <= victim.priority) {
       return victim.key.Format() +
              " is evicted by one of its namespace that does not come before it";
     }
     if (world.now < victim.memory.placement->since + victim.min_run) {
       return victim.key.Format() + " is evicted before it has run for preemption.minRunSeconds";
+    }
+  }
+  return {};
+}
+
+// Gangs give way to replicas only where these have been missing for long enough, and are.
+Problem CellClaimsAreRight(const World& world, const Plan& plan) {
+  const std::vector<InferenceDraft> drafts = Settled(world, plan);
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    const auto& claim = plan.inference_pools[p].memory.claim;
+    const auto& before = world.inference[p]->memory.claim;
+    if (!claim || (before && before->hold == claim->hold)) continue;
+    const InferencePool& pool = *drafts[p].pool;
+    const auto& since = plan.inference_pools[p].memory.short_since;
+    Throughput promised = 0;
+    for (const CellState& cell : drafts[p].cells) {
+      if (!cell.leaving && pool.routing != Routing::kUniform) promised += cell.Promised();
+    }
+    if (!since || world.now < *since + pool.preempt_after || promised >= drafts[p].required) {
+      return pool.key.Format() + " makes gangs go for what it does not lack, or not for long";
     }
   }
   return {};
@@ -814,6 +863,7 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = GangsHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReplicasHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = EvictionsAreRight(world, plan)) return Broken(*problem);
+  if (const auto problem = CellClaimsAreRight(world, plan)) return Broken(*problem);
   if (const auto problem = GuaranteesHold(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReservationsHold(world, plan)) return Broken(*problem);
   if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);

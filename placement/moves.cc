@@ -8,6 +8,7 @@
 
 #include "placement/attempts.h"
 #include "placement/claims.h"
+#include "placement/evictions.h"
 #include "placement/preemption.h"
 
 namespace spillway::placement {

@@ -6,6 +6,7 @@
 
 #include "placement/attempts.h"
 #include "placement/capacity.h"
+#include "placement/cell_claims.h"
 #include "placement/checks.h"
 #include "placement/claims.h"
 #include "placement/coverage.h"
@@ -217,8 +218,16 @@ void Renew(Draft& draft, size_t pool) {
   ClaimWhatItHas(draft, pool);
 }
 
-// Says whether that changed what others find: it gave room back that was held for it, or made
-// others go.
+// Have inference pools begun to count since when something better has been possible? Gangs that
+// take that room have their turns later.
+bool AnyoneSeesBetter(const Draft& draft) {
+  return std::any_of(
+      draft.inference.begin(), draft.inference.end(),
+      [](const InferenceDraft& pool) { return pool.memory.home_fits_since.has_value(); });
+}
+
+// Says whether that changed what others find: it gave room back that was held for it, took room
+// that others counted on, or made others go.
 bool LookForPlace(Draft& draft, size_t pool) {
   const bool held = draft.fates[pool].memory.hold.has_value();
   DropOverruled(draft, pool);
@@ -229,7 +238,7 @@ bool LookForPlace(Draft& draft, size_t pool) {
   for (const Option& option : options) {
     if (option.Fits()) {
       Take(draft, pool, *option.group, *option.need, *option.fit, Action::kPlace);
-      return held;
+      return held || AnyoneSeesBetter(draft);
     }
     if (!claims && Reclaim(draft, pool, option)) return true;
     // What comes after home is not for who waits for what it is guaranteed at home.
@@ -258,8 +267,11 @@ std::vector<int> ReplicasOf(const InferenceDraft& pool) {
 bool Serve(Draft& draft, size_t pool) {
   InferenceDraft& inference = draft.inference[pool];
   const std::vector<int> before = ReplicasOf(inference);
+  CountCellClaim(draft, pool, -1);
   DecideCells(draft.world, draft.capacity, draft.quotas, inference);
-  return ReplicasOf(inference) != before;
+  const bool claims = ClaimForReplicas(draft, pool);
+  CountCellClaim(draft, pool, 1);
+  return claims || ReplicasOf(inference) != before;
 }
 
 // More rounds than it takes until room that one pool leaves has found its way to those before it.
@@ -398,6 +410,7 @@ Plan MakePlan(const Snapshot& snapshot) {
   AddDecisions(draft, plan);
   plan.groups = ReportGroups(draft.world, draft.capacity);
   for (size_t p = 0; p < draft.fates.size(); ++p) CountClaim(draft, p, -1);
+  for (size_t p = 0; p < draft.inference.size(); ++p) CountCellClaim(draft, p, -1);
   plan.quotas = draft.quotas.Report(draft.world);
   plan.next_wake = NextWake(draft);
   return plan;

@@ -35,25 +35,24 @@ struct Candidate {
 // One search for victims.
 class Search {
  public:
-  Search(const Contest& contest, size_t gang, const Option& option, Right right,
+  Search(const Contest& contest, const Claimant& claimant, const Option& option, Right right,
          std::vector<Time>& moments)
       : contest_(contest),
         world_(contest.scene.world),
-        gang_(gang),
-        pool_(*world_.pools[gang]),
-        memory_(contest.fates[gang].memory),
+        claimant_(claimant),
+        pool_(*world_.pools[claimant.pool]),
         group_(*option.group),
         need_(*option.need),
         right_(right),
         moments_(moments),
-        rank_(RankIn(world_, contest.coverage, gang, memory_, group_.spec->accelerator)),
         topology_(TopologyIn(pool_, *group_.spec)) {}
 
   std::optional<Victory> Run() {
     FindCandidates();
     if (ripens_) moments_.push_back(*ripens_);
     if (candidates_.empty()) return std::nullopt;
-    vacancies_.emplace(contest_.scene, gang_, memory_, group_, need_, Settling::kStarting);
+    vacancies_.emplace(contest_.scene, claimant_.pool, claimant_.own, claimant_.memory, group_,
+                       need_, Settling::kStarting);
     std::vector<size_t> all(candidates_.size());
     for (size_t c = 0; c < all.size(); ++c) all[c] = c;
     if (!Sufficient(all)) return std::nullopt;
@@ -77,8 +76,8 @@ class Search {
 
   [[nodiscard]] bool GivesWay(size_t other) const {
     const Rank rank = RankOf(other);
-    if (!MayEvict(rank_, rank)) return false;
-    return right_ == Right::kReclaim || rank.priority < rank_.priority;
+    if (!MayEvict(claimant_.rank, rank)) return false;
+    return right_ == Right::kReclaim || rank.priority < claimant_.rank.priority;
   }
 
   [[nodiscard]] bool MayBeStopped(size_t other) const {
@@ -101,7 +100,7 @@ class Search {
       const bool lower = world_.pools[other]->priority < pool_.priority;
       if (right_ == Right::kPriority && !lower) continue;
       const Fate& fate = contest_.fates[other];
-      if (other == gang_ || contest_.promised[other] || !fate.memory.placement) continue;
+      if (other == claimant_.pool || contest_.promised[other] || !fate.memory.placement) continue;
       if (IsAwaited(other)) continue;
       if (fate.course != Course::kStay && fate.course != Course::kRenew) continue;
       const bool here = fate.memory.placement->node_group == group_.spec->name &&
@@ -275,14 +274,12 @@ class Search {
 
   const Contest& contest_;
   const World& world_;
-  size_t gang_;
+  const Claimant& claimant_;
   const TrainingPool& pool_;
-  const PoolMemory& memory_;
   const GroupView& group_;
   const Need& need_;
   Right right_;
   std::vector<Time>& moments_;
-  Rank rank_;
   Topology topology_;
 
   std::vector<Candidate> candidates_;
@@ -341,9 +338,10 @@ bool MayEvict(const Rank& claimant, const Rank& victim) {
   return !victim.guaranteed && (lower || claimant.guaranteed);
 }
 
-std::optional<Victory> CheapestVictims(const Contest& contest, size_t gang, const Option& option,
-                                       Right right, std::vector<Time>& moments) {
-  return Search(contest, gang, option, right, moments).Run();
+std::optional<Victory> CheapestVictims(const Contest& contest, const Claimant& claimant,
+                                       const Option& option, Right right,
+                                       std::vector<Time>& moments) {
+  return Search(contest, claimant, option, right, moments).Run();
 }
 
 }  // namespace spillway::placement

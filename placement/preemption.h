@@ -55,6 +55,14 @@ Rank RankIn(const World& world, const Coverage& coverage, size_t gang, const Poo
 // unless the claimant is guaranteed what it asks for.
 bool MayEvict(const Rank& claimant, const Rank& victim);
 
+// Who asks for room: a gang, or replicas of a cell as if they were one.
+struct Claimant {
+  size_t pool = 0;           // in World::pools: what it asks for
+  size_t own = 0;            // in Capacity: whose pods and claims do not stand in its way
+  const PoolMemory& memory;  // outlives this
+  Rank rank;                 // for a place in the group that is looked at
+};
+
 // The gangs that are to go so that one fits in a group.
 struct Victory {
   std::vector<size_t> victims;  // ascending
@@ -68,12 +76,13 @@ enum class Right {
   kPriority,  // by the priority alone
 };
 
-// The cheapest set of victims that lets the gang into the group of `option`, which was refused for
-// want of capacity, a domain, or quota alone: exact for up to 12 candidates (in one domain, with
-// topology Required), beyond that greedy and without one that could be spared. nullopt: there is no
-// such set, or waiting for deadlines would start the gang no later. Moments at which time alone
-// changes that are added to `moments`.
-std::optional<Victory> CheapestVictims(const Contest& contest, size_t gang, const Option& option,
-                                       Right right, std::vector<Time>& moments);
+// The cheapest set of victims that lets the claimant into the group of `option`, which was refused
+// for want of capacity, a domain, or quota alone: exact for up to 12 candidates (in one domain,
+// with topology Required), beyond that greedy and without one that could be spared. nullopt: there
+// is no such set, or waiting for deadlines would start the gang no later. Moments at which time
+// alone changes that are added to `moments`.
+std::optional<Victory> CheapestVictims(const Contest& contest, const Claimant& claimant,
+                                       const Option& option, Right right,
+                                       std::vector<Time>& moments);
 
 }  // namespace spillway::placement

@@ -90,7 +90,8 @@ std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& opti
                                    const Turnover& turnover) {
   const Scene scene = draft.Look();
   const PoolMemory& memory = draft.fates[pool].memory;
-  const Vacancies vacancies(scene, pool, memory, *option.group, *option.need, Settling::kSettled);
+  const Vacancies vacancies(scene, pool, pool, memory, *option.group, *option.need,
+                            Settling::kSettled);
   const auto count = Enough(vacancies, turnover.endings);
   if (!count) return std::nullopt;
   Prospect prospect{.option = &option, .promise = {}, .gone = First(turnover.endings, *count)};

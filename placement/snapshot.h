@@ -363,6 +363,14 @@ struct CellMemory {
   bool operator==(const CellMemory&) const = default;
 };
 
+// Nodes of a cell's group that gangs leave for so many more replicas of it.
+struct CellClaim {
+  std::string variant;
+  int replicas = 0;
+  Hold hold;  // a claim, without a domain
+  bool operator==(const CellClaim&) const = default;
+};
+
 // A number of units that was asked for until a moment in the past.
 struct RecentUnits {
   int units = 0;
@@ -387,6 +395,8 @@ struct InferenceMemory {
   std::optional<Time> queued_since;
   std::optional<Time> waiting_since;    // since home alone has not met the need
   std::optional<Time> home_fits_since;  // since a better mix of cells has been possible
+  std::optional<Time> short_since;      // since all cells together have not met the need
+  std::optional<CellClaim> claim;
   bool operator==(const InferenceMemory&) const = default;
 };
 
@@ -444,6 +454,8 @@ struct InferencePool {
   int return_min_savings_percent = 5;
   Seconds return_payback{3600};
   Seconds start_deadline{900};
+  Preempts preempts = Preempts::kLowerPriority;
+  Seconds preempt_after{300};  // for which it must have been short before gangs give way to it
   Pace scale_up;
   Pace scale_down{.stabilization = Seconds{300}, .max_step = {}, .period = Seconds{60}};
   Routing routing = Routing::kUniform;

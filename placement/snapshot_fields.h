@@ -301,6 +301,13 @@ void Fields(A& a, Of<CellMemory> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<CellClaim> /*type*/) {
+  a("variant", &CellClaim::variant);
+  a("replicas", &CellClaim::replicas);
+  a("hold", &CellClaim::hold);
+}
+
+template <class A>
 void Fields(A& a, Of<RecentUnits> /*type*/) {
   a("units", &RecentUnits::units);
   a("until", &RecentUnits::until);
@@ -323,6 +330,8 @@ void Fields(A& a, Of<InferenceMemory> /*type*/) {
   a("queuedSince", &InferenceMemory::queued_since);
   a("waitingSince", &InferenceMemory::waiting_since);
   a("homeFitsSince", &InferenceMemory::home_fits_since);
+  a("shortSince", &InferenceMemory::short_since);
+  a("claim", &InferenceMemory::claim);
 }
 
 template <class A>
@@ -388,6 +397,10 @@ void Fields(A& a, Of<InferencePool> /*type*/) {
   a("paused", &InferencePool::paused);
   a("variants", &InferencePool::variants);
   a.Group("placement", [](auto& g) { FieldsOfInferencePlacement(g); });
+  a.Group("preemption", [](auto& g) {
+    g("preempts", &InferencePool::preempts);
+    g("afterSeconds", &InferencePool::preempt_after);
+  });
   a.Group("behavior", [](auto& g) {
     g.Group("scaleUp", [](auto& up) { FieldsOfPace(up, &InferencePool::scale_up); });
     g.Group("scaleDown", [](auto& down) { FieldsOfPace(down, &InferencePool::scale_down); });

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "placement/evictions.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
@@ -194,25 +195,6 @@ class Clauses {
   std::vector<Clause> all_;
 };
 
-// It has made others go, and waits until they have.
-Verdict WhyClaimed(const Told& told) {
-  std::vector<std::string> leaving;
-  std::vector<std::string> gone;
-  for (const Leaver& leaver : told.fate.awaits) {
-    if (leaver.leaves) {
-      leaving.push_back(fmt::format("{} by {}", leaver.key.Format(), FormatTime(*leaver.leaves)));
-    } else {
-      gone.push_back(leaver.key.Format());
-    }
-  }
-  if (leaving.empty()) {
-    return {Reason::kWaitingForPreemption,
-            "waits until the pods of " + Names(gone) + " are gone, which gave way to it"};
-  }
-  return {Reason::kWaitingForCheckpoint,
-          "waits until others give way to it at their next checkpoints: " + Names(leaving)};
-}
-
 // The one reason of all the groups' reasons, with the first few groups' numbers.
 Verdict WhyWaiting(const Told& told) {
   const Option* lead = FitsBut(told.options, Reason::kHoldingBackSpill);
@@ -232,7 +214,8 @@ Verdict WhyWaiting(const Told& told) {
         fmt::format("{} of {} ({}) reserved for it until {}", Count(std::ssize(hold.nodes), "node"),
                     hold.node_group, Names(hold.nodes), FormatTime(hold.until));
     if (hold.IsClaim()) {
-      why = WhyClaimed(told);
+      const Cause waits = WaitsFor(told.fate.awaits);
+      why = {waits.reason, waits.sentence};
       why.message += "; " + held + "; " + clauses.Sentence();
     } else {
       why.message += "; " + held;

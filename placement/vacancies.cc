@@ -9,7 +9,7 @@ namespace {
 
 // What a question of a gang in a group comes to in rows and columns.
 struct Asked {
-  size_t gang = 0;
+  size_t own = 0;
   int workers = 0;
   const Row& request;
   size_t column = 0;  // of the accelerators
@@ -19,11 +19,11 @@ struct Asked {
 Slot SlotWithoutThem(const Capacity& capacity, const NodeGroup& group, const Asked& asked,
                      size_t node, int64_t when_free, const std::vector<size_t>& gone,
                      Settling settling) {
-  const Row free = capacity.FreeWithout(asked.gang, node, gone);
+  const Row free = capacity.FreeWithout(asked.own, node, gone);
   Slot slot{.node = node};
   slot.workers = settling == Settling::kSettled
                      ? HowMany(free, asked.request, asked.workers)
-                     : capacity.FitsWithout(asked.gang, node, asked.request, asked.workers, gone);
+                     : capacity.FitsWithout(asked.own, node, asked.request, asked.workers, gone);
   slot.free = Accelerators(group, free[asked.column]);
   slot.whole = slot.free == when_free;
   return slot;
@@ -35,7 +35,7 @@ Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const 
                  size_t node, const std::vector<size_t>& gone) {
   const NodeGroup& spec = *group.spec;
   const Row request = scene.capacity.RowOf(need.request);
-  const Asked asked{.gang = gang,
+  const Asked asked{.own = gang,
                     .workers = need.workers,
                     .request = request,
                     .column = scene.capacity.ColumnOf(CountedBy(spec))};
@@ -44,10 +44,10 @@ Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const 
                          Settling::kStarting);
 }
 
-Vacancies::Vacancies(const Scene& scene, size_t gang, const PoolMemory& memory,
+Vacancies::Vacancies(const Scene& scene, size_t gang, size_t own, const PoolMemory& memory,
                      const GroupView& group, const Need& need, Settling settling)
     : scene_(scene),
-      gang_(gang),
+      own_(own),
       group_(group),
       need_(need),
       settling_(settling),
@@ -63,7 +63,7 @@ Vacancies::Vacancies(const Scene& scene, size_t gang, const PoolMemory& memory,
 
 std::vector<Slot> Vacancies::SlotsNow() const {
   if (settling_ == Settling::kStarting) {
-    return scene_.offers.RoomFor(group_, ground_, gang_, need_).slots;
+    return scene_.offers.RoomFor(group_, ground_, own_, need_).slots;
   }
   std::vector<Slot> slots;
   for (const size_t node : ground_->nodes) {
@@ -74,8 +74,7 @@ std::vector<Slot> Vacancies::SlotsNow() const {
 }
 
 Slot Vacancies::SlotOf(size_t node, const std::vector<size_t>& gone) const {
-  const Asked asked{
-      .gang = gang_, .workers = need_.workers, .request = request_, .column = column_};
+  const Asked asked{.own = own_, .workers = need_.workers, .request = request_, .column = column_};
   return SlotWithoutThem(scene_.capacity, *group_.spec, asked, node,
                          when_free_[group_.Find(node)->shape], gone, settling_);
 }

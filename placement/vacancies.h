@@ -22,9 +22,10 @@ Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const 
 // and at those that `gone` would leave, not at all nodes for each question.
 class Vacancies {
  public:
-  // All of it outlives this, and rooms stay as they are meanwhile.
-  Vacancies(const Scene& scene, size_t gang, const PoolMemory& memory, const GroupView& group,
-            const Need& need, Settling settling);
+  // `gang`: whose constraints are looked at, in World::pools. `own`: in Capacity, whose pods and
+  // claims do not stand in its way. All of it outlives this, and rooms stay as they are meanwhile.
+  Vacancies(const Scene& scene, size_t gang, size_t own, const PoolMemory& memory,
+            const GroupView& group, const Need& need, Settling settling);
 
   // Where all of the gang would fit without the pods and claims of `gone`, which are pools, or
   // stand for promises (Capacity::PromiseIn). Quotas and money are not looked at.
@@ -36,7 +37,7 @@ class Vacancies {
   [[nodiscard]] Slot SlotOf(size_t node, const std::vector<size_t>& gone) const;
 
   const Scene& scene_;
-  size_t gang_;
+  size_t own_;
   const GroupView& group_;
   const Need& need_;
   Settling settling_;

@@ -56,6 +56,14 @@ Status DecodePlacement(JsonValue value, InferencePoolSpec::Placement& out) {
   });
 }
 
+Status DecodePreemption(JsonValue value, InferencePoolSpec& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "preempts") return Read(field, out.preempts);
+    if (key == "afterSeconds") return Read(field, out.preempt_after_seconds);
+    return Ok{};
+  });
+}
+
 Status DecodePace(JsonValue value, InferencePoolSpec::Pace& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "stabilizationSeconds") return Read(field, out.stabilization_seconds);
@@ -97,6 +105,7 @@ Status DecodeSpec(JsonValue value, InferencePoolSpec& out) {
     if (key == "paused") return Read(field, out.paused);
     if (key == "variants") return ReadList(field, out.variants, DecodeVariant);
     if (key == "placement") return DecodePlacement(field, out.placement);
+    if (key == "preemption") return DecodePreemption(field, out);
     if (key == "behavior") return DecodeBehavior(field, out);
     if (key == "routing") return DecodeRouting(field, out);
     if (key == "disruption") return DecodeDisruption(field, out);
@@ -135,6 +144,19 @@ Status DecodeCell(JsonValue value, CellStatus& out) {
   });
 }
 
+Status DecodeClaim(JsonValue value, CellClaimStatus& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "variant") return Read(field, out.variant);
+    if (key == "nodeGroup") return Read(field, out.node_group);
+    if (key == "replicas") return Read(field, out.replicas);
+    if (key == "nodes") return Read(field, out.nodes);
+    if (key == "until") return Read(field, out.until);
+    if (key == "since") return Read(field, out.since);
+    if (key == "victims") return Read(field, out.victims);
+    return Ok{};
+  });
+}
+
 Status DecodeService(JsonValue value, ServiceStatus& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "name") return Read(field, out.name);
@@ -161,6 +183,13 @@ Status Optional(JsonValue field, std::optional<T>& out, Decoder decode) {
   return decode(field, *out);
 }
 
+// What it lacks, and what is claimed for that.
+Status DecodeShortage(std::string_view key, JsonValue field, InferencePoolStatus& out) {
+  if (key == "shortSince") return Read(field, out.short_since);
+  if (key == "claim") return Optional(field, out.claim, DecodeClaim);
+  return Ok{};
+}
+
 // The numbers of units, of now and before.
 Status DecodeUnits(std::string_view key, JsonValue field, InferencePoolStatus& out) {
   if (key == "units") return Read(field, out.units);
@@ -168,7 +197,7 @@ Status DecodeUnits(std::string_view key, JsonValue field, InferencePoolStatus& o
   if (key == "recent") return ReadList(field, out.recent, DecodeRecent);
   if (key == "stepUp") return Optional(field, out.step_up, DecodeStep);
   if (key == "stepDown") return Optional(field, out.step_down, DecodeStep);
-  return Ok{};
+  return DecodeShortage(key, field, out);
 }
 
 Status DecodeStatus(JsonValue value, InferencePoolStatus& out) {
@@ -215,6 +244,14 @@ Json Encode(const CellStatus& cell) {
   return out;
 }
 
+Json Encode(const CellClaimStatus& claim) {
+  Json out = {{"variant", claim.variant},         {"nodeGroup", claim.node_group},
+              {"replicas", claim.replicas},       {"nodes", claim.nodes},
+              {"until", FormatTime(claim.until)}, {"since", FormatTime(claim.since)},
+              {"victims", claim.victims}};
+  return out;
+}
+
 Json Encode(const ServiceStatus& service) {
   Json out = {{"name", service.name}, {"weight", service.weight}};
   Put(out, "variant", service.variant);
@@ -244,6 +281,8 @@ void EncodeMemory(Json& out, const InferencePoolStatus& status) {
   Put(out, "queuedSince", status.queued_since);
   Put(out, "waitingSince", status.waiting_since);
   Put(out, "homeFitsSince", status.home_fits_since);
+  Put(out, "shortSince", status.short_since);
+  if (status.claim) out["claim"] = Encode(*status.claim);
   if (status.last_decision) out["lastDecision"] = Encode(*status.last_decision);
 }
 

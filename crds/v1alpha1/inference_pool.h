@@ -42,6 +42,8 @@ struct InferencePoolSpec {
     int start_deadline_seconds = 900;
     bool operator==(const Placement&) const = default;
   } placement;
+  std::string preempts = "LowerPriority";
+  int preempt_after_seconds = 300;
   struct Pace {
     int stabilization_seconds = 0;
     std::optional<int> max_step;  // units; absent: no limit
@@ -68,6 +70,17 @@ struct CellStatus {
   int misses = 0;        // start deadlines missed in a row
   std::string revision;  // of the variant, when last decided
   bool operator==(const CellStatus&) const = default;
+};
+// Nodes that gangs leave for more replicas of a cell.
+struct CellClaimStatus {
+  std::string variant;
+  std::string node_group;
+  int replicas = 0;
+  std::vector<std::string> nodes;
+  Time until{};
+  Time since{};
+  std::vector<std::string> victims;  // as namespace/name
+  bool operator==(const CellClaimStatus&) const = default;
 };
 // A number of units that was asked for until some moment.
 struct RecentUnitsStatus {
@@ -110,6 +123,8 @@ struct InferencePoolStatus {
   std::optional<Time> queued_since;
   std::optional<Time> waiting_since;
   std::optional<Time> home_fits_since;
+  std::optional<Time> short_since;
+  std::optional<CellClaimStatus> claim;
   std::string hourly_cost, marginal_hourly_cost;
   std::optional<DecisionStatus> last_decision;
   std::vector<Condition> conditions;

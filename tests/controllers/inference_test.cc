@@ -419,6 +419,15 @@ TEST(ObserveInference, MemoryIsWhatTheStatusSays) {
   memory.queued_since = Time(Seconds(1));
   memory.waiting_since = Time(Seconds(2));
   memory.home_fits_since = Time(Seconds(3));
+  memory.short_since = Time(Seconds(4));
+  memory.claim = {.variant = "a100",
+                  .replicas = 2,
+                  .hold = {.node_group = "home",
+                           .domain = "",
+                           .nodes = {"n1", "n2"},
+                           .until = Time(Seconds(900)),
+                           .since = Time(Seconds(5)),
+                           .victims = {{.ns = "team", .name = "low"}}}};
   const placement::InferencePool facts;
   pool.status = DesiredStatus(pool, decision, facts, Mode::kEnforce, Time(Seconds(100)));
   EXPECT_TRUE(MemoryOf(pool.status) == memory);

@@ -210,6 +210,40 @@ TEST(RandomWorlds, HaveGangsThatMove) {
   EXPECT_GT(stuck, 10);
 }
 
+// Among them are inference pools that make gangs go, and gangs that go for them.
+TEST(RandomWorlds, HaveGangsThatGiveWayToReplicas) {
+  int made = 0;
+  int kept = 0;
+  int given_up = 0;
+  int gone = 0;
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Plan plan = MakePlan(world);
+    for (const placement::InferencePool& pool : world.inference_pools) {
+      const auto decision =
+          std::find_if(plan.inference_pools.begin(), plan.inference_pools.end(),
+                       [&](const InferenceDecision& one) { return one.key == pool.key; });
+      const auto& before = pool.memory.claim;
+      const auto& after = decision->memory.claim;
+      if (after && !(before && before->hold.since == after->hold.since)) ++made;
+      if (before && after && before->hold.since == after->hold.since) ++kept;
+      if (before && !after) ++given_up;
+      if (!after) continue;
+      for (const PoolDecision& gang : plan.pools) {
+        const auto& victims = after->hold.victims;
+        const bool is_victim = std::find(victims.begin(), victims.end(), gang.key) != victims.end();
+        if (is_victim && gang.action == Action::kRelease) ++gone;
+      }
+    }
+  }
+  std::cout << "claims: " << made << " made, " << kept << " kept, " << given_up
+            << " given up; gangs gone for them: " << gone << "\n";
+  EXPECT_GT(made, 20);
+  EXPECT_GT(kept, 20);
+  EXPECT_GT(given_up, 20);
+  EXPECT_GT(gone, 10);
+}
+
 // The worlds are worth the name: each reason and each action is in one of a hundred.
 TEST(RandomWorlds, ShowEveryReasonAndActionOftenEnough) {
   std::map<std::string_view, uint32_t> worlds;

@@ -17,7 +17,8 @@ const std::vector<std::string> kTypes = {"a100", "h100", "cores"};
 
 class Maker {
  public:
-  explicit Maker(uint32_t seed) : dice_(seed), moves_(seed + 1'000'000) {}
+  explicit Maker(uint32_t seed)
+      : dice_(seed), moves_(seed + 1'000'000), shortages_(seed + 2'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -33,9 +34,11 @@ class Maker {
     AddQuotas();
     AddClaims();
     AddSpendLimits();
-    if (dice_.OneIn(6)) AddContest();
+    if (dice_.OneIn(6) || shortages_.OneIn(12)) AddContest();
     if (moves_.OneIn(3)) AddMovers();
     AddMoves();
+    if (shortages_.OneIn(4)) AddShortServing();
+    AddShortages();
     return std::move(world_);
   }
 
@@ -567,6 +570,63 @@ class Maker {
     if (moves_.OneIn(10)) memory.hold->since.reset();
   }
 
+  Time ShortAgo(int seconds) { return kNow - Seconds{shortages_.Roll(seconds)}; }
+
+  // A pool that asks for more than there is where a gang runs, and comes before it.
+  void AddShortServing() {
+    std::vector<const TrainingPool*> gangs;
+    for (const TrainingPool& gang : world_.pools) {
+      if (gang.memory.placement && !gang.memory.completed) gangs.push_back(&gang);
+    }
+    if (gangs.empty()) return;
+    const std::string type = shortages_.Pick(gangs)->memory.placement->accelerator;
+    InferencePool pool = Chat(shortages_.Roll(30) + 10, "short");
+    pool.key.ns = shortages_.OneIn(2) ? "red" : "blue";
+    pool.priority = 5;
+    if (shortages_.OneIn(3)) pool.routing = Routing::kUniform;
+    pool.variants = {Serves("big", type, 4, "16"), Serves("small", type, 1, "4")};
+    for (Variant& variant : pool.variants) {
+      variant.tolerations = {{.key = "", .op = "Exists", .value = "", .effect = ""}};
+    }
+    pool.memory.queued_since = pool.memory.waiting_since = kNow - Seconds{3000};
+    world_.inference_pools.push_back(std::move(pool));
+  }
+
+  // Pools that have been short, and some that have a claim.
+  void AddShortages() {
+    for (InferencePool& pool : world_.inference_pools) {
+      if (shortages_.OneIn(5)) pool.preempts = Preempts::kNever;
+      pool.preempt_after = Seconds{shortages_.Pick<int>({0, 300, 1200})};
+      if (!shortages_.OneIn(3)) pool.memory.short_since = ShortAgo(1500);
+      if (shortages_.OneIn(3)) AddCellClaim(pool);
+    }
+  }
+
+  void AddCellClaim(InferencePool& pool) {
+    CellClaim claim{.variant = shortages_.Pick(pool.variants).name,
+                    .replicas = shortages_.Roll(6) + 1,
+                    .hold = {}};
+    claim.hold.since = ShortAgo(300);
+    claim.hold.until = kNow + Seconds{shortages_.Roll(900) - 100};
+    for (const TrainingPool& gang : world_.pools) {
+      const auto& placement = gang.memory.placement;
+      if (!placement || placement->nodes.empty() || placement->node_group == "arena") continue;
+      if (!shortages_.OneIn(3)) continue;
+      if (!claim.hold.node_group.empty() && claim.hold.node_group != placement->node_group)
+        continue;
+      claim.hold.node_group = placement->node_group;
+      claim.hold.nodes.insert(claim.hold.nodes.end(), placement->nodes.begin(),
+                              placement->nodes.end());
+      claim.hold.victims.push_back(gang.key);
+    }
+    if (claim.hold.victims.empty()) return;
+    std::sort(claim.hold.victims.begin(), claim.hold.victims.end());
+    std::sort(claim.hold.nodes.begin(), claim.hold.nodes.end());
+    claim.hold.nodes.erase(std::unique(claim.hold.nodes.begin(), claim.hold.nodes.end()),
+                           claim.hold.nodes.end());
+    pool.memory.claim = claim;
+  }
+
   Money Amount(int most) { return Money::FromMicros(int64_t{dice_.Roll(most)} * 1'250'000); }
 
   placement::Quota& QuotaOf(const std::string& ns) {
@@ -597,7 +657,8 @@ class Maker {
   }
 
   Dice dice_;
-  Dice moves_;  // of gangs alone, so that other worlds are not all different ones
+  Dice moves_;      // of gangs alone, so that other worlds are not all different ones
+  Dice shortages_;  // likewise
   Snapshot world_;
 };
 

@@ -1,0 +1,205 @@
+#include "placement/cell_claims.h"
+
+#include <algorithm>
+
+#include "placement/cell_limits.h"
+#include "placement/claims.h"
+#include "placement/mix_questions.h"
+#include "placement/vacancies.h"
+
+namespace spillway::placement {
+namespace {
+
+// One look at what a pool lacks, and may claim.
+class Wanting {
+ public:
+  Wanting(Draft& draft, size_t pool)
+      : draft_(draft),
+        index_(pool),
+        pool_(draft.inference[pool]),
+        limits_(draft.world, draft.capacity, draft.quotas, pool_) {}
+
+  bool Run() {
+    NoteShortage();
+    if (!pool_.memory.claim) return IsDue() && Claim();
+    if (Stands()) return EvictDue(draft_, EvictorOf(pool_));
+    Drop();
+    if (IsDue()) Claim();
+    return true;
+  }
+
+ private:
+  [[nodiscard]] const InferencePool& Spec() const { return *pool_.pool; }
+
+  [[nodiscard]] Throughput Missing() const { return pool_.required - limits_.Promised(false); }
+
+  void NoteShortage() {
+    std::optional<Time>& since = pool_.memory.short_since;
+    if (pool_.held || Missing() <= 0) {
+      since.reset();
+    } else if (!since) {
+      since = draft_.Now();
+    }
+  }
+
+  // How many more of the cell it lacks and may have, whatever room there is. The cell is a copy:
+  // what this asks is not to be told.
+  [[nodiscard]] int64_t Wanted(CellState& cell) const {
+    if (!cell.Known() || cell.leaving || limits_.Refusal(cell)) return 0;
+    return limits_.WithinLimits(cell, CeilDiv(Missing(), cell.Each()));
+  }
+
+  // ---- a claim that it has ----
+
+  bool Stands() {
+    CellClaim& claim = *pool_.memory.claim;
+    const auto at = ClaimedCell(pool_);
+    if (!at || pool_.held || Missing() <= 0 || draft_.Now() >= claim.hold.until) return false;
+    CellState cell = pool_.cells[*at];
+    claim.replicas = static_cast<int>(std::min<int64_t>(claim.replicas, Wanted(cell)));
+    if (claim.replicas < 1) return false;
+    const std::vector<size_t> there = StillThere(draft_, claim.hold);
+    const bool guaranteed = Guaranteed(cell) >= claim.replicas;
+    return std::all_of(there.begin(), there.end(), [&](size_t victim) {
+      return MayEvict(RankWith(guaranteed),
+                      RankIn(draft_.world, *draft_.coverage, victim, draft_.fates[victim].memory,
+                             cell.variant->accelerator));
+    });
+  }
+
+  void Drop() {
+    const Hold dropped = pool_.memory.claim->hold;
+    pool_.memory.claim.reset();
+    ClaimCells(draft_.world, draft_.capacity, pool_);
+    DropClaim(draft_, dropped);
+  }
+
+  // ---- one that it makes ----
+
+  [[nodiscard]] bool IsDue() const {
+    const auto& since = pool_.memory.short_since;
+    return since && !pool_.link_suspect && draft_.Now() >= *since + Spec().preempt_after &&
+           !Spills();
+  }
+
+  // Where it would spill before long it makes nobody go.
+  [[nodiscard]] bool Spills() const {
+    return std::any_of(pool_.cells.begin(), pool_.cells.end(), [](const CellState& cell) {
+      return !cell.leaving && cell.option && cell.option->HeldBack() && cell.option->fit;
+    });
+  }
+
+  bool Claim() {
+    for (const CellState& one : pool_.cells) {
+      CellState cell = one;
+      const int64_t wanted = Wanted(cell);
+      if (wanted < 1 || !cell.option->only_short || Starts(cell)) continue;
+      const int64_t reclaims = std::min(wanted, Guaranteed(cell));
+      const bool at_home = cell.memory.tier == 0;
+      if (at_home && Try(cell, reclaims, Right::kReclaim, true)) return true;
+      if (Spec().preempts == Preempts::kNever) continue;
+      if (Try(cell, reclaims, Right::kPriority, true)) return true;
+      if (Try(cell, wanted, Right::kPriority, false)) return true;
+    }
+    return false;
+  }
+
+  // There is room that others who are starting may need until they are bound.
+  [[nodiscard]] bool Starts(const CellState& cell) const {
+    const PoolMemory nothing;
+    const Scene scene = draft_.Look();
+    const Vacancies vacancies(scene, cell.seeker, draft_.capacity.Nobody(), nothing, *cell.group,
+                              *cell.option->need, Settling::kStarting);
+    return vacancies.FitWithout({}).has_value();
+  }
+
+  // Replicas that it could have more and be within what its namespace is guaranteed.
+  [[nodiscard]] int64_t Guaranteed(const CellState& cell) const {
+    return draft_.coverage->Left(index_, cell.variant->accelerator) / cell.variant->per_replica;
+  }
+
+  [[nodiscard]] Rank RankWith(bool guaranteed) const {
+    return {.guaranteed = guaranteed,
+            .priority = Spec().priority,
+            .queued_since = pool_.memory.queued_since.value_or(draft_.Now()),
+            .key = &Spec().key,
+            .inference = true};
+  }
+
+  // For `most` replicas, or as many as others can make room for.
+  bool Try(const CellState& cell, int64_t most, Right right, bool guaranteed) {
+    if (most < 1) return false;
+    auto best = Victims(cell, most, right, guaranteed);
+    int64_t few = 0;
+    int64_t many = best ? most : 0;
+    if (!best && most > 1) {
+      best = Victims(cell, 1, right, guaranteed);
+      few = best ? 1 : 0;
+      many = most;
+      while (best && few + 1 < many) {
+        const int64_t middle = (few + many) / 2;
+        auto more = Victims(cell, middle, right, guaranteed);
+        (more ? few : many) = middle;
+        if (more) best = std::move(more);
+      }
+      many = few;
+    }
+    if (!best) return false;
+    Make(cell, static_cast<int>(many), *best);
+    return true;
+  }
+
+  std::optional<Victory> Victims(const CellState& cell, int64_t replicas, Right right,
+                                 bool guaranteed) {
+    Option option = *cell.option;
+    option.need->workers = static_cast<int>(replicas);
+    const PoolMemory nothing;
+    const Claimant claimant{.pool = cell.seeker,
+                            .own = draft_.capacity.Nobody(),
+                            .memory = nothing,
+                            .rank = RankWith(guaranteed)};
+    return FindVictims(draft_, claimant, option, right);
+  }
+
+  void Make(const CellState& cell, int replicas, const Victory& victory) {
+    pool_.memory.claim = CellClaim{.variant = cell.variant->name,
+                                   .replicas = replicas,
+                                   .hold = HoldOver(draft_, *cell.group, victory)};
+    pool_.claims = true;
+    ClaimCells(draft_.world, draft_.capacity, pool_);
+    draft_.contenders.reset();
+  }
+
+  Draft& draft_;
+  size_t index_;
+  InferenceDraft& pool_;
+  CellLimits limits_;
+};
+
+}  // namespace
+
+Evictor EvictorOf(const InferenceDraft& pool) {
+  return {.key = pool.pool->key, .priority = pool.pool->priority, .hold = pool.memory.claim->hold};
+}
+
+void CarryCellClaim(Draft& draft, size_t pool) {
+  InferenceDraft& inference = draft.inference[pool];
+  inference.claims = true;
+  ClaimCells(draft.world, draft.capacity, inference);
+  CountCellClaim(draft, pool, 1);
+  ForfeitGone(draft, inference.memory.claim->hold);
+}
+
+void CountCellClaim(Draft& draft, size_t pool, int sign) {
+  const InferenceDraft& inference = draft.inference[pool];
+  const auto at = ClaimedCell(inference);
+  if (!at) return;
+  const CellState& cell = inference.cells[*at];
+  const int64_t replicas = int64_t{sign} * inference.memory.claim->replicas;
+  draft.quotas.Add(inference.pool->key.ns, cell.variant->accelerator,
+                   replicas * cell.variant->per_replica, CostAboveHome(cell).Times(replicas));
+}
+
+bool ClaimForReplicas(Draft& draft, size_t pool) { return Wanting(draft, pool).Run(); }
+
+}  // namespace spillway::placement
