@@ -142,6 +142,13 @@ Result<int64_t> Parse(std::string_view text, int shift) {
                fmt::format("\"{}\" is no quantity; write for example 500m, 8 or 1660424Mi", text)};
 }
 
+template <class Entries>
+auto LowerBound(Entries& entries, std::string_view name) {
+  return std::lower_bound(
+      entries.begin(), entries.end(), name,
+      [](const Resources::Entry& entry, std::string_view n) { return entry.first < n; });
+}
+
 }  // namespace
 
 Result<int64_t> ParseMilli(std::string_view text) { return Parse(text, 3); }
@@ -168,28 +175,28 @@ std::string FormatResource(std::string_view name, int64_t amount) {
 }
 
 int64_t Resources::Get(std::string_view name) const {
-  const auto at = std::lower_bound(entries_.begin(), entries_.end(), name,
-                                   [](const Entry& e, std::string_view n) { return e.first < n; });
-  return at != entries_.end() && at->first == name ? at->second : 0;
+  const auto at = LowerBound(entries_.Get(), name);
+  return at != end() && at->first == name ? at->second : 0;
 }
 
 void Resources::Set(std::string_view name, int64_t amount) {
-  const auto at = std::lower_bound(entries_.begin(), entries_.end(), name,
-                                   [](const Entry& e, std::string_view n) { return e.first < n; });
-  const bool found = at != entries_.end() && at->first == name;
+  if (Get(name) == amount) return;
+  std::vector<Entry>& entries = entries_.Own();
+  const auto at = LowerBound(entries, name);
+  const bool found = at != entries.end() && at->first == name;
   if (found && amount == 0) {
-    entries_.erase(at);
+    entries.erase(at);
   } else if (found) {
     at->second = amount;
-  } else if (amount != 0) {
-    entries_.insert(at, {std::string(name), amount});
+  } else {
+    entries.insert(at, {std::string(name), amount});
   }
 }
 
 void Resources::Add(const Resources& other) { AddTimes(other, 1); }
 
 void Resources::AddTimes(const Resources& other, int64_t times) {
-  for (const auto& [name, amount] : other.entries_) {
+  for (const auto& [name, amount] : other) {
     Set(name, Saturate(Wide{Get(name)} + Wide{amount} * times));
   }
 }
@@ -197,7 +204,7 @@ void Resources::AddTimes(const Resources& other, int64_t times) {
 void Resources::Subtract(const Resources& other) { AddTimes(other, -1); }
 
 void Resources::MaxWith(const Resources& other) {
-  for (const auto& [name, amount] : other.entries_) {
+  for (const auto& [name, amount] : other) {
     if (amount > Get(name)) Set(name, amount);
   }
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/shared.h"
 
 namespace spillway {
 
@@ -19,7 +20,8 @@ Result<int64_t> ParseMilli(std::string_view text);
 Result<int64_t> ParseUnits(std::string_view text);
 
 // What a pod asks for or a node has: CPU in thousandths of a core, everything else in whole units
-// (bytes, devices, pods). Sorted by name, no zero entries, so equal contents compare equal.
+// (bytes, devices, pods). Sorted by name, no zero entries, so equal contents compare equal. Copies
+// share their memory until one of them changes.
 class Resources {
  public:
   using Entry = std::pair<std::string, int64_t>;
@@ -39,14 +41,16 @@ class Resources {
   // How many copies of `request` fit; `most` caps the answer (and is it for an empty request).
   [[nodiscard]] int64_t HowMany(const Resources& request, int64_t most) const;
 
-  [[nodiscard]] bool empty() const { return entries_.empty(); }
-  [[nodiscard]] auto begin() const { return entries_.begin(); }
-  [[nodiscard]] auto end() const { return entries_.end(); }
+  [[nodiscard]] bool empty() const { return entries_.Get().empty(); }
+  [[nodiscard]] auto begin() const { return entries_.Get().begin(); }
+  [[nodiscard]] auto end() const { return entries_.Get().end(); }
 
   bool operator==(const Resources&) const = default;
+  // Any order, the same for the same contents.
+  auto operator<=>(const Resources& other) const { return entries_.Get() <=> other.entries_.Get(); }
 
  private:
-  std::vector<Entry> entries_;
+  Shared<std::vector<Entry>> entries_;
 };
 
 // Reads one entry of a resource list by the rule above ("cpu" in thousandths).

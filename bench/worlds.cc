@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "placement/sharing.h"
+
 namespace spillway::bench {
 namespace {
 
@@ -43,6 +45,8 @@ class Maker {
   Snapshot Make() {
     world_.now = kNow;
     world_.render_revision = "r1";
+    world_.nodes.reserve(static_cast<size_t>(size_.nodes));
+    world_.pools.reserve(static_cast<size_t>(size_.pools));
     for (int g = 0; g < size_.groups; ++g) AddGroup(g);
     for (int g = 0; g < size_.groups; ++g) {
       for (int n = 0; n < NodesIn(g); ++n) AddNode(g, n);
@@ -129,6 +133,7 @@ class Maker {
     node.cordoned = number % 200 == 199;
     first_node_.resize(Groups());
     if (number == 0) first_node_[static_cast<size_t>(group)] = world_.nodes.size();
+    sharing_.Share(node);
     world_.nodes.push_back(std::move(node));
   }
 
@@ -164,6 +169,7 @@ class Maker {
     } else {
       Run(pool, group, nodes, per_node);
     }
+    sharing_.Share(pool);
     world_.pools.push_back(std::move(pool));
   }
 
@@ -217,6 +223,8 @@ class Maker {
                                       .spec_revision = "spec-1",
                                       .since = since};
     pool.attempt.exists = true;
+    pool.memory.placement->nodes.reserve(Index(nodes));
+    pool.workers.reserve(Index(nodes * per_node));
     for (int n = 0; n < nodes; ++n) {
       Node& node = world_.nodes[first_node_[Index(group)] + Index(next_free_[Index(group)]++)];
       pool.memory.placement->nodes.push_back(node.id.name);
@@ -256,6 +264,7 @@ class Maker {
       const std::string resource(cpu ? std::string(kCpu) : kGpu);
       node.used.Set(resource, node.allocatable.Get(resource));
     }
+    for (Node& node : world_.nodes) sharing_.Share(node.used);
   }
 
   void AddQuota(int ns) {
@@ -272,6 +281,7 @@ class Maker {
   std::vector<size_t> first_node_;  // in Snapshot::nodes, by group
   std::vector<int> next_free_;      // that no running pool has taken, by group
   int64_t pods_ = 0;
+  Sharing sharing_;
   Snapshot world_;
 };
 

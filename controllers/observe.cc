@@ -10,6 +10,7 @@
 #include "controllers/names.h"
 #include "controllers/observe_inference.h"
 #include "controllers/placement_record.h"
+#include "placement/sharing.h"
 
 namespace spillway::controllers {
 
@@ -155,17 +156,20 @@ placement::Node ObserveNode(const kube::Node& node) {
   return out;
 }
 
-void ObserveNodes(const World& world, placement::Snapshot& snapshot) {
+void ObserveNodes(const World& world, placement::Sharing& sharing, placement::Snapshot& snapshot) {
   std::map<std::string, size_t> index;
+  snapshot.nodes.reserve(world.nodes.size());
   for (const auto& node : world.nodes) {
     index.emplace(node->meta.name, snapshot.nodes.size());
     snapshot.nodes.push_back(ObserveNode(*node));
+    sharing.Share(snapshot.nodes.back());
   }
   for (const auto& pod : world.pods) {
     if (!pod->UsesNode()) continue;
     const auto at = index.find(pod->node);
     if (at != index.end()) snapshot.nodes[at->second].used.Add(pod->requests);
   }
+  for (placement::Node& node : snapshot.nodes) sharing.Share(node.used);
 }
 
 // ---- node groups ----
@@ -280,6 +284,7 @@ Families ObserveFamilies(const World& world) {
 // Those that succeeded are counted by their Job.
 std::vector<placement::Worker> ObserveWorkers(const Family& family) {
   std::vector<placement::Worker> out;
+  out.reserve(family.pods.size());
   for (const kube::Pod* pod : family.pods) {
     if (pod->phase == kube::PodPhase::kSucceeded) continue;
     placement::Worker worker;
@@ -668,7 +673,8 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
   for (const auto& limit : input.settings->default_limits) {
     snapshot.default_limits.push_back({limit.type, limit.limit});
   }
-  ObserveNodes(world, snapshot);
+  placement::Sharing sharing;
+  ObserveNodes(world, sharing, snapshot);
   for (const auto& group : world.node_groups) {
     snapshot.groups.push_back(ObserveGroup(*group, *input.settings, input.now));
   }
@@ -676,10 +682,13 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
     snapshot.quotas.push_back(ObserveQuota(*quota));
   }
   const PoolObserver observer(world, input, snapshot.groups);
+  snapshot.pools.reserve(world.training_pools.size());
   for (const auto& pool : world.training_pools) {
-    if (!pool->meta.deleted) snapshot.pools.push_back(observer.Observe(*pool));
+    if (pool->meta.deleted) continue;
+    snapshot.pools.push_back(observer.Observe(*pool));
+    sharing.Share(snapshot.pools.back());
   }
-  ObserveInferencePools(world, input, snapshot);
+  ObserveInferencePools(world, input, sharing, snapshot);
   return snapshot;
 }
 

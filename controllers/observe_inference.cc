@@ -306,10 +306,12 @@ std::string TemplateRevision(const InferencePoolSpec& spec, const VariantSpec& v
 }
 
 void ObserveInferencePools(const World& world, const ObserveInput& input,
-                           placement::Snapshot& snapshot) {
+                           placement::Sharing& sharing, placement::Snapshot& snapshot) {
   const InferenceObserver observer(world, input, snapshot.groups);
   for (const auto& pool : world.inference_pools) {
-    if (!pool->meta.deleted) snapshot.inference_pools.push_back(observer.Observe(*pool));
+    if (pool->meta.deleted) continue;
+    snapshot.inference_pools.push_back(observer.Observe(*pool));
+    sharing.Share(snapshot.inference_pools.back());
   }
 }
 

@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "controllers/observe.h"
+#include "placement/sharing.h"
 
 // Parts of observe.h, for this folder.
 namespace spillway::controllers {
 
 // Adds the inference pools to a snapshot that has its node groups.
 void ObserveInferencePools(const World& world, const ObserveInput& input,
-                           placement::Snapshot& snapshot);
+                           placement::Sharing& sharing, placement::Snapshot& snapshot);
 
 // A pool's memory as its status has it.
 placement::InferenceMemory MemoryOf(const crds::v1alpha1::InferencePoolStatus& status);

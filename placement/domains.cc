@@ -38,7 +38,8 @@ void DomainNumbering::Add(const Node& node) {
     return;
   }
   // Neighbours by name are often neighbours by network.
-  if (last_ == kNoDomain || domains_.names[last_] != at->second) last_ = NumberOf(at->second);
+  const std::string& name = at->second;
+  if (last_ == kNoDomain || domains_.names[last_] != name) last_ = NumberOf(name);
   domains_.of.push_back(last_);
 }
 

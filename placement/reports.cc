@@ -84,7 +84,7 @@ void FindLargestFreeDomain(const World& world, const Capacity& capacity, const G
     }
     const Labels& labels = world.nodes[member.node]->labels;
     const auto label = labels.find(group.domain_labels.front());
-    if (label != labels.end()) ++whole[label->second];
+    if (label != labels.end()) ++whole[label->second.str()];
   }
   for (const auto& [domain, nodes] : whole) {
     if (nodes <= report.largest_free_domain_nodes) continue;

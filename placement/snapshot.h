@@ -2,7 +2,6 @@
 
 #include <compare>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +12,7 @@
 #include "base/money.h"
 #include "base/quantity.h"
 #include "base/result.h"
+#include "placement/labels.h"
 
 // The facts of one moment, in our words. Plain values: no Kubernetes, no I/O.
 namespace spillway::placement {
@@ -54,8 +54,6 @@ std::optional<Preemptible> PreemptibleFrom(std::string_view name);
 std::optional<ReturnHome> ReturnHomeFrom(std::string_view name);
 std::optional<Routing> RoutingFrom(std::string_view name);
 std::optional<BudgetPeriod> BudgetPeriodFrom(std::string_view name);
-
-using Labels = std::map<std::string, std::string>;
 
 // One requirement on labels, by Kubernetes' rules: In, NotIn (also true where the key is absent),
 // Exists, DoesNotExist, Gt, Lt (whole numbers; node affinity only). An unknown operator never
@@ -105,8 +103,7 @@ struct Node {
   bool starting = false;        // its provisioner has not finished with it
   bool draining = false;        // on its way out: disrupted, deleted, about to be reclaimed
   bool out_of_service = false;  // the admin, or its provider, says that it is gone
-  // Node conditions by type, for the groups' own lists of bad ones.
-  std::map<std::string, std::string> conditions;
+  Labels conditions;            // statuses by type, for the groups' own lists of bad ones
   bool operator==(const Node&) const = default;
 };
 

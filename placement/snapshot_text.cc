@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "placement/play.h"
+#include "placement/sharing.h"
 #include "placement/snapshot.h"
 #include "placement/snapshot_fields.h"
 
@@ -215,9 +216,11 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Resourc
 }
 
 void Read(Place& place, const YAML::Node& node, const std::string& path, Labels& value) {
-  value.clear();
+  value = Labels();
   for (const auto& [key, text] : Entries(place, node, path)) {
-    Read(place, text, Sub(path, key), value[key]);
+    std::string read;
+    Read(place, text, Sub(path, key), read);
+    value[key] = std::move(read);
   }
 }
 
@@ -238,6 +241,7 @@ template <class T>
 void Read(Place& place, const YAML::Node& node, const std::string& path, std::vector<T>& value) {
   value.clear();
   if (!node.IsSequence()) return place.Fail(path, "must be a list […]");
+  value.reserve(node.size());
   for (size_t i = 0; i < node.size(); ++i) {
     Read(place, node[i], fmt::format("{}[{}]", path, i), value.emplace_back());
   }
@@ -356,6 +360,10 @@ void Judge(Place& place, const Arrival& arrival) {
 }
 template <class T>
 void Judge(Place& /*place*/, const T& /*value*/) {}
+
+// What there are many of: the memory that they need is worth some care.
+template <class T>
+concept Many = requires(Sharing& sharing, T& value) { sharing.Share(value); };
 
 // Reads the document line by line: memory and time stay in proportion to one line.
 class Document {
@@ -480,6 +488,7 @@ class Document {
         place.Fail(field, fmt::format("\"{}\" stands here a second time", identity));
       }
       Judge(place, value);
+      if constexpr (Many<T>) sharing_.Share(value);
     });
   }
 
@@ -500,6 +509,7 @@ class Document {
   }
 
   Snapshot snapshot_;
+  Sharing sharing_;
   std::set<std::string> seen_;
   std::string section_;
   std::set<std::string> identities_;

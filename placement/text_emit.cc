@@ -92,9 +92,9 @@ void Emit(Output& out, const Labels& value) {
   for (const auto& [key, text] : value) {
     out.text += comma;
     comma = ", ";
-    Emit(out, key);
+    Emit(out, key.str());
     out.text += ": ";
-    Emit(out, text);
+    Emit(out, text.str());
   }
   out.text += '}';
 }

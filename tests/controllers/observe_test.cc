@@ -113,6 +113,26 @@ TEST(ObserveNodes, UsedIsWhatAllBoundPodsThatHaveNotEndedAskFor) {
   EXPECT_EQ(cluster.Observe().nodes.at(0).used.Get("nvidia.com/gpu"), 3);
 }
 
+// Nodes of a group and workers of a gang are many, and alike but for their names.
+TEST(Observe, WhatIsAlikeSharesItsMemory) {
+  Cluster cluster;
+  for (const char* name : {"n0", "n1"}) {
+    cluster.AddNode(name).meta.labels = {{"group", "home"}};
+    cluster.AddWorker(std::string("run-") + name, 1, name);
+  }
+  cluster.Commit(1);
+  const placement::Snapshot snapshot = cluster.Observe();
+  const auto& a = snapshot.nodes.at(0);
+  const auto& b = snapshot.nodes.at(1);
+  EXPECT_EQ(&a.labels.begin()->second.str(), &b.labels.begin()->second.str());
+  EXPECT_EQ(&*a.conditions.begin(), &*b.conditions.begin());
+  EXPECT_EQ(&*a.allocatable.begin(), &*b.allocatable.begin());
+  EXPECT_EQ(&*a.used.begin(), &*b.used.begin());
+  const auto& workers = snapshot.pools.at(0).workers;
+  ASSERT_THAT(workers, SizeIs(2));
+  EXPECT_EQ(&*workers[0].requests.begin(), &*workers[1].requests.begin());
+}
+
 TEST(ObserveNodes, StatesComeFromConditionsTaintsAndDeletion) {
   Cluster cluster;
   cluster.AddNode("a-fine");

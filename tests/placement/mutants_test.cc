@@ -76,7 +76,7 @@ bool PlaceIn(const Snapshot& world, const std::string& group, PoolDecision& deci
     placement.tier = one.tier;
   }
   for (const Node& node : world.nodes) {
-    if (node.labels.at("group") == group) placement.nodes.push_back(node.id.name);
+    if (node.labels.find("group")->second == group) placement.nodes.push_back(node.id.name);
   }
   if (placement.nodes.empty()) return false;
   std::sort(placement.nodes.begin(), placement.nodes.end());

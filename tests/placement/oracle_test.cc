@@ -91,11 +91,12 @@ bool Possible(const Snapshot& world, const NodeGroup& group) {
   if (required && std::find(labels.begin(), labels.end(), level) == labels.end()) return false;
   std::map<std::string, std::vector<Room>> by_domain;
   for (const placement::Node& node : world.nodes) {
-    if (node.labels.at("group") != group.name || node.cordoned || !node.taints.empty()) continue;
+    if (node.labels.find("group")->second != group.name || node.cordoned || !node.taints.empty())
+      continue;
     if (required && !node.labels.contains(level)) continue;
     Room room;
     for (const auto& [name, amount] : node.allocatable) room[name] = amount - node.used.Get(name);
-    by_domain[required ? node.labels.at(level) : ""].push_back(room);
+    by_domain[required ? node.labels.find(level)->second : ""].push_back(room);
   }
   return std::any_of(by_domain.begin(), by_domain.end(), [&](auto& domain) {
     return Assign(domain.second, RequestOf(pool, group), pool.accelerators[0].workers, 0);

@@ -339,7 +339,9 @@ TEST(HoldBack, OnlyWaitsForAHomeThatCouldFitItSomeDay) {
          p.topology = placement::TopologyMode::kRequired;
          NodeOf(w, "home-1").labels[kDomain] = "d1";
          NodeOf(w, "home-2").labels[kDomain] = "d2";
-         for (auto& node : w.nodes) node.labels.emplace(kDomain, "ig-1");
+         for (auto& node : w.nodes) {
+           if (!node.labels.contains(kDomain)) node.labels[kDomain] = "ig-1";
+         }
        },
        "p@azure[azure-1 azure-2]#1"},
       {"home is Closed",

@@ -180,7 +180,7 @@ class Maker {
   std::vector<std::string> NodesOf(const std::string& group) {
     std::vector<std::string> names;
     for (const Node& node : world_.nodes) {
-      if (node.labels.at("group") == group) names.push_back(node.id.name);
+      if (node.labels.find("group")->second == group) names.push_back(node.id.name);
     }
     return names;
   }

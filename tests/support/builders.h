@@ -69,7 +69,7 @@ inline void AddNodes(Snapshot& world, const std::string& group, int count, int g
   for (int i = 0; i < count; ++i) {
     const auto same = std::count_if(
         world.nodes.begin(), world.nodes.end(),
-        [&](const placement::Node& node) { return node.labels.at("group") == group; });
+        [&](const placement::Node& node) { return node.labels.find("group")->second == group; });
     world.nodes.push_back(GpuNode(group + "-" + std::to_string(same + 1), group, gpus, domain));
   }
 }
