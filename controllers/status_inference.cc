@@ -131,9 +131,14 @@ InferencePoolStatus DesiredStatus(const InferencePool& old, const InferenceDecis
   status.marginal_hourly_cost = decision.marginal_hourly_cost.Format();
   status.last_decision = old.status.last_decision;
   if (decision.action == placement::Action::kScale) {
-    status.last_decision = {now, std::string(placement::Name(decision.action)),
+    status.last_decision = {now,
+                            std::string(placement::Name(decision.action)),
                             std::string(placement::ReasonName(decision.capacity_reason)),
-                            decision.chosen};
+                            decision.chosen,
+                            {}};
+    for (const auto& one : decision.rejected) {
+      status.last_decision->rejected.push_back({one.mix, one.cost.Format(), one.why});
+    }
   }
   status.conditions = PoolConditions(old, decision, facts, mode, now);
   return status;

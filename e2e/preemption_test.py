@@ -7,9 +7,10 @@ from typing import Any, Iterator
 
 import pytest
 
-from harness import Cluster, Operators, condition_of, holds_for, metric, wait_for
+from harness import Cluster, Operators, condition_of, holds_for, metric, parse_time, wait_for
 from placement_test import HOME, ONLY_HOME, apply_home, bound_to, waits
 from pools import children_of, placement, ready, says, training_pool
+from serving import a100, inference_pool, ready_pool, serving_group
 from spillway_dev.operator_process import OperatorProcess
 
 Object = dict[str, Any]
@@ -155,3 +156,62 @@ def test_a_claim_outlives_the_operator(
     holds_for(lambda: all(len(evictions(cluster, name, namespace)) <= 1 for name in ("first", "second", "third"))
               and not condition_of(cluster.get("trainingpool", "high", namespace), "Ready").get("status") == "False",
               4, "nobody to go twice")
+
+
+def server(name: str, replicas: int, priority: str, after: int) -> Object:
+    """Replicas of one A100 each, at home only."""
+    return inference_pool(name, replicas, a100(), placement={"spill": {"policy": "Never"}}, priorityClassName=f"e2e-{priority}",
+                          preemption={"afterSeconds": after})
+
+
+def serving_home(cluster: Cluster, nodes: int) -> list[str]:
+    """A home where a replica fits for each accelerator; its nodes."""
+    names = cluster.nodes_of(HOME)[:nodes]
+    cluster.apply(serving_group(HOME, names))
+    return names
+
+
+def claim_of(cluster: Cluster, name: str, namespace: str) -> Object:
+    return cluster.get("inferencepool", name, namespace).get("status", {}).get("claim", {})
+
+
+def test_gangs_give_way_to_replicas_that_have_been_missing_for_long_enough(
+        operators: Operators, operator: OperatorProcess, cluster: Cluster, chart: None, namespace: str, priorities: None) -> None:
+    home = serving_home(cluster, 2)
+    cluster.apply([pool("dear", 1, "high", AT_ONCE), pool("cheap", 1, "low", AT_CHECKPOINT, checkpoint={"intervalSeconds": 12})],
+                  namespace)
+    cheap = placement(ready(cluster, "cheap", namespace))
+    ready(cluster, "dear", namespace)
+    cluster.apply(server("chat", 6, "high", 5), namespace)
+    short = wait_for(lambda: cluster.get("inferencepool", "chat", namespace).get("status", {}).get("shortSince"), 20,
+                     "the pool to be short")
+    claimed = wait_for(lambda: claim_of(cluster, "chat", namespace), 20, "the pool to have a claim")
+    assert claimed["nodes"] == cheap["nodes"] and claimed["victims"] == [f"{namespace}/cheap"] and claimed["replicas"] == 6
+    assert (parse_time(claimed["since"]) - parse_time(short)).total_seconds() >= 5
+    told = says(cluster.get("inferencepool", "chat", namespace), "CapacityMet")
+    assert f"False WaitingForCheckpoint: serves 0 of 23.4 needed (6 units × 3.9); waits until others give way to it at their next "\
+        f"checkpoints: {namespace}/cheap by " in told, told
+    # Whoever decides next keeps to it.
+    operator.kill()
+    operators.start("one")
+    ready_pool(cluster, "chat", namespace, 60, {("a100", HOME): 6})
+    gone = evictions(cluster, "cheap", namespace)
+    assert len(gone) == 1 and f"gave its place on {HOME} up for {namespace}/chat" in gone[0]["cause"]
+    waits(cluster, "cheap", namespace, "WaitingForCapacity")
+    assert not claim_of(cluster, "chat", namespace) and len(bound_to(cluster, "dear", namespace)) == 1
+    assert sorted(home) == sorted({*cheap["nodes"], *bound_to(cluster, "dear", namespace)})
+
+
+def test_no_gang_gives_way_to_replicas_of_its_own_priority_or_where_nobody_is_to(
+        operator: OperatorProcess, cluster: Cluster, chart: None, namespace: str, priorities: None) -> None:
+    serving_home(cluster, 1)
+    cluster.apply(pool("gang", 1, "low", AT_ONCE), namespace)
+    ready(cluster, "gang", namespace)
+    never = server("never", 2, "high", 0)
+    never["spec"]["preemption"]["preempts"] = "Never"
+    cluster.apply([server("equal", 2, "low", 0), never], namespace)
+    for name in ("equal", "never"):
+        wait_for(lambda: says(cluster.get("inferencepool", name, namespace), "CapacityMet").startswith("False WaitingForCapacity"), 20,
+                 f"{name} to wait")
+    holds_for(lambda: len(bound_to(cluster, "gang", namespace)) == 1 and not claim_of(cluster, "equal", namespace)
+              and not claim_of(cluster, "never", namespace), 4, "the gang to stay")

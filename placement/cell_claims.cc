@@ -93,7 +93,7 @@ class Wanting {
     for (const CellState& one : pool_.cells) {
       CellState cell = one;
       const int64_t wanted = Wanted(cell);
-      if (wanted < 1 || !cell.option->only_short || Starts(cell)) continue;
+      if (wanted < 1 || !cell.option->only_short) continue;
       const int64_t reclaims = std::min(wanted, Guaranteed(cell));
       const bool at_home = cell.memory.tier == 0;
       if (at_home && Try(cell, reclaims, Right::kReclaim, true)) return true;
@@ -144,7 +144,7 @@ class Wanting {
       }
       many = few;
     }
-    if (!best) return false;
+    if (!best || Starts(cell)) return false;
     Make(cell, static_cast<int>(many), *best);
     return true;
   }

@@ -163,6 +163,16 @@ Cause WaitsFor(const std::vector<Leaver>& awaits) {
       .sentence = "waits until others give way to it at their next checkpoints: " + Names(leaving)};
 }
 
+std::string WaitForLeavers(const std::vector<Leaver>& awaits) {
+  std::optional<Time> last;
+  for (const Leaver& leaver : awaits) {
+    if (leaver.leaves) last = std::max(last.value_or(*leaver.leaves), *leaver.leaves);
+  }
+  if (!last) return "wait until the pods of those who gave way are gone";
+  return fmt::format("wait until {}, by when the last of those who give way to it stops",
+                     FormatTime(*last));
+}
+
 std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const Option& option,
                                    Right right) {
   const Scene scene = draft.Look();

@@ -49,8 +49,9 @@ bool EvictDue(Draft& draft, const Evictor& claimant);
 // the moments at which they do.
 std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant);
 
-// What a claimant says that waits for them.
+// What a claimant says that waits for them, and what would help it.
 Cause WaitsFor(const std::vector<Leaver>& awaits);
+std::string WaitForLeavers(const std::vector<Leaver>& awaits);
 
 // What a search for victims looks at.
 std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const Option& option,

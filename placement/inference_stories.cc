@@ -313,6 +313,12 @@ class Teller {
     return text;
   }
 
+  [[nodiscard]] std::string RemedyIn(const CellState& cell) const {
+    const auto claimed = ClaimedCell(draft_);
+    if (claimed && &draft_.cells[*claimed] == &cell) return WaitForLeavers(draft_.awaits);
+    return cell.shortage->remedy;
+  }
+
   void TellAlternatives() {
     for (const CellState& cell : draft_.cells) {
       if (!cell.shortage && cell.memory.desired == 0) continue;
@@ -323,8 +329,9 @@ class Teller {
         alternative.reason = cell.shortage->reason;
         alternative.message = Short(fmt::format("has {}; {}", Count(cell.memory.desired, "replica"),
                                                 cell.shortage->message));
-        if (Missing() > 0 && !cell.shortage->remedy.empty()) {
-          out_.remedies.push_back(alternative.group + ": " + cell.shortage->remedy);
+        const std::string remedy = RemedyIn(cell);
+        if (Missing() > 0 && !remedy.empty()) {
+          out_.remedies.push_back(alternative.group + ": " + remedy);
         }
       } else {
         alternative.message =

@@ -275,22 +275,11 @@ bool IsStuck(const Told& told) {
   return told.fate.move && told.fate.move->reason == Reason::kDraining;
 }
 
-// With a claim on a place: by when those have gone who have it.
-std::string WaitForLeavers(const Told& told) {
-  std::optional<Time> last;
-  for (const Leaver& leaver : told.fate.awaits) {
-    if (leaver.leaves) last = std::max(last.value_or(*leaver.leaves), *leaver.leaves);
-  }
-  if (!last) return "wait until the pods of those who gave way are gone";
-  return fmt::format("wait until {}, by when the last of those who give way to it stops",
-                     FormatTime(*last));
-}
-
 std::string RemedyIn(const Told& told, const Option& option) {
   const auto& hold = told.Memory().hold;
   if (!told.Memory().placement && hold && hold->IsClaim() &&
       hold->node_group == option.group->spec->name) {
-    return WaitForLeavers(told);
+    return WaitForLeavers(told.fate.awaits);
   }
   std::string remedy = fmt::format("{}", fmt::join(option.remedies, "; "));
   const auto& outlook = told.fate.outlook;

@@ -166,12 +166,22 @@ Status DecodeService(JsonValue value, ServiceStatus& out) {
   });
 }
 
+Status DecodeRejected(JsonValue value, RejectedMixStatus& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "mix") return Read(field, out.mix);
+    if (key == "cost") return Read(field, out.cost);
+    if (key == "why") return Read(field, out.why);
+    return Ok{};
+  });
+}
+
 Status DecodeDecision(JsonValue value, DecisionStatus& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "time") return Read(field, out.time);
     if (key == "action") return Read(field, out.action);
     if (key == "reason") return Read(field, out.reason);
     if (key == "chosen") return Read(field, out.chosen);
+    if (key == "rejected") return ReadList(field, out.rejected, DecodeRejected);
     return Ok{};
   });
 }
@@ -258,17 +268,22 @@ Json Encode(const ServiceStatus& service) {
   return out;
 }
 
-Json Encode(const DecisionStatus& decision) {
-  Json out = {{"time", FormatTime(decision.time)}};
-  Put(out, "action", decision.action);
-  Put(out, "reason", decision.reason);
-  Put(out, "chosen", decision.chosen);
-  return out;
+Json Encode(const RejectedMixStatus& rejected) {
+  return {{"mix", rejected.mix}, {"cost", rejected.cost}, {"why", rejected.why}};
 }
 
 template <class T>
 void PutEncoded(Json& to, const char* key, const std::vector<T>& list) {
   for (const T& item : list) to[key].push_back(Encode(item));
+}
+
+Json Encode(const DecisionStatus& decision) {
+  Json out = {{"time", FormatTime(decision.time)}};
+  Put(out, "action", decision.action);
+  Put(out, "reason", decision.reason);
+  Put(out, "chosen", decision.chosen);
+  PutEncoded(out, "rejected", decision.rejected);
+  return out;
 }
 
 void EncodeMemory(Json& out, const InferencePoolStatus& status) {

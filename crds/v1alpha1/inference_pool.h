@@ -100,11 +100,19 @@ struct ServiceStatus {
   int weight = 0;       // share of the requests that it should get, in percent
   bool operator==(const ServiceStatus&) const = default;
 };
+// A mix of cells that was not chosen.
+struct RejectedMixStatus {
+  std::string mix;
+  std::string cost;
+  std::string why;
+  bool operator==(const RejectedMixStatus&) const = default;
+};
 struct DecisionStatus {
   Time time{};
   std::string action;
   std::string reason;
   std::string chosen;
+  std::vector<RejectedMixStatus> rejected;
   bool operator==(const DecisionStatus&) const = default;
 };
 

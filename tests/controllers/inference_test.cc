@@ -454,6 +454,28 @@ TEST(InferenceStatus, NumbersAloneAreNoNews) {
   EXPECT_EQ(Compare(was, is), Change::kMeaning);
 }
 
+TEST(InferenceStatus, TheLastDecisionTellsWhatWasNotChosen) {
+  InferencePool pool = Pool();
+  InferenceDecision decision;
+  decision.action = placement::Action::kScale;
+  decision.chosen = "4 a100@home";
+  decision.rejected = {{.mix = "2 a100@home and 2 a100@azure",
+                        .cost = Money::Parse("7.75").value(),
+                        .why = "it serves more in farther tiers"}};
+  const placement::InferencePool facts;
+  pool.status = DesiredStatus(pool, decision, facts, Mode::kEnforce, Time(Seconds(100)));
+  const auto& last = pool.status.last_decision;
+  ASSERT_TRUE(last.has_value());
+  ASSERT_EQ(last->rejected.size(), 1U);
+  EXPECT_EQ(last->rejected[0].mix, "2 a100@home and 2 a100@azure");
+  EXPECT_EQ(last->rejected[0].cost, "7.75");
+  EXPECT_EQ(last->rejected[0].why, "it serves more in farther tiers");
+  decision.action = placement::Action::kKeep;
+  decision.rejected.clear();
+  const auto later = DesiredStatus(pool, decision, facts, Mode::kEnforce, Time(Seconds(200)));
+  EXPECT_EQ(later.last_decision, last) << "until something changes again";
+}
+
 TEST(InferenceStatus, ObserveWritesConditionsOnly) {
   InferencePool pool = Pool();
   pool.status = {};

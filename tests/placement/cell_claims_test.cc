@@ -90,6 +90,10 @@ TEST(CellClaim, MakesTheGangGoAndTheReplicasCome) {
             "serves 0 of 32 needed (8 units × 4); waits until others give way to it at their next "
             "checkpoints: team/low by 2026-11-24T12:13:20Z; 1 node of home (home-1) reserved for 8 "
             "replicas of gpu until 2026-11-24T12:25:20Z");
+  EXPECT_THAT(
+      ServingOf(plan).remedies,
+      ElementsAre("gpu@home: wait until 2026-11-24T12:13:20Z, by when the last of those who "
+                  "give way to it stops"));
   EXPECT_EQ(plan.next_wake, kNow + Seconds{800});
   world = Applied(world, plan);
   world.now = kNow + Seconds{800};
