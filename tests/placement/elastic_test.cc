@@ -567,6 +567,18 @@ TEST(Growth, CountsWhatItHasOnlyOnce) {
   EXPECT_EQ(plan.quotas[0].accelerators[0].used, 32);
 }
 
+TEST(Growth, IsAlsoBeyondHomeForWhatItMayCost) {
+  for (const char* most : {"130", "127"}) {
+    Snapshot world = Fleet(0, 4);
+    TrainingPool& pool =
+        AddRunning(world, "p", 3, 8, "azure", {"azure-1", "azure-2", "azure-3"}, 10);
+    MakeElastic(pool, 2, 4);
+    pool.spill_max_hourly_cost = Dollars(most);
+    pool.memory.growth_fits_since = kNow - Seconds{600};
+    EXPECT_EQ(MemoryOf(Checked(world), "p").hold.has_value(), std::string(most) == "130") << most;
+  }
+}
+
 TEST(Growth, GivesWayToADrain) {
   Snapshot world = Later(Due(), 10);
   GroupOf(world, "home").admission = Admission::kDrain;
@@ -613,6 +625,36 @@ TEST(ElasticReturn, ComesBeforeGrowthWhereBothAreDue) {
   ASSERT_TRUE(memory.hold);
   EXPECT_EQ(memory.hold->node_group, "home");
   EXPECT_FALSE(memory.growth_fits_since) << "one move at a time";
+}
+
+TEST(ElasticReturn, IsDueAtOnceWhereThereIsNoMoreRoomToGrow) {
+  Snapshot world = Away(4);
+  P(world).memory.hold = Hold{.node_group = "azure",
+                              .domain = "",
+                              .nodes = {"azure-1", "azure-2", "azure-3", "azure-gone"},
+                              .until = kNow + Seconds{900},
+                              .since = kNow - Seconds{10},
+                              .victims = {}};
+  const PoolMemory memory = MemoryOf(Checked(world), "p");
+  ASSERT_TRUE(memory.hold);
+  EXPECT_EQ(memory.hold->node_group, "home");
+}
+
+TEST(ElasticReturn, IsNotForFewerWorkersAndSaysSo) {
+  const Snapshot world = Away(2);
+  const auto places = AlternativesFor(world, DecisionOf(Checked(world), "p"));
+  ASSERT_EQ(places.size(), 1U);
+  EXPECT_THAT(places[0].message, HasSubstr("fits with 2 of its 4 workers on 2 nodes, for 64.00"));
+  EXPECT_THAT(places[0].message,
+              HasSubstr("; it stays where it is, as it returns with no fewer than 3 workers"));
+}
+
+TEST(ElasticReturn, PaysByTheWorkersThatItHas) {
+  Snapshot world = Away(4);
+  GroupOf(world, "home").marginal_per_node_hour = Dollars("28");  // 84 for 3, 112 for 4, not 96
+  EXPECT_TRUE(MemoryOf(Checked(world), "p").hold);
+  GroupOf(world, "home").marginal_per_node_hour = Dollars("30");
+  EXPECT_FALSE(MemoryOf(Checked(world), "p").hold) << "saves less than a tenth";
 }
 
 TEST(ElasticDrain, IsLeftForAnywhereThatTakesTheLeast) {
