@@ -920,8 +920,9 @@ bool MayHaveHadLess(const World& world, const Plan& plan, size_t pool) {
     const bool is_akin = plan.pools[p].key.ns == decision.key.ns && p != pool;
     if (is_ahead || (is_akin && GaveSomethingUp(*world.pools[p], plan.pools[p]))) return true;
   }
-  return std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(),
-                     [](const InferenceDecision& d) { return d.action == Action::kScale; });
+  return std::any_of(
+      plan.inference_pools.begin(), plan.inference_pools.end(),
+      [](const InferenceDecision& d) { return d.action == Action::kScale || d.memory.claim; });
 }
 
 // A gang that is new with fewer workers than it asks for has as many as fit where it is.
