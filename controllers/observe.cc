@@ -430,8 +430,9 @@ void ObserveTemplate(const crds::v1alpha1::TrainingPool& pool, const TemplateAns
 void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
   out.per_worker = spec.accelerators_per_worker;
   for (const auto& accepted : spec.accelerators) {
-    out.accelerators.push_back(
-        {accepted.type, accepted.workers > 0 ? accepted.workers : spec.workers});
+    const bool own = accepted.workers > 0;
+    out.accelerators.push_back({accepted.type, own ? accepted.workers : spec.workers,
+                                own ? accepted.min_workers : spec.min_workers});
   }
   const auto& placing = spec.placement;
   for (const std::string& provider : placing.providers) {
@@ -624,6 +625,7 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   memory.ready_since = status.ready_since;
   if (status.restart_seconds) memory.restart_took = Seconds(*status.restart_seconds);
   memory.home_fits_since = status.home_fits_since;
+  memory.growth_fits_since = status.growth_fits_since;
   memory.last_move = status.last_move;
   if (status.dwell_seconds) memory.dwell = Seconds(*status.dwell_seconds);
   memory.queued_since = status.queued_since;

@@ -201,6 +201,7 @@ void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
   out.ready_since = memory.ready_since;
   if (memory.restart_took) out.restart_seconds = static_cast<int>(memory.restart_took->count());
   out.home_fits_since = memory.home_fits_since;
+  out.growth_fits_since = memory.growth_fits_since;
   out.last_move = memory.last_move;
   if (memory.dwell) out.dwell_seconds = static_cast<int>(memory.dwell->count());
   for (const auto& node : memory.excluded) {

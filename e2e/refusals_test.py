@@ -151,7 +151,7 @@ REFUSED = [  # by the API server, from the CRDs' schema and rules
     Wrong("our-annotation", "TrainingPool",
           {"spec": {"template": {"metadata": {"annotations": {"spillway.dev/placement": "x"}}}}}, "",
           "annotations under spillway.dev/ are Spillway's own"),
-    Wrong("not-a-field", "TrainingPool", {"metadata": {"name": "not-a-field"}, "spec": {"minWorkers": 1}}, "", 'unknown field "spec.minWorkers"'),
+    Wrong("not-a-field", "TrainingPool", {"metadata": {"name": "not-a-field"}, "spec": {"maxWorkers": 1}}, "", 'unknown field "spec.maxWorkers"'),
     Wrong("zero-workers", "TrainingPool", {"spec": {"workers": 0}}, "", "should be greater than or equal to 1"),
     Wrong("selects-everything", "NodeGroup", {"spec": {"selector": {"matchLabels": None}}}, "",
           "selector must name at least one label"),

@@ -29,17 +29,44 @@ bool MayHave(const Scene& scene, const TrainingPool& pool, const Placement& plac
   return !SpendFinding(scene, pool, group, need);
 }
 
+// Nodes of the group for so many workers, those of the placement first.
+std::optional<Fit> FitBesideKept(const Scene& scene, size_t pool, const PoolMemory& memory,
+                                 const GroupView& group, const Need& need) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  const Placement& placement = *memory.placement;
+  if (!MayHave(scene, spec, placement, group, need)) return std::nullopt;
+  std::vector<Slot> slots;
+  for (const Member& member : group.members) {
+    if (!Serves(scene.world, spec, memory, group, member)) continue;
+    Slot slot = SlotOn(scene.world, scene.capacity, pool, group, member.node, need);
+    slot.kept = slot.workers > 0 && IsIn(placement.nodes, scene.world.nodes[member.node]->id.name);
+    // What it has it keeps; anything new must be free to be given.
+    const bool open = !member.overlapped && group.spec->misconfigured.empty();
+    if (slot.kept || open) slots.push_back(slot);
+  }
+  auto fit = FitGang(scene.world, TopologyIn(spec, *group.spec), slots, need.workers);
+  if (fit && fit->nodes.size() > kMostNodes) return std::nullopt;
+  return fit;
+}
+
+std::optional<Fit> FitInOwnGroup(const Scene& scene, size_t pool, const PoolMemory& memory,
+                                 const GroupView& group, const Need& need) {
+  return LargestFit(need.least, need.workers, [&](int workers) {
+    return FitBesideKept(scene, pool, memory, group, need.For(workers));
+  });
+}
+
 }  // namespace
 
 void StartAttempt(const World& world, const TrainingPool& pool, const GroupView& group,
-                  const Need& need, const Fit& fit, PoolMemory& memory) {
+                  const Fit& fit, PoolMemory& memory) {
   const bool first = memory.attempts == 0;
   Placement placement{.cluster = group.spec->cluster,
                       .node_group = group.spec->name,
                       .accelerator = group.spec->accelerator,
                       .domain = fit.domain,
                       .tier = group.spec->tier,
-                      .workers = need.workers,
+                      .workers = fit.workers,
                       .per_worker = pool.per_worker,
                       .nodes = {},
                       .attempt = memory.attempts + 1,
@@ -73,39 +100,40 @@ std::vector<std::string> Survivors(const World& world, const TrainingPool& pool,
 
 std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memory) {
   const TrainingPool& spec = *scene.world.pools[pool];
-  const Placement& placement = *memory.placement;
-  const GroupView* group = scene.world.FindGroup(placement.node_group);
+  const GroupView* group = scene.world.FindGroup(memory.placement->node_group);
   if (group == nullptr || !Accepts(spec, *group->spec)) return std::nullopt;
   const auto need = NeedIn(spec, *group->spec);
-  if (!need || !MayHave(scene, spec, placement, *group, *need)) return std::nullopt;
-  std::vector<Slot> slots;
-  for (const Member& member : group->members) {
-    if (!Serves(scene.world, spec, memory, *group, member)) continue;
-    Slot slot = SlotOn(scene.world, scene.capacity, pool, *group, member.node, *need);
-    slot.kept = slot.workers > 0 && IsIn(placement.nodes, scene.world.nodes[member.node]->id.name);
-    // What it has it keeps; anything new must be free to be given.
-    const bool open = !member.overlapped && group->spec->misconfigured.empty();
-    if (slot.kept || open) slots.push_back(slot);
-  }
-  auto fit = FitGang(scene.world, TopologyIn(spec, *group->spec), slots, need->workers);
-  if (fit && fit->nodes.size() > kMostNodes) return std::nullopt;
-  return fit;
+  return need ? FitInOwnGroup(scene, pool, memory, *group, *need) : std::nullopt;
 }
 
-std::optional<Fit> FitOnHeld(const Scene& scene, size_t pool, const PoolMemory& memory) {
+std::optional<Fit> GrownFit(const Scene& scene, size_t pool, const PoolMemory& memory) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  const GroupView* group = scene.world.FindGroup(memory.placement->node_group);
+  if (group == nullptr || !Accepts(spec, *group->spec)) return std::nullopt;
+  auto need = NeedIn(spec, *group->spec);
+  if (!need || !need->IsElastic()) return std::nullopt;
+  need->least = std::max(need->least, memory.placement->workers + 1);
+  if (need->least > need->workers) return std::nullopt;
+  return FitInOwnGroup(scene, pool, memory, *group, *need);
+}
+
+std::optional<Fit> FitOnHeld(const Scene& scene, size_t pool, const PoolMemory& memory,
+                             const Need& need) {
   const TrainingPool& spec = *scene.world.pools[pool];
   const GroupView& group = *scene.world.FindGroup(memory.hold->node_group);
-  const Need need = *NeedIn(spec, *group.spec);
-  std::vector<Slot> slots;
-  NodeFinder finder(scene.world, group.spec->cluster);
-  for (const std::string& name : memory.hold->nodes) {
-    const auto node = finder.Find(name);
-    const Member* member = node ? group.Find(*node) : nullptr;
-    if (member == nullptr || member->overlapped) continue;
-    if (!Serves(scene.world, spec, memory, group, *member)) continue;
-    slots.push_back(SlotOn(scene.world, scene.capacity, pool, group, *node, need));
-  }
-  return FitGang(scene.world, TopologyIn(spec, *group.spec), slots, need.workers);
+  const auto fit_at = [&](int workers) {
+    std::vector<Slot> slots;
+    NodeFinder finder(scene.world, group.spec->cluster);
+    for (const std::string& name : memory.hold->nodes) {
+      const auto node = finder.Find(name);
+      const Member* member = node ? group.Find(*node) : nullptr;
+      if (member == nullptr || member->overlapped) continue;
+      if (!Serves(scene.world, spec, memory, group, *member)) continue;
+      slots.push_back(SlotOn(scene.world, scene.capacity, pool, group, *node, need.For(workers)));
+    }
+    return FitGang(scene.world, TopologyIn(spec, *group.spec), slots, workers);
+  };
+  return LargestFit(need.least, need.workers, fit_at);
 }
 
 void HoldSurvivors(const World& world, const TrainingPool& pool, PoolMemory& memory) {

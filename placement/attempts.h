@@ -13,20 +13,25 @@ namespace spillway::placement {
 
 // Writes the attempt on the chosen nodes into the pool's memory.
 void StartAttempt(const World& world, const TrainingPool& pool, const GroupView& group,
-                  const Need& need, const Fit& fit, PoolMemory& memory);
+                  const Fit& fit, PoolMemory& memory);
 
 // The names of the placement's nodes that a new attempt could use, room aside.
 std::vector<std::string> Survivors(const World& world, const TrainingPool& pool,
                                    const PoolMemory& memory);
 
 // Nodes for a new attempt in the placement's own group, its surviving nodes first; with Required
-// in the same domain. nullopt: there is no room for all, or the pool may not be there any more.
-// REQUIRES that the scene's quotas no longer count the placement.
+// in the same domain. Of an elastic gang for as many workers as there is room for. nullopt: there
+// is no room for all, or for the least, or the pool may not be there any more. REQUIRES that the
+// scene's quotas no longer count the placement.
 std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memory);
 
+// The same for more workers than the placement has; nullopt also where the gang is not elastic.
+std::optional<Fit> GrownFit(const Scene& scene, size_t pool, const PoolMemory& memory);
+
 // Nodes for a new attempt in the group of the hold, of those that are held; nullopt: they have no
-// room for all. REQUIRES memory.hold, in a group that has what the pool asks for.
-std::optional<Fit> FitOnHeld(const Scene& scene, size_t pool, const PoolMemory& memory);
+// room for all, or for the least. REQUIRES memory.hold, in a group where the pool asks for `need`.
+std::optional<Fit> FitOnHeld(const Scene& scene, size_t pool, const PoolMemory& memory,
+                             const Need& need);
 
 // Gives the placement up and keeps the survivors reserved, if any, for the pool's hold time.
 void HoldSurvivors(const World& world, const TrainingPool& pool, PoolMemory& memory);

@@ -77,7 +77,10 @@ std::optional<size_t> ChoiceIn(const TrainingPool& pool, const NodeGroup& group)
 std::optional<Need> NeedIn(const TrainingPool& pool, const NodeGroup& group) {
   const auto choice = ChoiceIn(pool, group);
   if (!choice) return std::nullopt;
-  return Need{.workers = pool.accelerators[*choice].workers,
+  const AcceptedAccelerator& accepted = pool.accelerators[*choice];
+  return Need{.workers = accepted.workers,
+              .least = accepted.Least(),
+              .all = accepted.workers,
               .choice = *choice,
               .request = RequestIn(pool, group)};
 }

@@ -19,10 +19,21 @@ namespace spillway::placement {
 // What a pool asks for in a group.
 struct Need {
   int workers = 0;
+  int least = 0;      // an attempt of an elastic gang may have any number from here to `workers`
+  int all = 0;        // all that the gang has with this type of accelerator
   size_t choice = 0;  // in TrainingPool::accelerators
   Resources request;  // of one worker there
   [[nodiscard]] int64_t Accelerators(const TrainingPool& pool) const {
     return int64_t{workers} * pool.per_worker;
+  }
+  [[nodiscard]] bool IsElastic() const { return least < workers; }
+  // Is it for some of an elastic gang's workers only?
+  [[nodiscard]] bool IsPart() const { return workers < all; }
+  // The same for another number of workers.
+  [[nodiscard]] Need For(int count) const {
+    Need need = *this;
+    need.workers = count;
+    return need;
   }
 };
 

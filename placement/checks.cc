@@ -42,8 +42,11 @@ struct Look {
     return scene.world.IsSeeker(index) ? "replica" : "worker";
   }
   [[nodiscard]] std::string Needs() const {
-    return fmt::format("needs {} of {}", Count(option.need->workers, Noun()),
-                       Count(pool.per_worker, "accelerator"));
+    const Need& need = *option.need;
+    const std::string each = Count(pool.per_worker, "accelerator");
+    if (!need.IsPart()) return fmt::format("needs {} of {}", Count(need.workers, Noun()), each);
+    return fmt::format("needs at least {} of its {} of {}", need.workers, Count(need.all, Noun()),
+                       each);
   }
 };
 
@@ -563,12 +566,12 @@ std::optional<Need> NeedIfOpen(const TrainingPool& pool, const NodeGroup& group)
 bool FitsWhenEmpty(const World& world, const TrainingPool& pool, const GroupView& group,
                    const Need& need, const Ground& ground) {
   const std::vector<int64_t> when_empty = WhenEmpty(group, need);
-  if (WorkersIn(ground.allowed, when_empty) < need.workers) return false;
+  if (WorkersIn(ground.allowed, when_empty) < need.least) return false;
   const Topology topology = TopologyIn(pool, *group.spec);
   if (topology.mode != TopologyMode::kRequired) return true;
   if (topology.levels.empty()) return false;
   const std::string& level = topology.levels.front();
-  return LargestWhenEmpty(world, ground, level, when_empty).workers >= need.workers;
+  return LargestWhenEmpty(world, ground, level, when_empty).workers >= need.least;
 }
 
 bool HomeCouldEverFit(const Scene& scene, const TrainingPool& pool) {
@@ -601,6 +604,63 @@ bool ComesBefore(Preference preference, const Option& left, const Option& right)
   return std::tuple(slack(left), left_name) < std::tuple(slack(right), right_name);
 }
 
+// All workers in any group of a tier come before fewer in another one of it; and fewer at home
+// before anything but what the pool prefers to home.
+void PutFewerLater(std::vector<Option>& options) {
+  const auto is_fewer = [](const Option& o) { return o.acceptable && o.need->IsPart(); };
+  if (std::none_of(options.begin(), options.end(), is_fewer)) return;
+  std::map<int, size_t> last;  // by tier
+  size_t last_at_home = 0;
+  for (size_t i = 0; i < options.size(); ++i) {
+    if (!options[i].acceptable) continue;
+    last[options[i].group->spec->tier] = i;
+    if (options[i].group->spec->tier == 0) last_at_home = i;
+  }
+  using Turn = std::tuple<size_t, bool, int, size_t>;
+  std::vector<Turn> turns;
+  for (size_t i = 0; i < options.size(); ++i) {
+    const int tier = options[i].group->spec->tier;
+    const bool fewer = is_fewer(options[i]);
+    turns.emplace_back(fewer ? std::max(last[tier], last_at_home) : i, fewer, fewer ? tier : 0, i);
+  }
+  std::sort(turns.begin(), turns.end());
+  std::vector<Option> sorted;
+  sorted.reserve(options.size());
+  for (const Turn& turn : turns) sorted.push_back(std::move(options[std::get<3>(turn)]));
+  options = std::move(sorted);
+}
+
+// One group for so many workers as `need` has.
+Option OptionAt(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
+                bool home_could, const std::optional<Need>& need) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  Option option;
+  option.group = &group;
+  option.need = need;
+  option.acceptable = need && Accepts(spec, *group.spec);
+  Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
+  Check(look);
+  return option;
+}
+
+// The same, where an elastic gang makes do with fewer.
+Option LargestOption(const Scene& scene, size_t pool, const PoolMemory& memory,
+                     const GroupView& group, bool home_could, const std::optional<Need>& need) {
+  const auto at = [&](const std::optional<Need>& some) {
+    return OptionAt(scene, pool, memory, group, home_could, some);
+  };
+  const auto fit_of = [](const Option& option) {
+    return !option.finding || option.HeldBack() ? option.fit : std::nullopt;
+  };
+  Option all = at(need);
+  if (!all.acceptable || !need->IsElastic() || fit_of(all)) return all;
+  Option least = at(need->For(need->least));
+  if (!fit_of(least)) return least;
+  const auto most = LargestFit(need->least, need->workers - 1,
+                               [&](int workers) { return fit_of(at(need->For(workers))); });
+  return at(need->For(most->workers));
+}
+
 }  // namespace
 
 bool CouldEverFit(const World& world, const TrainingPool& pool, const GroupView& group) {
@@ -617,14 +677,13 @@ int ComparePrice(const GroupView& left, const GroupView& right) {
 
 Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                 bool home_could) {
-  const TrainingPool& spec = *scene.world.pools[pool];
-  Option option;
-  option.group = &group;
-  option.need = NeedIn(spec, *group.spec);
-  option.acceptable = option.need && Accepts(spec, *group.spec);
-  Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
-  Check(look);
-  return option;
+  return LargestOption(scene, pool, memory, group, home_could,
+                       NeedIn(*scene.world.pools[pool], *group.spec));
+}
+
+Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
+                 const Need& need) {
+  return LargestOption(scene, pool, memory, group, false, need);
 }
 
 std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory& memory) {
@@ -639,6 +698,7 @@ std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory
   std::sort(options.begin(), options.end(), [&](const Option& left, const Option& right) {
     return ComesBefore(spec.preference, left, right);
   });
+  PutFewerLater(options);
   return options;
 }
 

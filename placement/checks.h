@@ -38,32 +38,44 @@ struct Finding {
 // One node group looked at for one pool.
 struct Option {
   const GroupView* group = nullptr;
-  std::optional<Need> need;        // nullopt: its type is not accepted
+  std::optional<Need> need;        // nullopt: its type is not accepted; where an elastic gang has
+                                   // no room for all workers: for as many as fit, or for the least
   bool acceptable = false;         // provider, selector and type are as asked
   std::optional<Finding> finding;  // of the first check that failed
   size_t passed = 0;               // checks before it
   bool only_short = true;          // no check failed but for want of capacity, a domain or quota
   bool hopeless = false;           // does not fit on its usable nodes even when they are empty
-  std::optional<Fit> fit;          // nodes for the whole gang; also where only the hold-back stands
-                                   // in the way
+  std::optional<Fit> fit;          // nodes for all that `need` has; also where only the hold-back
+                                   // stands in the way
   std::vector<std::string> remedies;
   std::optional<Time> held_until;  // holds back from spilling here until then
 
   [[nodiscard]] bool Fits() const { return !finding && fit.has_value(); }
+  // Others who go could make room for it, and nothing else is in the way.
+  [[nodiscard]] bool LacksRoom() const {
+    return finding && need && !hopeless &&
+           (finding->reason == Reason::kWaitingForCapacity ||
+            finding->reason == Reason::kWaitingForDomain);
+  }
   [[nodiscard]] bool HeldBack() const {
     return finding && finding->reason == Reason::kHoldingBackSpill;
   }
 };
 
 // All groups in the order in which the pool would take them; those it does not accept come last.
-// `memory` is the pool's, as the pass has it by now.
+// Where an elastic gang would have fewer workers than all comes after every group of the same tier
+// that takes all, and after home. `memory` is the pool's, as the pass has it by now.
 std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory& memory);
 
 // One group for one pool; `home_could`: the pool would fit at home some day, so that it holds back.
 Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                 bool home_could);
+// The same for what the pool needs there on other terms than its spec's.
+Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
+                 const Need& need);
 
-// Would the gang fit in the group some day: on all matched nodes, whatever their health and use?
+// Would the gang, or the least of it, fit in the group some day: on all matched nodes, whatever
+// their health and use?
 bool CouldEverFit(const World& world, const TrainingPool& pool, const GroupView& group);
 
 // Marginal price of one accelerator: negative where it is lower on the left, 0 where it is equal.

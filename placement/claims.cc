@@ -115,7 +115,8 @@ bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const H
 bool HasTheMoney(Draft& draft, size_t pool) {
   const GroupView& group = *draft.world.FindGroup(LiveClaim(draft, pool)->node_group);
   const TrainingPool& gang = draft.Pool(pool);
-  return !SpendFinding(draft.Look(), gang, group, *NeedIn(gang, *group.spec));
+  const Need need = *NeedIn(gang, *group.spec);
+  return !SpendFinding(draft.Look(), gang, group, need.For(need.least));
 }
 
 // Nobody goes for a place in a group that has been closed since.
@@ -168,7 +169,7 @@ void CountClaim(Draft& draft, size_t pool, int sign) {
   const GroupView* group = draft.world.FindGroup(claim->node_group);
   const auto need = group == nullptr ? std::nullopt : NeedIn(draft.Pool(pool), *group->spec);
   if (!need) return;
-  const int64_t accelerators = sign * need->Accelerators(draft.Pool(pool));
+  const int64_t accelerators = sign * need->For(need->least).Accelerators(draft.Pool(pool));
   draft.quotas.Add(draft.Pool(pool).key.ns, group->spec->accelerator, accelerators,
                    CostAboveHome(*group, accelerators));
 }

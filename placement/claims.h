@@ -7,7 +7,8 @@
 
 // A gang that makes others go has a claim on their nodes until it is placed: whatever happens in
 // between, nobody else gets them, so that no two make each other go in turns. It counts against the
-// quota, and against the limits of what is spent above home, from the start.
+// quota, and against the limits of what is spent above home, from the start. An elastic gang claims
+// no more than it needs at least.
 namespace spillway::placement {
 
 // Reserves what is claimed, by gangs and for replicas, after all that is placed has been accounted

@@ -119,7 +119,8 @@ std::optional<Fit> FitInDomain(const World& world, const std::string& label,
   std::vector<Slot> inside;
   std::copy_if(slots.begin(), slots.end(), std::back_inserter(inside),
                [&](const Slot& slot) { return domains.of[slot.node] == *domain; });
-  return Fit{.nodes = Choose(std::move(inside), workers),
+  return Fit{.workers = workers,
+             .nodes = Choose(std::move(inside), workers),
              .domain = std::string(domains.names[*domain]),
              .left_over = sums.Of(*domain).workers - workers};
 }
@@ -154,9 +155,26 @@ std::optional<Fit> FitGang(const World& world, const Topology& topology,
   for (const std::string& level : topology.levels) {
     if (auto fit = FitInDomain(world, level, slots, workers)) return fit;
   }
-  Fit fit{.nodes = Choose(slots, workers), .domain = {}, .left_over = left_over};
+  Fit fit{
+      .workers = workers, .nodes = Choose(slots, workers), .domain = {}, .left_over = left_over};
   fit.domain = SharedDomain(world, topology.group_levels, fit.nodes);
   return fit;
+}
+
+std::optional<Fit> LargestFit(int least, int most, const FitAt& fit_at) {
+  auto best = fit_at(most);
+  if (best || least >= most) return best;
+  best = fit_at(least);
+  if (!best) return std::nullopt;
+  int fits = least;
+  int fails = most;
+  while (fits + 1 < fails) {
+    const int middle = fits + (fails - fits) / 2;
+    auto fit = fit_at(middle);
+    (fit ? fits : fails) = middle;
+    if (fit) best = std::move(fit);
+  }
+  return best;
 }
 
 DomainRoom LargestDomain(const World& world, const Topology& topology,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ struct Topology {
 Topology TopologyIn(const TrainingPool& pool, const NodeGroup& group);
 
 struct Fit {
+  int workers = 0;            // that it is for
   std::vector<size_t> nodes;  // ascending
   std::string domain;         // that all of them share; empty: none
   int64_t left_over = 0;      // worker slots that its domain (or the group) has beyond the gang
@@ -46,6 +48,12 @@ int64_t WorkersIn(const std::vector<Slot>& slots);
 // the others can do without.
 std::optional<Fit> FitGang(const World& world, const Topology& topology,
                            const std::vector<Slot>& slots, int workers);
+
+// Nodes for the largest number of workers, from `least` to `most`, for which `fit_at` has any; it
+// is asked about some of them, on the understanding that fewer workers never need more room.
+// nullopt: not even for the least.
+using FitAt = std::function<std::optional<Fit>(int workers)>;
+std::optional<Fit> LargestFit(int least, int most, const FitAt& fit_at);
 
 // The domain of `topology`'s first level with the most slots, for messages; empty name: no node has
 // that label.

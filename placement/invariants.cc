@@ -142,6 +142,16 @@ Problem DomainHolds(const Judged& j) {
   return {};
 }
 
+// All workers of its type; of an elastic gang any number from the least.
+Problem SizeIsRight(const Judged& j) {
+  if (!IsNewPlacement(j.decision)) return {};
+  const Placement& placement = *j.After().placement;
+  const auto need = NeedIn(j.pool, *j.world.FindGroup(placement.node_group)->spec);
+  if (placement.workers < need->least) return "has fewer workers than it needs";
+  if (placement.workers > need->workers) return "has more workers than it asks for";
+  return {};
+}
+
 // ---- gangs that move ----
 
 bool Moves(const PoolMemory& before, const PoolDecision& decision) {
@@ -149,19 +159,41 @@ bool Moves(const PoolMemory& before, const PoolDecision& decision) {
          before.placement->node_group != decision.memory.placement->node_group;
 }
 
-// From a group that is being drained to any, or from outside home to home where that pays.
+// With more workers where it is, if it is elastic.
+bool MayGrow(const Judged& j, const NodeGroup& group) {
+  const auto need = NeedIn(j.pool, group);
+  return need && need->IsElastic() && j.Before().placement->workers < need->workers &&
+         group.admission == Admission::kOpen && j.pool.return_home != ReturnHome::kNever;
+}
+
+// From a group that is being drained to any, or from outside home to home where that pays; or on to
+// more nodes of its own group.
 bool MayLeaveFor(const Judged& j, const std::string& group) {
   const GroupView* from = j.world.FindGroup(j.Before().placement->node_group);
   const GroupView* to = j.world.FindGroup(group);
   if (from == nullptr || to == nullptr) return false;
   if (from->spec->admission == Admission::kDrain) return true;
-  const auto need = NeedIn(j.pool, *to->spec);
+  if (from == to) return MayGrow(j, *from->spec);
+  const auto need = NeedToReturn(j.pool, *j.Before().placement, *to->spec);
   return from->spec->tier > 0 && to->spec->tier == 0 && j.pool.return_home != ReturnHome::kNever &&
          need && Pays(j.pool, *j.Before().placement, *from, *to, *need);
 }
 
+// It did not have to start anew where it is, but does.
+bool Grows(const Judged& j) {
+  return j.decision.action == Action::kRestart && !Moves(j.Before(), j.decision) &&
+         j.After().last_move == j.world.now && j.Before().last_move != j.world.now;
+}
+
+Problem GrowsIndeed(const Judged& j) {
+  if (!Grows(j)) return {};
+  return j.After().placement->workers > j.Before().placement->workers
+             ? Problem()
+             : "starts anew where it is with no more workers than it had";
+}
+
 Problem MovesToWhatItHeld(const Judged& j) {
-  if (!Moves(j.Before(), j.decision)) return {};
+  if (!Moves(j.Before(), j.decision) && !Grows(j)) return {};
   const Placement& placement = *j.After().placement;
   const auto& held = j.Before().hold;
   if (!held || held->node_group != placement.node_group || !held->since) {
@@ -185,9 +217,9 @@ Problem HoldsForAReason(const Judged& j) {
 }
 
 using Rule = Problem (*)(const Judged&);
-constexpr std::array<Rule, 7> kRules = {ActionFitsMemory, ChangeHasReason, MayBePlaced,
-                                        NodesAreGood,     DomainHolds,     MovesToWhatItHeld,
-                                        HoldsForAReason};
+constexpr std::array<Rule, 9> kRules = {ActionFitsMemory, ChangeHasReason,   MayBePlaced,
+                                        NodesAreGood,     DomainHolds,       SizeIsRight,
+                                        GrowsIndeed,      MovesToWhatItHeld, HoldsForAReason};
 
 // ---- all decisions together ----
 
@@ -714,7 +746,7 @@ QuotaBook WithClaims(const World& world, const Plan& plan, QuotaBook quotas) {
     const GroupView* group = world.FindGroup(plan.pools[p].memory.hold->node_group);
     const auto need = group == nullptr ? std::nullopt : NeedIn(*world.pools[p], *group->spec);
     if (!need) continue;
-    const int64_t accelerators = need->Accelerators(*world.pools[p]);
+    const int64_t accelerators = need->For(need->least).Accelerators(*world.pools[p]);
     quotas.Add(plan.pools[p].key.ns, group->spec->accelerator, accelerators,
                CostAboveHome(*group, accelerators));
   }
@@ -833,10 +865,125 @@ Problem ReservationsHold(const World& world, const Plan& plan) {
     for (const std::string& name : reservation->nodes) {
       const auto node = world.FindNode(group->spec->cluster, name);
       if (!node) continue;
-      workers += HowMany(capacity.FreeWithout(p, *node, gone), request, need->workers);
+      workers += HowMany(capacity.FreeWithout(p, *node, gone), request, need->least);
     }
-    if (workers < need->workers) {
+    if (workers < need->least) {
       return plan.pools[p].key.Format() + " would not find the room that is reserved for it";
+    }
+  }
+  return {};
+}
+
+// Has, or had when the pass began, the gang another place or hold than it has by now?
+bool GaveSomethingUp(const TrainingPool& pool, const PoolDecision& decision) {
+  const PoolMemory& before = pool.memory;
+  if (before.completed) return false;
+  return (before.placement && before.placement != decision.memory.placement) ||
+         (before.hold && before.hold != decision.memory.hold);
+}
+
+// With what gangs give up in this pass: it may have been nobody else's while a turn was taken.
+Capacity CapacityWithGivenUp(const World& world, const Plan& plan) {
+  Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const TrainingPool& pool = *world.pools[p];
+    if (!GaveSomethingUp(pool, plan.pools[p])) continue;
+    for (const auto& claim :
+         {pool.memory.placement ? ClaimOf(world, pool, *pool.memory.placement) : std::nullopt,
+          pool.memory.hold ? ClaimOf(world, pool, *pool.memory.hold) : std::nullopt}) {
+      if (claim) capacity.Add(p, *claim);
+    }
+  }
+  return capacity;
+}
+
+// Is the gang new, with fewer workers than it asks for?
+bool IsNewInPart(const World& world, const Plan& plan, size_t pool) {
+  if (plan.pools[pool].action != Action::kPlace || world.pools[pool]->memory.placement) {
+    return false;
+  }
+  const Placement& placement = *plan.pools[pool].memory.placement;
+  const auto need = NeedIn(*world.pools[pool], *world.FindGroup(placement.node_group)->spec);
+  return placement.workers < need->workers;
+}
+
+// Could the gang have had less when it had its turn: was room in its group kept for others, or what
+// its own pods leave, or had its namespace more than by now?
+bool MayHaveHadLess(const World& world, const Plan& plan, size_t pool) {
+  const PoolDecision& decision = plan.pools[pool];
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const auto& reservation = plan.pools[p].reservation;
+    if (reservation && reservation->node_group == decision.memory.placement->node_group) {
+      return true;
+    }
+    const bool is_ahead = HasClaim(plan.pools[p]) && p != pool;
+    const bool is_akin = plan.pools[p].key.ns == decision.key.ns && p != pool;
+    if (is_ahead || (is_akin && GaveSomethingUp(*world.pools[p], plan.pools[p]))) return true;
+  }
+  return std::any_of(
+      plan.inference_pools.begin(), plan.inference_pools.end(),
+      [](const InferenceDecision& d) { return d.action == Action::kScale || d.memory.claim; });
+}
+
+// A gang that is new with fewer workers than it asks for has as many as fit where it is.
+Problem NewGangsAreLargest(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  std::vector<size_t> parts;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    if (IsNewInPart(world, plan, p) && !MayHaveHadLess(world, plan, p)) parts.push_back(p);
+  }
+  if (parts.empty()) return {};
+  const Capacity capacity = CapacityWithGivenUp(world, plan);
+  Offers offers(world, capacity);
+  const QuotaBook counted = WithClaims(world, plan, quotas);
+  for (const size_t p : parts) {
+    const PoolMemory& memory = plan.pools[p].memory;
+    QuotaBook without = counted;
+    CountGang(without, world, *world.pools[p], *memory.placement, -1);
+    if (GrownFit(Scene{world, capacity, without, offers}, p, memory)) {
+      return plan.pools[p].key.Format() + " has fewer workers than fit where it is";
+    }
+  }
+  return {};
+}
+
+// Does the gang wait, and lack nothing but room in the group?
+bool WaitsIn(const Scene& scene, const Plan& plan, size_t pool, const GroupView& group) {
+  const PoolDecision& decision = plan.pools[pool];
+  if (decision.position == 0) return false;
+  const auto lacks_room = [&](const Alternative& one) {
+    return one.group == group.spec->name &&
+           (one.reason == Reason::kWaitingForCapacity || one.reason == Reason::kWaitingForDomain);
+  };
+  return std::any_of(decision.alternatives.begin(), decision.alternatives.end(), lacks_room) &&
+         OptionIn(scene, pool, decision.memory, group, false).LacksRoom();
+}
+
+// Nobody grows, or is to, while a gang that comes before it waits for room in its group. Not looked
+// at where guarantees decide who comes first.
+Problem GrowthIsLast(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  std::vector<size_t> growing;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolMemory& memory = plan.pools[p].memory;
+    const bool is_to = memory.Moves() && memory.hold->node_group == memory.placement->node_group;
+    if (is_to || Grows({world, plan, *world.pools[p], plan.pools[p]})) growing.push_back(p);
+  }
+  if (growing.empty() || quotas.HasGuarantees()) return {};
+  const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
+  Offers offers(world, capacity);
+  const Scene scene{world, capacity, quotas, offers};
+  const auto rank_of = [&](size_t p) {
+    return Rank{.guaranteed = false,
+                .priority = world.pools[p]->priority,
+                .queued_since = plan.pools[p].memory.queued_since.value_or(world.now),
+                .key = &world.pools[p]->key,
+                .inference = false};
+  };
+  for (const size_t p : growing) {
+    const GroupView& group = *world.FindGroup(plan.pools[p].memory.placement->node_group);
+    for (size_t other = 0; other < plan.pools.size(); ++other) {
+      if (rank_of(other).Before(rank_of(p)) && WaitsIn(scene, plan, other, group)) {
+        return plan.pools[p].key.Format() + " grows where a gang before it waits for room";
+      }
     }
   }
   return {};
@@ -866,6 +1013,8 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = CellClaimsAreRight(world, plan)) return Broken(*problem);
   if (const auto problem = GuaranteesHold(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReservationsHold(world, plan)) return Broken(*problem);
+  if (const auto problem = NewGangsAreLargest(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = GrowthIsLast(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);
   if (const auto problem = ReplicasHaveRoom(world, plan)) return Broken(*problem);
   return Ok{};

@@ -10,6 +10,7 @@
 #include "placement/claims.h"
 #include "placement/evictions.h"
 #include "placement/preemption.h"
+#include "placement/words.h"
 
 namespace spillway::placement {
 namespace {
@@ -19,7 +20,7 @@ __extension__ using Wide = __int128;
 constexpr Seconds kLeastDwell{60};
 constexpr Seconds kMostDwell{86400};
 
-enum class Why { kReturn, kDrain };
+enum class Why { kReturn, kDrain, kGrow };
 
 // All its workers run, nothing is wrong with its nodes, and a new attempt could start anywhere.
 bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& placement) {
@@ -44,6 +45,48 @@ std::optional<Why> WhyMove(const Draft& draft, size_t pool) {
   return drained ? Why::kDrain : Why::kReturn;
 }
 
+// Does it run with fewer workers than it may have there?
+bool IsPartOf(const TrainingPool& pool, const Placement& placement, const NodeGroup& group) {
+  const auto choice = ChoiceIn(pool, group);
+  if (!choice) return false;
+  const AcceptedAccelerator& accepted = pool.accelerators[*choice];
+  return accepted.IsElastic() && placement.workers < accepted.workers;
+}
+
+// May the gang start anew in its group with more workers, room aside? One move at a time.
+bool MayGrow(const Draft& draft, size_t pool) {
+  const Fate& fate = draft.fates[pool];
+  if (fate.course != Course::kStay || fate.action != Action::kKeep) return false;
+  if (IsMoving(fate) && !IsGrowing(draft, pool)) return false;
+  const TrainingPool& gang = draft.Pool(pool);
+  const Placement& placement = *fate.memory.placement;
+  const GroupView* group = draft.world.FindGroup(placement.node_group);
+  if (group == nullptr || !IsPartOf(gang, placement, *group->spec)) return false;
+  if (group->spec->admission != Admission::kOpen || !group->spec->misconfigured.empty()) {
+    return false;
+  }
+  return gang.return_home != ReturnHome::kNever && MayBeMoved(draft.world, gang, placement);
+}
+
+// Does somebody who comes before it wait for room in its group?
+bool IsWanted(const Draft& draft, size_t pool) {
+  const std::string& group = draft.fates[pool].memory.placement->node_group;
+  const auto waits_there = [&](const Option& option) {
+    return option.group->spec->name == group && option.LacksRoom();
+  };
+  const Rank rank = RankOf(draft, pool);
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    if (draft.fates[p].course != Course::kQueue || !RankOf(draft, p).Before(rank)) continue;
+    if (std::any_of(draft.options[p].begin(), draft.options[p].end(), waits_there)) return true;
+  }
+  return false;
+}
+
+// What remembers since when there has been room for the gang to go.
+std::optional<Time> PoolMemory::* RoomSince(Why why) {
+  return why == Why::kGrow ? &PoolMemory::growth_fits_since : &PoolMemory::home_fits_since;
+}
+
 // While this lives, what the gang has counts against no quota or spend limit; afterwards what it
 // has by then does.
 class CountedOnce {
@@ -66,6 +109,7 @@ bool ComesFirst(Preference preference, const Option& left, const Option& right) 
   const int price = ComparePrice(*left.group, *right.group);
   if (preference == Preference::kPrice && price != 0) return price < 0;
   if (left.need->choice != right.need->choice) return left.need->choice < right.need->choice;
+  if (left.need->workers != right.need->workers) return left.need->workers > right.need->workers;
   if (price != 0) return price < 0;
   return std::tie(left.fit->left_over, left.group->spec->name) <
          std::tie(right.fit->left_over, right.group->spec->name);
@@ -78,9 +122,10 @@ std::vector<Option> HomeOptions(Draft& draft, size_t pool) {
   const GroupView& from = *draft.world.FindGroup(memory.placement->node_group);
   std::vector<Option> options;
   for (const GroupView& to : draft.world.groups) {
-    const auto need = NeedIn(gang, *to.spec);
-    if (to.spec->tier > 0 || !need || !Pays(gang, *memory.placement, from, to, *need)) continue;
-    Option option = OptionIn(draft.Look(), pool, memory, to, false);
+    if (to.spec->tier > 0) continue;
+    const auto need = NeedToReturn(gang, *memory.placement, *to.spec);
+    if (!need || !Pays(gang, *memory.placement, from, to, *need)) continue;
+    Option option = OptionFor(draft.Look(), pool, memory, to, *need);
     if (option.Fits()) options.push_back(std::move(option));
   }
   std::sort(options.begin(), options.end(), [&](const Option& left, const Option& right) {
@@ -98,14 +143,14 @@ std::vector<Option> Targets(Draft& draft, size_t pool, Why why) {
   return targets;
 }
 
-bool IsDue(const Draft& draft, size_t pool) {
+bool IsDue(const Draft& draft, size_t pool, Why why) {
   const PoolMemory& memory = draft.fates[pool].memory;
-  const Time since = memory.home_fits_since.value_or(draft.Now());
+  const Time since = (memory.*RoomSince(why)).value_or(draft.Now());
   return since + ReturnWait(draft.Pool(pool), memory) <= draft.Now();
 }
 
 bool LeavesAnytime(const TrainingPool& pool, Why why) {
-  return why == Why::kReturn && pool.return_home == ReturnHome::kAnytime;
+  return why != Why::kDrain && pool.return_home == ReturnHome::kAnytime;
 }
 
 // When a gang that decided at `decided` to move goes: once that is written down, and at its next
@@ -115,13 +160,14 @@ Time LeavesAt(const TrainingPool& pool, const Placement& placement, Why why, Tim
   return LeavesAnytime(pool, why) ? soonest : CheckpointAfter(pool, placement, decided, soonest);
 }
 
-void HoldTarget(Draft& draft, size_t pool, Why why, const Option& target) {
+void HoldTarget(Draft& draft, size_t pool, Why why, const std::string& group, const Fit& fit) {
   PoolMemory& memory = draft.fates[pool].memory;
-  if (why == Why::kReturn && !memory.home_fits_since) memory.home_fits_since = draft.Now();
+  std::optional<Time>& since = memory.*RoomSince(why);
+  if (why != Why::kDrain && !since) since = draft.Now();
   Hold& hold = memory.hold.emplace();
-  hold.node_group = target.group->spec->name;
-  hold.domain = target.fit->domain;
-  for (const size_t node : target.fit->nodes) {
+  hold.node_group = group;
+  hold.domain = fit.domain;
+  for (const size_t node : fit.nodes) {
     hold.nodes.push_back(draft.world.nodes[node]->id.name);
   }
   hold.since = draft.Now();
@@ -129,16 +175,22 @@ void HoldTarget(Draft& draft, size_t pool, Why why, const Option& target) {
   ClaimWhatItHas(draft, pool);
 }
 
-// What it held it does not get; home has to have room anew for as long.
-void DropTarget(Draft& draft, size_t pool) {
+// What it held it does not get; there has to be room anew for as long.
+void DropTarget(Draft& draft, size_t pool, Why why) {
   PoolMemory& memory = draft.fates[pool].memory;
   memory.hold.reset();
-  memory.home_fits_since.reset();
+  (memory.*RoomSince(why)).reset();
   ClaimWhatItHas(draft, pool);
 }
 
-std::string WhyItMoved(const Draft& draft, Why why, const std::string& from,
+std::string WhyItMoved(const Draft& draft, Why why, const Placement& placement, int workers,
                        const PoolMemory& memory) {
+  const std::string& from = placement.node_group;
+  if (why == Why::kGrow) {
+    return fmt::format("grew from {} to {} workers on {}, which has had room for more since {}",
+                       placement.workers, workers, from,
+                       FormatTime(memory.growth_fits_since.value_or(draft.Now())));
+  }
   if (why == Why::kDrain) {
     return fmt::format("left {}, whose admission is Drain, for {}", from, memory.hold->node_group);
   }
@@ -147,13 +199,13 @@ std::string WhyItMoved(const Draft& draft, Why why, const std::string& from,
                      FormatTime(memory.home_fits_since.value_or(draft.Now())));
 }
 
-void Go(Draft& draft, size_t pool, Why why, const Option& target, const Fit& fit) {
+void Go(Draft& draft, size_t pool, Why why, const GroupView& group, const Fit& fit) {
   Fate& fate = draft.fates[pool];
   PoolMemory& memory = fate.memory;
   fate.cause = Cause{.reason = Reason::kPodsNotReady,
-                     .sentence = WhyItMoved(draft, why, memory.placement->node_group, memory)};
+                     .sentence = WhyItMoved(draft, why, *memory.placement, fit.workers, memory)};
   fate.action = Action::kRestart;
-  StartAttempt(draft.world, draft.Pool(pool), *target.group, *target.need, fit, memory);
+  StartAttempt(draft.world, draft.Pool(pool), group, fit, memory);
   memory.last_move = draft.Now();
   ClaimWhatItHas(draft, pool);
 }
@@ -172,11 +224,60 @@ void ClaimPlacement(Draft& draft, size_t pool) {
   if (claim) draft.capacity.Set(pool, *claim);
 }
 
+// ---- growth ----
+
+// What it held to grow onto, of which there is still room for some more workers.
+std::optional<Fit> GrownOnHeld(Draft& draft, size_t pool, const Fit& fit) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const GroupView& group = *draft.world.FindGroup(memory.placement->node_group);
+  Need need = *NeedIn(draft.Pool(pool), *group.spec);
+  need.least = std::max(need.least, memory.placement->workers + 1);
+  return FitOnHeld(draft.Look(), pool, memory, need.For(fit.workers));
+}
+
+// The gang's turn to grow; likewise says whether that changed what others find.
+bool LookToGrow(Draft& draft, size_t pool) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const bool growing = IsGrowing(draft, pool);
+  if (!MayGrow(draft, pool) || IsWanted(draft, pool)) {
+    if (growing) DropTarget(draft, pool, Why::kGrow);
+    return growing;
+  }
+  const CountedOnce once(draft, pool);
+  const auto fit = GrownFit(draft.Look(), pool, memory);
+  const GroupView& group = *draft.world.FindGroup(memory.placement->node_group);
+  if (growing) {
+    const auto held = fit ? GrownOnHeld(draft, pool, *fit) : std::nullopt;
+    const Time leaves =
+        LeavesAt(draft.Pool(pool), *memory.placement, Why::kGrow, *memory.hold->since);
+    if (held && leaves <= draft.Now()) {
+      Go(draft, pool, Why::kGrow, group, *held);
+      return true;
+    }
+    if (held) {
+      ClaimWhatItHas(draft, pool);
+      return false;
+    }
+    DropTarget(draft, pool, Why::kGrow);
+  }
+  if (fit && IsDue(draft, pool, Why::kGrow)) {
+    HoldTarget(draft, pool, Why::kGrow, group.spec->name, *fit);
+  }
+  return growing;  // who does not grow may move
+}
+
 // ---- what is told ----
 
 Cause WhereItGoes(const TrainingPool& pool, const PoolMemory& memory, Why why, Time leaves) {
   const std::string& to = memory.hold->node_group;
   const std::string moment = FormatTime(leaves);
+  if (why == Why::kGrow) {
+    const bool anytime = LeavesAnytime(pool, why);
+    return {.reason = anytime ? Reason::kPlaced : Reason::kWaitingForCheckpoint,
+            .sentence = fmt::format("starts anew with more workers on {} of {} {} {}",
+                                    Count(std::ssize(memory.hold->nodes), "node"), to,
+                                    anytime ? "at" : "at its next checkpoint, by", moment)};
+  }
   if (LeavesAnytime(pool, why)) {
     return {.reason = Reason::kPlaced, .sentence = fmt::format("returns to {} at {}", to, moment)};
   }
@@ -215,6 +316,27 @@ void TellMove(Draft& draft, size_t pool, Why why) {
   }
 }
 
+void TellGrowth(Draft& draft, size_t pool) {
+  Fate& fate = draft.fates[pool];
+  const PoolMemory& memory = fate.memory;
+  const TrainingPool& gang = draft.Pool(pool);
+  if (IsGrowing(draft, pool)) {
+    const Time leaves = LeavesAt(gang, *memory.placement, Why::kGrow, *memory.hold->since);
+    draft.moments.push_back(leaves);
+    fate.move = WhereItGoes(gang, memory, Why::kGrow, leaves);
+  } else if (memory.growth_fits_since) {
+    const Time due = *memory.growth_fits_since + ReturnWait(gang, memory);
+    draft.moments.push_back(due);
+    if (fate.move) return;
+    fate.move =
+        Cause{.reason = Reason::kPlaced,
+              .sentence = fmt::format("{} has had room for more of its workers since {}; it "
+                                      "grows when that has lasted until {}",
+                                      memory.placement->node_group,
+                                      FormatTime(*memory.growth_fits_since), FormatTime(due))};
+  }
+}
+
 // ---- what is remembered ----
 
 void NoteDrain(Draft& draft, size_t pool) {
@@ -243,15 +365,53 @@ void NoteReturn(Draft& draft, size_t pool) {
   }
 }
 
+void NoteGrowth(Draft& draft, size_t pool) {
+  PoolMemory& memory = draft.fates[pool].memory;
+  if (!MayGrow(draft, pool) || IsWanted(draft, pool)) {
+    memory.growth_fits_since.reset();
+    return;
+  }
+  if (memory.Moves()) return;
+  const CountedOnce once(draft, pool);
+  if (!GrownFit(draft.Look(), pool, memory)) {
+    memory.growth_fits_since.reset();
+  } else if (!memory.growth_fits_since) {
+    memory.growth_fits_since = draft.Now();
+  }
+}
+
 }  // namespace
 
 bool IsMoving(const Fate& fate) { return fate.course == Course::kStay && fate.memory.Moves(); }
 
+bool IsGrowing(const Draft& draft, size_t pool) {
+  const Fate& fate = draft.fates[pool];
+  if (!IsMoving(fate) || fate.memory.hold->node_group != fate.memory.placement->node_group) {
+    return false;
+  }
+  const GroupView* group = draft.world.FindGroup(fate.memory.hold->node_group);
+  const auto choice = group == nullptr ? std::nullopt : ChoiceIn(draft.Pool(pool), *group->spec);
+  return choice && draft.Pool(pool).accelerators[*choice].IsElastic();
+}
+
 bool TakesTurnToMove(const Draft& draft, size_t pool) {
-  if (draft.fates[pool].course != Course::kStay) return false;
+  if (draft.fates[pool].course != Course::kStay || IsGrowing(draft, pool)) return false;
   if (IsMoving(draft.fates[pool])) return true;
   const auto why = WhyMove(draft, pool);
-  return why && (why == Why::kDrain || IsDue(draft, pool));
+  return why && (why == Why::kDrain || IsDue(draft, pool, *why));
+}
+
+bool Grow(Draft& draft) {
+  std::vector<Turn> turns;
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const bool due = IsGrowing(draft, p) || (MayGrow(draft, p) && IsDue(draft, p, Why::kGrow));
+    if (due) turns.push_back({.rank = RankOf(draft, p), .pool = p});
+  }
+  std::sort(turns.begin(), turns.end(),
+            [](const Turn& a, const Turn& b) { return a.rank.Before(b.rank); });
+  bool news = false;
+  for (const Turn& turn : turns) news = LookToGrow(draft, turn.pool) || news;
+  return news;
 }
 
 void CarryMoves(Draft& draft) {
@@ -271,27 +431,30 @@ bool LookForMove(Draft& draft, size_t pool) {
   const PoolMemory& memory = draft.fates[pool].memory;
   const auto why = WhyMove(draft, pool);
   if (!why) {
-    DropTarget(draft, pool);
+    DropTarget(draft, pool, Why::kReturn);
     return true;
   }
   const CountedOnce once(draft, pool);
   const std::vector<Option> targets = Targets(draft, pool, *why);
   if (memory.hold) {
     const Option* held = Held(targets, *memory.hold);
-    const auto fit = held == nullptr ? std::nullopt : FitOnHeld(draft.Look(), pool, memory);
+    const auto fit =
+        held == nullptr ? std::nullopt : FitOnHeld(draft.Look(), pool, memory, *held->need);
     if (fit &&
         LeavesAt(draft.Pool(pool), *memory.placement, *why, *memory.hold->since) <= draft.Now()) {
-      Go(draft, pool, *why, *held, *fit);
+      Go(draft, pool, *why, *held->group, *fit);
       return true;
     }
     if (fit) {
       ClaimWhatItHas(draft, pool);
       return false;
     }
-    DropTarget(draft, pool);
+    DropTarget(draft, pool, Why::kReturn);
   }
-  const bool due = *why == Why::kDrain || IsDue(draft, pool);
-  if (due && !targets.empty()) HoldTarget(draft, pool, *why, targets.front());
+  const bool due = *why == Why::kDrain || IsDue(draft, pool, *why);
+  if (due && !targets.empty()) {
+    HoldTarget(draft, pool, *why, targets.front().group->spec->name, *targets.front().fit);
+  }
   return false;
 }
 
@@ -300,12 +463,15 @@ void NoteWaits(Draft& draft) {
     if (draft.fates[p].action == Action::kDone) continue;
     NoteDrain(draft, p);
     NoteReturn(draft, p);
+    NoteGrowth(draft, p);
   }
 }
 
 void TellMoves(Draft& draft) {
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    if (const auto why = WhyMove(draft, p)) TellMove(draft, p, *why);
+    const auto why = WhyMove(draft, p);
+    if (why && !IsGrowing(draft, p)) TellMove(draft, p, *why);
+    TellGrowth(draft, p);
   }
 }
 
@@ -320,13 +486,23 @@ void LengthenDwell(const TrainingPool& pool, PoolMemory& memory, Time now) {
   memory.dwell = std::clamp(2 * ReturnWait(pool, memory), kLeastDwell, kMostDwell);
 }
 
+std::optional<Need> NeedToReturn(const TrainingPool& pool, const Placement& placement,
+                                 const NodeGroup& group) {
+  auto need = NeedIn(pool, group);
+  if (!need) return std::nullopt;
+  const bool same = group.accelerator == placement.accelerator;
+  need->least = same ? std::clamp(placement.workers, need->least, need->workers) : need->workers;
+  return need;
+}
+
 bool Pays(const TrainingPool& pool, const Placement& placement, const GroupView& from,
           const GroupView& to, const Need& need) {
   const int64_t before =
       from.spec->marginal_per_node_hour.Share(AcceleratorsOf(pool, placement), from.per_node)
           .micros();
   const int64_t after =
-      to.spec->marginal_per_node_hour.Share(need.Accelerators(pool), to.per_node).micros();
+      to.spec->marginal_per_node_hour.Share(int64_t{need.least} * pool.per_worker, to.per_node)
+          .micros();
   return after < before &&
          Wide{before - after} * 100 >= Wide{before} * pool.return_min_savings_percent;
 }

@@ -9,6 +9,7 @@
 #include "placement/plan.h"
 #include "placement/quotas.h"
 #include "placement/stories.h"
+#include "placement/words.h"
 
 namespace spillway::placement {
 namespace {
@@ -36,7 +37,8 @@ void OpenTo(Draft& draft, size_t gang) {
   }
   LiftMoves(draft);
   for (size_t other = 0; other < draft.fates.size(); ++other) {
-    if (!IsMoving(draft.fates[other]) || is_before(other)) continue;
+    // Who only grows takes what everybody else leaves.
+    if (!IsMoving(draft.fates[other]) || IsGrowing(draft, other) || is_before(other)) continue;
     ClaimWhatItHas(draft, other);
   }
 }
@@ -56,7 +58,12 @@ std::string WhyItStays(const TrainingPool& pool, const Placement& placement, con
   if (pool.return_home == ReturnHome::kNever) {
     return "; it stays where it is, as placement.returnHome.policy is Never";
   }
-  if (Pays(pool, placement, from, *to.group, *to.need)) return "";
+  const auto need = NeedToReturn(pool, placement, *to.group->spec);
+  if (to.need->workers < need->least) {
+    return fmt::format("; it stays where it is, as it returns with no fewer than {}",
+                       Count(need->least, "worker"));
+  }
+  if (Pays(pool, placement, from, *to.group, *need)) return "";
   return fmt::format(
       "; it stays where it is, as that saves less than placement.returnHome.minSavingsPercent of "
       "{}",

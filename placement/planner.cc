@@ -187,26 +187,25 @@ class Line {
   Peers peers_;
 };
 
-void Take(Draft& draft, size_t pool, const GroupView& group, const Need& need, const Fit& fit,
-          Action action) {
+void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Action action) {
   Fate& fate = draft.fates[pool];
   if (action == Action::kPlace) draft.given[pool] = fate;
-  StartAttempt(draft.world, draft.Pool(pool), group, need, fit, fate.memory);
+  StartAttempt(draft.world, draft.Pool(pool), group, fit, fate.memory);
   fate.course = Course::kStay;
   fate.action = action;
   ClaimWhatItHas(draft, pool);
   CountGang(draft.quotas, draft.world, draft.Pool(pool), *fate.memory.placement, 1);
 }
 
-// A new attempt in the same group; where that has no room, the pool looks elsewhere.
+// A new attempt in the same group, for an elastic gang with as many workers as it has room for;
+// where it has none, the pool looks elsewhere.
 void Renew(Draft& draft, size_t pool) {
   Fate& fate = draft.fates[pool];
   const Placement& placement = *fate.memory.placement;
   CountGang(draft.quotas, draft.world, draft.Pool(pool), placement, -1);
   const auto fit = Refit(draft.Look(), pool, fate.memory);
   if (fit) {
-    const GroupView& group = *draft.world.FindGroup(placement.node_group);
-    Take(draft, pool, group, *NeedIn(draft.Pool(pool), *group.spec), *fit, Action::kRestart);
+    Take(draft, pool, *draft.world.FindGroup(placement.node_group), *fit, Action::kRestart);
     return;
   }
   HoldSurvivors(draft.world, draft.Pool(pool), fate.memory);
@@ -237,7 +236,7 @@ bool LookForPlace(Draft& draft, size_t pool) {
   options = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);
   for (const Option& option : options) {
     if (option.Fits()) {
-      Take(draft, pool, *option.group, *option.need, *option.fit, Action::kPlace);
+      Take(draft, pool, *option.group, *option.fit, Action::kPlace);
       return held || AnyoneSeesBetter(draft);
     }
     if (!claims && Reclaim(draft, pool, option)) return true;
@@ -303,7 +302,7 @@ bool TakeTurns(Draft& draft) {
       news = LookForPlace(draft, turn->pool) || news;
     }
   }
-  return news;
+  return Grow(draft) || news;
 }
 
 // Places that this pass has given are open again.

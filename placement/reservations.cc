@@ -103,12 +103,6 @@ std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& opti
   return prospect;
 }
 
-bool LacksRoom(const Option& option) {
-  return option.finding && option.need && !option.hopeless &&
-         (option.finding->reason == Reason::kWaitingForCapacity ||
-          option.finding->reason == Reason::kWaitingForDomain);
-}
-
 std::vector<PoolKey> KeysOf(const Draft& draft, const std::vector<size_t>& pools) {
   std::vector<PoolKey> keys;
   keys.reserve(pools.size());
@@ -150,7 +144,7 @@ void PromiseRoom(Draft& draft, size_t pool) {
   std::vector<size_t> first_in;
   for (const Option& option : draft.options[pool]) {
     const size_t group = draft.world.IndexOf(*option.group);
-    if (!LacksRoom(option) || draft.promises[group] || draft.asked[group] == kMostAsked) continue;
+    if (!option.LacksRoom() || draft.promises[group] || draft.asked[group] == kMostAsked) continue;
     first_in.push_back(group);
     const Turnover turnover = TurnoverIn(draft, group, pool);
     auto prospect = ProspectIn(draft, pool, option, turnover);

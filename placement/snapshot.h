@@ -158,8 +158,14 @@ struct PoolKey {
 
 struct AcceptedAccelerator {
   std::string type;
-  int workers = 0;  // with this type
+  int workers = 0;      // with this type
+  int min_workers = 0;  // 0: the gang is not elastic with this type
   bool operator==(const AcceptedAccelerator&) const = default;
+  // The fewest that an attempt may have.
+  [[nodiscard]] int Least() const {
+    return min_workers > 0 && min_workers < workers ? min_workers : workers;
+  }
+  [[nodiscard]] bool IsElastic() const { return Least() < workers; }
 };
 
 // The durable decision: what runs where.
@@ -198,7 +204,8 @@ struct ExcludedNode {
 };
 
 // Nodes that stay reserved to a gang: those that are left to it after it lost others, those that it
-// has claimed from gangs which go for it, or, next to a placement, those that it moves to.
+// has claimed from gangs which go for it, or, next to a placement, those that it moves to; in the
+// placement's own group, those that it grows onto, its own among them.
 struct Hold {
   std::string node_group;
   std::string domain;
@@ -239,9 +246,11 @@ struct PoolMemory {
   std::optional<Seconds>
       restart_took;  // of the last attempt that got so far: from its start to that
   std::optional<Time> home_fits_since;  // since home has had room for it, which runs elsewhere
+  // Since its node group has had room for more of its workers than it runs with.
+  std::optional<Time> growth_fits_since;
   std::optional<Time> last_move;
-  std::optional<Seconds> dwell;  // what home_fits_since must have lasted, where that is more than
-                                 // return_after
+  std::optional<Seconds> dwell;  // what home_fits_since and growth_fits_since must have lasted,
+                                 // where that is more than return_after
   bool operator==(const PoolMemory&) const = default;
   [[nodiscard]] bool Moves() const { return placement && hold; }
 };

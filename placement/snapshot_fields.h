@@ -104,6 +104,7 @@ template <class A>
 void Fields(A& a, Of<AcceptedAccelerator> /*type*/) {
   a("type", &AcceptedAccelerator::type);
   a("workers", &AcceptedAccelerator::workers);
+  a("minWorkers", &AcceptedAccelerator::min_workers);
 }
 
 template <class A>
@@ -176,6 +177,7 @@ void Fields(A& a, Of<PoolMemory> /*type*/) {
   a("readySince", &PoolMemory::ready_since);
   a("restartSeconds", &PoolMemory::restart_took);
   a("homeFitsSince", &PoolMemory::home_fits_since);
+  a("growthFitsSince", &PoolMemory::growth_fits_since);
   a("lastMove", &PoolMemory::last_move);
   a("dwellSeconds", &PoolMemory::dwell);
 }

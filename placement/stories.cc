@@ -6,6 +6,7 @@
 #include <set>
 
 #include "placement/evictions.h"
+#include "placement/moves.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
@@ -307,11 +308,34 @@ void TellOptions(const Told& told, PoolDecision& decision) {
 
 // ---- placed ----
 
-std::string Where(const Placement& placement) {
+// How many workers the gang asks for, where it runs with fewer.
+std::optional<int> AsksFor(const TrainingPool& pool, const Placement& placement) {
+  for (const AcceptedAccelerator& accepted : pool.accelerators) {
+    if (accepted.type != placement.accelerator || !accepted.IsElastic()) continue;
+    if (placement.workers < accepted.workers) return accepted.workers;
+  }
+  return std::nullopt;
+}
+
+// When a gang that runs with fewer workers than it asks for has more; nothing is going on yet.
+std::string WhenItGrows(const Told& told) {
+  const std::string& group = told.Placed().node_group;
+  if (told.pool.return_home == ReturnHome::kNever) {
+    return "; it does not grow, as placement.returnHome.policy is Never";
+  }
+  return fmt::format("; it grows when {} has had room for more workers for {} s", group,
+                     ReturnWait(told.pool, told.Memory()).count());
+}
+
+std::string Where(const TrainingPool& pool, const Placement& placement) {
   std::string text = fmt::format("attempt {} on {} (tier {}", placement.attempt,
                                  placement.node_group, placement.tier);
   if (!placement.domain.empty()) text += ", domain " + placement.domain;
-  return fmt::format("{}): {} on {} ({}) since {}", text, Count(placement.workers, "worker"),
+  const auto all = AsksFor(pool, placement);
+  const std::string workers =
+      all ? fmt::format("{} of {}", placement.workers, Count(*all, "worker"))
+          : Count(placement.workers, "worker");
+  return fmt::format("{}): {} on {} ({}) since {}", text, workers,
                      Count(std::ssize(placement.nodes), "node"), Names(placement.nodes),
                      FormatTime(placement.since));
 }
@@ -329,7 +353,7 @@ std::string LeftOut(const PoolMemory& memory) {
 void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decision) {
   const Placement& placement = told.Placed();
   Reason reason = Reason::kPlaced;
-  std::string message = Where(placement) + LeftOut(told.Memory());
+  std::string message = Where(told.pool, placement) + LeftOut(told.Memory());
   if (told.fate.cause) message += "; before, " + told.fate.cause->sentence;
   if (told.fate.yields_to && told.fate.yields_to->leaves) {
     message += fmt::format("; gives way to {}, {}, at its next checkpoint, by {}",
@@ -340,6 +364,8 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
     reason = told.fate.move->reason;
     message += "; " + told.fate.move->sentence;
     if (IsStuck(told)) message += ": " + WhyWaiting(told).message;
+  } else if (AsksFor(told.pool, placement)) {
+    message += WhenItGrows(told);
   }
   if (nodes.group == nullptr) {
     reason = Reason::kNodeGroupMissing;
@@ -453,6 +479,10 @@ void TellPlaced(const Told& told, PoolDecision& decision) {
   TellPlacedHow(told, nodes, decision);
   decision.ready = decision.workers_ready + decision.workers_succeeded >= decision.workers_wanted;
   Verdict why = WhyReady(told, nodes, decision);
+  if (const auto all = AsksFor(told.pool, told.Placed()); all && decision.ready) {
+    why.message += fmt::format("; it runs with {} of the {} workers that it asks for",
+                               told.Placed().workers, *all);
+  }
   if (told.Placed().spec_revision != told.pool.spec_revision) {
     why.message += "; the change of its spec takes effect at the next attempt";
   }
@@ -504,10 +534,13 @@ Alternative AlternativeOf(const Option& option) {
     alternative.message = Short(option.finding->message);
     return alternative;
   }
-  const std::string nodes = Count(std::ssize(option.fit->nodes), "node");
-  alternative.message = option.fit->domain.empty()
-                            ? fmt::format("fits on {}", nodes)
-                            : fmt::format("fits on {} of {}", nodes, option.fit->domain);
+  alternative.message = "fits";
+  if (option.need->IsPart()) {
+    alternative.message +=
+        fmt::format(" with {} of its {}", option.need->workers, Count(option.need->all, "worker"));
+  }
+  alternative.message += " on " + Count(std::ssize(option.fit->nodes), "node");
+  if (!option.fit->domain.empty()) alternative.message += " of " + option.fit->domain;
   return alternative;
 }
 

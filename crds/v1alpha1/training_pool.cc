@@ -14,6 +14,7 @@ Status DecodeAccepted(JsonValue value, AcceptedAccelerator& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "type") return Read(field, out.type);
     if (key == "workers") return Read(field, out.workers);
+    if (key == "minWorkers") return Read(field, out.min_workers);
     return Ok{};
   });
 }
@@ -96,6 +97,7 @@ Status DecodeTorch(JsonValue value, TrainingPoolSpec& out) {
 Status DecodeSpec(JsonValue value, TrainingPoolSpec& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "workers") return Read(field, out.workers);
+    if (key == "minWorkers") return Read(field, out.min_workers);
     if (key == "acceleratorsPerWorker") return Read(field, out.accelerators_per_worker);
     if (key == "accelerators") return ReadList(field, out.accelerators, DecodeAccepted);
     if (key == "priorityClassName") return Read(field, out.priority_class_name);
@@ -208,6 +210,7 @@ Status DecodeStatus(JsonValue value, TrainingPoolStatus& out) {
     if (key == "readySince") return Read(field, out.ready_since);
     if (key == "restartSeconds") return Read(field, out.restart_seconds);
     if (key == "homeFitsSince") return Read(field, out.home_fits_since);
+    if (key == "growthFitsSince") return Read(field, out.growth_fits_since);
     if (key == "lastMove") return Read(field, out.last_move);
     if (key == "dwellSeconds") return Read(field, out.dwell_seconds);
     if (key == "stuckPods") return Read(field, out.stuck_pods);
@@ -308,6 +311,7 @@ void EncodeMemory(Json& out, const TrainingPoolStatus& status) {
   Put(out, "readySince", status.ready_since);
   if (status.restart_seconds) out["restartSeconds"] = *status.restart_seconds;
   Put(out, "homeFitsSince", status.home_fits_since);
+  Put(out, "growthFitsSince", status.growth_fits_since);
   Put(out, "lastMove", status.last_move);
   if (status.dwell_seconds) out["dwellSeconds"] = *status.dwell_seconds;
 }

@@ -11,12 +11,14 @@ namespace spillway::crds::v1alpha1 {
 
 struct AcceptedAccelerator {
   std::string type;
-  int workers = 0;  // 0: spec.workers
+  int workers = 0;  // 0: spec.workers, with spec.minWorkers
+  int min_workers = 0;
   bool operator==(const AcceptedAccelerator&) const = default;
 };
 
 struct TrainingPoolSpec {
   int workers = 0;
+  int min_workers = 0;  // 0: all of them
   int accelerators_per_worker = 0;
   std::vector<AcceptedAccelerator> accelerators;
   std::string priority_class_name;
@@ -129,6 +131,7 @@ struct TrainingPoolStatus {
   std::optional<Time> ready_since;
   std::optional<int> restart_seconds;
   std::optional<Time> home_fits_since;
+  std::optional<Time> growth_fits_since;
   std::optional<Time> last_move;
   std::optional<int> dwell_seconds;
   std::vector<std::string> stuck_pods;

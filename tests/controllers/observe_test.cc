@@ -217,10 +217,24 @@ TEST(ObserveGroups, ALinkThatWasSuspectIsHealthyNoEarlierThanNow) {
   EXPECT_EQ(cluster.Group().link_healthy_since, std::nullopt);
 }
 
+TEST(ObservePools, TheSizesOfAnElasticGang) {
+  Cluster cluster;
+  auto& spec = cluster.pools[0].spec;
+  spec.min_workers = 1;
+  spec.accelerators = {
+      {"nvidia-a100-80gb", 0, 0}, {"nvidia-h100-80gb", 8, 4}, {"nvidia-v100-32gb", 8, 0}};
+  const auto pool = cluster.Pool();
+  ASSERT_THAT(pool.accelerators, SizeIs(3));
+  EXPECT_EQ(pool.accelerators[0].Least(), 1) << "the pool's own";
+  EXPECT_EQ(pool.accelerators[1].Least(), 4) << "its own";
+  EXPECT_EQ(pool.accelerators[2].Least(), 8) << "its own workers are all or none";
+  EXPECT_FALSE(pool.accelerators[2].IsElastic());
+}
+
 TEST(ObservePools, TheSpecInOurWords) {
   Cluster cluster;
   auto& spec = cluster.pools[0].spec;
-  spec.accelerators = {{"nvidia-a100-80gb", 0}, {"nvidia-h100-80gb", 1}};
+  spec.accelerators = {{"nvidia-a100-80gb", 0, 0}, {"nvidia-h100-80gb", 1, 0}};
   spec.placement.providers = {"OnPrem", "Azure"};
   spec.placement.spill_policy = "Never";
   spec.restart.on_unreachable = "Wait";
@@ -601,6 +615,8 @@ TEST(SpecRevision, ChangesWithWhatTakesEffectAtTheNextAttempt) {
   EXPECT_NE(base,
             revision([](auto& s) { s.placement.node_group_selector = {{"a", "Exists", {}}}; }));
   EXPECT_NE(base, revision([](auto& s) { s.accelerators[0].workers = 1; }));
+  EXPECT_EQ(base, revision([](auto& s) { s.min_workers = 1; })) << "it only allows";
+  EXPECT_EQ(base, revision([](auto& s) { s.accelerators[0].min_workers = 1; }));
   EXPECT_EQ(base, revision([](auto& s) { s.restart.max_restarts = 1; }));
   EXPECT_EQ(base, revision([](auto& s) { s.suspend = true; }));
   EXPECT_EQ(base, revision([](auto& s) { s.placement.spill_policy = "Never"; }));

@@ -48,6 +48,18 @@ TEST(RenderJob, IsAnIndexedJobThatNeverRetriesByItself) {
   EXPECT_EQ(job["spec"]["template"]["spec"]["priorityClassName"], "spillway-training");
 }
 
+TEST(RenderJob, OfAnElasticGangHasTheSizeOfItsAttempt) {
+  World world;
+  world.pool.spec.workers = 4;
+  world.pool.spec.min_workers = 2;
+  world.memory.placement->workers = 3;
+  EXPECT_EQ(world.Job()["spec"]["completions"], 3);
+  EXPECT_EQ(world.Job()["spec"]["parallelism"], 3);
+  EXPECT_EQ(world.Env()["PET_NNODES"], "3") << "one number, not a range";
+  EXPECT_EQ(world.Env()["WORLD_SIZE"], "3");
+  EXPECT_EQ(Json::parse(RenderDisruptionBudget(world.Input()))["spec"]["minAvailable"], 3);
+}
+
 TEST(RenderJob, GivesWorkersTimeForACheckpointUnlessTheTemplateSaysOtherwise) {
   World world;
   EXPECT_EQ(world.PodSpec()["terminationGracePeriodSeconds"], 120);

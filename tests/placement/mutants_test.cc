@@ -160,6 +160,152 @@ std::vector<Mutant> OfAnswers() {
   };
 }
 
+// What an elastic gang accepts where it is placed; nullptr: it is not elastic there.
+const AcceptedAccelerator* ElasticIn(const TrainingPool& pool, const PoolDecision& decision) {
+  if (!decision.memory.placement || decision.memory.completed) return nullptr;
+  for (const AcceptedAccelerator& accepted : pool.accelerators) {
+    const bool there = accepted.type == decision.memory.placement->accelerator;
+    if (there && accepted.IsElastic()) return &accepted;
+  }
+  return nullptr;
+}
+
+// A gang that stays starts anew on these nodes, and says that it has moved.
+bool StartOn(const Snapshot& world, const std::vector<std::string>& nodes, int workers,
+             PoolDecision& decision) {
+  Placement& placement = *decision.memory.placement;
+  placement.nodes = nodes;
+  placement.workers = workers;
+  placement.attempt = ++decision.memory.attempts;
+  placement.since = world.now;
+  decision.memory.last_move = world.now;
+  decision.memory.hold.reset();
+  decision.action = Action::kRestart;
+  decision.ready_reason = Reason::kPodsNotReady;
+  return true;
+}
+
+// Planted into the first elastic gang that is to grow.
+Mutant Growing(const char* bug,
+               const std::function<bool(const Snapshot&, const TrainingPool&,
+                                        const AcceptedAccelerator&, PoolDecision&)>& plant) {
+  return Gang(bug,
+              [plant](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+                const AcceptedAccelerator* accepted = ElasticIn(pool, decision);
+                if (accepted == nullptr || !decision.memory.Moves()) return false;
+                const Hold& hold = *decision.memory.hold;
+                return hold.node_group == decision.memory.placement->node_group &&
+                       plant(world, pool, *accepted, decision);
+              });
+}
+
+// The least that a namespace may have of the type; nullopt: as much as there is.
+std::optional<int64_t> LimitOf(const Snapshot& world, const std::string& ns,
+                               const std::string& type) {
+  for (const Quota& quota : world.quotas) {
+    if (quota.ns != ns) continue;
+    for (const QuotaLimit& limit : quota.limits) {
+      if (limit.type == type) return limit.limit;
+    }
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+bool IsQuotaless(const Snapshot& world) { return world.quotas.empty(); }
+
+// An elastic gang that stays with fewer workers than it asks for, in a group where one of a higher
+// priority waits for room.
+bool TakesFrom(const Snapshot& world, const PoolDecision& first, const PoolDecision& decision) {
+  const TrainingPool& pool = SpecOf(world, decision.key);
+  const AcceptedAccelerator* accepted = ElasticIn(pool, decision);
+  if (decision.action != Action::kKeep || accepted == nullptr) return false;
+  const Placement& placement = *decision.memory.placement;
+  if (placement.workers >= accepted->workers || SpecOf(world, first.key).priority <= pool.priority)
+    return false;
+  return std::any_of(
+      first.alternatives.begin(), first.alternatives.end(), [&](const Alternative& one) {
+        return one.group == placement.node_group && one.reason == Reason::kWaitingForCapacity;
+      });
+}
+
+std::vector<Mutant> OfSizes() {
+  return {
+      Gang("starts an elastic gang with fewer workers than it needs",
+           [](const Snapshot&, const TrainingPool& pool, PoolDecision& decision) {
+             const AcceptedAccelerator* accepted = ElasticIn(pool, decision);
+             if (!IsNew(decision) || accepted == nullptr || accepted->Least() < 2) return false;
+             decision.memory.placement->workers = accepted->Least() - 1;
+             return true;
+           }),
+      Gang("starts an elastic gang with fewer workers than fit",
+           [](const Snapshot&, const TrainingPool& pool, PoolDecision& decision) {
+             const AcceptedAccelerator* accepted = ElasticIn(pool, decision);
+             if (decision.action != Action::kPlace || accepted == nullptr) return false;
+             return --decision.memory.placement->workers >= accepted->Least();
+           }),
+      Gang("starts a gang that is not elastic with fewer workers",
+           [](const Snapshot&, const TrainingPool& pool, PoolDecision& decision) {
+             if (!IsNew(decision) || ElasticIn(pool, decision) != nullptr) return false;
+             return --decision.memory.placement->workers > 0;
+           }),
+      Growing("grows beyond the quota",
+              [](const Snapshot& world, const TrainingPool& pool,
+                 const AcceptedAccelerator& accepted, PoolDecision& decision) {
+                const auto limit = LimitOf(world, pool.key.ns, accepted.type);
+                const bool beyond = limit && int64_t{accepted.workers} * pool.per_worker > *limit;
+                return beyond &&
+                       StartOn(world, decision.memory.hold->nodes, accepted.workers, decision);
+              }),
+      Growing("starts anew where it is for no more workers",
+              [](const Snapshot& world, const TrainingPool&, const AcceptedAccelerator&,
+                 PoolDecision& decision) {
+                return StartOn(world, decision.memory.hold->nodes,
+                               decision.memory.placement->workers, decision);
+              }),
+      Gang("grows onto nodes that it did not hold",
+           [](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+             const AcceptedAccelerator* accepted = ElasticIn(pool, decision);
+             if (decision.action != Action::kKeep || accepted == nullptr || decision.memory.hold) {
+               return false;
+             }
+             const Placement& placement = *decision.memory.placement;
+             return placement.workers < accepted->workers &&
+                    StartOn(world, placement.nodes, placement.workers + 1, decision);
+           }),
+      {"grows where a gang before it waits for room",
+       [](const Snapshot& world, Plan& plan) {
+         for (PoolDecision& first : plan.pools) {
+           if (first.position == 0 || !IsQuotaless(world)) continue;
+           for (PoolDecision& decision : plan.pools) {
+             if (!TakesFrom(world, first, decision)) continue;
+             decision.memory.hold = Hold{.node_group = decision.memory.placement->node_group,
+                                         .domain = "",
+                                         .nodes = decision.memory.placement->nodes,
+                                         .until = world.now + Seconds{600},
+                                         .since = world.now,
+                                         .victims = {}};
+             return true;
+           }
+         }
+         return false;
+       }},
+      Gang("grows although it is not elastic",
+           [](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+             if (decision.action != Action::kKeep || ElasticIn(pool, decision) != nullptr) {
+               return false;
+             }
+             decision.memory.hold = Hold{.node_group = decision.memory.placement->node_group,
+                                         .domain = "",
+                                         .nodes = decision.memory.placement->nodes,
+                                         .until = world.now + Seconds{600},
+                                         .since = world.now,
+                                         .victims = {}};
+             return true;
+           }),
+  };
+}
+
 std::vector<Mutant> OfPlacements() {
   return {
       NewPlacement("starts part of a gang", [](Placement& p) { p.nodes.pop_back(); }),
@@ -368,7 +514,7 @@ std::vector<Mutant> OfReplicas() {
 
 TEST(Mutants, AreAllFound) {
   std::vector<Mutant> mutants;
-  for (const auto& part : {OfAnswers(), OfPlacements(), OfLives(), OfReplicas()}) {
+  for (const auto& part : {OfAnswers(), OfSizes(), OfPlacements(), OfLives(), OfReplicas()}) {
     mutants.insert(mutants.end(), part.begin(), part.end());
   }
   EXPECT_GE(mutants.size(), 30U);

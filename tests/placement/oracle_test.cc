@@ -81,7 +81,18 @@ bool Assign(std::vector<Room>& rooms, const Room& request, int workers, size_t f
   return false;
 }
 
-bool Possible(const Snapshot& world, const NodeGroup& group) {
+// A third of them may run with fewer workers; the second group may be beyond home.
+void MakeElastic(Snapshot& world, uint32_t seed) {
+  Dice dice(seed + 1'000'000);
+  if (!dice.OneIn(3)) return;
+  placement::AcceptedAccelerator& accepted = world.pools[0].accelerators[0];
+  accepted.workers += dice.Roll(6);
+  accepted.min_workers = dice.Roll(accepted.workers) + 1;
+  world.groups.back().tier = dice.OneIn(2) ? 0 : 10;
+  world.pools[0].spill_after = Seconds{0};
+}
+
+bool Possible(const Snapshot& world, const NodeGroup& group, int workers) {
   const TrainingPool& pool = world.pools[0];
   const bool required = pool.topology == TopologyMode::kRequired;
   const std::string level = pool.topology_level.empty() && !group.domain_labels.empty()
@@ -99,22 +110,33 @@ bool Possible(const Snapshot& world, const NodeGroup& group) {
     by_domain[required ? node.labels.find(level)->second : ""].push_back(room);
   }
   return std::any_of(by_domain.begin(), by_domain.end(), [&](auto& domain) {
-    return Assign(domain.second, RequestOf(pool, group), pool.accelerators[0].workers, 0);
+    return Assign(domain.second, RequestOf(pool, group), workers, 0);
   });
+}
+
+// The most workers that there is a way to put there; 0: not even the least.
+int MostIn(const Snapshot& world, const NodeGroup& group) {
+  const placement::AcceptedAccelerator& accepted = world.pools[0].accelerators[0];
+  const int least = accepted.min_workers > 0 ? accepted.min_workers : accepted.workers;
+  for (int workers = accepted.workers; workers >= least; --workers) {
+    if (Possible(world, group, workers)) return workers;
+  }
+  return 0;
 }
 
 TEST(EveryGang, FitsAGroupExactlyWhenThereIsAWayToPutItThere) {
   int fits = 0;
   constexpr uint32_t kWorlds = 6000;
   for (uint32_t seed = 0; seed < kWorlds; ++seed) {
-    const Snapshot world = SmallWorld(seed);
+    Snapshot world = SmallWorld(seed);
+    MakeElastic(world, seed);
     const Plan plan = MakePlan(world);
     bool any = false;
     for (const auto& alternative : plan.pools[0].alternatives) {
       const NodeGroup& group =
           *std::find_if(world.groups.begin(), world.groups.end(),
                         [&](const NodeGroup& g) { return g.name == alternative.group; });
-      ASSERT_EQ(alternative.fits, Possible(world, group))
+      ASSERT_EQ(alternative.fits, MostIn(world, group) > 0)
           << "seed " << seed << "\n"
           << WriteSnapshot(world) << FormatPlan(plan, true);
       any = any || alternative.fits;
@@ -124,6 +146,31 @@ TEST(EveryGang, FitsAGroupExactlyWhenThereIsAWayToPutItThere) {
   }
   EXPECT_GT(fits, 1000) << "worlds in which something fits";
   EXPECT_LT(fits, 5000) << "worlds in which nothing fits";
+}
+
+// With all of them in a group of the lowest tier that takes all, else with the most that fit in one
+// of its groups; beyond home only where home does not take the least.
+TEST(EveryElasticGang, HasAsManyWorkersAsFit) {
+  int some = 0;
+  for (uint32_t seed = 0; seed < 6000; ++seed) {
+    Snapshot world = SmallWorld(seed);
+    MakeElastic(world, seed);
+    if (world.pools[0].accelerators[0].min_workers == 0) continue;
+    const auto placement = MakePlan(world).pools[0].memory.placement;
+    if (!placement) continue;
+    const int all = world.pools[0].accelerators[0].workers;
+    const NodeGroup& chosen = GroupOf(world, placement->node_group);
+    ASSERT_EQ(placement->workers, MostIn(world, chosen)) << "seed " << seed << "\n"
+                                                         << WriteSnapshot(world);
+    for (const NodeGroup& group : world.groups) {
+      const int most = MostIn(world, group);
+      ASSERT_FALSE(group.tier < chosen.tier && most > 0) << "seed " << seed;
+      ASSERT_FALSE(group.tier == chosen.tier && placement->workers < all && most == all)
+          << "seed " << seed;
+    }
+    some += placement->workers < all ? 1 : 0;
+  }
+  EXPECT_GT(some, 100) << "gangs that start with fewer workers than all";
 }
 
 // Kubernetes' scheduler knows nothing of gangs: it binds the workers of all new gangs one by one,

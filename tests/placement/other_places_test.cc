@@ -277,6 +277,15 @@ void Release(Snapshot& world, TrainingPool& pool) {
   pool.memory.waiting_since = kNow - pool.spill_after;
 }
 
+// It is to leave its group, and nothing takes it.
+bool IsStuck(const Snapshot& world, const TrainingPool& pool) {
+  const auto at = std::find_if(
+      world.groups.begin(), world.groups.end(),
+      [&](const NodeGroup& group) { return group.name == pool.memory.placement->node_group; });
+  return at != world.groups.end() && at->admission == placement::Admission::kDrain &&
+         !pool.memory.hold;
+}
+
 // The pool has no place and may go to this one group alone; all others stay, or wait, for a group
 // that there is not.
 Snapshot OnlyIn(Snapshot world, const std::string& group, const placement::PoolKey& key) {
@@ -285,7 +294,7 @@ Snapshot OnlyIn(Snapshot world, const std::string& group, const placement::PoolK
     if (pool.key == key) {
       Release(world, pool);
       pool.group_selector.push_back({.key = "only", .op = "In", .values = {"this"}});
-    } else if (!pool.memory.placement) {
+    } else if (!pool.memory.placement || IsStuck(world, pool)) {
       pool.group_selector.push_back({.key = "none", .op = "Exists", .values = {}});
     }
   }

@@ -18,7 +18,10 @@ const std::vector<std::string> kTypes = {"a100", "h100", "cores"};
 class Maker {
  public:
   explicit Maker(uint32_t seed)
-      : dice_(seed), moves_(seed + 1'000'000), shortages_(seed + 2'000'000) {}
+      : dice_(seed),
+        moves_(seed + 1'000'000),
+        shortages_(seed + 2'000'000),
+        sizes_(seed + 3'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -39,6 +42,7 @@ class Maker {
     AddMoves();
     if (shortages_.OneIn(4)) AddShortServing();
     AddShortages();
+    AddSizes();
     return std::move(world_);
   }
 
@@ -627,6 +631,44 @@ class Maker {
     pool.memory.claim = claim;
   }
 
+  // A third of the gangs are elastic. Some of those that run have fewer workers than they ask for,
+  // and have had room for more, or hold it.
+  void AddSizes() {
+    for (TrainingPool& pool : world_.pools) {
+      if (!sizes_.OneIn(3)) continue;
+      for (placement::AcceptedAccelerator& accepted : pool.accelerators) {
+        if (sizes_.OneIn(4)) continue;
+        accepted.workers += sizes_.Roll(3);
+        accepted.min_workers = sizes_.Roll(accepted.workers) + 1;
+      }
+      if (pool.memory.placement && !pool.memory.completed) AddGrowth(pool);
+    }
+  }
+
+  void AddGrowth(TrainingPool& pool) {
+    PoolMemory& memory = pool.memory;
+    for (placement::AcceptedAccelerator& accepted : pool.accelerators) {
+      if (accepted.type == memory.placement->accelerator && sizes_.OneIn(2)) {
+        accepted.workers = memory.placement->workers + sizes_.Roll(4) + 1;
+      }
+    }
+    if (sizes_.OneIn(2)) memory.growth_fits_since = kNow - Seconds{sizes_.Roll(900)};
+    if (sizes_.OneIn(2)) return;
+    std::vector<std::string> nodes = NodesOf(memory.placement->node_group);
+    if (nodes.empty()) return;
+    sizes_.Shuffle(nodes);
+    nodes.resize(std::min<size_t>(nodes.size(), static_cast<size_t>(sizes_.Roll(5)) + 1));
+    nodes.insert(nodes.end(), memory.placement->nodes.begin(), memory.placement->nodes.end());
+    std::sort(nodes.begin(), nodes.end());
+    nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
+    memory.hold = Hold{.node_group = memory.placement->node_group,
+                       .domain = "",
+                       .nodes = nodes,
+                       .until = kNow + Seconds{sizes_.Roll(900) - 100},
+                       .since = kNow - Seconds{sizes_.Roll(2000)},
+                       .victims = {}};
+  }
+
   Money Amount(int most) { return Money::FromMicros(int64_t{dice_.Roll(most)} * 1'250'000); }
 
   placement::Quota& QuotaOf(const std::string& ns) {
@@ -659,6 +701,7 @@ class Maker {
   Dice dice_;
   Dice moves_;      // of gangs alone, so that other worlds are not all different ones
   Dice shortages_;  // likewise
+  Dice sizes_;      // likewise
   Snapshot world_;
 };
 
