@@ -5,6 +5,7 @@
 #include <functional>
 #include <iostream>
 
+#include "placement/capacity.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
 #include "worlds.h"
@@ -199,17 +200,26 @@ Mutant Growing(const char* bug,
               });
 }
 
-// The least that a namespace may have of the type; nullopt: as much as there is.
+// What a namespace may have of the type; nullopt: as much as there is.
 std::optional<int64_t> LimitOf(const Snapshot& world, const std::string& ns,
                                const std::string& type) {
-  for (const Quota& quota : world.quotas) {
-    if (quota.ns != ns) continue;
-    for (const QuotaLimit& limit : quota.limits) {
-      if (limit.type == type) return limit.limit;
-    }
-    return std::nullopt;
+  const auto quota =
+      std::ranges::find_if(world.quotas, [&](const Quota& one) { return one.ns == ns; });
+  const auto& limits = quota == world.quotas.end() ? world.default_limits : quota->limits;
+  const auto limit =
+      std::ranges::find_if(limits, [&](const QuotaLimit& one) { return one.type == type; });
+  return limit == limits.end() ? std::nullopt : std::optional(limit->limit);
+}
+
+int64_t UsedBy(const Snapshot& world, const Plan& plan, const std::string& ns,
+               const std::string& type) {
+  int64_t used = 0;
+  for (const PoolDecision& decision : plan.pools) {
+    const auto& placement = decision.memory.placement;
+    if (decision.key.ns != ns || !placement || placement->accelerator != type) continue;
+    if (!decision.memory.completed) used += AcceleratorsOf(SpecOf(world, decision.key), *placement);
   }
-  return std::nullopt;
+  return used;
 }
 
 bool IsQuotaless(const Snapshot& world) { return world.quotas.empty(); }
@@ -249,14 +259,24 @@ std::vector<Mutant> OfSizes() {
              if (!IsNew(decision) || ElasticIn(pool, decision) != nullptr) return false;
              return --decision.memory.placement->workers > 0;
            }),
-      Growing("grows beyond the quota",
-              [](const Snapshot& world, const TrainingPool& pool,
-                 const AcceptedAccelerator& accepted, PoolDecision& decision) {
-                const auto limit = LimitOf(world, pool.key.ns, accepted.type);
-                const bool beyond = limit && int64_t{accepted.workers} * pool.per_worker > *limit;
-                return beyond &&
-                       StartOn(world, decision.memory.hold->nodes, accepted.workers, decision);
-              }),
+      {"grows beyond the quota",
+       [](const Snapshot& world, Plan& plan) {
+         for (PoolDecision& decision : plan.pools) {
+           const TrainingPool& pool = SpecOf(world, decision.key);
+           const AcceptedAccelerator* accepted = ElasticIn(pool, decision);
+           if (accepted == nullptr || decision.action != Action::kKeep) continue;
+           const Placement& placement = *decision.memory.placement;
+           const auto limit = LimitOf(world, pool.key.ns, accepted->type);
+           const int64_t more =
+               int64_t{accepted->workers} * pool.per_worker - AcceleratorsOf(pool, placement);
+           if (!limit || more <= 0 ||
+               UsedBy(world, plan, pool.key.ns, accepted->type) + more <= *limit) {
+             continue;
+           }
+           return StartOn(world, placement.nodes, accepted->workers, decision);
+         }
+         return false;
+       }},
       Growing("starts anew where it is for no more workers",
               [](const Snapshot& world, const TrainingPool&, const AcceptedAccelerator&,
                  PoolDecision& decision) {
