@@ -102,8 +102,12 @@ std::optional<Fit> Refit(const Scene& scene, size_t pool, const PoolMemory& memo
   const TrainingPool& spec = *scene.world.pools[pool];
   const GroupView* group = scene.world.FindGroup(memory.placement->node_group);
   if (group == nullptr || !Accepts(spec, *group->spec)) return std::nullopt;
-  const auto need = NeedIn(spec, *group->spec);
-  return need ? FitInOwnGroup(scene, pool, memory, *group, *need) : std::nullopt;
+  auto need = NeedIn(spec, *group->spec);
+  if (!need) return std::nullopt;
+  if (group->spec->admission != Admission::kOpen) {  // nothing new: no more than it had
+    need->workers = std::clamp(memory.placement->workers, need->least, need->workers);
+  }
+  return FitInOwnGroup(scene, pool, memory, *group, *need);
 }
 
 std::optional<Fit> GrownFit(const Scene& scene, size_t pool, const PoolMemory& memory) {
@@ -127,7 +131,8 @@ std::optional<Fit> FitOnHeld(const Scene& scene, size_t pool, const PoolMemory& 
     for (const std::string& name : memory.hold->nodes) {
       const auto node = finder.Find(name);
       const Member* member = node ? group.Find(*node) : nullptr;
-      if (member == nullptr || member->overlapped) continue;
+      const bool own = memory.placement && IsIn(memory.placement->nodes, name);
+      if (member == nullptr || (member->overlapped && !own)) continue;
       if (!Serves(scene.world, spec, memory, group, *member)) continue;
       slots.push_back(SlotOn(scene.world, scene.capacity, pool, group, *node, need.For(workers)));
     }

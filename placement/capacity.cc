@@ -127,10 +127,11 @@ std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const
   const auto need = NeedIn(pool, *view->spec);
   if (!need) return std::nullopt;
   return Claim{.request = need->request,
-               .workers = need->workers,
+               .workers = hold.IsClaim() ? need->least : need->workers,
                .nodes = Indices(world, view->spec->cluster, hold.nodes),
                .whole = !KnowsRequest(pool),
                .yields = hold.since.has_value(),
+               .gathers = hold.IsClaim(),
                .bound = {},
                .beside = {}};
 }
@@ -214,8 +215,14 @@ void Capacity::Add(size_t pool, const Claim& claim) {
     } else {
       const auto beside = claim.beside.find(node);
       if (beside != claim.beside.end()) columns_.Fill(beside->second, planned);
-      AddTimes(room, planned, -1);
-      AddTimes(planned, request, HowMany(room, request, claim.workers - elsewhere));
+      const int64_t most = claim.workers - elsewhere;
+      if (claim.gathers) {
+        AddTimes(planned, request, most);
+        for (size_t i = 0; i < planned.size(); ++i) planned[i] = std::min(planned[i], room[i]);
+      } else {
+        AddTimes(room, planned, -1);
+        AddTimes(planned, request, HowMany(room, request, most));
+      }
     }
     const Amounts reserved = At(share.reserved);
     for (size_t i = 0; i < planned.size(); ++i) planned[i] = std::max(planned[i], reserved[i]);

@@ -59,6 +59,8 @@ struct Claim {
   bool whole = false;
   // It takes only what nobody else has a share in.
   bool yields = false;
+  // It waits for others to go: what they leave is kept for it even before a worker fits.
+  bool gathers = false;
   // Workers of its present attempt that are bound: these can't come to another node any more.
   std::map<size_t, int> bound;
   // What others of its pods take of a node for as long as they stay, whatever they request; they

@@ -38,7 +38,7 @@ class Wanting {
     if (pool_.held || Missing() <= 0) {
       since.reset();
     } else if (!since) {
-      since = draft_.Now();
+      since = Spec().memory.short_since.value_or(draft_.Now());
     }
   }
 
@@ -51,13 +51,13 @@ class Wanting {
 
   // ---- a claim that it has ----
 
-  bool Stands() {
-    CellClaim& claim = *pool_.memory.claim;
+  [[nodiscard]] bool Stands() const {
+    const CellClaim& claim = *pool_.memory.claim;
     const auto at = ClaimedCell(pool_);
     if (!at || pool_.held || Missing() <= 0 || draft_.Now() >= claim.hold.until) return false;
     CellState cell = pool_.cells[*at];
-    claim.replicas = static_cast<int>(std::min<int64_t>(claim.replicas, Wanted(cell)));
-    if (claim.replicas < 1) return false;
+    // For fewer replicas fewer gangs may have to go: that is another claim.
+    if (claim.replicas < 1 || Wanted(cell) < claim.replicas) return false;
     const std::vector<size_t> there = StillThere(draft_, claim.hold);
     const bool guaranteed = Guaranteed(cell) >= claim.replicas;
     return std::all_of(there.begin(), there.end(), [&](size_t victim) {
@@ -165,6 +165,7 @@ class Wanting {
     pool_.memory.claim = CellClaim{.variant = cell.variant->name,
                                    .replicas = replicas,
                                    .hold = HoldOver(draft_, *cell.group, victory)};
+    pool_.memory.claim->hold.domain.clear();
     pool_.claims = true;
     ClaimCells(draft_.world, draft_.capacity, pool_);
     draft_.contenders.reset();
@@ -198,6 +199,13 @@ void CountCellClaim(Draft& draft, size_t pool, int sign) {
   const int64_t replicas = int64_t{sign} * inference.memory.claim->replicas;
   draft.quotas.Add(inference.pool->key.ns, cell.variant->accelerator,
                    replicas * cell.variant->per_replica, CostAboveHome(cell).Times(replicas));
+}
+
+void SettleCellClaim(InferenceDraft& pool, const std::vector<int>& before) {
+  const auto at = ClaimedCell(pool);
+  if (!at) return;
+  const int more = std::max(pool.cells[*at].memory.desired - before[*at], 0);
+  pool.memory.claim->replicas = std::max(pool.memory.claim->replicas - more, 0);
 }
 
 bool ClaimForReplicas(Draft& draft, size_t pool) { return Wanting(draft, pool).Run(); }

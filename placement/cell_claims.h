@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "placement/draft.h"
 #include "placement/evictions.h"
@@ -21,6 +22,10 @@ void CarryCellClaim(Draft& draft, size_t pool);
 // Takes the pool's claim, if any, out of the quota's and the money's account (sign -1) or puts it
 // back (+1).
 void CountCellClaim(Draft& draft, size_t pool, int sign);
+
+// The pool's cells were decided anew, from what they had `before`: what its claim was for and is
+// there counts as claimed no more.
+void SettleCellClaim(InferenceDraft& pool, const std::vector<int>& before);
 
 // After the pool's cells were decided, its claim not counted: gives up a claim that it may not have
 // or does not need any more, makes those go whose time has come, or makes a claim. Says whether

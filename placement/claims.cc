@@ -124,6 +124,40 @@ bool TakesNew(const NodeGroup& group) {
   return group.admission == Admission::kOpen && group.misconfigured.empty();
 }
 
+struct Claiming {
+  Rank rank;
+  size_t pool = 0;
+};
+
+// Who has a claim: whoever comes first takes first what nobody has.
+std::vector<Claiming> InOrder(const Draft& draft) {
+  const auto rank_of = [&](const PoolKey& key, int64_t priority, std::optional<Time> queued_since,
+                           bool inference) {
+    return Rank{.guaranteed = false,
+                .priority = priority,
+                .queued_since = queued_since.value_or(draft.Now()),
+                .key = &key,
+                .inference = inference};
+  };
+  std::vector<Claiming> claims;
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    if (LiveClaim(draft, p) == nullptr) continue;
+    const TrainingPool& pool = draft.Pool(p);
+    const auto& since = draft.fates[p].memory.queued_since;
+    claims.push_back({.rank = rank_of(pool.key, pool.priority, since, false), .pool = p});
+  }
+  for (size_t p = 0; p < draft.inference.size(); ++p) {
+    const InferenceDraft& draft_of = draft.inference[p];
+    if (!draft_of.memory.claim) continue;
+    const InferencePool& pool = *draft_of.pool;
+    const auto& since = draft_of.memory.queued_since;
+    claims.push_back({.rank = rank_of(pool.key, pool.priority, since, true), .pool = p});
+  }
+  std::sort(claims.begin(), claims.end(),
+            [](const Claiming& a, const Claiming& b) { return a.rank.Before(b.rank); });
+  return claims;
+}
+
 void CarryClaim(Draft& draft, size_t pool) {
   if (!HasTheMoney(draft, pool)) {
     draft.fates[pool].memory.hold.reset();
@@ -175,11 +209,6 @@ void CountClaim(Draft& draft, size_t pool, int sign) {
 }
 
 void CarryClaims(Draft& draft) {
-  struct Carried {
-    Rank rank;
-    size_t pool = 0;
-  };
-  std::vector<Carried> claims;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     Fate& fate = draft.fates[p];
     if (!fate.memory.hold || !fate.memory.hold->IsClaim()) continue;
@@ -187,23 +216,23 @@ void CarryClaims(Draft& draft) {
     if (fate.course != Course::kQueue || group == nullptr || !TakesNew(*group->spec) ||
         !Accepts(draft.Pool(p), *group->spec)) {
       fate.memory.hold.reset();
-      continue;
     }
-    claims.push_back(
-        {.rank = DemandsOf(draft.Pool(p), p, fate.memory, draft.Now()).front().rank, .pool = p});
   }
-  for (size_t p = 0; p < draft.inference.size(); ++p) {
-    if (!draft.inference[p].memory.claim) continue;
-    claims.push_back(
-        {.rank = DemandsOf(draft.inference[p], p, draft.Now()).front().rank, .pool = p});
-  }
-  std::sort(claims.begin(), claims.end(),
-            [](const Carried& a, const Carried& b) { return a.rank.Before(b.rank); });
-  for (const Carried& claim : claims) {
+  for (const Claiming& claim : InOrder(draft)) {
     if (claim.rank.inference) {
       CarryCellClaim(draft, claim.pool);
     } else {
       CarryClaim(draft, claim.pool);
+    }
+  }
+}
+
+void GatherClaims(Draft& draft) {
+  for (const Claiming& claim : InOrder(draft)) {
+    if (claim.rank.inference) {
+      ClaimCells(draft.world, draft.capacity, draft.inference[claim.pool]);
+    } else {
+      ClaimWhatItHas(draft, claim.pool);
     }
   }
 }

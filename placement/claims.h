@@ -15,6 +15,9 @@ namespace spillway::placement {
 // for; drops claims that can not be met any more.
 void CarryClaims(Draft& draft);
 
+// Claims take what has become free since.
+void GatherClaims(Draft& draft);
+
 // Those who could make room, as they are by now.
 const Contenders& ContendersOf(Draft& draft);
 

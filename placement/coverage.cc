@@ -68,6 +68,7 @@ Coverage::Coverage(const QuotaBook& quotas, std::vector<Demand> demands) {
     if (demand.Divisible()) {
       grows_[demand.pool] = grows_[demand.pool] || left > 0;
       left_[{demand.pool, demand.type}] = left;
+      left = demand.claimed <= left ? left - demand.claimed : 0;
     } else {
       gangs_[{demand.pool, demand.type}] = fits;
     }

@@ -33,6 +33,7 @@ struct Demand {
   size_t pool = 0;  // in World::pools, or in World::inference
   std::string type;
   int64_t accelerators = 0;
+  int64_t claimed = 0;  // beside them, of an inference pool: what gangs leave for it
   [[nodiscard]] bool Divisible() const {
     return rank.inference;
   }  // some of it may be guaranteed, the rest not

@@ -615,6 +615,7 @@ std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time no
     if (cell.variant == nullptr) continue;
     has[cell.variant->accelerator] += int64_t{cell.memory.desired} * cell.variant->per_replica;
   }
+  const auto claimed = ClaimedCell(draft);
   std::vector<Demand> demands;
   demands.reserve(has.size());
   for (const auto& [type, accelerators] : has) {
@@ -626,6 +627,9 @@ std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time no
                        .pool = index,
                        .type = type,
                        .accelerators = accelerators});
+    if (!claimed || draft.cells[*claimed].variant->accelerator != type) continue;
+    demands.back().claimed =
+        int64_t{draft.memory.claim->replicas} * draft.cells[*claimed].variant->per_replica;
   }
   return demands;
 }

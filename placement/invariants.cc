@@ -270,6 +270,7 @@ std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
   for (size_t p = 0; p < world.inference.size(); ++p) {
     InferenceDraft& draft = drafts.emplace_back(SurveyPool(world, p));
     draft.required = plan.inference_pools[p].required;
+    draft.memory.claim = plan.inference_pools[p].memory.claim;
     for (CellState& cell : draft.cells) {
       cell.memory = DecidedFor(cell.memory, plan.inference_pools[p]);
       SetSteps(cell, plan.inference_pools[p]);
@@ -632,6 +633,7 @@ Coverage CoverageBefore(const World& world, const Plan& plan, const QuotaBook& q
   }
   std::vector<InferenceDraft> drafts = Settled(world, plan);
   for (size_t p = 0; p < drafts.size(); ++p) {
+    drafts[p].memory.claim = drafts[p].pool->memory.claim;
     // What replicas give up they do before anybody has a turn.
     for (CellState& cell : drafts[p].cells) {
       cell.memory.desired = std::min(cell.memory.desired, cell.before);

@@ -68,8 +68,9 @@ bool MayGrow(const Draft& draft, size_t pool) {
   return gang.return_home != ReturnHome::kNever && MayBeMoved(draft.world, gang, placement);
 }
 
-// Does somebody who comes before it wait for room in its group?
-bool IsWanted(const Draft& draft, size_t pool) {
+// Does somebody who comes before it wait for room in its group, or for its own place?
+bool IsWanted(Draft& draft, size_t pool) {
+  if (ContendersOf(draft).promised[pool]) return true;
   const std::string& group = draft.fates[pool].memory.placement->node_group;
   const auto waits_there = [&](const Option& option) {
     return option.group->spec->name == group && option.LacksRoom();

@@ -268,6 +268,7 @@ bool Serve(Draft& draft, size_t pool) {
   const std::vector<int> before = ReplicasOf(inference);
   CountCellClaim(draft, pool, -1);
   DecideCells(draft.world, draft.capacity, draft.quotas, inference);
+  SettleCellClaim(inference, before);
   const bool claims = ClaimForReplicas(draft, pool);
   CountCellClaim(draft, pool, 1);
   return claims || ReplicasOf(inference) != before;
@@ -282,6 +283,7 @@ bool TakeTurns(Draft& draft) {
   bool news = false;
   draft.order.clear();
   ForgetPromises(draft);
+  GatherClaims(draft);
   LiftMoves(draft);
   Line line(TurnsOf(draft));
   while (const auto turn = line.Next(draft.quotas)) {

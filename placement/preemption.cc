@@ -131,7 +131,9 @@ class Search {
   // ---- is it enough? ----
 
   // Accelerators that the namespace has too many of for the gang to be within its limit.
+  // Replicas ask for no more than that in any case.
   [[nodiscard]] int64_t Deficit() const {
+    if (world_.IsSeeker(claimant_.pool)) return 0;
     const auto limit = contest_.scene.quotas.Limit(pool_.key.ns, Type());
     if (!limit) return 0;
     return contest_.scene.quotas.Used(pool_.key.ns, Type()) + need_.Accelerators(pool_) - *limit;

@@ -306,7 +306,11 @@ template <class A>
 void Fields(A& a, Of<CellClaim> /*type*/) {
   a("variant", &CellClaim::variant);
   a("replicas", &CellClaim::replicas);
-  a("hold", &CellClaim::hold);
+  a("nodeGroup", &CellClaim::hold, &Hold::node_group);
+  a("nodes", &CellClaim::hold, &Hold::nodes);
+  a("until", &CellClaim::hold, &Hold::until);
+  a("since", &CellClaim::hold, &Hold::since);
+  a("victims", &CellClaim::hold, &Hold::victims);
 }
 
 template <class A>

@@ -323,6 +323,12 @@ std::string WhenItGrows(const Told& told) {
   if (told.pool.return_home == ReturnHome::kNever) {
     return "; it does not grow, as placement.returnHome.policy is Never";
   }
+  const GroupView* view = told.world.FindGroup(group);
+  if (view == nullptr || !view->spec->misconfigured.empty()) return "";
+  if (view->spec->admission != Admission::kOpen) {
+    return fmt::format("; it does not grow while the admission of {} is {}", group,
+                       Name(view->spec->admission));
+  }
   return fmt::format("; it grows when {} has had room for more workers for {} s", group,
                      ReturnWait(told.pool, told.Memory()).count());
 }

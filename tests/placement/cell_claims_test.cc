@@ -90,10 +90,9 @@ TEST(CellClaim, MakesTheGangGoAndTheReplicasCome) {
             "serves 0 of 32 needed (8 units × 4); waits until others give way to it at their next "
             "checkpoints: team/low by 2026-11-24T12:13:20Z; 1 node of home (home-1) reserved for 8 "
             "replicas of gpu until 2026-11-24T12:25:20Z");
-  EXPECT_THAT(
-      ServingOf(plan).remedies,
-      ElementsAre("gpu@home: wait until 2026-11-24T12:13:20Z, by when the last of those who "
-                  "give way to it stops"));
+  EXPECT_EQ(ServingOf(plan).remedies.at(0),
+            "gpu@home: wait until 2026-11-24T12:13:20Z, by when the last of those who give way to "
+            "it stops");
   EXPECT_EQ(plan.next_wake, kNow + Seconds{800});
   world = Applied(world, plan);
   world.now = kNow + Seconds{800};
@@ -294,6 +293,81 @@ TEST(CellClaim, OneVictimIsNotAskedTwice) {
   const Plan plan = Checked(world);
   EXPECT_TRUE(ServingOf(plan, "chat").memory.claim.has_value());
   EXPECT_FALSE(ServingOf(plan, "other").memory.claim.has_value());
+}
+
+// Two gangs of half a node each, which have their checkpoints at different times.
+Snapshot Halves() {
+  Snapshot world = Short();
+  std::erase_if(world.pools, [](const TrainingPool& pool) { return pool.key.name == "low"; });
+  NodeOf(world, "home-1").used = Resources();
+  for (const char* name : {"half-1", "half-2"}) {
+    world.pools.push_back(Has(name, 1, 4, "home", {"home-1"}));
+    TrainingPool& pool = world.pools.back();
+    pool.memory.placement->since = kNow - Seconds{7200};
+    pool.memory.started = pool.memory.queued_since = pool.memory.placement->since;
+    pool.min_run = Seconds{0};
+    AddWorkers(world, pool);
+  }
+  PoolOf(world, "half-1").checkpoint_interval = Seconds{1000};
+  PoolOf(world, "half-2").checkpoint_interval = Seconds{7000};
+  return world;
+}
+
+TEST(CellClaim, KeepsWhatTheFirstLeavesUntilTheLastHasGone) {
+  Snapshot world = Halves();
+  Serving(world).variants = {Serves("gpu", "a100", 8, "32")};
+  world = Applied(world, Checked(world));
+  ASSERT_EQ(Serving(world).memory.claim->hold.victims.size(), 2U);
+  world.now = kNow + Seconds{800};
+  Plan plan = Checked(world);
+  ASSERT_EQ(DecisionOf(plan, "half-1").action, Action::kRelease);
+  ASSERT_EQ(DecisionOf(plan, "half-2").action, Action::kKeep);
+  world = After(world, plan, kNow + Seconds{900});
+  world.pools.push_back(Wants("other", 1, 4));
+  plan = Checked(world);
+  EXPECT_FALSE(DecisionOf(plan, "other").placed);
+  EXPECT_FALSE(DecisionOf(plan, "half-1").placed);
+  EXPECT_EQ(ServingOf(plan).memory.claim, Serving(world).memory.claim);
+}
+
+TEST(CellClaim, IsForWhatHasNotComeYet) {
+  Snapshot world = Halves();
+  Serving(world).replicas = 9;
+  PoolOf(world, "high").min_run = Seconds{90'000};
+  world.quotas = {Guarantee("serving", 8)};
+  world = Applied(world, Checked(world));
+  const auto claimed = *Serving(world).memory.claim;
+  ASSERT_EQ(claimed.replicas, 8);
+  world.now = kNow + Seconds{800};
+  world = After(world, Checked(world), kNow + Seconds{900});
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Mix(ServingOf(plan)), "4 gpu@home");
+  const auto& claim = ServingOf(plan).memory.claim;
+  ASSERT_TRUE(claim.has_value());
+  EXPECT_EQ(claim->replicas, 4);
+  EXPECT_EQ(claim->hold, claimed.hold) << "who was asked to go is not asked anew";
+}
+
+TEST(CellClaim, ForFewerReplicasIsAnotherOne) {
+  Snapshot world = Halves();
+  world = Applied(world, Checked(world));
+  ASSERT_EQ(Serving(world).memory.claim->hold.victims.size(), 2U);
+  Serving(world).replicas = 3;
+  Serving(world).memory.units = 3;
+  EXPECT_THAT(VictimsOf(world), ElementsAre("half-1"));
+}
+
+TEST(CellClaim, AGuaranteeIsReclaimedOnce) {
+  Snapshot world = Halves();
+  for (TrainingPool& pool : world.pools) pool.priority = 30;
+  Serving(world).replicas = 4;
+  world.quotas = {Guarantee("serving", 4)};
+  InferencePool other = Chat(4, "other");
+  other.memory = Serving(world).memory;
+  world.inference_pools.push_back(other);
+  world = Applied(world, Checked(world));
+  EXPECT_TRUE(world.inference_pools[0].memory.claim.has_value());
+  EXPECT_FALSE(world.inference_pools[1].memory.claim.has_value());
 }
 
 }  // namespace
