@@ -17,14 +17,8 @@ class Shared {
     if (block_ != nullptr) block_->users.fetch_add(1, std::memory_order_relaxed);
   }
   Shared(Shared&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
-  Shared& operator=(const Shared& other) {
-    Shared copy(other);
-    std::swap(block_, copy.block_);
-    return *this;
-  }
-  Shared& operator=(Shared&& other) noexcept {
-    Shared taken(std::move(other));
-    std::swap(block_, taken.block_);
+  Shared& operator=(Shared other) noexcept {
+    std::swap(block_, other.block_);
     return *this;
   }
   ~Shared() {

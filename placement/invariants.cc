@@ -537,7 +537,8 @@ std::map<std::string, TypeUse> UseByType(const InferenceDraft& draft) {
     if (cell.memory.desired > cell.before) {
       use.added += (cell.memory.desired - cell.before) * size;
     } else {
-      const int64_t goes = StandsIn(draft, cell) ? cell.memory.desired : to_spare / cell.Each();
+      const int64_t goes = StandsIn(draft, cell) ? cell.memory.desired
+                                                 : to_spare / std::max<Throughput>(cell.Each(), 1);
       use.most_that_goes += std::min<int64_t>(goes, cell.memory.desired) * size;
     }
   }
