@@ -22,10 +22,13 @@ class Wanting {
   bool Run() {
     NoteShortage();
     if (!pool_.memory.claim) return IsDue() && Claim();
-    if (Stands()) return EvictDue(draft_, EvictorOf(pool_));
-    Drop();
-    if (IsDue()) Claim();
-    return true;
+    if (!Stands()) {
+      Drop();
+      if (IsDue()) Claim();
+      return true;
+    }
+    const bool shrinks = Shrink();
+    return EvictDue(draft_, EvictorOf(pool_)) || shrinks;
   }
 
  private:
@@ -56,15 +59,27 @@ class Wanting {
     const auto at = ClaimedCell(pool_);
     if (!at || pool_.held || Missing() <= 0 || draft_.Now() >= claim.hold.until) return false;
     CellState cell = pool_.cells[*at];
-    // For fewer replicas fewer gangs may have to go: that is another claim.
-    if (claim.replicas < 1 || Wanted(cell) < claim.replicas) return false;
+    const int64_t wanted = Wanted(cell);
+    if (claim.replicas < 1 || wanted < 1) return false;
     const std::vector<size_t> there = StillThere(draft_, claim.hold);
-    const bool guaranteed = Guaranteed(cell) >= claim.replicas;
+    // For fewer replicas fewer gangs may have to go: that is another claim, until one has gone.
+    if (wanted < claim.replicas && there.size() == claim.hold.victims.size()) return false;
+    const bool guaranteed = Guaranteed(cell) >= std::min<int64_t>(claim.replicas, wanted);
     return std::all_of(there.begin(), there.end(), [&](size_t victim) {
       return MayEvict(RankWith(guaranteed),
                       RankIn(draft_.world, *draft_.coverage, victim, draft_.fates[victim].memory,
                              cell.variant->accelerator));
     });
+  }
+
+  // Brings a claim that stands down to what is wanted still; says whether that is less.
+  bool Shrink() {
+    CellState cell = pool_.cells[*ClaimedCell(pool_)];
+    const auto wanted = static_cast<int>(std::min<int64_t>(Wanted(cell), kManyReplicas));
+    if (wanted >= pool_.memory.claim->replicas) return false;
+    pool_.memory.claim->replicas = wanted;
+    ClaimCells(draft_.world, draft_.capacity, pool_);
+    return true;
   }
 
   void Drop() {

@@ -357,6 +357,25 @@ TEST(CellClaim, ForFewerReplicasIsAnotherOne) {
   EXPECT_THAT(VictimsOf(world), ElementsAre("half-1"));
 }
 
+// Nobody else is asked to go for those whose room is being left already.
+TEST(CellClaim, ForFewerReplicasIsTheSameOnceSomebodyHasGone) {
+  Snapshot world = Short();
+  PoolOf(world, "high").priority = 0;
+  PoolOf(world, "high").memory.restart_took = Seconds{900};
+  world = Applied(world, Checked(world));
+  world.now = kNow + Seconds{1};
+  Plan plan = Checked(world);
+  ASSERT_EQ(DecisionOf(plan, "low").action, Action::kRelease);
+  world = Applied(world, plan);
+  Serving(world).replicas = 7;
+  Serving(world).memory.units = 7;
+  const auto before = Serving(world).memory.claim;
+  plan = Checked(world);
+  ASSERT_TRUE(ServingOf(plan).memory.claim.has_value());
+  EXPECT_EQ(ServingOf(plan).memory.claim->replicas, 7);
+  EXPECT_EQ(ServingOf(plan).memory.claim->hold, before->hold);
+}
+
 TEST(CellClaim, AGuaranteeIsReclaimedOnce) {
   Snapshot world = Halves();
   for (TrainingPool& pool : world.pools) pool.priority = 30;
