@@ -923,9 +923,12 @@ bool MayHaveHadLess(const World& world, const Plan& plan, size_t pool) {
     const bool is_akin = plan.pools[p].key.ns == decision.key.ns && p != pool;
     if (is_ahead || (is_akin && GaveSomethingUp(*world.pools[p], plan.pools[p]))) return true;
   }
-  return std::any_of(
-      plan.inference_pools.begin(), plan.inference_pools.end(),
-      [](const InferenceDecision& d) { return d.action == Action::kScale || d.memory.claim; });
+  const auto had_claim = [](const InferencePool* one) { return one->memory.claim.has_value(); };
+  return std::any_of(world.inference.begin(), world.inference.end(), had_claim) ||
+         std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(),
+                     [](const InferenceDecision& d) {
+                       return d.action == Action::kScale || d.memory.claim;
+                     });
 }
 
 // A gang that is new with fewer workers than it asks for has as many as fit where it is.
