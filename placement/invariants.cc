@@ -684,23 +684,30 @@ struct ForWhom {
   const PoolKey* key = nullptr;
   int64_t priority = 0;
 };
-std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan, const PoolKey& victim) {
+std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan,
+                                  const TrainingPool& victim) {
   std::optional<ForWhom> found;
+  std::optional<ForWhom> overruled;  // it counts where nobody else could be meant
+  const auto claims = [&](const Hold& claim, const PoolKey& key, int64_t priority) {
+    if (!IsVictim(claim, victim.key)) return false;
+    overruled = ForWhom{.key = &key, .priority = priority};
+    return key.ns != victim.key.ns || priority > victim.priority;
+  };
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
-    if (HasClaim(decision) && IsVictim(*decision.memory.hold, victim)) {
-      return ForWhom{.key = &decision.key, .priority = world.pools[p]->priority};
+    const bool has_claim = HasClaim(decision);
+    if (has_claim && claims(*decision.memory.hold, decision.key, world.pools[p]->priority)) {
+      return overruled;
     }
-    if (!HasClaim(decision) && decision.action == Action::kPlace) found.emplace();
+    if (!has_claim && decision.action == Action::kPlace) found.emplace();
   }
   for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
     const InferenceDecision& decision = plan.inference_pools[p];
-    if (decision.memory.claim && IsVictim(decision.memory.claim->hold, victim)) {
-      return ForWhom{.key = &decision.key, .priority = world.inference[p]->priority};
-    }
+    const auto& claim = decision.memory.claim;
+    if (claim && claims(claim->hold, decision.key, world.inference[p]->priority)) return overruled;
     if (MadeRoom(decision)) found.emplace();
   }
-  return found;
+  return found ? found : overruled;
 }
 
 // Somebody claims what it had, comes before it, and it had run for long enough.
@@ -708,7 +715,7 @@ Problem EvictionsAreRight(const World& world, const Plan& plan) {
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const TrainingPool& victim = *world.pools[p];
     if (!NewlyEvicted(world, victim, plan.pools[p])) continue;
-    const auto claimant = EvictedFor(world, plan, victim.key);
+    const auto claimant = EvictedFor(world, plan, victim);
     if (!claimant) return victim.key.Format() + " is evicted for nobody";
     if (claimant->key == nullptr) continue;
     if (claimant->key->ns == victim.key.ns && claimant->priority <= victim.priority) {
