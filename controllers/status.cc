@@ -172,11 +172,7 @@ void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& 
   }
   if (memory.hold) {
     out.hold = {memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
-                memory.hold->until,      memory.hold->since,  {}};
-    for (const auto& victim : memory.hold->victims) {
-      if (out.hold->victims.size() == kMostInList) break;
-      out.hold->victims.push_back(victim.Format());
-    }
+                memory.hold->until,      memory.hold->since,  VictimsOf(*memory.hold)};
   }
 }
 
@@ -246,6 +242,15 @@ Transition Told(const Condition& now) {
 }
 
 }  // namespace
+
+std::vector<std::string> VictimsOf(const placement::Hold& claim) {
+  std::vector<std::string> victims;
+  for (const auto& victim : claim.victims) {
+    if (victims.size() == kMostInList) break;
+    victims.push_back(victim.Format());
+  }
+  return victims;
+}
 
 TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
                                  const PoolDecision& decision, const placement::TrainingPool& facts,

@@ -16,8 +16,6 @@ using crds::v1alpha1::InferencePoolStatus;
 using placement::InferenceDecision;
 using placement::Reason;
 
-constexpr size_t kMostInList = 1000;
-
 void SetTemplateCondition(Conditions& conditions, const placement::InferencePool& facts) {
   for (const placement::Variant& variant : facts.variants) {
     if (variant.template_invalid.empty()) continue;
@@ -56,18 +54,13 @@ std::vector<Condition> PoolConditions(const InferencePool& old, const InferenceD
 }
 
 crds::v1alpha1::CellClaimStatus ClaimStatus(const placement::CellClaim& claim) {
-  crds::v1alpha1::CellClaimStatus out{.variant = claim.variant,
-                                      .node_group = claim.hold.node_group,
-                                      .replicas = claim.replicas,
-                                      .nodes = claim.hold.nodes,
-                                      .until = claim.hold.until,
-                                      .since = claim.hold.since.value_or(Time()),
-                                      .victims = {}};
-  for (const auto& victim : claim.hold.victims) {
-    if (out.victims.size() == kMostInList) break;
-    out.victims.push_back(victim.Format());
-  }
-  return out;
+  return {.variant = claim.variant,
+          .node_group = claim.hold.node_group,
+          .replicas = claim.replicas,
+          .nodes = claim.hold.nodes,
+          .until = claim.hold.until,
+          .since = claim.hold.since.value_or(Time()),
+          .victims = VictimsOf(claim.hold)};
 }
 
 void Remember(const InferenceDecision& decision, InferencePoolStatus& out) {

@@ -22,12 +22,13 @@ class Wanting {
   bool Run() {
     NoteShortage();
     if (!pool_.memory.claim) return IsDue() && Claim();
-    if (!Stands()) {
+    const auto replicas = StandsFor();
+    if (!replicas) {
       Drop();
       if (IsDue()) Claim();
       return true;
     }
-    const bool shrinks = Shrink();
+    const bool shrinks = Shrink(*replicas);
     return EvictDue(draft_, EvictorOf(pool_)) || shrinks;
   }
 
@@ -54,30 +55,29 @@ class Wanting {
 
   // ---- a claim that it has ----
 
-  [[nodiscard]] bool Stands() const {
+  // For how many replicas, of those that it was made for, it may go on; nullopt: for none.
+  [[nodiscard]] std::optional<int> StandsFor() const {
     const CellClaim& claim = *pool_.memory.claim;
     const auto at = ClaimedCell(pool_);
-    if (!at || pool_.held || Missing() <= 0 || draft_.Now() >= claim.hold.until) return false;
+    if (!at || pool_.held || Missing() <= 0 || draft_.Now() >= claim.hold.until) return {};
     CellState cell = pool_.cells[*at];
-    const int64_t wanted = Wanted(cell);
-    if (claim.replicas < 1 || wanted < 1) return false;
+    const auto replicas = static_cast<int>(std::min<int64_t>(claim.replicas, Wanted(cell)));
+    if (replicas < 1) return {};
     const std::vector<size_t> there = StillThere(draft_, claim.hold);
     // For fewer replicas fewer gangs may have to go: that is another claim, until one has gone.
-    if (wanted < claim.replicas && there.size() == claim.hold.victims.size()) return false;
-    const bool guaranteed = Guaranteed(cell) >= std::min<int64_t>(claim.replicas, wanted);
-    return std::all_of(there.begin(), there.end(), [&](size_t victim) {
-      return MayEvict(RankWith(guaranteed),
-                      RankIn(draft_.world, *draft_.coverage, victim, draft_.fates[victim].memory,
-                             cell.variant->accelerator));
+    if (replicas < claim.replicas && there.size() == claim.hold.victims.size()) return {};
+    const Rank rank = RankWith(Guaranteed(cell) >= replicas);
+    const bool first = std::all_of(there.begin(), there.end(), [&](size_t victim) {
+      return MayEvict(rank, RankIn(draft_.world, *draft_.coverage, victim,
+                                   draft_.fates[victim].memory, cell.variant->accelerator));
     });
+    return first ? std::optional(replicas) : std::nullopt;
   }
 
-  // Brings a claim that stands down to what is wanted still; says whether that is less.
-  bool Shrink() {
-    CellState cell = pool_.cells[*ClaimedCell(pool_)];
-    const auto wanted = static_cast<int>(std::min<int64_t>(Wanted(cell), kManyReplicas));
-    if (wanted >= pool_.memory.claim->replicas) return false;
-    pool_.memory.claim->replicas = wanted;
+  // Says whether that is less.
+  bool Shrink(int replicas) {
+    if (replicas == pool_.memory.claim->replicas) return false;
+    pool_.memory.claim->replicas = replicas;
     ClaimCells(draft_.world, draft_.capacity, pool_);
     return true;
   }
@@ -134,40 +134,30 @@ class Wanting {
   }
 
   [[nodiscard]] Rank RankWith(bool guaranteed) const {
-    return {.guaranteed = guaranteed,
-            .priority = Spec().priority,
-            .queued_since = pool_.memory.queued_since.value_or(draft_.Now()),
-            .key = &Spec().key,
-            .inference = true};
+    Rank rank = RankOf(pool_, draft_.Now());
+    rank.guaranteed = guaranteed;
+    return rank;
   }
 
   // For `most` replicas, or as many as others can make room for.
   bool Try(const CellState& cell, int64_t most, Right right, bool guaranteed) {
     if (most < 1) return false;
-    auto best = Victims(cell, most, right, guaranteed);
-    int64_t few = 0;
-    int64_t many = best ? most : 0;
-    if (!best && most > 1) {
-      best = Victims(cell, 1, right, guaranteed);
-      few = best ? 1 : 0;
-      many = most;
-      while (best && few + 1 < many) {
-        const int64_t middle = (few + many) / 2;
-        auto more = Victims(cell, middle, right, guaranteed);
-        (more ? few : many) = middle;
-        if (more) best = std::move(more);
-      }
-      many = few;
-    }
-    if (!best || Starts(cell)) return false;
-    Make(cell, static_cast<int>(many), *best);
+    std::optional<Victory> best;  // each that is found is for more than those before
+    const auto fit = LargestFit(1, static_cast<int>(most), [&](int replicas) {
+      auto victory = Victims(cell, replicas, right, guaranteed);
+      auto room = victory ? std::optional(victory->fit) : std::nullopt;
+      if (victory) best = std::move(victory);
+      return room;
+    });
+    if (!fit || Starts(cell)) return false;
+    Make(cell, fit->workers, *best);
     return true;
   }
 
-  std::optional<Victory> Victims(const CellState& cell, int64_t replicas, Right right,
+  std::optional<Victory> Victims(const CellState& cell, int replicas, Right right,
                                  bool guaranteed) {
     Option option = *cell.option;
-    option.need->workers = static_cast<int>(replicas);
+    option.need->workers = replicas;
     const PoolMemory nothing;
     const Claimant claimant{.pool = cell.seeker,
                             .own = draft_.capacity.Nobody(),

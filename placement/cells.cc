@@ -285,27 +285,30 @@ std::optional<size_t> ClaimedCell(const InferenceDraft& draft) {
 }
 
 void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft) {
-  const auto claimed = draft.claims ? ClaimedCell(draft) : std::nullopt;
-  for (size_t c = 0; c < draft.cells.size(); ++c) {
-    const CellState& cell = draft.cells[c];
+  for (const CellState& cell : draft.cells) {
     if (!cell.Known()) continue;
     capacity.Clear(cell.seeker);
-    if (cell.AtLarge() > 0) {
-      capacity.Set(cell.seeker, Claim{.request = cell.request,
-                                      .workers = cell.AtLarge(),
-                                      .nodes = NodesFor(world, cell),
-                                      .whole = cell.live == 0 && !IsTemplateKnown(*cell.variant),
-                                      .bound = {},
-                                      .beside = cell.bound});
-    }
-    if (c != claimed) continue;
-    auto claim = ClaimOf(world, *world.pools[cell.seeker], draft.memory.claim->hold);
-    if (!claim) continue;
-    claim->request = cell.request;
-    claim->workers = draft.memory.claim->replicas;
-    claim->beside = cell.bound;
-    capacity.Add(cell.seeker, *claim);
+    if (cell.AtLarge() == 0) continue;
+    capacity.Set(cell.seeker, Claim{.request = cell.request,
+                                    .workers = cell.AtLarge(),
+                                    .nodes = NodesFor(world, cell),
+                                    .whole = cell.live == 0 && !IsTemplateKnown(*cell.variant),
+                                    .bound = {},
+                                    .beside = cell.bound});
   }
+  GatherCells(world, capacity, draft);
+}
+
+void GatherCells(const World& world, Capacity& capacity, const InferenceDraft& draft) {
+  const auto claimed = draft.claims ? ClaimedCell(draft) : std::nullopt;
+  if (!claimed) return;
+  const CellState& cell = draft.cells[*claimed];
+  auto claim = ClaimOf(world, *world.pools[cell.seeker], draft.memory.claim->hold);
+  if (!claim) return;
+  claim->request = cell.request;
+  claim->workers = draft.memory.claim->replicas;
+  claim->beside = cell.bound;
+  capacity.Add(cell.seeker, *claim);
 }
 
 }  // namespace spillway::placement

@@ -97,6 +97,8 @@ std::optional<size_t> ClaimedCell(const InferenceDraft& draft);
 // Reserves what the cells are to have and is not bound yet, and what the pool has a claim on, if
 // that is reserved by now.
 void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& draft);
+// The latter alone, beside what is reserved for the cells already.
+void GatherCells(const World& world, Capacity& capacity, const InferenceDraft& draft);
 void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign);
 
 // When the replicas of a node that is away are given up: the group's grace after it went, or after

@@ -654,11 +654,15 @@ Option LargestOption(const Scene& scene, size_t pool, const PoolMemory& memory,
   };
   Option all = at(need);
   if (!all.acceptable || !need->IsElastic() || fit_of(all)) return all;
-  Option least = at(need->For(need->least));
-  if (!fit_of(least)) return least;
-  const auto most = LargestFit(need->least, need->workers - 1,
-                               [&](int workers) { return fit_of(at(need->For(workers))); });
-  return at(need->For(most->workers));
+  std::optional<Option> best;  // each that fits is for more workers than those before
+  Option looked;               // where none does, that for the least
+  LargestFit(need->least, need->workers - 1, [&](int workers) {
+    looked = at(need->For(workers));
+    auto fit = fit_of(looked);
+    if (fit) best = looked;
+    return fit;
+  });
+  return best ? *best : looked;
 }
 
 }  // namespace

@@ -131,27 +131,15 @@ struct Claiming {
 
 // Who has a claim: whoever comes first takes first what nobody has.
 std::vector<Claiming> InOrder(const Draft& draft) {
-  const auto rank_of = [&](const PoolKey& key, int64_t priority, std::optional<Time> queued_since,
-                           bool inference) {
-    return Rank{.guaranteed = false,
-                .priority = priority,
-                .queued_since = queued_since.value_or(draft.Now()),
-                .key = &key,
-                .inference = inference};
-  };
   std::vector<Claiming> claims;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     if (LiveClaim(draft, p) == nullptr) continue;
-    const TrainingPool& pool = draft.Pool(p);
-    const auto& since = draft.fates[p].memory.queued_since;
-    claims.push_back({.rank = rank_of(pool.key, pool.priority, since, false), .pool = p});
+    claims.push_back(
+        {.rank = RankOf(draft.Pool(p), draft.fates[p].memory, draft.Now()), .pool = p});
   }
   for (size_t p = 0; p < draft.inference.size(); ++p) {
-    const InferenceDraft& draft_of = draft.inference[p];
-    if (!draft_of.memory.claim) continue;
-    const InferencePool& pool = *draft_of.pool;
-    const auto& since = draft_of.memory.queued_since;
-    claims.push_back({.rank = rank_of(pool.key, pool.priority, since, true), .pool = p});
+    if (!draft.inference[p].memory.claim) continue;
+    claims.push_back({.rank = RankOf(draft.inference[p], draft.Now()), .pool = p});
   }
   std::sort(claims.begin(), claims.end(),
             [](const Claiming& a, const Claiming& b) { return a.rank.Before(b.rank); });
@@ -228,12 +216,14 @@ void CarryClaims(Draft& draft) {
 }
 
 void GatherClaims(Draft& draft) {
-  for (const Claiming& claim : InOrder(draft)) {
-    if (claim.rank.inference) {
-      ClaimCells(draft.world, draft.capacity, draft.inference[claim.pool]);
-    } else {
-      ClaimWhatItHas(draft, claim.pool);
+  for (const Claiming& claiming : InOrder(draft)) {
+    if (claiming.rank.inference) {
+      GatherCells(draft.world, draft.capacity, draft.inference[claiming.pool]);
+      continue;
     }
+    const auto claim =
+        ClaimOf(draft.world, draft.Pool(claiming.pool), *LiveClaim(draft, claiming.pool));
+    if (claim) draft.capacity.Add(claiming.pool, *claim);
   }
 }
 

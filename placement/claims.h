@@ -15,13 +15,13 @@ namespace spillway::placement {
 // for; drops claims that can not be met any more.
 void CarryClaims(Draft& draft);
 
-// Claims take what has become free since.
+// Claims take also what has become free since they were reserved.
 void GatherClaims(Draft& draft);
 
 // Those who could make room, as they are by now.
 const Contenders& ContendersOf(Draft& draft);
 
-// Gives up what a claim kept others from, which is not any pool's any more.
+// The claim is nobody's any more: gives back what it kept its victims from.
 void DropClaim(Draft& draft, const Hold& claim);
 
 // Takes the gang's claim, if any, out of the quota's and the money's account (sign -1) or puts it

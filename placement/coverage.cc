@@ -20,13 +20,17 @@ bool HasTurnBefore(const QuotaBook& quotas, const Rank& left, const Rank& right)
   return left.Before(right);
 }
 
+Rank RankOf(const TrainingPool& pool, const PoolMemory& memory, Time now) {
+  return {.guaranteed = false,
+          .priority = pool.priority,
+          .queued_since = memory.queued_since.value_or(now),
+          .key = &pool.key,
+          .inference = false};
+}
+
 std::vector<Demand> DemandsOf(const TrainingPool& pool, size_t index, const PoolMemory& memory,
                               Time now) {
-  const Rank rank{.guaranteed = false,
-                  .priority = pool.priority,
-                  .queued_since = memory.queued_since.value_or(now),
-                  .key = &pool.key,
-                  .inference = false};
+  const Rank rank = RankOf(pool, memory, now);
   if (memory.placement) {
     return {{.rank = rank,
              .pool = index,

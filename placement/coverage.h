@@ -23,6 +23,9 @@ struct Rank {
   [[nodiscard]] bool Before(const Rank& other) const;
 };
 
+// The gang's place among borrowers.
+Rank RankOf(const TrainingPool& pool, const PoolMemory& memory, Time now);
+
 // Whose turn comes first. Among borrowers of equal priority it is the namespace's that has borrowed
 // least for its weight by then.
 bool HasTurnBefore(const QuotaBook& quotas, const Rank& left, const Rank& right);

@@ -39,7 +39,6 @@ std::optional<size_t> FindGang(const World& world, const PoolKey& key) {
   return static_cast<size_t>(at - world.pools.begin());
 }
 
-// Those of a claim that still have the place that was claimed; a new one is theirs to keep.
 std::vector<size_t> StillThere(const Draft& draft, const Hold& claim) {
   std::vector<size_t> there;
   for (const PoolKey& key : claim.victims) {
@@ -141,36 +140,6 @@ std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant) {
     draft.moments.push_back(*leaver.leaves);
   }
   return awaits;
-}
-
-Cause WaitsFor(const std::vector<Leaver>& awaits) {
-  std::vector<std::string> leaving;
-  std::vector<std::string> gone;
-  for (const Leaver& leaver : awaits) {
-    if (leaver.leaves) {
-      leaving.push_back(fmt::format("{} by {}", leaver.key.Format(), FormatTime(*leaver.leaves)));
-    } else {
-      gone.push_back(leaver.key.Format());
-    }
-  }
-  if (leaving.empty()) {
-    return {
-        .reason = Reason::kWaitingForPreemption,
-        .sentence = "waits until the pods of " + Names(gone) + " are gone, which gave way to it"};
-  }
-  return {
-      .reason = Reason::kWaitingForCheckpoint,
-      .sentence = "waits until others give way to it at their next checkpoints: " + Names(leaving)};
-}
-
-std::string WaitForLeavers(const std::vector<Leaver>& awaits) {
-  std::optional<Time> last;
-  for (const Leaver& leaver : awaits) {
-    if (leaver.leaves) last = std::max(last.value_or(*leaver.leaves), *leaver.leaves);
-  }
-  if (!last) return "wait until the pods of those who gave way are gone";
-  return fmt::format("wait until {}, by when the last of those who give way to it stops",
-                     FormatTime(*last));
 }
 
 std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const Option& option,

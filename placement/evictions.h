@@ -49,10 +49,6 @@ bool EvictDue(Draft& draft, const Evictor& claimant);
 // the moments at which they do.
 std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant);
 
-// What a claimant says that waits for them, and what would help it.
-Cause WaitsFor(const std::vector<Leaver>& awaits);
-std::string WaitForLeavers(const std::vector<Leaver>& awaits);
-
 // What a search for victims looks at.
 std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const Option& option,
                                    Right right);

@@ -608,6 +608,14 @@ void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas, Infe
   }
 }
 
+Rank RankOf(const InferenceDraft& draft, Time now) {
+  return {.guaranteed = false,
+          .priority = draft.pool->priority,
+          .queued_since = draft.memory.queued_since.value_or(now),
+          .key = &draft.pool->key,
+          .inference = true};
+}
+
 std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time now) {
   std::map<std::string, int64_t> has;
   for (const Variant& variant : draft.pool->variants) has[variant.accelerator];
@@ -619,14 +627,8 @@ std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time no
   std::vector<Demand> demands;
   demands.reserve(has.size());
   for (const auto& [type, accelerators] : has) {
-    demands.push_back({.rank = {.guaranteed = false,
-                                .priority = draft.pool->priority,
-                                .queued_since = draft.memory.queued_since.value_or(now),
-                                .key = &draft.pool->key,
-                                .inference = true},
-                       .pool = index,
-                       .type = type,
-                       .accelerators = accelerators});
+    demands.push_back(
+        {.rank = RankOf(draft, now), .pool = index, .type = type, .accelerators = accelerators});
     if (!claimed || draft.cells[*claimed].variant->accelerator != type) continue;
     demands.back().claimed =
         int64_t{draft.memory.claim->replicas} * draft.cells[*claimed].variant->per_replica;

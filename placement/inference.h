@@ -17,6 +17,9 @@ void ReleaseCells(const World& world, Capacity& capacity, QuotaBook& quotas, Inf
 // that both hold what the draft's cells had before (ClaimCells).
 void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft);
 
+// The pool's place among borrowers.
+Rank RankOf(const InferenceDraft& draft, Time now);
+
 // What it has by now of each type that a variant needs, for the walk of the guarantees.
 std::vector<Demand> DemandsOf(const InferenceDraft& draft, size_t index, Time now);
 

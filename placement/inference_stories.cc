@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 
-#include "placement/evictions.h"
 #include "placement/inference.h"
 #include "placement/words.h"
 

@@ -985,11 +985,7 @@ Problem GrowthIsLast(const World& world, const Plan& plan, const QuotaBook& quot
   Offers offers(world, capacity);
   const Scene scene{world, capacity, quotas, offers};
   const auto rank_of = [&](size_t p) {
-    return Rank{.guaranteed = false,
-                .priority = world.pools[p]->priority,
-                .queued_since = plan.pools[p].memory.queued_since.value_or(world.now),
-                .key = &world.pools[p]->key,
-                .inference = false};
+    return RankOf(*world.pools[p], plan.pools[p].memory, world.now);
   };
   for (const size_t p : growing) {
     const GroupView& group = *world.FindGroup(plan.pools[p].memory.placement->node_group);

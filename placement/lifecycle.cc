@@ -363,6 +363,36 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
 
 }  // namespace
 
+Cause WaitsFor(const std::vector<Leaver>& awaits) {
+  std::vector<std::string> leaving;
+  std::vector<std::string> gone;
+  for (const Leaver& leaver : awaits) {
+    if (leaver.leaves) {
+      leaving.push_back(fmt::format("{} by {}", leaver.key.Format(), FormatTime(*leaver.leaves)));
+    } else {
+      gone.push_back(leaver.key.Format());
+    }
+  }
+  if (leaving.empty()) {
+    return {
+        .reason = Reason::kWaitingForPreemption,
+        .sentence = "waits until the pods of " + Names(gone) + " are gone, which gave way to it"};
+  }
+  return {
+      .reason = Reason::kWaitingForCheckpoint,
+      .sentence = "waits until others give way to it at their next checkpoints: " + Names(leaving)};
+}
+
+std::string WaitForLeavers(const std::vector<Leaver>& awaits) {
+  std::optional<Time> last;
+  for (const Leaver& leaver : awaits) {
+    if (leaver.leaves) last = std::max(last.value_or(*leaver.leaves), *leaver.leaves);
+  }
+  if (!last) return "wait until the pods of those who gave way are gone";
+  return fmt::format("wait until {}, by when the last of those who give way to it stops",
+                     FormatTime(*last));
+}
+
 std::string FailureSentence(const Failure& failure) {
   std::string text = fmt::format("attempt {} failed", failure.attempt);
   if (failure.worker >= 0) {

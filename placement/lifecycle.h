@@ -35,6 +35,10 @@ struct Leaver {
   std::string right;           // by which the one may make the other go, as a clause
 };
 
+// What a claimant says that waits for them, and what would help it.
+Cause WaitsFor(const std::vector<Leaver>& awaits);
+std::string WaitForLeavers(const std::vector<Leaver>& awaits);
+
 // When a waiting gang starts at the latest, if nobody with an earlier key comes.
 struct Outlook {
   std::string node_group;

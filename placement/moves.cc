@@ -68,19 +68,29 @@ bool MayGrow(const Draft& draft, size_t pool) {
   return gang.return_home != ReturnHome::kNever && MayBeMoved(draft.world, gang, placement);
 }
 
-// Does somebody who comes before it wait for room in its group, or for its own place?
-bool IsWanted(Draft& draft, size_t pool) {
-  if (ContendersOf(draft).promised[pool]) return true;
-  const std::string& group = draft.fates[pool].memory.placement->node_group;
-  const auto waits_there = [&](const Option& option) {
-    return option.group->spec->name == group && option.LacksRoom();
-  };
-  const Rank rank = RankOf(draft, pool);
+// Of those who wait for room, by group: who comes first.
+using FirstWaiting = std::vector<std::optional<Rank>>;
+FirstWaiting WhoWaitsFirst(const Draft& draft) {
+  FirstWaiting first(draft.world.groups.size());
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    if (draft.fates[p].course != Course::kQueue || !RankOf(draft, p).Before(rank)) continue;
-    if (std::any_of(draft.options[p].begin(), draft.options[p].end(), waits_there)) return true;
+    if (draft.fates[p].course != Course::kQueue) continue;
+    const Rank rank = RankOf(draft, p);
+    for (const Option& option : draft.options[p]) {
+      if (!option.LacksRoom()) continue;
+      std::optional<Rank>& before = first[draft.world.IndexOf(*option.group)];
+      if (!before || rank.Before(*before)) before = rank;
+    }
   }
-  return false;
+  return first;
+}
+
+// Does somebody who comes before it wait for room in its group, or for its own place?
+bool IsWanted(Draft& draft, size_t pool, const FirstWaiting& waiting) {
+  if (ContendersOf(draft).promised[pool]) return true;
+  const GroupView* group = draft.world.FindGroup(draft.fates[pool].memory.placement->node_group);
+  if (group == nullptr) return false;
+  const auto& first = waiting[draft.world.IndexOf(*group)];
+  return first && first->Before(RankOf(draft, pool));
 }
 
 // What remembers since when there has been room for the gang to go.
@@ -237,10 +247,10 @@ std::optional<Fit> GrownOnHeld(Draft& draft, size_t pool, const Fit& fit) {
 }
 
 // The gang's turn to grow; likewise says whether that changed what others find.
-bool LookToGrow(Draft& draft, size_t pool) {
+bool LookToGrow(Draft& draft, size_t pool, const FirstWaiting& waiting) {
   const PoolMemory& memory = draft.fates[pool].memory;
   const bool growing = IsGrowing(draft, pool);
-  if (!MayGrow(draft, pool) || IsWanted(draft, pool)) {
+  if (!MayGrow(draft, pool) || IsWanted(draft, pool, waiting)) {
     if (growing) DropTarget(draft, pool, Why::kGrow);
     return growing;
   }
@@ -366,9 +376,9 @@ void NoteReturn(Draft& draft, size_t pool) {
   }
 }
 
-void NoteGrowth(Draft& draft, size_t pool) {
+void NoteGrowth(Draft& draft, size_t pool, const FirstWaiting& waiting) {
   PoolMemory& memory = draft.fates[pool].memory;
-  if (!MayGrow(draft, pool) || IsWanted(draft, pool)) {
+  if (!MayGrow(draft, pool) || IsWanted(draft, pool, waiting)) {
     memory.growth_fits_since.reset();
     return;
   }
@@ -410,8 +420,10 @@ bool Grow(Draft& draft) {
   }
   std::sort(turns.begin(), turns.end(),
             [](const Turn& a, const Turn& b) { return a.rank.Before(b.rank); });
+  if (turns.empty()) return false;
+  const FirstWaiting waiting = WhoWaitsFirst(draft);
   bool news = false;
-  for (const Turn& turn : turns) news = LookToGrow(draft, turn.pool) || news;
+  for (const Turn& turn : turns) news = LookToGrow(draft, turn.pool, waiting) || news;
   return news;
 }
 
@@ -460,11 +472,12 @@ bool LookForMove(Draft& draft, size_t pool) {
 }
 
 void NoteWaits(Draft& draft) {
+  const FirstWaiting waiting = WhoWaitsFirst(draft);
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     if (draft.fates[p].action == Action::kDone) continue;
     NoteDrain(draft, p);
     NoteReturn(draft, p);
-    NoteGrowth(draft, p);
+    NoteGrowth(draft, p, waiting);
   }
 }
 

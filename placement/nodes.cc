@@ -225,6 +225,7 @@ TrainingPool SeekerFor(const InferencePool& pool, const Variant& variant, const 
   }
   return out;
 }
+
 void AddSeekers(World& world) {
   auto seekers = std::make_shared<std::vector<TrainingPool>>();
   for (const InferencePool* pool : world.inference) {

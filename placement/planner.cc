@@ -68,12 +68,10 @@ Coverage CoverageOf(const Draft& draft) {
 
 Rank RankOf(const Draft& draft, size_t gang) {
   const PoolMemory& memory = draft.fates[gang].memory;
-  return {.guaranteed = memory.placement ? draft.first->Gang(gang, memory.placement->accelerator)
-                                         : draft.first->Gang(gang),
-          .priority = draft.Pool(gang).priority,
-          .queued_since = memory.queued_since.value_or(draft.Now()),
-          .key = &draft.Pool(gang).key,
-          .inference = false};
+  Rank rank = RankOf(draft.Pool(gang), memory, draft.Now());
+  rank.guaranteed = memory.placement ? draft.first->Gang(gang, memory.placement->accelerator)
+                                     : draft.first->Gang(gang);
+  return rank;
 }
 
 namespace {
@@ -133,14 +131,9 @@ std::vector<Turn> TurnsOf(const Draft& draft) {
     turns.push_back({.rank = RankOf(draft, p), .pool = p});
   }
   for (size_t p = 0; p < draft.inference.size(); ++p) {
-    const InferencePool& pool = *draft.inference[p].pool;
-    turns.push_back(
-        {.rank = {.guaranteed = draft.first->Grows(p),
-                  .priority = pool.priority,
-                  .queued_since = draft.inference[p].memory.queued_since.value_or(draft.Now()),
-                  .key = &pool.key,
-                  .inference = true},
-         .pool = p});
+    Rank rank = RankOf(draft.inference[p], draft.Now());
+    rank.guaranteed = draft.first->Grows(p);
+    turns.push_back({.rank = rank, .pool = p});
   }
   return turns;
 }
@@ -283,7 +276,6 @@ bool TakeTurns(Draft& draft) {
   bool news = false;
   draft.order.clear();
   ForgetPromises(draft);
-  GatherClaims(draft);
   LiftMoves(draft);
   Line line(TurnsOf(draft));
   while (const auto turn = line.Next(draft.quotas)) {
@@ -337,6 +329,8 @@ void RunQueue(Draft& draft) {
     const bool others = swings ? draft.first->Join(*draft.coverage) : !same;
     if (!swings) draft.first = draft.coverage;
     if (others) TakeBack(draft);
+    ForgetPromises(draft);
+    GatherClaims(draft);
   }
   TakeTurns(draft);
 }

@@ -324,13 +324,9 @@ int64_t EvictionCost(const TrainingPool& pool, const PoolMemory& memory, Time wh
 
 Rank RankIn(const World& world, const Coverage& coverage, size_t gang, const PoolMemory& memory,
             const std::string& type) {
-  const TrainingPool& pool = *world.pools[gang];
-  return {
-      .guaranteed = coverage.Gang(gang, memory.placement ? memory.placement->accelerator : type),
-      .priority = pool.priority,
-      .queued_since = memory.queued_since.value_or(world.now),
-      .key = &pool.key,
-      .inference = false};
+  Rank rank = RankOf(*world.pools[gang], memory, world.now);
+  rank.guaranteed = coverage.Gang(gang, memory.placement ? memory.placement->accelerator : type);
+  return rank;
 }
 
 bool MayEvict(const Rank& claimant, const Rank& victim) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <set>
 
-#include "placement/evictions.h"
 #include "placement/moves.h"
 #include "placement/words.h"
 

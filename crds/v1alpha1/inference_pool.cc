@@ -193,21 +193,16 @@ Status Optional(JsonValue field, std::optional<T>& out, Decoder decode) {
   return decode(field, *out);
 }
 
-// What it lacks, and what is claimed for that.
-Status DecodeShortage(std::string_view key, JsonValue field, InferencePoolStatus& out) {
-  if (key == "shortSince") return Read(field, out.short_since);
-  if (key == "claim") return Optional(field, out.claim, DecodeClaim);
-  return Ok{};
-}
-
-// The numbers of units, of now and before.
-Status DecodeUnits(std::string_view key, JsonValue field, InferencePoolStatus& out) {
+// The numbers of units, of now and before; what is lacking, and claimed for that.
+Status DecodeMemory(std::string_view key, JsonValue field, InferencePoolStatus& out) {
   if (key == "units") return Read(field, out.units);
   if (key == "requestedUnits") return Read(field, out.requested_units);
   if (key == "recent") return ReadList(field, out.recent, DecodeRecent);
   if (key == "stepUp") return Optional(field, out.step_up, DecodeStep);
   if (key == "stepDown") return Optional(field, out.step_down, DecodeStep);
-  return DecodeShortage(key, field, out);
+  if (key == "shortSince") return Read(field, out.short_since);
+  if (key == "claim") return Optional(field, out.claim, DecodeClaim);
+  return Ok{};
 }
 
 Status DecodeStatus(JsonValue value, InferencePoolStatus& out) {
@@ -230,7 +225,7 @@ Status DecodeStatus(JsonValue value, InferencePoolStatus& out) {
       return ReadList(field, out.conditions,
                       [](JsonValue v, Condition& c) { return Decode(v, c); });
     }
-    return DecodeUnits(key, field, out);
+    return DecodeMemory(key, field, out);
   });
 }
 
@@ -255,11 +250,10 @@ Json Encode(const CellStatus& cell) {
 }
 
 Json Encode(const CellClaimStatus& claim) {
-  Json out = {{"variant", claim.variant},         {"nodeGroup", claim.node_group},
-              {"replicas", claim.replicas},       {"nodes", claim.nodes},
-              {"until", FormatTime(claim.until)}, {"since", FormatTime(claim.since)},
-              {"victims", claim.victims}};
-  return out;
+  return {{"variant", claim.variant},         {"nodeGroup", claim.node_group},
+          {"replicas", claim.replicas},       {"nodes", claim.nodes},
+          {"until", FormatTime(claim.until)}, {"since", FormatTime(claim.since)},
+          {"victims", claim.victims}};
 }
 
 Json Encode(const ServiceStatus& service) {

@@ -24,27 +24,14 @@ using placement::Reason;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// A gang on whole nodes that has run for two hours and may be stopped at any time.
-TrainingPool& AddGang(Snapshot& world, const std::string& name, int64_t priority,
-                      const std::vector<std::string>& nodes) {
-  TrainingPool& pool = AddRunning(world, name, static_cast<int>(nodes.size()), 8, "home", nodes);
-  pool.priority = priority;
-  pool.preemptible = Preemptible::kAlways;
-  const Time since = kNow - Seconds{7200};
-  pool.memory.placement->since = since;
-  pool.memory.started = pool.memory.queued_since = pool.memory.ready_since = since;
-  pool.memory.restart_took = Seconds{300};
-  return pool;
-}
-
 InferencePool& Serving(Snapshot& world) { return world.inference_pools.front(); }
 
 // Replicas for eight accelerators have been missing for six minutes, and a gang of lower priority
 // has one of two nodes; on the other one runs a gang that comes before them.
 Snapshot Short() {
   Snapshot world = Fleet(2);
-  AddGang(world, "low", 0, {"home-1"});
-  AddGang(world, "high", 20, {"home-2"});
+  AddOld(world, "low", 0, {"home-1"});
+  AddOld(world, "high", 20, {"home-2"});
   InferencePool pool = Chat(8);
   pool.priority = 10;
   pool.memory.queued_since = pool.memory.waiting_since = kNow - Seconds{360};
@@ -52,6 +39,9 @@ Snapshot Short() {
   world.inference_pools = {pool};
   return world;
 }
+
+// The same with a claim on the place of the gang of lower priority.
+Snapshot Claimed() { return Applied(Short(), MakePlan(Short())); }
 
 std::vector<std::string> VictimsOf(const Snapshot& world) {
   const Plan plan = Checked(world);
@@ -122,10 +112,6 @@ TEST_P(CellClaims, SayWhoGivesWay) {
   Snapshot world = Short();
   GetParam().change(world);
   EXPECT_EQ(VictimsOf(world), GetParam().victims) << FormatPlan(Checked(world), true);
-}
-
-placement::Quota Guarantee(const std::string& ns, int guaranteed, int limit = 1000) {
-  return {.ns = ns, .limits = {{.type = "a100", .limit = limit, .guaranteed = guaranteed}}};
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -226,8 +212,7 @@ TEST(CellClaim, LeavesWhatItsOwnReplicasHave) {
 }
 
 TEST(CellClaim, IsGivenUpWhenThePoolIsNotShortAnyMore) {
-  Snapshot world = Short();
-  world = Applied(world, MakePlan(world));
+  Snapshot world = Claimed();
   Serving(world).replicas = 0;
   world.now = kNow + Seconds{1};
   const Plan plan = Checked(world);
@@ -236,8 +221,7 @@ TEST(CellClaim, IsGivenUpWhenThePoolIsNotShortAnyMore) {
 }
 
 TEST(CellClaim, IsGivenUpWhereAVictimComesFirstByNow) {
-  Snapshot world = Short();
-  world = Applied(world, MakePlan(world));
+  Snapshot world = Claimed();
   PoolOf(world, "low").priority = 15;
   world.now = kNow + Seconds{1};
   const Plan plan = Checked(world);
@@ -246,8 +230,7 @@ TEST(CellClaim, IsGivenUpWhereAVictimComesFirstByNow) {
 }
 
 TEST(CellClaim, HasAnEnd) {
-  Snapshot world = Short();
-  world = Applied(world, MakePlan(world));
+  Snapshot world = Claimed();
   Serving(world).memory.claim->hold.until = kNow + Seconds{1};
   Serving(world).memory.claim->hold.victims = {{.ns = "team", .name = "gone"}};
   Serving(world).preempts = Preempts::kNever;
@@ -257,8 +240,7 @@ TEST(CellClaim, HasAnEnd) {
 }
 
 TEST(CellClaim, NobodyElseGetsWhatIsClaimed) {
-  Snapshot world = Short();
-  world = Applied(world, MakePlan(world));
+  Snapshot world = Claimed();
   world.pools.push_back(Wants("other", 1));
   world.pools.back().priority = 30;
   world.pools.back().preempts = Preempts::kNever;

@@ -121,6 +121,16 @@ Mutant MoreReplicas(
       });
 }
 
+// As if it was to grow, and onto nothing new.
+Hold WhereItIs(const Snapshot& world, const PoolDecision& decision) {
+  return {.node_group = decision.memory.placement->node_group,
+          .domain = "",
+          .nodes = decision.memory.placement->nodes,
+          .until = world.now + Seconds{600},
+          .since = world.now,
+          .victims = {}};
+}
+
 const NodeGroup* FindGroup(const Snapshot& world, const std::string& name) {
   const auto at = std::find_if(world.groups.begin(), world.groups.end(),
                                [&](const NodeGroup& group) { return group.name == name; });
@@ -299,12 +309,7 @@ std::vector<Mutant> OfSizes() {
            if (first.position == 0 || !IsQuotaless(world)) continue;
            for (PoolDecision& decision : plan.pools) {
              if (!TakesFrom(world, first, decision)) continue;
-             decision.memory.hold = Hold{.node_group = decision.memory.placement->node_group,
-                                         .domain = "",
-                                         .nodes = decision.memory.placement->nodes,
-                                         .until = world.now + Seconds{600},
-                                         .since = world.now,
-                                         .victims = {}};
+             decision.memory.hold = WhereItIs(world, decision);
              return true;
            }
          }
@@ -315,12 +320,7 @@ std::vector<Mutant> OfSizes() {
              if (decision.action != Action::kKeep || ElasticIn(pool, decision) != nullptr) {
                return false;
              }
-             decision.memory.hold = Hold{.node_group = decision.memory.placement->node_group,
-                                         .domain = "",
-                                         .nodes = decision.memory.placement->nodes,
-                                         .until = world.now + Seconds{600},
-                                         .since = world.now,
-                                         .victims = {}};
+             decision.memory.hold = WhereItIs(world, decision);
              return true;
            }),
   };

@@ -28,26 +28,12 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-placement::Quota Guarantee(const std::string& ns, int guaranteed, int limit = 1000,
-                           int weight = 1) {
-  return {.ns = ns,
-          .limits = {{.type = "a100", .limit = limit, .guaranteed = guaranteed}},
-          .weight = weight};
-}
-
-// A gang of `ns` that has run for two hours on whole nodes and may be stopped at any time.
+// An old gang of `ns`.
 TrainingPool& AddOld(Snapshot& world, const std::string& name, const std::string& ns,
                      int64_t priority, const std::vector<std::string>& nodes,
                      const std::string& group = "home") {
-  TrainingPool& pool = AddRunning(world, name, static_cast<int>(nodes.size()), 8, group, nodes,
-                                  GroupOf(world, group).tier);
+  TrainingPool& pool = tests::AddOld(world, name, priority, nodes, group);
   pool.key.ns = ns;
-  pool.priority = priority;
-  pool.preemptible = Preemptible::kAlways;
-  const Time since = kNow - Seconds{7200};
-  pool.memory.placement->since = since;
-  pool.memory.started = pool.memory.queued_since = pool.memory.ready_since = since;
-  pool.memory.restart_took = Seconds{300};
   return pool;
 }
 

@@ -156,6 +156,28 @@ inline TrainingPool& AddRunning(Snapshot& world, const std::string& name, int wo
   return world.pools.back();
 }
 
+// A gang on whole nodes at home that has run for two hours and may be stopped at any time.
+inline TrainingPool& AddOld(Snapshot& world, const std::string& name, int64_t priority,
+                            const std::vector<std::string>& nodes,
+                            const std::string& group = "home") {
+  TrainingPool& pool = AddRunning(world, name, static_cast<int>(nodes.size()), 8, group, nodes,
+                                  GroupOf(world, group).tier);
+  pool.priority = priority;
+  pool.preemptible = placement::Preemptible::kAlways;
+  const Time since = kNow - Seconds{7200};
+  pool.memory.placement->since = since;
+  pool.memory.started = pool.memory.queued_since = pool.memory.ready_since = since;
+  pool.memory.restart_took = Seconds{300};
+  return pool;
+}
+
+inline placement::Quota Guarantee(const std::string& ns, int guaranteed, int limit = 1000,
+                                  int weight = 1) {
+  return {.ns = ns,
+          .limits = {{.type = "a100", .limit = limit, .guaranteed = guaranteed}},
+          .weight = weight};
+}
+
 // A way to serve that needs `per_replica` accelerators of `type` for each replica.
 inline placement::Variant Serves(const std::string& name, const std::string& type, int per_replica,
                                  const std::string& throughput) {
