@@ -892,15 +892,17 @@ bool GaveSomethingUp(const TrainingPool& pool, const PoolDecision& decision) {
          (before.hold && before.hold != decision.memory.hold);
 }
 
-// With what gangs give up in this pass: it may have been nobody else's while a turn was taken.
+// With what gangs give up in this pass: it may have been nobody else's while a turn was taken. A
+// hold that had run out before was given up by time, and was nobody's.
 Capacity CapacityWithGivenUp(const World& world, const Plan& plan) {
   Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const TrainingPool& pool = *world.pools[p];
     if (!GaveSomethingUp(pool, plan.pools[p])) continue;
+    const bool held = pool.memory.hold && pool.memory.hold->until > world.now;
     for (const auto& claim :
          {pool.memory.placement ? ClaimOf(world, pool, *pool.memory.placement) : std::nullopt,
-          pool.memory.hold ? ClaimOf(world, pool, *pool.memory.hold) : std::nullopt}) {
+          held ? ClaimOf(world, pool, *pool.memory.hold) : std::nullopt}) {
       if (claim) capacity.Add(p, *claim);
     }
   }
