@@ -346,7 +346,7 @@ Capacity::Count Capacity::CountOn(size_t node, const Row& request) const {
   return count;
 }
 
-Row Capacity::FreeWithout(size_t pool, size_t node, const std::vector<size_t>& gone) const {
+Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const {
   Row free = FreeWith(FindOwn(pool, node), node);
   for (const size_t other : gone) {
     const Share* share = Find(other, node);
@@ -356,7 +356,7 @@ Row Capacity::FreeWithout(size_t pool, size_t node, const std::vector<size_t>& g
 }
 
 int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& request, int64_t most,
-                              const std::vector<size_t>& gone) const {
+                              std::span<const size_t> gone) const {
   const int64_t count = HowMany(FreeWithout(pool, node, gone), request, most);
   const Share* own = FindOwn(pool, node);
   Row physical = PhysicalWith(own, node);
@@ -392,6 +392,10 @@ std::vector<size_t> Capacity::NodesOf(size_t pool) const {
   std::vector<size_t> nodes;
   for (const Share& share : shares_[pool]) nodes.push_back(share.node);
   return nodes;
+}
+
+void Capacity::AddNodesOf(size_t pool, std::vector<std::pair<size_t, size_t>>& nodes) const {
+  for (const Share& share : shares_[pool]) nodes.emplace_back(share.node, pool);
 }
 
 }  // namespace spillway::placement

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "placement/nodes.h"
@@ -115,8 +116,8 @@ class Capacity {
 
   // The same, if the pools in `gone` had neither pods nor a claim; and what is free then.
   [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Row& request, int64_t most,
-                                    const std::vector<size_t>& gone) const;
-  [[nodiscard]] Row FreeWithout(size_t pool, size_t node, const std::vector<size_t>& gone) const;
+                                    std::span<const size_t> gone) const;
+  [[nodiscard]] Row FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const;
 
   // For a pool that has nothing here: how many fit, and whether that many can't be counted
   // on by a gang of more, as somebody could lose room to it.
@@ -144,6 +145,8 @@ class Capacity {
 
   // Nodes on which the pool has pods or a claim.
   [[nodiscard]] std::vector<size_t> NodesOf(size_t pool) const;
+  // Appends (node, pool) for each of them.
+  void AddNodesOf(size_t pool, std::vector<std::pair<size_t, size_t>>& nodes) const;
 
  private:
   using Amounts = std::span<const int64_t>;

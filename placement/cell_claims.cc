@@ -125,7 +125,7 @@ class Wanting {
     const Scene scene = draft_.Look();
     const Vacancies vacancies(scene, cell.seeker, draft_.capacity.Nobody(), nothing, *cell.group,
                               *cell.option->need, Settling::kStarting);
-    return vacancies.FitWithout({}).has_value();
+    return vacancies.HasRoomWithout({});
   }
 
   // Replicas that it could have more and be within what its namespace is guaranteed.

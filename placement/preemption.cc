@@ -139,7 +139,7 @@ class Search {
     return contest_.scene.quotas.Used(pool_.key.ns, Type()) + need_.Accelerators(pool_) - *limit;
   }
 
-  [[nodiscard]] std::optional<Fit> FitWithout(const std::vector<size_t>& gone) const {
+  [[nodiscard]] bool FreesTheQuota(const std::vector<size_t>& gone) const {
     int64_t freed = 0;
     for (const size_t pool : gone) {
       const Placement& placement = *contest_.fates[pool].memory.placement;
@@ -147,7 +147,11 @@ class Search {
         freed += AcceleratorsOf(*world_.pools[pool], placement);
       }
     }
-    return freed < Deficit() ? std::nullopt : vacancies_->FitWithout(gone);
+    return freed >= Deficit();
+  }
+
+  [[nodiscard]] bool IsEnough(const std::vector<size_t>& gone) const {
+    return FreesTheQuota(gone) && vacancies_->HasRoomWithout(gone);
   }
 
   [[nodiscard]] std::vector<size_t> PoolsOf(const std::vector<size_t>& chosen) const {
@@ -158,7 +162,7 @@ class Search {
   }
 
   [[nodiscard]] bool Sufficient(const std::vector<size_t>& chosen) const {
-    return FitWithout(PoolsOf(chosen)).has_value();
+    return IsEnough(PoolsOf(chosen));
   }
 
   // ---- the cheapest set ----
@@ -167,7 +171,7 @@ class Search {
     Victory victory;
     victory.victims = PoolsOf(chosen);
     std::sort(victory.victims.begin(), victory.victims.end());
-    victory.fit = *FitWithout(victory.victims);
+    victory.fit = *vacancies_->FitWithout(victory.victims);
     victory.gone = world_.now;
     for (const size_t c : chosen) {
       victory.cost += candidates_[c].cost;
@@ -265,13 +269,14 @@ class Search {
   // when somebody ends.
   [[nodiscard]] bool IsSooner(const Victory& victory) const {
     std::vector<size_t> gone;
-    for (const size_t other : contest_.placed) {
+    const size_t here = world_.IndexOf(group_);
+    for (const size_t other : Deficit() > 0 ? contest_.placed : contest_.placed_in[here]) {
       const PoolMemory& memory = contest_.fates[other].memory;
       if (!memory.placement) continue;
       const auto end = EndsBy(*world_.pools[other], memory, world_.now);
       if (end && *end <= victory.gone) gone.push_back(other);
     }
-    return gone.empty() || !FitWithout(gone).has_value();
+    return gone.empty() || !IsEnough(gone);
   }
 
   const Contest& contest_;

@@ -55,14 +55,14 @@ std::vector<size_t> First(const std::vector<Ending>& endings, size_t count) {
 // The endings after which the gang fits, as few as will do: none, where it only waits until others
 // that are starting are bound. nullopt: not even after all of them.
 std::optional<size_t> Enough(const Vacancies& vacancies, const std::vector<Ending>& endings) {
-  if (vacancies.FitWithout({})) return 0;
-  if (endings.empty() || !vacancies.FitWithout(First(endings, endings.size()))) return std::nullopt;
+  if (vacancies.HasRoomWithout({})) return 0;
+  if (endings.empty() || !vacancies.HasRoomWithout(First(endings, endings.size()))) return std::nullopt;
   // More who are gone never make less room.
   size_t few = 0;
   size_t many = endings.size();
   while (few + 1 < many) {
     const size_t middle = (few + many) / 2;
-    (vacancies.FitWithout(First(endings, middle)) ? many : few) = middle;
+    (vacancies.HasRoomWithout(First(endings, middle)) ? many : few) = middle;
   }
   return many;
 }

@@ -1,7 +1,7 @@
 #include "placement/vacancies.h"
 
 #include <algorithm>
-#include <map>
+#include <utility>
 
 namespace spillway::placement {
 
@@ -17,7 +17,7 @@ struct Asked {
 
 // `when_free`: accelerators of the node when it is empty.
 Slot SlotWithoutThem(const Capacity& capacity, const NodeGroup& group, const Asked& asked,
-                     size_t node, int64_t when_free, const std::vector<size_t>& gone,
+                     size_t node, int64_t when_free, std::span<const size_t> gone,
                      Settling settling) {
   const Row free = capacity.FreeWithout(asked.own, node, gone);
   Slot slot{.node = node};
@@ -73,23 +73,25 @@ std::vector<Slot> Vacancies::SlotsNow() const {
   return slots;
 }
 
-Slot Vacancies::SlotOf(size_t node, const std::vector<size_t>& gone) const {
+Slot Vacancies::SlotOf(size_t node, std::span<const size_t> gone) const {
   const Asked asked{.own = own_, .workers = need_.workers, .request = request_, .column = column_};
   return SlotWithoutThem(scene_.capacity, *group_.spec, asked, node,
                          when_free_[group_.Find(node)->shape], gone, settling_);
 }
 
 std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const {
-  std::map<size_t, std::vector<size_t>> leaving;  // by node
-  for (const size_t pool : gone) {
-    for (const size_t node : scene_.capacity.NodesOf(pool)) {
-      if (std::ranges::binary_search(ground_->nodes, node)) leaving[node].push_back(pool);
-    }
-  }
+  std::vector<std::pair<size_t, size_t>> leaving;  // node, pool
+  for (const size_t pool : gone) scene_.capacity.AddNodesOf(pool, leaving);
+  std::sort(leaving.begin(), leaving.end());
   std::vector<Slot> slots;
   slots.reserve(slots_.size() + leaving.size());
   auto now = slots_.begin();
-  for (const auto& [node, pools] : leaving) {
+  std::vector<size_t> pools;
+  for (size_t i = 0; i < leaving.size();) {
+    const size_t node = leaving[i].first;
+    pools.clear();
+    for (; i < leaving.size() && leaving[i].first == node; ++i) pools.push_back(leaving[i].second);
+    if (!std::ranges::binary_search(ground_->nodes, node)) continue;
     for (; now != slots_.end() && now->node < node; ++now) slots.push_back(*now);
     if (now != slots_.end() && now->node == node) ++now;
     const Slot then = SlotOf(node, pools);
@@ -99,12 +101,23 @@ std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const
   return slots;
 }
 
-std::optional<Fit> Vacancies::FitWithout(const std::vector<size_t>& gone) const {
-  const std::vector<Slot> slots = SlotsWithout(gone);
+std::optional<Fit> Vacancies::FitOn(const std::vector<Slot>& slots) const {
   if (WorkersIn(slots) < need_.workers) return std::nullopt;
   auto fit = FitGang(scene_.world, topology_, slots, need_.workers);
   if (fit && fit->nodes.size() > kMostNodes) return std::nullopt;
   return fit;
+}
+
+std::optional<Fit> Vacancies::FitWithout(const std::vector<size_t>& gone) const {
+  return FitOn(SlotsWithout(gone));
+}
+
+bool Vacancies::HasRoomWithout(const std::vector<size_t>& gone) const {
+  const std::vector<Slot> slots = SlotsWithout(gone);
+  if (topology_.mode != TopologyMode::kRequired && slots.size() <= kMostNodes) {
+    return WorkersIn(slots) >= need_.workers;
+  }
+  return FitOn(slots).has_value();
 }
 
 }  // namespace spillway::placement

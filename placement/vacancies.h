@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "placement/checks.h"
@@ -30,11 +31,14 @@ class Vacancies {
   // Where all of the gang would fit without the pods and claims of `gone`, which are pools, or
   // stand for promises (Capacity::PromiseIn). Quotas and money are not looked at.
   [[nodiscard]] std::optional<Fit> FitWithout(const std::vector<size_t>& gone) const;
+  // Whether there is such a fit: nodes are chosen only where that decides it.
+  [[nodiscard]] bool HasRoomWithout(const std::vector<size_t>& gone) const;
 
  private:
   [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const;
+  [[nodiscard]] std::optional<Fit> FitOn(const std::vector<Slot>& slots) const;
   [[nodiscard]] std::vector<Slot> SlotsNow() const;
-  [[nodiscard]] Slot SlotOf(size_t node, const std::vector<size_t>& gone) const;
+  [[nodiscard]] Slot SlotOf(size_t node, std::span<const size_t> gone) const;
 
   const Scene& scene_;
   size_t own_;
