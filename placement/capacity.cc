@@ -355,9 +355,10 @@ Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone
   return free;
 }
 
-int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& request, int64_t most,
-                              std::span<const size_t> gone) const {
-  const int64_t count = HowMany(FreeWithout(pool, node, gone), request, most);
+int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& free, const Row& request,
+                              int64_t most, std::span<const size_t> gone) const {
+  const int64_t count = HowMany(free, request, most);
+  if (open_[node] == 0 || count == most) return count;
   const Share* own = FindOwn(pool, node);
   Row physical = PhysicalWith(own, node);
   int open = open_[node] - (own != nullptr && IsOpen(*own) ? 1 : 0);
@@ -367,7 +368,7 @@ int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& request, int6
     AddTimes(physical, At(share->live), 1);
     open -= IsOpen(*share) ? 1 : 0;
   }
-  if (open == 0 || count == most) return count;
+  if (open == 0) return count;
   return HowMany(physical, request, most) > count ? 0 : count;
 }
 

@@ -114,10 +114,11 @@ class Capacity {
   [[nodiscard]] int64_t Fits(size_t pool, size_t node, const Row& request, int64_t most) const;
   [[nodiscard]] Row RowOf(const Resources& request) const { return columns_.RowOf(request); }
 
-  // The same, if the pools in `gone` had neither pods nor a claim; and what is free then.
-  [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Row& request, int64_t most,
-                                    std::span<const size_t> gone) const;
+  // What is free for the pool if those in `gone` had neither pods nor a claim; and how many it may
+  // then count on, `free` being that.
   [[nodiscard]] Row FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const;
+  [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Row& free, const Row& request,
+                                    int64_t most, std::span<const size_t> gone) const;
 
   // For a pool that has nothing here: how many fit, and whether that many can't be counted
   // on by a gang of more, as somebody could lose room to it.

@@ -21,9 +21,10 @@ Slot SlotWithoutThem(const Capacity& capacity, const NodeGroup& group, const Ask
                      Settling settling) {
   const Row free = capacity.FreeWithout(asked.own, node, gone);
   Slot slot{.node = node};
-  slot.workers = settling == Settling::kSettled
-                     ? HowMany(free, asked.request, asked.workers)
-                     : capacity.FitsWithout(asked.own, node, asked.request, asked.workers, gone);
+  slot.workers =
+      settling == Settling::kSettled
+          ? HowMany(free, asked.request, asked.workers)
+          : capacity.FitsWithout(asked.own, node, free, asked.request, asked.workers, gone);
   slot.free = Accelerators(group, free[asked.column]);
   slot.whole = slot.free == when_free;
   return slot;
