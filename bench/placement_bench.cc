@@ -2,6 +2,7 @@
 // memory, and how fast its text is written and read.
 //
 //   placement_bench --benchmark_filter=MakePlan
+//   bench/growth.py draws docs/pictures/growth.svg from --benchmark_filter=Growth
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
@@ -123,17 +124,22 @@ void RegisterMixes() {
   }
 }
 
+void RegisterPlans(const std::string& name, const Size& size) {
+  const auto plan = [&](const std::string& load_name, Load load) {
+    benchmark::RegisterBenchmark(
+        (name + "/" + std::string(size.name) + "/" + load_name).c_str(),
+        [&size, load](benchmark::State& state) { PlanFromScratch(state, size, load); })
+        ->Unit(benchmark::kMillisecond);
+  };
+  plan("fit", Load::kAllFit);
+  plan("contended", Load::kAllContended);
+}
+
 void Register() {
+  for (const Size& size : kGrowth) RegisterPlans("Growth", size);
   for (const Size& size : kSizes) {
     const std::string name(size.name);
-    const auto plan = [&](const std::string& load_name, Load load) {
-      benchmark::RegisterBenchmark(
-          ("MakePlan/" + name + "/" + load_name).c_str(),
-          [&size, load](benchmark::State& state) { PlanFromScratch(state, size, load); })
-          ->Unit(benchmark::kMillisecond);
-    };
-    plan("fit", Load::kAllFit);
-    plan("contended", Load::kAllContended);
+    RegisterPlans("MakePlan", size);
     const auto other = [&](const std::string& what, void (*run)(benchmark::State&, const Size&)) {
       return benchmark::RegisterBenchmark(
                  (what + "/" + name).c_str(),

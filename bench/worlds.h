@@ -28,6 +28,16 @@ inline constexpr std::array<Size, 3> kSizes = {{
     {.name = "limit", .nodes = 130'000, .groups = 26, .pods = 1'000'000, .pools = 20'000},
 }};
 
+// A big company's cluster, smaller and larger: how time grows with the nodes.
+inline constexpr std::array<Size, 6> kGrowth = {{
+    {.name = "1000", .nodes = 1'000, .groups = 8, .pods = 10'000, .pools = 200},
+    {.name = "3000", .nodes = 3'000, .groups = 20, .pods = 30'000, .pools = 600},
+    {.name = "10000", .nodes = 10'000, .groups = 20, .pods = 100'000, .pools = 2'000},
+    {.name = "30000", .nodes = 30'000, .groups = 20, .pods = 300'000, .pools = 6'000},
+    {.name = "70000", .nodes = 70'000, .groups = 20, .pods = 700'000, .pools = 14'000},
+    {.name = "130000", .nodes = 130'000, .groups = 20, .pods = 1'300'000, .pools = 26'000},
+}};
+
 enum class Load {
   kAllFit,        // there is room for every waiting pool
   kAllContended,  // every accelerator is in use: none of them fits anywhere

@@ -1,8 +1,11 @@
-"""The measurements of bench/, as soak tests: their figures go to docs/evidence.json."""
+"""The measurements of bench/, as soak tests: their figures go to docs/evidence.json; and what is drawn of them."""
 
 from __future__ import annotations
 
+import json
 import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -17,3 +20,22 @@ def test_measure(arguments: list[str]) -> None:
     script, *rest = arguments
     done = subprocess.run([str(REPO / "bench" / script), *rest], timeout=3600)
     assert done.returncode == 0
+
+
+def growth(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    runs = [{"name": name, "cpu_time": 2.0 * (n + 1), "time_unit": "ms"} for n, name in enumerate(names)]
+    (folder / "growth.json").write_text(json.dumps({"benchmarks": runs}))
+    return subprocess.run([REPO / "bench" / "growth.py", "--json", folder / "growth.json", "--into", folder / "growth.svg"],
+                          capture_output=True, text=True, timeout=60)
+
+
+def test_growth_is_drawn_from_the_benchmarks_json(tmp_path: Path) -> None:
+    done = growth(tmp_path, "Growth/1000/fit", "Growth/20000/fit", "Growth/1000/contended", "Growth/20000/contended", "MakePlan/limit/fit")
+    assert done.returncode == 0, done.stderr
+    titles = {one.text for one in ElementTree.parse(tmp_path / "growth.svg").iter("{http://www.w3.org/2000/svg}title")}
+    assert titles == {"1,000 nodes: 2 ms", "20,000 nodes: 4 ms", "1,000 nodes: 6 ms", "20,000 nodes: 8 ms"}
+
+
+def test_growth_says_what_its_json_lacks(tmp_path: Path) -> None:
+    done = growth(tmp_path, "Growth/1000/fit", "Growth/20000/fit")
+    assert done.returncode == 1 and "Growth/ is in the JSON for each of: fit, contended" in done.stderr
