@@ -23,6 +23,8 @@ inline constexpr const char* kPlacementAnnotation = "spillway.dev/placement";
 inline constexpr const char* kRevisionAnnotation = "spillway.dev/revision";
 // On a TrainingPool: when its program wrote its last checkpoint.
 inline constexpr const char* kCheckpointAnnotation = "spillway.dev/last-checkpoint";
+// On a TrainingPool: how many seconds of its work are left, as its program says.
+inline constexpr const char* kRemainingAnnotation = "spillway.dev/remaining-seconds";
 inline constexpr const char* kLinkAnnotation = "spillway.dev/link";  // on a NodeGroup; "down"
 inline constexpr const char* kFieldManager = "spillway";
 inline constexpr const char* kStatusManager = "spillway-status";

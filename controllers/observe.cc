@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <set>
 
 #include "base/hash.h"
@@ -466,6 +467,7 @@ void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
                         .value_or(placement::Preemptible::kNever);
   out.min_run = Seconds(spec.preemption.min_run_seconds);
   if (spec.active_deadline_seconds) out.active_deadline = Seconds(*spec.active_deadline_seconds);
+  if (spec.expected_seconds) out.expected = Seconds(*spec.expected_seconds);
   out.suspended = spec.suspend;
   out.spec_revision = SpecRevision(spec);
 }
@@ -476,6 +478,18 @@ std::optional<Time> LastCheckpoint(const kube::ObjectMeta& meta, Time now) {
   if (at == meta.annotations.end()) return std::nullopt;
   const auto time = ParseTime(at->second);
   return time && *time <= now ? std::optional<Time>(*time) : std::nullopt;
+}
+
+// What the program says is left; anything but a whole number up to ten years says nothing.
+std::optional<Seconds> Remaining(const kube::ObjectMeta& meta) {
+  constexpr int64_t kMost = 315'360'000;
+  const auto at = meta.annotations.find(kRemainingAnnotation);
+  if (at == meta.annotations.end()) return std::nullopt;
+  const std::string& text = at->second;
+  int64_t seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  return whole && seconds >= 0 && seconds <= kMost ? std::optional(Seconds(seconds)) : std::nullopt;
 }
 
 // Children by namespace and name of the pool that they were made for.
@@ -517,6 +531,7 @@ class PoolObserver {
     out.uid = pool.meta.uid;
     ObserveSpec(pool.spec, out);
     out.last_checkpoint = LastCheckpoint(pool.meta, input_.now);
+    out.remaining = Remaining(pool.meta);
     const auto quota = quotas_.find(pool.meta.ns);
     PriorityAnswer priority = PriorityOf(pool.spec.priority_class_name, pool.meta.ns, priorities_,
                                          quota == quotas_.end() ? nullptr : quota->second);

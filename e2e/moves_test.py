@@ -94,6 +94,23 @@ def test_a_gang_returns_home_when_home_has_room_again(
     assert bound_to(cluster, "far", namespace) == sorted(home)
 
 
+def test_a_gang_does_not_return_for_the_last_of_its_work(
+        operator: OperatorProcess, cluster: Cluster, chart: None, namespace: str) -> None:
+    spilled(cluster, namespace, {"policy": "Anytime", "afterSeconds": 0})
+    cluster.patch("trainingpool", "far", {"status": {"restartSeconds": 600}}, namespace, "status")
+    cluster.patch("trainingpool", "far", {"spec": {"expectedSeconds": 5000}}, namespace)
+
+    def stays(why: str) -> None:
+        wait_for(lambda: why in says(cluster.get("trainingpool", "far", namespace), "Placed"), 20, f"{why!r} in Placed")
+    stays("it does not return home: by its expectedSeconds it ends by 20")
+    cluster.delete("trainingpool", "near", namespace)
+    holds_for(lambda: "homeFitsSince" not in status(cluster, "far", namespace), 3, "no return, with 5,000 s left")
+    cluster.kubectl("annotate", "trainingpool", "far", "spillway.dev/remaining-seconds=5999", "-n", namespace)
+    stays("the annotation spillway.dev/remaining-seconds says that 5999 s are left, and to start again takes it 600 s")
+    cluster.kubectl("annotate", "trainingpool", "far", "spillway.dev/remaining-seconds=6000", "--overwrite", "-n", namespace)
+    arrives(cluster, "far", namespace, HOME)
+
+
 def test_a_gang_leaves_a_group_that_is_drained(
         operator: OperatorProcess, cluster: Cluster, chart: None, namespace: str) -> None:
     apply_home(cluster, 1, AZURE)

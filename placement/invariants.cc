@@ -176,7 +176,8 @@ bool MayLeaveFor(const Judged& j, const std::string& group) {
   if (from == to) return MayGrow(j, *from->spec);
   const auto need = NeedToReturn(j.pool, *j.Before().placement, *to->spec);
   return from->spec->tier > 0 && to->spec->tier == 0 && j.pool.return_home != ReturnHome::kNever &&
-         need && Pays(j.pool, *j.Before().placement, *from, *to, *need);
+         need && Pays(j.pool, *j.Before().placement, *from, *to, *need) &&
+         IsWorthReturning(j.pool, j.After(), j.world.now);
 }
 
 // It did not have to start anew where it is, but does.

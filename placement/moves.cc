@@ -19,6 +19,8 @@ __extension__ using Wide = __int128;
 
 constexpr Seconds kLeastDwell{60};
 constexpr Seconds kMostDwell{86400};
+// What must be left of a gang's work for a return, in times that a new attempt takes to start.
+constexpr int kLeastRest = 10;
 
 enum class Why { kReturn, kDrain, kGrow };
 
@@ -31,8 +33,9 @@ bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& p
   return !nodes.link_suspect && nodes.lost.empty() && nodes.away.empty();
 }
 
-// Why the gang should run elsewhere; nullopt: it should not, or can't be moved now.
-std::optional<Why> WhyMove(const Draft& draft, size_t pool) {
+// Why the gang should run elsewhere, whatever is left of its work; nullopt: it should not, or can't
+// be moved now.
+std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
   const Fate& fate = draft.fates[pool];
   if (fate.course != Course::kStay || fate.action != Action::kKeep) return std::nullopt;
   const Placement& placement = *fate.memory.placement;
@@ -43,6 +46,20 @@ std::optional<Why> WhyMove(const Draft& draft, size_t pool) {
   if (!drained && !returns) return std::nullopt;
   if (!MayBeMoved(draft.world, draft.Pool(pool), placement)) return std::nullopt;
   return drained ? Why::kDrain : Why::kReturn;
+}
+
+// The same where what is left is worth it.
+std::optional<Why> WhyMove(const Draft& draft, size_t pool) {
+  const auto why = WhyLeave(draft, pool);
+  const bool worth = why != Why::kReturn ||
+                     IsWorthReturning(draft.Pool(pool), draft.fates[pool].memory, draft.Now());
+  return worth ? why : std::nullopt;
+}
+
+// When the gang ends by its expectedSeconds, where that is what is known of it.
+std::optional<Time> ExpectedEnd(const TrainingPool& pool, const PoolMemory& memory) {
+  if (pool.remaining || !pool.expected || !memory.started) return std::nullopt;
+  return *memory.started + *pool.expected;
 }
 
 // Does it run with fewer workers than it may have there?
@@ -307,6 +324,8 @@ void TellMove(Draft& draft, size_t pool, Why why) {
   for (const Option& option : draft.options[pool]) {
     if (option.held_until) draft.moments.push_back(*option.held_until);
   }
+  const auto end = why == Why::kReturn ? ExpectedEnd(gang, memory) : std::nullopt;
+  if (end) draft.moments.push_back(*end - kLeastRest * RestartTakes(memory) + Seconds{1});
   if (memory.Moves()) {
     const Time leaves = LeavesAt(gang, *memory.placement, why, *memory.hold->since);
     draft.moments.push_back(leaves);
@@ -325,6 +344,23 @@ void TellMove(Draft& draft, size_t pool, Why why) {
                                       "lasted until {}",
                                       FormatTime(*memory.home_fits_since), FormatTime(due))};
   }
+}
+
+// Why a gang does not return that would, if more of its work were left.
+void TellStay(Draft& draft, size_t pool) {
+  Fate& fate = draft.fates[pool];
+  const TrainingPool& gang = draft.Pool(pool);
+  const auto end = ExpectedEnd(gang, fate.memory);
+  if (end) draft.moments.push_back(*end);
+  const std::string left =
+      end ? fmt::format("by its expectedSeconds it ends by {}", FormatTime(*end))
+          : fmt::format("the annotation spillway.dev/remaining-seconds says that {} s are left",
+                        gang.remaining->count());
+  fate.move = Cause{
+      .reason = Reason::kPlaced,
+      .sentence = fmt::format("it does not return home: {}, and to start again takes it {} s, more "
+                              "than a tenth of that",
+                              left, RestartTakes(fate.memory).count())};
 }
 
 void TellGrowth(Draft& draft, size_t pool) {
@@ -485,6 +521,7 @@ void TellMoves(Draft& draft) {
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     const auto why = WhyMove(draft, p);
     if (why && !IsGrowing(draft, p)) TellMove(draft, p, *why);
+    if (!why && WhyLeave(draft, p)) TellStay(draft, p);
     TellGrowth(draft, p);
   }
 }
@@ -507,6 +544,13 @@ std::optional<Need> NeedToReturn(const TrainingPool& pool, const Placement& plac
   const bool same = group.accelerator == placement.accelerator;
   need->least = same ? std::clamp(placement.workers, need->least, need->workers) : need->workers;
   return need;
+}
+
+bool IsWorthReturning(const TrainingPool& pool, const PoolMemory& memory, Time now) {
+  std::optional<Seconds> left = pool.remaining;
+  const auto end = ExpectedEnd(pool, memory);
+  if (end && now < *end) left = *end - now;
+  return !left || *left >= kLeastRest * RestartTakes(memory);
 }
 
 bool Pays(const TrainingPool& pool, const Placement& placement, const GroupView& from,

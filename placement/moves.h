@@ -61,6 +61,10 @@ void LengthenDwell(const TrainingPool& pool, PoolMemory& memory, Time now);
 std::optional<Need> NeedToReturn(const TrainingPool& pool, const Placement& placement,
                                  const NodeGroup& group);
 
+// Is what is left of the gang's work, as far as anybody says, worth a return: at least ten times as
+// long as a new attempt takes to start? Nobody knows what is left once `expected` has passed.
+bool IsWorthReturning(const TrainingPool& pool, const PoolMemory& memory, Time now);
+
 // Does the gang save enough at the margin by going from one group to the other with the least that
 // it needs there: anything at all, and placement.returnHome.minSavingsPercent of what it costs now?
 bool Pays(const TrainingPool& pool, const Placement& placement, const GroupView& from,

@@ -296,6 +296,10 @@ class Search {
 
 }  // namespace
 
+Seconds RestartTakes(const PoolMemory& memory) {
+  return memory.restart_took.value_or(kRestartUnknown);
+}
+
 Time CheckpointAfter(const TrainingPool& pool, const Placement& placement, Time asked,
                      Time soonest) {
   const Seconds interval = std::max(pool.checkpoint_interval, Seconds{1});
@@ -320,7 +324,7 @@ int64_t EvictionCost(const TrainingPool& pool, const PoolMemory& memory, Time wh
       pool.preemptible != Preemptible::kAlways
           ? Seconds{0}
           : std::clamp(when - LastCheckpoint(pool, placement, when), Seconds{0}, kMostWorkLost);
-  const Seconds restart = memory.restart_took.value_or(kRestartUnknown);
+  const Seconds restart = RestartTakes(memory);
   const auto evictions =
       std::count_if(memory.evictions.begin(), memory.evictions.end(),
                     [&](const Eviction& e) { return when - e.time < kEvictionsCount; });

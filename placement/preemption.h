@@ -19,6 +19,9 @@ inline constexpr Seconds kEvictionsCount{86400};
 // What was decided is written down before anybody goes for it.
 inline constexpr Seconds kNotice{1};
 
+// How long a new attempt takes until all its workers are ready: as last measured, else 600 s.
+Seconds RestartTakes(const PoolMemory& memory);
+
 // When a placed gang that is asked at `asked` to stop at its next checkpoint does so, and not
 // before `soonest`. A program that tells its checkpoints has two intervals for the next one; of one
 // that does not, they are the multiples of its interval since the attempt was placed.

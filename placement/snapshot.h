@@ -310,6 +310,10 @@ struct TrainingPool {
   Seconds hold{600};
   OnUnreachable on_unreachable = OnUnreachable::kRestart;
   std::optional<Seconds> active_deadline;
+  // What the user expects it to take from its first placement on, and what is left of it as the
+  // program says, which counts instead. Neither ends anything.
+  std::optional<Seconds> expected;
+  std::optional<Seconds> remaining;
   Preempts preempts = Preempts::kLowerPriority;
   Preemptible preemptible = Preemptible::kAtCheckpoint;
   Seconds min_run{1800};                // not preempted before it has run so long

@@ -248,6 +248,8 @@ void Fields(A& a, Of<TrainingPool> /*type*/) {
     g("onUnreachable", &TrainingPool::on_unreachable);
   });
   a("activeDeadlineSeconds", &TrainingPool::active_deadline);
+  a("expectedSeconds", &TrainingPool::expected);
+  a("remainingSeconds", &TrainingPool::remaining);
   a.Group("preemption", [](auto& g) {
     g("preempts", &TrainingPool::preempts);
     g("preemptible", &TrainingPool::preemptible);

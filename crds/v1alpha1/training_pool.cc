@@ -102,6 +102,7 @@ Status DecodeSpec(JsonValue value, TrainingPoolSpec& out) {
     if (key == "accelerators") return ReadList(field, out.accelerators, DecodeAccepted);
     if (key == "priorityClassName") return Read(field, out.priority_class_name);
     if (key == "activeDeadlineSeconds") return Read(field, out.active_deadline_seconds);
+    if (key == "expectedSeconds") return Read(field, out.expected_seconds);
     if (key == "placement") return DecodePlacementSpec(field, out.placement);
     if (key == "restart") return DecodeRestart(field, out.restart);
     if (key == "checkpoint") return DecodeCheckpoint(field, out.checkpoint);

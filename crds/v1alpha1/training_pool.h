@@ -23,6 +23,7 @@ struct TrainingPoolSpec {
   std::vector<AcceptedAccelerator> accelerators;
   std::string priority_class_name;
   std::optional<int> active_deadline_seconds;
+  std::optional<int> expected_seconds;
   struct Placement {
     std::vector<std::string> providers;
     Selector node_group_selector;

@@ -239,6 +239,7 @@ TEST(ObservePools, TheSpecInOurWords) {
   spec.placement.spill_policy = "Never";
   spec.restart.on_unreachable = "Wait";
   spec.active_deadline_seconds = 60;
+  spec.expected_seconds = 50;
   const auto pool = cluster.Pool();
   ASSERT_THAT(pool.accelerators, SizeIs(2));
   EXPECT_EQ(pool.accelerators[0].workers, 2);
@@ -247,6 +248,22 @@ TEST(ObservePools, TheSpecInOurWords) {
   EXPECT_FALSE(pool.spill_allowed);
   EXPECT_EQ(pool.on_unreachable, placement::OnUnreachable::kWait);
   EXPECT_EQ(pool.active_deadline, Seconds(60));
+  EXPECT_EQ(pool.expected, Seconds(50));
+  EXPECT_EQ(pool.remaining, std::nullopt);
+}
+
+TEST(ObservePools, WhatTheProgramSaysIsLeft) {
+  Cluster cluster;
+  EXPECT_EQ(cluster.Pool().expected, std::nullopt);
+  std::string& left = cluster.pools[0].meta.annotations["spillway.dev/remaining-seconds"];
+  for (const char* right : {"0", "90", "315360000"}) {
+    left = right;
+    EXPECT_EQ(cluster.Pool().remaining, Seconds(std::stoi(right)));
+  }
+  for (const char* wrong : {"", "soon", "-1", "1.5", "90 ", "90s", "315360001"}) {
+    left = wrong;
+    EXPECT_EQ(cluster.Pool().remaining, std::nullopt) << wrong;
+  }
 }
 
 TEST(ObservePools, ReturnsInOurWords) {

@@ -111,6 +111,73 @@ TEST(Return, IsDueOnceHomeHasHadRoomForLongEnough) {
   EXPECT_TRUE(MemoryOf(Checked(Later(world, 600)), "far").hold);
 }
 
+// far has run for an hour; to start again takes it 300 s.
+Snapshot Quick(Snapshot world) {
+  PoolOf(world, "far").memory.restart_took = Seconds{300};
+  return world;
+}
+
+TEST(Return, IsNotWorthTheLastOfItsWork) {
+  Snapshot world = Quick(Due());
+  PoolOf(world, "far").expected = Seconds{3600 + 2999};
+  const Plan plan = Checked(world);
+  EXPECT_FALSE(MemoryOf(plan, "far").hold);
+  EXPECT_FALSE(MemoryOf(plan, "far").home_fits_since);
+  EXPECT_THAT(DecisionOf(plan, "far").placed_message,
+              HasSubstr("; it does not return home: by its expectedSeconds it ends by "
+                        "2026-11-24T12:49:59Z, and to start again takes it 300 s, more than a "
+                        "tenth of that"));
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{2999});
+  PoolOf(world, "far").expected = Seconds{3600 + 3000};
+  EXPECT_TRUE(MemoryOf(Checked(world), "far").hold);
+  PoolOf(world, "far").memory.restart_took = Seconds{301};
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
+}
+
+TEST(Return, IsGivenUpWhenTooLittleIsLeft) {
+  Snapshot world = Quick(Spilled());
+  PoolOf(world, "far").expected = Seconds{3600 + 3000 + 100};
+  const Plan plan = Checked(world);
+  EXPECT_EQ(MemoryOf(plan, "far").home_fits_since, kNow);
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{101});
+  EXPECT_EQ(MemoryOf(Checked(Later(world, 100)), "far").home_fits_since, kNow);
+  EXPECT_FALSE(MemoryOf(Checked(Later(world, 101)), "far").home_fits_since);
+  Snapshot held = Quick(Due());
+  PoolOf(held, "far").expected = Seconds{3600 + 3000 + 100};
+  ASSERT_TRUE(MemoryOf(Checked(held), "far").hold);
+  const Plan late = Checked(Later(held, 101));
+  EXPECT_FALSE(MemoryOf(late, "far").hold);
+  EXPECT_EQ(DecisionOf(late, "far").action, Action::kKeep);
+}
+
+TEST(Return, GoesByNothingOnceTheExpectedTimeHasPassed) {
+  Snapshot world = Quick(Due());
+  PoolOf(world, "far").expected = Seconds{3600};
+  EXPECT_TRUE(MemoryOf(Checked(world), "far").hold);
+  PoolOf(world, "far").expected = Seconds{3601};
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
+}
+
+TEST(Return, GoesByWhatTheProgramSaysIsLeft) {
+  Snapshot world = Quick(Due());
+  PoolOf(world, "far").expected = Seconds{360'000};
+  PoolOf(world, "far").remaining = Seconds{2999};
+  const Plan plan = Checked(world);
+  EXPECT_FALSE(MemoryOf(plan, "far").hold);
+  EXPECT_THAT(DecisionOf(plan, "far").placed_message,
+              HasSubstr("the annotation spillway.dev/remaining-seconds says that 2999 s are left"));
+  EXPECT_EQ(plan.next_wake, std::nullopt);
+  PoolOf(world, "far").remaining = Seconds{3000};
+  EXPECT_TRUE(MemoryOf(Checked(world), "far").hold);
+}
+
+TEST(Return, OfADrainedGroupAsksForNothingToBeLeft) {
+  Snapshot world = Quick(Due());
+  PoolOf(world, "far").remaining = Seconds{0};
+  GroupOf(world, "azure").admission = Admission::kDrain;
+  EXPECT_TRUE(MemoryOf(Checked(world), "far").hold);
+}
+
 TEST(Return, CountsOnceAgainstALimitThatIsLowerByNow) {
   Snapshot world = Later(Due(3), 400);
   world.default_limits = {{.type = "a100", .limit = 15}};  // it has 16

@@ -21,7 +21,8 @@ class Maker {
       : dice_(seed),
         moves_(seed + 1'000'000),
         shortages_(seed + 2'000'000),
-        sizes_(seed + 3'000'000) {}
+        sizes_(seed + 3'000'000),
+        ends_(seed + 4'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -550,6 +551,8 @@ class Maker {
       pool.return_after = Seconds{moves_.Pick<int>({0, 60, 600})};
       pool.return_min_savings_percent = moves_.Pick<int>({0, 10, 100});
       if (pool.memory.placement && !pool.memory.completed) AddMove(pool);
+      if (ends_.OneIn(6)) pool.expected = Seconds{ends_.Roll(12'000) + 1};
+      if (ends_.OneIn(12)) pool.remaining = Seconds{ends_.Roll(9000)};
     }
   }
 
@@ -702,6 +705,7 @@ class Maker {
   Dice moves_;      // of gangs alone, so that other worlds are not all different ones
   Dice shortages_;  // likewise
   Dice sizes_;      // likewise
+  Dice ends_;       // likewise
   Snapshot world_;
 };
 
