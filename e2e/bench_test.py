@@ -30,7 +30,7 @@ def growth(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_growth_is_drawn_from_the_benchmarks_json(tmp_path: Path) -> None:
-    done = growth(tmp_path, "Growth/1000/fit", "Growth/20000/fit", "Growth/1000/contended", "Growth/20000/contended", "MakePlan/limit/fit")
+    done = growth(tmp_path, "Growth/1000/fit", "Growth/20000/fit", "Growth/1000/contended", "Growth/20000/contended", "SnapshotMemory/limit")
     assert done.returncode == 0, done.stderr
     titles = {one.text for one in ElementTree.parse(tmp_path / "growth.svg").iter("{http://www.w3.org/2000/svg}title")}
     assert titles == {"1,000 nodes: 2 ms", "20,000 nodes: 4 ms", "1,000 nodes: 6 ms", "20,000 nodes: 8 ms"}

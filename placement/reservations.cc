@@ -56,7 +56,8 @@ std::vector<size_t> First(const std::vector<Ending>& endings, size_t count) {
 // that are starting are bound. nullopt: not even after all of them.
 std::optional<size_t> Enough(const Vacancies& vacancies, const std::vector<Ending>& endings) {
   if (vacancies.HasRoomWithout({})) return 0;
-  if (endings.empty() || !vacancies.HasRoomWithout(First(endings, endings.size()))) return std::nullopt;
+  if (endings.empty() || !vacancies.HasRoomWithout(First(endings, endings.size())))
+    return std::nullopt;
   // More who are gone never make less room.
   size_t few = 0;
   size_t many = endings.size();
