@@ -43,7 +43,8 @@ def lines_of(answer: dict[str, object]) -> Lines:
 
 
 def powers(values: list[float]) -> tuple[int, int]:
-    return math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    low = math.floor(math.log10(min(values)))
+    return low, max(low + 1, math.ceil(math.log10(max(values))))
 
 
 def draw(lines: Lines) -> str:

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -12,6 +11,8 @@
 #include <random>
 #include <sstream>
 #include <utility>
+
+#include "base/whole_number.h"
 
 namespace spillway::bench {
 namespace {
@@ -69,11 +70,7 @@ class Table {
     return at < rows_[row].size() ? rows_[row][at] : std::string();
   }
   [[nodiscard]] std::optional<int64_t> Number(size_t row, const std::string& column) const {
-    const std::string text = Text(row, column);
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return value;
+    return WholeNumber(Text(row, column));
   }
 
  private:

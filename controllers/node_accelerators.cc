@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
+
+#include "base/whole_number.h"
 
 namespace spillway::controllers {
 namespace {
@@ -121,13 +122,6 @@ std::string Slug(std::string_view text) {
   return out;
 }
 
-std::optional<int64_t> Number(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return {};
-  return value;
-}
-
 std::vector<std::string> Words(std::string_view text) {
   std::vector<std::string> words;
   size_t start = 0;
@@ -165,13 +159,13 @@ std::string MemorySuffix(std::string_view model, int64_t mib) {
 
 Sign CountFrom(const kube::NodeDetails& details, const std::string& label) {
   const std::string text = LabelOr(details, label);
-  return Number(text) ? Sign{text, "label " + label} : Sign{};
+  return WholeNumber(text) ? Sign{text, "label " + label} : Sign{};
 }
 
 void ReadNvidiaType(const kube::NodeDetails& details, Sign& type) {
   const std::string product = LabelOr(details, "nvidia.com/gpu.product");
   const bool mig = product.find("-MIG-") != std::string::npos;
-  const int64_t memory = Number(LabelOr(details, "nvidia.com/gpu.memory")).value_or(0);
+  const int64_t memory = WholeNumber(LabelOr(details, "nvidia.com/gpu.memory")).value_or(0);
   if (!product.empty()) {
     type = {NvidiaType(product, mig ? 0 : memory), "label nvidia.com/gpu.product"};
     return;
@@ -193,7 +187,7 @@ void ReadKarpenterType(const kube::NodeDetails& details, Sign& type) {
     const std::string name = LabelOr(details, prefix + "gpu-name");
     const std::string maker = LabelOr(details, prefix + "gpu-manufacturer");
     if (name.empty() || (!maker.empty() && maker != "nvidia")) continue;
-    const int64_t memory = Number(LabelOr(details, prefix + "gpu-memory")).value_or(0);
+    const int64_t memory = WholeNumber(LabelOr(details, prefix + "gpu-memory")).value_or(0);
     type = {NvidiaType(name, memory), "label " + prefix + "gpu-name"};
     return;
   }
@@ -291,11 +285,11 @@ bool ReadSingleSlices(const std::string& product, AcceleratorSigns& out) {
   const size_t mig = product.find("-MIG-");
   if (mig == std::string::npos) return false;
   const std::string profile = product.substr(mig + 5);
-  const auto slices = Number(out.count.value);
+  const auto slices = WholeNumber(out.count.value);
   out.parts = slices ? fmt::format("cut into {} of {}", *slices, profile) : "cut into " + profile;
   out.part_suffix = "mig-" + Slug(profile);
   // "1g.10gb": a device has seven such parts.
-  const auto sevenths = Number(profile.substr(0, profile.find('g')));
+  const auto sevenths = WholeNumber(profile.substr(0, profile.find('g')));
   if (!slices || !sevenths || *sevenths < 1) return true;
   out.count = {std::to_string((*slices * *sevenths + 6) / 7),
                "the number of its slices, of which a device has up to seven", true};
@@ -303,7 +297,7 @@ bool ReadSingleSlices(const std::string& product, AcceleratorSigns& out) {
 }
 
 bool ReadShares(const kube::NodeDetails& details, AcceleratorSigns& out) {
-  const auto replicas = Number(LabelOr(details, "nvidia.com/gpu.replicas"));
+  const auto replicas = WholeNumber(LabelOr(details, "nvidia.com/gpu.replicas"));
   const bool named = LabelOr(details, "nvidia.com/gpu.product").ends_with("-SHARED");
   if (!named && (!replicas || *replicas == 1)) return false;
   if (replicas == 0) {

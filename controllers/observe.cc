@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <set>
 
 #include "base/hash.h"
+#include "base/whole_number.h"
 #include "controllers/names.h"
 #include "controllers/observe_inference.h"
 #include "controllers/placement_record.h"
@@ -485,11 +485,9 @@ std::optional<Seconds> Remaining(const kube::ObjectMeta& meta) {
   constexpr int64_t kMost = 315'360'000;
   const auto at = meta.annotations.find(kRemainingAnnotation);
   if (at == meta.annotations.end()) return std::nullopt;
-  const std::string& text = at->second;
-  int64_t seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && seconds >= 0 && seconds <= kMost ? std::optional(Seconds(seconds)) : std::nullopt;
+  const auto seconds = WholeNumber(at->second);
+  if (!seconds || *seconds < 0 || *seconds > kMost) return std::nullopt;
+  return Seconds(*seconds);
 }
 
 // Children by namespace and name of the pool that they were made for.

@@ -36,6 +36,11 @@ def test_growth_is_drawn_from_the_benchmarks_json(tmp_path: Path) -> None:
     assert titles == {"1,000 nodes: 2 ms", "20,000 nodes: 4 ms", "1,000 nodes: 6 ms", "20,000 nodes: 8 ms"}
 
 
+def test_growth_of_one_size_is_drawn(tmp_path: Path) -> None:
+    done = growth(tmp_path, "Growth/1000/fit", "Growth/1000/contended")
+    assert done.returncode == 0, done.stderr
+
+
 def test_growth_says_what_its_json_lacks(tmp_path: Path) -> None:
     done = growth(tmp_path, "Growth/1000/fit", "Growth/20000/fit")
     assert done.returncode == 1 and "Growth/ is in the JSON for each of: fit, contended" in done.stderr

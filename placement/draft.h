@@ -43,6 +43,7 @@ struct Draft {
   Offers offers;
   QuotaBook quotas;
   std::vector<Fate> fates;                   // by pool
+  std::vector<size_t> ending;                // gangs that have a deadline
   std::map<size_t, Fate> given;              // what those were up to who got a place in this pass
   std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
   std::vector<InferenceDraft> inference;     // by inference pool

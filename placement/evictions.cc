@@ -151,6 +151,7 @@ std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const
                         .coverage = *draft.coverage,
                         .placed = contenders.placed,
                         .placed_in = contenders.placed_in,
+                        .ending = draft.ending,
                         .promised = contenders.promised};
   return CheapestVictims(contest, claimant, option, right, draft.moments);
 }

@@ -885,25 +885,30 @@ Problem ReservationsHold(const World& world, const Plan& plan) {
   return {};
 }
 
-// Has, or had when the pass began, the gang another place or hold than it has by now?
-bool GaveSomethingUp(const TrainingPool& pool, const PoolDecision& decision) {
-  const PoolMemory& before = pool.memory;
-  if (before.completed) return false;
-  return (before.placement && before.placement != decision.memory.placement) ||
-         (before.hold && before.hold != decision.memory.hold);
+// The hold that the gang had when the pass began: none that had run out by then.
+std::optional<Hold> HeldBefore(const TrainingPool& pool, Time now) {
+  return pool.memory.hold && pool.memory.hold->until > now ? pool.memory.hold : std::nullopt;
 }
 
-// With what gangs give up in this pass: it may have been nobody else's while a turn was taken. A
-// hold that had run out before was given up by time, and was nobody's.
+// Did the gang have another place or hold when the pass began than it has by now?
+bool GaveSomethingUp(const TrainingPool& pool, const PoolDecision& decision, Time now) {
+  const PoolMemory& before = pool.memory;
+  if (before.completed) return false;
+  const auto held = HeldBefore(pool, now);
+  return (before.placement && before.placement != decision.memory.placement) ||
+         (held && held != decision.memory.hold);
+}
+
+// With what gangs give up in this pass: it may have been nobody else's while a turn was taken.
 Capacity CapacityWithGivenUp(const World& world, const Plan& plan) {
   Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const TrainingPool& pool = *world.pools[p];
-    if (!GaveSomethingUp(pool, plan.pools[p])) continue;
-    const bool held = pool.memory.hold && pool.memory.hold->until > world.now;
+    if (!GaveSomethingUp(pool, plan.pools[p], world.now)) continue;
+    const auto held = HeldBefore(pool, world.now);
     for (const auto& claim :
          {pool.memory.placement ? ClaimOf(world, pool, *pool.memory.placement) : std::nullopt,
-          held ? ClaimOf(world, pool, *pool.memory.hold) : std::nullopt}) {
+          held ? ClaimOf(world, pool, *held) : std::nullopt}) {
       if (claim) capacity.Add(p, *claim);
     }
   }
@@ -931,7 +936,8 @@ bool MayHaveHadLess(const World& world, const Plan& plan, size_t pool) {
     }
     const bool is_ahead = HasClaim(plan.pools[p]) && p != pool;
     const bool is_akin = plan.pools[p].key.ns == decision.key.ns && p != pool;
-    if (is_ahead || (is_akin && GaveSomethingUp(*world.pools[p], plan.pools[p]))) return true;
+    if (is_ahead || (is_akin && GaveSomethingUp(*world.pools[p], plan.pools[p], world.now)))
+      return true;
   }
   const auto had_claim = [](const InferencePool* one) { return one->memory.claim.has_value(); };
   return std::any_of(world.inference.begin(), world.inference.end(), had_claim) ||

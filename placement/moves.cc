@@ -48,12 +48,15 @@ std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
   return drained ? Why::kDrain : Why::kReturn;
 }
 
+bool IsWorthIt(const Draft& draft, size_t pool, Why why) {
+  return why != Why::kReturn ||
+         IsWorthReturning(draft.Pool(pool), draft.fates[pool].memory, draft.Now());
+}
+
 // The same where what is left is worth it.
 std::optional<Why> WhyMove(const Draft& draft, size_t pool) {
   const auto why = WhyLeave(draft, pool);
-  const bool worth = why != Why::kReturn ||
-                     IsWorthReturning(draft.Pool(pool), draft.fates[pool].memory, draft.Now());
-  return worth ? why : std::nullopt;
+  return why && IsWorthIt(draft, pool, *why) ? why : std::nullopt;
 }
 
 // When the gang ends by its expectedSeconds, where that is what is known of it.
@@ -519,9 +522,12 @@ void NoteWaits(Draft& draft) {
 
 void TellMoves(Draft& draft) {
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    const auto why = WhyMove(draft, p);
-    if (why && !IsGrowing(draft, p)) TellMove(draft, p, *why);
-    if (!why && WhyLeave(draft, p)) TellStay(draft, p);
+    const auto why = WhyLeave(draft, p);
+    if (why && !IsWorthIt(draft, p, *why)) {
+      TellStay(draft, p);
+    } else if (why && !IsGrowing(draft, p)) {
+      TellMove(draft, p, *why);
+    }
     TellGrowth(draft, p);
   }
 }

@@ -32,6 +32,9 @@ Draft::Draft(const Snapshot& snapshot)
       promises(world.groups.size()),
       asked(world.groups.size()) {
   for (size_t p = 0; p < world.inference.size(); ++p) inference.push_back(SurveyPool(world, p));
+  for (size_t p = 0; p < world.gangs; ++p) {
+    if (Pool(p).active_deadline) ending.push_back(p);
+  }
 }
 
 void ClaimWhatItHas(Draft& draft, size_t pool) {

@@ -45,7 +45,8 @@ class Search {
         need_(*option.need),
         right_(right),
         moments_(moments),
-        topology_(TopologyIn(pool_, *group_.spec)) {}
+        topology_(TopologyIn(pool_, *group_.spec)),
+        deficit_(Deficit()) {}
 
   std::optional<Victory> Run() {
     FindCandidates();
@@ -94,7 +95,7 @@ class Search {
   }
 
   void FindCandidates() {
-    const bool short_of_quota = Deficit() > 0;
+    const bool short_of_quota = deficit_ > 0;
     const size_t here_only = world_.IndexOf(group_);
     for (const size_t other : short_of_quota ? contest_.placed : contest_.placed_in[here_only]) {
       const bool lower = world_.pools[other]->priority < pool_.priority;
@@ -140,6 +141,7 @@ class Search {
   }
 
   [[nodiscard]] bool FreesTheQuota(const std::vector<size_t>& gone) const {
+    if (deficit_ <= 0) return true;
     int64_t freed = 0;
     for (const size_t pool : gone) {
       const Placement& placement = *contest_.fates[pool].memory.placement;
@@ -147,7 +149,7 @@ class Search {
         freed += AcceleratorsOf(*world_.pools[pool], placement);
       }
     }
-    return freed >= Deficit();
+    return freed >= deficit_;
   }
 
   [[nodiscard]] bool IsEnough(const std::vector<size_t>& gone) const {
@@ -269,10 +271,9 @@ class Search {
   // when somebody ends.
   [[nodiscard]] bool IsSooner(const Victory& victory) const {
     std::vector<size_t> gone;
-    const size_t here = world_.IndexOf(group_);
-    for (const size_t other : Deficit() > 0 ? contest_.placed : contest_.placed_in[here]) {
+    for (const size_t other : contest_.ending) {
       const PoolMemory& memory = contest_.fates[other].memory;
-      if (!memory.placement) continue;
+      if (!memory.placement || memory.completed) continue;
       const auto end = EndsBy(*world_.pools[other], memory, world_.now);
       if (end && *end <= victory.gone) gone.push_back(other);
     }
@@ -288,6 +289,7 @@ class Search {
   Right right_;
   std::vector<Time>& moments_;
   Topology topology_;
+  int64_t deficit_;
 
   std::vector<Candidate> candidates_;
   std::optional<Time> ripens_;  // when the first may be asked that has not run for long enough

@@ -46,6 +46,7 @@ struct Contest {
   const Coverage& coverage;
   const std::vector<size_t>& placed;                  // gangs that have a place
   const std::vector<std::vector<size_t>>& placed_in;  // the same by group
+  const std::vector<size_t>& ending;                  // gangs that have a deadline
   const std::vector<bool>& promised;                  // by gang: it gives way to somebody already
 };
 

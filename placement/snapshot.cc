@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
+
+#include "base/whole_number.h"
 
 namespace spillway::placement {
 namespace {
@@ -59,13 +60,6 @@ std::optional<E> FromIn(const std::array<Word<E>, N>& words, std::string_view na
       std::find_if(words.begin(), words.end(), [&](const auto& w) { return w.second == name; });
   if (at == words.end()) return std::nullopt;
   return at->first;
-}
-
-std::optional<int64_t> WholeNumber(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 bool Contains(const std::vector<std::string>& values, const std::string& value) {
