@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Iterator
 
@@ -47,23 +48,29 @@ def arrives(cluster: Cluster, name: str, namespace: str, group: str, attempt: in
 
 @contextmanager
 def one_attempt_at_a_time(cluster: Cluster, name: str, namespace: str) -> Iterator[None]:
-    """No look at the pods meanwhile shows two attempts with pods that have not ended."""
-    seen: set[tuple[str, ...]] = set()
+    """No look at the pods, from before what happens inside until after it, shows two attempts with pods that have not ended."""
+    def look() -> tuple[str, ...]:
+        pods = [one["metadata"]["name"] for one in children_of(cluster, name, namespace).pods
+                if one["status"]["phase"] in ("Pending", "Running")]
+        return tuple(sorted({pod.rsplit("-", 2)[0] for pod in pods}))
+
     done = threading.Event()
 
-    def look() -> None:
+    def looks() -> set[tuple[str, ...]]:
+        seen = set()
         while not done.is_set():
-            pods = [one["metadata"]["name"] for one in children_of(cluster, name, namespace).pods
-                    if one["status"]["phase"] in ("Pending", "Running")]
-            seen.add(tuple(sorted({pod.rsplit("-", 2)[0] for pod in pods})))
+            seen.add(look())
             done.wait(0.2)
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
+        return seen
+
+    before = look()
+    with ThreadPoolExecutor(1) as watcher:
+        watched = watcher.submit(looks)
+        try:
+            yield
+        finally:
+            done.set()
+    seen = {before, look()} | watched.result()
     assert all(len(attempts) <= 1 for attempts in seen), f"two attempts had pods at once: {seen}"
     assert len(seen - {()}) > 1, f"there was no new attempt to look at: {seen}"
 
