@@ -105,15 +105,15 @@ std::map<size_t, int> BoundWorkers(const World& world, const TrainingPool& pool,
   return bound;
 }
 
-std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool,
-                             const Placement& placement) {
+Claim ClaimOf(const World& world, const TrainingPool& pool, const Placement& placement) {
   const NodeGroup* group = GroupOrOneLikeIt(world, placement);
-  if (group == nullptr) return std::nullopt;
   Claim claim{.request = RequestOfPods(pool, placement.attempt),
               .workers = placement.workers - SucceededOf(pool, placement),
-              .nodes = Indices(world, placement.cluster, placement.nodes),
+              .nodes = {},
               .bound = BoundWorkers(world, pool, placement.attempt),
               .beside = {}};
+  if (group == nullptr) return claim;
+  claim.nodes = Indices(world, placement.cluster, placement.nodes);
   if (claim.workers < 1 || !claim.request.empty()) return claim;
   claim.request = RequestOf(pool, *group, PerWorkerOf(pool, placement));
   // An edited template has another size, but not before the next attempt.
@@ -140,6 +140,7 @@ Capacity::Capacity(const World& world)
     : world_(world),
       open_(world.nodes.size()),
       shares_(world.pools.size() + world.groups.size() + 1),
+      loans_(world.groups.size()),
       changed_(world.nodes.size()),
       group_changed_(world.groups.size()) {
   for (const Node* node : world.nodes) {
@@ -224,40 +225,88 @@ void Capacity::Add(size_t pool, const Claim& claim) {
         AddTimes(planned, request, HowMany(room, request, most));
       }
     }
+    Stay(share, planned);
     const Amounts reserved = At(share.reserved);
     for (size_t i = 0; i < planned.size(); ++i) planned[i] = std::max(planned[i], reserved[i]);
     Reserve(share, planned);
   }
+  Row bound_here(columns_.Width());
+  for (const auto& [node, count] : claim.bound) {
+    const Share* share = Find(pool, node);
+    if (share == nullptr) continue;
+    std::ranges::fill(bound_here, 0);
+    AddTimes(bound_here, request, count);
+    Stay(*share, bound_here);
+  }
 }
 
 void Capacity::Clear(size_t pool) {
-  for (const Share& share : shares_[pool]) Reserve(share, At(share.live));
+  for (const Share& share : shares_[pool]) {
+    Reserve(share, At(share.live));
+    std::ranges::fill(At(share.stays), 0);
+  }
+}
+
+void Capacity::Stay(const Share& share, Amounts amounts) {
+  const std::span<int64_t> stays = At(share.stays);
+  for (size_t i = 0; i < stays.size(); ++i) stays[i] = std::max(stays[i], amounts[i]);
 }
 
 void Capacity::Keep(size_t group, size_t pool, const Row& request, int64_t most,
                     const std::vector<size_t>& nodes, const std::vector<size_t>& gone) {
   KeepNothing(group);
   for (const size_t node : nodes) {
-    const Row then = FreeWithout(pool, node, gone);
-    const Amounts now = FreeRow(node);
-    Row kept(columns_.Width());
-    AddTimes(kept, request, HowMany(then, request, most));
-    for (size_t i = 0; i < kept.size(); ++i) {
-      kept[i] = std::max<int64_t>(kept[i] - (then[i] - now[i]), 0);
+    Row needed(columns_.Width());
+    AddTimes(needed, request, HowMany(FreeWithout(pool, node, gone), request, most));
+    const auto take = [&needed](const Row& left) {
+      Row taken(needed.size());
+      for (size_t i = 0; i < needed.size(); ++i) {
+        taken[i] = std::clamp<int64_t>(left[i], 0, needed[i]);
+        needed[i] -= taken[i];
+      }
+      return taken;
+    };
+    if (FindOwn(pool, node) != nullptr) take(LeftBy(pool, node));
+    for (const size_t other : gone) {
+      if (!AreRemains(other) && other != pool) take(LeftBy(other, node));
     }
-    Reserve(ShareOf(PromiseIn(group), node), kept);
+    for (const size_t other : gone) {
+      if (!AreRemains(other) || std::ranges::find(gone, WhoseIs(other)) != gone.end()) continue;
+      Lend({.pool = WhoseIs(other), .node = node, .amounts = take(LeftBy(other, node))}, group);
+    }
+    Reserve(ShareOf(PromiseIn(group), node), needed);
   }
 }
 
-void Capacity::KeepNothing(size_t group) { Clear(PromiseIn(group)); }
+void Capacity::KeepNothing(size_t group) {
+  Clear(PromiseIn(group));
+  for (const Loan& loan : loans_[group]) {
+    AddTimes(At(Find(loan.pool, loan.node)->lent), loan.amounts, -1);
+    Changed(loan.node);
+  }
+  loans_[group].clear();
+}
+
+void Capacity::Lend(Loan loan, size_t group) {
+  const Share* share = Find(loan.pool, loan.node);
+  if (share == nullptr) return;
+  AddTimes(At(share->lent), loan.amounts, 1);
+  Changed(loan.node);
+  loans_[group].push_back(std::move(loan));
+}
 
 Capacity::Share& Capacity::ShareOf(size_t pool, size_t node) {
   std::vector<Share>& shares = shares_[pool];
   const auto at = std::ranges::lower_bound(shares, node, {}, &Share::node);
   if (at != shares.end() && at->node == node) return *at;
-  const Share share{
-      .node = node, .live = amounts_.size(), .reserved = amounts_.size() + columns_.Width()};
-  amounts_.resize(amounts_.size() + 2 * columns_.Width());
+  const size_t width = columns_.Width();
+  const size_t begin = amounts_.size();
+  const Share share{.node = node,
+                    .live = begin,
+                    .reserved = begin + width,
+                    .stays = begin + 2 * width,
+                    .lent = begin + 3 * width};
+  amounts_.resize(begin + 4 * width);
   return *shares.insert(at, share);
 }
 
@@ -270,10 +319,12 @@ void Capacity::Reserve(const Share& share, Amounts amounts) {
   AddTimes(free, amounts, -1);
   std::ranges::copy(amounts, reserved.begin());
   open_[share.node] += IsOpen(share) ? 1 : 0;
-  changed_[share.node] = ++changes_;
-  if (const size_t group = world_.owner[share.node]; group != kNoGroup) {
-    group_changed_[group] = changes_;
-  }
+  Changed(share.node);
+}
+
+void Capacity::Changed(size_t node) {
+  changed_[node] = ++changes_;
+  if (const size_t group = world_.owner[node]; group != kNoGroup) group_changed_[group] = changes_;
 }
 
 const Capacity::Share* Capacity::Find(size_t pool, size_t node) const {
@@ -308,7 +359,10 @@ Capacity::Amounts Capacity::PhysicalRow(size_t node) const {
 Row Capacity::FreeWith(const Share* share, size_t node) const {
   const Amounts free = FreeRow(node);
   Row room(free.begin(), free.end());
-  if (share != nullptr) AddTimes(room, At(share->reserved), 1);
+  if (share != nullptr) {
+    AddTimes(room, At(share->reserved), 1);
+    AddTimes(room, At(share->lent), -1);
+  }
   return room;
 }
 
@@ -326,7 +380,8 @@ Resources Capacity::FreeFor(size_t pool, size_t node) const {
 int64_t Capacity::FreeFor(size_t pool, size_t node, std::string_view resource) const {
   const size_t column = columns_.Find(resource);
   const Share* share = FindOwn(pool, node);
-  return FreeRow(node)[column] + (share == nullptr ? 0 : At(share->reserved)[column]);
+  const int64_t own = share == nullptr ? 0 : At(share->reserved)[column] - At(share->lent)[column];
+  return FreeRow(node)[column] + own;
 }
 
 int64_t Capacity::Fits(size_t pool, size_t node, const Row& request, int64_t most) const {
@@ -349,10 +404,49 @@ Capacity::Count Capacity::CountOn(size_t node, const Row& request) const {
 Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const {
   Row free = FreeWith(FindOwn(pool, node), node);
   for (const size_t other : gone) {
-    const Share* share = Find(other, node);
-    if (share != nullptr && other != pool) AddTimes(free, At(share->reserved), 1);
+    const size_t whose = WhoseIs(other);
+    if (whose == pool || Find(whose, node) == nullptr) continue;
+    if (AreRemains(other) && std::ranges::find(gone, whose) != gone.end()) continue;
+    AddTimes(free, LeftBy(other, node), 1);
   }
   return free;
+}
+
+Row Capacity::LeftBy(size_t other, size_t node) const {
+  Row left(columns_.Width());
+  const Share* share = Find(WhoseIs(other), node);
+  if (share == nullptr) return left;
+  if (AreRemains(other)) {
+    left = RemainsIn(*share);
+  } else {
+    AddTimes(left, At(share->reserved), 1);
+  }
+  AddTimes(left, At(share->lent), -1);
+  return left;
+}
+
+Row Capacity::RemainsIn(const Share& share) const {
+  Row remains(columns_.Width());
+  const Amounts live = At(share.live);
+  const Amounts stays = At(share.stays);
+  for (size_t i = 0; i < remains.size(); ++i) {
+    remains[i] = std::max<int64_t>(live[i] - stays[i], 0);
+  }
+  return remains;
+}
+
+bool Capacity::HasRemains(size_t pool) const {
+  return std::ranges::any_of(shares_[pool],
+                             [this](const Share& share) { return HasRemains(share); });
+}
+
+bool Capacity::HasRemains(const Share& share) const {
+  const Amounts live = At(share.live);
+  const Amounts stays = At(share.stays);
+  for (size_t i = 0; i < live.size(); ++i) {
+    if (live[i] > stays[i]) return true;
+  }
+  return false;
 }
 
 int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& free, const Row& request,
@@ -391,12 +485,16 @@ int64_t Capacity::Harmless(size_t pool, size_t node, const Row& beside, const Ro
 
 std::vector<size_t> Capacity::NodesOf(size_t pool) const {
   std::vector<size_t> nodes;
-  for (const Share& share : shares_[pool]) nodes.push_back(share.node);
+  for (const Share& share : shares_[WhoseIs(pool)]) {
+    if (!AreRemains(pool) || HasRemains(share)) nodes.push_back(share.node);
+  }
   return nodes;
 }
 
 void Capacity::AddNodesOf(size_t pool, std::vector<std::pair<size_t, size_t>>& nodes) const {
-  for (const Share& share : shares_[pool]) nodes.emplace_back(share.node, pool);
+  for (const Share& share : shares_[WhoseIs(pool)]) {
+    if (!AreRemains(pool) || HasRemains(share)) nodes.emplace_back(share.node, pool);
+  }
 }
 
 }  // namespace spillway::placement

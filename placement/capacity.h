@@ -89,13 +89,21 @@ class Capacity {
   void Unforfeit(size_t pool, size_t node) { SetForfeited(pool, node, false); }
 
   // Keeps room in a group for a pool that has none yet: what `most` workers of `request` at the
-  // most need of the nodes once those in `gone` are gone, less what these leave. Replaces what was
-  // kept in the group.
+  // most need of the nodes once those in `gone` are gone, less what these leave. What that takes of
+  // remains is no room any more for the pool whose they are. Replaces what was kept in the group.
   void Keep(size_t group, size_t pool, const Row& request, int64_t most,
             const std::vector<size_t>& nodes, const std::vector<size_t>& gone);
   void KeepNothing(size_t group);
   // Stands among pools, in the `gone` of others, for what is kept in the group.
   [[nodiscard]] size_t PromiseIn(size_t group) const { return world_.pools.size() + group; }
+  // Likewise for what the pool's pods have of nodes that neither its present attempt nor what is
+  // held for it needs: they are on their way out, wherever the pool itself is or goes.
+  [[nodiscard]] size_t RemainsOf(size_t pool) const { return shares_.size() + pool; }
+  // The pool that something in a `gone` is, or is the remains of.
+  [[nodiscard]] size_t WhoseIs(size_t gone) const {
+    return gone < shares_.size() ? gone : gone - shares_.size();
+  }
+  [[nodiscard]] bool HasRemains(size_t pool) const;
 
   // Stands for a pool that has nothing anywhere, neither pods nor a claim.
   [[nodiscard]] size_t Nobody() const { return shares_.size() - 1; }
@@ -115,7 +123,7 @@ class Capacity {
   [[nodiscard]] Row RowOf(const Resources& request) const { return columns_.RowOf(request); }
 
   // What is free for the pool if those in `gone` had neither pods nor a claim; and how many it may
-  // then count on, `free` being that.
+  // then count on, `free` being that (no remains are in `gone` there).
   [[nodiscard]] Row FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const;
   [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Row& free, const Row& request,
                                     int64_t most, std::span<const size_t> gone) const;
@@ -144,7 +152,7 @@ class Capacity {
   [[nodiscard]] int64_t Harmless(size_t pool, size_t node, const Row& beside, const Row& request,
                                  int64_t most) const;
 
-  // Nodes on which the pool has pods or a claim.
+  // Nodes on which the pool has pods or a claim; or remains.
   [[nodiscard]] std::vector<size_t> NodesOf(size_t pool) const;
   // Appends (node, pool) for each of them.
   void AddNodesOf(size_t pool, std::vector<std::pair<size_t, size_t>>& nodes) const;
@@ -152,12 +160,22 @@ class Capacity {
  private:
   using Amounts = std::span<const int64_t>;
 
-  // A pool's part of a node: rows of what its pods request, and of what is reserved, at least that.
+  // A pool's part of a node: rows of what its pods request; of what is reserved, at least that; of
+  // what its present attempt and its claims need; and of what is kept for others of the rest.
   struct Share {
     size_t node = 0;
     size_t live = 0;      // in amounts_
     size_t reserved = 0;  // likewise
+    size_t stays = 0;     // likewise
+    size_t lent = 0;      // likewise
     bool forfeited = false;
+  };
+
+  // What a promise takes of remains.
+  struct Loan {
+    size_t pool = 0;
+    size_t node = 0;
+    Row amounts;
   };
 
   void AddPods(const World& world, std::vector<int64_t>& ours);
@@ -165,9 +183,18 @@ class Capacity {
   Share& ShareOf(size_t pool, size_t node);  // a new one has nothing
   void SetForfeited(size_t pool, size_t node, bool forfeited);
   void Reserve(const Share& share, Amounts amounts);
+  // The pool's present attempt and claims need at least that of the node.
+  void Stay(const Share& share, Amounts amounts);
+  void Lend(Loan loan, size_t group);
+  void Changed(size_t node);
   [[nodiscard]] const Share* Find(size_t pool, size_t node) const;
   // The same, but for what is no room for the pool itself.
   [[nodiscard]] const Share* FindOwn(size_t pool, size_t node) const;
+  // What is free on the node once `other` is gone, beside what is promised of it already.
+  [[nodiscard]] Row LeftBy(size_t other, size_t node) const;
+  [[nodiscard]] Row RemainsIn(const Share& share) const;
+  [[nodiscard]] bool HasRemains(const Share& share) const;
+  [[nodiscard]] bool AreRemains(size_t gone) const { return gone >= shares_.size(); }
   [[nodiscard]] Amounts At(size_t begin) const { return {&amounts_[begin], columns_.Width()}; }
   [[nodiscard]] std::span<int64_t> At(size_t begin) { return {&amounts_[begin], columns_.Width()}; }
   [[nodiscard]] bool IsOpen(const Share& share) const;
@@ -184,7 +211,8 @@ class Capacity {
   std::vector<int> open_;  // by node: shares larger than what their pools' pods request by now
   // By pool, for what is kept by group, and for nobody; then by node.
   std::vector<std::vector<Share>> shares_;
-  std::vector<int64_t> amounts_;  // of the shares
+  std::vector<int64_t> amounts_;          // of the shares
+  std::vector<std::vector<Loan>> loans_;  // by group
   uint64_t changes_ = 0;
   std::vector<uint64_t> changed_;        // by node
   std::vector<uint64_t> group_changed_;  // by group
@@ -203,9 +231,9 @@ int SucceededOf(const TrainingPool& pool, const Placement& placement);
 // Workers of one attempt by the node that they are bound to; failed ones keep their place.
 std::map<size_t, int> BoundWorkers(const World& world, const TrainingPool& pool, int attempt);
 
-// The claim of a placement and of a hold; nullopt when it is not known what a worker needs there.
-std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool,
-                             const Placement& placement);
+// The claim of a placement: only what its pods have where no group says what a worker needs there.
+Claim ClaimOf(const World& world, const TrainingPool& pool, const Placement& placement);
+// The claim of a hold; nullopt when it is not known what a worker needs there.
 std::optional<Claim> ClaimOf(const World& world, const TrainingPool& pool, const Hold& hold);
 
 }  // namespace spillway::placement

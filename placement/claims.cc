@@ -71,17 +71,10 @@ std::vector<std::vector<size_t>> ByGroup(const Draft& draft, const std::vector<s
   return by_group;
 }
 
-bool HasPods(const TrainingPool& pool) {
-  return std::any_of(pool.workers.begin(), pool.workers.end(),
-                     [](const Worker& worker) { return !worker.ended && !worker.node.empty(); });
-}
-
 std::vector<size_t> Leaving(const Draft& draft) {
   std::vector<size_t> leaving;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    const PoolMemory& memory = draft.fates[p].memory;
-    const bool placed = memory.placement && !memory.completed;
-    if (!placed && !memory.hold && HasPods(draft.Pool(p))) leaving.push_back(p);
+    if (draft.capacity.HasRemains(p)) leaving.push_back(p);
   }
   return leaving;
 }
@@ -97,7 +90,7 @@ void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& v
     contenders->promised[gang] = true;
     contenders->awaited[gang] = true;
   }
-  std::erase(contenders->leaving, pool);
+  if (!draft.capacity.HasRemains(pool)) std::erase(contenders->leaving, pool);
   draft.contenders = std::move(contenders);
 }
 

@@ -102,6 +102,13 @@ int64_t Coverage::Left(size_t inference_pool, const std::string& type) const {
   return at == left_.end() ? 0 : at->second;
 }
 
+void Coverage::Demote(size_t pool) {
+  for (auto at = gangs_.lower_bound({pool, std::string()});
+       at != gangs_.end() && at->first.first == pool; ++at) {
+    at->second = false;
+  }
+}
+
 bool Coverage::Join(const Coverage& other) {
   bool more = false;
   const auto join = [&more](auto& mine, const auto& theirs) {

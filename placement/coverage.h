@@ -66,6 +66,9 @@ class Coverage {
   // Whoever is guaranteed in the other is so here. Says whether that is more than were before.
   bool Join(const Coverage& other);
 
+  // The gang borrows, whatever it has.
+  void Demote(size_t pool);
+
   // The same ones are guaranteed, whatever the numbers.
   bool operator==(const Coverage& other) const {
     return gangs_ == other.gangs_ && grows_ == other.grows_;

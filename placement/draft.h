@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "placement/capacity.h"
@@ -25,7 +26,7 @@ struct Turn {
 struct Contenders {
   std::vector<size_t> placed;                  // gangs that have a place
   std::vector<std::vector<size_t>> placed_in;  // the same by group; not those whose group is gone
-  std::vector<size_t> leaving;  // gangs whose pods are on their way out, and have nothing else
+  std::vector<size_t> leaving;  // gangs that have remains somewhere (Capacity::RemainsOf)
   std::vector<bool> promised;   // by gang: it gives way to somebody already
   std::vector<bool> awaited;    // by gang: the same, or it has, and its pods are on their way out
 };
@@ -45,6 +46,8 @@ struct Draft {
   std::vector<Fate> fates;                   // by pool
   std::vector<size_t> ending;                // gangs that have a deadline
   std::map<size_t, Fate> given;              // what those were up to who got a place in this pass
+  std::vector<size_t> late;                  // of those: after room was freed in the last round
+  std::set<size_t> again;                    // who looked anew for more workers than it was given
   std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
   std::vector<InferenceDraft> inference;     // by inference pool
   std::optional<Coverage> coverage;          // as it was when this round began

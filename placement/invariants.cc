@@ -457,8 +457,7 @@ Capacity CapacityOfGangs(const World& world, const Plan& plan) {
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolMemory& memory = plan.pools[p].memory;
     if (memory.completed || !memory.placement) continue;
-    const auto claim = ClaimOf(world, *world.pools[p], *memory.placement);
-    if (claim) capacity.Set(p, *claim);
+    capacity.Set(p, ClaimOf(world, *world.pools[p], *memory.placement));
   }
   return capacity;
 }
@@ -843,17 +842,18 @@ Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& qu
   return {};
 }
 
-// Gangs that are gone by then: by their deadlines, or because the reservation says that it waits
-// for them.
-std::vector<size_t> GoneBy(const World& world, const Plan& plan, const Reservation& reservation) {
+// What is gone by then: gangs by their deadlines, and remains of those that the reservation says
+// that it waits for.
+std::vector<size_t> GoneBy(const World& world, const Capacity& capacity, const Plan& plan,
+                           const Reservation& reservation) {
   std::vector<size_t> gone;
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const auto ends = EndsBy(*world.pools[p], plan.pools[p].memory, world.now);
     const bool awaited = std::find(reservation.after.begin(), reservation.after.end(),
                                    plan.pools[p].key) != reservation.after.end();
-    if (awaited || (ends && reservation.starts_by && *ends <= *reservation.starts_by)) {
-      gone.push_back(p);
-    }
+    const bool ended = ends && reservation.starts_by && *ends <= *reservation.starts_by;
+    if (ended) gone.push_back(p);
+    if (!ended && awaited) gone.push_back(capacity.RemainsOf(p));
   }
   return gone;
 }
@@ -870,7 +870,7 @@ Problem ReservationsHold(const World& world, const Plan& plan) {
     if (!need || plan.pools[p].position == 0) {
       return plan.pools[p].key.Format() + " has a reservation that it can't use";
     }
-    const std::vector<size_t> gone = GoneBy(world, plan, *reservation);
+    const std::vector<size_t> gone = GoneBy(world, capacity, plan, *reservation);
     const Row request = capacity.RowOf(need->request);
     int64_t workers = 0;
     for (const std::string& name : reservation->nodes) {
@@ -906,10 +906,9 @@ Capacity CapacityWithGivenUp(const World& world, const Plan& plan) {
     const TrainingPool& pool = *world.pools[p];
     if (!GaveSomethingUp(pool, plan.pools[p], world.now)) continue;
     const auto held = HeldBefore(pool, world.now);
-    for (const auto& claim :
-         {pool.memory.placement ? ClaimOf(world, pool, *pool.memory.placement) : std::nullopt,
-          held ? ClaimOf(world, pool, *held) : std::nullopt}) {
-      if (claim) capacity.Add(p, *claim);
+    if (pool.memory.placement) capacity.Add(p, ClaimOf(world, pool, *pool.memory.placement));
+    if (const auto claim = held ? ClaimOf(world, pool, *held) : std::nullopt) {
+      capacity.Add(p, *claim);
     }
   }
   return capacity;

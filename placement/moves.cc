@@ -250,9 +250,8 @@ const Option* Held(const std::vector<Option>& targets, const Hold& hold) {
 }
 
 void ClaimPlacement(Draft& draft, size_t pool) {
-  draft.capacity.Clear(pool);
-  const auto claim = ClaimOf(draft.world, draft.Pool(pool), *draft.fates[pool].memory.placement);
-  if (claim) draft.capacity.Set(pool, *claim);
+  draft.capacity.Set(pool,
+                     ClaimOf(draft.world, draft.Pool(pool), *draft.fates[pool].memory.placement));
 }
 
 // ---- growth ----

@@ -41,8 +41,7 @@ void ClaimWhatItHas(Draft& draft, size_t pool) {
   const PoolMemory& memory = draft.fates[pool].memory;
   draft.capacity.Clear(pool);
   if (memory.placement) {
-    const auto claim = ClaimOf(draft.world, draft.Pool(pool), *memory.placement);
-    if (claim) draft.capacity.Set(pool, *claim);
+    draft.capacity.Add(pool, ClaimOf(draft.world, draft.Pool(pool), *memory.placement));
   }
   if (memory.hold) {
     const auto claim = ClaimOf(draft.world, draft.Pool(pool), *memory.hold);
@@ -221,9 +220,16 @@ bool AnyoneSeesBetter(const Draft& draft) {
       [](const InferenceDraft& pool) { return pool.memory.home_fits_since.has_value(); });
 }
 
-// Says whether that changed what others find: it gave room back that was held for it, took room
-// that others counted on, or made others go.
-bool LookForPlace(Draft& draft, size_t pool) {
+// What a turn changed for those who have had theirs.
+enum class News {
+  kNone,
+  kTaken,  // room that others counted on is taken, or claimed
+  kFreed,  // room is given back, or others have gone: it may be for those before
+};
+
+News FreedIf(bool freed) { return freed ? News::kFreed : News::kNone; }
+
+News LookForPlace(Draft& draft, size_t pool) {
   const bool held = draft.fates[pool].memory.hold.has_value();
   DropOverruled(draft, pool);
   const bool claims = draft.fates[pool].memory.hold && draft.fates[pool].memory.hold->IsClaim();
@@ -233,9 +239,10 @@ bool LookForPlace(Draft& draft, size_t pool) {
   for (const Option& option : options) {
     if (option.Fits()) {
       Take(draft, pool, *option.group, *option.fit, Action::kPlace);
-      return held || AnyoneSeesBetter(draft);
+      if (held) return News::kFreed;
+      return AnyoneSeesBetter(draft) ? News::kTaken : News::kNone;
     }
-    if (!claims && Reclaim(draft, pool, option)) return true;
+    if (!claims && Reclaim(draft, pool, option)) return held ? News::kFreed : News::kTaken;
     // What comes after home is not for who waits for what it is guaranteed at home.
     if (claims && option.group->spec->name == draft.fates[pool].memory.hold->node_group &&
         MayReclaim(draft, pool, option)) {
@@ -243,12 +250,12 @@ bool LookForPlace(Draft& draft, size_t pool) {
     }
   }
   if (!claims) {
-    if (Preempt(draft, pool)) return true;
+    if (Preempt(draft, pool)) return held ? News::kFreed : News::kTaken;
     PromiseRoom(draft, pool);
-    return false;
+    return News::kNone;
   }
   CountClaim(draft, pool, 1);
-  return EvictDue(draft, pool);
+  return FreedIf(EvictDue(draft, pool));
 }
 
 std::vector<int> ReplicasOf(const InferenceDraft& pool) {
@@ -273,45 +280,87 @@ bool Serve(Draft& draft, size_t pool) {
 // More rounds than it takes until room that one pool leaves has found its way to those before it.
 constexpr int kMostRounds = 8;
 
-// Everybody in turn; who finds no room does not stand in the way of those behind. Says whether
-// there is news for those who have had their turn.
-bool TakeTurns(Draft& draft) {
-  bool news = false;
+News TakeTurn(Draft& draft, const Turn& turn) {
+  if (turn.rank.inference) return FreedIf(Serve(draft, turn.pool));
+  if (draft.fates[turn.pool].course == Course::kStay) {
+    return FreedIf(LookForMove(draft, turn.pool));
+  }
+  const bool renews = draft.fates[turn.pool].course == Course::kRenew;
+  if (renews) Renew(draft, turn.pool);
+  News news = FreedIf(renews);
+  if (draft.fates[turn.pool].course == Course::kQueue) {
+    news = std::max(news, LookForPlace(draft, turn.pool));
+  }
+  return news;
+}
+
+// Everybody in turn; who finds no room does not stand in the way of those behind. Says what news
+// there is for those who have had their turn.
+News TakeTurns(Draft& draft) {
+  News news = News::kNone;
   draft.order.clear();
+  draft.late.clear();
   ForgetPromises(draft);
   LiftMoves(draft);
   Line line(TurnsOf(draft));
   while (const auto turn = line.Next(draft.quotas)) {
     draft.order.push_back(*turn);
-    if (turn->rank.inference) {
-      news = Serve(draft, turn->pool) || news;
-      continue;
-    }
-    if (draft.fates[turn->pool].course == Course::kStay) {
-      news = LookForMove(draft, turn->pool) || news;
-      continue;
-    }
-    if (draft.fates[turn->pool].course == Course::kRenew) {
-      Renew(draft, turn->pool);
-      news = true;
-    }
-    if (draft.fates[turn->pool].course == Course::kQueue) {
-      news = LookForPlace(draft, turn->pool) || news;
+    const bool late = news == News::kFreed;
+    news = std::max(news, TakeTurn(draft, *turn));
+    if (late && !turn->rank.inference && draft.given.contains(turn->pool)) {
+      draft.late.push_back(turn->pool);
     }
   }
-  return Grow(draft) || news;
+  return std::max(news, FreedIf(Grow(draft)));
 }
 
-// Places that this pass has given are open again.
-void TakeBack(Draft& draft) {
-  for (auto& [pool, fate] : draft.given) {
-    const Placement& placement = *draft.fates[pool].memory.placement;
-    CountGang(draft.quotas, draft.world, draft.Pool(pool), placement, -1);
-    draft.fates[pool] = std::move(fate);
-    ClaimWhatItHas(draft, pool);
-    CountClaim(draft, pool, 1);
+// A place that this pass has given is open again. REQUIRES that it has given one.
+void TakeBack(Draft& draft, size_t pool) {
+  const auto before = draft.given.find(pool);
+  const Placement& placement = *draft.fates[pool].memory.placement;
+  CountGang(draft.quotas, draft.world, draft.Pool(pool), placement, -1);
+  draft.fates[pool] = std::move(before->second);
+  draft.given.erase(before);
+  ClaimWhatItHas(draft, pool);
+  CountClaim(draft, pool, 1);
+}
+
+void TakeAllBack(Draft& draft) {
+  while (!draft.given.empty()) TakeBack(draft, draft.given.begin()->first);
+}
+
+// Is the place that this pass has given that of an elastic gang, with fewer workers than it asks
+// for?
+bool IsGivenInPart(const Draft& draft, size_t pool) {
+  const Placement& placement = *draft.fates[pool].memory.placement;
+  const GroupView& group = *draft.world.FindGroup(placement.node_group);
+  return placement.workers < NeedIn(draft.Pool(pool), *group.spec)->workers;
+}
+
+// Who goes before borrowers in the rounds that follow. A gang that borrows as a whole does not go
+// first for having been given so few workers that they are within the guarantee: it would take more
+// than these then.
+Coverage NextFirst(const Draft& draft) {
+  Coverage first = *draft.coverage;
+  for (const auto& [pool, fate] : draft.given) {
+    if (IsGivenInPart(draft, pool) && !draft.first->Gang(pool)) first.Demote(pool);
   }
-  draft.given.clear();
+  return first;
+}
+
+// Room that somebody left in the middle of a round is for those first who had their turns before:
+// who came later gives back what it took, and who could have had more workers begins again, once.
+// Says whether there is anybody.
+bool TakeForFreed(Draft& draft) {
+  std::sort(draft.late.begin(), draft.late.end());
+  std::vector<size_t> back;
+  for (const auto& [pool, fate] : draft.given) {
+    const bool late = std::binary_search(draft.late.begin(), draft.late.end(), pool);
+    const bool again = !late && IsGivenInPart(draft, pool) && draft.again.insert(pool).second;
+    if (late || again) back.push_back(pool);
+  }
+  for (const size_t pool : back) TakeBack(draft, pool);
+  return !back.empty();
 }
 
 // A pool that moves leaves room, for which all are asked once more. Where others are guaranteed by
@@ -322,16 +371,19 @@ void TakeBack(Draft& draft) {
 void RunQueue(Draft& draft) {
   draft.coverage.emplace(CoverageOf(draft));
   draft.first.emplace(*draft.coverage);
+  bool open = false;  // places of the round before were taken back: they counted for nobody
   for (int round = 0; round < kMostRounds; ++round) {
-    const bool news = TakeTurns(draft);
+    const News news = TakeTurns(draft);
     Coverage coverage = CoverageOf(draft);
     const bool same = coverage == *draft.coverage;
     draft.coverage = std::move(coverage);
-    if (!news && same) return;
+    if (news == News::kNone && same && !open) return;
     const bool swings = round >= kMostRounds / 2;
-    const bool others = swings ? draft.first->Join(*draft.coverage) : !same;
-    if (!swings) draft.first = draft.coverage;
-    if (others) TakeBack(draft);
+    Coverage first = NextFirst(draft);
+    const bool others = swings ? draft.first->Join(first) : first != *draft.first;
+    if (!swings) draft.first = std::move(first);
+    if (others) TakeAllBack(draft);
+    open = (news == News::kFreed && TakeForFreed(draft)) || others;
     ForgetPromises(draft);
     GatherClaims(draft);
   }

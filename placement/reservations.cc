@@ -12,10 +12,10 @@ namespace {
 // Gangs that are asked in a group, if nobody can say when those before them start there.
 constexpr int kMostAsked = 8;
 
-// A gang whose room others can count on from then on.
+// A gang whose room others can count on from then on, or its remains.
 struct Ending {
   Time by{};
-  size_t pool = 0;
+  size_t pool = 0;  // as in the `gone` of Capacity
   auto operator<=>(const Ending&) const = default;
 };
 
@@ -31,7 +31,7 @@ Turnover TurnoverIn(Draft& draft, size_t group, size_t except) {
   const Contenders& contenders = ContendersOf(draft);
   for (const size_t p : contenders.leaving) {
     if (p != except && !contenders.awaited[p])
-      turnover.endings.push_back({.by = draft.Now(), .pool = p});
+      turnover.endings.push_back({.by = draft.Now(), .pool = draft.capacity.RemainsOf(p)});
   }
   for (const size_t p : contenders.placed_in[group]) {
     if (p == except) continue;
@@ -107,7 +107,9 @@ std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& opti
 std::vector<PoolKey> KeysOf(const Draft& draft, const std::vector<size_t>& pools) {
   std::vector<PoolKey> keys;
   keys.reserve(pools.size());
-  for (const size_t pool : pools) keys.push_back(draft.Pool(pool).key);
+  for (const size_t pool : pools) keys.push_back(draft.Pool(draft.capacity.WhoseIs(pool)).key);
+  std::sort(keys.begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   return keys;
 }
 

@@ -8,6 +8,7 @@
 namespace spillway::tests {
 namespace {
 
+using placement::Action;
 using placement::MakePlan;
 using placement::NeedIn;
 using placement::RequestIn;
@@ -229,10 +230,55 @@ TEST(OldPods, CountAsFreeForTheirOwnPoolAlone) {
   TrainingPool& pool = AddRunning(world, "p", 1, 8, "home", {"home-1"});
   pool.memory.placement.reset();
   pool.memory.waiting_since = kNow;
+  world.pools.push_back(Wants("z-other", 1, 8));
+  EXPECT_THAT(Brief(MakePlan(world)),
+              ElementsAre("p@home[home-1]#2", "z-other!WaitingForCapacity"));
+}
+
+TEST(OldPods, LeaveTheirRoomToWhoComesBeforeTheirOwnPool) {
+  Snapshot world = Fleet(1);
+  TrainingPool& pool = AddRunning(world, "p", 1, 8, "home", {"home-1"});
+  pool.memory.placement.reset();
+  pool.memory.waiting_since = kNow;
   world.pools.push_back(Wants("a-other", 1, 8));
+  world.pools.back().priority = 10;
+  const auto plan = MakePlan(world);
+  EXPECT_THAT(Brief(plan), ElementsAre("a-other!WaitingForCapacity", "p!WaitingForCapacity"));
+  const auto reservation = DecisionOf(plan, "a-other").reservation;
+  ASSERT_TRUE(reservation);
+  EXPECT_EQ(reservation->nodes, std::vector<std::string>{"home-1"});
+}
+
+// home-1 has 8 accelerators, all of them pods' of an earlier attempt of p.
+TEST(OldPods, AreForTheirOwnPoolButForWhatIsPromised) {
+  Snapshot world = Fleet(1);
+  TrainingPool& pool = AddRunning(world, "p", 1, 8, "home", {"home-1"});
+  pool.memory.placement.reset();
+  pool.memory.waiting_since = kNow;
+  pool.per_worker = 2;
+  world.pools.push_back(Wants("a-other", 1, 6));
   world.pools.back().priority = 10;
   EXPECT_THAT(Brief(MakePlan(world)),
               ElementsAre("a-other!WaitingForCapacity", "p@home[home-1]#2"));
+  PoolOf(world, "p").per_worker = 3;
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("a-other!WaitingForCapacity", testing::_));
+  EXPECT_FALSE(DecisionOf(MakePlan(world), "p").memory.placement);
+}
+
+TEST(OldPods, LeaveTheirRoomWhereverTheirOwnPoolIsByNow) {
+  Snapshot world = Fleet(2);
+  TrainingPool& pool = AddRunning(world, "p", 1, 8, "home", {"home-1"});
+  pool.memory.placement->nodes = {"home-2"};
+  pool.memory.placement->attempt = pool.memory.attempts = 2;
+  pool.attempt.exists = true;
+  pool.active_deadline.reset();
+  world.pools.push_back(Wants("q", 1, 8));
+  const auto plan = MakePlan(world);
+  EXPECT_EQ(DecisionOf(plan, "p").action, Action::kKeep);
+  const auto reservation = DecisionOf(plan, "q").reservation;
+  ASSERT_TRUE(reservation) << FormatPlan(plan, true);
+  EXPECT_EQ(reservation->nodes, std::vector<std::string>{"home-1"});
+  EXPECT_FALSE(reservation->starts_by) << "as soon as they are gone";
 }
 
 TEST(OldPods, AreNothingThatWouldBecomeFreeOnceTheyHaveEnded) {

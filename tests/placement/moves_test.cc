@@ -539,14 +539,14 @@ TEST(Capacity, AddsAClaimToWhatIsReserved) {
   const placement::World view = placement::Survey(world);
   placement::Capacity capacity(view);
   const TrainingPool& far = *view.pools[0];
-  capacity.Set(0, *ClaimOf(view, far, *far.memory.placement));
+  capacity.Set(0, ClaimOf(view, far, *far.memory.placement));
   capacity.Add(0, *ClaimOf(view, far, *far.memory.hold));
   const auto free = [&](const char* node) {
     return capacity.Free(*view.FindNode("", node)).Get(kGpu);
   };
   EXPECT_EQ(free("azure-1"), 0);
   EXPECT_EQ(free("home-1"), 0);
-  capacity.Set(0, *ClaimOf(view, far, *far.memory.placement));
+  capacity.Set(0, ClaimOf(view, far, *far.memory.placement));
   EXPECT_EQ(free("home-1"), 8);
 }
 
