@@ -530,9 +530,10 @@ void LookAtPromised(Look& look) {
 // ---- all together ----
 
 // Could others who go make room for it?
-bool IsShortage(Reason reason) {
-  return reason == Reason::kWaitingForCapacity || reason == Reason::kWaitingForDomain ||
-         reason == Reason::kQuotaExceeded;
+bool IsShortage(const Finding& finding) {
+  return finding.reason == Reason::kWaitingForCapacity ||
+         finding.reason == Reason::kWaitingForDomain || finding.reason == Reason::kQuotaExceeded ||
+         finding.spent;
 }
 
 // Goes through all checks: the first that fails is the answer, all that fail are what is missing.
@@ -541,7 +542,7 @@ void Check(Look& look) {
   for (Found (*check)(Look&) : kChecks) {
     if (const Found found = check(look)) {
       if (!option.finding) option.finding = found;
-      option.only_short = option.only_short && IsShortage(found->reason);
+      option.only_short = option.only_short && IsShortage(*found);
       if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
       if (found->last) break;
     }
@@ -743,10 +744,13 @@ std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool
                    .remedy = fmt::format("raise placement.spill.maxHourlyCost of {} to {}",
                                          most->Format(), cost.Format())};
   }
-  const auto block = scene.quotas.Spend().BlockFor(pool.key.ns, cost);
+  const SpendBook& spend = scene.quotas.Spend();
+  const auto block = spend.BlockFor(pool.key.ns, cost);
   if (!block) return std::nullopt;
-  return Finding{
-      .reason = Reason::kSpendLimitReached, .message = block->message, .remedy = block->remedy};
+  return Finding{.reason = Reason::kSpendLimitReached,
+                 .message = block->message,
+                 .remedy = block->remedy,
+                 .spent = spend.Excess(pool.key.ns, cost).has_value()};
 }
 
 }  // namespace spillway::placement

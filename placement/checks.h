@@ -33,6 +33,7 @@ struct Finding {
   std::string message;  // a clause with the numbers, without the group's name
   std::string remedy;   // what would help, likewise
   bool last = false;    // what comes after it can't be judged any more
+  bool spent = false;   // what others of its namespace cost is all that is in the way
 };
 
 // One node group looked at for one pool.
@@ -43,7 +44,8 @@ struct Option {
   bool acceptable = false;         // provider, selector and type are as asked
   std::optional<Finding> finding;  // of the first check that failed
   size_t passed = 0;               // checks before it
-  bool only_short = true;          // no check failed but for want of capacity, a domain or quota
+  bool only_short = true;          // no check failed but for want of what others have: capacity, a
+                                   // domain, quota, or money for an hour
   bool hopeless = false;           // does not fit on its usable nodes even when they are empty
   std::optional<Fit> fit;          // nodes for all that `need` has; also where only the hold-back
                                    // stands in the way

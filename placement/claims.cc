@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "placement/cell_claims.h"
 #include "placement/evictions.h"
@@ -103,13 +105,38 @@ bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const H
       RankIn(draft.world, *draft.coverage, victim, draft.fates[victim].memory, type));
 }
 
+// By namespace: what those cost an hour above home who are asked to give way.
+using CostByNamespace = std::map<std::string, Money>;
+
+CostByNamespace WhatLeavingCosts(const Draft& draft) {
+  std::set<size_t> gangs;
+  for (const Hold* claim : AllClaims(draft)) {
+    for (const size_t gang : StillThere(draft, *claim)) gangs.insert(gang);
+  }
+  CostByNamespace costs;
+  for (const size_t gang : gangs) {
+    const Placement& placement = *draft.fates[gang].memory.placement;
+    const GroupView* group = draft.world.FindGroup(placement.node_group);
+    if (group == nullptr) continue;
+    costs[draft.Pool(gang).key.ns] +=
+        CostAboveHome(*group, AcceleratorsOf(draft.Pool(gang), placement));
+  }
+  return costs;
+}
+
 // A limit may have been lowered, or a budget used up, since the claim was made: nobody goes for a
-// place that it may not have. REQUIRES a live claim in a group that the gang accepts.
-bool HasTheMoney(Draft& draft, size_t pool) {
+// place that it may not have, once all have gone who are asked to. REQUIRES a live claim in a group
+// that the gang accepts.
+bool HasTheMoney(Draft& draft, size_t pool, const CostByNamespace& leaving) {
   const GroupView& group = *draft.world.FindGroup(LiveClaim(draft, pool)->node_group);
   const TrainingPool& gang = draft.Pool(pool);
   const Need need = *NeedIn(gang, *group.spec);
-  return !SpendFinding(draft.Look(), gang, group, need.For(need.least));
+  const auto there = leaving.find(gang.key.ns);
+  const Money freed = there == leaving.end() ? Money() : there->second;
+  draft.quotas.Add(gang.key.ns, group.spec->accelerator, 0, Money::FromMicros(-freed.micros()));
+  const bool has = !SpendFinding(draft.Look(), gang, group, need.For(need.least));
+  draft.quotas.Add(gang.key.ns, group.spec->accelerator, 0, freed);
+  return has;
 }
 
 // Nobody goes for a place in a group that has been closed since.
@@ -139,8 +166,8 @@ std::vector<Claiming> InOrder(const Draft& draft) {
   return claims;
 }
 
-void CarryClaim(Draft& draft, size_t pool) {
-  if (!HasTheMoney(draft, pool)) {
+void CarryClaim(Draft& draft, size_t pool, const CostByNamespace& leaving) {
+  if (!HasTheMoney(draft, pool, leaving)) {
     draft.fates[pool].memory.hold.reset();
     return;
   }
@@ -199,11 +226,12 @@ void CarryClaims(Draft& draft) {
       fate.memory.hold.reset();
     }
   }
+  const CostByNamespace leaving = WhatLeavingCosts(draft);
   for (const Claiming& claim : InOrder(draft)) {
     if (claim.rank.inference) {
       CarryCellClaim(draft, claim.pool);
     } else {
-      CarryClaim(draft, claim.pool);
+      CarryClaim(draft, claim.pool, leaving);
     }
   }
 }

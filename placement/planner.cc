@@ -311,7 +311,7 @@ News TakeTurns(Draft& draft) {
       draft.late.push_back(turn->pool);
     }
   }
-  return std::max(news, FreedIf(Grow(draft)));
+  return news;
 }
 
 // A place that this pass has given is open again. REQUIRES that it has given one.
@@ -373,7 +373,9 @@ void RunQueue(Draft& draft) {
   draft.first.emplace(*draft.coverage);
   bool open = false;  // places of the round before were taken back: they counted for nobody
   for (int round = 0; round < kMostRounds; ++round) {
-    const News news = TakeTurns(draft);
+    News news = TakeTurns(draft);
+    // A place that is taken back may be missed by who waits then, and growth can't be taken back.
+    if (news != News::kFreed) news = std::max(news, FreedIf(Grow(draft)));
     Coverage coverage = CoverageOf(draft);
     const bool same = coverage == *draft.coverage;
     draft.coverage = std::move(coverage);
@@ -388,6 +390,7 @@ void RunQueue(Draft& draft) {
     GatherClaims(draft);
   }
   TakeTurns(draft);
+  Grow(draft);
 }
 
 // ---- stage 4: the plan ----

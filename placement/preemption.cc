@@ -32,6 +32,13 @@ struct Candidate {
   Time gone{};
 };
 
+// What a placed gang costs an hour above home.
+Money CostOf(const World& world, size_t pool, const Placement& placement) {
+  const GroupView* group = world.FindGroup(placement.node_group);
+  return group == nullptr ? Money()
+                          : CostAboveHome(*group, AcceleratorsOf(*world.pools[pool], placement));
+}
+
 // One search for victims.
 class Search {
  public:
@@ -46,7 +53,8 @@ class Search {
         right_(right),
         moments_(moments),
         topology_(TopologyIn(pool_, *group_.spec)),
-        deficit_(Deficit()) {}
+        deficit_(Deficit()),
+        excess_(Excess()) {}
 
   std::optional<Victory> Run() {
     FindCandidates();
@@ -94,10 +102,20 @@ class Search {
     return std::binary_search(promise.after.begin(), promise.after.end(), other);
   }
 
+  [[nodiscard]] bool FreesQuota(size_t other) const {
+    return deficit_ > 0 && SameNamespace(other) &&
+           contest_.fates[other].memory.placement->accelerator == Type();
+  }
+
+  [[nodiscard]] bool FreesMoney(size_t other) const {
+    return excess_ > Money() && SameNamespace(other) &&
+           CostOf(world_, other, *contest_.fates[other].memory.placement) > Money();
+  }
+
   void FindCandidates() {
-    const bool short_of_quota = deficit_ > 0;
+    const bool anywhere = deficit_ > 0 || excess_ > Money();
     const size_t here_only = world_.IndexOf(group_);
-    for (const size_t other : short_of_quota ? contest_.placed : contest_.placed_in[here_only]) {
+    for (const size_t other : anywhere ? contest_.placed : contest_.placed_in[here_only]) {
       const bool lower = world_.pools[other]->priority < pool_.priority;
       if (right_ == Right::kPriority && !lower) continue;
       const Fate& fate = contest_.fates[other];
@@ -106,9 +124,8 @@ class Search {
       if (fate.course != Course::kStay && fate.course != Course::kRenew) continue;
       const bool here = fate.memory.placement->node_group == group_.spec->name &&
                         fate.memory.placement->cluster == group_.spec->cluster;
-      const bool frees_quota =
-          short_of_quota && SameNamespace(other) && fate.memory.placement->accelerator == Type();
-      if ((here || frees_quota) && GivesWay(other) && MayBeStopped(other)) Consider(other);
+      const bool frees = here || FreesQuota(other) || FreesMoney(other);
+      if (frees && GivesWay(other) && MayBeStopped(other)) Consider(other);
     }
   }
 
@@ -140,6 +157,23 @@ class Search {
     return contest_.scene.quotas.Used(pool_.key.ns, Type()) + need_.Accelerators(pool_) - *limit;
   }
 
+  // What the namespace spends too much an hour for the gang to be within its limit. Replicas ask
+  // for no more than there is in any case.
+  [[nodiscard]] Money Excess() const {
+    if (world_.IsSeeker(claimant_.pool)) return {};
+    const Money cost = CostAboveHome(group_, need_.Accelerators(pool_));
+    return contest_.scene.quotas.Spend().Excess(pool_.key.ns, cost).value_or(Money());
+  }
+
+  [[nodiscard]] bool FreesTheMoney(const std::vector<size_t>& gone) const {
+    Money freed;
+    for (const size_t pool : gone) {
+      if (!SameNamespace(pool)) continue;
+      freed += CostOf(world_, pool, *contest_.fates[pool].memory.placement);
+    }
+    return freed >= excess_;
+  }
+
   [[nodiscard]] bool FreesTheQuota(const std::vector<size_t>& gone) const {
     if (deficit_ <= 0) return true;
     int64_t freed = 0;
@@ -153,7 +187,8 @@ class Search {
   }
 
   [[nodiscard]] bool IsEnough(const std::vector<size_t>& gone) const {
-    return FreesTheQuota(gone) && vacancies_->HasRoomWithout(gone);
+    return FreesTheQuota(gone) && (excess_ <= Money() || FreesTheMoney(gone)) &&
+           vacancies_->HasRoomWithout(gone);
   }
 
   [[nodiscard]] std::vector<size_t> PoolsOf(const std::vector<size_t>& chosen) const {
@@ -290,6 +325,7 @@ class Search {
   std::vector<Time>& moments_;
   Topology topology_;
   int64_t deficit_;
+  Money excess_;
 
   std::vector<Candidate> candidates_;
   std::optional<Time> ripens_;  // when the first may be asked that has not run for long enough

@@ -81,10 +81,10 @@ enum class Right {
 };
 
 // The cheapest set of victims that lets the claimant into the group of `option`, which was refused
-// for want of capacity, a domain, or quota alone: exact for up to 12 candidates (in one domain,
-// with topology Required), beyond that greedy and without one that could be spared. nullopt: there
-// is no such set, or waiting for deadlines would start the gang no later. Moments at which time
-// alone changes that are added to `moments`.
+// for want of capacity, a domain, quota, or money for an hour alone: exact for up to 12 candidates
+// (in one domain, with topology Required), beyond that greedy and without one that could be spared.
+// nullopt: there is no such set, or waiting for deadlines would start the gang no later. Moments at
+// which time alone changes that are added to `moments`.
 std::optional<Victory> CheapestVictims(const Contest& contest, const Claimant& claimant,
                                        const Option& option, Right right,
                                        std::vector<Time>& moments);

@@ -48,6 +48,9 @@ class SpendBook {
   [[nodiscard]] int64_t HowMany(const std::string& ns, Money each, int64_t wanted) const;
   // Why there is none for `more` an hour; nullopt: there is.
   [[nodiscard]] std::optional<SpendBlock> BlockFor(const std::string& ns, Money more) const;
+  // What others of the namespace would have to cost less an hour for `more` to be within the hourly
+  // limit; nullopt: that is no help, as the limit is lower than `more`, or a budget is used up.
+  [[nodiscard]] std::optional<Money> Excess(const std::string& ns, Money more) const;
   // Is more spent than may be, or the budget used up?
   [[nodiscard]] bool IsExceeded(const std::string& ns) const;
 
