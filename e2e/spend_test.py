@@ -9,6 +9,7 @@ import pytest
 
 from harness import Cluster, Operators, condition_of, example, metric, parse_time, wait_for
 from pools import placement, ready, says, training_pool
+from preemption_test import priorities  # noqa: F401  a fixture
 from spillway_dev.operator_process import OperatorProcess
 
 Object = dict[str, Any]
@@ -81,6 +82,26 @@ def test_gangs_own_limit_holds_it_back_until_it_is_raised(full_home: str, cluste
     assert "would cost 65.54 USD an hour, more than placement.spill.maxHourlyCost of 65.53" in limited(cluster, "dear", full_home)
     cluster.patch("trainingpool", "dear", {"spec": {"placement": {"spill": {"maxHourlyCost": "65.54"}}}}, full_home)
     assert placement(ready(cluster, "dear", full_home, 15))["nodeGroup"] == CLOUD
+
+
+def test_gang_of_higher_priority_gets_the_money_of_a_lower_one_of_its_namespace(
+        full_home: str, cluster: Cluster, priorities: None) -> None:
+    at_once = {"preemptible": "Always", "minRunSeconds": 0}
+    cluster.apply(quota(maxHourlyCost="100"), full_home)
+    cluster.apply(training_pool("low", 2, placement=AT_ONCE, priorityClassName="e2e-low", preemption=at_once,
+                                checkpoint={"graceSeconds": 1}), full_home)
+    assert placement(ready(cluster, "low", full_home))["nodeGroup"] == CLOUD
+    cluster.apply(training_pool("never", 2, placement=AT_ONCE, priorityClassName="e2e-high",
+                                preemption={"preempts": "Never"}), full_home)
+    assert "spend.maxHourlyCost of 100.00" in limited(cluster, "never", full_home)
+    cluster.apply(training_pool("high", 2, placement=AT_ONCE, priorityClassName="e2e-high"), full_home)
+    assert placement(ready(cluster, "high", full_home))["nodeGroup"] == CLOUD
+    wait_for(lambda: not cluster.pods_of("low", full_home), 20, "the pods of low to be gone")
+    assert "spend.maxHourlyCost of 100.00" in limited(cluster, "low", full_home)
+    low = cluster.get("trainingpool", "low", full_home)["status"]
+    assert [one["cause"] for one in low["evictions"]] == [
+        f"gave its place on {CLOUD} up for {full_home}/high, whose priority is 1000 and not 10"]
+    spends(cluster, full_home, 2 * PRICE)
 
 
 def test_budget_that_is_used_up_blocks_the_spill_and_outlives_the_operator(

@@ -438,6 +438,111 @@ Snapshot PreemptingAboveHome() {
   return world;
 }
 
+// Above home, at 32 an hour a node: team has money for two nodes, and low has one of four; `asking`
+// wants two.
+Snapshot ShortOfMoney() {
+  Snapshot world = Fleet(0, 4);
+  AddOld(world, "low", "team", 0, {"azure-1"}, "azure");
+  AddOld(world, "stranger", "others", 0, {"azure-2"}, "azure");
+  world.pools.push_back(New("asking", "team", 10, 2));
+  world.quotas = {Guarantee("team", 0), Guarantee("others", 0)};
+  world.quotas[0].max_hourly_cost = Dollars("64");
+  return world;
+}
+
+TEST(Preemption, OfItsOwnNamespaceFreesMoneyForAnHour) {
+  Snapshot world = ShortOfMoney();
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Brief(DecisionOf(plan, "asking")), "asking!WaitingForCheckpoint");
+  ASSERT_TRUE(DecisionOf(plan, "asking").memory.hold) << FormatPlan(plan, true);
+  EXPECT_THAT(DecisionOf(plan, "asking").memory.hold->victims,
+              ElementsAre(placement::PoolKey{.ns = "team", .name = "low"}));
+  const Snapshot noticed = Noticed(world);
+  const Plan then = Checked(noticed);
+  EXPECT_EQ(DecisionOf(then, "low").action, Action::kRelease);
+  const Snapshot later = After(noticed, then, kNow + Seconds{30});
+  EXPECT_TRUE(DecisionOf(Checked(later), "asking").placed);
+  EXPECT_EQ(DecisionOf(Checked(later), "low").placed_reason, Reason::kSpendLimitReached);
+}
+
+TEST(Preemption, ForMoneyAsksNobodyWhoCouldNotHelp) {
+  struct Case {
+    const char* sentence;
+    std::function<void(Snapshot& world)> change;
+    Reason reason;
+  };
+  const std::vector<Case> cases = {
+      {"one of equal priority", [](Snapshot& w) { PoolOf(w, "low").priority = 10; },
+       Reason::kSpendLimitReached},
+      {"one of another namespace", [](Snapshot& w) { PoolOf(w, "low").key.ns = "others"; },
+       Reason::kAsExpected},
+      {"one whose place costs nothing",
+       [](Snapshot& w) {
+         w.groups.push_back(Group("free", 20));
+         w.groups.back().marginal_per_node_hour = Money();
+         AddNodes(w, "free", 1);
+         NodeOf(w, "azure-1").used = Resources();
+         std::erase_if(w.pools, [](const TrainingPool& pool) { return pool.key.name == "low"; });
+         AddOld(w, "low", "team", 0, {"free-1"}, "free");
+         w.quotas[0].max_hourly_cost = Dollars("63.99");
+       },
+       Reason::kSpendLimitReached},
+      {"anybody, where the limit is lower than what it would cost",
+       [](Snapshot& w) { w.quotas[0].max_hourly_cost = Dollars("63.99"); },
+       Reason::kSpendLimitReached},
+      {"anybody, where its own limit is",
+       [](Snapshot& w) { PoolOf(w, "asking").spill_max_hourly_cost = Dollars("63.99"); },
+       Reason::kSpendLimitReached},
+      {"anybody, where the budget is used up",
+       [](Snapshot& w) {
+         w.quotas[0].budget = placement::Budget{.amount = Dollars("1")};
+         w.quotas[0].memory = placement::SpendMemory{
+             .spent = Dollars("1"), .hourly = Dollars("32"), .as_of = kNow, .period_start = kNow};
+       },
+       Reason::kSpendLimitReached},
+      {"anybody, by one that may not",
+       [](Snapshot& w) { PoolOf(w, "asking").preempts = Preempts::kNever; },
+       Reason::kSpendLimitReached},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = ShortOfMoney();
+    c.change(world);
+    const Plan plan = Checked(world);
+    const PoolDecision& asking = DecisionOf(plan, "asking");
+    EXPECT_FALSE(asking.memory.hold) << c.sentence;
+    if (c.reason == Reason::kAsExpected) {
+      EXPECT_TRUE(asking.placed) << c.sentence;
+    } else {
+      EXPECT_EQ(asking.placed_reason, c.reason) << c.sentence;
+    }
+  }
+}
+
+// What is left of the money that both sets of victims cost pays for both claims.
+TEST(Preemption, ForMoneySettlesWhereTwoOfANamespaceAskAtOnce) {
+  Snapshot world = Fleet(0, 8);
+  AddOld(world, "low-1", "team", 0, {"azure-1", "azure-2"}, "azure");
+  AddOld(world, "low-2", "team", 0, {"azure-3"}, "azure");
+  world.quotas = {Guarantee("team", 0)};
+  world.quotas[0].max_hourly_cost = Dollars("96");
+  world.pools.push_back(New("first", "team", 10, 1));
+  world.pools.push_back(New("second", "team", 5, 1));
+  for (const char* name : {"first", "second"}) {
+    EXPECT_TRUE(DecisionOf(Checked(world), name).memory.hold) << name;
+  }
+  size_t evictions = 0;
+  for (int step = 1; step < 20; ++step) {
+    const Plan plan = Checked(world);
+    for (const PoolDecision& decision : plan.pools) {
+      evictions += decision.action == Action::kRelease ? 1 : 0;
+    }
+    world = After(world, plan, kNow + Seconds{step * 10});
+  }
+  const Plan plan = Checked(world);
+  EXPECT_TRUE(DecisionOf(plan, "first").placed && DecisionOf(plan, "second").placed);
+  EXPECT_EQ(evictions, 1U) << "what that one cost is enough for both";
+}
+
 TEST(Preemption, MoneyForWhatIsClaimedIsNobodyElses) {
   Snapshot world = PreemptingAboveHome();
   world.groups.push_back(Group("aws", 20));
@@ -582,6 +687,24 @@ Snapshot Crowded(uint32_t seed) {
   return world;
 }
 
+// The same above home, where the namespace of them all may spend no more than so much an hour.
+Snapshot Spending(uint32_t seed) {
+  Snapshot world = Crowded(seed);
+  Dice dice(seed + 1);
+  NodeGroup& group = GroupOf(world, "home");
+  group.tier = 10;
+  group.marginal_per_node_hour = Dollars("8");
+  for (TrainingPool& pool : world.pools) {
+    pool.spill_after = Seconds{0};
+    pool.return_home = placement::ReturnHome::kNever;
+    if (pool.memory.placement) pool.memory.placement->tier = 10;
+    if (pool.memory.placement) pool.memory.tiers_used = {10};
+  }
+  world.quotas = {Guarantee("team", 0)};
+  world.quotas[0].max_hourly_cost = Dollars(std::to_string(dice.Roll(30)));
+  return world;
+}
+
 Snapshot WithoutGangs(Snapshot world, const std::set<std::string>& names) {
   for (const TrainingPool& pool : world.pools) {
     if (!names.contains(pool.key.name)) continue;
@@ -600,12 +723,12 @@ int64_t CostOf(const TrainingPool& pool) {
          (1 + static_cast<int64_t>(pool.memory.evictions.size()));
 }
 
-TEST(EveryVictim, IsOfTheCheapestSufficientSet) {
+void ExpectTheCheapest(Snapshot (*make)(uint32_t seed)) {
   constexpr uint32_t kWorlds = 4000;
   int evicted = 0;
   int hopeless = 0;
   for (uint32_t seed = 0; seed < kWorlds; ++seed) {
-    const Snapshot world = Crowded(seed);
+    const Snapshot world = make(seed);
     const Plan plan = MakePlan(world);
     const size_t gangs = world.pools.size() - 1;
     std::optional<int64_t> cheapest;
@@ -643,6 +766,10 @@ TEST(EveryVictim, IsOfTheCheapestSufficientSet) {
   EXPECT_GT(evicted, kWorlds / 5);
   EXPECT_GT(hopeless, kWorlds / 100);
 }
+
+TEST(EveryVictim, IsOfTheCheapestSufficientSet) { ExpectTheCheapest(Crowded); }
+
+TEST(EveryVictim, IsOfTheCheapestSetThatFreesTheMoneyToo) { ExpectTheCheapest(Spending); }
 
 // ---- it settles ----
 
