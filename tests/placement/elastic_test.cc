@@ -285,6 +285,27 @@ TEST(ElasticGang, ReservesNoMoreThanItNeedsAtLeast) {
   EXPECT_THAT(waits.reservation->nodes, ElementsAre("home-1", "home-2"));
 }
 
+// p runs on all four nodes of home, and high needs two of them: p goes on with the other two.
+TEST(ElasticGang, GivesWayWithSomeOfItsWorkers) {
+  Snapshot world = Fleet(4);
+  MakeElastic(tests::AddOld(world, "p", 0, {"home-1", "home-2", "home-3", "home-4"}), 2, 4);
+  world.pools.push_back(Wants("high", 2));
+  PoolOf(world, "high").priority = 10;
+  world = After(world, Checked(world), kNow + Seconds{1});
+  const Plan gives = Checked(world);
+  const auto& placement = MemoryOf(gives, "p").placement;
+  ASSERT_TRUE(placement) << FormatPlan(gives, true);
+  EXPECT_EQ(placement->attempt, 2);
+  EXPECT_EQ(placement->workers, 2);
+  EXPECT_EQ(MemoryOf(gives, "p").evictions.size(), 1U);
+  world = After(world, gives, kNow + Seconds{30});
+  const Plan then = Checked(world);
+  ASSERT_TRUE(DecisionOf(then, "high").placed) << FormatPlan(then, true);
+  for (const std::string& node : MemoryOf(then, "high").placement->nodes) {
+    EXPECT_THAT(placement->nodes, Not(testing::Contains(node)));
+  }
+}
+
 // ---- after a loss ----
 
 // p ran with all of its 4 workers on home, and home-2 is gone.
