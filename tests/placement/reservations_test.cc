@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <iostream>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "passes.h"
 #include "placement/plan.h"
@@ -534,6 +537,105 @@ TEST(Reservation, StarvesNobody) {
     world.pools.push_back(next);
   }
   FAIL() << "it still waits";
+}
+
+// ---- how long anybody waits at the most ----
+
+struct Arrival {
+  Time at{};
+  TrainingPool pool;
+};
+
+// Gangs for a home of up to four nodes, none too large for it, each with a deadline.
+std::vector<Arrival> Arrivals(Dice& dice, int nodes) {
+  std::vector<Arrival> arrivals;
+  const int count = dice.Roll(10) + 2;
+  for (int i = 0; i < count; ++i) {
+    TrainingPool pool =
+        Waiting("p" + std::to_string(i), dice.Roll(nodes) + 1, 0, dice.Pick<int>({2, 4, 8, 8, 8}));
+    pool.preempts = placement::Preempts::kNever;
+    pool.priority = dice.Roll(2);
+    pool = Within(pool, 100 * (dice.Roll(9) + 2));
+    const Time at = kNow + Seconds{50 * dice.Roll(20)};
+    pool.memory.queued_since = pool.memory.waiting_since = at;
+    arrivals.push_back({.at = at, .pool = std::move(pool)});
+  }
+  return arrivals;
+}
+
+void RemoveEnded(Snapshot& world) {
+  std::erase_if(world.pools, [&](const TrainingPool& pool) {
+    const auto end = EndOf(pool);
+    if (!end || *end > world.now) return false;
+    for (const placement::Worker& worker : pool.workers) {
+      NodeOf(world, worker.node).used.Subtract(worker.requests);
+    }
+    return true;
+  });
+}
+
+// When each gang started, by name: every one runs until its deadline, and its grace, are over.
+std::map<std::string, Time> Starts(const std::vector<Arrival>& arrivals, int nodes) {
+  Snapshot world;
+  world.render_revision = "r1";
+  world.groups = {Group("home")};
+  AddNodes(world, "home", nodes);
+  std::set<Time> moments;
+  for (const Arrival& arrival : arrivals) moments.insert(arrival.at);
+  std::map<std::string, Time> starts;
+  while (!moments.empty()) {
+    world.now = *moments.begin();
+    moments.erase(moments.begin());
+    RemoveEnded(world);
+    for (const Arrival& arrival : arrivals) {
+      if (arrival.at == world.now) world.pools.push_back(arrival.pool);
+    }
+    for (Plan plan = Checked(world); PlacesSomebody(plan); plan = Checked(world)) {
+      for (const PoolDecision& decision : plan.pools) {
+        if (decision.action == Action::kPlace) starts[decision.key.name] = world.now;
+      }
+      world = Started(world, plan);
+    }
+    for (const TrainingPool& pool : world.pools) {
+      if (const auto end = EndOf(pool)) moments.insert(*end);
+    }
+  }
+  return starts;
+}
+
+bool ComesBefore(const Arrival& left, const Arrival& right) {
+  if (left.pool.priority != right.pool.priority) return left.pool.priority > right.pool.priority;
+  return std::tie(left.at, left.pool.key) < std::tie(right.at, right.pool.key);
+}
+
+// With n gangs of earlier keys that have not started when it arrives, or arrive later, a gang waits
+// no longer than n + 1 times the longest time that any of them all may run: whoever is first has
+// its room by the time that all who run then have ended.
+TEST(Reservation, BoundsHowLongAnybodyWaits) {
+  double worst = 0;
+  for (uint32_t seed = 0; seed < 1000; ++seed) {
+    Dice dice(seed);
+    const int nodes = dice.Roll(4) + 1;
+    const std::vector<Arrival> arrivals = Arrivals(dice, nodes);
+    std::map<std::string, Time> starts = Starts(arrivals, nodes);
+    ASSERT_EQ(starts.size(), arrivals.size()) << "seed " << seed;
+    Seconds longest{0};
+    for (const Arrival& one : arrivals) {
+      longest = std::max(longest, *one.pool.active_deadline + one.pool.checkpoint_grace);
+    }
+    for (const Arrival& one : arrivals) {
+      const auto before = std::count_if(arrivals.begin(), arrivals.end(), [&](const Arrival& a) {
+        return ComesBefore(a, one) && starts[a.pool.key.name] >= one.at;
+      });
+      const Seconds waited = starts[one.pool.key.name] - one.at;
+      ASSERT_LE(waited, (before + 1) * longest) << "seed " << seed << " " << one.pool.key.name;
+      worst = std::max(worst, static_cast<double>(waited.count()) /
+                                  static_cast<double>((before + 1) * longest.count()));
+    }
+  }
+  EXPECT_GT(worst, 1.0 / 3) << "the bound is not a loose one";
+  RecordProperty("worst_wait_by_bound", std::to_string(worst));
+  std::cout << "the longest wait is " << worst << " of its bound\n";
 }
 
 }  // namespace
