@@ -885,35 +885,6 @@ Problem ReservationsHold(const World& world, const Plan& plan) {
   return {};
 }
 
-// The hold that the gang had when the pass began: none that had run out by then.
-std::optional<Hold> HeldBefore(const TrainingPool& pool, Time now) {
-  return pool.memory.hold && pool.memory.hold->until > now ? pool.memory.hold : std::nullopt;
-}
-
-// Did the gang have another place or hold when the pass began than it has by now?
-bool GaveSomethingUp(const TrainingPool& pool, const PoolDecision& decision, Time now) {
-  const PoolMemory& before = pool.memory;
-  if (before.completed) return false;
-  const auto held = HeldBefore(pool, now);
-  return (before.placement && before.placement != decision.memory.placement) ||
-         (held && held != decision.memory.hold);
-}
-
-// With what gangs give up in this pass: it may have been nobody else's while a turn was taken.
-Capacity CapacityWithGivenUp(const World& world, const Plan& plan) {
-  Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
-  for (size_t p = 0; p < plan.pools.size(); ++p) {
-    const TrainingPool& pool = *world.pools[p];
-    if (!GaveSomethingUp(pool, plan.pools[p], world.now)) continue;
-    const auto held = HeldBefore(pool, world.now);
-    if (pool.memory.placement) capacity.Add(p, ClaimOf(world, pool, *pool.memory.placement));
-    if (const auto claim = held ? ClaimOf(world, pool, *held) : std::nullopt) {
-      capacity.Add(p, *claim);
-    }
-  }
-  return capacity;
-}
-
 // Is the gang new, with fewer workers than it asks for?
 bool IsNewInPart(const World& world, const Plan& plan, size_t pool) {
   if (plan.pools[pool].action != Action::kPlace || world.pools[pool]->memory.placement) {
@@ -924,36 +895,30 @@ bool IsNewInPart(const World& world, const Plan& plan, size_t pool) {
   return placement.workers < need->workers;
 }
 
-// Could the gang have had less when it had its turn: was room in its group kept for others, or what
-// its own pods leave, or had its namespace more than by now?
-bool MayHaveHadLess(const World& world, const Plan& plan, size_t pool) {
-  const PoolDecision& decision = plan.pools[pool];
-  for (size_t p = 0; p < plan.pools.size(); ++p) {
-    const auto& reservation = plan.pools[p].reservation;
-    if (reservation && reservation->node_group == decision.memory.placement->node_group) {
-      return true;
-    }
-    const bool is_ahead = HasClaim(plan.pools[p]) && p != pool;
-    const bool is_akin = plan.pools[p].key.ns == decision.key.ns && p != pool;
-    if (is_ahead || (is_akin && GaveSomethingUp(*world.pools[p], plan.pools[p], world.now)))
-      return true;
-  }
-  const auto had_claim = [](const InferencePool* one) { return one->memory.claim.has_value(); };
-  return std::any_of(world.inference.begin(), world.inference.end(), had_claim) ||
-         std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(),
-                     [](const InferenceDecision& d) {
-                       return d.action == Action::kScale || d.memory.claim;
-                     });
+// Is, or was, room in the gang's group kept for somebody? It may have been kept from the gang, too.
+bool MayBeKept(const World& world, const Plan& plan, const std::string& group) {
+  const auto reserves = [&](const PoolDecision& decision) {
+    return decision.reservation && decision.reservation->node_group == group;
+  };
+  const auto had_claim = [](const InferencePool* pool) { return pool->memory.claim.has_value(); };
+  const auto has_claim = [](const InferenceDecision& decision) {
+    return decision.memory.claim.has_value();
+  };
+  return std::any_of(plan.pools.begin(), plan.pools.end(), reserves) ||
+         std::any_of(world.inference.begin(), world.inference.end(), had_claim) ||
+         std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(), has_claim);
 }
 
 // A gang that is new with fewer workers than it asks for has as many as fit where it is.
 Problem NewGangsAreLargest(const World& world, const Plan& plan, const QuotaBook& quotas) {
   std::vector<size_t> parts;
   for (size_t p = 0; p < plan.pools.size(); ++p) {
-    if (IsNewInPart(world, plan, p) && !MayHaveHadLess(world, plan, p)) parts.push_back(p);
+    if (!IsNewInPart(world, plan, p)) continue;
+    const std::string& group = plan.pools[p].memory.placement->node_group;
+    if (!MayBeKept(world, plan, group)) parts.push_back(p);
   }
   if (parts.empty()) return {};
-  const Capacity capacity = CapacityWithGivenUp(world, plan);
+  const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   Offers offers(world, capacity);
   const QuotaBook counted = WithClaims(world, plan, quotas);
   for (const size_t p : parts) {
