@@ -227,7 +227,8 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
     if (pool.key == decision.key) text += FormatQueue(pool, plan, decision);
   }
   return text + FormatRejected(snapshot, decision) +
-         FormatAlternatives(decision.alternatives, "Variants on node groups, in the order tried") +
+         FormatAlternatives(AlternativesFor(snapshot, decision),
+                            "Variants on node groups, in the order tried") +
          FormatRemedies(decision);
 }
 

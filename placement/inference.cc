@@ -1,7 +1,5 @@
 #include "placement/inference.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 #include <tuple>
@@ -205,7 +203,8 @@ class Decider {
         MixProblem without = question.problem;
         without.stages[s].cells[c].most = without.stages[s].cells[c].now;
         Mix mix = CheapestMix(without);
-        RejectedMix told = mixes_.Told(question, mix, mixes_.WhyNot(question, chosen, mix));
+        RejectedMix told =
+            mixes_.Told(question, mix, mixes_.WhyNot(question, chosen, question, mix));
         others.emplace_back(std::move(mix), std::move(told));
       }
     }
@@ -407,26 +406,8 @@ class Decider {
 
   // Says why it is not.
   bool IsWorthIt(const Benefit& benefit, const Question& question, const Mix& mix) {
-    const Money saving = MoneyOf(benefit.saving);
-    if (benefit.saving < 0) {
-      return Reject(question, mix, "it costs more than what runs");
-    }
-    if (benefit.saving * 100 < benefit.before * pool_.return_min_savings_percent) {
-      return Reject(question, mix,
-                    fmt::format("it saves {} of {} {} an hour, and returnHome.minSavingsPercent "
-                                "is {}",
-                                saving.Format(), MoneyOf(benefit.before).Format(),
-                                world_.snapshot->currency, pool_.return_min_savings_percent));
-    }
-    if (benefit.saving * pool_.return_payback.count() < benefit.cost) {
-      return Reject(
-          question, mix,
-          fmt::format("it saves {} {} an hour, and the {} that both cost while it starts "
-                      "are not saved within returnHome.paybackSeconds {}",
-                      saving.Format(), world_.snapshot->currency,
-                      MoneyOf(benefit.cost / 3600).Format(), pool_.return_payback.count()));
-    }
-    return true;
+    const auto why = mixes_.WhyNotWorth(benefit);
+    return !why || Reject(question, mix, *why);
   }
 
   // Has there been a better mix for long enough? Begins to count, and says so, where not.
@@ -434,9 +415,7 @@ class Decider {
     std::optional<Time>& since = draft_.memory.home_fits_since;
     if (!since) since = Now();
     if (Now() >= *since + pool_.return_after) return true;
-    return Reject(question, mix,
-                  fmt::format("it is better, and is taken at {} if it still is",
-                              FormatTime(*since + pool_.return_after)));
+    return Reject(question, mix, WhenTaken(pool_, *since));
   }
 
   bool Reject(const Question& question, const Mix& mix, std::string why) {

@@ -46,6 +46,11 @@ Money MoneyOf(MoneySeconds micros) {
   return Money::FromMicros(static_cast<int64_t>(std::clamp<MoneySeconds>(micros, 0, kMost)));
 }
 
+std::string WhenTaken(const InferencePool& pool, Time since) {
+  return fmt::format("it is better, and is taken at {} if it still is",
+                     FormatTime(since + pool.return_after));
+}
+
 int64_t CeilDiv(int64_t amount, int64_t by) { return by < 1 ? 0 : (amount + by - 1) / by; }
 
 Question MixQuestions::Ask(Freedom freedom, const Variant* only) {
@@ -208,17 +213,42 @@ RejectedMix MixQuestions::Told(const Question& question, const Mix& mix, std::st
 }
 
 std::string MixQuestions::WhyNot(const Question& question, const Mix& chosen,
-                                 const Mix& other) const {
+                                 const Question& other_question, const Mix& other) const {
   if (other.shortage > 0) {
     return fmt::format("it serves {} less than is needed", Decimal(other.shortage));
   }
   if (other.cost.distance > chosen.cost.distance) return "it serves more in farther tiers";
-  const MoneySeconds more = RunningCost(question, other) - RunningCost(question, chosen);
+  const MoneySeconds more = RunningCost(other_question, other) - RunningCost(question, chosen);
   if (more > 0) {
     return fmt::format("it costs {} {} an hour more", MoneyOf(more).Format(),
                        world_.snapshot->currency);
   }
+  if (more < 0 && other.cost.money > chosen.cost.money) {
+    return fmt::format(
+        "it costs {} {} an hour less, and starting its replicas more than that within "
+        "returnHome.paybackSeconds {}",
+        MoneyOf(-more).Format(), world_.snapshot->currency, pool_.return_payback.count());
+  }
   return "it costs as much and starts more, or other, replicas";
+}
+
+std::optional<std::string> MixQuestions::WhyNotWorth(const Benefit& benefit) const {
+  const Money saving = MoneyOf(benefit.saving);
+  const std::string& currency = world_.snapshot->currency;
+  if (benefit.saving < 0) return "it costs more than what runs";
+  if (benefit.saving * 100 < benefit.before * pool_.return_min_savings_percent) {
+    return fmt::format("it saves {} of {} {} an hour, and returnHome.minSavingsPercent is {}",
+                       saving.Format(), MoneyOf(benefit.before).Format(), currency,
+                       pool_.return_min_savings_percent);
+  }
+  if (benefit.saving * pool_.return_payback.count() < benefit.cost) {
+    return fmt::format(
+        "it saves {} {} an hour, and the {} that both cost while it starts are not saved within "
+        "returnHome.paybackSeconds {}",
+        saving.Format(), currency, MoneyOf(benefit.cost / 3600).Format(),
+        pool_.return_payback.count());
+  }
+  return std::nullopt;
 }
 
 }  // namespace spillway::placement

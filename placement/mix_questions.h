@@ -42,6 +42,9 @@ Benefit BenefitOf(const Question& from, const Mix& kept, const Question& to, con
 // Not less than nothing, and no more than money can be.
 Money MoneyOf(MoneySeconds micros);
 
+// A better mix is known since then: when the pool takes it.
+std::string WhenTaken(const InferencePool& pool, Time since);
+
 // amount ÷ by, rounded up; nothing by nothing.
 int64_t CeilDiv(int64_t amount, int64_t by);
 
@@ -67,8 +70,11 @@ class MixQuestions {
 
   // The mix for people, in the order of the cells.
   [[nodiscard]] RejectedMix Told(const Question& question, const Mix& mix, std::string why) const;
+  // Why `other`, which is no better, is not the one. Each is of its question.
   [[nodiscard]] std::string WhyNot(const Question& question, const Mix& chosen,
-                                   const Mix& other) const;
+                                   const Question& other_question, const Mix& other) const;
+  // Why a better mix is not worth the change; nullopt: it is.
+  [[nodiscard]] std::optional<std::string> WhyNotWorth(const Benefit& benefit) const;
 
  private:
   void SetLimits(MixProblem& problem) const;

@@ -1,10 +1,11 @@
-// Where else a gang that has a place could run: looked up for one gang, when somebody asks.
+// Where else a gang that has a place could run.
+#include "placement/other_places.h"
+
 #include <fmt/format.h>
 
 #include <cstdlib>
 
 #include "placement/checks.h"
-#include "placement/draft.h"
 #include "placement/moves.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
@@ -22,32 +23,6 @@ struct Price {
 Price PriceIn(const GroupView& group, int64_t accelerators) {
   return {.full = group.spec->per_node_hour.Share(accelerators, group.per_node),
           .marginal = group.spec->marginal_per_node_hour.Share(accelerators, group.per_node)};
-}
-
-// What is kept for those whose turn comes after the gang's would not be kept from it.
-void OpenTo(Draft& draft, size_t gang) {
-  const auto is_before = [&draft, rank = RankOf(draft, gang)](size_t other) {
-    return HasTurnBefore(draft.quotas, rank, RankOf(draft, other));
-  };
-  for (size_t group = 0; group < draft.promises.size(); ++group) {
-    auto& promise = draft.promises[group];
-    if (!promise || !is_before(promise->gang)) continue;
-    draft.capacity.KeepNothing(group);
-    promise.reset();
-  }
-  LiftMoves(draft);
-  for (size_t other = 0; other < draft.fates.size(); ++other) {
-    // Who only grows takes what everybody else leaves.
-    if (!IsMoving(draft.fates[other]) || IsGrowing(draft, other) || is_before(other)) continue;
-    ClaimWhatItHas(draft, other);
-  }
-}
-
-std::string Compared(const Price& there, const Price& here) {
-  const int64_t more = there.marginal.micros() - here.marginal.micros();
-  if (more == 0) return "as much as now";
-  return fmt::format("{} {} than now", Money::FromMicros(std::abs(more)).Format(),
-                     more > 0 ? "more" : "less");
 }
 
 // Why a gang that runs outside home does not go where it would fit at home for less; an empty text:
@@ -80,7 +55,7 @@ Alternative PlaceFor(const Draft& draft, size_t gang, const Placement& now, cons
   const GroupView* from = draft.world.FindGroup(now.node_group);
   if (from == nullptr) return alternative;
   const Price here = PriceIn(*from, AcceleratorsOf(pool, now));
-  alternative.message += ": " + Compared(there, here);
+  alternative.message += ": " + Compared(there.marginal, here.marginal);
   if (there.marginal < here.marginal) {
     alternative.message += WhyItStays(pool, now, *from, option);
   }
@@ -105,7 +80,7 @@ std::vector<Alternative> PlacesFor(Draft& draft, size_t gang) {
   if (Blocked(pool) || pool.template_unchecked) return {};
   const Placement now = *draft.fates[gang].memory.placement;
   Release(draft, gang);
-  OpenTo(draft, gang);
+  OpenTo(draft, RankOf(draft, gang));
   std::vector<Alternative> places;
   for (const Option& option : OptionsFor(draft.Look(), gang, draft.fates[gang].memory)) {
     if (option.group->spec->name == now.node_group) continue;
@@ -115,6 +90,31 @@ std::vector<Alternative> PlacesFor(Draft& draft, size_t gang) {
 }
 
 }  // namespace
+
+void OpenTo(Draft& draft, const Rank& rank) {
+  const auto is_before = [&draft, &rank](size_t other) {
+    return HasTurnBefore(draft.quotas, rank, RankOf(draft, other));
+  };
+  for (size_t group = 0; group < draft.promises.size(); ++group) {
+    auto& promise = draft.promises[group];
+    if (!promise || !is_before(promise->gang)) continue;
+    draft.capacity.KeepNothing(group);
+    promise.reset();
+  }
+  LiftMoves(draft);
+  for (size_t other = 0; other < draft.fates.size(); ++other) {
+    // Who only grows takes what everybody else leaves.
+    if (!IsMoving(draft.fates[other]) || IsGrowing(draft, other) || is_before(other)) continue;
+    ClaimWhatItHas(draft, other);
+  }
+}
+
+std::string Compared(Money there, Money now) {
+  const int64_t more = there.micros() - now.micros();
+  if (more == 0) return "as much as now";
+  return fmt::format("{} {} than now", Money::FromMicros(std::abs(more)).Format(),
+                     more > 0 ? "more" : "less");
+}
 
 std::vector<Alternative> AlternativesFor(const Snapshot& snapshot, const PoolDecision& decision) {
   // Who has to leave looked for another place in the pass.

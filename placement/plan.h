@@ -133,7 +133,8 @@ struct InferenceDecision {
   std::vector<RejectedMix> rejected;  // the best others, where something was chosen now or could be
   Money hourly_cost;
   Money marginal_hourly_cost;
-  std::vector<Alternative> alternatives;  // cells, in the order tried
+  // Cells, in the order tried: those with replicas, or a shortage. AlternativesFor has the others.
+  std::vector<Alternative> alternatives;
   std::vector<std::string> remedies;
   int position = 0;  // among waiting pools, 1 first; 0: not waiting
   bool operator==(const InferenceDecision&) const = default;
@@ -229,6 +230,15 @@ Status Verify(const Snapshot& snapshot, const Plan& plan);
 // can't be used. Of all others: what the plan says. Costs as much as a plan, so that it is made for
 // one pool, when somebody asks.
 std::vector<Alternative> AlternativesFor(const Snapshot& snapshot, const PoolDecision& decision);
+// Of an inference pool: every variant on every node group, in the order in which they are filled.
+// Where the plan says why there are not more, that. Where nothing runs, or not all that is needed:
+// the first check that fails, or how many replicas fit and what they cost there against all that
+// runs now, and why the pool stays as it is: dearer or farther, saving too little, not for long
+// enough. Its own replicas elsewhere count against no limit but those on money, as they would leave
+// only once others serve; that it would hold back before a spill is left out where it does not
+// wait.
+std::vector<Alternative> AlternativesFor(const Snapshot& snapshot,
+                                         const InferenceDecision& decision);
 
 // For people: what would be done (only what changes, or all), and why one pool is where it is, in
 // `plan`, which is the snapshot's.

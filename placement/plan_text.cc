@@ -1,5 +1,7 @@
 #include "placement/plan_text.h"
 
+#include <algorithm>
+
 #include "placement/plan_fields.h"
 #include "placement/text_emit.h"
 
@@ -34,11 +36,14 @@ std::string WriteWhy(const Snapshot& snapshot, const Plan& plan, const PoolKey& 
   document.Field("now", snapshot.now);
   document.Field("currency", snapshot.currency);
   std::vector<PoolDecision> pools = OfPool(plan.pools, key);
-  for (PoolDecision& decision : pools) {
+  std::vector<InferenceDecision> inference = OfPool(plan.inference_pools, key);
+  const auto look = [&snapshot](auto& decision) {
     decision.alternatives = AlternativesFor(snapshot, decision);
-  }
+  };
+  std::for_each(pools.begin(), pools.end(), look);
+  std::for_each(inference.begin(), inference.end(), look);
   document.List("pools", pools);
-  document.List("inferencePools", OfPool(plan.inference_pools, key));
+  document.List("inferencePools", inference);
   return document.Take();
 }
 
