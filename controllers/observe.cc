@@ -589,7 +589,8 @@ placement::Quota ObserveQuota(const PoolQuota& quota) {
   if (const auto& budget = quota.spec.spend.budget) {
     out.budget = {
         AmountOf(budget->amount).value_or(Money()),
-        placement::BudgetPeriodFrom(budget->period).value_or(placement::BudgetPeriod::kMonth)};
+        placement::BudgetPeriodFrom(budget->period).value_or(placement::BudgetPeriod::kMonth),
+        placement::AtLimitFrom(budget->at_limit).value_or(placement::AtLimit::kBlockSpill)};
   }
   const auto& status = quota.status;
   if (status.as_of && status.period_start) {
@@ -639,6 +640,7 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   if (status.restart_seconds) memory.restart_took = Seconds(*status.restart_seconds);
   memory.home_fits_since = status.home_fits_since;
   memory.growth_fits_since = status.growth_fits_since;
+  memory.over_budget_since = status.over_budget_since;
   memory.last_move = status.last_move;
   if (status.dwell_seconds) memory.dwell = Seconds(*status.dwell_seconds);
   memory.queued_since = status.queued_since;

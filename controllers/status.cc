@@ -198,6 +198,7 @@ void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
   if (memory.restart_took) out.restart_seconds = static_cast<int>(memory.restart_took->count());
   out.home_fits_since = memory.home_fits_since;
   out.growth_fits_since = memory.growth_fits_since;
+  out.over_budget_since = memory.over_budget_since;
   out.last_move = memory.last_move;
   if (memory.dwell) out.dwell_seconds = static_cast<int>(memory.dwell->count());
   for (const auto& node : memory.excluded) {

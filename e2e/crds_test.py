@@ -105,7 +105,7 @@ FILLED_IN = [
       "routing": {"port": 8000, "mode": "Uniform"}, "disruption": {"maxUnavailable": 1, "drainSeconds": 60},
       "paused": False,
       "variants": [{**SAMPLES["inferencepool"]["base"]["spec"]["variants"][0], "minReplicas": 0, "startupSeconds": 300}]}),
-    ("poolquota", {"spend": {"budget": {"amount": "5"}}}, {"spend": {"budget": {"amount": "5", "period": "Month"}}}),
+    ("poolquota", {"spend": {"budget": {"amount": "5"}}}, {"spend": {"budget": {"amount": "5", "period": "Month", "atLimit": "BlockSpill"}}}),
 ]
 
 

@@ -151,3 +151,20 @@ def test_replicas_that_would_cross_the_namespaces_limit_wait_until_it_is_raised(
     assert "namespace " + full_home in condition_of(short, "CapacityMet")["message"], says(pool, "CapacityMet")
     cluster.apply(quota(maxHourlyCost="8.2"), full_home)
     wait_for(lambda: shows(2), 15, "the second one")
+
+
+def test_budget_with_drain_at_checkpoint_sends_the_gang_away_until_home_has_room(full_home: str, cluster: Cluster) -> None:
+    cluster.apply(training_pool("second", 2, placement=AT_ONCE, checkpoint={"intervalSeconds": 60}), full_home)
+    ready(cluster, "second", full_home)
+    # 65.54 an hour: used up in 3 seconds.
+    cluster.apply(quota(budget={"amount": "0.05", "period": "Month", "atLimit": "DrainAtCheckpoint"}), full_home)
+    leaves = cluster.wait_condition("trainingpool", "second", full_home, "Placed", "True", "WaitingForCheckpoint", 30)
+    message = condition_of(leaves, "Placed")["message"]
+    assert (f"namespace {full_home} has used up its spend.budget of 0.05 for this Month, whose atLimit is DrainAtCheckpoint: "
+            f"the gang leaves {CLOUD} at its next checkpoint, by ") in message
+    assert leaves["status"]["overBudgetSince"]
+    waits = cluster.wait_condition("trainingpool", "second", full_home, "Placed", "False", "SpendLimitReached", 90)
+    assert "overBudgetSince" not in waits["status"] and "placement" not in waits["status"]
+    wait_for(lambda: not cluster.pods_of("second", full_home), 60, "its pods to be gone")
+    cluster.delete("trainingpool", "first", full_home)
+    assert placement(ready(cluster, "second", full_home, 60))["nodeGroup"] == HOME

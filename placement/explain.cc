@@ -205,7 +205,7 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDeci
   if (const TrainingPool* pool = FindPool(snapshot, decision.key)) {
     text += FormatQueue(*pool, plan, decision) + FormatFailures(*pool, decision.memory);
   }
-  const bool stays = decision.placed && decision.placed_reason != Reason::kDraining;
+  const bool stays = decision.placed && !decision.IsStuck();
   return text +
          FormatAlternatives(AlternativesFor(snapshot, decision),
                             stays ? "Other node groups, in the order in which it would take them"

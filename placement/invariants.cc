@@ -24,6 +24,7 @@ namespace {
 struct Judged {
   const World& world;
   const Plan& plan;
+  const SpendBook& spend;
   const TrainingPool& pool;
   const PoolDecision& decision;
 
@@ -166,13 +167,14 @@ bool MayGrow(const Judged& j, const NodeGroup& group) {
          group.admission == Admission::kOpen && j.pool.return_home != ReturnHome::kNever;
 }
 
-// From a group that is being drained to any, or from outside home to home where that pays; or on to
-// more nodes of its own group.
+// From a group that is being drained, or where there is no more money for it, to any; or from
+// outside home to home where that pays; or on to more nodes of its own group.
 bool MayLeaveFor(const Judged& j, const std::string& group) {
   const GroupView* from = j.world.FindGroup(j.Before().placement->node_group);
   const GroupView* to = j.world.FindGroup(group);
   if (from == nullptr || to == nullptr) return false;
   if (from->spec->admission == Admission::kDrain) return true;
+  if (IsOverBudget(j.world, j.spend, j.pool, *j.Before().placement)) return from != to;
   if (from == to) return MayGrow(j, *from->spec);
   const auto need = NeedToReturn(j.pool, *j.Before().placement, *to->spec);
   return from->spec->tier > 0 && to->spec->tier == 0 && j.pool.return_home != ReturnHome::kNever &&
@@ -217,10 +219,54 @@ Problem HoldsForAReason(const Judged& j) {
   return {};
 }
 
+// ---- gangs whose namespace has used its budget up ----
+
+bool WasEvictedNow(const Judged& j) {
+  const auto& evictions = j.After().evictions;
+  const auto& before = j.Before().evictions;
+  return !evictions.empty() && evictions.back().time == j.world.now &&
+         std::find(before.begin(), before.end(), evictions.back()) == before.end();
+}
+
+// Does it run, and would it go on where it is but for others and for what it costs?
+bool CouldStay(const Judged& j) {
+  const auto& placement = j.Before().placement;
+  if (!placement || j.Before().completed) return false;
+  const GroupView* group = j.world.FindGroup(placement->node_group);
+  return group != nullptr && group->spec->misconfigured.empty() &&
+         FateOf(j.world, j.pool).course == Course::kStay && MayBeMoved(j.world, j.pool, *placement);
+}
+
+// Must it leave because of money, and has its checkpoint come?
+bool IsDueToLeave(const Judged& j) {
+  return IsOverBudget(j.world, j.spend, j.pool, *j.Before().placement) &&
+         j.Before().over_budget_since &&
+         LeavesForMoneyAt(j.pool, j.Before(), j.world.now) <= j.world.now;
+}
+
+Problem BudgetIsMinded(const Judged& j) {
+  const auto& before = j.Before().placement;
+  const auto& after = j.After().placement;
+  if (j.decision.action == Action::kDone) return {};
+  const bool over = after && !j.After().completed && IsOverBudget(j.world, j.spend, j.pool, *after);
+  if (over != j.After().over_budget_since.has_value()) return "forgets since when it is to leave";
+  const bool same = before && after && before->node_group == after->node_group;
+  if (over && same && j.decision.action == Action::kRestart) {
+    return "starts anew where there is no money for it";
+  }
+  if (!CouldStay(j)) return {};
+  const bool stays = j.decision.action == Action::kKeep && !j.After().Moves();
+  if (stays && IsDueToLeave(j)) return "stays past its checkpoint where there is no money for it";
+  const bool gives_up =
+      j.decision.action == Action::kRelease || j.decision.action == Action::kPlace;
+  if (gives_up && !WasEvictedNow(j) && !IsDueToLeave(j)) return "gives its place up for nothing";
+  return {};
+}
+
 using Rule = Problem (*)(const Judged&);
-constexpr std::array<Rule, 9> kRules = {ActionFitsMemory, ChangeHasReason,   MayBePlaced,
-                                        NodesAreGood,     DomainHolds,       SizeIsRight,
-                                        GrowsIndeed,      MovesToWhatItHeld, HoldsForAReason};
+constexpr std::array<Rule, 10> kRules = {
+    ActionFitsMemory, ChangeHasReason, MayBePlaced,       NodesAreGood,    DomainHolds,
+    SizeIsRight,      GrowsIndeed,     MovesToWhatItHeld, HoldsForAReason, BudgetIsMinded};
 
 // ---- all decisions together ----
 
@@ -951,7 +997,8 @@ Problem GrowthIsLast(const World& world, const Plan& plan, const QuotaBook& quot
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolMemory& memory = plan.pools[p].memory;
     const bool is_to = memory.Moves() && memory.hold->node_group == memory.placement->node_group;
-    if (is_to || Grows({world, plan, *world.pools[p], plan.pools[p]})) growing.push_back(p);
+    if (is_to || Grows({world, plan, quotas.Spend(), *world.pools[p], plan.pools[p]}))
+      growing.push_back(p);
   }
   if (growing.empty() || quotas.HasGuarantees()) return {};
   const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
@@ -978,8 +1025,9 @@ Status Broken(const std::string& what) { return Error{Code::kInternal, what}; }
 Status Verify(const Snapshot& snapshot, const Plan& plan) {
   const World world = Survey(snapshot);
   if (const auto problem = AnsweredOnce(world, plan)) return Broken(*problem);
+  const SpendBook spend(snapshot);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
-    const Judged judged{world, plan, *world.pools[p], plan.pools[p]};
+    const Judged judged{world, plan, spend, *world.pools[p], plan.pools[p]};
     for (const Rule rule : kRules) {
       if (const auto problem = rule(judged)) {
         return Broken(fmt::format("{} {}", plan.pools[p].key.Format(), *problem));

@@ -22,15 +22,14 @@ constexpr Seconds kMostDwell{86400};
 // What must be left of a gang's work for a return, in times that a new attempt takes to start.
 constexpr int kLeastRest = 10;
 
-enum class Why { kReturn, kDrain, kGrow };
+enum class Why { kReturn, kDrain, kBudget, kGrow };
 
-// All its workers run, nothing is wrong with its nodes, and a new attempt could start anywhere.
-bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& placement) {
-  if (Blocked(pool) || pool.template_unchecked || pool.attempt.failed) return false;
-  const WorkerCounts counts = CountWorkers(pool, placement.attempt);
-  if (counts.running < placement.workers || counts.active < placement.workers) return false;
-  const GangNodes nodes = NodesOfGang(world, pool, placement);
-  return !nodes.link_suspect && nodes.lost.empty() && nodes.away.empty();
+// Must it leave where it is, whether or not that pays?
+bool IsForced(Why why) { return why == Why::kDrain || why == Why::kBudget; }
+
+bool IsOverBudget(const Draft& draft, size_t pool) {
+  return IsOverBudget(draft.world, draft.quotas.Spend(), draft.Pool(pool),
+                      *draft.fates[pool].memory.placement);
 }
 
 // Why the gang should run elsewhere, whatever is left of its work; nullopt: it should not, or can't
@@ -43,8 +42,10 @@ std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
   if (group == nullptr || !group->spec->misconfigured.empty()) return std::nullopt;
   const bool drained = group->spec->admission == Admission::kDrain;
   const bool returns = group->spec->tier > 0 && draft.Pool(pool).return_home != ReturnHome::kNever;
-  if (!drained && !returns) return std::nullopt;
+  const bool over_budget = IsOverBudget(draft, pool);
+  if (!drained && !returns && !over_budget) return std::nullopt;
   if (!MayBeMoved(draft.world, draft.Pool(pool), placement)) return std::nullopt;
+  if (over_budget) return Why::kBudget;
   return drained ? Why::kDrain : Why::kReturn;
 }
 
@@ -78,6 +79,7 @@ bool MayGrow(const Draft& draft, size_t pool) {
   const Fate& fate = draft.fates[pool];
   if (fate.course != Course::kStay || fate.action != Action::kKeep) return false;
   if (IsMoving(fate) && !IsGrowing(draft, pool)) return false;
+  if (IsOverBudget(draft, pool)) return false;
   const TrainingPool& gang = draft.Pool(pool);
   const Placement& placement = *fate.memory.placement;
   const GroupView* group = draft.world.FindGroup(placement.node_group);
@@ -119,7 +121,7 @@ std::optional<Time> PoolMemory::* RoomSince(Why why) {
 }
 
 // While this lives, what the gang has counts against no quota or spend limit; afterwards what it
-// has by then does.
+// has by then does, if it still has a place.
 class CountedOnce {
  public:
   CountedOnce(Draft& draft, size_t pool) : draft_(draft), pool_(pool) { Count(-1); }
@@ -129,8 +131,9 @@ class CountedOnce {
 
  private:
   void Count(int sign) {
-    CountGang(draft_.quotas, draft_.world, draft_.Pool(pool_),
-              *draft_.fates[pool_].memory.placement, sign);
+    const auto& placement = draft_.fates[pool_].memory.placement;
+    if (!placement) return;
+    CountGang(draft_.quotas, draft_.world, draft_.Pool(pool_), *placement, sign);
   }
   Draft& draft_;
   size_t pool_;
@@ -181,7 +184,7 @@ bool IsDue(const Draft& draft, size_t pool, Why why) {
 }
 
 bool LeavesAnytime(const TrainingPool& pool, Why why) {
-  return why != Why::kDrain && pool.return_home == ReturnHome::kAnytime;
+  return !IsForced(why) && pool.return_home == ReturnHome::kAnytime;
 }
 
 // When a gang that decided at `decided` to move goes: once that is written down, and at its next
@@ -191,10 +194,19 @@ Time LeavesAt(const TrainingPool& pool, const Placement& placement, Why why, Tim
   return LeavesAnytime(pool, why) ? soonest : CheckpointAfter(pool, placement, decided, soonest);
 }
 
+// The same for the gang as it is; for one that leaves because of money its checkpoint counts from
+// when it had to.
+Time GoesAt(const Draft& draft, size_t pool, Why why, Time decided) {
+  const TrainingPool& gang = draft.Pool(pool);
+  const PoolMemory& memory = draft.fates[pool].memory;
+  if (why != Why::kBudget) return LeavesAt(gang, *memory.placement, why, decided);
+  return std::max(LeavesForMoneyAt(gang, memory, draft.Now()), decided + kNotice);
+}
+
 void HoldTarget(Draft& draft, size_t pool, Why why, const std::string& group, const Fit& fit) {
   PoolMemory& memory = draft.fates[pool].memory;
   std::optional<Time>& since = memory.*RoomSince(why);
-  if (why != Why::kDrain && !since) since = draft.Now();
+  if (!IsForced(why) && !since) since = draft.Now();
   Hold& hold = memory.hold.emplace();
   hold.node_group = group;
   hold.domain = fit.domain;
@@ -202,7 +214,7 @@ void HoldTarget(Draft& draft, size_t pool, Why why, const std::string& group, co
     hold.nodes.push_back(draft.world.nodes[node]->id.name);
   }
   hold.since = draft.Now();
-  hold.until = LeavesAt(draft.Pool(pool), *memory.placement, why, draft.Now()) + kClaimSlack;
+  hold.until = GoesAt(draft, pool, why, draft.Now()) + kClaimSlack;
   ClaimWhatItHas(draft, pool);
 }
 
@@ -214,8 +226,8 @@ void DropTarget(Draft& draft, size_t pool, Why why) {
   ClaimWhatItHas(draft, pool);
 }
 
-std::string WhyItMoved(const Draft& draft, Why why, const Placement& placement, int workers,
-                       const PoolMemory& memory) {
+std::string WhyItMoved(const Draft& draft, size_t pool, Why why, const Placement& placement,
+                       int workers, const PoolMemory& memory) {
   const std::string& from = placement.node_group;
   if (why == Why::kGrow) {
     return fmt::format("grew from {} to {} workers on {}, which has had room for more since {}",
@@ -225,6 +237,10 @@ std::string WhyItMoved(const Draft& draft, Why why, const Placement& placement, 
   if (why == Why::kDrain) {
     return fmt::format("left {}, whose admission is Drain, for {}", from, memory.hold->node_group);
   }
+  if (why == Why::kBudget) {
+    return fmt::format("left {} for {}, as {}", from, memory.hold->node_group,
+                       draft.quotas.Spend().TellUsedUp(draft.Pool(pool).key.ns));
+  }
   return fmt::format("returned from {} to {}, which has had room for it since {}", from,
                      memory.hold->node_group,
                      FormatTime(memory.home_fits_since.value_or(draft.Now())));
@@ -233,11 +249,30 @@ std::string WhyItMoved(const Draft& draft, Why why, const Placement& placement, 
 void Go(Draft& draft, size_t pool, Why why, const GroupView& group, const Fit& fit) {
   Fate& fate = draft.fates[pool];
   PoolMemory& memory = fate.memory;
-  fate.cause = Cause{.reason = Reason::kPodsNotReady,
-                     .sentence = WhyItMoved(draft, why, *memory.placement, fit.workers, memory)};
+  fate.cause =
+      Cause{.reason = Reason::kPodsNotReady,
+            .sentence = WhyItMoved(draft, pool, why, *memory.placement, fit.workers, memory)};
   fate.action = Action::kRestart;
   StartAttempt(draft.world, draft.Pool(pool), group, fit, memory);
   memory.last_move = draft.Now();
+  ClaimWhatItHas(draft, pool);
+}
+
+// It has no other place by its checkpoint, and no money for this one: it waits in the queue, as
+// everybody does whom there is no money for.
+void GiveUp(Draft& draft, size_t pool) {
+  Fate& fate = draft.fates[pool];
+  PoolMemory& memory = fate.memory;
+  fate.cause = Cause{
+      .reason = Reason::kSpendLimitReached,
+      .sentence = fmt::format("left {} at its checkpoint, as {}", memory.placement->node_group,
+                              draft.quotas.Spend().TellUsedUp(draft.Pool(pool).key.ns))};
+  fate.course = Course::kQueue;
+  fate.action = Action::kRelease;
+  memory.placement.reset();
+  memory.hold.reset();
+  memory.ready_since.reset();
+  memory.waiting_since = draft.Now();
   ClaimWhatItHas(draft, pool);
 }
 
@@ -298,6 +333,21 @@ bool LookToGrow(Draft& draft, size_t pool, const FirstWaiting& waiting) {
 
 // ---- what is told ----
 
+// Why a gang that has to leave its group does not yet, or where to.
+Cause WhyItLeaves(const Draft& draft, size_t pool, Time leaves) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const std::string where = memory.hold ? fmt::format(" for {} at its next checkpoint, by {}",
+                                                      memory.hold->node_group, FormatTime(leaves))
+                                        : fmt::format(
+                                              " at its next checkpoint, by {}, and then waits, as "
+                                              "no other node group takes it",
+                                              FormatTime(leaves));
+  return {.reason = Reason::kWaitingForCheckpoint,
+          .sentence = fmt::format("{}, whose atLimit is DrainAtCheckpoint: the gang leaves {}{}",
+                                  draft.quotas.Spend().TellUsedUp(draft.Pool(pool).key.ns),
+                                  memory.placement->node_group, where)};
+}
+
 Cause WhereItGoes(const TrainingPool& pool, const PoolMemory& memory, Why why, Time leaves) {
   const std::string& to = memory.hold->node_group;
   const std::string moment = FormatTime(leaves);
@@ -328,7 +378,12 @@ void TellMove(Draft& draft, size_t pool, Why why) {
   }
   const auto end = why == Why::kReturn ? ExpectedEnd(gang, memory) : std::nullopt;
   if (end) draft.moments.push_back(*end - kLeastRest * RestartTakes(memory) + Seconds{1});
-  if (memory.Moves()) {
+  if (why == Why::kBudget) {
+    const auto since = memory.Moves() ? memory.hold->since : memory.over_budget_since;
+    const Time leaves = GoesAt(draft, pool, why, since.value_or(draft.Now()));
+    draft.moments.push_back(leaves);
+    fate.move = WhyItLeaves(draft, pool, leaves);
+  } else if (memory.Moves()) {
     const Time leaves = LeavesAt(gang, *memory.placement, why, *memory.hold->since);
     draft.moments.push_back(leaves);
     fate.move = WhereItGoes(gang, memory, why, leaves);
@@ -388,11 +443,21 @@ void TellGrowth(Draft& draft, size_t pool) {
 
 // ---- what is remembered ----
 
+void NoteBudget(Draft& draft, size_t pool) {
+  PoolMemory& memory = draft.fates[pool].memory;
+  if (!memory.placement || memory.completed || !IsOverBudget(draft, pool)) {
+    memory.over_budget_since.reset();
+  } else if (!memory.over_budget_since) {
+    memory.over_budget_since = draft.Now();
+  }
+}
+
 void NoteDrain(Draft& draft, size_t pool) {
   PoolMemory& memory = draft.fates[pool].memory;
   if (!memory.placement || memory.completed) return;
   const GroupView* group = draft.world.FindGroup(memory.placement->node_group);
-  if (group == nullptr || group->spec->admission != Admission::kDrain) {
+  const bool drained = group != nullptr && group->spec->admission == Admission::kDrain;
+  if (!drained && !memory.over_budget_since) {
     memory.waiting_since.reset();
   } else if (!memory.waiting_since) {
     memory.waiting_since = draft.Now();
@@ -447,7 +512,7 @@ bool TakesTurnToMove(const Draft& draft, size_t pool) {
   if (draft.fates[pool].course != Course::kStay || IsGrowing(draft, pool)) return false;
   if (IsMoving(draft.fates[pool])) return true;
   const auto why = WhyMove(draft, pool);
-  return why && (why == Why::kDrain || IsDue(draft, pool, *why));
+  return why && (IsForced(*why) || IsDue(draft, pool, *why));
 }
 
 bool Grow(Draft& draft) {
@@ -491,8 +556,7 @@ bool LookForMove(Draft& draft, size_t pool) {
     const Option* held = Held(targets, *memory.hold);
     const auto fit =
         held == nullptr ? std::nullopt : FitOnHeld(draft.Look(), pool, memory, *held->need);
-    if (fit &&
-        LeavesAt(draft.Pool(pool), *memory.placement, *why, *memory.hold->since) <= draft.Now()) {
+    if (fit && GoesAt(draft, pool, *why, *memory.hold->since) <= draft.Now()) {
       Go(draft, pool, *why, *held->group, *fit);
       return true;
     }
@@ -502,9 +566,13 @@ bool LookForMove(Draft& draft, size_t pool) {
     }
     DropTarget(draft, pool, Why::kReturn);
   }
-  const bool due = *why == Why::kDrain || IsDue(draft, pool, *why);
+  const bool due = IsForced(*why) || IsDue(draft, pool, *why);
   if (due && !targets.empty()) {
     HoldTarget(draft, pool, *why, targets.front().group->spec->name, *targets.front().fit);
+  } else if (*why == Why::kBudget &&
+             LeavesForMoneyAt(draft.Pool(pool), memory, draft.Now()) <= draft.Now()) {
+    GiveUp(draft, pool);
+    return true;
   }
   return false;
 }
@@ -513,6 +581,7 @@ void NoteWaits(Draft& draft) {
   const FirstWaiting waiting = WhoWaitsFirst(draft);
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     if (draft.fates[p].action == Action::kDone) continue;
+    NoteBudget(draft, p);
     NoteDrain(draft, p);
     NoteReturn(draft, p);
     NoteGrowth(draft, p, waiting);
@@ -529,6 +598,26 @@ void TellMoves(Draft& draft) {
     }
     TellGrowth(draft, p);
   }
+}
+
+bool IsOverBudget(const World& world, const SpendBook& spend, const TrainingPool& pool,
+                  const Placement& placement) {
+  if (!spend.Drains(pool.key.ns)) return false;
+  const GroupView* group = world.FindGroup(placement.node_group);
+  return group != nullptr && CostAboveHome(*group, AcceleratorsOf(pool, placement)) > Money();
+}
+
+Time LeavesForMoneyAt(const TrainingPool& pool, const PoolMemory& memory, Time now) {
+  const Time asked = memory.over_budget_since.value_or(now);
+  return CheckpointAfter(pool, *memory.placement, asked, asked + kNotice);
+}
+
+bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& placement) {
+  if (Blocked(pool) || pool.template_unchecked || pool.attempt.failed) return false;
+  const WorkerCounts counts = CountWorkers(pool, placement.attempt);
+  if (counts.running < placement.workers || counts.active < placement.workers) return false;
+  const GangNodes nodes = NodesOfGang(world, pool, placement);
+  return !nodes.link_suspect && nodes.lost.empty() && nodes.away.empty();
 }
 
 Seconds ReturnWait(const TrainingPool& pool, const PoolMemory& memory) {

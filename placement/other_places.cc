@@ -118,7 +118,7 @@ std::string Compared(Money there, Money now) {
 
 std::vector<Alternative> AlternativesFor(const Snapshot& snapshot, const PoolDecision& decision) {
   // Who has to leave looked for another place in the pass.
-  if (!decision.placed || decision.placed_reason == Reason::kDraining) return decision.alternatives;
+  if (!decision.placed || decision.IsStuck()) return decision.alternatives;
   Draft draft(snapshot);
   Settle(draft);
   for (size_t gang = 0; gang < draft.fates.size(); ++gang) {

@@ -80,6 +80,12 @@ struct PoolDecision {
   int position = 0;                        // in the queue of waiting pools, 1 first; 0: not waiting
   std::optional<Reservation> reservation;  // of a waiting pool
   bool operator==(const PoolDecision&) const = default;
+
+  // Has to leave the place where it is, and nothing takes it yet: `alternatives` says why.
+  [[nodiscard]] bool IsStuck() const {
+    return placed && (placed_reason == Reason::kDraining ||
+                      (placed_reason == Reason::kWaitingForCheckpoint && !memory.Moves()));
+  }
 };
 
 // A variant on a node group: how many replicas it is to have, and how they may change.

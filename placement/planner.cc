@@ -193,17 +193,24 @@ void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Act
 }
 
 // A new attempt in the same group, for an elastic gang with as many workers as it has room for;
-// where it has none, the pool looks elsewhere.
+// where it has none, or must leave because of money, the pool looks elsewhere.
 void Renew(Draft& draft, size_t pool) {
   Fate& fate = draft.fates[pool];
   const Placement& placement = *fate.memory.placement;
   CountGang(draft.quotas, draft.world, draft.Pool(pool), placement, -1);
-  const auto fit = Refit(draft.Look(), pool, fate.memory);
+  const bool stays = !IsOverBudget(draft.world, draft.quotas.Spend(), draft.Pool(pool), placement);
+  const auto fit = stays ? Refit(draft.Look(), pool, fate.memory) : std::nullopt;
   if (fit) {
     Take(draft, pool, *draft.world.FindGroup(placement.node_group), *fit, Action::kRestart);
     return;
   }
-  HoldSurvivors(draft.world, draft.Pool(pool), fate.memory);
+  if (stays) {
+    HoldSurvivors(draft.world, draft.Pool(pool), fate.memory);
+  } else {
+    fate.memory.placement.reset();
+    fate.memory.ready_since.reset();
+    fate.memory.waiting_since = draft.Now();
+  }
   if (fate.memory.hold && !ClaimOf(draft.world, draft.Pool(pool), *fate.memory.hold)) {
     fate.memory.hold.reset();
   }

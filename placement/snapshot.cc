@@ -46,6 +46,8 @@ constexpr std::array<Word<Routing>, 2> kRoutings = {
     {{Routing::kUniform, "Uniform"}, {Routing::kWeighted, "Weighted"}}};
 constexpr std::array<Word<BudgetPeriod>, 3> kBudgetPeriods = {
     {{BudgetPeriod::kDay, "Day"}, {BudgetPeriod::kWeek, "Week"}, {BudgetPeriod::kMonth, "Month"}}};
+constexpr std::array<Word<AtLimit>, 2> kAtLimits = {
+    {{AtLimit::kBlockSpill, "BlockSpill"}, {AtLimit::kDrainAtCheckpoint, "DrainAtCheckpoint"}}};
 
 template <class E, size_t N>
 std::string_view NameIn(const std::array<Word<E>, N>& words, E value) {
@@ -88,6 +90,7 @@ std::string_view Name(Preemptible value) { return NameIn(kPreemptibles, value); 
 std::string_view Name(ReturnHome value) { return NameIn(kReturnsHome, value); }
 std::string_view Name(Routing value) { return NameIn(kRoutings, value); }
 std::string_view Name(BudgetPeriod value) { return NameIn(kBudgetPeriods, value); }
+std::string_view Name(AtLimit value) { return NameIn(kAtLimits, value); }
 
 std::optional<Provider> ProviderFrom(std::string_view name) { return FromIn(kProviders, name); }
 std::optional<Admission> AdmissionFrom(std::string_view name) { return FromIn(kAdmissions, name); }
@@ -114,6 +117,7 @@ std::optional<Routing> RoutingFrom(std::string_view name) { return FromIn(kRouti
 std::optional<BudgetPeriod> BudgetPeriodFrom(std::string_view name) {
   return FromIn(kBudgetPeriods, name);
 }
+std::optional<AtLimit> AtLimitFrom(std::string_view name) { return FromIn(kAtLimits, name); }
 
 bool Matches(const Labels& labels, const Requirement& requirement) {
   const auto at = labels.find(requirement.key);

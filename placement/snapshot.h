@@ -30,6 +30,7 @@ enum class Preemptible { kAlways, kAtCheckpoint, kNever };
 enum class ReturnHome { kAtCheckpoint, kAnytime, kNever };
 enum class Routing { kUniform, kWeighted };
 enum class BudgetPeriod { kDay, kWeek, kMonth };
+enum class AtLimit { kBlockSpill, kDrainAtCheckpoint };
 
 std::string_view Name(Provider value);
 std::string_view Name(Admission value);
@@ -42,6 +43,7 @@ std::string_view Name(Preemptible value);
 std::string_view Name(ReturnHome value);
 std::string_view Name(Routing value);
 std::string_view Name(BudgetPeriod value);
+std::string_view Name(AtLimit value);
 // One for each of the above: nullopt for a word that is not in the list.
 std::optional<Provider> ProviderFrom(std::string_view name);
 std::optional<Admission> AdmissionFrom(std::string_view name);
@@ -54,6 +56,7 @@ std::optional<Preemptible> PreemptibleFrom(std::string_view name);
 std::optional<ReturnHome> ReturnHomeFrom(std::string_view name);
 std::optional<Routing> RoutingFrom(std::string_view name);
 std::optional<BudgetPeriod> BudgetPeriodFrom(std::string_view name);
+std::optional<AtLimit> AtLimitFrom(std::string_view name);
 
 // One requirement on labels, by Kubernetes' rules: In, NotIn (also true where the key is absent),
 // Exists, DoesNotExist, Gt, Lt (whole numbers; node affinity only). An unknown operator never
@@ -229,7 +232,7 @@ struct PoolMemory {
   std::optional<Placement> placement;
   std::optional<Hold> hold;
   std::optional<Time> queued_since;  // since it could run; survives eviction and loss
-  // Since it last became unplaced, or was told to leave a drained group; counts the hold-back.
+  // Since it last became unplaced, or had to leave its group; counts the hold-back.
   std::optional<Time> waiting_since;
   std::optional<Time> started;               // first placed
   std::optional<Time> completed;             // ended, for better or worse
@@ -248,6 +251,9 @@ struct PoolMemory {
   std::optional<Time> home_fits_since;  // since home has had room for it, which runs elsewhere
   // Since its node group has had room for more of its workers than it runs with.
   std::optional<Time> growth_fits_since;
+  // Since it has had to leave its place because its namespace has used its budget up; its next
+  // checkpoint counts from here.
+  std::optional<Time> over_budget_since;
   std::optional<Time> last_move;
   std::optional<Seconds> dwell;  // what home_fits_since and growth_fits_since must have lasted,
                                  // where that is more than return_after
@@ -490,6 +496,7 @@ struct QuotaLimit {
 struct Budget {
   Money amount;
   BudgetPeriod period = BudgetPeriod::kMonth;  // of the calendar in UTC; weeks begin on Monday
+  AtLimit at_limit = AtLimit::kBlockSpill;     // what becomes of gangs once it is used up
   bool operator==(const Budget&) const = default;
 };
 // What was spent above home up to a moment, and what has been spent an hour since. Written whenever

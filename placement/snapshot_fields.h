@@ -178,6 +178,7 @@ void Fields(A& a, Of<PoolMemory> /*type*/) {
   a("restartSeconds", &PoolMemory::restart_took);
   a("homeFitsSince", &PoolMemory::home_fits_since);
   a("growthFitsSince", &PoolMemory::growth_fits_since);
+  a("overBudgetSince", &PoolMemory::over_budget_since);
   a("lastMove", &PoolMemory::last_move);
   a("dwellSeconds", &PoolMemory::dwell);
 }
@@ -433,6 +434,7 @@ template <class A>
 void Fields(A& a, Of<Budget> /*type*/) {
   a("amount", &Budget::amount);
   a("period", &Budget::period);
+  a("atLimit", &Budget::at_limit);
 }
 
 template <class A>

@@ -179,6 +179,9 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Routing
 void Read(Place& place, const YAML::Node& node, const std::string& path, BudgetPeriod& value) {
   ReadWord(place, node, path, value, BudgetPeriod::kMonth);
 }
+void Read(Place& place, const YAML::Node& node, const std::string& path, AtLimit& value) {
+  ReadWord(place, node, path, value, AtLimit::kDrainAtCheckpoint);
+}
 
 // The entries of a mapping; a key that stands twice is an error.
 std::vector<std::pair<std::string, YAML::Node>> Entries(Place& place, const YAML::Node& node,

@@ -139,6 +139,18 @@ bool SpendBook::IsExceeded(const std::string& ns) const {
   return account.UsedUp() || (account.most && account.hourly > *account.most);
 }
 
+bool SpendBook::Drains(const std::string& ns) const {
+  const auto at = accounts_.find(ns);
+  return at != accounts_.end() && at->second.UsedUp() &&
+         at->second.budget->at_limit == AtLimit::kDrainAtCheckpoint;
+}
+
+std::string SpendBook::TellUsedUp(const std::string& ns) const {
+  const Budget& budget = *accounts_.at(ns).budget;
+  return fmt::format("namespace {} has used up its spend.budget of {} for this {}", ns,
+                     budget.amount.Format(), Name(budget.period));
+}
+
 // Must what is remembered be written anew?
 bool SpendBook::IsDue(const Account& account) const {
   if (!account.memory) return true;

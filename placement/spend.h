@@ -53,6 +53,11 @@ class SpendBook {
   [[nodiscard]] std::optional<Money> Excess(const std::string& ns, Money more) const;
   // Is more spent than may be, or the budget used up?
   [[nodiscard]] bool IsExceeded(const std::string& ns) const;
+  // Must what costs something above home leave its place: is the budget used up, and is it one with
+  // DrainAtCheckpoint?
+  [[nodiscard]] bool Drains(const std::string& ns) const;
+  // That its budget is used up, as a clause. REQUIRES that it is.
+  [[nodiscard]] std::string TellUsedUp(const std::string& ns) const;
 
   [[nodiscard]] SpendReport Report(const std::string& ns) const;
 

@@ -251,7 +251,7 @@ Verdict WhyUnplaced(const Told& told) {
     return why;
   }
   if (cause->reason == Reason::kGangIncomplete || cause->reason == Reason::kNodeLost ||
-      cause->reason == Reason::kPreempted) {
+      cause->reason == Reason::kPreempted || cause->reason == Reason::kSpendLimitReached) {
     why.reason = cause->reason;
   }
   why.message = cause->sentence + "; " + why.message;
@@ -272,7 +272,10 @@ void TellUnplaced(const Told& told, PoolDecision& decision) {
 
 // Has to leave its group, and nothing else takes it.
 bool IsStuck(const Told& told) {
-  return told.fate.move && told.fate.move->reason == Reason::kDraining;
+  if (!told.fate.move) return false;
+  const Reason reason = told.fate.move->reason;
+  return reason == Reason::kDraining ||
+         (reason == Reason::kWaitingForCheckpoint && !told.Memory().Moves());
 }
 
 std::string RemedyIn(const Told& told, const Option& option) {

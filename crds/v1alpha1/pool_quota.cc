@@ -35,6 +35,7 @@ Status DecodeBudget(JsonValue value, BudgetSpec& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "amount") return Read(field, out.amount);
     if (key == "period") return Read(field, out.period);
+    if (key == "atLimit") return Read(field, out.at_limit);
     return Ok{};
   });
 }

@@ -17,6 +17,7 @@ struct QuotaLimit {
 struct BudgetSpec {
   std::string amount;
   std::string period = "Month";
+  std::string at_limit = "BlockSpill";
   bool operator==(const BudgetSpec&) const = default;
 };
 struct SpendSpec {

@@ -212,6 +212,7 @@ Status DecodeStatus(JsonValue value, TrainingPoolStatus& out) {
     if (key == "restartSeconds") return Read(field, out.restart_seconds);
     if (key == "homeFitsSince") return Read(field, out.home_fits_since);
     if (key == "growthFitsSince") return Read(field, out.growth_fits_since);
+    if (key == "overBudgetSince") return Read(field, out.over_budget_since);
     if (key == "lastMove") return Read(field, out.last_move);
     if (key == "dwellSeconds") return Read(field, out.dwell_seconds);
     if (key == "stuckPods") return Read(field, out.stuck_pods);
@@ -313,6 +314,7 @@ void EncodeMemory(Json& out, const TrainingPoolStatus& status) {
   if (status.restart_seconds) out["restartSeconds"] = *status.restart_seconds;
   Put(out, "homeFitsSince", status.home_fits_since);
   Put(out, "growthFitsSince", status.growth_fits_since);
+  Put(out, "overBudgetSince", status.over_budget_since);
   Put(out, "lastMove", status.last_move);
   if (status.dwell_seconds) out["dwellSeconds"] = *status.dwell_seconds;
 }

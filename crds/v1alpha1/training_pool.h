@@ -133,6 +133,7 @@ struct TrainingPoolStatus {
   std::optional<int> restart_seconds;
   std::optional<Time> home_fits_since;
   std::optional<Time> growth_fits_since;
+  std::optional<Time> over_budget_since;
   std::optional<Time> last_move;
   std::optional<int> dwell_seconds;
   std::vector<std::string> stuck_pods;

@@ -48,12 +48,13 @@ TEST(ObserveSpend, ReadsLimitsAndWhatTheStatusRemembers) {
   EXPECT_EQ(snapshot.quotas[0].budget, std::nullopt);
   EXPECT_EQ(snapshot.quotas[0].memory, std::nullopt);
   quota.spec.spend.max_hourly_cost = "0";
-  quota.spec.spend.budget = {"100.25", "Week"};
+  quota.spec.spend.budget = {"100.25", "Week", "DrainAtCheckpoint"};
   quota.status.hourly_cost = "1.5";
   snapshot = Observed(quota);
   EXPECT_EQ(snapshot.quotas[0].max_hourly_cost, Money()) << "nothing, not no limit";
   EXPECT_EQ(snapshot.quotas[0].budget,
-            (placement::Budget{Money::FromMicros(100'250'000), placement::BudgetPeriod::kWeek}));
+            (placement::Budget{Money::FromMicros(100'250'000), placement::BudgetPeriod::kWeek,
+                               placement::AtLimit::kDrainAtCheckpoint}));
   EXPECT_EQ(snapshot.quotas[0].memory, std::nullopt) << "nothing counted yet";
   quota.status.budget_spent = "7";
   quota.status.as_of = kNow - Seconds{60};

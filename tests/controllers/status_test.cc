@@ -85,6 +85,7 @@ TEST(PoolStatus, MovesComeBackAsTheyWereWritten) {
                                 .victims = {}};
   memory.home_fits_since = Time(Seconds(4));
   memory.growth_fits_since = Time(Seconds(5));
+  memory.over_budget_since = Time(Seconds(6));
   memory.last_move = Time(Seconds(3));
   memory.dwell = Seconds(1200);
   EXPECT_TRUE(MemoryOf(world.Status()) == memory);

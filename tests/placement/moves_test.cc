@@ -717,6 +717,184 @@ TEST(Drain, EndsWhereTheGroupIsOpenAgain) {
   EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
 }
 
+// ---- a budget that is used up ----
+
+// far runs in azure for 64 an hour, and its namespace has spent what it may this month.
+Snapshot OverBudget() {
+  Snapshot world = Fleet(1, 2);
+  AddGang(world, "far", {"azure-1", "azure-2"}).memory.tiers_used = {10};
+  placement::Quota quota{.ns = "team", .limits = {}};
+  quota.budget = {Dollars("100"), placement::BudgetPeriod::kMonth,
+                  placement::AtLimit::kDrainAtCheckpoint};
+  quota.memory = {Dollars("120"), Dollars("64"), kNow, At("2026-11-01T00:00:00Z")};
+  world.quotas = {quota};
+  return world;
+}
+
+TEST(BudgetDrain, GivesThePlaceUpAtTheNextCheckpointWhereNothingTakesIt) {
+  Snapshot world = OverBudget();
+  const Plan plan = Checked(world);
+  const PoolDecision far = DecisionOf(plan, "far");
+  EXPECT_EQ(Brief(far), "far@azure[azure-1 azure-2]#1");
+  EXPECT_EQ(far.placed_reason, Reason::kWaitingForCheckpoint);
+  EXPECT_THAT(
+      far.placed_message,
+      HasSubstr("namespace team has used up its spend.budget of 100.00 for this Month, whose "
+                "atLimit is DrainAtCheckpoint: the gang leaves azure at its next checkpoint, by "
+                "2026-11-24T12:06:40Z, and then waits, as no other node group takes it: "));
+  EXPECT_THAT(far.placed_message, HasSubstr("home: needs 2 workers of 8 accelerators"));
+  EXPECT_THAT(far.remedies, testing::Contains(HasSubstr("azure: raise spend.budget.amount")));
+  EXPECT_EQ(far.memory.over_budget_since, kNow);
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{400});
+  EXPECT_THAT(FormatWhy(world, plan, far), HasSubstr("Node groups, in the order tried"));
+  world = Later(world, 399);
+  EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kKeep);
+  world = Later(world, 1);
+  const PoolDecision gone = DecisionOf(Checked(world), "far");
+  EXPECT_EQ(Brief(gone), "far!SpendLimitReached");
+  EXPECT_EQ(gone.action, Action::kRelease);
+  EXPECT_THAT(gone.placed_message,
+              HasSubstr("left azure at its checkpoint, as namespace team has used up its "
+                        "spend.budget of 100.00 for this Month; azure: "));
+  EXPECT_EQ(gone.memory.queued_since, world.pools[0].memory.queued_since);
+  EXPECT_FALSE(gone.memory.over_budget_since);
+  world = Later(world, 60);
+  EXPECT_EQ(Brief(DecisionOf(Checked(world), "far")), "far!SpendLimitReached");
+  Snapshot home = world;
+  AddNodes(home, "home", 2);
+  EXPECT_THAT(Brief(DecisionOf(Checked(home), "far")), HasSubstr("far@home"));
+  world.now = At("2026-12-01T00:00:00Z");
+  EXPECT_EQ(Brief(DecisionOf(Checked(world), "far")), "far@azure[azure-1 azure-2]#2");
+}
+
+TEST(BudgetDrain, IsForThoseWhoCostSomethingOnceTheBudgetIsUsedUp) {
+  struct Case {
+    const char* sentence;
+    std::function<void(Snapshot&)> make;
+    bool goes;
+  };
+  const std::vector<Case> cases = {
+      {"used up", [](auto&) {}, true},
+      {"just used up", [](Snapshot& w) { w.quotas[0].memory->spent = Dollars("100"); }, true},
+      {"not used up",
+       [](Snapshot& w) {
+         w.quotas[0].memory->spent = Dollars("50");
+         w.quotas[0].memory->hourly = Money();
+       },
+       false},
+      {"used up in the month before",
+       [](Snapshot& w) { w.quotas[0].memory->period_start = At("2026-10-01T00:00:00Z"); }, false},
+      {"BlockSpill",
+       [](Snapshot& w) { w.quotas[0].budget->at_limit = placement::AtLimit::kBlockSpill; }, false},
+      {"another namespace's", [](Snapshot& w) { w.quotas[0].ns = "other"; }, false},
+      {"free at the margin",
+       [](Snapshot& w) { GroupOf(w, "azure").marginal_per_node_hour = Money(); }, false},
+      {"at home", [](Snapshot& w) { GroupOf(w, "azure").tier = 0; }, false},
+      {"it never returns by itself",
+       [](Snapshot& w) { PoolOf(w, "far").return_home = ReturnHome::kNever; }, true},
+      {"a group that is being drained too",
+       [](Snapshot& w) { GroupOf(w, "azure").admission = Admission::kDrain; }, true},
+      {"another group that costs something has room",
+       [](Snapshot& w) {
+         w.groups.push_back(Group("aws", 10));
+         AddNodes(w, "aws", 2);
+       },
+       true},
+      {"not all workers run", [](Snapshot& w) { PoolOf(w, "far").workers[0].running = false; },
+       false},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = OverBudget();
+    c.make(world);
+    world = Later(world, 400);
+    EXPECT_EQ(DecisionOf(Checked(world), "far").action == Action::kRelease, c.goes) << c.sentence;
+  }
+}
+
+TEST(BudgetDrain, MovesAtTheCheckpointToWhereItCostsNothing) {
+  for (const char* to : {"home", "lent"}) {
+    Snapshot world = OverBudget();
+    world.groups.push_back(Group("lent", 10));
+    GroupOf(world, "lent").marginal_per_node_hour = Money();
+    AddNodes(world, to, 2);
+    PoolOf(world, "far").return_home = ReturnHome::kNever;
+    const Plan plan = Checked(world);
+    ASSERT_TRUE(MemoryOf(plan, "far").hold) << to;
+    EXPECT_EQ(MemoryOf(plan, "far").hold->node_group, to);
+    EXPECT_EQ(DecisionOf(plan, "far").placed_reason, Reason::kWaitingForCheckpoint);
+    EXPECT_THAT(DecisionOf(plan, "far").placed_message,
+                HasSubstr(std::string("the gang leaves azure for ") + to +
+                          " at its next checkpoint, by 2026-11-24T12:06:40Z"));
+    world = Later(world, 399);
+    EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kKeep);
+    const PoolDecision gone = DecisionOf(Checked(Later(world, 1)), "far");
+    EXPECT_EQ(gone.action, Action::kRestart);
+    EXPECT_EQ(gone.memory.placement->node_group, to);
+    EXPECT_THAT(gone.ready_message, HasSubstr(std::string("left azure for ") + to));
+  }
+}
+
+TEST(BudgetDrain, TakesRoomThatComesWhenItsCheckpointDoes) {
+  Snapshot world = Later(OverBudget(), 400);
+  AddNodes(world, "home", 2);
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "far").action, Action::kKeep) << "it is written down first";
+  EXPECT_EQ(plan.next_wake, world.now + Seconds{1});
+  EXPECT_EQ(DecisionOf(Checked(Later(world, 1)), "far").memory.placement->node_group, "home");
+}
+
+TEST(BudgetDrain, CountsCheckpointsAsPreemptionDoes) {
+  Snapshot told = OverBudget();
+  PoolOf(told, "far").last_checkpoint = kNow - Seconds{1};
+  const Seconds interval = PoolOf(told, "far").checkpoint_interval;
+  EXPECT_EQ(Checked(told).next_wake, kNow + 2 * interval);
+  Snapshot fresh = Later(told, 10);
+  PoolOf(fresh, "far").last_checkpoint = kNow + Seconds{9};
+  EXPECT_EQ(DecisionOf(Checked(fresh), "far").action, Action::kRelease);
+  Snapshot none = Later(told, static_cast<int>(2 * interval.count()) - 1);
+  EXPECT_EQ(DecisionOf(Checked(none), "far").action, Action::kKeep);
+  EXPECT_EQ(DecisionOf(Checked(Later(none, 1)), "far").action, Action::kRelease);
+}
+
+TEST(BudgetDrain, EndsWithThePeriodAndWithARaisedBudget) {
+  Snapshot world = Later(OverBudget(), 10);
+  ASSERT_TRUE(PoolOf(world, "far").memory.over_budget_since);
+  world.quotas[0].budget->amount = Dollars("1000");
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").over_budget_since);
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").waiting_since);
+  world = OverBudget();
+  world.now = At("2026-11-30T23:59:00Z");
+  PoolOf(world, "far").memory.placement->since = At("2026-11-30T23:50:00Z");
+  world = Later(world, 0);
+  world.now = At("2026-12-01T00:00:00Z");
+  EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kKeep);
+  EXPECT_FALSE(MemoryOf(Checked(world), "far").over_budget_since);
+}
+
+TEST(BudgetDrain, StartsNoNewAttemptWhereItMayNotStay) {
+  Snapshot world = Later(OverBudget(), 10);
+  PoolOf(world, "far").attempt.failed = true;
+  PoolOf(world, "far").attempt.disrupted = true;
+  const PoolDecision far = DecisionOf(Checked(world), "far");
+  EXPECT_EQ(far.action, Action::kRelease);
+  EXPECT_FALSE(far.memory.hold) << "nodes that it may not have are kept for nobody";
+  EXPECT_THAT(far.placed_message, HasSubstr("used up its spend.budget"));
+}
+
+TEST(BudgetDrain, IsKnownToVerify) {
+  Snapshot world = OverBudget();
+  Plan plan = MakePlan(world);
+  plan.pools[0].memory.over_budget_since.reset();
+  EXPECT_EQ(Verify(world, plan).error().message, "team/far forgets since when it is to leave");
+  world = Later(world, 400);
+  Snapshot before = world;
+  before.now -= Seconds{1};
+  EXPECT_EQ(Verify(world, MakePlan(before)).error().message,
+            "team/far stays past its checkpoint where there is no money for it");
+  plan = MakePlan(world);
+  EXPECT_EQ(Verify(before, plan).error().message, "team/far gives its place up for nothing");
+}
+
 // ---- what must come to rest ----
 
 TEST(Moves, OfTwoGangsTheOneThatComesFirstGetsHome) {

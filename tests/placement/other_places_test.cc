@@ -343,7 +343,7 @@ TEST(OtherPlaces, NameEveryOtherGroupOnceAndFitExactlyWhereTheGangWouldBePlaced)
     const Snapshot world = Applied(before, MakePlan(before));
     const Plan plan = MakePlan(world);
     for (const PoolDecision& decision : plan.pools) {
-      if (!decision.placed || decision.placed_reason == Reason::kDraining) continue;
+      if (!decision.placed || decision.IsStuck()) continue;
       const auto pool =
           std::find_if(world.pools.begin(), world.pools.end(),
                        [&](const TrainingPool& one) { return one.key == decision.key; });

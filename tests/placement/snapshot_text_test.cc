@@ -26,7 +26,8 @@ TEST(SnapshotText, HasOneLineForEachThingAndLeavesDefaultsOut) {
   world.pools = {pool};
   world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 64}}}};
   world.quotas[0].max_hourly_cost = Dollars("500");
-  world.quotas[0].budget = {Dollars("100000"), placement::BudgetPeriod::kWeek};
+  world.quotas[0].budget = {Dollars("100000"), placement::BudgetPeriod::kWeek,
+                            placement::AtLimit::kDrainAtCheckpoint};
   world.quotas[0].memory = {Dollars("12.5"), Dollars("3"), kNow, kNow - Seconds{43200}};
   EXPECT_EQ(WriteSnapshot(world), R"(now: 2026-11-24T12:00:00Z
 currency: USD
@@ -39,7 +40,7 @@ pools:
   - {namespace: team, name: llm, uid: uid-llm, acceleratorsPerWorker: 8, accelerators: [{type: a100, workers: 4}], requests: {cpu: 4, memory: 16Gi, pods: 1}, placement: {spill: {policy: Never, maxHourlyCost: "5000.00"}}, specRevision: spec-1, status: {tiersUsed: [0, 10]}}
 inferencePools:
 quotas:
-  - {namespace: team, accelerators: [{type: a100, limit: 64}], spend: {maxHourlyCost: "500.00", budget: {amount: "100000.00", period: Week}}, status: {budgetSpent: "12.50", hourlyCost: "3.00", asOf: 2026-11-24T12:00:00Z, periodStart: 2026-11-24T00:00:00Z}}
+  - {namespace: team, accelerators: [{type: a100, limit: 64}], spend: {maxHourlyCost: "500.00", budget: {amount: "100000.00", period: Week, atLimit: DrainAtCheckpoint}}, status: {budgetSpent: "12.50", hourlyCost: "3.00", asOf: 2026-11-24T12:00:00Z, periodStart: 2026-11-24T00:00:00Z}}
 defaultLimits:
 )");
 }

@@ -22,7 +22,8 @@ class Maker {
         moves_(seed + 1'000'000),
         shortages_(seed + 2'000'000),
         sizes_(seed + 3'000'000),
-        ends_(seed + 4'000'000) {}
+        ends_(seed + 4'000'000),
+        drains_(seed + 5'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -38,6 +39,7 @@ class Maker {
     AddQuotas();
     AddClaims();
     AddSpendLimits();
+    AddDrainsAtLimit();
     if (dice_.OneIn(6) || shortages_.OneIn(12)) AddContest();
     if (moves_.OneIn(3)) AddMovers();
     AddMoves();
@@ -701,11 +703,26 @@ class Maker {
                     .period_start = Ago(4'000'000)};
   }
 
+  void AddDrainsAtLimit() {
+    for (placement::Quota& quota : world_.quotas) {
+      if (!quota.budget || drains_.OneIn(3)) continue;
+      quota.budget->at_limit = placement::AtLimit::kDrainAtCheckpoint;
+      if (!quota.memory || drains_.OneIn(3)) continue;
+      quota.memory->spent = quota.budget->amount;
+      quota.memory->period_start = kNow;
+    }
+    for (TrainingPool& pool : world_.pools) {
+      if (!pool.memory.placement || !drains_.OneIn(4)) continue;
+      pool.memory.over_budget_since = kNow - Seconds{drains_.Roll(4000)};
+    }
+  }
+
   Dice dice_;
   Dice moves_;      // of gangs alone, so that other worlds are not all different ones
   Dice shortages_;  // likewise
   Dice sizes_;      // likewise
   Dice ends_;       // likewise
+  Dice drains_;     // likewise
   Snapshot world_;
 };
 
