@@ -221,11 +221,11 @@ Problem HoldsForAReason(const Judged& j) {
 
 // ---- gangs whose namespace has used its budget up ----
 
-bool WasEvictedNow(const Judged& j) {
-  const auto& evictions = j.After().evictions;
-  const auto& before = j.Before().evictions;
-  return !evictions.empty() && evictions.back().time == j.world.now &&
-         std::find(before.begin(), before.end(), evictions.back()) == before.end();
+bool NewlyEvicted(const World& world, const TrainingPool& pool, const PoolDecision& decision) {
+  const auto& evictions = decision.memory.evictions;
+  return pool.memory.placement && !evictions.empty() && evictions.back().time == world.now &&
+         std::find(pool.memory.evictions.begin(), pool.memory.evictions.end(), evictions.back()) ==
+             pool.memory.evictions.end();
 }
 
 // Does it run, and would it go on where it is but for others and for what it costs?
@@ -259,7 +259,8 @@ Problem BudgetIsMinded(const Judged& j) {
   if (stays && IsDueToLeave(j)) return "stays past its checkpoint where there is no money for it";
   const bool gives_up =
       j.decision.action == Action::kRelease || j.decision.action == Action::kPlace;
-  if (gives_up && !WasEvictedNow(j) && !IsDueToLeave(j)) return "gives its place up for nothing";
+  if (gives_up && !NewlyEvicted(j.world, j.pool, j.decision) && !IsDueToLeave(j))
+    return "gives its place up for nothing";
   return {};
 }
 
@@ -705,13 +706,6 @@ Coverage CoverageAfter(const World& world, const Plan& plan, const QuotaBook& qu
     for (Demand& demand : DemandsOf(drafts[p], p, world.now)) demands.push_back(std::move(demand));
   }
   return {quotas, std::move(demands)};
-}
-
-bool NewlyEvicted(const World& world, const TrainingPool& pool, const PoolDecision& decision) {
-  const auto& evictions = decision.memory.evictions;
-  return pool.memory.placement && !evictions.empty() && evictions.back().time == world.now &&
-         std::find(pool.memory.evictions.begin(), pool.memory.evictions.end(), evictions.back()) ==
-             pool.memory.evictions.end();
 }
 
 bool IsVictim(const Hold& claim, const PoolKey& gang) {
