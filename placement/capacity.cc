@@ -140,7 +140,8 @@ Capacity::Capacity(const World& world)
     : world_(world),
       open_(world.nodes.size()),
       shares_(world.pools.size() + world.groups.size() + 1),
-      loans_(world.groups.size()),
+      remains_(shares_.size()),
+      pledges_(world.groups.size()),
       changed_(world.nodes.size()),
       group_changed_(world.groups.size()) {
   for (const Node* node : world.nodes) {
@@ -174,6 +175,7 @@ void Capacity::AddPods(const World& world, std::vector<int64_t>& ours) {
     for (const Share& share : shares_[p]) {
       std::ranges::copy(At(share.live), At(share.reserved).begin());
     }
+    LookForRemains(p);
   }
 }
 
@@ -238,6 +240,7 @@ void Capacity::Add(size_t pool, const Claim& claim) {
     AddTimes(bound_here, request, count);
     Stay(*share, bound_here);
   }
+  LookForRemains(pool);
 }
 
 void Capacity::Clear(size_t pool) {
@@ -245,6 +248,7 @@ void Capacity::Clear(size_t pool) {
     Reserve(share, At(share.live));
     std::ranges::fill(At(share.stays), 0);
   }
+  LookForRemains(pool);
 }
 
 void Capacity::Stay(const Share& share, Amounts amounts) {
@@ -271,8 +275,10 @@ void Capacity::Keep(size_t group, size_t pool, const Row& request, int64_t most,
       if (!AreRemains(other) && other != pool) take(LeftBy(other, node));
     }
     for (const size_t other : gone) {
-      if (!AreRemains(other) || std::ranges::find(gone, WhoseIs(other)) != gone.end()) continue;
-      Lend({.pool = WhoseIs(other), .node = node, .amounts = take(LeftBy(other, node))}, group);
+      if (!AreRemains(other) || Find(WhoseIs(other), node) == nullptr) continue;
+      if (std::ranges::find(gone, WhoseIs(other)) != gone.end()) continue;
+      AddPledge({.pool = WhoseIs(other), .node = node, .amounts = take(LeftBy(other, node))},
+                group);
     }
     Reserve(ShareOf(PromiseIn(group), node), needed);
   }
@@ -280,19 +286,19 @@ void Capacity::Keep(size_t group, size_t pool, const Row& request, int64_t most,
 
 void Capacity::KeepNothing(size_t group) {
   Clear(PromiseIn(group));
-  for (const Loan& loan : loans_[group]) {
-    AddTimes(At(Find(loan.pool, loan.node)->lent), loan.amounts, -1);
-    Changed(loan.node);
+  for (const Pledge& pledge : pledges_[group]) {
+    AddTimes(At(Find(pledge.pool, pledge.node)->pledged), pledge.amounts, -1);
+    Changed(pledge.node);
   }
-  loans_[group].clear();
+  pledges_[group].clear();
 }
 
-void Capacity::Lend(Loan loan, size_t group) {
-  const Share* share = Find(loan.pool, loan.node);
+void Capacity::AddPledge(Pledge pledge, size_t group) {
+  const Share* share = Find(pledge.pool, pledge.node);
   if (share == nullptr) return;
-  AddTimes(At(share->lent), loan.amounts, 1);
-  Changed(loan.node);
-  loans_[group].push_back(std::move(loan));
+  AddTimes(At(share->pledged), pledge.amounts, 1);
+  Changed(pledge.node);
+  pledges_[group].push_back(std::move(pledge));
 }
 
 Capacity::Share& Capacity::ShareOf(size_t pool, size_t node) {
@@ -305,7 +311,7 @@ Capacity::Share& Capacity::ShareOf(size_t pool, size_t node) {
                     .live = begin,
                     .reserved = begin + width,
                     .stays = begin + 2 * width,
-                    .lent = begin + 3 * width};
+                    .pledged = begin + 3 * width};
   amounts_.resize(begin + 4 * width);
   return *shares.insert(at, share);
 }
@@ -361,7 +367,7 @@ Row Capacity::FreeWith(const Share* share, size_t node) const {
   Row room(free.begin(), free.end());
   if (share != nullptr) {
     AddTimes(room, At(share->reserved), 1);
-    AddTimes(room, At(share->lent), -1);
+    AddTimes(room, At(share->pledged), -1);
   }
   return room;
 }
@@ -380,7 +386,8 @@ Resources Capacity::FreeFor(size_t pool, size_t node) const {
 int64_t Capacity::FreeFor(size_t pool, size_t node, std::string_view resource) const {
   const size_t column = columns_.Find(resource);
   const Share* share = FindOwn(pool, node);
-  const int64_t own = share == nullptr ? 0 : At(share->reserved)[column] - At(share->lent)[column];
+  const int64_t own =
+      share == nullptr ? 0 : At(share->reserved)[column] - At(share->pledged)[column];
   return FreeRow(node)[column] + own;
 }
 
@@ -421,7 +428,7 @@ Row Capacity::LeftBy(size_t other, size_t node) const {
   } else {
     AddTimes(left, At(share->reserved), 1);
   }
-  AddTimes(left, At(share->lent), -1);
+  AddTimes(left, At(share->pledged), -1);
   return left;
 }
 
@@ -435,9 +442,9 @@ Row Capacity::RemainsIn(const Share& share) const {
   return remains;
 }
 
-bool Capacity::HasRemains(size_t pool) const {
-  return std::ranges::any_of(shares_[pool],
-                             [this](const Share& share) { return HasRemains(share); });
+void Capacity::LookForRemains(size_t pool) {
+  remains_[pool] =
+      std::ranges::any_of(shares_[pool], [this](const Share& share) { return HasRemains(share); });
 }
 
 bool Capacity::HasRemains(const Share& share) const {

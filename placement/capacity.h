@@ -103,7 +103,7 @@ class Capacity {
   [[nodiscard]] size_t WhoseIs(size_t gone) const {
     return gone < shares_.size() ? gone : gone - shares_.size();
   }
-  [[nodiscard]] bool HasRemains(size_t pool) const;
+  [[nodiscard]] bool HasRemains(size_t pool) const { return remains_[pool]; }
 
   // Stands for a pool that has nothing anywhere, neither pods nor a claim.
   [[nodiscard]] size_t Nobody() const { return shares_.size() - 1; }
@@ -167,12 +167,12 @@ class Capacity {
     size_t live = 0;      // in amounts_
     size_t reserved = 0;  // likewise
     size_t stays = 0;     // likewise
-    size_t lent = 0;      // likewise
+    size_t pledged = 0;   // likewise
     bool forfeited = false;
   };
 
   // What a promise takes of remains.
-  struct Loan {
+  struct Pledge {
     size_t pool = 0;
     size_t node = 0;
     Row amounts;
@@ -185,7 +185,8 @@ class Capacity {
   void Reserve(const Share& share, Amounts amounts);
   // The pool's present attempt and claims need at least that of the node.
   void Stay(const Share& share, Amounts amounts);
-  void Lend(Loan loan, size_t group);
+  void AddPledge(Pledge pledge, size_t group);
+  void LookForRemains(size_t pool);
   void Changed(size_t node);
   [[nodiscard]] const Share* Find(size_t pool, size_t node) const;
   // The same, but for what is no room for the pool itself.
@@ -211,8 +212,9 @@ class Capacity {
   std::vector<int> open_;  // by node: shares larger than what their pools' pods request by now
   // By pool, for what is kept by group, and for nobody; then by node.
   std::vector<std::vector<Share>> shares_;
-  std::vector<int64_t> amounts_;          // of the shares
-  std::vector<std::vector<Loan>> loans_;  // by group
+  std::vector<bool> remains_;                 // by pool: has it any?
+  std::vector<int64_t> amounts_;              // of the shares
+  std::vector<std::vector<Pledge>> pledges_;  // by group
   uint64_t changes_ = 0;
   std::vector<uint64_t> changed_;        // by node
   std::vector<uint64_t> group_changed_;  // by group

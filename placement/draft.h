@@ -43,11 +43,11 @@ struct Draft {
   Capacity capacity;
   Offers offers;
   QuotaBook quotas;
-  std::vector<Fate> fates;                   // by pool
-  std::vector<size_t> ending;                // gangs that have a deadline
-  std::map<size_t, Fate> given;              // what those were up to who got a place in this pass
-  std::vector<size_t> late;                  // of those: after room was freed in the last round
-  std::set<size_t> again;                    // who looked anew for more workers than it was given
+  std::vector<Fate> fates;       // by pool
+  std::vector<size_t> ending;    // gangs that have a deadline
+  std::map<size_t, Fate> given;  // what those were up to who got a place in this pass
+  std::vector<size_t> late;      // of those: after room was freed in the last round
+  std::set<size_t> again;        // gangs given fewer workers that have begun anew already
   std::vector<std::vector<Option>> options;  // by pool; empty for those that nobody looked for
   std::vector<InferenceDraft> inference;     // by inference pool
   std::optional<Coverage> coverage;          // as it was when this round began

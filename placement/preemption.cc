@@ -54,7 +54,9 @@ class Search {
         moments_(moments),
         topology_(TopologyIn(pool_, *group_.spec)),
         deficit_(Deficit()),
-        excess_(Excess()) {}
+        excess_(Excess()) {
+    if (deficit_ > 0 || excess_ > Money()) CountThoseWhoGo();
+  }
 
   std::optional<Victory> Run() {
     FindCandidates();
@@ -102,6 +104,11 @@ class Search {
     return std::binary_search(promise.after.begin(), promise.after.end(), other);
   }
 
+  [[nodiscard]] bool IsHere(size_t other) const {
+    const Placement& placement = *contest_.fates[other].memory.placement;
+    return placement.node_group == group_.spec->name && placement.cluster == group_.spec->cluster;
+  }
+
   [[nodiscard]] bool FreesQuota(size_t other) const {
     return deficit_ > 0 && SameNamespace(other) &&
            contest_.fates[other].memory.placement->accelerator == Type();
@@ -122,9 +129,7 @@ class Search {
       if (other == claimant_.pool || contest_.promised[other] || !fate.memory.placement) continue;
       if (IsAwaited(other)) continue;
       if (fate.course != Course::kStay && fate.course != Course::kRenew) continue;
-      const bool here = fate.memory.placement->node_group == group_.spec->name &&
-                        fate.memory.placement->cluster == group_.spec->cluster;
-      const bool frees = here || FreesQuota(other) || FreesMoney(other);
+      const bool frees = IsHere(other) || FreesQuota(other) || FreesMoney(other);
       if (frees && GivesWay(other) && MayBeStopped(other)) Consider(other);
     }
   }
@@ -163,6 +168,18 @@ class Search {
     if (world_.IsSeeker(claimant_.pool)) return {};
     const Money cost = CostAboveHome(group_, need_.Accelerators(pool_));
     return contest_.scene.quotas.Spend().Excess(pool_.key.ns, cost).value_or(Money());
+  }
+
+  // Who gives way to somebody else already is counted still, beside those for whom it goes.
+  void CountThoseWhoGo() {
+    for (const size_t other : contest_.placed) {
+      if (!contest_.promised[other] || !SameNamespace(other)) continue;
+      const Placement& placement = *contest_.fates[other].memory.placement;
+      if (placement.accelerator == Type()) {
+        deficit_ -= AcceleratorsOf(*world_.pools[other], placement);
+      }
+      excess_ += Money::FromMicros(-CostOf(world_, other, placement).micros());
+    }
   }
 
   [[nodiscard]] bool FreesTheMoney(const std::vector<size_t>& gone) const {
@@ -230,18 +247,27 @@ class Search {
     return best;
   }
 
-  // Candidates that have nodes in a domain, by domain.
+  // Candidates that have nodes in a domain of the group, by domain, and with them all that are
+  // elsewhere: these free accelerators of a limit, or money.
   [[nodiscard]] std::map<std::string, std::vector<size_t>> ByDomain(
       const std::vector<size_t>& all) const {
     std::map<std::string, std::vector<size_t>> by_domain;
     const std::string& level = topology_.levels.front();
+    std::vector<size_t> elsewhere;
     for (const size_t c : all) {
+      if (!IsHere(candidates_[c].pool)) {
+        elsewhere.push_back(c);
+        continue;
+      }
       std::set<std::string> domains;
       for (const size_t node : contest_.scene.capacity.NodesOf(candidates_[c].pool)) {
         const auto label = world_.nodes[node]->labels.find(level);
         if (label != world_.nodes[node]->labels.end()) domains.insert(label->second);
       }
       for (const std::string& domain : domains) by_domain[domain].push_back(c);
+    }
+    for (auto& [domain, candidates] : by_domain) {
+      candidates.insert(candidates.end(), elsewhere.begin(), elsewhere.end());
     }
     return by_domain;
   }

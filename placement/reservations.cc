@@ -84,7 +84,6 @@ std::vector<size_t> WhoLeave(const Capacity& capacity, std::vector<size_t> gone,
 struct Prospect {
   const Option* option = nullptr;
   Promise promise;
-  std::vector<size_t> gone;  // all that have ended by then
 };
 
 std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& option,
@@ -95,12 +94,13 @@ std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& opti
                             Settling::kSettled);
   const auto count = Enough(vacancies, turnover.endings);
   if (!count) return std::nullopt;
-  Prospect prospect{.option = &option, .promise = {}, .gone = First(turnover.endings, *count)};
+  Prospect prospect{.option = &option, .promise = {}};
   Promise& promise = prospect.promise;
+  const std::vector<size_t> gone = First(turnover.endings, *count);
   promise.gang = pool;
-  promise.nodes = vacancies.FitWithout(prospect.gone)->nodes;
+  promise.nodes = vacancies.FitWithout(gone)->nodes;
   promise.by = *count == 0 ? draft.Now() : turnover.endings[*count - 1].by;
-  promise.after = WhoLeave(draft.capacity, prospect.gone, promise.nodes);
+  promise.after = WhoLeave(draft.capacity, gone, promise.nodes);
   return prospect;
 }
 
@@ -118,7 +118,7 @@ void Keep(Draft& draft, size_t pool, Prospect prospect) {
   const size_t index = draft.world.IndexOf(group);
   const Need& need = *prospect.option->need;
   draft.capacity.Keep(index, pool, draft.capacity.RowOf(need.request), need.workers,
-                      prospect.promise.nodes, prospect.gone);
+                      prospect.promise.nodes, prospect.promise.after);
   Outlook& outlook = draft.fates[pool].outlook.emplace();
   outlook.node_group = group.spec->name;
   outlook.starts_by = prospect.promise.by;
