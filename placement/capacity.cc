@@ -262,23 +262,25 @@ void Capacity::Keep(size_t group, size_t pool, const Row& request, int64_t most,
   for (const size_t node : nodes) {
     Row needed(columns_.Width());
     AddTimes(needed, request, HowMany(FreeWithout(pool, node, gone), request, most));
-    const auto take = [&needed](const Row& left) {
+    const auto take = [&](size_t other, const Share* share) {
       Row taken(needed.size());
+      if (share == nullptr) return taken;
+      AddLeft(other, *share, taken);
       for (size_t i = 0; i < needed.size(); ++i) {
-        taken[i] = std::clamp<int64_t>(left[i], 0, needed[i]);
+        taken[i] = std::clamp<int64_t>(taken[i], 0, needed[i]);
         needed[i] -= taken[i];
       }
       return taken;
     };
-    if (FindOwn(pool, node) != nullptr) take(LeftBy(pool, node));
+    take(pool, FindOwn(pool, node));
     for (const size_t other : gone) {
-      if (!AreRemains(other) && other != pool) take(LeftBy(other, node));
+      if (!AreRemains(other) && other != pool) take(other, Find(other, node));
     }
     for (const size_t other : gone) {
-      if (!AreRemains(other) || Find(WhoseIs(other), node) == nullptr) continue;
-      if (std::ranges::find(gone, WhoseIs(other)) != gone.end()) continue;
-      AddPledge({.pool = WhoseIs(other), .node = node, .amounts = take(LeftBy(other, node))},
-                group);
+      const size_t whose = WhoseIs(other);
+      const Share* share = AreRemains(other) ? Find(whose, node) : nullptr;
+      if (share == nullptr || std::ranges::find(gone, whose) != gone.end()) continue;
+      AddPledge({.pool = whose, .node = node, .amounts = take(other, share)}, group);
     }
     Reserve(ShareOf(PromiseIn(group), node), needed);
   }
@@ -294,9 +296,7 @@ void Capacity::KeepNothing(size_t group) {
 }
 
 void Capacity::AddPledge(Pledge pledge, size_t group) {
-  const Share* share = Find(pledge.pool, pledge.node);
-  if (share == nullptr) return;
-  AddTimes(At(share->pledged), pledge.amounts, 1);
+  AddTimes(At(Find(pledge.pool, pledge.node)->pledged), pledge.amounts, 1);
   Changed(pledge.node);
   pledges_[group].push_back(std::move(pledge));
 }
@@ -412,34 +412,23 @@ Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone
   Row free = FreeWith(FindOwn(pool, node), node);
   for (const size_t other : gone) {
     const size_t whose = WhoseIs(other);
-    if (whose == pool || Find(whose, node) == nullptr) continue;
+    const Share* share = whose == pool ? nullptr : Find(whose, node);
+    if (share == nullptr) continue;
     if (AreRemains(other) && std::ranges::find(gone, whose) != gone.end()) continue;
-    AddTimes(free, LeftBy(other, node), 1);
+    AddLeft(other, *share, free);
   }
   return free;
 }
 
-Row Capacity::LeftBy(size_t other, size_t node) const {
-  Row left(columns_.Width());
-  const Share* share = Find(WhoseIs(other), node);
-  if (share == nullptr) return left;
-  if (AreRemains(other)) {
-    left = RemainsIn(*share);
-  } else {
-    AddTimes(left, At(share->reserved), 1);
+void Capacity::AddLeft(size_t other, const Share& share, Row& room) const {
+  AddTimes(room, At(share.pledged), -1);
+  if (!AreRemains(other)) {
+    AddTimes(room, At(share.reserved), 1);
+    return;
   }
-  AddTimes(left, At(share->pledged), -1);
-  return left;
-}
-
-Row Capacity::RemainsIn(const Share& share) const {
-  Row remains(columns_.Width());
   const Amounts live = At(share.live);
   const Amounts stays = At(share.stays);
-  for (size_t i = 0; i < remains.size(); ++i) {
-    remains[i] = std::max<int64_t>(live[i] - stays[i], 0);
-  }
-  return remains;
+  for (size_t i = 0; i < room.size(); ++i) room[i] += std::max<int64_t>(live[i] - stays[i], 0);
 }
 
 void Capacity::LookForRemains(size_t pool) {

@@ -185,15 +185,14 @@ class Capacity {
   void Reserve(const Share& share, Amounts amounts);
   // The pool's present attempt and claims need at least that of the node.
   void Stay(const Share& share, Amounts amounts);
-  void AddPledge(Pledge pledge, size_t group);
+  void AddPledge(Pledge pledge, size_t group);  // REQUIRES that the pool has a share there
   void LookForRemains(size_t pool);
   void Changed(size_t node);
   [[nodiscard]] const Share* Find(size_t pool, size_t node) const;
   // The same, but for what is no room for the pool itself.
   [[nodiscard]] const Share* FindOwn(size_t pool, size_t node) const;
-  // What is free on the node once `other` is gone, beside what is promised of it already.
-  [[nodiscard]] Row LeftBy(size_t other, size_t node) const;
-  [[nodiscard]] Row RemainsIn(const Share& share) const;
+  // Adds what `other` leaves there when it is gone, beside what is promised of it already.
+  void AddLeft(size_t other, const Share& share, Row& room) const;
   [[nodiscard]] bool HasRemains(const Share& share) const;
   [[nodiscard]] bool AreRemains(size_t gone) const { return gone >= shares_.size(); }
   [[nodiscard]] Amounts At(size_t begin) const { return {&amounts_[begin], columns_.Width()}; }

@@ -115,11 +115,8 @@ CostByNamespace WhatLeavingCosts(const Draft& draft) {
   }
   CostByNamespace costs;
   for (const size_t gang : gangs) {
-    const Placement& placement = *draft.fates[gang].memory.placement;
-    const GroupView* group = draft.world.FindGroup(placement.node_group);
-    if (group == nullptr) continue;
-    costs[draft.Pool(gang).key.ns] +=
-        CostAboveHome(*group, AcceleratorsOf(draft.Pool(gang), placement));
+    const TrainingPool& pool = draft.Pool(gang);
+    costs[pool.key.ns] += CostAboveHome(draft.world, pool, *draft.fates[gang].memory.placement);
   }
   return costs;
 }

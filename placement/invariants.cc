@@ -629,8 +629,7 @@ Problem GangsHaveTheMoney(const World& world, const Plan& plan, const QuotaBook&
     const TrainingPool& pool = *world.pools[p];
     if (!AddsCost(pool, decision)) continue;
     const Placement& placement = *decision.memory.placement;
-    const Money cost =
-        CostAboveHome(*world.FindGroup(placement.node_group), AcceleratorsOf(pool, placement));
+    const Money cost = CostAboveHome(world, pool, placement);
     if (cost <= Money()) continue;
     if (pool.spill_max_hourly_cost && cost > *pool.spill_max_hourly_cost) {
       return decision.key.Format() + " costs more above home than it may";

@@ -272,7 +272,7 @@ void GiveUp(Draft& draft, size_t pool) {
   memory.placement.reset();
   memory.hold.reset();
   memory.ready_since.reset();
-  memory.waiting_since = draft.Now();
+  if (!memory.waiting_since) memory.waiting_since = draft.Now();
   ClaimWhatItHas(draft, pool);
 }
 
@@ -550,6 +550,11 @@ bool LookForMove(Draft& draft, size_t pool) {
     DropTarget(draft, pool, Why::kReturn);
     return true;
   }
+  if (memory.hold && *why == Why::kReturn && !memory.home_fits_since) {
+    // It had to leave, and has not any more: home must have had room for as long as for others.
+    DropTarget(draft, pool, Why::kReturn);
+    return true;
+  }
   const CountedOnce once(draft, pool);
   const std::vector<Option> targets = Targets(draft, pool, *why);
   if (memory.hold) {
@@ -602,13 +607,12 @@ void TellMoves(Draft& draft) {
 
 bool IsOverBudget(const World& world, const SpendBook& spend, const TrainingPool& pool,
                   const Placement& placement) {
-  if (!spend.Drains(pool.key.ns)) return false;
-  const GroupView* group = world.FindGroup(placement.node_group);
-  return group != nullptr && CostAboveHome(*group, AcceleratorsOf(pool, placement)) > Money();
+  return spend.Drains(pool.key.ns) && CostAboveHome(world, pool, placement) > Money();
 }
 
 Time LeavesForMoneyAt(const TrainingPool& pool, const PoolMemory& memory, Time now) {
-  const Time asked = memory.over_budget_since.value_or(now);
+  Time asked = memory.over_budget_since.value_or(now);
+  if (memory.Moves() && memory.hold->since) asked = std::min(asked, *memory.hold->since);
   return CheckpointAfter(pool, *memory.placement, asked, asked + kNotice);
 }
 

@@ -57,7 +57,8 @@ void TellMoves(Draft& draft);
 bool IsOverBudget(const World& world, const SpendBook& spend, const TrainingPool& pool,
                   const Placement& placement);
 
-// When such a gang goes: at its next checkpoint. REQUIRES memory.placement.
+// When such a gang goes: at its next checkpoint since it has had to, or since it decided to move
+// before that. REQUIRES memory.placement.
 Time LeavesForMoneyAt(const TrainingPool& pool, const PoolMemory& memory, Time now);
 
 // All its workers run, nothing is wrong with its nodes, and a new attempt could start anywhere.

@@ -46,6 +46,12 @@ struct Reservation {
   bool operator==(const Reservation&) const = default;
 };
 
+// Of a gang that leaves its place, for this reason: has it nowhere to go yet?
+inline bool NothingTakesIt(Reason leaves, const PoolMemory& memory) {
+  return leaves == Reason::kDraining ||
+         (leaves == Reason::kWaitingForCheckpoint && !memory.Moves());
+}
+
 struct PoolDecision {
   PoolKey key;
   std::string uid;
@@ -82,10 +88,7 @@ struct PoolDecision {
   bool operator==(const PoolDecision&) const = default;
 
   // Has to leave the place where it is, and nothing takes it yet: `alternatives` says why.
-  [[nodiscard]] bool IsStuck() const {
-    return placed && (placed_reason == Reason::kDraining ||
-                      (placed_reason == Reason::kWaitingForCheckpoint && !memory.Moves()));
-  }
+  [[nodiscard]] bool IsStuck() const { return placed && NothingTakesIt(placed_reason, memory); }
 };
 
 // A variant on a node group: how many replicas it is to have, and how they may change.

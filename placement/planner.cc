@@ -209,7 +209,7 @@ void Renew(Draft& draft, size_t pool) {
   } else {
     fate.memory.placement.reset();
     fate.memory.ready_since.reset();
-    fate.memory.waiting_since = draft.Now();
+    if (!fate.memory.waiting_since) fate.memory.waiting_since = draft.Now();
   }
   if (fate.memory.hold && !ClaimOf(draft.world, draft.Pool(pool), *fate.memory.hold)) {
     fate.memory.hold.reset();

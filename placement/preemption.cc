@@ -32,13 +32,6 @@ struct Candidate {
   Time gone{};
 };
 
-// What a placed gang costs an hour above home.
-Money CostOf(const World& world, size_t pool, const Placement& placement) {
-  const GroupView* group = world.FindGroup(placement.node_group);
-  return group == nullptr ? Money()
-                          : CostAboveHome(*group, AcceleratorsOf(*world.pools[pool], placement));
-}
-
 // One search for victims.
 class Search {
  public:
@@ -114,9 +107,13 @@ class Search {
            contest_.fates[other].memory.placement->accelerator == Type();
   }
 
+  // An hour, above home.
+  [[nodiscard]] Money CostOf(size_t placed) const {
+    return CostAboveHome(world_, *world_.pools[placed], *contest_.fates[placed].memory.placement);
+  }
+
   [[nodiscard]] bool FreesMoney(size_t other) const {
-    return excess_ > Money() && SameNamespace(other) &&
-           CostOf(world_, other, *contest_.fates[other].memory.placement) > Money();
+    return excess_ > Money() && SameNamespace(other) && CostOf(other) > Money();
   }
 
   void FindCandidates() {
@@ -178,15 +175,14 @@ class Search {
       if (placement.accelerator == Type()) {
         deficit_ -= AcceleratorsOf(*world_.pools[other], placement);
       }
-      excess_ += Money::FromMicros(-CostOf(world_, other, placement).micros());
+      excess_ += Money::FromMicros(-CostOf(other).micros());
     }
   }
 
   [[nodiscard]] bool FreesTheMoney(const std::vector<size_t>& gone) const {
     Money freed;
     for (const size_t pool : gone) {
-      if (!SameNamespace(pool)) continue;
-      freed += CostOf(world_, pool, *contest_.fates[pool].memory.placement);
+      if (SameNamespace(pool)) freed += CostOf(pool);
     }
     return freed >= excess_;
   }

@@ -167,6 +167,11 @@ std::vector<QuotaReport> QuotaBook::Report(const World& world) const {
   return reports;
 }
 
+Money CostAboveHome(const World& world, const TrainingPool& pool, const Placement& placement) {
+  const GroupView* group = world.FindGroup(placement.node_group);
+  return group == nullptr ? Money() : CostAboveHome(*group, AcceleratorsOf(pool, placement));
+}
+
 void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,
                const Placement& placement, int sign) {
   const int64_t accelerators = sign * AcceleratorsOf(pool, placement);

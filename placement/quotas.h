@@ -58,6 +58,9 @@ class QuotaBook {
   SpendBook spend_;
 };
 
+// What a placed gang costs an hour above home: nothing where its group is gone.
+Money CostAboveHome(const World& world, const TrainingPool& pool, const Placement& placement);
+
 // Adds what a placed gang has (sign 1), or takes it away (-1).
 void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,
                const Placement& placement, int sign);

@@ -127,9 +127,11 @@ std::optional<Money> SpendBook::Excess(const std::string& ns, Money more) const 
   const auto at = accounts_.find(ns);
   if (more <= Money() || at == accounts_.end()) return Money();
   const Account& account = at->second;
-  if (account.UsedUp() || (account.most && more > *account.most)) return std::nullopt;
-  const int64_t left = account.most ? account.most->micros() - account.hourly.micros() : 0;
-  return account.most ? Money::FromMicros(std::max<int64_t>(more.micros() - left, 0)) : Money();
+  if (account.UsedUp()) return std::nullopt;
+  if (!account.most) return Money();
+  if (more > *account.most) return std::nullopt;
+  const int64_t excess = (account.hourly + more).micros() - account.most->micros();
+  return Money::FromMicros(std::max<int64_t>(excess, 0));
 }
 
 bool SpendBook::IsExceeded(const std::string& ns) const {

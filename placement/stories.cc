@@ -272,10 +272,7 @@ void TellUnplaced(const Told& told, PoolDecision& decision) {
 
 // Has to leave its group, and nothing else takes it.
 bool IsStuck(const Told& told) {
-  if (!told.fate.move) return false;
-  const Reason reason = told.fate.move->reason;
-  return reason == Reason::kDraining ||
-         (reason == Reason::kWaitingForCheckpoint && !told.Memory().Moves());
+  return told.fate.move && NothingTakesIt(told.fate.move->reason, told.Memory());
 }
 
 std::string RemedyIn(const Told& told, const Option& option) {

@@ -418,6 +418,7 @@ TEST(Held, ComesBeforeTheClaimOfWhoComesLater) {
                          .until = kNow + Seconds{900},
                          .since = kNow - Seconds{10},
                          .victims = {}};
+  far.memory.home_fits_since = kNow - Seconds{900};
   Use(world, "home-2", 8);
   TrainingPool late = New("late", 0, 2);
   late.per_worker = 4;
@@ -869,6 +870,46 @@ TEST(BudgetDrain, EndsWithThePeriodAndWithARaisedBudget) {
   world.now = At("2026-12-01T00:00:00Z");
   EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kKeep);
   EXPECT_FALSE(MemoryOf(Checked(world), "far").over_budget_since);
+}
+
+// What it held because it had to leave is no return that is due.
+TEST(BudgetDrain, IsNoReturnOnceItIsOver) {
+  for (const ReturnHome policy : {ReturnHome::kAnytime, ReturnHome::kAtCheckpoint}) {
+    Snapshot world = OverBudget();
+    AddNodes(world, "home", 2);
+    PoolOf(world, "far").return_home = policy;
+    PoolOf(world, "far").return_after = Seconds{600};
+    world = Later(world, 10);
+    ASSERT_TRUE(PoolOf(world, "far").memory.hold);
+    world.quotas[0].budget->amount = Dollars("100000");
+    const Plan plan = Checked(world);
+    EXPECT_EQ(DecisionOf(plan, "far").action, Action::kKeep);
+    EXPECT_FALSE(MemoryOf(plan, "far").hold);
+    EXPECT_EQ(MemoryOf(plan, "far").home_fits_since, world.now);
+    EXPECT_EQ(DecisionOf(Checked(Later(world, 590)), "far").action, Action::kKeep);
+  }
+}
+
+TEST(BudgetDrain, OwesNoSecondHoldBack) {
+  Snapshot world = Later(OverBudget(), 400);
+  const PoolDecision gone = DecisionOf(Checked(world), "far");
+  ASSERT_EQ(gone.action, Action::kRelease);
+  EXPECT_EQ(gone.memory.waiting_since, kNow);
+}
+
+TEST(BudgetDrain, KeepsNobodyWhoWasToLeaveSooner) {
+  Snapshot world = OverBudget();
+  AddNodes(world, "home", 2);
+  TrainingPool& far = PoolOf(world, "far");
+  far.last_checkpoint = kNow - Seconds{1};
+  const Seconds interval = far.checkpoint_interval;
+  GroupOf(world, "azure").admission = Admission::kDrain;
+  world.quotas[0].budget->amount = Dollars("100000");
+  world = Later(world, static_cast<int>(2 * interval.count()) - 1);
+  ASSERT_TRUE(PoolOf(world, "far").memory.hold);
+  world.quotas[0].budget->amount = Dollars("100");
+  EXPECT_EQ(DecisionOf(Checked(world), "far").action, Action::kKeep);
+  EXPECT_EQ(DecisionOf(Checked(Later(world, 1)), "far").action, Action::kRestart);
 }
 
 TEST(BudgetDrain, StartsNoNewAttemptWhereItMayNotStay) {

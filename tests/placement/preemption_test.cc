@@ -518,6 +518,38 @@ TEST(Preemption, ForMoneyAsksNobodyWhoCouldNotHelp) {
   }
 }
 
+// Who gives way to the first pays for nobody else, and stands in nobody's way either.
+TEST(Preemption, OfTwoWhoAskAtOnceNeitherPaysForTheOther) {
+  struct Case {
+    const char* limited;
+    int placed;  // gangs of one node, each with a node's worth of the limit
+  };
+  for (const Case& c : {Case{"money", 3}, Case{"money", 2}, Case{"accelerators", 3}}) {
+    Snapshot world = Fleet(0, 8);
+    for (int i = 1; i <= c.placed; ++i) {
+      const std::string number = std::to_string(i);
+      AddOld(world, "low-" + number, "team", 0, {"azure-" + number}, "azure");
+    }
+    world.quotas = {Guarantee("team", 0)};
+    if (c.limited == std::string("money")) {
+      world.quotas[0].max_hourly_cost = Dollars(std::to_string(32 * c.placed));
+    } else {
+      world.quotas[0].limits[0].limit = 8 * c.placed;
+    }
+    world.pools.push_back(New("first", "team", 10, 1));
+    world.pools.push_back(New("second", "team", 5, 1));
+    const Plan plan = Checked(world);
+    std::set<placement::PoolKey> victims;
+    for (const char* name : {"first", "second"}) {
+      const auto& hold = DecisionOf(plan, name).memory.hold;
+      ASSERT_TRUE(hold) << c.limited << " " << c.placed << " " << name;
+      EXPECT_EQ(hold->victims.size(), 1U) << c.limited << " " << c.placed << " " << name;
+      victims.insert(hold->victims.begin(), hold->victims.end());
+    }
+    EXPECT_EQ(victims.size(), 2U);
+  }
+}
+
 // What is left of the money that both sets of victims cost pays for both claims.
 TEST(Preemption, ForMoneySettlesWhereTwoOfANamespaceAskAtOnce) {
   Snapshot world = Fleet(0, 8);

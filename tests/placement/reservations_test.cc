@@ -508,6 +508,17 @@ TEST(Reservation, IsMadeWheneverItCanBeAsSoonAsItCanBeAndIsKept) {
   EXPECT_GT(refused, 50);
 }
 
+void RemoveEnded(Snapshot& world) {
+  std::erase_if(world.pools, [&](const TrainingPool& pool) {
+    const auto end = EndOf(pool);
+    if (!end || *end > world.now) return false;
+    for (const placement::Worker& worker : pool.workers) {
+      NodeOf(world, worker.node).used.Subtract(worker.requests);
+    }
+    return true;
+  });
+}
+
 // Gangs that come all the time, each with a deadline, do not keep a large one waiting.
 TEST(Reservation, StarvesNobody) {
   Snapshot world = Home(900);
@@ -524,14 +535,7 @@ TEST(Reservation, StarvesNobody) {
                       [](const PoolDecision& d) { return d.action == Action::kPlace; }));
     world = Started(world, plan);
     world.now += Seconds{100};
-    std::erase_if(world.pools, [&](const TrainingPool& pool) {
-      const auto end = EndOf(pool);
-      if (!end || *end > world.now) return false;
-      for (const placement::Worker& worker : pool.workers) {
-        NodeOf(world, worker.node).used.Subtract(worker.requests);
-      }
-      return true;
-    });
+    RemoveEnded(world);
     TrainingPool next = Within(Waiting("s" + std::to_string(step), 1, 0), 250);
     next.memory.queued_since = next.memory.waiting_since = world.now;
     world.pools.push_back(next);
@@ -561,17 +565,6 @@ std::vector<Arrival> Arrivals(Dice& dice, int nodes) {
     arrivals.push_back({.at = at, .pool = std::move(pool)});
   }
   return arrivals;
-}
-
-void RemoveEnded(Snapshot& world) {
-  std::erase_if(world.pools, [&](const TrainingPool& pool) {
-    const auto end = EndOf(pool);
-    if (!end || *end > world.now) return false;
-    for (const placement::Worker& worker : pool.workers) {
-      NodeOf(world, worker.node).used.Subtract(worker.requests);
-    }
-    return true;
-  });
 }
 
 // When each gang started, by name: every one runs until its deadline, and its grace, are over.
