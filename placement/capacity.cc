@@ -204,6 +204,7 @@ void Capacity::Set(size_t pool, const Claim& claim) {
 void Capacity::Add(size_t pool, const Claim& claim) {
   int64_t bound = 0;
   for (const auto& [node, count] : claim.bound) bound += count;
+  size_t bound_here = 0;  // nodes of the claim that workers are bound to
   const Row request = columns_.RowOf(claim.request);
   for (const size_t node : claim.nodes) {
     const auto here = claim.bound.find(node);
@@ -228,17 +229,18 @@ void Capacity::Add(size_t pool, const Claim& claim) {
       }
     }
     Stay(share, planned);
+    if (here != claim.bound.end()) {
+      StayBound(share, request, here->second);
+      ++bound_here;
+    }
     const Amounts reserved = At(share.reserved);
     for (size_t i = 0; i < planned.size(); ++i) planned[i] = std::max(planned[i], reserved[i]);
     Reserve(share, planned);
   }
-  Row bound_here(columns_.Width());
-  for (const auto& [node, count] : claim.bound) {
-    const Share* share = Find(pool, node);
-    if (share == nullptr) continue;
-    std::ranges::fill(bound_here, 0);
-    AddTimes(bound_here, request, count);
-    Stay(*share, bound_here);
+  if (bound_here < claim.bound.size()) {
+    for (const auto& [node, count] : claim.bound) {
+      if (const Share* share = Find(pool, node)) StayBound(*share, request, count);
+    }
   }
   LookForRemains(pool);
 }
@@ -254,6 +256,11 @@ void Capacity::Clear(size_t pool) {
 void Capacity::Stay(const Share& share, Amounts amounts) {
   const std::span<int64_t> stays = At(share.stays);
   for (size_t i = 0; i < stays.size(); ++i) stays[i] = std::max(stays[i], amounts[i]);
+}
+
+void Capacity::StayBound(const Share& share, const Row& request, int64_t count) {
+  const std::span<int64_t> stays = At(share.stays);
+  for (size_t i = 0; i < stays.size(); ++i) stays[i] = std::max(stays[i], request[i] * count);
 }
 
 void Capacity::Keep(size_t group, size_t pool, const Row& request, int64_t most,

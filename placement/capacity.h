@@ -185,6 +185,7 @@ class Capacity {
   void Reserve(const Share& share, Amounts amounts);
   // The pool's present attempt and claims need at least that of the node.
   void Stay(const Share& share, Amounts amounts);
+  void StayBound(const Share& share, const Row& request, int64_t count);  // so many workers do
   void AddPledge(Pledge pledge, size_t group);  // REQUIRES that the pool has a share there
   void LookForRemains(size_t pool);
   void Changed(size_t node);
