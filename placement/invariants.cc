@@ -237,11 +237,13 @@ bool CouldStay(const Judged& j) {
          FateOf(j.world, j.pool).course == Course::kStay && MayBeMoved(j.world, j.pool, *placement);
 }
 
-// Must it leave because of money, and has its checkpoint come?
+// Must it leave because of money, and has its checkpoint come? A hold that it loses in this pass
+// does not count any more.
 bool IsDueToLeave(const Judged& j) {
-  return IsOverBudget(j.world, j.spend, j.pool, *j.Before().placement) &&
-         j.Before().over_budget_since &&
-         LeavesForMoneyAt(j.pool, j.Before(), j.world.now) <= j.world.now;
+  PoolMemory without = j.Before();
+  without.hold.reset();
+  return IsOverBudget(j.world, j.spend, j.pool, *without.placement) && without.over_budget_since &&
+         LeavesForMoneyAt(j.pool, without, j.world.now) <= j.world.now;
 }
 
 Problem BudgetIsMinded(const Judged& j) {
