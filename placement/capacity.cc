@@ -141,9 +141,7 @@ Capacity::Capacity(const World& world)
       open_(world.nodes.size()),
       shares_(world.pools.size() + world.groups.size() + 1),
       remains_(shares_.size()),
-      pledges_(world.groups.size()),
-      changed_(world.nodes.size()),
-      group_changed_(world.groups.size()) {
+      pledges_(world.groups.size()) {
   for (const Node* node : world.nodes) {
     columns_.Add(node->allocatable);
     columns_.Add(node->used);
@@ -297,14 +295,14 @@ void Capacity::KeepNothing(size_t group) {
   Clear(PromiseIn(group));
   for (const Pledge& pledge : pledges_[group]) {
     AddTimes(At(Find(pledge.pool, pledge.node)->pledged), pledge.amounts, -1);
-    Changed(pledge.node);
+    changed_.push_back(pledge.node);
   }
   pledges_[group].clear();
 }
 
 void Capacity::AddPledge(Pledge pledge, size_t group) {
   AddTimes(At(Find(pledge.pool, pledge.node)->pledged), pledge.amounts, 1);
-  Changed(pledge.node);
+  changed_.push_back(pledge.node);
   pledges_[group].push_back(std::move(pledge));
 }
 
@@ -332,12 +330,7 @@ void Capacity::Reserve(const Share& share, Amounts amounts) {
   AddTimes(free, amounts, -1);
   std::ranges::copy(amounts, reserved.begin());
   open_[share.node] += IsOpen(share) ? 1 : 0;
-  Changed(share.node);
-}
-
-void Capacity::Changed(size_t node) {
-  changed_[node] = ++changes_;
-  if (const size_t group = world_.owner[node]; group != kNoGroup) group_changed_[group] = changes_;
+  changed_.push_back(share.node);
 }
 
 const Capacity::Share* Capacity::Find(size_t pool, size_t node) const {

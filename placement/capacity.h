@@ -136,11 +136,12 @@ class Capacity {
   };
   [[nodiscard]] Count CountOn(size_t node, const Row& request) const;
 
-  // Changes of rooms are numbered from 1: how many there have been, and the last one of a node and
-  // of all nodes that only this group has.
-  [[nodiscard]] uint64_t Changes() const { return changes_; }
-  [[nodiscard]] uint64_t ChangedAt(size_t node) const { return changed_[node]; }
-  [[nodiscard]] uint64_t GroupChangedAt(size_t group) const { return group_changed_[group]; }
+  // How many changes of rooms there have been; the nodes of those since there were `seen`, in their
+  // order, and one as often as it has changed.
+  [[nodiscard]] size_t Changes() const { return changed_.size(); }
+  [[nodiscard]] std::span<const size_t> ChangedSince(size_t seen) const {
+    return std::span(changed_).subspan(seen);
+  }
 
   // How many of `request`, `most` at the most, fit beside those pods of the pool that stay; they
   // request `beside` in all.
@@ -188,7 +189,6 @@ class Capacity {
   void StayBound(const Share& share, const Row& request, int64_t count);  // so many workers do
   void AddPledge(Pledge pledge, size_t group);  // REQUIRES that the pool has a share there
   void LookForRemains(size_t pool);
-  void Changed(size_t node);
   [[nodiscard]] const Share* Find(size_t pool, size_t node) const;
   // The same, but for what is no room for the pool itself.
   [[nodiscard]] const Share* FindOwn(size_t pool, size_t node) const;
@@ -215,9 +215,7 @@ class Capacity {
   std::vector<bool> remains_;                 // by pool: has it any?
   std::vector<int64_t> amounts_;              // of the shares
   std::vector<std::vector<Pledge>> pledges_;  // by group
-  uint64_t changes_ = 0;
-  std::vector<uint64_t> changed_;        // by node
-  std::vector<uint64_t> group_changed_;  // by group
+  std::vector<size_t> changed_;               // a node for every change
 };
 
 // Stands for every node that is not in the snapshot.

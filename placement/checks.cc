@@ -316,9 +316,14 @@ std::optional<Fit> FitOnHeldFirst(const Look& look, const Topology& topology) {
   return anywhere;
 }
 
+bool FitsInDomain(Look& look, const Topology& topology) {
+  look.option.fit = look.scene.offers.FitInDomain(look.group, look.ground, look.index,
+                                                  *look.option.need, topology);
+  return look.option.fit.has_value();
+}
+
 Found HasDomain(Look& look) {
   const int workers = look.option.need->workers;
-  look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
   const Topology topology = TopologyIn(look.pool, look.Spec());
   if (topology.mode == TopologyMode::kRequired) {
     if (topology.levels.empty()) {
@@ -335,6 +340,9 @@ Found HasDomain(Look& look) {
       return found;
     }
   }
+  const bool held = look.memory.hold && look.memory.hold->node_group == look.Spec().name;
+  if (!held && FitsInDomain(look, topology)) return {};
+  look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
   look.option.fit = FitOnHeldFirst(look, topology);
   const int64_t anywhere = WorkersIn(look.room.slots);
   if (look.option.fit || anywhere < workers) return {};
@@ -422,8 +430,10 @@ Finding TooManyNodes(Look& look) {
 
 Found HasRoom(Look& look) {
   const int workers = look.option.need->workers;
+  if (look.option.fit) {
+    return look.option.fit->nodes.size() > kMostNodes ? Found(TooManyNodes(look)) : Found();
+  }
   const int64_t fit = WorkersIn(look.room.slots);
-  if (look.option.fit && look.option.fit->nodes.size() > kMostNodes) return TooManyNodes(look);
   if (fit >= workers) return {};
   const Totals totals = AcceleratorTotals(look);
   Finding finding{.reason = Reason::kWaitingForCapacity, .message = {}, .remedy = {}};

@@ -119,13 +119,18 @@ std::optional<Fit> FitInDomain(const World& world, const std::string& label,
   std::vector<Slot> inside;
   std::copy_if(slots.begin(), slots.end(), std::back_inserter(inside),
                [&](const Slot& slot) { return domains.of[slot.node] == *domain; });
-  return Fit{.workers = workers,
-             .nodes = Choose(std::move(inside), workers),
-             .domain = std::string(domains.names[*domain]),
-             .left_over = sums.Of(*domain).workers - workers};
+  return FitInside(domains, *domain, std::move(inside), workers);
 }
 
 }  // namespace
+
+Fit FitInside(const Domains& domains, uint32_t domain, std::vector<Slot> slots, int workers) {
+  const int64_t left_over = WorkersIn(slots) - workers;
+  return {.workers = workers,
+          .nodes = Choose(std::move(slots), workers),
+          .domain = std::string(domains.names[domain]),
+          .left_over = left_over};
+}
 
 Topology TopologyIn(const TrainingPool& pool, const NodeGroup& group) {
   Topology topology{.mode = pool.topology, .levels = {}, .group_levels = group.domain_labels};

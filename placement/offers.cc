@@ -16,18 +16,18 @@ bool AsksAlike(const TrainingPool& left, const TrainingPool& right) {
 void CountDomains(const World& world, const GroupView& group, Ground& ground) {
   for (const std::string& label : group.spec->domain_labels) {
     const Domains& domains = world.DomainsOf(label);
-    std::map<uint32_t, ShapeCounts> counts;
+    std::map<uint32_t, DomainShapes> counts;
     for (size_t i = 0; i < ground.nodes.size(); ++i) {
       const uint32_t domain = domains.of[ground.nodes[i]];
       if (domain == kNoDomain) continue;
-      ShapeCounts& shapes = counts[domain];
-      shapes.resize(group.shapes.size());
-      ++shapes[ground.shape[i]];
+      DomainShapes& one = counts[domain];
+      one.domain = domain;
+      one.shapes.resize(group.shapes.size());
+      ++one.shapes[ground.shape[i]];
+      one.places.push_back(i);
     }
     std::vector<DomainShapes>& list = ground.domains[label];
-    for (auto& [domain, shapes] : counts) {
-      list.push_back({.domain = domain, .shapes = std::move(shapes)});
-    }
+    for (auto& [domain, one] : counts) list.push_back(std::move(one));
   }
 }
 
@@ -93,11 +93,23 @@ void Keep(std::optional<Slot>& piece, const Slot& slot) {
   if (!piece || better()) piece = slot;
 }
 
-void FindPiece(Offer& offer) {
+void MakeLists(Offer& offer) {
+  offer.open.clear();
   offer.piece.reset();
-  for (const Offer::Place& place : offer.places) {
-    if (place.slot.workers == 0) Keep(offer.piece, place.slot);
+  for (size_t i = 0; i < offer.places.size(); ++i) {
+    const Slot& slot = offer.places[i].slot;
+    if (slot.workers > 0) {
+      offer.open.push_back(i);
+    } else {
+      Keep(offer.piece, slot);
+    }
   }
+}
+
+// Where the domain is in the list. REQUIRES that it is.
+size_t PlaceIn(const std::vector<DomainShapes>& list, uint32_t domain) {
+  const auto at = std::ranges::lower_bound(list, domain, {}, &DomainShapes::domain);
+  return static_cast<size_t>(at - list.begin());
 }
 
 // The same of a pool whose own nodes are not looked at.
@@ -193,6 +205,8 @@ Offers::KnownOffer Offers::MakeOffer(const GroupView& group, std::shared_ptr<con
                    .column = capacity_.ColumnOf(CountedBy(*group.spec)),
                    .when_free = {},
                    .seen = capacity_.Changes(),
+                   .contested = {},
+                   .levels = {},
                    .offer = {}};
   for (const Resources& shape : group.shapes) {
     known.when_free.push_back(AcceleratorsIn(*group.spec, shape));
@@ -201,46 +215,123 @@ Offers::KnownOffer Offers::MakeOffer(const GroupView& group, std::shared_ptr<con
   for (size_t i = 0; i < known.ground->nodes.size(); ++i) {
     const Offer::Place& place = known.offer.places.emplace_back(PlaceOn(group, known, i));
     known.offer.free += place.slot.free;
-    if (place.slot.workers > 0) known.offer.open.push_back(i);
+    known.most = std::max(known.most, place.slot.workers);
+    if (place.contested && place.slot.workers > 0) known.contested.insert(i);
   }
-  FindPiece(known.offer);
   return known;
 }
 
-void Offers::Update(const GroupView& group, KnownOffer& known) const {
-  const Ground& ground = *known.ground;
-  Offer& offer = known.offer;
-  bool reopened = false;
-  for (size_t i = 0; i < ground.nodes.size(); ++i) {
-    if (capacity_.ChangedAt(ground.nodes[i]) <= known.seen) continue;
-    const Offer::Place place = PlaceOn(group, known, i);
-    offer.free += place.slot.free - offer.places[i].slot.free;
-    reopened = reopened || (place.slot.workers > 0 && offer.places[i].slot.workers == 0);
-    offer.places[i] = place;
+void Offers::LookAgain(const GroupView& group, KnownOffer& known, size_t index) const {
+  Offer::Place& place = known.offer.places[index];
+  const Offer::Place now = PlaceOn(group, known, index);
+  const auto sure = [](const Offer::Place& one) { return one.contested ? 0 : one.slot.workers; };
+  for (auto& [label, level] : known.levels) {
+    const uint32_t domain = level.domains->of[place.slot.node];
+    if (domain == kNoDomain) continue;
+    level.workers[PlaceIn(*level.list, domain)] += sure(now) - sure(place);
   }
-  if (reopened) {
-    offer.open.resize(offer.places.size());
-    std::iota(offer.open.begin(), offer.open.end(), size_t{0});
-  }
-  std::erase_if(offer.open, [&](size_t i) { return offer.places[i].slot.workers == 0; });
-  FindPiece(offer);
+  known.contested.erase(index);
+  if (now.contested && now.slot.workers > 0) known.contested.insert(index);
+  known.most = std::max(known.most, now.slot.workers);
+  known.offer.free += now.slot.free - place.slot.free;
+  known.listed = false;
+  place = now;
 }
 
-const Offer& Offers::OfferFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
-                              const Resources& request) {
+void Offers::Update(const GroupView& group, KnownOffer& known) const {
+  const std::vector<size_t>& nodes = known.ground->nodes;
+  const auto changed = capacity_.ChangedSince(known.seen);
+  known.seen = capacity_.Changes();
+  if (changed.size() > nodes.size()) {
+    for (size_t i = 0; i < nodes.size(); ++i) LookAgain(group, known, i);
+    return;
+  }
+  for (const size_t node : changed) {
+    const auto at = std::ranges::lower_bound(nodes, node);
+    if (at == nodes.end() || *at != node) continue;
+    LookAgain(group, known, static_cast<size_t>(at - nodes.begin()));
+  }
+}
+
+Offers::KnownOffer& Offers::OfferFor(const GroupView& group,
+                                     const std::shared_ptr<const Ground>& ground,
+                                     const Resources& request) {
   std::vector<KnownOffer>& offers = groups_[world_.IndexOf(group)].offers;
   const auto at = std::find_if(offers.begin(), offers.end(), [&](const KnownOffer& known) {
     return known.ground == ground && known.request == request;
   });
   if (at == offers.end()) {
     MakeRoomFor(ground->nodes.size());
-    return offers.emplace_back(MakeOffer(group, ground, request)).offer;
+    return offers.emplace_back(MakeOffer(group, ground, request));
   }
-  if (capacity_.GroupChangedAt(world_.IndexOf(group)) > at->seen) {
-    Update(group, *at);
-    at->seen = capacity_.Changes();
+  Update(group, *at);
+  return *at;
+}
+
+const Offers::Level& Offers::LevelOf(KnownOffer& known, const std::string& label) const {
+  const auto [at, added] = known.levels.try_emplace(label);
+  Level& level = at->second;
+  if (!added) return level;
+  level.domains = &world_.DomainsOf(label);
+  level.list = &known.ground->domains.at(label);
+  for (const DomainShapes& one : *level.list) {
+    int64_t& workers = level.workers.emplace_back(0);
+    for (const size_t i : one.places) {
+      const Offer::Place& place = known.offer.places[i];
+      workers += place.contested ? 0 : place.slot.workers;
+    }
   }
-  return at->offer;
+  return level;
+}
+
+std::optional<Fit> Offers::FitInDomain(const GroupView& group,
+                                       const std::shared_ptr<const Ground>& ground, size_t pool,
+                                       const Need& need, const Topology& topology) {
+  const auto is_of_ground = [&](size_t node) {
+    return std::ranges::binary_search(ground->nodes, node);
+  };
+  if (!ground->shared || std::ranges::any_of(capacity_.NodesOf(pool), is_of_ground)) {
+    return std::nullopt;
+  }
+  KnownOffer& known = OfferFor(group, ground, need.request);
+  // Else a node counts for less than it has room for, and the sums would be too large.
+  if (known.most > need.workers) return std::nullopt;
+  const bool required = topology.mode == TopologyMode::kRequired;
+  const size_t levels =
+      required ? std::min<size_t>(1, topology.levels.size()) : topology.levels.size();
+  for (size_t l = 0; l < levels; ++l) {
+    const Level& level = LevelOf(known, topology.levels[l]);
+    const auto tightest = Tightest(known, level, need.workers);
+    if (!tightest) continue;
+    const DomainShapes& one = (*level.list)[*tightest];
+    std::vector<Slot> slots;
+    for (const size_t i : one.places) {
+      Slot slot = known.offer.places[i].slot;
+      slot.workers = Fitting(known.offer.places[i], need.workers);
+      if (slot.workers > 0) slots.push_back(slot);
+    }
+    return FitInside(*level.domains, one.domain, std::move(slots), need.workers);
+  }
+  return std::nullopt;
+}
+
+std::optional<size_t> Offers::Tightest(const KnownOffer& known, const Level& level, int workers) {
+  std::map<size_t, int64_t> more;  // what contested places have for so many, by domain
+  for (const size_t i : known.contested) {
+    const Offer::Place& place = known.offer.places[i];
+    const uint32_t domain = level.domains->of[place.slot.node];
+    if (domain != kNoDomain) more[PlaceIn(*level.list, domain)] += Fitting(place, workers);
+  }
+  std::optional<size_t> best;
+  int64_t least = 0;
+  for (size_t d = 0; d < level.workers.size(); ++d) {
+    const auto contested = more.find(d);
+    const int64_t sum = level.workers[d] + (contested == more.end() ? 0 : contested->second);
+    if (sum < workers || (best && sum >= least)) continue;
+    best = d;
+    least = sum;
+  }
+  return best;
 }
 
 Room Offers::RoomIn(const GroupView& group, const Ground& ground, const Offer& offer, size_t pool,
@@ -275,9 +366,14 @@ Room Offers::RoomIn(const GroupView& group, const Ground& ground, const Offer& o
 Room Offers::RoomFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
                      size_t pool, const Need& need) {
   if (!ground->shared) {
-    return RoomIn(group, *ground, MakeOffer(group, ground, need.request).offer, pool, need);
+    Offer offer = MakeOffer(group, ground, need.request).offer;
+    MakeLists(offer);
+    return RoomIn(group, *ground, offer, pool, need);
   }
-  return RoomIn(group, *ground, OfferFor(group, ground, need.request), pool, need);
+  KnownOffer& known = OfferFor(group, ground, need.request);
+  if (!known.listed) MakeLists(known.offer);
+  known.listed = true;
+  return RoomIn(group, *ground, known.offer, pool, need);
 }
 
 Slot SlotOn(const World& world, const Capacity& capacity, size_t pool, const GroupView& group,

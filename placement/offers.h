@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ using ShapeCounts = std::vector<int64_t>;
 struct DomainShapes {
   uint32_t domain = 0;  // in World::DomainsOf a level
   ShapeCounts shapes;
+  std::vector<size_t> places;  // its nodes: where they are in the ground's
 };
 
 // Workers that nodes take when they are empty; `each`: by shape, what one of them takes.
@@ -82,11 +84,23 @@ class Offers {
   Room RoomFor(const GroupView& group, const std::shared_ptr<const Ground>& ground, size_t pool,
                const Need& need);
 
+  // What FitGang finds in RoomFor's slots where that is within a domain of the topology's levels,
+  // mostly without a look at every node. nullopt: there is none, or it takes such a look.
+  std::optional<Fit> FitInDomain(const GroupView& group,
+                                 const std::shared_ptr<const Ground>& ground, size_t pool,
+                                 const Need& need, const Topology& topology);
+
  private:
   // Grounds and offers of one group, each with the first pool that asked for it.
   struct Known {
     const TrainingPool* like = nullptr;
     std::shared_ptr<const Ground> ground;
+  };
+  // Workers that fit in each domain of a level, those on contested places left out.
+  struct Level {
+    const Domains* domains = nullptr;
+    const std::vector<DomainShapes>* list = nullptr;  // of the ground
+    std::vector<int64_t> workers;                     // of each of them
   };
   struct KnownOffer {
     std::shared_ptr<const Ground> ground;
@@ -94,7 +108,11 @@ class Offers {
     Row row;
     size_t column = 0;               // of the accelerators
     std::vector<int64_t> when_free;  // accelerators of an empty node, by shape
-    uint64_t seen = 0;               // what Capacity::Changes was when it was brought up to date
+    size_t seen = 0;                 // what Capacity::Changes was when it was brought up to date
+    int64_t most = 0;                // no place has had more workers
+    std::set<size_t> contested;      // places where a worker fits, but not for everybody
+    std::map<std::string, Level> levels;  // that were asked for
+    bool listed = false;                  // `open` and `piece` are as the places are
     Offer offer;
   };
   struct KnownGroup {
@@ -105,13 +123,18 @@ class Offers {
 
   [[nodiscard]] KnownOffer MakeOffer(const GroupView& group, std::shared_ptr<const Ground> ground,
                                      const Resources& request) const;
-  const Offer& OfferFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
-                        const Resources& request);
+  KnownOffer& OfferFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
+                       const Resources& request);
+  const Level& LevelOf(KnownOffer& known, const std::string& label) const;
+  // The domain of the level that would have the least room left, of several the first: where it is
+  // in the list.
+  static std::optional<size_t> Tightest(const KnownOffer& known, const Level& level, int workers);
   [[nodiscard]] Room RoomIn(const GroupView& group, const Ground& ground, const Offer& offer,
                             size_t pool, const Need& need) const;
   [[nodiscard]] Offer::Place PlaceOn(const GroupView& group, const KnownOffer& known,
                                      size_t index) const;
   void Update(const GroupView& group, KnownOffer& known) const;
+  void LookAgain(const GroupView& group, KnownOffer& known, size_t index) const;
   void MakeRoomFor(size_t nodes);
 
   const World& world_;

@@ -101,6 +101,36 @@ void Change(Dice& dice, const World& world, Capacity& capacity) {
   capacity.Set(pool, claim);
 }
 
+std::string Told(const placement::Fit& fit) {
+  std::string out = std::to_string(fit.workers) + " in " + fit.domain + ", " +
+                    std::to_string(fit.left_over) + " left, on";
+  for (const size_t node : fit.nodes) out += " " + std::to_string(node);
+  return out;
+}
+
+// How often a gang fits in one domain, and how often that is found by the sums of domains.
+struct InDomains {
+  int fits = 0;
+  int found = 0;
+};
+
+void ExpectSameFit(const World& world, Offers& offers, const GroupView& group, size_t p,
+                   const Need& need, InDomains& in_domains) {
+  const TrainingPool& pool = *world.pools[p];
+  const auto ground = offers.GroundFor(group, pool, pool.memory);
+  const placement::Topology topology = TopologyIn(pool, *group.spec);
+  const auto found = offers.FitInDomain(group, ground, p, need, topology);
+  const auto fit =
+      FitGang(world, topology, offers.RoomFor(group, ground, p, need).slots, need.workers);
+  if (found) {
+    ASSERT_TRUE(fit) << Told(*found);
+    ASSERT_EQ(Told(*found), Told(*fit));
+  }
+  if (topology.levels.empty() || !fit || fit->domain.empty()) return;
+  ++in_domains.fits;
+  if (found) ++in_domains.found;
+}
+
 void ExpectAsLookedAt(uint32_t seed, size_t most_nodes) {
   Dice dice(seed);
   const Snapshot snapshot = RandomWorld(seed);
@@ -136,6 +166,31 @@ TEST(Offers, AreWhatALookAtEveryNodeFinds) {
 
 TEST(Offers, AreTheSameWhereLittleMayBeKept) {
   for (uint32_t seed = 0; seed < 300; ++seed) ExpectAsLookedAt(seed, 1);
+}
+
+TEST(Offers, FindTheSameDomainByItsSums) {
+  InDomains in_domains;
+  for (uint32_t seed = 0; seed < 1000; ++seed) {
+    SCOPED_TRACE(seed);
+    Dice dice(seed);
+    const Snapshot snapshot = RandomWorld(seed);
+    const World world = Survey(snapshot);
+    if (world.pools.empty()) continue;
+    Capacity capacity(world);
+    Offers offers(world, capacity);
+    for (int round = 0; round < 6; ++round) {
+      for (size_t p = 0; p < world.pools.size(); ++p) {
+        for (const GroupView& group : world.groups) {
+          const auto need = NeedIn(*world.pools[p], *group.spec);
+          if (need) ExpectSameFit(world, offers, group, p, *need, in_domains);
+          if (testing::Test::HasFatalFailure()) return;
+        }
+      }
+      Change(dice, world, capacity);
+    }
+  }
+  EXPECT_GT(in_domains.fits, 1000);
+  EXPECT_GT(in_domains.found, 1000);
 }
 
 TEST(Offers, AreSharedByPoolsThatAskAlike) {
