@@ -18,6 +18,7 @@
 namespace spillway::bench {
 namespace {
 
+using placement::InferencePool;
 using placement::MakePlan;
 using placement::Plan;
 using placement::PoolDecision;
@@ -91,6 +92,26 @@ double Percentile(const std::vector<double>& sorted, size_t percent) {
   return sorted[(sorted.size() - 1) * percent / 100];
 }
 
+// A pass over inference pools that have all that they want, but for every `every`-th.
+void ServeAnew(benchmark::State& state, size_t every) {
+  constexpr int kPools = 500;
+  Snapshot world = MakeServingWorld(kPools);
+  if (every > 0) ChangeDemand(world, every);
+  int64_t changed = 0;
+  for (auto step : state) {
+    Plan plan = MakePlan(world);
+    benchmark::DoNotOptimize(plan);
+    state.PauseTiming();
+    changed = std::ranges::count_if(plan.inference_pools, [&](const auto& decision) {
+      const auto pool = std::ranges::find(world.inference_pools, decision.key, &InferencePool::key);
+      return decision.memory.cells != pool->memory.cells;
+    });
+    plan = Plan();
+    state.ResumeTiming();
+  }
+  state.counters["changed"] = static_cast<double>(changed);
+}
+
 // One question after another, no two alike. Of each the least of five: what others do on the
 // machine meanwhile makes some of them longer.
 void SolveMixes(benchmark::State& state, const MixSize& size) {
@@ -135,6 +156,17 @@ void RegisterPlans(const std::string& name, const Size& size) {
   plan("contended", Load::kAllContended);
 }
 
+void RegisterServing() {
+  const auto serve = [](const char* name, size_t every) {
+    benchmark::RegisterBenchmark(name, [every](benchmark::State& state) {
+      ServeAnew(state, every);
+    })->Unit(benchmark::kMillisecond);
+  };
+  serve("Serving/500/unchanged", 0);
+  serve("Serving/500/tenth", 10);
+  serve("Serving/500/all", 1);
+}
+
 void Register() {
   for (const Size& size : kGrowth) RegisterPlans("Growth", size);
   for (const Size& size : kSizes) {
@@ -158,6 +190,7 @@ void Register() {
 
 int main(int argc, char** argv) {
   spillway::bench::Register();
+  spillway::bench::RegisterServing();
   spillway::bench::RegisterMixes();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "placement/capacity.h"
+#include "placement/plan.h"
 #include "placement/sharing.h"
 
 namespace spillway::bench {
@@ -285,9 +288,111 @@ class Maker {
   Snapshot world_;
 };
 
+InferencePool ServingPool(int number, std::mt19937& engine) {
+  const auto roll = [&](int sides) {
+    return static_cast<int>(engine() % static_cast<uint32_t>(sides));
+  };
+  InferencePool pool;
+  pool.key = {.ns = fmt::format("team-{:02}", number % 20),
+              .name = fmt::format("serve-{:05}", number)};
+  pool.uid = fmt::format("7a0c7a1c-0000-4000-8000-{:012}", number);
+  pool.replicas = 4 + roll(16);
+  if (number % 2 == 1) pool.routing = Routing::kWeighted;
+  pool.unit = 2'000'000;
+  for (const Type& type : kTypes) {
+    const bool cpu = std::string_view(type.resource).empty();
+    Variant variant;
+    variant.name = type.name;
+    variant.accelerator = type.name;
+    variant.per_replica = cpu ? 47 : 1 << roll(3);
+    variant.throughput = cpu ? 500'000 : (1'000'000 + roll(9) * 250'000) * variant.per_replica;
+    variant.requests.Set(kPods, 1);
+    pool.variants.push_back(std::move(variant));
+  }
+  return pool;
+}
+
+// Stands in for the Deployments and the scheduler: each replica on the first node of its group that
+// has room.
+class Replicas {
+ public:
+  // On these nodes, which have nothing yet.
+  explicit Replicas(Snapshot& world) {
+    for (size_t n = 0; n < world.nodes.size(); ++n) {
+      Node& node = world.nodes[n];
+      node.used = {};
+      node.used.Set(kPods, 5);
+      if (!node.cordoned) nodes_[node.labels.find(kGroupLabel)->second].push_back(n);
+    }
+  }
+
+  // All that the pool asks for, ready.
+  void Run(Snapshot& world, InferencePool& pool) {
+    for (const CellFacts& cell : pool.cells) {
+      const auto group = std::ranges::find(world.groups, cell.node_group, &NodeGroup::name);
+      const auto variant = std::ranges::find(pool.variants, cell.variant, &Variant::name);
+      const Resources request = RequestIn(ReplicaAsGang(pool, *variant), *group);
+      for (int i = 0; i < cell.replicas; ++i) Start(world, cell, request, pool);
+    }
+  }
+
+ private:
+  void Start(Snapshot& world, const CellFacts& cell, const Resources& request,
+             InferencePool& pool) {
+    for (const size_t n : nodes_[cell.node_group]) {
+      Node& node = world.nodes[n];
+      Resources free = node.allocatable;
+      free.Subtract(node.used);
+      if (!free.Covers(request)) continue;
+      node.used.Add(request);
+      pool.live.push_back({.pod = fmt::format("{}-{}", pool.key.name, pool.live.size()),
+                           .variant = cell.variant,
+                           .node_group = cell.node_group,
+                           .node = node.id.name,
+                           .requests = request,
+                           .since = kNow - Seconds{3600},
+                           .ready = true,
+                           .terminating = false,
+                           .revision = cell.revision});
+      return;
+    }
+  }
+
+  std::map<std::string, std::vector<size_t>, std::less<>> nodes_;  // by group
+};
+
 }  // namespace
 
 Snapshot MakeWorld(const Size& size, Load load) { return Maker(size, load).Make(); }
+
+void ChangeDemand(Snapshot& world, size_t every) {
+  world.now += Seconds{600};
+  for (size_t p = 0; p < world.inference_pools.size(); p += every) {
+    int& asked = world.inference_pools[p].replicas;
+    asked = p / every % 2 == 0 ? asked * 3 / 2 : asked * 2 / 3;
+  }
+}
+
+// Each pool is decided after those before it serve: pools that start at the same moment wait for
+// each other.
+Snapshot MakeServingWorld(int pools) {
+  constexpr Size kFleet{
+      .name = "serving", .nodes = 10'000, .groups = 12, .pods = 50'000, .pools = 20};
+  Snapshot world = MakeWorld(kFleet, Load::kAllFit);
+  world.pools.clear();
+  Replicas replicas(world);
+  std::mt19937 engine(7);
+  std::vector<InferencePool> serving;
+  for (int p = 0; p < pools; ++p) {
+    world.inference_pools = {ServingPool(p, engine)};
+    world = Applied(world, MakePlan(world));
+    replicas.Run(world, world.inference_pools[0]);
+    world = Applied(world, MakePlan(world));
+    serving.push_back(std::move(world.inference_pools[0]));
+  }
+  world.inference_pools = std::move(serving);
+  return world;
+}
 
 MixProblem MakeMixProblem(const MixSize& size, uint32_t seed) {
   std::mt19937 engine(seed);

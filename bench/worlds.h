@@ -49,6 +49,14 @@ enum class Load {
 // eighth.
 placement::Snapshot MakeWorld(const Size& size, Load load);
 
+// So many inference pools of four variants, each of which fits on three of twelve node groups, on
+// the nodes of a big company without its gangs; all replicas that are asked for are ready, and
+// nothing is left to do.
+placement::Snapshot MakeServingWorld(int pools);
+
+// A while later every `every`-th of them is asked for half as much again, or for a third less.
+void ChangeDemand(placement::Snapshot& world, size_t every);
+
 // Cells of an inference pool, so many of them in each node group, and so many replicas in each of
 // them at the most.
 struct MixSize {

@@ -51,6 +51,18 @@ bool KnowsRequest(const TrainingPool& pool) {
   return !pool.template_unchecked && pool.template_invalid.empty();
 }
 
+__extension__ using Wide = __int128;  // both our compilers have it
+
+// How many of the request fit, `most` at the most; `room`: what there is in a column.
+int64_t FitIn(const Row& request, int64_t most, const auto& room) {
+  for (size_t i = 0; i < request.size(); ++i) {
+    if (request[i] < 1) continue;
+    const Wide left = std::clamp<Wide>(room(i), 0, std::numeric_limits<int64_t>::max());
+    most = std::min(most, static_cast<int64_t>(left) / request[i]);
+  }
+  return std::max<int64_t>(most, 0);
+}
+
 }  // namespace
 
 Resources RequestIn(const TrainingPool& pool, const NodeGroup& group) {
@@ -464,25 +476,54 @@ int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& free, const R
 
 int64_t Capacity::FitsBeside(size_t pool, size_t node, const Row& beside, const Row& request,
                              int64_t most) const {
-  Row free = FreeWith(FindOwn(pool, node), node);
-  AddTimes(free, beside, -1);
-  return HowMany(free, request, most);
+  return FitsBeside(FindOwn(pool, node), node, beside, request, most);
+}
+
+// Neither makes rows: they are asked about every node for every cell of every pool.
+int64_t Capacity::FitsBeside(const Share* own, size_t node, const Row& beside, const Row& request,
+                             int64_t most) const {
+  const Amounts free = FreeRow(node);
+  if (own == nullptr) {
+    return FitIn(request, most, [&](size_t i) { return Wide{free[i]} - beside[i]; });
+  }
+  const Amounts reserved = At(own->reserved);
+  const Amounts pledged = At(own->pledged);
+  return FitIn(request, most,
+               [&](size_t i) { return Wide{free[i]} + reserved[i] - pledged[i] - beside[i]; });
 }
 
 int64_t Capacity::Harmless(size_t pool, size_t node, const Row& beside, const Row& request,
                            int64_t most) const {
+  if (open_[node] == 0) return most;
   const Share* share = Find(pool, node);
   if (open_[node] - (share != nullptr && IsOpen(*share) ? 1 : 0) == 0) return most;
-  const int64_t fit = FitsBeside(pool, node, beside, request, most);
-  Row physical = PhysicalWith(share, node);
-  AddTimes(physical, beside, -1);
-  return HowMany(physical, request, most) > fit ? fit : most;
+  const Share* own = share == nullptr || share->forfeited ? nullptr : share;
+  const int64_t fit = FitsBeside(own, node, beside, request, most);
+  if (fit == most) return most;
+  const Amounts physical = PhysicalRow(node);
+  const int64_t with_all = FitIn(request, most, [&](size_t i) {
+    return Wide{physical[i]} + (share == nullptr ? 0 : At(share->live)[i]) - beside[i];
+  });
+  return with_all > fit ? fit : most;
 }
 
 std::vector<size_t> Capacity::NodesOf(size_t pool) const {
   std::vector<size_t> nodes;
   for (const Share& share : shares_[WhoseIs(pool)]) {
     if (!AreRemains(pool) || HasRemains(share)) nodes.push_back(share.node);
+  }
+  return nodes;
+}
+
+std::vector<size_t> Capacity::HeldBy(size_t pool) const {
+  const auto has_any = [](Amounts amounts) {
+    return std::ranges::any_of(amounts, [](int64_t amount) { return amount != 0; });
+  };
+  std::vector<size_t> nodes;
+  for (const Share& share : shares_[pool]) {
+    if (has_any(At(share.live)) || has_any(At(share.reserved)) || has_any(At(share.pledged))) {
+      nodes.push_back(share.node);
+    }
   }
   return nodes;
 }

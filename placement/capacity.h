@@ -153,9 +153,14 @@ class Capacity {
   [[nodiscard]] int64_t Harmless(size_t pool, size_t node, const Row& beside, const Row& request,
                                  int64_t most) const;
 
+  // Is anything reserved on the node that nobody's pods have yet?
+  [[nodiscard]] bool IsOpen(size_t node) const { return open_[node] > 0; }
+
   // Nodes on which the pool has pods or a claim; or remains.
   [[nodiscard]] std::vector<size_t> NodesOf(size_t pool) const;
-  // Appends (node, pool) for each of them.
+  // Of the nodes on which it has pods or a claim, those where these have anything now.
+  [[nodiscard]] std::vector<size_t> HeldBy(size_t pool) const;
+  // Appends (node, pool) for each of NodesOf.
   void AddNodesOf(size_t pool, std::vector<std::pair<size_t, size_t>>& nodes) const;
 
  private:
@@ -199,6 +204,9 @@ class Capacity {
   [[nodiscard]] Amounts At(size_t begin) const { return {&amounts_[begin], columns_.Width()}; }
   [[nodiscard]] std::span<int64_t> At(size_t begin) { return {&amounts_[begin], columns_.Width()}; }
   [[nodiscard]] bool IsOpen(const Share& share) const;
+  // `own`: nullptr where the pool has nothing there that is room for it.
+  [[nodiscard]] int64_t FitsBeside(const Share* own, size_t node, const Row& beside,
+                                   const Row& request, int64_t most) const;
   [[nodiscard]] Amounts FreeRow(size_t node) const;
   [[nodiscard]] Amounts PhysicalRow(size_t node) const;
   // A copy of a node's row with what the pool has there.

@@ -17,7 +17,7 @@ class Wanting {
       : draft_(draft),
         index_(pool),
         pool_(draft.inference[pool]),
-        limits_(draft.world, draft.capacity, draft.quotas, pool_) {}
+        limits_(draft.world, draft.capacity, draft.offers, draft.quotas, pool_) {}
 
   bool Run() {
     NoteShortage();

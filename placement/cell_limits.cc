@@ -10,22 +10,13 @@ namespace spillway::placement {
 namespace {
 
 // "3 of 16 accelerators are free on 2 nodes that it may use"
-std::string Supply(const World& world, const Capacity& capacity, const CellState& cell) {
-  const NodeGroup& group = *cell.group->spec;
-  const size_t column = capacity.ColumnOf(CountedBy(group));
-  int64_t nodes = 0;
+std::string Supply(const GroupView& group, const Ground& ground, const Offer& offer) {
   int64_t accelerators = 0;
-  int64_t free = 0;
-  for (const Member& member : cell.group->members) {
-    const Node& node = *world.nodes[member.node];
-    if (member.state != NodeState::kUsable || member.overlapped) continue;
-    if (!ConstraintsHold(*world.pools[cell.seeker], group, node)) continue;
-    ++nodes;
-    accelerators += AcceleratorsIn(group, node.allocatable);
-    free += Accelerators(group, capacity.FreeIn(column, member.node));
+  for (size_t shape = 0; shape < group.shapes.size(); ++shape) {
+    accelerators += ground.allowed[shape] * AcceleratorsIn(*group.spec, group.shapes[shape]);
   }
-  return fmt::format("{} of {} accelerators are free on {} that it may use", free, accelerators,
-                     Count(nodes, "node"));
+  return fmt::format("{} of {} accelerators are free on {} that it may use", offer.free,
+                     accelerators, Count(std::ssize(ground.nodes), "node"));
 }
 
 void SayShort(CellState& cell, int64_t wanted, int64_t left, const std::string& supply,
@@ -141,30 +132,53 @@ int64_t CellLimits::WithinSpend(CellState& cell, int64_t wanted) const {
 }
 
 int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
-  const Row request = capacity_.RowOf(cell.request);
-  const int64_t at_large = cell.AtLarge();
-  int64_t harmless = at_large + wanted;
-  const Node* promised = nullptr;
-  int64_t slots = 0;
-  for (const Member& member : cell.group->members) {
-    if (member.state != NodeState::kUsable) continue;
-    const Node& node = *world_.nodes[member.node];
-    if (!ConstraintsHold(*world_.pools[cell.seeker], *cell.group->spec, node)) continue;
-    const Row taken = TakenOn(capacity_, cell, member.node);
-    const int64_t here = capacity_.Harmless(cell.seeker, member.node, taken, request, harmless);
-    if (here < harmless) promised = &node;
-    harmless = here;
-    if (!member.overlapped) {
-      slots += capacity_.FitsBeside(cell.seeker, member.node, taken, request, kManyReplicas);
-    }
-  }
+  const TrainingPool& seeker = *world_.pools[cell.seeker];
+  const auto ground = offers_.GroundFor(*cell.group, seeker, {});
+  const Offer& offer = offers_.OfferFor(*cell.group, ground, cell.request);
   // Pods that are bound and would have to go stay in place of new ones.
-  const int64_t fit = slots - (cell.memory.desired + cell.Surge() - cell.Bound());
-  const int64_t left = std::clamp<int64_t>(std::min(fit, harmless - at_large), 0, wanted);
+  const int64_t fit =
+      SlotsFor(cell, *ground, offer) - (cell.memory.desired + cell.Surge() - cell.Bound());
+  const Node* promised = nullptr;
+  const int64_t harmless = HarmlessTo(cell, wanted, promised);
+  const int64_t left = std::clamp<int64_t>(std::min(fit, harmless), 0, wanted);
   if (left < wanted && !cell.shortage) {
-    SayShort(cell, wanted, left, Supply(world_, capacity_, cell), fit > left ? promised : nullptr);
+    SayShort(cell, wanted, left, Supply(*cell.group, *ground, offer),
+             fit > left ? promised : nullptr);
   }
   return left;
+}
+
+// How many more fit on its nodes, each by itself, beside what is promised to others.
+int64_t CellLimits::SlotsFor(const CellState& cell, const Ground& ground,
+                             const Offer& offer) const {
+  const Row request = capacity_.RowOf(cell.request);
+  int64_t slots = offer.workers;
+  for (const size_t node : capacity_.HeldBy(cell.seeker)) {
+    const auto at = std::ranges::lower_bound(ground.nodes, node);
+    if (at == ground.nodes.end() || *at != node) continue;
+    const auto place = static_cast<size_t>(at - ground.nodes.begin());
+    slots -= std::min(offer.places[place].slot.workers, kManyReplicas);
+    slots += SlotsOn(capacity_, cell, node, request);
+  }
+  return slots;
+}
+
+// How many more may be on their way to its nodes without taking room that others count on;
+// `promised`: a node that it is fewer for than are wanted.
+int64_t CellLimits::HarmlessTo(const CellState& cell, int64_t wanted, const Node*& promised) const {
+  const Row request = capacity_.RowOf(cell.request);
+  const Row nothing = capacity_.RowOf({});
+  const int64_t at_large = cell.AtLarge();
+  int64_t harmless = at_large + wanted;
+  for (const size_t node : world_.ReachOf(cell.seeker)) {
+    if (harmless == 0) break;
+    if (!capacity_.IsOpen(node)) continue;
+    const Row taken = cell.bound.contains(node) ? TakenOn(capacity_, cell, node) : nothing;
+    const int64_t here = capacity_.Harmless(cell.seeker, node, taken, request, harmless);
+    if (here < harmless) promised = world_.nodes[node];
+    harmless = here;
+  }
+  return harmless - at_large;
 }
 
 // What the pool remembers, as the checks of gangs ask for it.
@@ -178,9 +192,10 @@ PoolMemory CellLimits::CheckMemory() const {
 }
 
 bool CellLimits::HomeCouldServe() const {
+  const Scene scene{world_, capacity_, quotas_, offers_};
   return std::any_of(draft_.cells.begin(), draft_.cells.end(), [&](const CellState& cell) {
     return cell.Known() && cell.memory.tier == 0 && cell.variant->template_invalid.empty() &&
-           CouldEverFit(world_, *world_.pools[cell.seeker], *cell.group);
+           CouldEverFit(scene, *world_.pools[cell.seeker], *cell.group);
   });
 }
 
@@ -213,8 +228,7 @@ std::optional<Finding> CellLimits::Refusal(CellState& cell) const {
                    .remedy = "mend the link"};
   }
   if (!cell.option) {
-    Offers offers(world_, capacity_);
-    cell.option = OptionIn(Scene{world_, capacity_, quotas_, offers}, cell.seeker, CheckMemory(),
+    cell.option = OptionIn(Scene{world_, capacity_, quotas_, offers_}, cell.seeker, CheckMemory(),
                            *cell.group, HomeCouldServe());
   }
   // Room is looked at by number, as quota and spend are.

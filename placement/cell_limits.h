@@ -12,9 +12,14 @@ namespace spillway::placement {
 // Looks at a draft as it is decided so far. All parts outlive this.
 class CellLimits {
  public:
-  CellLimits(const World& world, const Capacity& capacity, const QuotaBook& quotas,
+  CellLimits(const World& world, const Capacity& capacity, Offers& offers, const QuotaBook& quotas,
              const InferenceDraft& draft)
-      : world_(world), capacity_(capacity), quotas_(quotas), draft_(draft), pool_(*draft.pool) {}
+      : world_(world),
+        capacity_(capacity),
+        offers_(offers),
+        quotas_(quotas),
+        draft_(draft),
+        pool_(*draft.pool) {}
 
   // How many of `wanted` more replicas the cell can have now by itself. Says in its shortage why
   // not all.
@@ -41,6 +46,9 @@ class CellLimits {
 
  private:
   [[nodiscard]] int64_t LeavingAccelerators(const std::string& type) const;
+  [[nodiscard]] int64_t SlotsFor(const CellState& cell, const Ground& ground,
+                                 const Offer& offer) const;
+  int64_t HarmlessTo(const CellState& cell, int64_t wanted, const Node*& promised) const;
   int64_t WithinMost(CellState& cell, int64_t wanted) const;
   int64_t WithinQuota(CellState& cell, int64_t wanted) const;
   int64_t WithinSpill(CellState& cell, int64_t wanted) const;
@@ -50,6 +58,7 @@ class CellLimits {
 
   const World& world_;
   const Capacity& capacity_;
+  Offers& offers_;
   const QuotaBook& quotas_;
   const InferenceDraft& draft_;
   const InferencePool& pool_;

@@ -251,18 +251,6 @@ void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign) {
   }
 }
 
-std::vector<size_t> NodesFor(const World& world, const CellState& cell) {
-  std::vector<size_t> nodes;
-  const TrainingPool& seeker = *world.pools[cell.seeker];
-  for (const Member& member : cell.group->members) {
-    if (member.state != NodeState::kUsable) continue;
-    if (ConstraintsHold(seeker, *cell.group->spec, *world.nodes[member.node])) {
-      nodes.push_back(member.node);
-    }
-  }
-  return nodes;
-}
-
 Row TakenOn(const Capacity& capacity, const CellState& cell, size_t node) {
   const auto here = cell.bound.find(node);
   return capacity.RowOf(here == cell.bound.end() ? Resources() : here->second);
@@ -291,7 +279,7 @@ void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& dr
     if (cell.AtLarge() == 0) continue;
     capacity.Set(cell.seeker, Claim{.request = cell.request,
                                     .workers = cell.AtLarge(),
-                                    .nodes = NodesFor(world, cell),
+                                    .nodes = world.ReachOf(cell.seeker),
                                     .whole = cell.live == 0 && !IsTemplateKnown(*cell.variant),
                                     .bound = {},
                                     .beside = cell.bound});

@@ -17,9 +17,6 @@
 // An inference pool's cells as they stand: what runs there, what it costs, what they claim.
 namespace spillway::placement {
 
-// More than a cell can have, as a bound for counts.
-inline constexpr int64_t kManyReplicas = 1'000'000;
-
 // A cell while its pool is being decided.
 struct CellState {
   const Variant* variant = nullptr;  // nullptr: the spec does not have it any more
@@ -107,9 +104,6 @@ Time StrandedFrom(const NodeGroup& group, const Node& node, Time now);
 
 // Is the replica one of the cell's?
 bool IsIn(const Replica& replica, const CellState& cell);
-
-// Nodes of the cell's group that its replicas may come to.
-std::vector<size_t> NodesFor(const World& world, const CellState& cell);
 
 // What those of its replicas that are on the node already take of it.
 Row TakenOn(const Capacity& capacity, const CellState& cell, size_t node);

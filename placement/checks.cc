@@ -587,10 +587,7 @@ bool FitsWhenEmpty(const World& world, const TrainingPool& pool, const GroupView
 
 bool HomeCouldEverFit(const Scene& scene, const TrainingPool& pool) {
   const auto could_fit = [&](const GroupView& group) {
-    if (group.spec->tier != 0) return false;
-    const auto need = NeedIfOpen(pool, *group.spec);
-    return need && FitsWhenEmpty(scene.world, pool, group, *need,
-                                 *scene.offers.HealthyGroundFor(group, pool));
+    return group.spec->tier == 0 && CouldEverFit(scene, pool, group);
   };
   return std::any_of(scene.world.groups.begin(), scene.world.groups.end(), could_fit);
 }
@@ -678,9 +675,10 @@ Option LargestOption(const Scene& scene, size_t pool, const PoolMemory& memory,
 
 }  // namespace
 
-bool CouldEverFit(const World& world, const TrainingPool& pool, const GroupView& group) {
+bool CouldEverFit(const Scene& scene, const TrainingPool& pool, const GroupView& group) {
   const auto need = NeedIfOpen(pool, *group.spec);
-  return need && FitsWhenEmpty(world, pool, group, *need, HealthyGroundOf(world, group, pool));
+  return need && FitsWhenEmpty(scene.world, pool, group, *need,
+                               *scene.offers.HealthyGroundFor(group, pool));
 }
 
 // Exact, by cross multiplication.

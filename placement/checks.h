@@ -78,7 +78,7 @@ Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, cons
 
 // Would the gang, or the least of it, fit in the group some day: on all matched nodes, whatever
 // their health and use?
-bool CouldEverFit(const World& world, const TrainingPool& pool, const GroupView& group);
+bool CouldEverFit(const Scene& scene, const TrainingPool& pool, const GroupView& group);
 
 // Marginal price of one accelerator: negative where it is lower on the left, 0 where it is equal.
 int ComparePrice(const GroupView& left, const GroupView& right);

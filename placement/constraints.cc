@@ -40,6 +40,10 @@ const Taint* Repelling(const TrainingPool& pool, const NodeGroup& group, const N
   return first;
 }
 
+bool AsksAlike(const TrainingPool& left, const TrainingPool& right) {
+  return left.tolerations == right.tolerations && left.node_terms == right.node_terms;
+}
+
 bool ConstraintsHold(const TrainingPool& pool, const NodeGroup& group, const Node& node) {
   return TermsHold(pool, node) && Repelling(pool, group, node) == nullptr;
 }

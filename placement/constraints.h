@@ -19,6 +19,9 @@ const Taint* Repelling(const TrainingPool& pool, const NodeGroup& group, const N
 // Both of these: may the pool's workers run on the node?
 bool ConstraintsHold(const TrainingPool& pool, const NodeGroup& group, const Node& node);
 
+// Do both hold on the same nodes of every group?
+bool AsksAlike(const TrainingPool& left, const TrainingPool& right);
+
 // The same for the node as it would be in good health: taints that come and go with that are no
 // matter.
 bool CouldServe(const TrainingPool& pool, const NodeGroup& group, const Node& node);

@@ -22,14 +22,15 @@ constexpr size_t kMostRejected = 2;  // mixes that are told beside the chosen on
 
 class Decider {
  public:
-  Decider(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft)
+  Decider(const World& world, Capacity& capacity, Offers& offers, QuotaBook& quotas,
+          InferenceDraft& draft)
       : world_(world),
         capacity_(capacity),
         quotas_(quotas),
         draft_(draft),
         pool_(*draft.pool),
-        limits_(world, capacity, quotas, draft),
-        mixes_(world, capacity, quotas, draft) {}
+        limits_(world, capacity, offers, quotas, draft),
+        mixes_(world, capacity, offers, quotas, draft) {}
 
   // With Uniform routing it depends on what room is left at the pool's turn which variant serves,
   // and so what can go.
@@ -125,7 +126,7 @@ class Decider {
     if (cell.memory.desired <= bound) return cell.memory.desired;
     const Row request = capacity_.RowOf(cell.request);
     int64_t places = bound;
-    for (const size_t node : NodesFor(world_, cell)) {
+    for (const size_t node : world_.ReachOf(cell.seeker)) {
       places += SlotsOn(capacity_, cell, node, request);
     }
     return static_cast<int>(std::min<int64_t>(places, cell.memory.desired));
@@ -552,7 +553,7 @@ class Decider {
     const Row request = capacity_.RowOf(cell.request);
     const int64_t missing = std::max(0, cell.memory.desired - cell.Bound());
     int64_t slots = 0;
-    for (const size_t node : NodesFor(world_, cell)) {
+    for (const size_t node : world_.ReachOf(cell.seeker)) {
       const Row taken = TakenOn(capacity_, cell, node);
       if (capacity_.Harmless(cell.seeker, node, taken, request, missing + most) < missing + most) {
         return 0;
@@ -574,16 +575,17 @@ class Decider {
 
 }  // namespace
 
-void ReleaseCells(const World& world, Capacity& capacity, QuotaBook& quotas,
+void ReleaseCells(const World& world, Capacity& capacity, Offers& offers, QuotaBook& quotas,
                   InferenceDraft& draft) {
-  if (!draft.held) Decider(world, capacity, quotas, draft).Release();
+  if (!draft.held) Decider(world, capacity, offers, quotas, draft).Release();
 }
 
-void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft) {
+void DecideCells(const World& world, Capacity& capacity, Offers& offers, QuotaBook& quotas,
+                 InferenceDraft& draft) {
   if (draft.held) {
     draft.required = draft.pool->unit * draft.memory.units.value_or(draft.pool->replicas);
   } else {
-    Decider(world, capacity, quotas, draft).Run();
+    Decider(world, capacity, offers, quotas, draft).Run();
   }
 }
 

@@ -11,11 +11,13 @@ namespace spillway::placement {
 
 // The part of DecideCells that asks for no room: what the cells give up or can do without, before
 // anybody is given more.
-void ReleaseCells(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft);
+void ReleaseCells(const World& world, Capacity& capacity, Offers& offers, QuotaBook& quotas,
+                  InferenceDraft& draft);
 
-// Decides with what `capacity` and `quotas` have left; puts the pool's cells into both. REQUIRES
-// that both hold what the draft's cells had before (ClaimCells).
-void DecideCells(const World& world, Capacity& capacity, QuotaBook& quotas, InferenceDraft& draft);
+// Decides with what `capacity`, which `offers` are of, and `quotas` have left; puts the pool's
+// cells into both. REQUIRES that both hold what the draft's cells had before (ClaimCells).
+void DecideCells(const World& world, Capacity& capacity, Offers& offers, QuotaBook& quotas,
+                 InferenceDraft& draft);
 
 // The pool's place among borrowers.
 Rank RankOf(const InferenceDraft& draft, Time now);

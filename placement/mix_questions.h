@@ -51,14 +51,14 @@ int64_t CeilDiv(int64_t amount, int64_t by);
 // Asks about a draft as it is decided so far. All parts outlive this.
 class MixQuestions {
  public:
-  MixQuestions(const World& world, const Capacity& capacity, const QuotaBook& quotas,
-               InferenceDraft& draft)
+  MixQuestions(const World& world, const Capacity& capacity, Offers& offers,
+               const QuotaBook& quotas, InferenceDraft& draft)
       : world_(world),
         capacity_(capacity),
         quotas_(quotas),
         draft_(draft),
         pool_(*draft.pool),
-        limits_(world, capacity, quotas, draft) {}
+        limits_(world, capacity, offers, quotas, draft) {}
 
   // Of all cells that are to stay; of those of `only` as if it were the one that is chosen. Notes
   // the shortage of each cell that may get more.

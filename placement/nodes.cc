@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <set>
 #include <utility>
 
+#include "placement/constraints.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
@@ -226,6 +228,42 @@ TrainingPool SeekerFor(const InferencePool& pool, const Variant& variant, const 
   return out;
 }
 
+std::vector<size_t> NodesFor(const World& world, const GroupView& group,
+                             const TrainingPool& seeker) {
+  std::vector<size_t> nodes;
+  for (const Member& member : group.members) {
+    if (member.state == NodeState::kUsable &&
+        ConstraintsHold(seeker, *group.spec, *world.nodes[member.node])) {
+      nodes.push_back(member.node);
+    }
+  }
+  return nodes;
+}
+
+void FindReach(World& world) {
+  struct Known {
+    const TrainingPool* like = nullptr;
+    std::shared_ptr<const std::vector<size_t>> nodes;
+  };
+  std::vector<std::vector<Known>> known(world.groups.size());
+  world.reach.resize(world.pools.size() - world.gangs);
+  for (const std::vector<Cell>& cells : world.cells) {
+    for (const Cell& cell : cells) {
+      const TrainingPool& seeker = *world.pools[cell.seeker];
+      std::vector<Known>& here = known[cell.group];
+      auto at = std::ranges::find_if(
+          here, [&](const Known& one) { return AsksAlike(*one.like, seeker); });
+      if (at == here.end()) {
+        here.push_back({.like = &seeker,
+                        .nodes = std::make_shared<const std::vector<size_t>>(
+                            NodesFor(world, world.groups[cell.group], seeker))});
+        at = std::prev(here.end());
+      }
+      world.reach[cell.seeker - world.gangs] = at->nodes;
+    }
+  }
+}
+
 void AddSeekers(World& world) {
   auto seekers = std::make_shared<std::vector<TrainingPool>>();
   for (const InferencePool* pool : world.inference) {
@@ -241,6 +279,7 @@ void AddSeekers(World& world) {
   }
   for (const TrainingPool& seeker : *seekers) world.pools.push_back(&seeker);
   world.seekers = std::move(seekers);
+  FindReach(world);
 }
 
 }  // namespace

@@ -82,10 +82,17 @@ struct World {
   std::vector<const TrainingPool*> pools;
   size_t gangs = 0;  // of `pools` that are training pools
   std::shared_ptr<const std::vector<TrainingPool>> seekers;
+  // By seeker: the usable nodes of its group that its constraints let it use, also those that
+  // another group matches. Seekers that ask alike share them.
+  std::vector<std::shared_ptr<const std::vector<size_t>>> reach;
   std::vector<const InferencePool*> inference;  // by key
   std::vector<std::vector<Cell>> cells;         // of each; by variant, then group
 
   [[nodiscard]] bool IsSeeker(size_t pool) const { return pool >= gangs; }
+  // REQUIRES that the pool is a seeker.
+  [[nodiscard]] const std::vector<size_t>& ReachOf(size_t pool) const {
+    return *reach[pool - gangs];
+  }
 
   [[nodiscard]] std::optional<size_t> FindNode(std::string_view cluster,
                                                std::string_view name) const;

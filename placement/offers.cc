@@ -9,10 +9,6 @@
 namespace spillway::placement {
 namespace {
 
-bool AsksAlike(const TrainingPool& left, const TrainingPool& right) {
-  return left.tolerations == right.tolerations && left.node_terms == right.node_terms;
-}
-
 void CountDomains(const World& world, const GroupView& group, Ground& ground) {
   for (const std::string& label : group.spec->domain_labels) {
     const Domains& domains = world.DomainsOf(label);
@@ -78,6 +74,8 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
   CountDomains(world, group, ground);
   return ground;
 }
+
+int64_t Bounded(const Offer::Place& place) { return std::min(place.slot.workers, kManyReplicas); }
 
 // How many of the workers of a gang of so many may count on the place.
 int64_t Fitting(const Offer::Place& place, int64_t workers) {
@@ -215,6 +213,7 @@ Offers::KnownOffer Offers::MakeOffer(const GroupView& group, std::shared_ptr<con
   for (size_t i = 0; i < known.ground->nodes.size(); ++i) {
     const Offer::Place& place = known.offer.places.emplace_back(PlaceOn(group, known, i));
     known.offer.free += place.slot.free;
+    known.offer.workers += Bounded(place);
     known.most = std::max(known.most, place.slot.workers);
     if (place.contested && place.slot.workers > 0) known.contested.insert(i);
   }
@@ -234,6 +233,7 @@ void Offers::LookAgain(const GroupView& group, KnownOffer& known, size_t index) 
   if (now.contested && now.slot.workers > 0) known.contested.insert(index);
   known.most = std::max(known.most, now.slot.workers);
   known.offer.free += now.slot.free - place.slot.free;
+  known.offer.workers += Bounded(now) - Bounded(place);
   known.listed = false;
   place = now;
 }
@@ -253,7 +253,7 @@ void Offers::Update(const GroupView& group, KnownOffer& known) const {
   }
 }
 
-Offers::KnownOffer& Offers::OfferFor(const GroupView& group,
+Offers::KnownOffer& Offers::KnownFor(const GroupView& group,
                                      const std::shared_ptr<const Ground>& ground,
                                      const Resources& request) {
   std::vector<KnownOffer>& offers = groups_[world_.IndexOf(group)].offers;
@@ -293,7 +293,7 @@ std::optional<Fit> Offers::FitInDomain(const GroupView& group,
   if (!ground->shared || std::ranges::any_of(capacity_.NodesOf(pool), is_of_ground)) {
     return std::nullopt;
   }
-  KnownOffer& known = OfferFor(group, ground, need.request);
+  KnownOffer& known = KnownFor(group, ground, need.request);
   // Else a node counts for less than it has room for, and the sums would be too large.
   if (known.most > need.workers) return std::nullopt;
   const bool required = topology.mode == TopologyMode::kRequired;
@@ -370,7 +370,7 @@ Room Offers::RoomFor(const GroupView& group, const std::shared_ptr<const Ground>
     MakeLists(offer);
     return RoomIn(group, *ground, offer, pool, need);
   }
-  KnownOffer& known = OfferFor(group, ground, need.request);
+  KnownOffer& known = KnownFor(group, ground, need.request);
   if (!known.listed) MakeLists(known.offer);
   known.listed = true;
   return RoomIn(group, *ground, known.offer, pool, need);

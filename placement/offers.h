@@ -52,6 +52,7 @@ struct Offer {
   std::vector<Place> places;  // by node
   std::vector<size_t> open;   // those of them where at least one worker fits
   int64_t free = 0;           // accelerators on all of them
+  int64_t workers = 0;        // on all of them, of each at the most kManyReplicas
   std::optional<Slot> piece;  // of those where no worker fits, the first with the most free
 };
 
@@ -71,6 +72,9 @@ Ground HealthyGroundOf(const World& world, const GroupView& group, const Trainin
 Slot SlotOn(const World& world, const Capacity& capacity, size_t pool, const GroupView& group,
             size_t node, const Need& need);
 
+// Bounds what one node counts for, where what is asked for takes nothing of it.
+inline constexpr int64_t kManyReplicas = 1'000'000;
+
 class Offers {
  public:
   // Both outlive this. `most_nodes` bounds what is kept where hardly two pools ask for the same:
@@ -83,6 +87,13 @@ class Offers {
 
   Room RoomFor(const GroupView& group, const std::shared_ptr<const Ground>& ground, size_t pool,
                const Need& need);
+
+  // What the ground's nodes have for a pool that has nothing there, `open` and `piece` left out.
+  // Until the next question. REQUIRES that the ground is shared.
+  const Offer& OfferFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
+                        const Resources& request) {
+    return KnownFor(group, ground, request).offer;
+  }
 
   // What FitGang finds in RoomFor's slots where that is within a domain of the topology's levels,
   // mostly without a look at every node. nullopt: there is none, or it takes such a look.
@@ -123,7 +134,7 @@ class Offers {
 
   [[nodiscard]] KnownOffer MakeOffer(const GroupView& group, std::shared_ptr<const Ground> ground,
                                      const Resources& request) const;
-  KnownOffer& OfferFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
+  KnownOffer& KnownFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
                        const Resources& request);
   const Level& LevelOf(KnownOffer& known, const std::string& label) const;
   // The domain of the level that would have the least room left, of several the first: where it is

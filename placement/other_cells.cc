@@ -49,7 +49,7 @@ bool Force(Question& question, const CellState& cell) {
 class OtherCells {
  public:
   // REQUIRES that the draft is settled, and open to the pool.
-  OtherCells(const Draft& draft, const InferenceDraft& pool, const InferenceDecision& decision)
+  OtherCells(Draft& draft, const InferenceDraft& pool, const InferenceDecision& decision)
       : draft_(draft), settled_(pool), spec_(*pool.pool), decision_(decision) {}
 
   [[nodiscard]] std::vector<Alternative> Tell() const {
@@ -98,7 +98,7 @@ class OtherCells {
     for (CellState& other : pool.cells) other.leaving = true;
     CellState& cell = pool.cells[at];
     cell.leaving = false;
-    const CellLimits limits(draft_.world, draft_.capacity, draft_.quotas, pool);
+    const CellLimits limits(draft_.world, draft_.capacity, draft_.offers, draft_.quotas, pool);
     const int64_t more = limits.More(cell, wanted);
     Alternative alternative;
     alternative.group = Where(cell);
@@ -152,7 +152,7 @@ class OtherCells {
   [[nodiscard]] std::string WhyNot(size_t at, const std::string& whole) const {
     InferenceDraft pool = Waited();
     CellState& cell = pool.cells[at];
-    MixQuestions mixes(draft_.world, draft_.capacity, draft_.quotas, pool);
+    MixQuestions mixes(draft_.world, draft_.capacity, draft_.offers, draft_.quotas, pool);
     const bool alone = spec_.routing == Routing::kUniform;
     const Variant* present = alone ? Present() : nullptr;
     Question asked = mixes.Ask(Freedom::kMove, alone ? cell.variant : nullptr);
@@ -183,7 +183,7 @@ class OtherCells {
     return WhenTaken(spec_, *settled_.memory.home_fits_since);
   }
 
-  const Draft& draft_;
+  Draft& draft_;
   const InferenceDraft& settled_;
   const InferencePool& spec_;
   const InferenceDecision& decision_;

@@ -116,7 +116,7 @@ void AccountForPlaced(Draft& draft) {
   }
   // What their replicas leave is there for whoever has its turn before them.
   for (InferenceDraft& pool : draft.inference) {
-    ReleaseCells(draft.world, draft.capacity, draft.quotas, pool);
+    ReleaseCells(draft.world, draft.capacity, draft.offers, draft.quotas, pool);
   }
   CarryMoves(draft);
   CarryClaims(draft);
@@ -277,7 +277,7 @@ bool Serve(Draft& draft, size_t pool) {
   InferenceDraft& inference = draft.inference[pool];
   const std::vector<int> before = ReplicasOf(inference);
   CountCellClaim(draft, pool, -1);
-  DecideCells(draft.world, draft.capacity, draft.quotas, inference);
+  DecideCells(draft.world, draft.capacity, draft.offers, draft.quotas, inference);
   SettleCellClaim(inference, before);
   const bool claims = ClaimForReplicas(draft, pool);
   CountCellClaim(draft, pool, 1);
