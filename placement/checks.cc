@@ -316,9 +316,9 @@ std::optional<Fit> FitOnHeldFirst(const Look& look, const Topology& topology) {
   return anywhere;
 }
 
-bool FitsInDomain(Look& look, const Topology& topology) {
-  look.option.fit = look.scene.offers.FitInDomain(look.group, look.ground, look.index,
-                                                  *look.option.need, topology);
+bool FitsQuickly(Look& look, const Topology& topology) {
+  look.option.fit =
+      look.scene.offers.QuickFit(look.group, look.ground, look.index, *look.option.need, topology);
   return look.option.fit.has_value();
 }
 
@@ -341,7 +341,7 @@ Found HasDomain(Look& look) {
     }
   }
   const bool held = look.memory.hold && look.memory.hold->node_group == look.Spec().name;
-  if (!held && FitsInDomain(look, topology)) return {};
+  if (!held && FitsQuickly(look, topology)) return {};
   look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
   look.option.fit = FitOnHeldFirst(look, topology);
   const int64_t anywhere = WorkersIn(look.room.slots);

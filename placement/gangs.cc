@@ -44,20 +44,6 @@ std::vector<size_t> Choose(std::vector<Slot> slots, int workers) {
   return nodes;
 }
 
-// The closest of the labels whose value all the nodes share.
-std::string SharedDomain(const World& world, const std::vector<std::string>& labels,
-                         const std::vector<size_t>& nodes) {
-  for (const std::string& label : labels) {
-    const Domains& domains = world.DomainsOf(label);
-    const uint32_t first = nodes.empty() ? kNoDomain : domains.of[nodes.front()];
-    if (first != kNoDomain && std::all_of(nodes.begin(), nodes.end(),
-                                          [&](size_t node) { return domains.of[node] == first; })) {
-      return std::string(domains.names[first]);
-    }
-  }
-  return "";
-}
-
 // What the slots in one domain come to.
 struct Sum {
   int64_t workers = 0;
@@ -123,6 +109,19 @@ std::optional<Fit> FitInDomain(const World& world, const std::string& label,
 }
 
 }  // namespace
+
+std::string SharedDomain(const World& world, const std::vector<std::string>& labels,
+                         const std::vector<size_t>& nodes) {
+  for (const std::string& label : labels) {
+    const Domains& domains = world.DomainsOf(label);
+    const uint32_t first = nodes.empty() ? kNoDomain : domains.of[nodes.front()];
+    if (first != kNoDomain && std::all_of(nodes.begin(), nodes.end(),
+                                          [&](size_t node) { return domains.of[node] == first; })) {
+      return std::string(domains.names[first]);
+    }
+  }
+  return "";
+}
 
 Fit FitInside(const Domains& domains, uint32_t domain, std::vector<Slot> slots, int workers) {
   const int64_t left_over = WorkersIn(slots) - workers;

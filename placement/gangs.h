@@ -42,6 +42,10 @@ struct Fit {
 
 int64_t WorkersIn(const std::vector<Slot>& slots);
 
+// The closest of the labels whose value all the nodes share; empty: none.
+std::string SharedDomain(const World& world, const std::vector<std::string>& labels,
+                         const std::vector<size_t>& nodes);
+
 // Chooses nodes for `workers` workers, or nullopt. Required: within one domain. Preferred: within
 // the tightest domain of the closest level that has one that fits, else anywhere. Domains that
 // leave out a kept node don't count. Nodes in use come before whole ones, and no node is taken that

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "placement/constraints.h"
@@ -284,21 +285,45 @@ const Offers::Level& Offers::LevelOf(KnownOffer& known, const std::string& label
   return level;
 }
 
-std::optional<Fit> Offers::FitInDomain(const GroupView& group,
-                                       const std::shared_ptr<const Ground>& ground, size_t pool,
-                                       const Need& need, const Topology& topology) {
+std::optional<Fit> Offers::QuickFit(const GroupView& group,
+                                    const std::shared_ptr<const Ground>& ground, size_t pool,
+                                    const Need& need, const Topology& topology) {
   const auto is_of_ground = [&](size_t node) {
     return std::ranges::binary_search(ground->nodes, node);
   };
-  if (!ground->shared || std::ranges::any_of(capacity_.NodesOf(pool), is_of_ground)) {
+  if (!ground->shared || std::ranges::any_of(capacity_.HeldBy(pool), is_of_ground)) {
     return std::nullopt;
   }
   KnownOffer& known = KnownFor(group, ground, need.request);
+  if (!topology.levels.empty()) return FitInDomain(known, need, topology);
+  const bool is_one = need.workers == 1 && topology.mode != TopologyMode::kRequired;
+  return is_one ? FitOne(known.offer, topology) : std::nullopt;
+}
+
+// The node in use with the least left, as all slots are for one worker each.
+std::optional<Fit> Offers::FitOne(const Offer& offer, const Topology& topology) const {
+  const auto comes_before = [](const Slot& a, const Slot& b) {
+    return std::tuple(a.whole, a.free, a.node) < std::tuple(b.whole, b.free, b.node);
+  };
+  const Slot* best = nullptr;
+  int64_t fit = 0;
+  for (const Offer::Place& place : offer.places) {
+    if (Fitting(place, 1) == 0) continue;
+    ++fit;
+    if (best == nullptr || comes_before(place.slot, *best)) best = &place.slot;
+  }
+  if (best == nullptr) return std::nullopt;
+  Fit one{.workers = 1, .nodes = {best->node}, .domain = {}, .left_over = fit - 1};
+  one.domain = SharedDomain(world_, topology.group_levels, one.nodes);
+  return one;
+}
+
+std::optional<Fit> Offers::FitInDomain(KnownOffer& known, const Need& need,
+                                       const Topology& topology) const {
   // Else a node counts for less than it has room for, and the sums would be too large.
   if (known.most > need.workers) return std::nullopt;
   const bool required = topology.mode == TopologyMode::kRequired;
-  const size_t levels =
-      required ? std::min<size_t>(1, topology.levels.size()) : topology.levels.size();
+  const size_t levels = required ? 1 : topology.levels.size();
   for (size_t l = 0; l < levels; ++l) {
     const Level& level = LevelOf(known, topology.levels[l]);
     const auto tightest = Tightest(known, level, need.workers);

@@ -95,11 +95,11 @@ class Offers {
     return KnownFor(group, ground, request).offer;
   }
 
-  // What FitGang finds in RoomFor's slots where that is within a domain of the topology's levels,
-  // mostly without a look at every node. nullopt: there is none, or it takes such a look.
-  std::optional<Fit> FitInDomain(const GroupView& group,
-                                 const std::shared_ptr<const Ground>& ground, size_t pool,
-                                 const Need& need, const Topology& topology);
+  // What FitGang finds in RoomFor's slots, where that is known without a look at every slot: within
+  // a domain of the topology's levels, mostly, and for a single worker. nullopt: there is none, or
+  // it takes such a look.
+  std::optional<Fit> QuickFit(const GroupView& group, const std::shared_ptr<const Ground>& ground,
+                              size_t pool, const Need& need, const Topology& topology);
 
  private:
   // Grounds and offers of one group, each with the first pool that asked for it.
@@ -137,6 +137,9 @@ class Offers {
   KnownOffer& KnownFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
                        const Resources& request);
   const Level& LevelOf(KnownOffer& known, const std::string& label) const;
+  [[nodiscard]] std::optional<Fit> FitInDomain(KnownOffer& known, const Need& need,
+                                               const Topology& topology) const;
+  [[nodiscard]] std::optional<Fit> FitOne(const Offer& offer, const Topology& topology) const;
   // The domain of the level that would have the least room left, of several the first: where it is
   // in the list.
   static std::optional<size_t> Tightest(const KnownOffer& known, const Level& level, int workers);
