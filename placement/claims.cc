@@ -283,8 +283,12 @@ void DropOverruled(Draft& draft, size_t pool) {
 
 void DropClaim(Draft& draft, const Hold& claim) {
   Unforfeit(draft, claim);
-  for (const Hold* other : AllClaims(draft)) ForfeitGone(draft, *other);
+  ForfeitToClaims(draft);
   draft.contenders.reset();
+}
+
+void ForfeitToClaims(Draft& draft) {
+  for (const Hold* claim : AllClaims(draft)) ForfeitGone(draft, *claim);
 }
 
 bool EvictDue(Draft& draft, size_t pool) {

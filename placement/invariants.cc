@@ -1064,16 +1064,20 @@ Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked
   const int most = std::max(elastic.max_nodes, there);
   if (*after.desired < there || *after.desired > most)
     return "is to have too many nodes or too few";
+  const int least = std::max(there, std::min(elastic.min_nodes, most));
   if (asked == 0) {
-    const bool asks_none = *after.desired == std::max(there, std::min(elastic.min_nodes, most));
-    return asks_none ? Problem() : Problem("is asked for nodes that nobody waits for");
+    return *after.desired == least ? Problem()
+                                   : Problem("is asked for nodes that nobody waits for");
   }
   const int wanted = asked - NodesStarting(group);
+  const int step = std::max(elastic.step_nodes, 1);
   if (*after.desired < there + wanted) return "is asked for fewer nodes than gangs wait for";
+  if (*after.desired - std::max(there + wanted, least) >= step) {
+    return "is asked for more nodes than gangs wait for";
+  }
   const int from = std::clamp(group.spec->memory.desired.value_or(there), there, most);
-  const bool in_steps = (*after.desired - from) % std::max(elastic.step_nodes, 1) == 0;
-  if (!in_steps && *after.desired != most && *after.desired != there &&
-      *after.desired != elastic.min_nodes) {
+  const bool in_steps = (*after.desired - from) % step == 0;
+  if (!in_steps && *after.desired != most && *after.desired != least) {
     return "is not asked in steps";
   }
   return {};

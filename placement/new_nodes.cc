@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "placement/claims.h"
 #include "placement/spend.h"
 
 namespace spillway::placement {
@@ -88,20 +89,42 @@ void Ask(Draft& draft, size_t gang, const Option& option) {
   draft.contenders.reset();
 }
 
+// What somebody waited for has come.
+void NoteDeliveries(Draft& draft) {
+  for (const auto& [gang, before] : draft.given) {
+    const NodeAsk* ask = AskedBefore(draft, gang);
+    const GroupView* group = GroupAsked(draft, gang);
+    const auto& placement = draft.fates[gang].memory.placement;
+    if (group == nullptr || !placement || placement->node_group != ask->node_group) continue;
+    std::optional<Stockout>& stockout = draft.stockouts[draft.world.IndexOf(*group)];
+    if (placement->workers >= ask->workers && stockout && stockout->next_try <= draft.Now()) {
+      stockout.reset();
+    }
+  }
+}
+
+// All workers in any group of a tier come before fewer in another one of it.
+bool IsForAllWhere(const Option& option, const Option& other) {
+  return option.group->spec->tier == other.group->spec->tier && !option.need->IsPart() &&
+         other.need->IsPart();
+}
+
 // Which of what is in the way the gang says: what could help with new nodes, or what they lack.
 void Explain(Option& option, Option look, bool asked) {
-  if (look.held_until) option.held_until = look.held_until;
-  const Reason reason = look.finding->reason;
   if (asked) {
     option = std::move(look);
-  } else if (reason == Reason::kWaitingForCapacity || reason == Reason::kWaitingForDomain ||
-             reason == Reason::kNodeTooSmall || reason == Reason::kConstraintsNotMet) {
+    return;
+  }
+  if (look.held_until) option.held_until = look.held_until;
+  option.new_nodes = look.new_nodes;
+  const Reason reason = look.finding->reason;
+  if (reason == Reason::kWaitingForCapacity || reason == Reason::kWaitingForDomain ||
+      reason == Reason::kNodeTooSmall || reason == Reason::kConstraintsNotMet) {
     option.finding->message += "; " + look.finding->message;
   } else if (reason != Reason::kWaitingForNodes && reason != option.finding->reason) {
     option.finding = look.finding;
     option.remedies = look.remedies;
   }
-  option.new_nodes = look.new_nodes;
 }
 
 }  // namespace
@@ -132,6 +155,8 @@ std::optional<Option> AskThatStands(Draft& draft, size_t gang) {
 
 Asked AskForNodes(Draft& draft, size_t gang) {
   Asked asked{.released = NoteStockout(draft, gang)};
+  // It counts on nothing that it would not have in the next pass.
+  if (draft.fates[gang].action == Action::kRelease) ForfeitToClaims(draft);
   const auto stands = AskThatStands(draft, gang);
   const bool home_could = HomeCould(draft.Look(), gang, draft.fates[gang].memory);
   std::vector<std::pair<Option*, Option>> looks;
@@ -139,8 +164,10 @@ Asked AskForNodes(Draft& draft, size_t gang) {
   for (Option& option : draft.options[gang]) {
     if (!option.acceptable || !option.group->spec->elastic) continue;
     looks.emplace_back(&option, LookAt(draft, gang, *option.group, home_could));
-    const bool prefers = stands ? option.group == stands->group : !chosen;
-    if (MayWait(looks.back().second) && prefers) chosen = looks.size() - 1;
+    const Option& look = looks.back().second;
+    const bool prefers = stands ? option.group == stands->group
+                                : !chosen || IsForAllWhere(look, looks[*chosen].second);
+    if (MayWait(look) && prefers) chosen = looks.size() - 1;
   }
   if (chosen) Ask(draft, gang, looks[*chosen].second);
   for (size_t i = 0; i < looks.size(); ++i) {
@@ -169,24 +196,6 @@ int DesiredNodes(const GroupView& group, int wanted) {
   const int steps = short_of > 0 ? (short_of + step - 1) / step : -(-short_of / step);
   return std::clamp(before + steps * step, least, most);
 }
-
-namespace {
-
-// What somebody waited for has come.
-void NoteDeliveries(Draft& draft) {
-  for (const auto& [gang, before] : draft.given) {
-    const NodeAsk* ask = AskedBefore(draft, gang);
-    const GroupView* group = GroupAsked(draft, gang);
-    const auto& placement = draft.fates[gang].memory.placement;
-    if (group == nullptr || !placement || placement->node_group != ask->node_group) continue;
-    std::optional<Stockout>& stockout = draft.stockouts[draft.world.IndexOf(*group)];
-    if (placement->workers >= ask->workers && stockout && stockout->next_try <= draft.Now()) {
-      stockout.reset();
-    }
-  }
-}
-
-}  // namespace
 
 void SettleAsks(Draft& draft) {
   NoteDeliveries(draft);

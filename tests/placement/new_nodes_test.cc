@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "passes.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
@@ -184,6 +186,16 @@ TEST(NewNodes, OfAnElasticGangAreForAsManyWorkersAsMayBe) {
   EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->workers, 3);
   world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 16}}}};
   EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->workers, 2);
+}
+
+TEST(NewNodes, ForAllWorkersComeBeforeThoseForFewerInTheSameTier) {
+  Snapshot world = Clouds(3);
+  world.pools = {Wants("llm", 5)};
+  world.pools[0].accelerators[0].min_workers = 2;
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->node_group, "near");
+  GroupOf(world, "near").tier = 20;
+  GroupOf(world, "near").name = "a";  // the first by name
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->node_group, "far");
 }
 
 TEST(NewNodes, ThatTwoAskForAddUp) {
@@ -437,11 +449,97 @@ TEST(Stockouts, AreOverWhenSomebodyGetsWhatHeAskedFor) {
   EXPECT_FALSE(ReportOf(plan, "near").memory.stockout);
 }
 
+TEST(Stockouts, AreNotNotedAgainWhileTheyLast) {
+  Snapshot world = Clouds();
+  world.groups.pop_back();
+  world.pools = {Wants("a", 2), Wants("b", 2)};
+  world = After(world, Checked(world), kNow + Seconds{1200});
+  EXPECT_EQ(ReportOf(Checked(world), "near").memory.stockout->attempts, 1);
+}
+
 TEST(Stockouts, AreForgottenWithTheElasticBlock) {
   Snapshot world = Clouds();
   world.groups[0].elastic.reset();
   world.groups[0].memory.desired = 3;
   EXPECT_EQ(ReportOf(Checked(world), "near").memory, placement::GroupMemory());
+}
+
+// ---- Verify ----
+
+TEST(NewNodes, VerifyFindsWhatIsWrong) {
+  struct Case {
+    const char* message;
+    std::function<void(Snapshot& world, Plan& plan, PoolDecision& llm)> breaks;
+  };
+  const auto near = [](Plan& plan) -> placement::GroupMemory& {
+    return std::find_if(plan.groups.begin(), plan.groups.end(),
+                        [](const auto& report) { return report.name == "near"; })
+        ->memory;
+  };
+  const std::vector<Case> cases = {
+      {"near is to have too many nodes or too few",
+       [&](auto&, Plan& plan, auto&) { near(plan).desired = 11; }},
+      {"near is to have too many nodes or too few",
+       [&](Snapshot& world, auto&, auto&) { AddNodes(world, "near", 3, 4); }},
+      {"near is not asked in steps",
+       [](Snapshot& world, auto&, auto&) { GroupOf(world, "near").elastic->step_nodes = 4; }},
+      {"near is asked for nodes that nobody waits for",
+       [](auto&, auto&, PoolDecision& llm) { llm.memory.ask.reset(); }},
+      {"near is asked for fewer nodes than gangs wait for",
+       [&](auto&, Plan& plan, auto&) { near(plan).desired = 1; }},
+      {"near is asked for more nodes than gangs wait for",
+       [&](auto&, Plan& plan, auto&) { near(plan).desired = 3; }},
+      {"near has no number of nodes",
+       [&](auto&, Plan& plan, auto&) { near(plan).desired.reset(); }},
+      {"near is asked for nodes while it is out of stock",
+       [&](auto&, Plan& plan, auto&) {
+         near(plan).stockout = Stockout{.since = kNow, .next_try = kNow + Seconds{1}};
+       }},
+      {"far is not elastic, but remembers something",
+       [](Snapshot& world, auto&, auto&) { GroupOf(world, "far").elastic.reset(); }},
+      {"team/llm asks for nodes, but does not wait for them",
+       [](auto&, auto&, PoolDecision& llm) { llm.position = 0; }},
+      {"team/llm asks for nodes where it may not go",
+       [](Snapshot& world, auto&, auto&) {
+         GroupOf(world, "near").admission = placement::Admission::kClosed;
+       }},
+      {"team/llm asks for nodes where it may not go",
+       [](Snapshot& world, auto&, auto&) { GroupOf(world, "near").elastic.reset(); }},
+      {"team/llm asks for nodes where it may not go",
+       [](Snapshot& world, auto&, auto&) { world.pools[0].spill_allowed = false; }},
+      {"team/llm asks for nodes for a wrong number of workers",
+       [](auto&, auto&, PoolDecision& llm) { llm.memory.ask->workers = 3; }},
+      {"team/llm requires a domain, and asks for nodes that may share none",
+       [](Snapshot& world, auto&, auto&) { world.pools[0].topology = TopologyMode::kRequired; }},
+      {"team/llm waits for nodes past their time",
+       [](Snapshot& world, auto&, auto&) { world.now += Seconds{1200}; }},
+      {"team/llm asks for nodes that cost more above home than it may",
+       [](Snapshot& world, auto&, auto&) { world.pools[0].spill_max_hourly_cost = Dollars("63"); }},
+      {"team/llm asks near for nodes while there is room on far",
+       [](Snapshot& world, Plan& plan, auto&) {
+         AddNodes(world, "far", 2);
+         plan.groups[0].memory.desired = 2;
+       }},
+      {"team/llm crosses the limit of a100",
+       [](Snapshot& world, auto&, auto&) {
+         world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 15}}}};
+       }},
+      {"team/llm asks across the spend limit of its namespace",
+       [](Snapshot& world, auto&, auto&) {
+         world.quotas = {{.ns = "team", .limits = {}}};
+         world.quotas[0].max_hourly_cost = Dollars("63");
+       }},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = Clouds();
+    world.pools = {Wants("llm", 2)};
+    world.pools[0].spill_after = Seconds{0};
+    Plan plan = Checked(world);
+    c.breaks(world, plan, plan.pools[0]);
+    const Status status = Verify(world, plan);
+    ASSERT_FALSE(status.ok()) << c.message;
+    EXPECT_EQ(status.error().message, c.message);
+  }
 }
 
 }  // namespace
