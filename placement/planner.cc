@@ -191,11 +191,13 @@ class Line {
 void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Action action) {
   Fate& fate = draft.fates[pool];
   if (action == Action::kPlace) draft.given[pool] = fate;
+  const std::optional<Hold> held = fate.memory.hold;
   StartAttempt(draft.world, draft.Pool(pool), group, fit, fate.memory);
   fate.course = Course::kStay;
   fate.action = action;
   ClaimWhatItHas(draft, pool);
   CountGang(draft.quotas, draft.world, draft.Pool(pool), *fate.memory.placement, 1);
+  if (held && held->IsClaim()) DropClaim(draft, *held);
 }
 
 // A new attempt in the same group, for an elastic gang with as many workers as it has room for;
@@ -346,6 +348,7 @@ void TakeBack(Draft& draft, size_t pool) {
   draft.given.erase(before);
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
+  ForfeitToClaims(draft);
 }
 
 void TakeAllBack(Draft& draft) {
