@@ -94,6 +94,12 @@ Snapshot Applied(const Snapshot& snapshot, const Plan& plan) {
       if (decision.key == pool.key) CarryOut(decision, nodes, pool);
     }
   }
+  std::map<std::string, const GroupReport*> reports;
+  for (const GroupReport& report : plan.groups) reports[report.name] = &report;
+  for (NodeGroup& group : after.groups) {
+    const auto report = reports.find(group.name);
+    if (report != reports.end()) group.memory = report->second->memory;
+  }
   for (Quota& quota : after.quotas) {
     quota.memory.reset();
     for (const QuotaReport& report : plan.quotas) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <set>
@@ -32,6 +33,8 @@ struct Look {
   std::vector<int64_t> when_empty;       // workers that fit on an empty node, by shape
   std::shared_ptr<const Ground> ground;  // its nodes for pools of such constraints
   Room room;                             // what those have free
+  const NewSupply* supply = nullptr;     // of new nodes, where these are looked at
+  int64_t on_new = 0;                    // workers that fit on one of them
 
   [[nodiscard]] const NodeGroup& Spec() const { return *group.spec; }
   [[nodiscard]] Time Now() const { return scene.world.now; }
@@ -325,6 +328,9 @@ bool FitsQuickly(Look& look, const Topology& topology) {
 Found HasDomain(Look& look) {
   const int workers = look.option.need->workers;
   const Topology topology = TopologyIn(look.pool, look.Spec());
+  const bool held = look.memory.hold && look.memory.hold->node_group == look.Spec().name;
+  if (!held && FitsQuickly(look, topology)) return {};
+  look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
   if (topology.mode == TopologyMode::kRequired) {
     if (topology.levels.empty()) {
       const std::string level =
@@ -340,9 +346,6 @@ Found HasDomain(Look& look) {
       return found;
     }
   }
-  const bool held = look.memory.hold && look.memory.hold->node_group == look.Spec().name;
-  if (!held && FitsQuickly(look, topology)) return {};
-  look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
   look.option.fit = FitOnHeldFirst(look, topology);
   const int64_t anywhere = WorkersIn(look.room.slots);
   if (look.option.fit || anywhere < workers) return {};
@@ -457,6 +460,166 @@ Found HasRoom(Look& look) {
 constexpr std::array<Found (*)(Look&), 12> kChecks = {
     Admits,           IsUsableGroup, IsAcceptable,  IsLargeEnough, IsHealthy, HasNodesOfItsOwn,
     MeetsConstraints, IsWithinQuota, IsWithinSpend, MaySpill,      HasDomain, HasRoom};
+
+// ---- nodes that do not exist yet ----
+
+// Workers that fit on a new node. A shape that does not mention pods has enough of them.
+int64_t WorkersOnNew(const NodeGroup& group, const Need& need) {
+  Resources shape = group.elastic->node_shape;
+  if (shape.Get(kPods) == 0) shape.Set(kPods, need.request.Get(kPods) * need.workers);
+  return shape.HowMany(need.request, need.workers);
+}
+
+// All that is known of a node before it exists: what the group's selector asks for.
+Node NewNodeOf(const NodeGroup& group) {
+  Node node;
+  for (const Requirement& one : group.selector) {
+    if (one.op == "In" && one.values.size() == 1) node.labels[one.key] = one.values.front();
+  }
+  return node;
+}
+
+// Of the nodes that the group has and the pool may use, the workers that the largest takes.
+int64_t WorkersOnLargest(const ShapeCounts& allowed, const std::vector<int64_t>& when_empty) {
+  int64_t most = 0;
+  for (size_t shape = 0; shape < allowed.size(); ++shape) {
+    if (allowed[shape] > 0) most = std::max(most, when_empty[shape]);
+  }
+  return most;
+}
+
+Found IsNewNodeLargeEnough(Look& look) {
+  if (WorkersOnNew(look.Spec(), *look.option.need) > 0) return {};
+  return Finding{
+      .reason = Reason::kNodeTooSmall,
+      .message = fmt::format("one {} does not fit on a new node of elastic.nodeShape", look.Noun()),
+      .remedy = {},
+      .last = true};
+}
+
+// The same of nodes that meet the pool's constraints, too, as far as is known: new ones are taken
+// to be like those that are usable, whatever the shape says.
+int64_t WorkersOnNew(const Scene& scene, const TrainingPool& pool, const GroupView& group,
+                     const Need& need) {
+  const auto ground = scene.offers.GroundFor(group, pool, PoolMemory());
+  if (NodesIn(ground->own) == 0) {
+    return TermsHold(pool, NewNodeOf(*group.spec)) ? WorkersOnNew(*group.spec, need) : 0;
+  }
+  return std::min(WorkersOnNew(*group.spec, need),
+                  WorkersOnLargest(ground->allowed, WhenEmpty(group, need)));
+}
+
+Found MeetsConstraintsOnNew(Look& look) {
+  look.on_new = WorkersOnNew(look.scene, look.pool, look.group, *look.option.need);
+  if (look.on_new > 0) return {};
+  return Finding{.reason = Reason::kConstraintsNotMet,
+                 .message = fmt::format("no {} is known to fit on a new node", look.Noun()),
+                 .remedy = {},
+                 .last = true};
+}
+
+Found SharesDomainOnNew(Look& look) {
+  const Topology topology = TopologyIn(look.pool, look.Spec());
+  if (topology.mode != TopologyMode::kRequired) return {};
+  if (look.Spec().elastic->single_domain && !topology.levels.empty()) return {};
+  return Finding{.reason = Reason::kWaitingForDomain,
+                 .message = "new nodes are not known to share a domain (elastic.singleDomain)",
+                 .remedy = {},
+                 .last = true};
+}
+
+Found IsInStock(Look& look) {
+  const auto& stockout = look.supply->stockout;
+  if (!stockout || stockout->next_try <= look.Now()) return {};
+  return Finding{
+      .reason = Reason::kOutOfStock,
+      .message = fmt::format("the nodes that it was asked for did not come in time, {} since {}: "
+                             "it is asked again at {}",
+                             Count(stockout->attempts, "time"), FormatTime(stockout->since),
+                             FormatTime(stockout->next_try)),
+      .remedy = fmt::format("wait until {}, or add nodes", FormatTime(stockout->next_try))};
+}
+
+// The slots in the domain of the level that has room for the most.
+std::vector<Slot> InLargestDomain(const World& world, const std::string& level,
+                                  const std::vector<Slot>& slots) {
+  const Domains& domains = world.DomainsOf(level);
+  std::map<uint32_t, int64_t> workers;
+  for (const Slot& slot : slots) workers[domains.of[slot.node]] += slot.workers;
+  workers.erase(kNoDomain);
+  const auto largest = std::max_element(
+      workers.begin(), workers.end(),
+      [](const auto& left, const auto& right) { return left.second < right.second; });
+  std::vector<Slot> inside = slots;
+  std::erase_if(inside, [&](const Slot& slot) {
+    return largest == workers.end() || domains.of[slot.node] != largest->first;
+  });
+  return inside;
+}
+
+Found HasEnoughNew(Look& look) {
+  const Need& need = *look.option.need;
+  look.ground = look.scene.offers.GroundFor(look.group, look.pool, look.memory);
+  look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, need);
+  std::vector<Slot> slots = look.room.slots;
+  const Topology topology = TopologyIn(look.pool, look.Spec());
+  if (topology.mode == TopologyMode::kRequired) {
+    slots = InLargestDomain(look.scene.world, topology.levels.front(), slots);
+  }
+  const int64_t fit = WorkersIn(slots);
+  const int64_t lacks = std::max<int64_t>(need.workers - fit, 0);
+  const int64_t nodes = (lacks + look.on_new - 1) / look.on_new;
+  const bool too_many = nodes + std::ssize(slots) > static_cast<int64_t>(kMostNodes);
+  if (nodes == 0 || nodes > look.supply->nodes || too_many) {
+    return Finding{
+        .reason = Reason::kWaitingForCapacity,
+        .message = fmt::format(
+            "with {} of its elastic.maxNodes ({}) that may still come it would not fit either",
+            Count(look.supply->nodes, "node"), look.Spec().elastic->max_nodes),
+        .remedy = {}};
+  }
+  NewNodes& wanted = look.option.new_nodes.emplace();
+  wanted.workers = need.workers;
+  wanted.nodes = static_cast<int>(nodes);
+  wanted.fit = fit;
+  for (const Slot& slot : slots) wanted.kept.push_back(slot.node);
+  return {};
+}
+
+constexpr std::array<Found (*)(Look&), 10> kChecksOfNew = {Admits,
+                                                           IsUsableGroup,
+                                                           IsAcceptable,
+                                                           IsNewNodeLargeEnough,
+                                                           MeetsConstraintsOnNew,
+                                                           SharesDomainOnNew,
+                                                           IsWithinQuota,
+                                                           IsWithinSpend,
+                                                           MaySpill,
+                                                           IsInStock};
+
+Finding WaitsForNodes(const Look& look) {
+  const NewNodes& wanted = *look.option.new_nodes;
+  const std::string due = FormatTime(look.supply->since + look.Spec().elastic->provision_timeout);
+  return Finding{.reason = Reason::kWaitingForNodes,
+                 .message = fmt::format("{}, {} fit: {} asked for at {} for the others, due by {}",
+                                        look.Needs(), wanted.fit, Count(wanted.nodes, "more node"),
+                                        FormatTime(look.supply->since), due),
+                 .remedy = fmt::format("wait until {}", due)};
+}
+
+void CheckNew(Look& look) {
+  Option& option = look.option;
+  for (Found (*check)(Look&) : kChecksOfNew) {
+    const Found found = check(look);
+    if (!found) continue;
+    if (!option.finding) option.finding = found;
+    if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
+    if (found->last) return;
+  }
+  const Found short_of = HasEnoughNew(look);
+  if (!option.finding) option.finding = short_of ? *short_of : WaitsForNodes(look);
+  if (option.remedies.empty()) option.remedies.push_back(option.finding->remedy);
+}
 
 // ---- what is promised to others ----
 
@@ -574,20 +737,36 @@ std::optional<Need> NeedIfOpen(const TrainingPool& pool, const NodeGroup& group)
   return NeedIn(pool, group);
 }
 
+// Workers that nodes which the group may still get would take.
+int64_t WorkersOnAllNew(const Scene& scene, const TrainingPool& pool, const GroupView& group,
+                        const Need& need) {
+  const auto& elastic = group.spec->elastic;
+  if (!elastic) return 0;
+  const int64_t nodes = std::max(elastic->max_nodes - NodesThere(group), 0);
+  return nodes * WorkersOnNew(scene, pool, group, need);
+}
+
+// `more`: workers that nodes take besides which the group may still get.
 bool FitsWhenEmpty(const World& world, const TrainingPool& pool, const GroupView& group,
-                   const Need& need, const Ground& ground) {
+                   const Need& need, const Ground& ground, int64_t more) {
   const std::vector<int64_t> when_empty = WhenEmpty(group, need);
-  if (WorkersIn(ground.allowed, when_empty) < need.least) return false;
+  if (WorkersIn(ground.allowed, when_empty) + more < need.least) return false;
   const Topology topology = TopologyIn(pool, *group.spec);
   if (topology.mode != TopologyMode::kRequired) return true;
   if (topology.levels.empty()) return false;
+  if (more > 0 && !group.spec->elastic->single_domain) more = 0;
   const std::string& level = topology.levels.front();
-  return LargestWhenEmpty(world, ground, level, when_empty).workers >= need.least;
+  return LargestWhenEmpty(world, ground, level, when_empty).workers + more >= need.least;
 }
 
 bool HomeCouldEverFit(const Scene& scene, const TrainingPool& pool) {
   const auto could_fit = [&](const GroupView& group) {
-    return group.spec->tier == 0 && CouldEverFit(scene, pool, group);
+    if (group.spec->tier != 0) return false;
+    const auto need = NeedIfOpen(pool, *group.spec);
+    if (!need) return false;
+    const auto ground = scene.offers.HealthyGroundFor(group, pool);
+    return FitsWhenEmpty(scene.world, pool, group, *need, *ground,
+                         WorkersOnAllNew(scene, pool, group, *need));
   };
   return std::any_of(scene.world.groups.begin(), scene.world.groups.end(), could_fit);
 }
@@ -678,7 +857,7 @@ Option LargestOption(const Scene& scene, size_t pool, const PoolMemory& memory,
 bool CouldEverFit(const Scene& scene, const TrainingPool& pool, const GroupView& group) {
   const auto need = NeedIfOpen(pool, *group.spec);
   return need && FitsWhenEmpty(scene.world, pool, group, *need,
-                               *scene.offers.HealthyGroundFor(group, pool));
+                               *scene.offers.HealthyGroundFor(group, pool), 0);
 }
 
 // Exact, by cross multiplication.
@@ -699,10 +878,45 @@ Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, cons
   return LargestOption(scene, pool, memory, group, false, need);
 }
 
+bool HomeCould(const Scene& scene, size_t pool, const PoolMemory& memory) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  return HoldBackEnd(spec, memory, scene.world.now) > scene.world.now &&
+         HomeCouldEverFit(scene, spec);
+}
+
+Option OptionWithNewNodes(const Scene& scene, size_t pool, const PoolMemory& memory,
+                          const GroupView& group, bool home_could, const NewSupply& supply) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  const auto at = [&](const std::optional<Need>& need) {
+    Option option;
+    option.group = &group;
+    option.need = need;
+    option.acceptable = need && Accepts(spec, *group.spec);
+    Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
+    look.supply = &supply;
+    CheckNew(look);
+    return option;
+  };
+  const auto need = NeedIn(spec, *group.spec);
+  const auto would_do = [](const Option& option) {
+    return option.new_nodes && option.finding->reason != Reason::kQuotaExceeded &&
+           option.finding->reason != Reason::kSpendLimitReached;
+  };
+  Option looked = at(need);
+  if (would_do(looked) || !looked.acceptable || !need->IsElastic()) return looked;
+  std::optional<Option> best;
+  LargestFit(need->least, need->workers - 1, [&](int workers) -> std::optional<Fit> {
+    looked = at(need->For(workers));
+    if (!would_do(looked)) return std::nullopt;
+    best = looked;
+    return Fit{.workers = workers, .nodes = {}, .domain = {}, .left_over = 0};
+  });
+  return best ? *best : looked;
+}
+
 std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory& memory) {
   const TrainingPool& spec = *scene.world.pools[pool];
-  const bool home_could =
-      HoldBackEnd(spec, memory, scene.world.now) > scene.world.now && HomeCouldEverFit(scene, spec);
+  const bool home_could = HomeCould(scene, pool, memory);
   std::vector<Option> options;
   options.reserve(scene.world.groups.size());
   for (const GroupView& group : scene.world.groups) {

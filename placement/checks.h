@@ -36,6 +36,21 @@ struct Finding {
   bool spent = false;   // what others of its namespace cost is all that is in the way
 };
 
+// What an elastic group may still get for a gang.
+struct NewSupply {
+  int nodes = 0;  // starting, asked for or not yet asked for, and promised to nobody
+  std::optional<Stockout> stockout;
+  Time since{};  // when the gang asked for them
+};
+
+// New nodes with which a gang would fit.
+struct NewNodes {
+  int workers = 0;           // of the gang
+  int nodes = 0;             // that are to come
+  int64_t fit = 0;           // workers that fit on those there are
+  std::vector<size_t> kept;  // these nodes: what is free there the gang counts on
+};
+
 // One node group looked at for one pool.
 struct Option {
   const GroupView* group = nullptr;
@@ -50,7 +65,8 @@ struct Option {
   std::optional<Fit> fit;          // nodes for all that `need` has; also where only the hold-back
                                    // stands in the way
   std::vector<std::string> remedies;
-  std::optional<Time> held_until;  // holds back from spilling here until then
+  std::optional<Time> held_until;     // holds back from spilling here until then
+  std::optional<NewNodes> new_nodes;  // of an elastic group in which it fits with these alone
 
   [[nodiscard]] bool Fits() const { return !finding && fit.has_value(); }
   // Others who go could make room for it, and nothing else is in the way.
@@ -75,6 +91,15 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
 // The same for what the pool needs there on other terms than its spec's.
 Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                  const Need& need);
+
+// The same with nodes that do not exist yet, in an elastic group where the gang, or the least of
+// it, has no room as it is: WaitingForNodes is the finding where they would do and nothing else is
+// in the way.
+Option OptionWithNewNodes(const Scene& scene, size_t pool, const PoolMemory& memory,
+                          const GroupView& group, bool home_could, const NewSupply& supply);
+
+// Holds the gang back before a spill: it would fit at home some day.
+bool HomeCould(const Scene& scene, size_t pool, const PoolMemory& memory);
 
 // Would the gang, or the least of it, fit in the group some day: on all matched nodes, whatever
 // their health and use?

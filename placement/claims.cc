@@ -259,7 +259,7 @@ bool Preempt(Draft& draft, size_t pool) {
   const std::vector<Option>& options = draft.options[pool];
   // Where it would spill before long it makes nobody go.
   const bool spills = std::any_of(options.begin(), options.end(), [](const Option& option) {
-    return option.HeldBack() && option.fit;
+    return option.HeldBack() && (option.fit || option.new_nodes);
   });
   return !spills && std::any_of(options.begin(), options.end(), [&](const Option& option) {
     return Search(draft, pool, option, Right::kPriority);
@@ -283,8 +283,12 @@ void DropOverruled(Draft& draft, size_t pool) {
 
 void DropClaim(Draft& draft, const Hold& claim) {
   Unforfeit(draft, claim);
-  for (const Hold* other : AllClaims(draft)) ForfeitGone(draft, *other);
+  ForfeitToClaims(draft);
   draft.contenders.reset();
+}
+
+void ForfeitToClaims(Draft& draft) {
+  for (const Hold* claim : AllClaims(draft)) ForfeitGone(draft, *claim);
 }
 
 bool EvictDue(Draft& draft, size_t pool) {

@@ -24,6 +24,10 @@ const Contenders& ContendersOf(Draft& draft);
 // The claim is nobody's any more: gives back what it kept its victims from.
 void DropClaim(Draft& draft, const Hold& claim);
 
+// What pods of those who have gone for a claim still have is no room for themselves any more: also
+// where they went in this pass, and for another reason.
+void ForfeitToClaims(Draft& draft);
+
 // Takes the gang's claim, if any, out of the quota's and the money's account (sign -1) or puts it
 // back (+1).
 void CountClaim(Draft& draft, size_t pool, int sign);

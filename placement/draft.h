@@ -55,8 +55,12 @@ struct Draft {
   std::optional<Contenders> contenders;      // once asked for, until a gang's place or hold changes
   Promises promises;                         // of this round
   std::vector<int> asked;                    // by group: gangs that could not be promised room
-  std::vector<Turn> order;                   // in which turns were taken in the last round
-  std::vector<Time> moments;                 // at which time alone may change more than is said
+  // Nodes that waiting gangs ask for in this round: by gang, and how many by group.
+  std::vector<std::optional<NodeAsk>> asks;
+  std::vector<int> coming;
+  std::vector<std::optional<Stockout>> stockouts;  // by group; of elastic ones, as they are by now
+  std::vector<Turn> order;                         // in which turns were taken in the last round
+  std::vector<Time> moments;  // at which time alone may change more than is said
 };
 
 // Decides who runs where: all stages of a pass but those that write down what was decided.

@@ -14,6 +14,7 @@
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
 #include "placement/moves.h"
+#include "placement/new_nodes.h"
 #include "placement/nodes.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
@@ -945,7 +946,11 @@ bool MayBeKept(const World& world, const Plan& plan, const std::string& group) {
   const auto has_claim = [](const InferenceDecision& decision) {
     return decision.memory.claim.has_value();
   };
+  const auto asks = [&](const PoolDecision& decision) {
+    return decision.memory.ask && decision.memory.ask->node_group == group;
+  };
   return std::any_of(plan.pools.begin(), plan.pools.end(), reserves) ||
+         std::any_of(plan.pools.begin(), plan.pools.end(), asks) ||
          std::any_of(world.inference.begin(), world.inference.end(), had_claim) ||
          std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(), has_claim);
 }
@@ -1013,6 +1018,168 @@ Problem GrowthIsLast(const World& world, const Plan& plan, const QuotaBook& quot
   return {};
 }
 
+// ---- nodes that are asked for ----
+
+const std::optional<NodeAsk>& AskOf(const PoolDecision& decision) { return decision.memory.ask; }
+
+// Whoever asks waits, may go there, and may ask now.
+Problem MayAsk(const Judged& j) {
+  if (!AskOf(j.decision) || j.decision.action == Action::kDone) return {};
+  const NodeAsk& ask = *AskOf(j.decision);
+  const GroupView* group = j.world.FindGroup(ask.node_group);
+  if (j.decision.position == 0 || j.After().placement || HasClaim(j.decision)) {
+    return "asks for nodes, but does not wait for them";
+  }
+  if (group == nullptr || !group->spec->elastic || !Accepts(j.pool, *group->spec) ||
+      group->spec->admission != Admission::kOpen || !group->spec->misconfigured.empty() ||
+      (group->spec->tier > 0 && !j.pool.spill_allowed)) {
+    return "asks for nodes where it may not go";
+  }
+  const auto need = NeedIn(j.pool, *group->spec);
+  if (ask.nodes < 1 || ask.workers < need->least || ask.workers > need->workers) {
+    return "asks for nodes for a wrong number of workers";
+  }
+  if (j.pool.topology == TopologyMode::kRequired && !group->spec->elastic->single_domain) {
+    return "requires a domain, and asks for nodes that may share none";
+  }
+  if (j.world.now >= ask.since + group->spec->elastic->provision_timeout) {
+    return "waits for nodes past their time";
+  }
+  const Money cost = CostAboveHome(*group, int64_t{ask.workers} * j.pool.per_worker);
+  if (j.pool.spill_max_hourly_cost && cost > *j.pool.spill_max_hourly_cost) {
+    return "asks for nodes that cost more above home than it may";
+  }
+  return {};
+}
+
+// Nodes are asked for within the group's limits, in its steps, as many as gangs wait for, and not
+// while it is out of stock.
+Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked) {
+  if (!group.spec->elastic) {
+    return after == GroupMemory() ? Problem() : Problem("is not elastic, but remembers something");
+  }
+  if (!after.desired) return "has no number of nodes";
+  const Elastic& elastic = *group.spec->elastic;
+  const int there = NodesThere(group);
+  const int most = std::max(elastic.max_nodes, there);
+  if (*after.desired < there || *after.desired > most)
+    return "is to have too many nodes or too few";
+  const int least = std::max(there, std::min(elastic.min_nodes, most));
+  if (asked == 0) {
+    return *after.desired == least ? Problem()
+                                   : Problem("is asked for nodes that nobody waits for");
+  }
+  const int wanted = asked - NodesStarting(group);
+  const int step = std::max(elastic.step_nodes, 1);
+  if (*after.desired < there + wanted) return "is asked for fewer nodes than gangs wait for";
+  if (*after.desired - std::max(there + wanted, least) >= step) {
+    return "is asked for more nodes than gangs wait for";
+  }
+  const int from = std::clamp(group.spec->memory.desired.value_or(there), there, most);
+  const bool in_steps = (*after.desired - from) % step == 0;
+  if (!in_steps && *after.desired != most && *after.desired != least) {
+    return "is not asked in steps";
+  }
+  return {};
+}
+
+Problem ScalesAreRight(const World& world, const Plan& plan) {
+  std::map<std::string_view, int> asked;
+  for (const PoolDecision& decision : plan.pools) {
+    if (AskOf(decision) && decision.action != Action::kDone) {
+      asked[AskOf(decision)->node_group] += AskOf(decision)->nodes;
+    }
+  }
+  for (size_t g = 0; g < world.groups.size(); ++g) {
+    const std::string& name = world.groups[g].spec->name;
+    const GroupMemory& after = plan.groups[g].memory;
+    if (auto problem = ScaleIsRight(world.groups[g], after, asked[name])) {
+      return name + " " + *problem;
+    }
+    if (asked[name] > 0 && after.stockout && world.now < after.stockout->next_try) {
+      return name + " is asked for nodes while it is out of stock";
+    }
+  }
+  return {};
+}
+
+// May the gang, which asks for nodes, be kept from the group by what others ask for or are promised
+// there, or does it hold back from it?
+bool MayBeKeptFrom(const World& world, const Plan& plan, size_t pool, const GroupView& group) {
+  const TrainingPool& gang = *world.pools[pool];
+  const PoolMemory& memory = plan.pools[pool].memory;
+  if (group.spec->tier > 0 && !memory.tiers_used.contains(group.spec->tier) &&
+      world.now < HoldBackEnd(gang, memory, world.now)) {
+    return true;
+  }
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& other = plan.pools[p];
+    const auto is_there = [&](const auto& kept) {
+      return kept && kept->node_group == group.spec->name;
+    };
+    if (p != pool && (is_there(AskOf(other)) || is_there(other.reservation) ||
+                      is_there(other.memory.hold) || is_there(world.pools[p]->memory.hold))) {
+      return true;
+    }
+  }
+  return MayBeKept(world, plan, group.spec->name) && memory.ask->node_group != group.spec->name;
+}
+
+// Nobody asks for nodes while there is room that it would take: for all that it asks for in the
+// same group, for the least in any other one.
+Problem NobodyAsksBesideRoom(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  const auto asks = [](const PoolDecision& decision) {
+    return AskOf(decision) && decision.action != Action::kDone;
+  };
+  if (std::none_of(plan.pools.begin(), plan.pools.end(), asks)) return {};
+  const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
+  Offers offers(world, capacity);
+  QuotaBook counted = WithReleased(world, plan, WithClaims(world, plan, quotas));
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    if (!asks(plan.pools[p])) continue;
+    const NodeAsk& ask = *AskOf(plan.pools[p]);
+    for (const GroupView& group : world.groups) {
+      if (MayBeKeptFrom(world, plan, p, group)) continue;
+      const Option option =
+          OptionIn(Scene{world, capacity, counted, offers}, p, plan.pools[p].memory, group, false);
+      const bool same = group.spec->name == ask.node_group;
+      if (option.Fits() && !(same && option.need->workers < ask.workers)) {
+        return fmt::format("{} asks {} for nodes while there is room on {}",
+                           plan.pools[p].key.Format(), ask.node_group, group.spec->name);
+      }
+    }
+  }
+  return {};
+}
+
+// What gangs ask for leaves their namespaces within their limits.
+Problem AsksAreWithinLimits(const World& world, const Plan& plan, QuotaBook quotas) {
+  for (const InferenceDraft& draft : Settled(world, plan)) {
+    for (const auto& [type, use] : UseByType(draft)) {
+      quotas.Add(draft.pool->key.ns, type, -use.MovedOnce(), Money());
+    }
+  }
+  std::vector<std::pair<const PoolDecision*, const GroupView*>> asking;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    if (!AskOf(decision) || decision.action == Action::kDone) continue;
+    const GroupView* group = world.FindGroup(AskOf(decision)->node_group);
+    const int64_t accelerators = int64_t{AskOf(decision)->workers} * world.pools[p]->per_worker;
+    quotas.Add(decision.key.ns, group->spec->accelerator, accelerators,
+               CostAboveHome(*group, accelerators));
+    asking.emplace_back(&decision, group);
+  }
+  for (const auto& [decision, group] : asking) {
+    if (auto problem = LimitIsCrossed(quotas, decision->key, group->spec->accelerator)) {
+      return problem;
+    }
+    if (CostAboveHome(*group, 1) > Money() && quotas.Spend().IsExceeded(decision->key.ns)) {
+      return decision->key.Format() + " asks across the spend limit of its namespace";
+    }
+  }
+  return {};
+}
+
 Status Broken(const std::string& what) { return Error{Code::kInternal, what}; }
 
 }  // namespace
@@ -1028,6 +1195,9 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
         return Broken(fmt::format("{} {}", plan.pools[p].key.Format(), *problem));
       }
     }
+    if (const auto problem = MayAsk(judged)) {
+      return Broken(fmt::format("{} {}", plan.pools[p].key.Format(), *problem));
+    }
   }
   if (const auto problem = GangsHaveRoom(world, plan)) return Broken(*problem);
   const QuotaBook quotas = QuotasAfter(world, plan);
@@ -1040,6 +1210,9 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = ReservationsHold(world, plan)) return Broken(*problem);
   if (const auto problem = NewGangsAreLargest(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = GrowthIsLast(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = ScalesAreRight(world, plan)) return Broken(*problem);
+  if (const auto problem = NobodyAsksBesideRoom(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = AsksAreWithinLimits(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);
   if (const auto problem = ReplicasHaveRoom(world, plan)) return Broken(*problem);
   return Ok{};

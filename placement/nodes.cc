@@ -355,6 +355,17 @@ const Member* GroupView::Find(size_t node) const {
   return at != members.end() && at->node == node ? &*at : nullptr;
 }
 
+int NodesThere(const GroupView& view) {
+  const auto lost = view.by_state.find(NodeState::kLost);
+  const int gone = lost == view.by_state.end() ? 0 : lost->second;
+  return static_cast<int>(view.members.size()) - gone;
+}
+
+int NodesStarting(const GroupView& view) {
+  const auto starting = view.by_state.find(NodeState::kStarting);
+  return starting == view.by_state.end() ? 0 : starting->second;
+}
+
 std::string LinkSentence(const GroupView& view) {
   const std::string facts =
       fmt::format("{} of {} nodes of {} are NotReady at once, more than {} %", view.not_ready,

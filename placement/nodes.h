@@ -56,6 +56,10 @@ struct GroupView {
   [[nodiscard]] const Member* Find(size_t node) const;
 };
 
+// Nodes that an elastic group has: all but those that are lost. And how many of them are starting.
+int NodesThere(const GroupView& view);
+int NodesStarting(const GroupView& view);
+
 // "5 of 16 nodes are NotReady at once, …": REQUIRES view.over_limit.
 std::string LinkSentence(const GroupView& view);
 

@@ -7,6 +7,7 @@
 
 #include "placement/checks.h"
 #include "placement/moves.h"
+#include "placement/new_nodes.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
 #include "placement/stories.h"
@@ -103,6 +104,7 @@ void OpenTo(Draft& draft, const Rank& rank) {
   }
   LiftMoves(draft);
   for (size_t other = 0; other < draft.fates.size(); ++other) {
+    if (draft.asks[other] && is_before(other)) ForgetAsk(draft, other);
     // Who only grows takes what everybody else leaves.
     if (!IsMoving(draft.fates[other]) || IsGrowing(draft, other) || is_before(other)) continue;
     ClaimWhatItHas(draft, other);

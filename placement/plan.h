@@ -174,6 +174,7 @@ struct GroupReport {
   bool ready = true;
   Reason ready_reason = Reason::kAsExpected;
   std::string ready_message;
+  GroupMemory memory;  // of an elastic group, after the decision: what it is to have
   bool operator==(const GroupReport&) const = default;
 };
 

@@ -14,6 +14,7 @@
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
 #include "placement/moves.h"
+#include "placement/new_nodes.h"
 #include "placement/plan.h"
 #include "placement/quotas.h"
 #include "placement/reports.h"
@@ -30,7 +31,12 @@ Draft::Draft(const Snapshot& snapshot)
       fates(world.gangs),
       options(world.gangs),
       promises(world.groups.size()),
-      asked(world.groups.size()) {
+      asked(world.groups.size()),
+      asks(world.gangs),
+      coming(world.groups.size()) {
+  for (const GroupView& group : world.groups) {
+    stockouts.push_back(group.spec->elastic ? group.spec->memory.stockout : std::nullopt);
+  }
   for (size_t p = 0; p < world.inference.size(); ++p) inference.push_back(SurveyPool(world, p));
   for (size_t p = 0; p < world.gangs; ++p) {
     if (Pool(p).active_deadline) ending.push_back(p);
@@ -185,11 +191,13 @@ class Line {
 void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Action action) {
   Fate& fate = draft.fates[pool];
   if (action == Action::kPlace) draft.given[pool] = fate;
+  const std::optional<Hold> held = fate.memory.hold;
   StartAttempt(draft.world, draft.Pool(pool), group, fit, fate.memory);
   fate.course = Course::kStay;
   fate.action = action;
   ClaimWhatItHas(draft, pool);
   CountGang(draft.quotas, draft.world, draft.Pool(pool), *fate.memory.placement, 1);
+  if (held && held->IsClaim()) DropClaim(draft, *held);
 }
 
 // A new attempt in the same group, for an elastic gang with as many workers as it has room for;
@@ -236,15 +244,22 @@ enum class News {
 
 News FreedIf(bool freed) { return freed ? News::kFreed : News::kNone; }
 
+// Is it room for some of the workers only that the gang waits to have nodes for there?
+bool IsPartOf(const std::optional<Option>& waits_for, const Option& option) {
+  return waits_for && waits_for->group == option.group &&
+         option.need->workers < waits_for->need->workers;
+}
+
 News LookForPlace(Draft& draft, size_t pool) {
   const bool held = draft.fates[pool].memory.hold.has_value();
   DropOverruled(draft, pool);
   const bool claims = draft.fates[pool].memory.hold && draft.fates[pool].memory.hold->IsClaim();
   CountClaim(draft, pool, -1);
+  const auto waits_for = claims ? std::nullopt : AskThatStands(draft, pool);
   std::vector<Option>& options = draft.options[pool];
   options = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);
   for (const Option& option : options) {
-    if (option.Fits()) {
+    if (option.Fits() && !IsPartOf(waits_for, option)) {
       Take(draft, pool, *option.group, *option.fit, Action::kPlace);
       if (held) return News::kFreed;
       return AnyoneSeesBetter(draft) ? News::kTaken : News::kNone;
@@ -257,9 +272,11 @@ News LookForPlace(Draft& draft, size_t pool) {
     }
   }
   if (!claims) {
-    if (Preempt(draft, pool)) return held ? News::kFreed : News::kTaken;
+    const Asked asked = AskForNodes(draft, pool);
+    if (asked.waits) return FreedIf(asked.released);
+    if (Preempt(draft, pool)) return held || asked.released ? News::kFreed : News::kTaken;
     PromiseRoom(draft, pool);
-    return News::kNone;
+    return FreedIf(asked.released);
   }
   CountClaim(draft, pool, 1);
   return FreedIf(EvictDue(draft, pool));
@@ -308,6 +325,7 @@ News TakeTurns(Draft& draft) {
   draft.order.clear();
   draft.late.clear();
   ForgetPromises(draft);
+  ForgetAsks(draft);
   LiftMoves(draft);
   Line line(TurnsOf(draft));
   while (const auto turn = line.Next(draft.quotas)) {
@@ -330,6 +348,7 @@ void TakeBack(Draft& draft, size_t pool) {
   draft.given.erase(before);
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
+  ForfeitToClaims(draft);
 }
 
 void TakeAllBack(Draft& draft) {
@@ -394,6 +413,7 @@ void RunQueue(Draft& draft) {
     if (others) TakeAllBack(draft);
     open = (news == News::kFreed && TakeForFreed(draft)) || others;
     ForgetPromises(draft);
+    ForgetAsks(draft);
     GatherClaims(draft);
   }
   TakeTurns(draft);
@@ -424,6 +444,17 @@ void AddDecisions(const Draft& draft, Plan& plan) {
     plan.inference_pools.push_back(Describe(draft.world, pool));
   }
   NumberTheQueue(draft, plan);
+}
+
+// What elastic groups are to have, and which of them are out of stock.
+void RememberGroups(const Draft& draft, Plan& plan) {
+  for (size_t g = 0; g < draft.world.groups.size(); ++g) {
+    const GroupView& group = draft.world.groups[g];
+    if (!group.spec->elastic) continue;
+    const int wanted = draft.coming[g] - NodesStarting(group);
+    plan.groups[g].memory = {.desired = DesiredNodes(group, wanted),
+                             .stockout = draft.stockouts[g]};
+  }
 }
 
 std::optional<Time> NextWake(const Draft& draft) {
@@ -458,6 +489,7 @@ void Settle(Draft& draft) {
   DecideFates(draft);
   AccountForPlaced(draft);
   RunQueue(draft);
+  SettleAsks(draft);
 }
 
 Plan MakePlan(const Snapshot& snapshot) {
@@ -469,6 +501,8 @@ Plan MakePlan(const Snapshot& snapshot) {
   Plan plan;
   AddDecisions(draft, plan);
   plan.groups = ReportGroups(draft.world, draft.capacity);
+  RememberGroups(draft, plan);
+  UncountAsks(draft);
   for (size_t p = 0; p < draft.fates.size(); ++p) CountClaim(draft, p, -1);
   for (size_t p = 0; p < draft.inference.size(); ++p) CountCellClaim(draft, p, -1);
   plan.quotas = draft.quotas.Report(draft.world);

@@ -8,7 +8,7 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 35> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 37> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
@@ -32,6 +32,8 @@ constexpr std::array<std::pair<Reason, std::string_view>, 35> kNames = {{
     {kWaitingForCheckpoint, "WaitingForCheckpoint"},
     {kWaitingForSurge, "WaitingForSurge"},
     {kReserved, "Reserved"},
+    {kWaitingForNodes, "WaitingForNodes"},
+    {kOutOfStock, "OutOfStock"},
     {kPodsNotReady, "PodsNotReady"},
     {kGangIncomplete, "GangIncomplete"},
     {kNodeLost, "NodeLost"},

@@ -33,6 +33,8 @@ enum class Reason {
   kWaitingForCheckpoint,
   kWaitingForSurge,
   kReserved,
+  kWaitingForNodes,
+  kOutOfStock,
   kPodsNotReady,
   kGangIncomplete,
   kNodeLost,

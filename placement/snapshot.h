@@ -122,6 +122,32 @@ struct BadTaint {  // empty value or effect: any
   bool operator==(const BadTaint&) const = default;
 };
 
+// A group whose nodes are made when they are asked for.
+struct Elastic {
+  int min_nodes = 0;
+  int max_nodes = 0;
+  int step_nodes = 1;          // asked for in multiples of so many
+  bool single_domain = false;  // new nodes are known to share a domain with those there are
+  Resources node_shape;        // allocatable of a node that does not exist yet
+  Seconds provision_timeout{1200};
+  Seconds backoff_initial{300};  // after the first stock-out, doubled by each one that follows
+  Seconds backoff_max{3600};
+  bool operator==(const Elastic&) const = default;
+};
+// What a group was asked for did not come in time.
+struct Stockout {
+  Time since{};      // of the first in a row
+  int attempts = 1;  // in a row
+  Time next_try{};   // nothing is asked for before
+  bool operator==(const Stockout&) const = default;
+};
+// What decisions about an elastic group need to remember: durable, in its status.
+struct GroupMemory {
+  std::optional<int> desired;  // nodes; nullopt: none have been asked for yet
+  std::optional<Stockout> stockout;
+  bool operator==(const GroupMemory&) const = default;
+};
+
 struct NodeGroup {
   std::string name;
   std::string cluster;
@@ -147,6 +173,8 @@ struct NodeGroup {
   bool link_down = false;                  // an admin says: count its NotReady nodes as unreachable
   std::optional<Time> link_healthy_since;  // when the link was last found healthy again
   std::string misconfigured;               // a sentence; empty: the spec is usable
+  std::optional<Elastic> elastic;          // nullopt: the group is what its nodes are
+  GroupMemory memory;
   bool operator==(const NodeGroup&) const = default;
 };
 
@@ -227,10 +255,20 @@ struct Eviction {
   bool operator==(const Eviction&) const = default;
 };
 
+// Nodes that a waiting gang has asked a group for.
+struct NodeAsk {
+  std::string node_group;
+  int nodes = 0;    // that are still to come for it
+  int workers = 0;  // that it starts with once they are there
+  Time since{};
+  bool operator==(const NodeAsk&) const = default;
+};
+
 // What decisions about a pool need to remember: durable, in its status.
 struct PoolMemory {
   std::optional<Placement> placement;
   std::optional<Hold> hold;
+  std::optional<NodeAsk> ask;        // of a gang that waits
   std::optional<Time> queued_since;  // since it could run; survives eviction and loss
   // Since it last became unplaced, or had to leave its group; counts the hold-back.
   std::optional<Time> waiting_since;

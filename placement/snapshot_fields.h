@@ -67,6 +67,33 @@ void Fields(A& a, Of<BadTaint> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<Elastic> /*type*/) {
+  a("minNodes", &Elastic::min_nodes);
+  a("maxNodes", &Elastic::max_nodes);
+  a("stepNodes", &Elastic::step_nodes);
+  a("singleDomain", &Elastic::single_domain);
+  a("nodeShape", &Elastic::node_shape);
+  a("provisionTimeoutSeconds", &Elastic::provision_timeout);
+  a.Group("stockoutBackoff", [](auto& g) {
+    g("initialSeconds", &Elastic::backoff_initial);
+    g("maxSeconds", &Elastic::backoff_max);
+  });
+}
+
+template <class A>
+void Fields(A& a, Of<Stockout> /*type*/) {
+  a("since", &Stockout::since);
+  a("attempts", &Stockout::attempts);
+  a("nextTry", &Stockout::next_try);
+}
+
+template <class A>
+void Fields(A& a, Of<GroupMemory> /*type*/) {
+  a.Group("scale", [](auto& g) { g("desired", &GroupMemory::desired); });
+  a("stockout", &GroupMemory::stockout);
+}
+
+template <class A>
 void Fields(A& a, Of<NodeGroup> /*type*/) {
   a("name", &NodeGroup::name);
   a("cluster", &NodeGroup::cluster);
@@ -98,6 +125,8 @@ void Fields(A& a, Of<NodeGroup> /*type*/) {
   a("linkDown", &NodeGroup::link_down);
   a("linkHealthySince", &NodeGroup::link_healthy_since);
   a("misconfigured", &NodeGroup::misconfigured);
+  a("elastic", &NodeGroup::elastic);
+  a("status", &NodeGroup::memory);
 }
 
 template <class A>
@@ -152,6 +181,14 @@ void Fields(A& a, Of<Hold> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<NodeAsk> /*type*/) {
+  a("nodeGroup", &NodeAsk::node_group);
+  a("nodes", &NodeAsk::nodes);
+  a("workers", &NodeAsk::workers);
+  a("since", &NodeAsk::since);
+}
+
+template <class A>
 void Fields(A& a, Of<Eviction> /*type*/) {
   a("time", &Eviction::time);
   a("cause", &Eviction::cause);
@@ -161,6 +198,7 @@ template <class A>
 void Fields(A& a, Of<PoolMemory> /*type*/) {
   a("placement", &PoolMemory::placement);
   a("hold", &PoolMemory::hold);
+  a("ask", &PoolMemory::ask);
   a("queuedSince", &PoolMemory::queued_since);
   a("waitingSince", &PoolMemory::waiting_since);
   a("startTime", &PoolMemory::started);

@@ -114,16 +114,17 @@ Verdict NothingAcceptable(const Told& told) {
 // Where the gang would fit, were it not for this.
 const Option* FitsBut(const std::vector<Option>& options, Reason reason) {
   const auto at = std::find_if(options.begin(), options.end(), [&](const Option& o) {
-    return o.finding && o.finding->reason == reason && o.fit;
+    return o.finding && o.finding->reason == reason && (o.fit || o.new_nodes);
   });
   return at == options.end() ? nullptr : &*at;
 }
 
 const Option* ShortOfRoom(const std::vector<Option>& options) {
   const auto at = std::find_if(options.begin(), options.end(), [](const Option& o) {
-    return o.finding && (o.finding->reason == Reason::kWaitingForCapacity ||
-                         o.finding->reason == Reason::kWaitingForDomain ||
-                         o.finding->reason == Reason::kReserved);
+    return o.finding &&
+           (o.finding->reason == Reason::kWaitingForCapacity ||
+            o.finding->reason == Reason::kWaitingForDomain ||
+            o.finding->reason == Reason::kReserved || o.finding->reason == Reason::kOutOfStock);
   });
   return at == options.end() ? nullptr : &*at;
 }
@@ -197,7 +198,8 @@ class Clauses {
 
 // The one reason of all the groups' reasons, with the first few groups' numbers.
 Verdict WhyWaiting(const Told& told) {
-  const Option* lead = FitsBut(told.options, Reason::kHoldingBackSpill);
+  const Option* lead = FitsBut(told.options, Reason::kWaitingForNodes);
+  if (lead == nullptr) lead = FitsBut(told.options, Reason::kHoldingBackSpill);
   if (lead == nullptr) lead = FitsBut(told.options, Reason::kSpendLimitReached);
   if (lead == nullptr) lead = ShortOfRoom(told.options);
   if (lead == nullptr) lead = Furthest(told.options);

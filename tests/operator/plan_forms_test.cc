@@ -106,7 +106,7 @@ TEST(PlanForms, NamesAreThoseOfTheStatuses) {
       UnorderedElementsAre("action", "alternatives", "forceDelete", "keepJob", "mayStart", "name",
                            "namespace", "position", "remedies", "reservation", "status", "uid"));
   EXPECT_THAT(OwnNames("pools", "TrainingPool", "status"),
-              UnorderedElementsAre("failedReason", "succeeded"));
+              UnorderedElementsAre("ask", "failedReason", "succeeded"));
   EXPECT_THAT(OwnNames("inferencePools", "InferencePool", ""),
               UnorderedElementsAre("action", "alternatives", "cells.accelerator",
                                    "cells.accelerators", "cells.before", "cells.hourlyCost",
@@ -114,7 +114,8 @@ TEST(PlanForms, NamesAreThoseOfTheStatuses) {
                                    "evict", "forceDelete", "name", "namespace", "position",
                                    "rejected", "remedies", "status", "uid", "weights"));
   EXPECT_THAT(OwnNames("inferencePools", "InferencePool", "status"), UnorderedElementsAre());
-  EXPECT_THAT(OwnNames("groups", "NodeGroup", ""), UnorderedElementsAre("name", "nodes.notReady"));
+  EXPECT_THAT(OwnNames("groups", "NodeGroup", ""),
+              UnorderedElementsAre("name", "nodes.notReady", "scale", "stockout"));
   EXPECT_THAT(OwnNames("quotas", "PoolQuota", ""), UnorderedElementsAre("namespace", "spend"));
 }
 

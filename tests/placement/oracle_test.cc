@@ -173,6 +173,114 @@ TEST(EveryElasticGang, HasAsManyWorkersAsFit) {
   EXPECT_GT(some, 100) << "gangs that start with fewer workers than all";
 }
 
+// Groups that may get up to four nodes more, of a shape of their own.
+void MakeGroupsElastic(Snapshot& world, uint32_t seed) {
+  Dice dice(seed + 2'000'000);
+  for (NodeGroup& group : world.groups) {
+    if (dice.OneIn(3)) continue;
+    if (dice.OneIn(4)) {
+      std::erase_if(world.nodes, [&](const placement::Node& node) {
+        return node.labels.find("group")->second == group.name;
+      });
+    }
+    placement::Elastic& elastic = group.elastic.emplace();
+    elastic.max_nodes =
+        static_cast<int>(std::count_if(world.nodes.begin(), world.nodes.end(),
+                                       [&](const placement::Node& node) {
+                                         return node.labels.find("group")->second == group.name;
+                                       })) +
+        dice.Roll(5);
+    elastic.single_domain = dice.OneIn(2);
+    elastic.node_shape = Amounts({{"memory", std::to_string(dice.Pick<int>({16, 40, 64})) + "Gi"},
+                                  {"cpu", std::to_string(dice.Pick<int>({4, 9, 16}))},
+                                  {kGpu, std::to_string(dice.Pick<int>({1, 2, 4, 8}))}});
+  }
+}
+
+// Workers that fit on an empty node.
+int64_t WhenEmpty(const Resources& node, const Room& request) {
+  int64_t most = 1000;
+  for (const auto& [name, amount] : request) {
+    if (name == "pods" && node.Get(name) == 0) continue;  // a shape need not say it
+    if (amount > 0) most = std::min(most, node.Get(name) / amount);
+  }
+  return most;
+}
+
+// What new nodes are known to take: what their shape does, and no more than those that are there.
+int64_t OnNewNode(const Snapshot& world, const NodeGroup& group) {
+  const Room request = RequestOf(world.pools[0], group);
+  bool any = false;
+  int64_t most = 0;
+  for (const placement::Node& node : world.nodes) {
+    if (node.labels.find("group")->second != group.name || node.cordoned) continue;
+    any = true;
+    if (node.taints.empty()) most = std::max(most, WhenEmpty(node.allocatable, request));
+  }
+  const int64_t by_shape = WhenEmpty(group.elastic->node_shape, request);
+  return any ? std::min(most, by_shape) : by_shape;
+}
+
+struct Order {
+  int workers = 0;
+  int64_t nodes = 0;
+};
+
+// New nodes with which most workers have a place, as few as will do; nothing: there is no number.
+Order OrderIn(const Snapshot& world, const NodeGroup& group) {
+  const TrainingPool& pool = world.pools[0];
+  const auto& labels = group.domain_labels;
+  const bool has_level =
+      pool.topology_level.empty()
+          ? !labels.empty()
+          : std::find(labels.begin(), labels.end(), pool.topology_level) != labels.end();
+  if (!group.elastic) return {};
+  if (pool.topology == TopologyMode::kRequired && !(group.elastic->single_domain && has_level)) {
+    return {};
+  }
+  const auto there = std::count_if(
+      world.nodes.begin(), world.nodes.end(),
+      [&](const placement::Node& node) { return node.labels.find("group")->second == group.name; });
+  const placement::AcceptedAccelerator& accepted = pool.accelerators[0];
+  const int least = accepted.min_workers > 0 ? accepted.min_workers : accepted.workers;
+  for (int workers = accepted.workers; workers >= least; --workers) {
+    int now = workers;
+    while (now > 0 && !Possible(world, group, now)) --now;
+    for (int64_t nodes = 1; there + nodes <= group.elastic->max_nodes; ++nodes) {
+      if (now + nodes * OnNewNode(world, group) >= workers) return {workers, nodes};
+    }
+  }
+  return {};
+}
+
+TEST(EveryGang, AsksForNodesExactlyWhenTheyAreWhatItLacks) {
+  int asks = 0;
+  int waits = 0;
+  for (uint32_t seed = 0; seed < 6000; ++seed) {
+    Snapshot world = SmallWorld(seed);
+    MakeElastic(world, seed);
+    MakeGroupsElastic(world, seed);
+    const Plan plan = MakePlan(world);
+    const auto& ask = plan.pools[0].memory.ask;
+    bool fits = false;
+    bool orders = false;
+    for (const NodeGroup& group : world.groups) {
+      fits = fits || MostIn(world, group) > 0;
+      orders = orders || OrderIn(world, group).workers > 0;
+    }
+    ASSERT_EQ(ask.has_value(), !fits && orders) << "seed " << seed << "\n"
+                                                << WriteSnapshot(world) << FormatPlan(plan, true);
+    waits += !fits && !orders ? 1 : 0;
+    if (!ask) continue;
+    const Order order = OrderIn(world, GroupOf(world, ask->node_group));
+    ASSERT_EQ(ask->workers, order.workers) << "seed " << seed << "\n" << WriteSnapshot(world);
+    ASSERT_EQ(ask->nodes, order.nodes) << "seed " << seed << "\n" << WriteSnapshot(world);
+    ++asks;
+  }
+  EXPECT_GT(asks, 500);
+  EXPECT_GT(waits, 500);
+}
+
 // Kubernetes' scheduler knows nothing of gangs: it binds the workers of all new gangs one by one,
 // in any order, each to any of its gang's nodes with room. Whatever it does, all of them get a
 // place.

@@ -78,6 +78,7 @@ Plan Full() {
   placement::PoolDecision& pool = plan.pools.emplace_back();
   pool.memory.placement = placement::Placement();
   pool.memory.hold = placement::Hold();
+  pool.memory.ask = placement::NodeAsk();
   pool.memory.last_failure = placement::Failure();
   pool.memory.excluded.emplace_back();
   pool.memory.evictions.emplace_back();
@@ -161,6 +162,10 @@ std::vector<Change> ChangesOfGangMemories() {
       {"renderRevision", memory([](M& m) { m.placement->render_revision = "x"; })},
       {"specRevision", memory([](M& m) { m.placement->spec_revision = "x"; })},
       {"since", memory([](M& m) { m.placement->since = kNow; })},
+      {"ask nodeGroup", memory([](M& m) { m.ask->node_group = "x"; })},
+      {"ask nodes", memory([](M& m) { m.ask->nodes = 1; })},
+      {"ask workers", memory([](M& m) { m.ask->workers = 1; })},
+      {"ask since", memory([](M& m) { m.ask->since = kNow; })},
       {"hold nodeGroup", memory([](M& m) { m.hold->node_group = "x"; })},
       {"hold domain", memory([](M& m) { m.hold->domain = "x"; })},
       {"hold nodes", memory([](M& m) { m.hold->nodes = {"x"}; })},
@@ -305,6 +310,8 @@ std::vector<Change> ChangesOfReports() {
       {"Ready", group([](G& g) { g.ready = false; })},
       {"Ready reason", group([](G& g) { g.ready_reason = placement::Reason::kPlaced; })},
       {"Ready message", group([](G& g) { g.ready_message = "x"; })},
+      {"desired", group([](G& g) { g.memory.desired = 1; })},
+      {"stockout", group([](G& g) { g.memory.stockout.emplace(); })},
       {"quota namespace", quota([](Q& q) { q.ns = "x"; })},
       {"type", quota([](Q& q) { q.accelerators[0].type = "x"; })},
       {"quota used", quota([](Q& q) { q.accelerators[0].used = 1; })},
@@ -374,8 +381,11 @@ TEST(PlanText, TablesKnowEveryField) {
     [[maybe_unused]] const auto& [name, matched, usable, starting, cordoned, unhealthy, draining,
                                   not_ready, allocatable, used, free, largest_nodes, largest_domain,
                                   hourly, idle, marginal, no_overlap, overlap_message, link_healthy,
-                                  link_message, ready, ready_reason, ready_message] =
+                                  link_message, ready, ready_reason, ready_message, group_memory] =
         plan.groups[0];
+    [[maybe_unused]] const auto& [group_desired, stockout] = group_memory;
+    [[maybe_unused]] const auto& [out_since, attempts, next_try] =
+        stockout.value_or(placement::Stockout());
     [[maybe_unused]] const auto& [ns, spend, quota_uses, covered, covered_message] = plan.quotas[0];
     [[maybe_unused]] const auto& [type, quota_used, limit, guaranteed, borrowed, lent] =
         quota_uses[0];

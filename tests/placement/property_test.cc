@@ -97,6 +97,10 @@ TEST(EveryPlan, ChangesNothingOnceApplied) {
           << next.pools[p].key.Format() << "\n"
           << Seed(seed, plan) << Seed(seed, next);
     }
+    for (size_t g = 0; g < plan.groups.size(); ++g) {
+      ASSERT_TRUE(plan.groups[g].memory == next.groups[g].memory)
+          << Seed(seed, plan) << Seed(seed, next);
+    }
     for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
       ASSERT_TRUE(IsQuiet(next.inference_pools[p])) << Seed(seed, plan) << Seed(seed, next);
       ASSERT_TRUE(plan.inference_pools[p].memory == next.inference_pools[p].memory)

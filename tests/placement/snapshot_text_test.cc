@@ -45,6 +45,43 @@ defaultLimits:
 )");
 }
 
+TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
+  Snapshot world;
+  world.now = kNow;
+  NodeGroup group;
+  group.name = "cloud";
+  placement::Elastic& elastic = group.elastic.emplace();
+  elastic.min_nodes = 1;
+  elastic.max_nodes = 675;
+  elastic.step_nodes = 16;
+  elastic.single_domain = true;
+  elastic.node_shape = Amounts({{"cpu", "94940m"}, {kGpu, "8"}});
+  elastic.provision_timeout = Seconds{900};
+  elastic.backoff_initial = Seconds{60};
+  elastic.backoff_max = Seconds{600};
+  group.memory.desired = 48;
+  group.memory.stockout =
+      placement::Stockout{.since = kNow, .attempts = 3, .next_try = kNow + Seconds{240}};
+  world.groups = {group};
+  TrainingPool pool = Wants("llm", 4);
+  pool.memory.ask =
+      placement::NodeAsk{.node_group = "cloud", .nodes = 3, .workers = 4, .since = kNow};
+  world.pools = {pool};
+  const std::string text = WriteSnapshot(world);
+  EXPECT_THAT(
+      text,
+      HasSubstr("elastic: {minNodes: 1, maxNodes: 675, stepNodes: 16, singleDomain: true, "
+                "nodeShape: {cpu: 94940m, nvidia.com/gpu: 8}, provisionTimeoutSeconds: 900, "
+                "stockoutBackoff: {initialSeconds: 60, maxSeconds: 600}}, status: {scale: "
+                "{desired: 48}, stockout: {since: 2026-11-24T12:00:00Z, attempts: 3, nextTry: "
+                "2026-11-24T12:04:00Z}}"));
+  EXPECT_THAT(text, HasSubstr("status: {ask: {nodeGroup: cloud, nodes: 3, workers: 4, since: "
+                              "2026-11-24T12:00:00Z}}"));
+  const auto read = ReadSnapshot(text);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  EXPECT_TRUE(*read == world);
+}
+
 TEST(SnapshotText, KeepsTextsThatLookLikeSomethingElse) {
   Snapshot world = Fleet(1);
   const std::vector<std::string> texts = {"",

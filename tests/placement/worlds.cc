@@ -23,7 +23,8 @@ class Maker {
         shortages_(seed + 2'000'000),
         sizes_(seed + 3'000'000),
         ends_(seed + 4'000'000),
-        drains_(seed + 5'000'000) {}
+        drains_(seed + 5'000'000),
+        orders_(seed + 6'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -46,6 +47,7 @@ class Maker {
     if (shortages_.OneIn(4)) AddShortServing();
     AddShortages();
     AddSizes();
+    if (orders_.OneIn(8)) AddElastic();
     return std::move(world_);
   }
 
@@ -717,12 +719,49 @@ class Maker {
     }
   }
 
+  // ---- nodes that are asked for ----
+
+  void AddElastic() {
+    for (NodeGroup& group : world_.groups) {
+      if (orders_.OneIn(3)) continue;
+      const auto there = static_cast<int>(NodesOf(group.name).size());
+      Elastic& elastic = group.elastic.emplace();
+      elastic.min_nodes = orders_.Roll(3);
+      elastic.max_nodes = std::max(there - 1, 0) + orders_.Roll(12);
+      elastic.step_nodes = orders_.Pick<int>({1, 1, 2, 4});
+      elastic.single_domain = orders_.OneIn(2);
+      elastic.node_shape = Amounts({{"cpu", "96"}, {"memory", "1024Gi"}, {kGpu, "8"}});
+      if (!group.pod_defaults.empty()) elastic.node_shape.Set("rdma/ib", 8);
+      elastic.provision_timeout = Seconds{orders_.Pick<int>({600, 1200})};
+      elastic.backoff_max = Seconds{orders_.Pick<int>({600, 3600})};
+      if (orders_.OneIn(2)) group.memory.desired = there + orders_.Roll(5);
+      if (orders_.OneIn(4)) {
+        group.memory.stockout = Stockout{.since = kNow - Seconds{orders_.Roll(4000)},
+                                         .attempts = orders_.Roll(3) + 1,
+                                         .next_try = kNow + Seconds{orders_.Roll(1200) - 600}};
+      }
+    }
+    for (TrainingPool& pool : world_.pools) {
+      if (orders_.OneIn(2)) pool.group_selector.clear();
+      if (!pool.memory.placement && orders_.OneIn(2)) AddAsk(pool);
+    }
+  }
+
+  void AddAsk(TrainingPool& pool) {
+    if (world_.groups.empty() || pool.memory.completed) return;
+    pool.memory.ask = NodeAsk{.node_group = orders_.Pick(world_.groups).name,
+                              .nodes = orders_.Roll(4) + 1,
+                              .workers = orders_.Roll(6) + 1,
+                              .since = kNow - Seconds{orders_.Roll(1500)}};
+  }
+
   Dice dice_;
   Dice moves_;      // of gangs alone, so that other worlds are not all different ones
   Dice shortages_;  // likewise
   Dice sizes_;      // likewise
   Dice ends_;       // likewise
   Dice drains_;     // likewise
+  Dice orders_;     // likewise
   Snapshot world_;
 };
 

@@ -1,0 +1,215 @@
+#include "placement/new_nodes.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "placement/claims.h"
+#include "placement/spend.h"
+
+namespace spillway::placement {
+namespace {
+
+const NodeAsk* AskedBefore(const Draft& draft, size_t gang) {
+  const auto& ask = draft.Pool(gang).memory.ask;
+  return ask ? &*ask : nullptr;
+}
+
+// The elastic group that the gang has asked before.
+const GroupView* GroupAsked(const Draft& draft, size_t gang) {
+  const NodeAsk* ask = AskedBefore(draft, gang);
+  const GroupView* group = ask == nullptr ? nullptr : draft.world.FindGroup(ask->node_group);
+  return group != nullptr && group->spec->elastic ? group : nullptr;
+}
+
+Time Due(const NodeAsk& ask, const GroupView& group) {
+  return ask.since + group.spec->elastic->provision_timeout;
+}
+
+NewSupply SupplyFor(const Draft& draft, size_t gang, const GroupView& group) {
+  const size_t index = draft.world.IndexOf(group);
+  const int missing = std::max(group.spec->elastic->max_nodes - NodesThere(group), 0);
+  NewSupply supply{.nodes = missing + NodesStarting(group) - draft.coming[index],
+                   .stockout = draft.stockouts[index],
+                   .since = draft.Now()};
+  const bool same = GroupAsked(draft, gang) == &group;
+  if (same && draft.Now() < Due(*AskedBefore(draft, gang), group)) {
+    supply.since = AskedBefore(draft, gang)->since;
+  }
+  return supply;
+}
+
+Option LookAt(Draft& draft, size_t gang, const GroupView& group, bool home_could) {
+  return OptionWithNewNodes(draft.Look(), gang, draft.fates[gang].memory, group, home_could,
+                            SupplyFor(draft, gang, group));
+}
+
+bool MayWait(const Option& option) {
+  return option.finding && option.finding->reason == Reason::kWaitingForNodes;
+}
+
+// The time of what the gang asked for is over: the group is out of stock. Says whether that is new.
+bool NoteStockout(Draft& draft, size_t gang) {
+  const GroupView* group = GroupAsked(draft, gang);
+  if (group == nullptr || draft.Now() < Due(*AskedBefore(draft, gang), *group)) return false;
+  std::optional<Stockout>& stockout = draft.stockouts[draft.world.IndexOf(*group)];
+  if (stockout && draft.Now() < stockout->next_try) return false;
+  const Elastic& elastic = *group->spec->elastic;
+  Stockout next = stockout.value_or(Stockout{.since = draft.Now(), .attempts = 0, .next_try = {}});
+  Seconds wait = std::max(elastic.backoff_initial, Seconds{1});
+  for (int i = 0; i < next.attempts && wait < elastic.backoff_max; ++i) wait *= 2;
+  ++next.attempts;
+  next.next_try = draft.Now() + std::min(wait, std::max(elastic.backoff_max, Seconds{1}));
+  stockout = next;
+  return true;
+}
+
+void CountAsk(Draft& draft, size_t gang, int sign) {
+  const NodeAsk& ask = *draft.asks[gang];
+  const GroupView& group = *draft.world.FindGroup(ask.node_group);
+  const int64_t accelerators = int64_t{sign} * ask.workers * draft.Pool(gang).per_worker;
+  draft.quotas.Add(draft.Pool(gang).key.ns, group.spec->accelerator, accelerators,
+                   CostAboveHome(group, accelerators));
+}
+
+void Ask(Draft& draft, size_t gang, const Option& option) {
+  const NewNodes& wanted = *option.new_nodes;
+  draft.asks[gang] = NodeAsk{.node_group = option.group->spec->name,
+                             .nodes = wanted.nodes,
+                             .workers = wanted.workers,
+                             .since = SupplyFor(draft, gang, *option.group).since};
+  draft.coming[draft.world.IndexOf(*option.group)] += wanted.nodes;
+  CountAsk(draft, gang, 1);
+  draft.capacity.Add(gang, Claim{.request = option.need->request,
+                                 .workers = wanted.workers,
+                                 .nodes = wanted.kept,
+                                 .yields = true,
+                                 .bound = {},
+                                 .beside = {}});
+  draft.contenders.reset();
+}
+
+// What somebody waited for has come.
+void NoteDeliveries(Draft& draft) {
+  for (const auto& [gang, before] : draft.given) {
+    const NodeAsk* ask = AskedBefore(draft, gang);
+    const GroupView* group = GroupAsked(draft, gang);
+    const auto& placement = draft.fates[gang].memory.placement;
+    if (group == nullptr || !placement || placement->node_group != ask->node_group) continue;
+    std::optional<Stockout>& stockout = draft.stockouts[draft.world.IndexOf(*group)];
+    if (placement->workers >= ask->workers && stockout && stockout->next_try <= draft.Now()) {
+      stockout.reset();
+    }
+  }
+}
+
+// All workers in any group of a tier come before fewer in another one of it.
+bool IsForAllWhere(const Option& option, const Option& other) {
+  return option.group->spec->tier == other.group->spec->tier && !option.need->IsPart() &&
+         other.need->IsPart();
+}
+
+// Which of what is in the way the gang says: what could help with new nodes, or what they lack.
+void Explain(Option& option, Option look, bool asked) {
+  if (asked) {
+    option = std::move(look);
+    return;
+  }
+  if (look.held_until) option.held_until = look.held_until;
+  option.new_nodes = look.new_nodes;
+  const Reason reason = look.finding->reason;
+  if (reason == Reason::kWaitingForCapacity || reason == Reason::kWaitingForDomain ||
+      reason == Reason::kNodeTooSmall || reason == Reason::kConstraintsNotMet) {
+    option.finding->message += "; " + look.finding->message;
+  } else if (reason != Reason::kWaitingForNodes && reason != option.finding->reason) {
+    option.finding = look.finding;
+    option.remedies = look.remedies;
+  }
+}
+
+}  // namespace
+
+void ForgetAsk(Draft& draft, size_t gang) {
+  if (!draft.asks[gang]) return;
+  CountAsk(draft, gang, -1);
+  const GroupView& group = *draft.world.FindGroup(draft.asks[gang]->node_group);
+  draft.coming[draft.world.IndexOf(group)] -= draft.asks[gang]->nodes;
+  draft.asks[gang].reset();
+  ClaimWhatItHas(draft, gang);
+}
+
+void ForgetAsks(Draft& draft) {
+  for (size_t gang = 0; gang < draft.asks.size(); ++gang) ForgetAsk(draft, gang);
+}
+
+std::optional<Option> AskThatStands(Draft& draft, size_t gang) {
+  const GroupView* group = GroupAsked(draft, gang);
+  if (group == nullptr || draft.Now() >= Due(*AskedBefore(draft, gang), *group)) {
+    return std::nullopt;
+  }
+  const bool home_could = HomeCould(draft.Look(), gang, draft.fates[gang].memory);
+  Option option = LookAt(draft, gang, *group, home_could);
+  if (!MayWait(option)) return std::nullopt;
+  return option;
+}
+
+Asked AskForNodes(Draft& draft, size_t gang) {
+  Asked asked{.released = NoteStockout(draft, gang)};
+  // It counts on nothing that it would not have in the next pass.
+  if (draft.fates[gang].action == Action::kRelease) ForfeitToClaims(draft);
+  const auto stands = AskThatStands(draft, gang);
+  const bool home_could = HomeCould(draft.Look(), gang, draft.fates[gang].memory);
+  std::vector<std::pair<Option*, Option>> looks;
+  std::optional<size_t> chosen;
+  for (Option& option : draft.options[gang]) {
+    if (!option.acceptable || !option.group->spec->elastic) continue;
+    looks.emplace_back(&option, LookAt(draft, gang, *option.group, home_could));
+    const Option& look = looks.back().second;
+    const bool prefers = stands ? option.group == stands->group
+                                : !chosen || IsForAllWhere(look, looks[*chosen].second);
+    if (MayWait(look) && prefers) chosen = looks.size() - 1;
+  }
+  if (chosen) Ask(draft, gang, looks[*chosen].second);
+  for (size_t i = 0; i < looks.size(); ++i) {
+    Explain(*looks[i].first, std::move(looks[i].second), chosen == i);
+  }
+  asked.waits = chosen.has_value();
+  return asked;
+}
+
+void UncountAsks(Draft& draft) {
+  for (size_t gang = 0; gang < draft.asks.size(); ++gang) {
+    if (draft.asks[gang]) CountAsk(draft, gang, -1);
+  }
+}
+
+int DesiredNodes(const GroupView& group, int wanted) {
+  const Elastic& elastic = *group.spec->elastic;
+  const int there = NodesThere(group);
+  const int most = std::max(elastic.max_nodes, there);
+  const int least = std::max(there, std::min(elastic.min_nodes, most));
+  if (wanted <= 0) return least;
+  const int step = std::max(elastic.step_nodes, 1);
+  const int before = std::clamp(group.spec->memory.desired.value_or(there), there, most);
+  // As many steps up or down from there as leave just enough.
+  const int short_of = there + wanted - before;
+  const int steps = short_of > 0 ? (short_of + step - 1) / step : -(-short_of / step);
+  return std::clamp(before + steps * step, least, most);
+}
+
+void SettleAsks(Draft& draft) {
+  NoteDeliveries(draft);
+  for (size_t gang = 0; gang < draft.asks.size(); ++gang) {
+    Fate& fate = draft.fates[gang];
+    if (fate.action == Action::kDone) continue;
+    fate.memory.ask = draft.asks[gang];
+    if (!fate.memory.ask) continue;
+    draft.moments.push_back(
+        Due(*fate.memory.ask, *draft.world.FindGroup(fate.memory.ask->node_group)));
+  }
+  for (const auto& stockout : draft.stockouts) {
+    if (stockout) draft.moments.push_back(stockout->next_try);
+  }
+}
+
+}  // namespace spillway::placement

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "placement/draft.h"
+
+// Nodes that elastic groups are asked for. A gang for which there is no room anywhere asks the
+// first group in its order that could hold it with nodes that do not exist yet, for all that it
+// lacks there at once. What is free there is kept for it meanwhile, and what it asks for counts
+// against quotas and money from the start, as a claim does. Asks add up, in the order of turns.
+namespace spillway::placement {
+
+// Nobody has asked for anything: before each round. Or one gang has not.
+void ForgetAsks(Draft& draft);
+void ForgetAsk(Draft& draft, size_t gang);
+
+// The group that the gang has asked before and still waits for, as an option; nullopt: none, or its
+// time is over. There it does not start with fewer workers than come.
+std::optional<Option> AskThatStands(Draft& draft, size_t gang);
+
+// What became of a gang for which there is no room.
+struct Asked {
+  bool waits = false;     // for nodes
+  bool released = false;  // a group is out of stock from now on: what it was asked for is nobody's
+};
+// REQUIRES that draft.options has the gang's, none of which fits, and that it has no claim. Writes
+// there why each elastic group is not asked, or that it is.
+Asked AskForNodes(Draft& draft, size_t gang);
+
+// Writes what is asked for into the memories of gangs and groups.
+void SettleAsks(Draft& draft);
+
+// Takes what is asked for out of the quotas' and the money's account.
+void UncountAsks(Draft& draft);
+
+// What an elastic group is to have, when so many nodes are wanted beyond those there are: in steps
+// from what it was to have before, within its limits.
+int DesiredNodes(const GroupView& group, int wanted);
+
+}  // namespace spillway::placement
