@@ -178,24 +178,30 @@ bool TakesNew(const NodeGroup& group) {
 }
 
 struct Claiming {
+  std::optional<Time> since;
   Rank rank;
   size_t pool = 0;
 };
 
-// Who has a claim: whoever comes first takes first what nobody has.
+// Who has a claim: the oldest takes first what nobody has, as it did when the others were made, and
+// of those of one moment whoever comes first.
 std::vector<Claiming> InOrder(const Draft& draft) {
   std::vector<Claiming> claims;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     if (LiveClaim(draft, p) == nullptr) continue;
-    claims.push_back(
-        {.rank = RankOf(draft.Pool(p), draft.fates[p].memory, draft.Now()), .pool = p});
+    claims.push_back({.since = LiveClaim(draft, p)->since,
+                      .rank = RankOf(draft.Pool(p), draft.fates[p].memory, draft.Now()),
+                      .pool = p});
   }
   for (size_t p = 0; p < draft.inference.size(); ++p) {
     if (!draft.inference[p].memory.claim) continue;
-    claims.push_back({.rank = RankOf(draft.inference[p], draft.Now()), .pool = p});
+    claims.push_back({.since = draft.inference[p].memory.claim->hold.since,
+                      .rank = RankOf(draft.inference[p], draft.Now()),
+                      .pool = p});
   }
-  std::sort(claims.begin(), claims.end(),
-            [](const Claiming& a, const Claiming& b) { return a.rank.Before(b.rank); });
+  std::sort(claims.begin(), claims.end(), [](const Claiming& a, const Claiming& b) {
+    return a.since != b.since ? a.since < b.since : a.rank.Before(b.rank);
+  });
   return claims;
 }
 
@@ -206,7 +212,6 @@ void CarryClaim(Draft& draft, size_t pool, const CostByNamespace& leaving) {
   }
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
-  NameReplicas(draft, *LiveClaim(draft, pool));
   ForfeitGone(draft, *LiveClaim(draft, pool));
 }
 
@@ -305,19 +310,20 @@ bool Preempt(Draft& draft, size_t pool) {
   });
 }
 
-void DropOverruled(Draft& draft, size_t pool) {
+bool DropOverruled(Draft& draft, size_t pool) {
   const Hold* claim = LiveClaim(draft, pool);
-  if (claim == nullptr) return;
+  if (claim == nullptr) return false;
   const std::vector<size_t> there = StillThere(draft, *claim);
   const bool stands = std::all_of(there.begin(), there.end(), [&](size_t victim) {
     return StillComesFirst(draft, pool, victim, *claim);
   });
-  if (stands && ReplicasStand(draft, pool, *claim)) return;
+  if (stands && ReplicasStand(draft, pool, *claim)) return false;
   CountClaim(draft, pool, -1);
   const Hold dropped = *claim;
   draft.fates[pool].memory.hold.reset();
   ClaimWhatItHas(draft, pool);
   DropClaim(draft, dropped);
+  return true;
 }
 
 void DropClaim(Draft& draft, const Hold& claim) {

@@ -160,16 +160,6 @@ bool MayBeSpared(const Draft& draft, const Rank& claimant, const std::vector<Rep
   });
 }
 
-void NameReplicas(Draft& draft, const Hold& claim) {
-  if (!claim.since || draft.Now() < ReplicasLeave(claim)) return;
-  for (const ReplicaPlace& place : ReplicasStillThere(draft, claim)) {
-    const CellState& cell = CellOf(draft, place);
-    if (cell.live > cell.memory.desired && !draft.inference[place.pool].held) {
-      Send(draft, place, claim);
-    }
-  }
-}
-
 void Unforfeit(Draft& draft, const Hold& claim) {
   for (const PoolKey& key : claim.victims) {
     const auto gang = FindGang(draft.world, key);

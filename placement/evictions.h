@@ -37,10 +37,6 @@ std::vector<ReplicaPlace> ReplicasStillThere(const Draft& draft, const Hold& cla
 // May all of these that are left be made to go still, one after the other?
 bool MayBeSpared(const Draft& draft, const Rank& claimant, const std::vector<ReplicaPlace>& there);
 
-// What was decided already is carried on: where a cell has more pods than it is to have, those of
-// the claim are the ones that go.
-void NameReplicas(Draft& draft, const Hold& claim);
-
 // Who has gone does not come back to what was claimed while its pods are on their way out.
 void ForfeitGone(Draft& draft, const Hold& claim);
 // The claim is given up, and they may.

@@ -522,6 +522,13 @@ Capacity CapacityOfGangs(const World& world, const Plan& plan) {
   return capacity;
 }
 
+// Pods of the cell that have a node, whether or not they stay.
+int BoundAnywhere(const InferencePool& pool, const CellState& cell) {
+  return static_cast<int>(std::ranges::count_if(pool.live, [&](const Replica& replica) {
+    return !replica.terminating && !replica.node.empty() && IsIn(replica, cell);
+  }));
+}
+
 // Replicas that were added have room on their group's nodes: each cell by itself, and all of them
 // together by the number of accelerators.
 Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
@@ -540,7 +547,10 @@ Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
         return fmt::format("{} has more replicas of {} on {} than fit", draft.pool->key.Format(),
                            cell.memory.variant, cell.memory.node_group);
       }
-      asked[cell.group] += int64_t{cell.memory.desired - cell.before} * cell.variant->per_replica;
+      // What pods have that are there still, be it for a while, is room for others of their cell.
+      const int there = std::max(cell.before, BoundAnywhere(*draft.pool, cell));
+      asked[cell.group] +=
+          int64_t{std::max(cell.memory.desired - there, 0)} * cell.variant->per_replica;
     }
   }
   for (const auto& [group, accelerators] : asked) {
@@ -803,11 +813,8 @@ std::set<ReplicaKey> AskedToGo(const World& world) {
   return asked;
 }
 
-// Types and variants of which the pool gave something up for others in this pass.
-struct GivenUp {
-  std::set<const Variant*> variants;
-  bool any = false;
-};
+// How many replicas of its variants the pool sends away for others.
+using GivenUp = std::map<const Variant*, int64_t>;
 std::variant<GivenUp, std::string> WhatGoes(const InferenceDraft& before,
                                             const InferenceDecision& decision,
                                             const std::set<ReplicaKey>& asked) {
@@ -820,9 +827,8 @@ std::variant<GivenUp, std::string> WhatGoes(const InferenceDraft& before,
       const bool is_of = std::ranges::any_of(before.pool->live, [&](const Replica& replica) {
         return replica.pod == pod && IsIn(replica, cell);
       });
-      if (is_of) given.variants.insert(cell.variant);
+      if (is_of) ++given[cell.variant];
     }
-    given.any = true;
   }
   return given;
 }
@@ -849,15 +855,16 @@ Problem ReplicasGiveWayRightly(const World& world, const Plan& plan, const Quota
       return decision.key.Format() + " " + *problem;
     }
     const GivenUp& given = std::get<GivenUp>(goes);
-    if (!given.any) continue;
+    if (given.empty()) continue;
     if (!who) {
       who.emplace(Guaranteed{.before = CoverageBefore(world, plan, quotas),
                              .after = CoverageAfter(world, plan, quotas)});
     }
-    for (const Variant* variant : given.variants) {
+    for (const auto& [variant, sent] : given) {
       const int64_t has = OfVariant(after[p], variant);
       const int64_t had = OfVariant(before, variant);
-      if (has >= had) continue;
+      if (has >= had || had - has > sent)
+        continue;  // then some have not started, or are not needed
       const std::string& type = variant->accelerator;
       if (has < variant->min_replicas) {
         return decision.key.Format() + " is left with fewer than minReplicas";

@@ -11,6 +11,7 @@
 #include "placement/claims.h"
 #include "placement/coverage.h"
 #include "placement/draft.h"
+#include "placement/evictions.h"
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
 #include "placement/moves.h"
@@ -184,12 +185,14 @@ class Line {
 
 void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Action action) {
   Fate& fate = draft.fates[pool];
+  const std::optional<Hold> held = fate.memory.hold;
   if (action == Action::kPlace) draft.given[pool] = fate;
   StartAttempt(draft.world, draft.Pool(pool), group, fit, fate.memory);
   fate.course = Course::kStay;
   fate.action = action;
   ClaimWhatItHas(draft, pool);
   CountGang(draft.quotas, draft.world, draft.Pool(pool), *fate.memory.placement, 1);
+  if (held && held->IsClaim()) DropClaim(draft, *held);
 }
 
 // A new attempt in the same group, for an elastic gang with as many workers as it has room for;
@@ -238,7 +241,7 @@ News FreedIf(bool freed) { return freed ? News::kFreed : News::kNone; }
 
 News LookForPlace(Draft& draft, size_t pool) {
   const bool held = draft.fates[pool].memory.hold.has_value();
-  DropOverruled(draft, pool);
+  const bool dropped = DropOverruled(draft, pool);
   const bool claims = draft.fates[pool].memory.hold && draft.fates[pool].memory.hold->IsClaim();
   CountClaim(draft, pool, -1);
   std::vector<Option>& options = draft.options[pool];
@@ -259,7 +262,7 @@ News LookForPlace(Draft& draft, size_t pool) {
   if (!claims) {
     if (Preempt(draft, pool)) return held ? News::kFreed : News::kTaken;
     PromiseRoom(draft, pool);
-    return News::kNone;
+    return FreedIf(dropped);
   }
   CountClaim(draft, pool, 1);
   return FreedIf(EvictDue(draft, pool));
@@ -330,6 +333,8 @@ void TakeBack(Draft& draft, size_t pool) {
   draft.given.erase(before);
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
+  const auto& hold = draft.fates[pool].memory.hold;
+  if (hold && hold->IsClaim()) ForfeitGone(draft, *hold);
 }
 
 void TakeAllBack(Draft& draft) {

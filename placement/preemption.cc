@@ -190,11 +190,8 @@ class Search {
     const int64_t frees = ours && cell.variant->accelerator == Type() ? each : 0;
     const Money frees_money = ours ? CostAboveHome(cell) : Money();
     if ((!here && !Helps(frees, frees_money)) || !SpareOf(index).Take(cell)) return;
-    size_t worker = 0;
-    for (const Replica& replica : pool.pool->live) {
-      if (!IsIn(replica, cell)) continue;
-      const ReplicaPlace place{.pool = index, .cell = at, .worker = worker++, .replica = &replica};
-      if (!pool.Stays(replica) || contest_.promised_replicas.contains(KeyOf(place))) continue;
+    for (const ReplicaPlace& place : PlacesOf(pool, index, at)) {
+      if (contest_.promised_replicas.contains(KeyOf(place))) continue;
       candidates_.push_back({.who = contest_.scene.capacity.PodOf(cell.seeker, place.worker),
                              .cost = ReplicaCost(pool, cell, world_.now),
                              .accelerators = each,
@@ -203,6 +200,23 @@ class Search {
                              .frees = frees,
                              .frees_money = frees_money});
     }
+  }
+
+  // Those of the cell that stay, by name.
+  static std::vector<ReplicaPlace> PlacesOf(const InferenceDraft& pool, size_t index, size_t at) {
+    std::vector<ReplicaPlace> places;
+    size_t worker = 0;
+    for (const Replica& replica : pool.pool->live) {
+      if (!IsIn(replica, pool.cells[at])) continue;
+      if (pool.Stays(replica)) {
+        places.push_back({.pool = index, .cell = at, .worker = worker, .replica = &replica});
+      }
+      ++worker;
+    }
+    std::ranges::sort(places, {}, [](const ReplicaPlace& place) -> const std::string& {
+      return place.replica->pod;
+    });
+    return places;
   }
 
   [[nodiscard]] ReplicaKey KeyOf(const ReplicaPlace& place) const {
@@ -423,7 +437,7 @@ class Search {
       const Wide l = Wide{left.cost} * right.accelerators;
       const Wide r = Wide{right.cost} * left.accelerators;
       if (l != r) return l < r;
-      return std::tie(crowds[a], left.who) < std::tie(crowds[b], right.who);
+      return std::tie(crowds[a], a) < std::tie(crowds[b], b);
     });
     order = Spared(order);
     if (order.empty()) return std::nullopt;
@@ -439,8 +453,7 @@ class Search {
     if (!Sufficient(chosen)) return std::nullopt;
     std::vector<size_t> dearest = chosen;
     std::sort(dearest.begin(), dearest.end(), [&](size_t a, size_t b) {
-      return std::tie(candidates_[b].cost, candidates_[a].who) <
-             std::tie(candidates_[a].cost, candidates_[b].who);
+      return std::tie(candidates_[b].cost, a) < std::tie(candidates_[a].cost, b);
     });
     for (const size_t c : dearest) {
       std::vector<size_t> rest = chosen;
