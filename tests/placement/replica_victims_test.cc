@@ -9,6 +9,7 @@
 
 #include "passes.h"
 #include "placement/plan.h"
+#include "placement/play.h"
 #include "tests/support/builders.h"
 #include "worlds.h"
 
@@ -73,10 +74,9 @@ Snapshot Gone(const Snapshot& world, const Plan& plan, Time now) {
   return after;
 }
 
+// The same world a second later, when those who were asked go.
 Snapshot Noticed(const Snapshot& world) {
-  return Applied(world, Checked(world)).now == world.now
-             ? After(world, Checked(world), world.now + Seconds{1})
-             : world;
+  return After(world, Checked(world), world.now + Seconds{1});
 }
 
 TEST(ReplicaVictims, GoOneByOneForAGangOfHigherPriority) {
@@ -267,6 +267,100 @@ TEST(ReplicaVictims, AreCountedOnceForAllWhoAsk) {
   EXPECT_THAT(Asked(plan, "second"), IsEmpty());
 }
 
+// ---- Verify ----
+
+std::string Refused(const Snapshot& world, const Plan& plan) {
+  const Status status = Verify(world, plan);
+  return status.ok() ? "" : status.error().message;
+}
+
+TEST(Verify, KnowsWhatAPoolKeeps) {
+  const Snapshot world = Noticed(Crowded());
+  const Plan plan = Checked(world);
+  Snapshot other = world;
+  Serving(other).variants[0].min_replicas = 3;
+  EXPECT_EQ(Refused(other, plan), "serving/chat is left with fewer than minReplicas");
+  other = world;
+  other.quotas = {Guarantee("serving", 3)};
+  EXPECT_THAT(Refused(other, plan), HasSubstr("serving/chat gives up what it is guaranteed"));
+  other = world;
+  PoolOf(other, "high").memory.hold->replicas.pop_back();
+  EXPECT_EQ(Refused(other, plan), "serving/chat sends a replica away for nobody");
+  other = world;
+  PoolOf(other, "high").memory.hold->since = world.now;
+  EXPECT_EQ(Refused(other, plan), "serving/chat sends a replica away for nobody");
+}
+
+// ---- it settles ----
+
+struct Outcome {
+  size_t evictions = 0;
+  int passes = 0;
+};
+
+Outcome Played(const Snapshot& world, const std::vector<placement::Arrival>& arrivals) {
+  Outcome outcome;
+  const auto planner = [&](const Snapshot& now) {
+    auto plan = placement::VerifiedPlan(now);
+    if (!plan.ok()) return plan;
+    for (const auto& decision : plan->inference_pools) {
+      for (const auto& eviction : decision.memory.evictions) {
+        outcome.evictions += eviction.time == now.now ? 1 : 0;
+      }
+    }
+    return plan;
+  };
+  placement::PlayRules rules;
+  rules.patience = Seconds{86400};
+  rules.most_passes = 1000;
+  const auto record = Play(world, arrivals, planner, rules);
+  EXPECT_TRUE(record.ok()) << record.error().message;
+  if (record.ok()) outcome.passes = record->passes;
+  return outcome;
+}
+
+placement::Arrival Comes(int at, int runs_for, TrainingPool pool) {
+  pool.memory = {};
+  pool.preemptible = placement::Preemptible::kAlways;
+  pool.min_run = Seconds{0};
+  pool.spill_allowed = false;
+  return {.at = Seconds{at}, .runs_for = Seconds{runs_for}, .pool = std::move(pool)};
+}
+
+// A server that is guaranteed half of the node and comes before all others, one that borrows, a
+// gang that is guaranteed the other half, and one between the servers.
+TEST(ReplicaTraps, SettleWhereGuaranteesAndPrioritiesGoBothWays) {
+  Snapshot world = Fleet(1);
+  world.quotas = {Guarantee("serving", 4), Guarantee("owner", 4)};
+  AddChat(world, 6, {"home-1"});
+  Serving(world).priority = 20;
+  Serving(world).preempt_after = Seconds{60};
+  InferencePool low = Chat(2, "low");
+  low.key.ns = "others";
+  low.preempt_after = Seconds{60};
+  Runs(world, low, "gpu", "home", 2, 2, {"home-1"});
+  world.inference_pools.push_back(low);
+  const Outcome outcome = Played(world, {Comes(10, 5000, Asks("owned", "owner", 0, 1, 4)),
+                                         Comes(2000, 5000, Asks("between", "team", 10, 1, 2))});
+  EXPECT_GE(outcome.evictions, 1U);
+  EXPECT_LE(outcome.evictions, 4U);
+  EXPECT_LE(outcome.passes, 200);
+}
+
+// The server takes the room back from the gang as soon as it may, if it may.
+TEST(ReplicaTraps, SettleWhereTheServerCanTakeWhatABorrowerTook) {
+  Snapshot world = Fleet(1);
+  AddChat(world, 8, {"home-1"});
+  Serving(world).priority = 5;
+  Serving(world).preempt_after = Seconds{0};
+  const Outcome outcome = Played(world, {Comes(10, 3000, Asks("low", "team", 0, 1, 4)),
+                                         Comes(20, 3000, Asks("high", "team", 10, 1, 4)),
+                                         Comes(30, 3000, Asks("higher", "team", 11, 1, 6))});
+  EXPECT_GE(outcome.evictions, 1U);
+  EXPECT_LE(outcome.evictions, 3U);
+  EXPECT_LE(outcome.passes, 200);
+}
+
 // ---- the cheapest set, by brute force ----
 
 // Up to four nodes, up to ten replicas of two pools and up to two gangs on them, and a gang that
@@ -283,12 +377,11 @@ Snapshot Small(uint32_t seed) {
     free[node] -= per_worker;
     TrainingPool& pool = AddRunning(world, "g" + std::to_string(g), 1, per_worker, "home",
                                     {"home-" + std::to_string(node + 1)});
-    pool.preemptible = placement::Preemptible::kAlways;
+    pool.preemptible = placement::Preemptible::kAtCheckpoint;
     pool.checkpoint_interval = Seconds{60};
     pool.min_run = Seconds{30};
     pool.memory.ready_since = kNow - Seconds{50};
     pool.memory.restart_took = Seconds{dice.Roll(5) * 100};
-    pool.preemptible = placement::Preemptible::kAtCheckpoint;
   }
   for (const char* name : {"chat", "code"}) {
     const int per = dice.Pick<int>({1, 2, 3});
