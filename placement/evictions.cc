@@ -40,7 +40,7 @@ CellState& CellOf(Draft& draft, const ReplicaPlace& place) {
   return draft.inference[place.pool].cells[place.cell];
 }
 
-Time ReplicasLeave(const Hold& claim) { return *claim.since + kNotice; }
+Time ReplicasLeave(const Hold& claim) { return claim.since.value_or(Time()) + kNotice; }
 
 // The pod goes, and its room is not for its own pool.
 void Send(Draft& draft, const ReplicaPlace& place, const Hold& claim) {
