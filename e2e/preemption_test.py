@@ -228,8 +228,8 @@ def test_a_replica_of_a_pool_that_borrows_gives_way_to_a_gang_of_higher_priority
         operators: Operators, operator: OperatorProcess, cluster: Cluster, chart: None, namespace: str, priorities: None) -> None:
     home = serving_home(cluster, 2)
     # Seven of eight replicas of two A100s each; the one that is missing is on either node.
-    chat = inference_pool("chat", 7, variant("a100", TYPE, 3.9, per_replica=2, minReplicas=6), placement={"spill": {"policy": "Never"}},
-                          priorityClassName="e2e-low")
+    served = variant("a100", TYPE, 3.9, per_replica=2, minReplicas=6, simulation={"ready-seconds": 3})
+    chat = inference_pool("chat", 7, served, placement={"spill": {"policy": "Never"}}, priorityClassName="e2e-low")
     cluster.apply(chat, namespace)
     ready_pool(cluster, "chat", namespace, 60, {("a100", HOME): 7})
     before = replicas_on(cluster, "chat", namespace)
@@ -246,10 +246,10 @@ def test_a_replica_of_a_pool_that_borrows_gives_way_to_a_gang_of_higher_priority
     assert placement(high)["nodes"] == [roomy]
     after = replicas_on(cluster, "chat", namespace)
     assert after == {name: node for name, node in before.items() if name != asked}, "the one that was asked, and nobody else"
-    served = cluster.get("inferencepool", "chat", namespace)
-    assert [one["desired"] for one in served["status"]["cells"]] == [6]
-    assert len(served["status"]["evictions"]) == 1
-    assert f"gave 1 replica of a100 on {HOME} up for {namespace}/high, whose priority is 1000 and not 10" in says(served, "CapacityMet")
+    left = cluster.get("inferencepool", "chat", namespace)
+    assert [one["desired"] for one in left["status"]["cells"]] == [6]
+    assert len(left["status"]["evictions"]) == 1
+    assert f"gave 1 replica of a100 on {HOME} up for {namespace}/high, whose priority is 1000 and not 10" in says(left, "CapacityMet")
     # The next one would leave it with fewer than minReplicas.
     cluster.apply(pool("second", 1, "high", acceleratorsPerWorker=4), namespace)
     waits(cluster, "second", namespace, "WaitingForCapacity")

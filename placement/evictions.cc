@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "placement/claims.h"
@@ -30,6 +31,28 @@ void Forfeit(Draft& draft, size_t victim, const Hold& claim) {
   for (const size_t node : NodesOf(draft, claim)) draft.capacity.Forfeit(victim, node);
 }
 
+// Pools whose replicas the claim names, whether or not these are there still.
+std::vector<const InferenceDraft*> GivingWay(const Draft& draft, const Hold& claim) {
+  std::set<PoolKey> keys;
+  for (const ReplicaKey& key : claim.replicas) keys.insert(key.pool);
+  std::vector<const InferenceDraft*> pools;
+  for (const PoolKey& key : keys) {
+    if (const auto pool = FindServing(draft.inference, key))
+      pools.push_back(&draft.inference[*pool]);
+  }
+  return pools;
+}
+
+// Who stands for the pool's cells in the group of the claim. A pod that was made in the place of
+// one that went is on its way out too, and leaves no room to the pool either.
+std::vector<size_t> SeekersIn(const InferenceDraft& pool, const Hold& claim) {
+  std::vector<size_t> seekers;
+  for (const CellState& cell : pool.cells) {
+    if (cell.Known() && cell.memory.node_group == claim.node_group) seekers.push_back(cell.seeker);
+  }
+  return seekers;
+}
+
 void Record(std::vector<Eviction>& evictions, Time now, const std::string& why) {
   std::erase_if(evictions, [&](const Eviction& e) { return e.time + kEvictionsCount <= now; });
   if (evictions.size() == kMostEvictions) evictions.erase(evictions.begin());
@@ -49,7 +72,7 @@ void Send(Draft& draft, const ReplicaPlace& place, const Hold& claim) {
   pool.evict.insert(std::ranges::upper_bound(pool.evict, place.replica->pod), place.replica->pod);
   Recount(draft.world, pool, cell);
   ClaimCells(draft.world, draft.capacity, pool);
-  Forfeit(draft, cell.seeker, claim);
+  for (const size_t seeker : SeekersIn(pool, claim)) Forfeit(draft, seeker, claim);
 }
 
 // The cell is to have one less.
@@ -128,10 +151,14 @@ void ForfeitGone(Draft& draft, const Hold& claim) {
     const bool gone = gang && std::find(there.begin(), there.end(), *gang) == there.end();
     if (gone) Forfeit(draft, *gang, claim);
   }
-  for (const ReplicaKey& key : claim.replicas) {
-    const auto place = FindReplica(draft.inference, key);
-    if (!place || draft.inference[place->pool].Stays(*place->replica)) continue;
-    Forfeit(draft, CellOf(draft, *place).seeker, claim);
+  std::map<PoolKey, int64_t> gone;
+  for (const ReplicaKey& key : claim.replicas) ++gone[key.pool];
+  for (const ReplicaPlace& place : ReplicasStillThere(draft, claim)) {
+    --gone[draft.inference[place.pool].pool->key];
+  }
+  for (const InferenceDraft* pool : GivingWay(draft, claim)) {
+    if (gone[pool->pool->key] == 0) continue;
+    for (const size_t seeker : SeekersIn(*pool, claim)) Forfeit(draft, seeker, claim);
   }
 }
 
@@ -166,11 +193,10 @@ void Unforfeit(Draft& draft, const Hold& claim) {
     if (!gang) continue;
     for (const size_t node : NodesOf(draft, claim)) draft.capacity.Unforfeit(*gang, node);
   }
-  for (const ReplicaKey& key : claim.replicas) {
-    const auto place = FindReplica(draft.inference, key);
-    if (!place) continue;
-    const size_t seeker = CellOf(draft, *place).seeker;
-    for (const size_t node : NodesOf(draft, claim)) draft.capacity.Unforfeit(seeker, node);
+  for (const InferenceDraft* pool : GivingWay(draft, claim)) {
+    for (const size_t seeker : SeekersIn(*pool, claim)) {
+      for (const size_t node : NodesOf(draft, claim)) draft.capacity.Unforfeit(seeker, node);
+    }
   }
 }
 

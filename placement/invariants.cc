@@ -481,6 +481,24 @@ Problem MayGrow(const World& world, const InferenceDraft& draft, const CellState
   return {};
 }
 
+// Did it so too if what gave way to others counts as there still? What is spared for the sake of a
+// replica may go before that one is sent away.
+bool TookTooMuch(const World& world, const InferenceDraft& draft,
+                 const InferenceDecision& decision) {
+  InferenceDraft was = draft;
+  was.evict.clear();
+  InferenceDraft is = was;
+  for (size_t c = 0; c < draft.cells.size(); ++c) {
+    const int sent = is.cells[c].live;
+    was.cells[c].memory.desired = draft.cells[c].before;
+    is.cells[c].memory.desired = kManyReplicas;
+    Recount(world, was, was.cells[c]);
+    Recount(world, is, is.cells[c]);
+    is.cells[c].memory.desired = draft.cells[c].memory.desired + is.cells[c].live - sent;
+  }
+  return Serving(is) < std::min(Serving(was), decision.required);
+}
+
 Problem CellsAreRight(const World& world, const InferenceDraft& before, const InferenceDraft& draft,
                       const InferenceDecision& decision) {
   for (const CellState& cell : draft.cells) {
@@ -493,7 +511,8 @@ Problem CellsAreRight(const World& world, const InferenceDraft& before, const In
       return "takes replicas away although nothing may be taken";
     }
   }
-  if (Serving(draft) < std::min(Serving(before), decision.required)) {
+  if (Serving(draft) < std::min(Serving(before), decision.required) &&
+      TookTooMuch(world, draft, decision)) {
     return "takes away what is needed";
   }
   return {};

@@ -6,12 +6,18 @@
 
 namespace spillway::placement {
 
+std::optional<size_t> FindServing(const std::vector<InferenceDraft>& pools, const PoolKey& key) {
+  const auto at = std::ranges::lower_bound(
+      pools, key, {}, [](const InferenceDraft& pool) -> const PoolKey& { return pool.pool->key; });
+  if (at == pools.end() || at->pool->key != key) return std::nullopt;
+  return static_cast<size_t>(at - pools.begin());
+}
+
 std::optional<ReplicaPlace> FindReplica(const std::vector<InferenceDraft>& pools,
                                         const ReplicaKey& key) {
-  const auto at = std::ranges::lower_bound(
-      pools, key.pool, {},
-      [](const InferenceDraft& pool) -> const PoolKey& { return pool.pool->key; });
-  if (at == pools.end() || at->pool->key != key.pool) return std::nullopt;
+  const auto found = FindServing(pools, key.pool);
+  if (!found) return std::nullopt;
+  const InferenceDraft* at = &pools[*found];
   const auto replica = std::ranges::find(at->pool->live, key.pod, &Replica::pod);
   if (replica == at->pool->live.end()) return std::nullopt;
   const auto cell = std::ranges::find_if(
@@ -19,7 +25,7 @@ std::optional<ReplicaPlace> FindReplica(const std::vector<InferenceDraft>& pools
   if (cell == at->cells.end()) return std::nullopt;
   const auto before = std::count_if(at->pool->live.begin(), replica,
                                     [&](const Replica& one) { return IsIn(one, *cell); });
-  return ReplicaPlace{.pool = static_cast<size_t>(at - pools.begin()),
+  return ReplicaPlace{.pool = *found,
                       .cell = static_cast<size_t>(cell - at->cells.begin()),
                       .worker = static_cast<size_t>(before),
                       .replica = &*replica};

@@ -22,7 +22,10 @@ struct ReplicaPlace {
   const Replica* replica = nullptr;
 };
 
-// nullopt: the pod is gone, or of no cell that the pool knows. `pools` are sorted by key.
+// The pool of that key; nullopt: there is none. `pools` are sorted by key.
+std::optional<size_t> FindServing(const std::vector<InferenceDraft>& pools, const PoolKey& key);
+
+// nullopt: the pod is gone, or of no cell that the pool knows.
 std::optional<ReplicaPlace> FindReplica(const std::vector<InferenceDraft>& pools,
                                         const ReplicaKey& key);
 

@@ -117,6 +117,26 @@ TEST(ReplicaVictims, GoOneByOneForAGangOfHigherPriority) {
   EXPECT_EQ(Mix(ServingOf(plan)), "2 gpu@home");
 }
 
+// A Deployment made another pod before it heard that it was to have fewer: when the first one is
+// gone that one is on its way out as well, and the room that it has is the gang's too.
+TEST(ReplicaVictims, LeaveNoRoomToTheirPoolThroughAPodThatWasMadeInTheirPlace) {
+  Snapshot world = Fleet(1);
+  AddChat(world, 7, {"home-1"});
+  world.pools = {Asks("high", "team", 10, 1, 2)};
+  world = Noticed(world);
+  const Plan plan = Checked(world);
+  ASSERT_EQ(ServingOf(plan).evict.size(), 1U);
+  world = Gone(world, plan, kNow + Seconds{5});
+  placement::Replica other = Serving(world).live.front();
+  other.pod = "chat-other";
+  other.terminating = true;
+  other.ready = false;
+  NodeOf(world, "home-1").used.Add(other.requests);
+  Serving(world).live.push_back(other);
+  EXPECT_EQ(Mix(ServingOf(Checked(world))), "6 gpu@home");
+  EXPECT_EQ(Brief(DecisionOf(Checked(world), "high")), "high!WaitingForPreemption");
+}
+
 // The operator is killed after the status says so, and before the pods are told.
 TEST(ReplicaVictims, AreToldOnceMoreByAnOperatorThatWasKilledInBetween) {
   Snapshot world = Noticed(Crowded());
