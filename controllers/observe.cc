@@ -632,6 +632,11 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
     for (const std::string& victim : status.hold->victims) {
       memory.hold->victims.push_back(KeyOf(victim));
     }
+    for (const std::string& replica : status.hold->replicas) {
+      if (auto key = placement::ReplicaKeyFrom(replica)) {
+        memory.hold->replicas.push_back(std::move(*key));
+      }
+    }
   }
   for (const auto& eviction : status.evictions) {
     memory.evictions.push_back({eviction.time, eviction.cause});

@@ -172,7 +172,8 @@ void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& 
   }
   if (memory.hold) {
     out.hold = {memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
-                memory.hold->until,      memory.hold->since,  VictimsOf(*memory.hold)};
+                memory.hold->until,      memory.hold->since,  VictimsOf(*memory.hold),
+                ReplicasOf(*memory.hold)};
   }
 }
 
@@ -251,6 +252,15 @@ std::vector<std::string> VictimsOf(const placement::Hold& claim) {
     victims.push_back(victim.Format());
   }
   return victims;
+}
+
+std::vector<std::string> ReplicasOf(const placement::Hold& claim) {
+  std::vector<std::string> replicas;
+  for (const auto& replica : claim.replicas) {
+    if (replicas.size() == kMostInList) break;
+    replicas.push_back(replica.Format());
+  }
+  return replicas;
 }
 
 TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,

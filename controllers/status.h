@@ -16,6 +16,8 @@ namespace spillway::controllers {
 
 // The gangs of a claim, as a status has them: no more than the API takes.
 std::vector<std::string> VictimsOf(const placement::Hold& claim);
+// Likewise the replicas that give way.
+std::vector<std::string> ReplicasOf(const placement::Hold& claim);
 
 // Statuses as pure functions of what was decided. `old` gives the transition times of conditions
 // that stay as they are.

@@ -10,7 +10,7 @@ import pytest
 from harness import Cluster, Operators, condition_of, holds_for, metric, parse_time, wait_for
 from placement_test import HOME, ONLY_HOME, apply_home, bound_to, waits
 from pools import children_of, placement, ready, says, training_pool
-from serving import a100, inference_pool, ready_pool, serving_group
+from serving import a100, inference_pool, ready_pool, serving_group, variant
 from spillway_dev.operator_process import OperatorProcess
 
 Object = dict[str, Any]
@@ -215,3 +215,42 @@ def test_no_gang_gives_way_to_replicas_of_its_own_priority_or_where_nobody_is_to
                  f"{name} to wait")
     holds_for(lambda: len(bound_to(cluster, "gang", namespace)) == 1 and not claim_of(cluster, "equal", namespace)
               and not claim_of(cluster, "never", namespace), 4, "the gang to stay")
+
+
+def replicas_on(cluster: Cluster, name: str, namespace: str) -> dict[str, str]:
+    """Nodes of the pool's pods that are there, by pod."""
+    return {one["metadata"]["name"]: one["spec"]["nodeName"]
+            for one in cluster.pods_of(name, namespace)
+            if one["spec"].get("nodeName") and "deletionTimestamp" not in one["metadata"]}
+
+
+def test_a_replica_of_a_pool_that_borrows_gives_way_to_a_gang_of_higher_priority(
+        operators: Operators, operator: OperatorProcess, cluster: Cluster, chart: None, namespace: str, priorities: None) -> None:
+    home = serving_home(cluster, 2)
+    # Seven of eight replicas of two A100s each; the one that is missing is on either node.
+    served = variant("a100", TYPE, 3.9, per_replica=2, minReplicas=6, simulation={"ready-seconds": 3})
+    chat = inference_pool("chat", 7, served, placement={"spill": {"policy": "Never"}}, priorityClassName="e2e-low")
+    cluster.apply(chat, namespace)
+    ready_pool(cluster, "chat", namespace, 60, {("a100", HOME): 7})
+    before = replicas_on(cluster, "chat", namespace)
+    roomy = next(node for node in home if list(before.values()).count(node) == 3)
+    gang = pool("high", 1, "high", acceleratorsPerWorker=4)
+    cluster.apply(gang, namespace)
+    claim = wait_for(lambda: hold(cluster, "high", namespace), 20, "a claim")
+    # Whoever decides next keeps to it.
+    operator.kill()
+    operators.start("one")
+    asked = claim["replicas"][0].rsplit("/", 1)[1]
+    assert claim["nodes"] == [roomy] and len(claim["replicas"]) == 1 and before[asked] == roomy
+    high = ready(cluster, "high", namespace, seconds=60)
+    assert placement(high)["nodes"] == [roomy]
+    after = replicas_on(cluster, "chat", namespace)
+    assert after == {name: node for name, node in before.items() if name != asked}, "the one that was asked, and nobody else"
+    left = cluster.get("inferencepool", "chat", namespace)
+    assert [one["desired"] for one in left["status"]["cells"]] == [6]
+    assert len(left["status"]["evictions"]) == 1
+    assert f"gave 1 replica of a100 on {HOME} up for {namespace}/high, whose priority is 1000 and not 10" in says(left, "CapacityMet")
+    # The next one would leave it with fewer than minReplicas.
+    cluster.apply(pool("second", 1, "high", acceleratorsPerWorker=4), namespace)
+    waits(cluster, "second", namespace, "WaitingForCapacity")
+    holds_for(lambda: replicas_on(cluster, "chat", namespace) == after, 4, "the others to stay")

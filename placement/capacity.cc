@@ -186,6 +186,22 @@ void Capacity::AddPods(const World& world, std::vector<int64_t>& ours) {
       std::ranges::copy(At(share.live), At(share.reserved).begin());
     }
     LookForRemains(p);
+    if (world.IsSeeker(p)) RememberPods(world, p);
+  }
+}
+
+void Capacity::RememberPods(const World& world, size_t seeker) {
+  first_pod_.push_back(pods_.size());
+  const Resources* known = nullptr;  // they are mostly alike
+  NodeFinder finder(world, "");
+  for (const Worker& worker : world.pools[seeker]->workers) {
+    if (known == nullptr || *known != worker.requests) {
+      const Row requests = columns_.RowOf(worker.requests);
+      amounts_.insert(amounts_.end(), requests.begin(), requests.end());
+      known = &worker.requests;
+    }
+    pods_.push_back({.node = finder.Find(worker.node).value_or(kNowhere),
+                     .requests = amounts_.size() - columns_.Width()});
   }
 }
 
@@ -423,6 +439,10 @@ Capacity::Count Capacity::CountOn(size_t node, const Row& request) const {
 Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const {
   Row free = FreeWith(FindOwn(pool, node), node);
   for (const size_t other : gone) {
+    if (IsPod(other)) {
+      if (PodBehind(other).node == node) AddTimes(free, At(PodBehind(other).requests), 1);
+      continue;
+    }
     const size_t whose = WhoseIs(other);
     const Share* share = whose == pool ? nullptr : Find(whose, node);
     if (share == nullptr) continue;
@@ -465,6 +485,10 @@ int64_t Capacity::FitsWithout(size_t pool, size_t node, const Row& free, const R
   Row physical = PhysicalWith(own, node);
   int open = open_[node] - (own != nullptr && IsOpen(*own) ? 1 : 0);
   for (const size_t other : gone) {
+    if (IsPod(other)) {
+      if (PodBehind(other).node == node) AddTimes(physical, At(PodBehind(other).requests), 1);
+      continue;
+    }
     const Share* share = Find(other, node);
     if (share == nullptr || other == pool) continue;
     AddTimes(physical, At(share->live), 1);
@@ -529,6 +553,10 @@ std::vector<size_t> Capacity::HeldBy(size_t pool) const {
 }
 
 void Capacity::AddNodesOf(size_t pool, std::vector<std::pair<size_t, size_t>>& nodes) const {
+  if (IsPod(pool)) {
+    if (PodBehind(pool).node != kNowhere) nodes.emplace_back(PodBehind(pool).node, pool);
+    return;
+  }
   for (const Share& share : shares_[WhoseIs(pool)]) {
     if (!AreRemains(pool) || HasRemains(share)) nodes.emplace_back(share.node, pool);
   }

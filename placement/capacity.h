@@ -17,6 +17,9 @@
 // What nodes have left, and what is spoken for.
 namespace spillway::placement {
 
+// Stands for every node that is not in the snapshot.
+inline constexpr size_t kNowhere = static_cast<size_t>(-1);
+
 // What a pool asks for in a group.
 struct Need {
   int workers = 0;
@@ -104,6 +107,11 @@ class Capacity {
     return gone < shares_.size() ? gone : gone - shares_.size();
   }
   [[nodiscard]] bool HasRemains(size_t pool) const { return remains_[pool]; }
+  // Likewise for one pod alone: the worker with that index of a seeker. It is none of what the
+  // seeker's claim, if any, still lacks.
+  [[nodiscard]] size_t PodOf(size_t seeker, size_t worker) const {
+    return 2 * shares_.size() + first_pod_[seeker - world_.gangs] + worker;
+  }
 
   // Stands for a pool that has nothing anywhere, neither pods nor a claim.
   [[nodiscard]] size_t Nobody() const { return shares_.size() - 1; }
@@ -177,6 +185,11 @@ class Capacity {
     bool forfeited = false;
   };
 
+  struct Pod {
+    size_t node = 0;      // kNowhere: not bound
+    size_t requests = 0;  // in amounts_
+  };
+
   // What a promise takes of remains.
   struct Pledge {
     size_t pool = 0;
@@ -185,6 +198,7 @@ class Capacity {
   };
 
   void AddPods(const World& world, std::vector<int64_t>& ours);
+  void RememberPods(const World& world, size_t seeker);
   void AddRooms(const World& world, const std::vector<int64_t>& ours);
   Share& ShareOf(size_t pool, size_t node);  // a new one has nothing
   void SetForfeited(size_t pool, size_t node, bool forfeited);
@@ -201,6 +215,8 @@ class Capacity {
   void AddLeft(size_t other, const Share& share, Row& room) const;
   [[nodiscard]] bool HasRemains(const Share& share) const;
   [[nodiscard]] bool AreRemains(size_t gone) const { return gone >= shares_.size(); }
+  [[nodiscard]] bool IsPod(size_t gone) const { return gone >= 2 * shares_.size(); }
+  [[nodiscard]] const Pod& PodBehind(size_t gone) const { return pods_[gone - 2 * shares_.size()]; }
   [[nodiscard]] Amounts At(size_t begin) const { return {&amounts_[begin], columns_.Width()}; }
   [[nodiscard]] std::span<int64_t> At(size_t begin) { return {&amounts_[begin], columns_.Width()}; }
   [[nodiscard]] bool IsOpen(const Share& share) const;
@@ -221,13 +237,12 @@ class Capacity {
   // By pool, for what is kept by group, and for nobody; then by node.
   std::vector<std::vector<Share>> shares_;
   std::vector<bool> remains_;                 // by pool: has it any?
+  std::vector<Pod> pods_;                     // of all seekers
+  std::vector<size_t> first_pod_;             // by seeker, in pods_
   std::vector<int64_t> amounts_;              // of the shares
   std::vector<std::vector<Pledge>> pledges_;  // by group
   std::vector<size_t> changed_;               // a node for every change
 };
-
-// Stands for every node that is not in the snapshot.
-inline constexpr size_t kNowhere = static_cast<size_t>(-1);
 
 // The cluster that the pool's pods are in.
 std::string ClusterOf(const TrainingPool& pool);

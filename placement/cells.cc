@@ -201,6 +201,12 @@ Throughput Usable(const InferencePool& pool,
   return pool.routing == Routing::kUniform ? slowest * replicas : sum;
 }
 
+void Recount(const World& world, const InferenceDraft& draft, CellState& cell) {
+  cell.live = cell.ready = cell.unbound = cell.away = 0;
+  cell.bound.clear();
+  CountReplicas(world, draft, cell);
+}
+
 bool InferenceDraft::Stays(const Replica& replica) const {
   return !replica.terminating && !std::binary_search(evict.begin(), evict.end(), replica.pod) &&
          !std::binary_search(force_delete.begin(), force_delete.end(), replica.pod);

@@ -78,7 +78,8 @@ struct InferenceDraft {
   std::optional<Cause> held;          // why nothing is decided at all: paused, misconfigured, …
   bool claims = false;                // what its claim has is reserved for it by now
   std::vector<Leaver> awaits;         // with a claim: whom it waits for
-  std::vector<std::string> evict;     // pods on nodes that are not coming back soon
+  std::vector<Leaver> yields;         // to whom replicas of it give way, how many, and when
+  std::vector<std::string> evict;  // pods on nodes that are not coming back soon, or that give way
   std::vector<std::string> force_delete;
 
   // Is the pod there to stay? Not if it is on its way out, or is sent there now.
@@ -87,6 +88,9 @@ struct InferenceDraft {
 
 // The draft as things stand: nothing decided, all cells known.
 InferenceDraft SurveyPool(const World& world, size_t pool);
+
+// Counts the cell's pods anew: more of them do not stay by now.
+void Recount(const World& world, const InferenceDraft& draft, CellState& cell);
 
 // Which of the draft's cells its claim is for; nullopt: it has no claim, or not that cell any more.
 std::optional<size_t> ClaimedCell(const InferenceDraft& draft);

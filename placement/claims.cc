@@ -53,6 +53,28 @@ std::vector<bool> Awaited(const Draft& draft) {
   return awaited;
 }
 
+std::set<ReplicaKey> PromisedReplicas(const Draft& draft) {
+  std::set<ReplicaKey> promised;
+  for (const Hold* claim : AllClaims(draft)) {
+    for (const ReplicaPlace& place : ReplicasStillThere(draft, *claim)) {
+      promised.insert({.pool = draft.inference[place.pool].pool->key, .pod = place.replica->pod});
+    }
+  }
+  return promised;
+}
+
+std::vector<std::vector<std::pair<size_t, size_t>>> ServingByGroup(const Draft& draft) {
+  std::vector<std::vector<std::pair<size_t, size_t>>> serving(draft.world.groups.size());
+  for (size_t p = 0; p < draft.inference.size(); ++p) {
+    const std::vector<CellState>& cells = draft.inference[p].cells;
+    for (size_t c = 0; c < cells.size(); ++c) {
+      if (!cells[c].Known() || cells[c].live == 0) continue;
+      serving[draft.world.IndexOf(*cells[c].group)].emplace_back(p, c);
+    }
+  }
+  return serving;
+}
+
 std::vector<size_t> Placed(const Draft& draft) {
   std::vector<size_t> placed;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
@@ -92,6 +114,7 @@ void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& v
     contenders->promised[gang] = true;
     contenders->awaited[gang] = true;
   }
+  contenders->promised_replicas.insert(victory.replicas.begin(), victory.replicas.end());
   if (!draft.capacity.HasRemains(pool)) std::erase(contenders->leaving, pool);
   draft.contenders = std::move(contenders);
 }
@@ -103,6 +126,15 @@ bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const H
   return MayEvict(
       RankIn(draft.world, *draft.coverage, claimant, draft.fates[claimant].memory, type),
       RankIn(draft.world, *draft.coverage, victim, draft.fates[victim].memory, type));
+}
+
+bool ReplicasStand(const Draft& draft, size_t claimant, const Hold& claim) {
+  const GroupView* group = draft.world.FindGroup(claim.node_group);
+  if (group == nullptr) return false;
+  return MayBeSpared(draft,
+                     RankIn(draft.world, *draft.coverage, claimant, draft.fates[claimant].memory,
+                            group->spec->accelerator),
+                     ReplicasStillThere(draft, claim));
 }
 
 // By namespace: what those cost an hour above home who are asked to give way.
@@ -117,6 +149,10 @@ CostByNamespace WhatLeavingCosts(const Draft& draft) {
   for (const size_t gang : gangs) {
     const TrainingPool& pool = draft.Pool(gang);
     costs[pool.key.ns] += CostAboveHome(draft.world, pool, *draft.fates[gang].memory.placement);
+  }
+  for (const ReplicaKey& key : PromisedReplicas(draft)) {
+    const auto place = FindReplica(draft.inference, key);
+    costs[key.pool.ns] += CostAboveHome(draft.inference[place->pool].cells[place->cell]);
   }
   return costs;
 }
@@ -142,24 +178,30 @@ bool TakesNew(const NodeGroup& group) {
 }
 
 struct Claiming {
+  std::optional<Time> since;
   Rank rank;
   size_t pool = 0;
 };
 
-// Who has a claim: whoever comes first takes first what nobody has.
+// Who has a claim: the oldest takes first what nobody has, as it did when the others were made, and
+// of those of one moment whoever comes first.
 std::vector<Claiming> InOrder(const Draft& draft) {
   std::vector<Claiming> claims;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     if (LiveClaim(draft, p) == nullptr) continue;
-    claims.push_back(
-        {.rank = RankOf(draft.Pool(p), draft.fates[p].memory, draft.Now()), .pool = p});
+    claims.push_back({.since = LiveClaim(draft, p)->since,
+                      .rank = RankOf(draft.Pool(p), draft.fates[p].memory, draft.Now()),
+                      .pool = p});
   }
   for (size_t p = 0; p < draft.inference.size(); ++p) {
     if (!draft.inference[p].memory.claim) continue;
-    claims.push_back({.rank = RankOf(draft.inference[p], draft.Now()), .pool = p});
+    claims.push_back({.since = draft.inference[p].memory.claim->hold.since,
+                      .rank = RankOf(draft.inference[p], draft.Now()),
+                      .pool = p});
   }
-  std::sort(claims.begin(), claims.end(),
-            [](const Claiming& a, const Claiming& b) { return a.rank.Before(b.rank); });
+  std::sort(claims.begin(), claims.end(), [](const Claiming& a, const Claiming& b) {
+    return a.since != b.since ? a.since < b.since : a.rank.Before(b.rank);
+  });
   return claims;
 }
 
@@ -197,6 +239,8 @@ const Contenders& ContendersOf(Draft& draft) {
     contenders.placed_in = ByGroup(draft, contenders.placed);
     contenders.leaving = Leaving(draft);
     contenders.promised = Promised(draft);
+    contenders.serving_in = ServingByGroup(draft);
+    contenders.promised_replicas = PromisedReplicas(draft);
     contenders.awaited = Awaited(draft);
   }
   return *draft.contenders;
@@ -266,19 +310,20 @@ bool Preempt(Draft& draft, size_t pool) {
   });
 }
 
-void DropOverruled(Draft& draft, size_t pool) {
+bool DropOverruled(Draft& draft, size_t pool) {
   const Hold* claim = LiveClaim(draft, pool);
-  if (claim == nullptr) return;
+  if (claim == nullptr) return false;
   const std::vector<size_t> there = StillThere(draft, *claim);
   const bool stands = std::all_of(there.begin(), there.end(), [&](size_t victim) {
     return StillComesFirst(draft, pool, victim, *claim);
   });
-  if (stands) return;
+  if (stands && ReplicasStand(draft, pool, *claim)) return false;
   CountClaim(draft, pool, -1);
   const Hold dropped = *claim;
   draft.fates[pool].memory.hold.reset();
   ClaimWhatItHas(draft, pool);
   DropClaim(draft, dropped);
+  return true;
 }
 
 void DropClaim(Draft& draft, const Hold& claim) {

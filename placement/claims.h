@@ -42,8 +42,9 @@ bool Reclaim(Draft& draft, size_t pool, const Option& option);
 bool Preempt(Draft& draft, size_t pool);
 
 // Priorities and quotas may have been changed since the gang's claim was made: where somebody who
-// was asked to go comes first by now, the claim is given up.
-void DropOverruled(Draft& draft, size_t pool);
+// was asked to go comes first by now, or can not be spared any more, the claim is given up. Says
+// whether it was.
+bool DropOverruled(Draft& draft, size_t pool);
 
 // Makes those go of the gang's claim whose time has come; says whether there were any.
 bool EvictDue(Draft& draft, size_t pool);

@@ -67,6 +67,9 @@ Coverage::Coverage(const QuotaBook& quotas, std::vector<Demand> demands) {
     }
     before = &demand;
     const bool fits = demand.accelerators <= left;
+    if (demand.Divisible()) {
+      kept_[{demand.pool, demand.type}] = std::min(demand.accelerators, left);
+    }
     // Nothing is left for those behind one that crosses it.
     left = fits ? left - demand.accelerators : 0;
     if (demand.Divisible()) {
@@ -100,6 +103,11 @@ bool Coverage::Grows(size_t inference_pool) const {
 int64_t Coverage::Left(size_t inference_pool, const std::string& type) const {
   const auto at = left_.find({inference_pool, type});
   return at == left_.end() ? 0 : at->second;
+}
+
+int64_t Coverage::Kept(size_t inference_pool, const std::string& type) const {
+  const auto at = kept_.find({inference_pool, type});
+  return at == kept_.end() ? 0 : at->second;
 }
 
 void Coverage::Demote(size_t pool) {

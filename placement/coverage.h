@@ -63,6 +63,9 @@ class Coverage {
   // Accelerators of the type that it could have more and be within the guarantee.
   [[nodiscard]] int64_t Left(size_t inference_pool, const std::string& type) const;
 
+  // Of what it has of the type, what is within the guarantee.
+  [[nodiscard]] int64_t Kept(size_t inference_pool, const std::string& type) const;
+
   // Whoever is guaranteed in the other is so here. Says whether that is more than were before.
   bool Join(const Coverage& other);
 
@@ -78,6 +81,7 @@ class Coverage {
   std::map<std::pair<size_t, std::string>, bool> gangs_;
   std::map<size_t, bool> grows_;
   std::map<std::pair<size_t, std::string>, int64_t> left_;  // of inference pools
+  std::map<std::pair<size_t, std::string>, int64_t> kept_;  // likewise
 };
 
 }  // namespace spillway::placement

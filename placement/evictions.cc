@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "placement/claims.h"
 #include "placement/moves.h"
@@ -26,6 +29,94 @@ std::vector<size_t> NodesOf(const Draft& draft, const Hold& claim) {
 
 void Forfeit(Draft& draft, size_t victim, const Hold& claim) {
   for (const size_t node : NodesOf(draft, claim)) draft.capacity.Forfeit(victim, node);
+}
+
+// Pools whose replicas the claim names, whether or not these are there still.
+std::vector<const InferenceDraft*> GivingWay(const Draft& draft, const Hold& claim) {
+  std::set<PoolKey> keys;
+  for (const ReplicaKey& key : claim.replicas) keys.insert(key.pool);
+  std::vector<const InferenceDraft*> pools;
+  for (const PoolKey& key : keys) {
+    if (const auto pool = FindServing(draft.inference, key))
+      pools.push_back(&draft.inference[*pool]);
+  }
+  return pools;
+}
+
+// Who stands for the pool's cells in the group of the claim. A pod that was made in the place of
+// one that went is on its way out too, and leaves no room to the pool either.
+std::vector<size_t> SeekersIn(const InferenceDraft& pool, const Hold& claim) {
+  std::vector<size_t> seekers;
+  for (const CellState& cell : pool.cells) {
+    if (cell.Known() && cell.memory.node_group == claim.node_group) seekers.push_back(cell.seeker);
+  }
+  return seekers;
+}
+
+void Record(std::vector<Eviction>& evictions, Time now, const std::string& why) {
+  std::erase_if(evictions, [&](const Eviction& e) { return e.time + kEvictionsCount <= now; });
+  if (evictions.size() == kMostEvictions) evictions.erase(evictions.begin());
+  evictions.push_back({.time = now, .cause = why});
+}
+
+CellState& CellOf(Draft& draft, const ReplicaPlace& place) {
+  return draft.inference[place.pool].cells[place.cell];
+}
+
+Time ReplicasLeave(const Hold& claim) { return claim.since.value_or(Time()) + kNotice; }
+
+// The pod goes, and its room is not for its own pool.
+void Send(Draft& draft, const ReplicaPlace& place, const Hold& claim) {
+  InferenceDraft& pool = draft.inference[place.pool];
+  CellState& cell = CellOf(draft, place);
+  pool.evict.insert(std::ranges::upper_bound(pool.evict, place.replica->pod), place.replica->pod);
+  Recount(draft.world, pool, cell);
+  ClaimCells(draft.world, draft.capacity, pool);
+  for (const size_t seeker : SeekersIn(pool, claim)) Forfeit(draft, seeker, claim);
+}
+
+// The cell is to have one less.
+void Lower(Draft& draft, const ReplicaPlace& place) {
+  const InferenceDraft& pool = draft.inference[place.pool];
+  CellState& cell = CellOf(draft, place);
+  --cell.memory.desired;
+  cell.memory.revision = cell.variant->revision;
+  draft.quotas.Add(pool.pool->key.ns, cell.variant->accelerator, -cell.variant->per_replica,
+                   CostAboveHome(cell).Times(-1));
+}
+
+bool SendDue(Draft& draft, const Evictor& claimant) {
+  if (draft.Now() < ReplicasLeave(claimant.hold)) return false;
+  std::map<std::pair<size_t, size_t>, int> lowered;  // by pool and cell
+  bool any = false;
+  for (const ReplicaPlace& place : ReplicasStillThere(draft, claimant.hold)) {
+    const InferenceDraft& pool = draft.inference[place.pool];
+    const CellState& cell = CellOf(draft, place);
+    if (pool.held || pool.link_suspect || cell.group->LinkSuspect()) continue;
+    if (cell.live <= cell.memory.desired) {
+      if (!Spare(pool, place.pool, *draft.coverage).Take(cell)) continue;
+      Lower(draft, place);
+      ++lowered[{place.pool, place.cell}];
+    }
+    Send(draft, place, claimant.hold);
+    any = true;
+  }
+  for (const auto& [at, count] : lowered) {
+    InferenceDraft& pool = draft.inference[at.first];
+    const CellMemory& cell = pool.cells[at.second].memory;
+    Record(pool.memory.evictions, draft.Now(),
+           fmt::format("gave {} of {} on {} up for {}, {}", Count(count, "replica"), cell.variant,
+                       cell.node_group, claimant.key.Format(),
+                       RightOver(claimant, pool.pool->priority)));
+  }
+  return any;
+}
+
+// By pool.
+std::map<size_t, int> CountByPool(const std::vector<ReplicaPlace>& places) {
+  std::map<size_t, int> counts;
+  for (const ReplicaPlace& place : places) ++counts[place.pool];
+  return counts;
 }
 
 }  // namespace
@@ -60,6 +151,40 @@ void ForfeitGone(Draft& draft, const Hold& claim) {
     const bool gone = gang && std::find(there.begin(), there.end(), *gang) == there.end();
     if (gone) Forfeit(draft, *gang, claim);
   }
+  std::map<PoolKey, int64_t> gone;
+  for (const ReplicaKey& key : claim.replicas) ++gone[key.pool];
+  for (const ReplicaPlace& place : ReplicasStillThere(draft, claim)) {
+    --gone[draft.inference[place.pool].pool->key];
+  }
+  for (const InferenceDraft* pool : GivingWay(draft, claim)) {
+    if (gone[pool->pool->key] == 0) continue;
+    for (const size_t seeker : SeekersIn(*pool, claim)) Forfeit(draft, seeker, claim);
+  }
+}
+
+std::vector<ReplicaPlace> ReplicasStillThere(const Draft& draft, const Hold& claim) {
+  std::vector<ReplicaPlace> there;
+  for (const ReplicaKey& key : claim.replicas) {
+    const auto place = FindReplica(draft.inference, key);
+    const bool stays = place && draft.inference[place->pool].Stays(*place->replica);
+    if (stays && claim.since) there.push_back(*place);
+  }
+  return there;
+}
+
+bool MayBeSpared(const Draft& draft, const Rank& claimant, const std::vector<ReplicaPlace>& there) {
+  std::map<size_t, Spare> spares;
+  std::map<std::pair<size_t, size_t>, int> surplus;
+  return std::ranges::all_of(there, [&](const ReplicaPlace& place) {
+    const InferenceDraft& pool = draft.inference[place.pool];
+    const CellState& cell = pool.cells[place.cell];
+    if (pool.held || !MayEvict(claimant, RankOf(pool, draft.Now()))) return false;
+    int& beyond = surplus.try_emplace({place.pool, place.cell}, cell.live - cell.memory.desired)
+                      .first->second;
+    if (beyond-- > 0) return true;  // one of them goes in any case
+    return spares.try_emplace(place.pool, pool, place.pool, *draft.coverage)
+        .first->second.Take(cell);
+  });
 }
 
 void Unforfeit(Draft& draft, const Hold& claim) {
@@ -68,11 +193,16 @@ void Unforfeit(Draft& draft, const Hold& claim) {
     if (!gang) continue;
     for (const size_t node : NodesOf(draft, claim)) draft.capacity.Unforfeit(*gang, node);
   }
+  for (const InferenceDraft* pool : GivingWay(draft, claim)) {
+    for (const size_t seeker : SeekersIn(*pool, claim)) {
+      for (const size_t node : NodesOf(draft, claim)) draft.capacity.Unforfeit(seeker, node);
+    }
+  }
 }
 
-std::string RightOver(const Evictor& claimant, const TrainingPool& victim) {
-  return claimant.priority > victim.priority
-             ? fmt::format("whose priority is {} and not {}", claimant.priority, victim.priority)
+std::string RightOver(const Evictor& claimant, int64_t priority) {
+  return claimant.priority > priority
+             ? fmt::format("whose priority is {} and not {}", claimant.priority, priority)
              : fmt::format("which asks for what namespace {} is guaranteed", claimant.key.ns);
 }
 
@@ -94,12 +224,9 @@ void Evict(Draft& draft, size_t victim, const Evictor& claimant) {
   PoolMemory& memory = fate.memory;
   const std::string why =
       fmt::format("gave its place on {} up for {}, {}", claimant.hold.node_group,
-                  claimant.key.Format(), RightOver(claimant, pool));
+                  claimant.key.Format(), RightOver(claimant, pool.priority));
   CountGang(draft.quotas, draft.world, pool, *memory.placement, -1);
-  std::erase_if(memory.evictions,
-                [&](const Eviction& e) { return e.time + kEvictionsCount <= draft.Now(); });
-  if (memory.evictions.size() == kMostEvictions) memory.evictions.erase(memory.evictions.begin());
-  memory.evictions.push_back({.time = draft.Now(), .cause = why});
+  Record(memory.evictions, draft.Now(), why);
   LengthenDwell(pool, memory, draft.Now());
   memory.placement.reset();
   memory.hold.reset();
@@ -120,8 +247,33 @@ bool EvictDue(Draft& draft, const Evictor& claimant) {
     Evict(draft, gang, claimant);
     any = true;
   }
-  return any;
+  return SendDue(draft, claimant) || any;
 }
+
+namespace {
+
+// The same of replicas, by pool.
+void TellReplicas(Draft& draft, const Evictor& claimant, std::vector<Leaver>& awaits) {
+  if (claimant.hold.replicas.empty()) return;
+  const Time leave = ReplicasLeave(claimant.hold);
+  std::map<PoolKey, int> gone;
+  for (const ReplicaKey& key : claimant.hold.replicas) ++gone[key.pool];
+  for (const auto& [index, count] : CountByPool(ReplicasStillThere(draft, claimant.hold))) {
+    InferenceDraft& pool = draft.inference[index];
+    gone[pool.pool->key] -= count;
+    awaits.push_back({.key = pool.pool->key, .leaves = leave, .replicas = count});
+    pool.yields.push_back({.key = claimant.key,
+                           .leaves = leave,
+                           .right = RightOver(claimant, pool.pool->priority),
+                           .replicas = count});
+    draft.moments.push_back(leave);
+  }
+  for (const auto& [key, count] : gone) {
+    if (count > 0) awaits.push_back({.key = key, .leaves = {}, .replicas = count});
+  }
+}
+
+}  // namespace
 
 std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant) {
   std::vector<Leaver> awaits;
@@ -136,9 +288,10 @@ std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant) {
     leaver.leaves = GivesWayAt(draft.Pool(*at), fate.memory, *claimant.hold.since);
     fate.yields_to = Leaver{.key = claimant.key,
                             .leaves = leaver.leaves,
-                            .right = RightOver(claimant, draft.Pool(*at))};
+                            .right = RightOver(claimant, draft.Pool(*at).priority)};
     draft.moments.push_back(*leaver.leaves);
   }
+  TellReplicas(draft, claimant, awaits);
   return awaits;
 }
 
@@ -152,7 +305,10 @@ std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const
                         .placed = contenders.placed,
                         .placed_in = contenders.placed_in,
                         .ending = draft.ending,
-                        .promised = contenders.promised};
+                        .promised = contenders.promised,
+                        .inference = draft.inference,
+                        .serving_in = contenders.serving_in,
+                        .promised_replicas = contenders.promised_replicas};
   return CheapestVictims(contest, claimant, option, right, draft.moments);
 }
 
@@ -166,6 +322,7 @@ Hold HoldOver(const Draft& draft, const GroupView& group, const Victory& victory
   hold.until = victory.gone + kClaimSlack;
   hold.since = draft.Now();
   for (const size_t gang : victory.victims) hold.victims.push_back(draft.Pool(gang).key);
+  hold.replicas = victory.replicas;
   return hold;
 }
 

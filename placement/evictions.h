@@ -8,8 +8,12 @@
 
 #include "placement/draft.h"
 #include "placement/preemption.h"
+#include "placement/replica_victims.h"
 
-// How gangs give their places up to somebody who has a claim on them.
+// How gangs and replicas give their places up to somebody who has a claim on them. Which of its
+// pods go a Deployment decides itself, by their number alone. So a replica that gives way is
+// deleted by name, before its cell is asked to have one less: the cell has as many then as it is to
+// have, or it has a pod in its place already that is not ready, and such go first.
 namespace spillway::placement {
 
 // Longer than it takes until the pods of those who went are gone and their room is seen.
@@ -28,13 +32,18 @@ std::optional<size_t> FindGang(const World& world, const PoolKey& key);
 // Those of a claim that still have the place that was claimed; a new one is theirs to keep.
 std::vector<size_t> StillThere(const Draft& draft, const Hold& claim);
 
+// Likewise replicas that are not on their way out.
+std::vector<ReplicaPlace> ReplicasStillThere(const Draft& draft, const Hold& claim);
+// May all of these that are left be made to go still, one after the other?
+bool MayBeSpared(const Draft& draft, const Rank& claimant, const std::vector<ReplicaPlace>& there);
+
 // Who has gone does not come back to what was claimed while its pods are on their way out.
 void ForfeitGone(Draft& draft, const Hold& claim);
 // The claim is given up, and they may.
 void Unforfeit(Draft& draft, const Hold& claim);
 
 // By which right the one makes the other go, as a clause.
-std::string RightOver(const Evictor& claimant, const TrainingPool& victim);
+std::string RightOver(const Evictor& claimant, int64_t priority);
 
 // Has the time come for the gang, which still has its place, to go for the claim?
 bool GoesNow(const Draft& draft, size_t victim, const Hold& claim);

@@ -198,9 +198,22 @@ class Teller {
     if (Missing() == 0)
       return {draft_.link_suspect ? Reason::kLinkSuspect : Reason::kPodsNotReady, Unready()};
     if (draft_.memory.claim) return WhyClaimed();
-    if (const CellState* lead = Lead()) return {lead->shortage->reason, Shortages(*lead)};
+    const CellState* lead = Lead();
+    if (const Eviction* last = GaveWay()) {
+      return {Reason::kPreempted, fmt::format("at {} it {}{}", FormatTime(last->time), last->cause,
+                                              lead == nullptr ? "" : "; " + Shortages(*lead))};
+    }
+    if (lead != nullptr) return {lead->shortage->reason, Shortages(*lead)};
     return {Reason::kNoMatchingNodeGroup,
             "no node group is acceptable: asked for " + Types() + "; " + TypesThere()};
+  }
+
+  // When replicas went last, if it has not had what it needs since.
+  [[nodiscard]] const Eviction* GaveWay() const {
+    const auto& evictions = draft_.memory.evictions;
+    const auto& since = draft_.memory.short_since;
+    return !evictions.empty() && since && evictions.back().time >= *since ? &evictions.back()
+                                                                          : nullptr;
   }
 
   [[nodiscard]] Verdict WhyClaimed() const {
@@ -259,6 +272,10 @@ class Teller {
     std::string message = out_.capacity_message;
     if (out_.ready) message += " by " + out_.chosen;
     if (const std::string leaving = Leaving(); !leaving.empty()) message += "; " + leaving;
+    for (const Leaver& leaver : draft_.yields) {
+      message += fmt::format("; gives {} up for {}, {}, at {}", Count(leaver.replicas, "replica"),
+                             leaver.key.Format(), leaver.right, FormatTime(*leaver.leaves));
+    }
     return {out_.capacity_reason, message};
   }
 

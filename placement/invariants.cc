@@ -5,6 +5,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <variant>
 
 #include "placement/attempts.h"
 #include "placement/capacity.h"
@@ -17,6 +18,7 @@
 #include "placement/new_nodes.h"
 #include "placement/nodes.h"
 #include "placement/plan.h"
+#include "placement/preemption.h"
 #include "placement/quotas.h"
 
 namespace spillway::placement {
@@ -315,6 +317,13 @@ void SetSteps(CellState& cell, const InferenceDecision& decision) {
 }
 
 // The inference pools as they were decided.
+// Pods that this decision sends away do not stay.
+void SendAway(const World& world, const InferenceDecision& decision, InferenceDraft& draft) {
+  if (decision.evict == draft.evict) return;
+  draft.evict = decision.evict;
+  for (CellState& cell : draft.cells) Recount(world, draft, cell);
+}
+
 std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
   std::vector<InferenceDraft> drafts;
   drafts.reserve(world.inference.size());
@@ -326,6 +335,7 @@ std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
       cell.memory = DecidedFor(cell.memory, plan.inference_pools[p]);
       SetSteps(cell, plan.inference_pools[p]);
     }
+    SendAway(world, plan.inference_pools[p], draft);
   }
   return drafts;
 }
@@ -472,6 +482,24 @@ Problem MayGrow(const World& world, const InferenceDraft& draft, const CellState
   return {};
 }
 
+// Did it so too if what gave way to others counts as there still? What is spared for the sake of a
+// replica may go before that one is sent away.
+bool TookTooMuch(const World& world, const InferenceDraft& draft,
+                 const InferenceDecision& decision) {
+  InferenceDraft was = draft;
+  was.evict.clear();
+  InferenceDraft is = was;
+  for (size_t c = 0; c < draft.cells.size(); ++c) {
+    const int sent = is.cells[c].live;
+    was.cells[c].memory.desired = draft.cells[c].before;
+    is.cells[c].memory.desired = kManyReplicas;
+    Recount(world, was, was.cells[c]);
+    Recount(world, is, is.cells[c]);
+    is.cells[c].memory.desired = draft.cells[c].memory.desired + is.cells[c].live - sent;
+  }
+  return Serving(is) < std::min(Serving(was), decision.required);
+}
+
 Problem CellsAreRight(const World& world, const InferenceDraft& before, const InferenceDraft& draft,
                       const InferenceDecision& decision) {
   for (const CellState& cell : draft.cells) {
@@ -484,7 +512,8 @@ Problem CellsAreRight(const World& world, const InferenceDraft& before, const In
       return "takes replicas away although nothing may be taken";
     }
   }
-  if (Serving(draft) < std::min(Serving(before), decision.required)) {
+  if (Serving(draft) < std::min(Serving(before), decision.required) &&
+      TookTooMuch(world, draft, decision)) {
     return "takes away what is needed";
   }
   return {};
@@ -493,8 +522,9 @@ Problem CellsAreRight(const World& world, const InferenceDraft& before, const In
 Problem InferenceHolds(const World& world, const Plan& plan) {
   const std::vector<InferenceDraft> drafts = Settled(world, plan);
   for (size_t p = 0; p < drafts.size(); ++p) {
-    if (auto problem =
-            CellsAreRight(world, SurveyPool(world, p), drafts[p], plan.inference_pools[p])) {
+    InferenceDraft before = SurveyPool(world, p);
+    SendAway(world, plan.inference_pools[p], before);
+    if (auto problem = CellsAreRight(world, before, drafts[p], plan.inference_pools[p])) {
       return fmt::format("{} {}", plan.inference_pools[p].key.Format(), *problem);
     }
   }
@@ -510,6 +540,13 @@ Capacity CapacityOfGangs(const World& world, const Plan& plan) {
     capacity.Set(p, ClaimOf(world, *world.pools[p], *memory.placement));
   }
   return capacity;
+}
+
+// Pods of the cell that have a node, whether or not they stay.
+int BoundAnywhere(const InferencePool& pool, const CellState& cell) {
+  return static_cast<int>(std::ranges::count_if(pool.live, [&](const Replica& replica) {
+    return !replica.terminating && !replica.node.empty() && IsIn(replica, cell);
+  }));
 }
 
 // Replicas that were added have room on their group's nodes: each cell by itself, and all of them
@@ -530,7 +567,10 @@ Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
         return fmt::format("{} has more replicas of {} on {} than fit", draft.pool->key.Format(),
                            cell.memory.variant, cell.memory.node_group);
       }
-      asked[cell.group] += int64_t{cell.memory.desired - cell.before} * cell.variant->per_replica;
+      // What pods have that are there still, be it for a while, is room for others of their cell.
+      const int there = std::max(cell.before, BoundAnywhere(*draft.pool, cell));
+      asked[cell.group] +=
+          int64_t{std::max(cell.memory.desired - there, 0)} * cell.variant->per_replica;
     }
   }
   for (const auto& [group, accelerators] : asked) {
@@ -771,6 +811,93 @@ Problem EvictionsAreRight(const World& world, const Plan& plan) {
   return {};
 }
 
+// Who is guaranteed what: when the pass began, and when it has ended. It may have been either that
+// counted when a gang had its turn.
+struct Guaranteed {
+  Coverage before;
+  Coverage after;
+
+  [[nodiscard]] bool Ever(size_t pool, const std::string& type) const {
+    return before.Gang(pool, type) || after.Gang(pool, type);
+  }
+};
+
+// Replicas that gangs had asked to go, and that go by now.
+std::set<ReplicaKey> AskedToGo(const World& world) {
+  std::set<ReplicaKey> asked;
+  for (size_t p = 0; p < world.gangs; ++p) {
+    const auto& hold = world.pools[p]->memory.hold;
+    if (!hold || !hold->since || world.now < *hold->since + kNotice) continue;
+    asked.insert(hold->replicas.begin(), hold->replicas.end());
+  }
+  return asked;
+}
+
+// How many replicas of its variants the pool sends away for others.
+using GivenUp = std::map<const Variant*, int64_t>;
+std::variant<GivenUp, std::string> WhatGoes(const InferenceDraft& before,
+                                            const InferenceDecision& decision,
+                                            const std::set<ReplicaKey>& asked) {
+  GivenUp given;
+  for (const std::string& pod : decision.evict) {
+    if (std::ranges::binary_search(before.evict, pod)) continue;  // its node is not coming back
+    if (!asked.contains({.pool = decision.key, .pod = pod}))
+      return "sends a replica away for nobody";
+    for (const CellState& cell : before.cells) {
+      const bool is_of = std::ranges::any_of(before.pool->live, [&](const Replica& replica) {
+        return replica.pod == pod && IsIn(replica, cell);
+      });
+      if (is_of) ++given[cell.variant];
+    }
+  }
+  return given;
+}
+
+int64_t OfVariant(const InferenceDraft& draft, const Variant* variant) {
+  int64_t replicas = 0;
+  for (const CellState& cell : draft.cells) {
+    if (cell.variant == variant) replicas += cell.memory.desired;
+  }
+  return replicas;
+}
+
+// Replicas go for somebody who claims what they have, down to what their pool is guaranteed and to
+// minReplicas.
+Problem ReplicasGiveWayRightly(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  const std::set<ReplicaKey> asked = AskedToGo(world);
+  std::optional<Guaranteed> who;
+  const std::vector<InferenceDraft> after = Settled(world, plan);
+  for (size_t p = 0; p < after.size(); ++p) {
+    const InferenceDecision& decision = plan.inference_pools[p];
+    const InferenceDraft before = SurveyPool(world, p);
+    const auto goes = WhatGoes(before, decision, asked);
+    if (const auto* problem = std::get_if<std::string>(&goes)) {
+      return decision.key.Format() + " " + *problem;
+    }
+    const GivenUp& given = std::get<GivenUp>(goes);
+    if (given.empty()) continue;
+    if (!who) {
+      who.emplace(Guaranteed{.before = CoverageBefore(world, plan, quotas),
+                             .after = CoverageAfter(world, plan, quotas)});
+    }
+    for (const auto& [variant, sent] : given) {
+      const int64_t has = OfVariant(after[p], variant);
+      const int64_t had = OfVariant(before, variant);
+      if (has >= had || had - has > sent)
+        continue;  // then some have not started, or are not needed
+      const std::string& type = variant->accelerator;
+      if (has < variant->min_replicas) {
+        return decision.key.Format() + " is left with fewer than minReplicas";
+      }
+      if (who->before.Left(p, type) >= variant->per_replica &&
+          who->after.Left(p, type) >= variant->per_replica) {
+        return decision.key.Format() + " gives up what it is guaranteed";
+      }
+    }
+  }
+  return {};
+}
+
 // Gangs give way to replicas only where these have been missing for long enough, and are.
 Problem CellClaimsAreRight(const World& world, const Plan& plan) {
   const std::vector<InferenceDraft> drafts = Settled(world, plan);
@@ -817,17 +944,6 @@ std::optional<Hold> HadForItself(const World& world, const TrainingPool& pool) {
               .since = {},
               .victims = {}};
 }
-
-// Who is guaranteed what: when the pass began, and when it has ended. It may have been either that
-// counted when a gang had its turn.
-struct Guaranteed {
-  Coverage before;
-  Coverage after;
-
-  [[nodiscard]] bool Ever(size_t pool, const std::string& type) const {
-    return before.Gang(pool, type) || after.Gang(pool, type);
-  }
-};
 
 // Without gangs that are new and borrow. What such a gang had for itself, and what others give up
 // in this pass, was nobody else's while the turns before theirs were taken.
@@ -1205,6 +1321,7 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = GangsHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReplicasHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = EvictionsAreRight(world, plan)) return Broken(*problem);
+  if (const auto problem = ReplicasGiveWayRightly(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = CellClaimsAreRight(world, plan)) return Broken(*problem);
   if (const auto problem = GuaranteesHold(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReservationsHold(world, plan)) return Broken(*problem);

@@ -363,20 +363,36 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
 
 }  // namespace
 
+namespace {
+
+std::string Who(const Leaver& leaver) {
+  if (leaver.replicas == 0) return leaver.key.Format();
+  return fmt::format("{} of {}", Count(leaver.replicas, "replica"), leaver.key.Format());
+}
+
+}  // namespace
+
 Cause WaitsFor(const std::vector<Leaver>& awaits) {
   std::vector<std::string> leaving;
   std::vector<std::string> gone;
+  bool gangs = false;  // are there any among those that are still to go?
   for (const Leaver& leaver : awaits) {
+    const std::string who = Who(leaver);
     if (leaver.leaves) {
-      leaving.push_back(fmt::format("{} by {}", leaver.key.Format(), FormatTime(*leaver.leaves)));
+      leaving.push_back(fmt::format("{} by {}", who, FormatTime(*leaver.leaves)));
+      gangs = gangs || leaver.replicas == 0;
     } else {
-      gone.push_back(leaver.key.Format());
+      gone.push_back(who);
     }
   }
   if (leaving.empty()) {
     return {
         .reason = Reason::kWaitingForPreemption,
         .sentence = "waits until the pods of " + Names(gone) + " are gone, which gave way to it"};
+  }
+  if (!gangs) {
+    return {.reason = Reason::kWaitingForPreemption,
+            .sentence = "waits until others give way to it: " + Names(leaving)};
   }
   return {
       .reason = Reason::kWaitingForCheckpoint,

@@ -32,7 +32,8 @@ struct Cause {
 struct Leaver {
   PoolKey key;
   std::optional<Time> leaves;  // nullopt: it has no place any more, only pods on their way out
-  std::string right;           // by which the one may make the other go, as a clause
+  std::string right = {};      // by which the one may make the other go, as a clause
+  int replicas = 0;            // of an inference pool, so many; 0: a gang
 };
 
 // What a claimant says that waits for them, and what would help it.

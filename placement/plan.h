@@ -123,7 +123,8 @@ struct InferenceDecision {
   Action action = Action::kWait;
   InferenceMemory memory;           // after the decision
   std::vector<CellDecision> cells;  // by (variant, node group): those with replicas, before or now
-  std::vector<std::string> evict;   // pods on nodes that are not coming back soon
+  // Pods on nodes that are not coming back soon, or that give way to a gang.
+  std::vector<std::string> evict;
   std::vector<std::string> force_delete;  // pods on lost nodes
   Throughput required = 0;
   Throughput ready_capacity = 0;    // usable, as the routing has it

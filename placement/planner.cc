@@ -11,6 +11,7 @@
 #include "placement/claims.h"
 #include "placement/coverage.h"
 #include "placement/draft.h"
+#include "placement/evictions.h"
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
 #include "placement/moves.h"
@@ -190,8 +191,8 @@ class Line {
 
 void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Action action) {
   Fate& fate = draft.fates[pool];
-  if (action == Action::kPlace) draft.given[pool] = fate;
   const std::optional<Hold> held = fate.memory.hold;
+  if (action == Action::kPlace) draft.given[pool] = fate;
   StartAttempt(draft.world, draft.Pool(pool), group, fit, fate.memory);
   fate.course = Course::kStay;
   fate.action = action;
@@ -252,7 +253,7 @@ bool IsPartOf(const std::optional<Option>& waits_for, const Option& option) {
 
 News LookForPlace(Draft& draft, size_t pool) {
   const bool held = draft.fates[pool].memory.hold.has_value();
-  DropOverruled(draft, pool);
+  const bool dropped = DropOverruled(draft, pool);
   const bool claims = draft.fates[pool].memory.hold && draft.fates[pool].memory.hold->IsClaim();
   CountClaim(draft, pool, -1);
   const auto waits_for = claims ? std::nullopt : AskThatStands(draft, pool);
@@ -273,10 +274,10 @@ News LookForPlace(Draft& draft, size_t pool) {
   }
   if (!claims) {
     const Asked asked = AskForNodes(draft, pool);
-    if (asked.waits) return FreedIf(asked.released);
+    if (asked.waits) return FreedIf(asked.released || dropped);
     if (Preempt(draft, pool)) return held || asked.released ? News::kFreed : News::kTaken;
     PromiseRoom(draft, pool);
-    return FreedIf(asked.released);
+    return FreedIf(asked.released || dropped);
   }
   CountClaim(draft, pool, 1);
   return FreedIf(EvictDue(draft, pool));

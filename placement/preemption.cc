@@ -6,6 +6,7 @@
 #include <set>
 #include <tuple>
 
+#include "placement/replica_victims.h"
 #include "placement/vacancies.h"
 
 namespace spillway::placement {
@@ -25,11 +26,16 @@ Time LastCheckpoint(const TrainingPool& pool, const Placement& placement, Time w
   return placement.since + (when - placement.since) / interval * interval;
 }
 
+// A gang, or one replica.
 struct Candidate {
-  size_t pool = 0;
+  size_t who = 0;  // in Capacity
   int64_t cost = 0;
   int64_t accelerators = 0;
   Time gone{};
+  std::optional<ReplicaPlace> replica;
+  // Of what the claimant's namespace may have.
+  int64_t frees = 0;  // accelerators of the type
+  Money frees_money;  // an hour, above home
 };
 
 // One search for victims.
@@ -53,13 +59,14 @@ class Search {
 
   std::optional<Victory> Run() {
     FindCandidates();
+    FindReplicas();
     if (ripens_) moments_.push_back(*ripens_);
     if (candidates_.empty()) return std::nullopt;
     vacancies_.emplace(contest_.scene, claimant_.pool, claimant_.own, claimant_.memory, group_,
                        need_, Settling::kStarting);
     std::vector<size_t> all(candidates_.size());
     for (size_t c = 0; c < all.size(); ++c) all[c] = c;
-    if (!Sufficient(all)) return std::nullopt;
+    if (!IsEnough(all)) return std::nullopt;
     auto best = Cheapest(all);
     if (!best || !IsSooner(*best)) return std::nullopt;
     return best;
@@ -102,18 +109,22 @@ class Search {
     return placement.node_group == group_.spec->name && placement.cluster == group_.spec->cluster;
   }
 
-  [[nodiscard]] bool FreesQuota(size_t other) const {
-    return deficit_ > 0 && SameNamespace(other) &&
-           contest_.fates[other].memory.placement->accelerator == Type();
+  // Accelerators of the type that the gang leaves to its namespace, which is the claimant's.
+  [[nodiscard]] int64_t QuotaOf(size_t other) const {
+    const Placement& placement = *contest_.fates[other].memory.placement;
+    const bool counts = SameNamespace(other) && placement.accelerator == Type();
+    return counts ? AcceleratorsOf(*world_.pools[other], placement) : 0;
   }
 
-  // An hour, above home.
-  [[nodiscard]] Money CostOf(size_t placed) const {
-    return CostAboveHome(world_, *world_.pools[placed], *contest_.fates[placed].memory.placement);
+  // Likewise an hour, above home.
+  [[nodiscard]] Money MoneyOf(size_t other) const {
+    if (!SameNamespace(other)) return {};
+    return CostAboveHome(world_, *world_.pools[other], *contest_.fates[other].memory.placement);
   }
 
-  [[nodiscard]] bool FreesMoney(size_t other) const {
-    return excess_ > Money() && SameNamespace(other) && CostOf(other) > Money();
+  // Does what goes help with a limit that is in the way?
+  [[nodiscard]] bool Helps(int64_t frees, Money frees_money) const {
+    return (deficit_ > 0 && frees > 0) || (excess_ > Money() && frees_money > Money());
   }
 
   void FindCandidates() {
@@ -126,7 +137,7 @@ class Search {
       if (other == claimant_.pool || contest_.promised[other] || !fate.memory.placement) continue;
       if (IsAwaited(other)) continue;
       if (fate.course != Course::kStay && fate.course != Course::kRenew) continue;
-      const bool frees = IsHere(other) || FreesQuota(other) || FreesMoney(other);
+      const bool frees = IsHere(other) || Helps(QuotaOf(other), MoneyOf(other));
       if (frees && GivesWay(other) && MayBeStopped(other)) Consider(other);
     }
   }
@@ -142,10 +153,91 @@ class Search {
       return;
     }
     const Time leaves = GivesWayAt(pool, memory, world_.now);
-    candidates_.push_back({.pool = other,
+    candidates_.push_back({.who = other,
                            .cost = EvictionCost(pool, memory, leaves),
                            .accelerators = AcceleratorsOf(pool, *memory.placement),
-                           .gone = leaves + pool.checkpoint_grace});
+                           .gone = leaves + pool.checkpoint_grace,
+                           .replica = {},
+                           .frees = QuotaOf(other),
+                           .frees_money = MoneyOf(other)});
+  }
+
+  // ---- replicas that may be asked ----
+
+  // Those that borrow are asked; what a pool is guaranteed stays.
+  [[nodiscard]] bool Yields(const InferenceDraft& pool) const {
+    const Rank rank = placement::RankOf(pool, world_.now);
+    if (!MayEvict(claimant_.rank, rank)) return false;
+    return right_ == Right::kReclaim || rank.priority < claimant_.rank.priority;
+  }
+
+  void FindReplicas() {
+    if (world_.IsSeeker(claimant_.pool)) return;
+    const bool anywhere = deficit_ > 0 || excess_ > Money();
+    const size_t here = world_.IndexOf(group_);
+    for (size_t g = 0; g < contest_.serving_in.size(); ++g) {
+      if (!anywhere && g != here) continue;
+      for (const auto& [pool, cell] : contest_.serving_in[g]) ConsiderCell(pool, cell, g == here);
+    }
+  }
+
+  void ConsiderCell(size_t index, size_t at, bool here) {
+    const InferenceDraft& pool = contest_.inference[index];
+    const CellState& cell = pool.cells[at];
+    if (!Yields(pool) || !MayGiveWay(pool, cell)) return;
+    const bool ours = pool.pool->key.ns == pool_.key.ns;
+    const int64_t each = cell.variant->per_replica;
+    const int64_t frees = ours && cell.variant->accelerator == Type() ? each : 0;
+    const Money frees_money = ours ? CostAboveHome(cell) : Money();
+    if ((!here && !Helps(frees, frees_money)) || !SpareOf(index).Take(cell)) return;
+    for (const ReplicaPlace& place : PlacesOf(pool, index, at)) {
+      if (contest_.promised_replicas.contains(KeyOf(place))) continue;
+      candidates_.push_back({.who = contest_.scene.capacity.PodOf(cell.seeker, place.worker),
+                             .cost = ReplicaCost(pool, cell, world_.now),
+                             .accelerators = each,
+                             .gone = world_.now + kNotice,
+                             .replica = place,
+                             .frees = frees,
+                             .frees_money = frees_money});
+    }
+  }
+
+  // Those of the cell that stay, by name.
+  static std::vector<ReplicaPlace> PlacesOf(const InferenceDraft& pool, size_t index, size_t at) {
+    std::vector<ReplicaPlace> places;
+    size_t worker = 0;
+    for (const Replica& replica : pool.pool->live) {
+      if (!IsIn(replica, pool.cells[at])) continue;
+      if (pool.Stays(replica)) {
+        places.push_back({.pool = index, .cell = at, .worker = worker, .replica = &replica});
+      }
+      ++worker;
+    }
+    std::ranges::sort(places, {}, [](const ReplicaPlace& place) -> const std::string& {
+      return place.replica->pod;
+    });
+    return places;
+  }
+
+  [[nodiscard]] ReplicaKey KeyOf(const ReplicaPlace& place) const {
+    return {.pool = contest_.inference[place.pool].pool->key, .pod = place.replica->pod};
+  }
+
+  [[nodiscard]] const CellState& CellOf(const ReplicaPlace& place) const {
+    return contest_.inference[place.pool].cells[place.cell];
+  }
+
+  // What the pool can do without beside what others take of it already; to be taken from.
+  Spare SpareOf(size_t pool) {
+    const auto known = spares_.find(pool);
+    if (known != spares_.end()) return known->second;
+    const InferenceDraft& draft = contest_.inference[pool];
+    Spare spare(draft, pool, contest_.coverage);
+    for (const ReplicaKey& key : contest_.promised_replicas) {
+      if (key.pool != draft.pool->key) continue;
+      if (const auto place = FindReplica(contest_.inference, key)) spare.Take(CellOf(*place));
+    }
+    return spares_.emplace(pool, std::move(spare)).first->second;
   }
 
   // ---- is it enough? ----
@@ -170,63 +262,79 @@ class Search {
   // Who gives way to somebody else already is counted still, beside those for whom it goes.
   void CountThoseWhoGo() {
     for (const size_t other : contest_.placed) {
-      if (!contest_.promised[other] || !SameNamespace(other)) continue;
-      const Placement& placement = *contest_.fates[other].memory.placement;
-      if (placement.accelerator == Type()) {
-        deficit_ -= AcceleratorsOf(*world_.pools[other], placement);
-      }
-      excess_ += Money::FromMicros(-CostOf(other).micros());
+      if (!contest_.promised[other]) continue;
+      deficit_ -= QuotaOf(other);
+      excess_ += Money::FromMicros(-MoneyOf(other).micros());
+    }
+    for (const ReplicaKey& key : contest_.promised_replicas) {
+      if (key.pool.ns != pool_.key.ns) continue;
+      const auto place = FindReplica(contest_.inference, key);
+      if (!place) continue;
+      const CellState& cell = CellOf(*place);
+      if (cell.variant->accelerator == Type()) deficit_ -= cell.variant->per_replica;
+      excess_ += Money::FromMicros(-CostAboveHome(cell).micros());
     }
   }
 
-  [[nodiscard]] bool FreesTheMoney(const std::vector<size_t>& gone) const {
-    Money freed;
-    for (const size_t pool : gone) {
-      if (SameNamespace(pool)) freed += CostOf(pool);
-    }
-    return freed >= excess_;
-  }
-
-  [[nodiscard]] bool FreesTheQuota(const std::vector<size_t>& gone) const {
-    if (deficit_ <= 0) return true;
-    int64_t freed = 0;
-    for (const size_t pool : gone) {
-      const Placement& placement = *contest_.fates[pool].memory.placement;
-      if (SameNamespace(pool) && placement.accelerator == Type()) {
-        freed += AcceleratorsOf(*world_.pools[pool], placement);
-      }
-    }
-    return freed >= deficit_;
-  }
-
-  [[nodiscard]] bool IsEnough(const std::vector<size_t>& gone) const {
-    return FreesTheQuota(gone) && (excess_ <= Money() || FreesTheMoney(gone)) &&
+  // `frees`, `money`: of limits that are in the way.
+  [[nodiscard]] bool IsEnough(const std::vector<size_t>& gone, int64_t frees, Money money) const {
+    return (deficit_ <= 0 || frees >= deficit_) && (excess_ <= Money() || money >= excess_) &&
            vacancies_->HasRoomWithout(gone);
   }
 
-  [[nodiscard]] std::vector<size_t> PoolsOf(const std::vector<size_t>& chosen) const {
-    std::vector<size_t> pools;
-    pools.reserve(chosen.size());
-    for (const size_t c : chosen) pools.push_back(candidates_[c].pool);
-    return pools;
+  [[nodiscard]] std::vector<size_t> ThoseOf(const std::vector<size_t>& chosen) const {
+    std::vector<size_t> gone;
+    gone.reserve(chosen.size());
+    for (const size_t c : chosen) gone.push_back(candidates_[c].who);
+    return gone;
+  }
+
+  // Enough, whether or not all of them may go together.
+  [[nodiscard]] bool IsEnough(const std::vector<size_t>& chosen) const {
+    int64_t frees = 0;
+    Money money;
+    for (const size_t c : chosen) {
+      frees += candidates_[c].frees;
+      money += candidates_[c].frees_money;
+    }
+    return IsEnough(ThoseOf(chosen), frees, money);
+  }
+
+  // Those of the candidates who may go together: of replicas only as many as their pools can spare.
+  [[nodiscard]] std::vector<size_t> Spared(const std::vector<size_t>& of) const {
+    std::vector<size_t> may;
+    std::map<size_t, Spare> spares;
+    for (const size_t c : of) {
+      const auto& place = candidates_[c].replica;
+      const bool goes =
+          !place ||
+          spares.emplace(place->pool, spares_.at(place->pool)).first->second.Take(CellOf(*place));
+      if (goes) may.push_back(c);
+    }
+    return may;
   }
 
   [[nodiscard]] bool Sufficient(const std::vector<size_t>& chosen) const {
-    return IsEnough(PoolsOf(chosen));
+    return Spared(chosen).size() == chosen.size() && IsEnough(chosen);
   }
 
   // ---- the cheapest set ----
 
   [[nodiscard]] Victory VictoryOver(const std::vector<size_t>& chosen) const {
     Victory victory;
-    victory.victims = PoolsOf(chosen);
-    std::sort(victory.victims.begin(), victory.victims.end());
-    victory.fit = *vacancies_->FitWithout(victory.victims);
+    victory.fit = *vacancies_->FitWithout(ThoseOf(chosen));
     victory.gone = world_.now;
     for (const size_t c : chosen) {
+      if (const auto& place = candidates_[c].replica) {
+        victory.replicas.push_back(KeyOf(*place));
+      } else {
+        victory.victims.push_back(candidates_[c].who);
+      }
       victory.cost += candidates_[c].cost;
       victory.gone = std::max(victory.gone, candidates_[c].gone);
     }
+    std::ranges::sort(victory.victims);
+    std::ranges::sort(victory.replicas);
     return victory;
   }
 
@@ -251,12 +359,12 @@ class Search {
     const std::string& level = topology_.levels.front();
     std::vector<size_t> elsewhere;
     for (const size_t c : all) {
-      if (!IsHere(candidates_[c].pool)) {
+      if (!IsHere(candidates_[c])) {
         elsewhere.push_back(c);
         continue;
       }
       std::set<std::string> domains;
-      for (const size_t node : contest_.scene.capacity.NodesOf(candidates_[c].pool)) {
+      for (const size_t node : NodesOf(candidates_[c])) {
         const auto label = world_.nodes[node]->labels.find(level);
         if (label != world_.nodes[node]->labels.end()) domains.insert(label->second);
       }
@@ -266,6 +374,19 @@ class Search {
       candidates.insert(candidates.end(), elsewhere.begin(), elsewhere.end());
     }
     return by_domain;
+  }
+
+  [[nodiscard]] bool IsHere(const Candidate& candidate) const {
+    return candidate.replica ? CellOf(*candidate.replica).group == &group_ : IsHere(candidate.who);
+  }
+
+  [[nodiscard]] std::vector<size_t> NodesOf(const Candidate& candidate) const {
+    std::vector<std::pair<size_t, size_t>> found;
+    contest_.scene.capacity.AddNodesOf(candidate.who, found);
+    std::vector<size_t> nodes;
+    nodes.reserve(found.size());
+    for (const auto& [node, who] : found) nodes.push_back(node);
+    return nodes;
   }
 
   // Every set, the cheapest first; of several, the one with the fewest.
@@ -290,15 +411,36 @@ class Search {
     return std::nullopt;
   }
 
+  // How many of the candidates are replicas on the node of this one, which is: of those that cost
+  // the same, a node that few of them empty comes first, and all of one before those of another.
+  [[nodiscard]] std::map<size_t, std::pair<size_t, size_t>> Crowds(
+      const std::vector<size_t>& of) const {
+    std::map<size_t, size_t> by_node;
+    std::map<size_t, size_t> on;
+    for (const size_t c : of) {
+      const std::vector<size_t> nodes = NodesOf(candidates_[c]);
+      if (!candidates_[c].replica || nodes.empty()) continue;
+      on[c] = nodes.front();
+      ++by_node[nodes.front()];
+    }
+    std::map<size_t, std::pair<size_t, size_t>> crowds;
+    for (const auto& [c, node] : on) crowds[c] = {by_node[node], node};
+    return crowds;
+  }
+
   // The cheapest accelerators first until it is enough; then the dearest that can be spared are.
   [[nodiscard]] std::optional<Victory> Greedy(std::vector<size_t> order) const {
+    auto crowds = Crowds(order);
     std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
       const Candidate& left = candidates_[a];
       const Candidate& right = candidates_[b];
       const Wide l = Wide{left.cost} * right.accelerators;
       const Wide r = Wide{right.cost} * left.accelerators;
-      return l != r ? l < r : left.pool < right.pool;
+      if (l != r) return l < r;
+      return std::tie(crowds[a], a) < std::tie(crowds[b], b);
     });
+    order = Spared(order);
+    if (order.empty()) return std::nullopt;
     // More victims never make less room: the fewest of the order that are enough.
     size_t few = 0;
     size_t many = order.size();
@@ -311,8 +453,7 @@ class Search {
     if (!Sufficient(chosen)) return std::nullopt;
     std::vector<size_t> dearest = chosen;
     std::sort(dearest.begin(), dearest.end(), [&](size_t a, size_t b) {
-      return std::tie(candidates_[b].cost, candidates_[a].pool) <
-             std::tie(candidates_[a].cost, candidates_[b].pool);
+      return std::tie(candidates_[b].cost, a) < std::tie(candidates_[a].cost, b);
     });
     for (const size_t c : dearest) {
       std::vector<size_t> rest = chosen;
@@ -328,13 +469,18 @@ class Search {
   // when somebody ends.
   [[nodiscard]] bool IsSooner(const Victory& victory) const {
     std::vector<size_t> gone;
+    int64_t frees = 0;
+    Money money;
     for (const size_t other : contest_.ending) {
       const PoolMemory& memory = contest_.fates[other].memory;
       if (!memory.placement || memory.completed) continue;
       const auto end = EndsBy(*world_.pools[other], memory, world_.now);
-      if (end && *end <= victory.gone) gone.push_back(other);
+      if (!end || *end > victory.gone) continue;
+      gone.push_back(other);
+      frees += QuotaOf(other);
+      money += MoneyOf(other);
     }
-    return gone.empty() || !IsEnough(gone);
+    return gone.empty() || !IsEnough(gone, frees, money);
   }
 
   const Contest& contest_;
@@ -350,7 +496,8 @@ class Search {
   Money excess_;
 
   std::vector<Candidate> candidates_;
-  std::optional<Time> ripens_;  // when the first may be asked that has not run for long enough
+  std::map<size_t, Spare> spares_;  // by inference pool that has candidates
+  std::optional<Time> ripens_;      // when the first may be asked that has not run for long enough
   std::optional<Vacancies> vacancies_;
 };
 

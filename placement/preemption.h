@@ -2,12 +2,15 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "placement/checks.h"
 #include "placement/coverage.h"
 #include "placement/gangs.h"
+#include "placement/inference.h"
 #include "placement/lifecycle.h"
 
 // Who gives way to whom, when, and at what price: design §3, rules 5 and 6.
@@ -48,6 +51,10 @@ struct Contest {
   const std::vector<std::vector<size_t>>& placed_in;  // the same by group
   const std::vector<size_t>& ending;                  // gangs that have a deadline
   const std::vector<bool>& promised;                  // by gang: it gives way to somebody already
+  const std::vector<InferenceDraft>& inference;
+  // By group: cells that have replicas there, as indices of pools and their cells.
+  const std::vector<std::vector<std::pair<size_t, size_t>>>& serving_in;
+  const std::set<ReplicaKey>& promised_replicas;  // likewise
 };
 
 // The gang's rank: where it is, or, without a place, for a place with accelerators of `type`.
@@ -67,12 +74,13 @@ struct Claimant {
   Rank rank;                 // for a place in the group that is looked at
 };
 
-// The gangs that are to go so that one fits in a group.
+// Who is to go so that one fits in a group.
 struct Victory {
-  std::vector<size_t> victims;  // ascending
-  Fit fit;                      // where the claimant fits then
-  int64_t cost = 0;             // accelerator-seconds
-  Time gone{};                  // when the last of their pods is gone
+  std::vector<size_t> victims;       // gangs, ascending
+  std::vector<ReplicaKey> replicas;  // ascending
+  Fit fit;                           // where the claimant fits then
+  int64_t cost = 0;                  // accelerator-seconds
+  Time gone{};                       // when the last of their pods is gone
 };
 
 enum class Right {
@@ -83,6 +91,7 @@ enum class Right {
 // The cheapest set of victims that lets the claimant into the group of `option`, which was refused
 // for want of capacity, a domain, quota, or money for an hour alone: exact for up to 12 candidates
 // (in one domain, with topology Required), beyond that greedy and without one that could be spared.
+// A replica is a candidate of its own, for gangs alone (replica_victims.h).
 // nullopt: there is no such set, or waiting for deadlines would start the gang no later. Moments at
 // which time alone changes that are added to `moments`.
 std::optional<Victory> CheapestVictims(const Contest& contest, const Claimant& claimant,

@@ -145,4 +145,13 @@ bool Tolerates(const std::vector<Toleration>& tolerations, const Taint& taint) {
   });
 }
 
+std::optional<ReplicaKey> ReplicaKeyFrom(const std::string& text) {
+  const size_t first = text.find('/');
+  const size_t second = first == std::string::npos ? first : text.find('/', first + 1);
+  if (second == std::string::npos) return std::nullopt;
+  return ReplicaKey{
+      .pool = {.ns = text.substr(0, first), .name = text.substr(first + 1, second - first - 1)},
+      .pod = text.substr(second + 1)};
+}
+
 }  // namespace spillway::placement

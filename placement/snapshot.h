@@ -187,6 +187,16 @@ struct PoolKey {
   [[nodiscard]] std::string Format() const { return ns + "/" + name; }
 };
 
+// One pod of an inference pool.
+struct ReplicaKey {
+  PoolKey pool;
+  std::string pod;
+  auto operator<=>(const ReplicaKey&) const = default;
+  [[nodiscard]] std::string Format() const { return pool.Format() + "/" + pod; }
+};
+// Of what Format() gives; nullopt: the text is nothing of the kind.
+std::optional<ReplicaKey> ReplicaKeyFrom(const std::string& text);
+
 struct AcceptedAccelerator {
   std::string type;
   int workers = 0;      // with this type
@@ -235,20 +245,21 @@ struct ExcludedNode {
 };
 
 // Nodes that stay reserved to a gang: those that are left to it after it lost others, those that it
-// has claimed from gangs which go for it, or, next to a placement, those that it moves to; in the
+// has claimed from those which go for it, or, next to a placement, those that it moves to; in the
 // placement's own group, those that it grows onto, its own among them.
 struct Hold {
   std::string node_group;
   std::string domain;
   std::vector<std::string> nodes;
   Time until{};
-  std::optional<Time> since;     // of a claim or a move: when it was decided
-  std::vector<PoolKey> victims;  // of a claim, sorted; empty: no claim
+  std::optional<Time> since;              // of a claim or a move: when it was decided
+  std::vector<PoolKey> victims;           // of a claim, sorted: gangs that go for it
+  std::vector<ReplicaKey> replicas = {};  // likewise; without either it is no claim
   bool operator==(const Hold&) const = default;
-  [[nodiscard]] bool IsClaim() const { return !victims.empty(); }
+  [[nodiscard]] bool IsClaim() const { return !victims.empty() || !replicas.empty(); }
 };
 
-// The gang was made to give its place up.
+// A gang was made to give its place up, or an inference pool some of its replicas.
 struct Eviction {
   Time time{};
   std::string cause;  // a sentence
@@ -451,6 +462,7 @@ struct InferenceMemory {
   std::optional<Time> home_fits_since;  // since a better mix of cells has been possible
   std::optional<Time> short_since;      // since all cells together have not met the need
   std::optional<CellClaim> claim;
+  std::vector<Eviction> evictions;  // the last times that replicas gave way, the oldest first
   bool operator==(const InferenceMemory&) const = default;
 };
 

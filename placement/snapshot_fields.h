@@ -178,6 +178,7 @@ void Fields(A& a, Of<Hold> /*type*/) {
   a("until", &Hold::until);
   a("since", &Hold::since);
   a("victims", &Hold::victims);
+  a("replicas", &Hold::replicas);
 }
 
 template <class A>
@@ -379,6 +380,7 @@ void Fields(A& a, Of<InferenceMemory> /*type*/) {
   a("homeFitsSince", &InferenceMemory::home_fits_since);
   a("shortSince", &InferenceMemory::short_since);
   a("claim", &InferenceMemory::claim);
+  a("evictions", &InferenceMemory::evictions);
 }
 
 template <class A>

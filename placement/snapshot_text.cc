@@ -125,6 +125,15 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, PoolKey
   }
   value = {.ns = text->substr(0, slash), .name = text->substr(slash + 1)};
 }
+void Read(Place& place, const YAML::Node& node, const std::string& path, ReplicaKey& value) {
+  const auto text = Scalar(place, node, path, "a replica as NAMESPACE/NAME/POD");
+  if (!text) return;
+  if (auto key = ReplicaKeyFrom(*text)) {
+    value = std::move(*key);
+  } else {
+    place.Fail(path, fmt::format("\"{}\" is not NAMESPACE/NAME/POD", *text));
+  }
+}
 void Read(Place& place, const YAML::Node& node, const std::string& path, Money& value) {
   ReadParsed(place, node, path, value, "an amount of money", Money::Parse);
 }

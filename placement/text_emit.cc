@@ -65,6 +65,7 @@ void EmitName(Output& out, std::string_view name) {
 }
 
 void Emit(Output& out, const PoolKey& value) { Emit(out, value.Format()); }
+void Emit(Output& out, const ReplicaKey& value) { Emit(out, value.Format()); }
 void Emit(Output& out, bool value) { out.text += value ? "true" : "false"; }
 void Emit(Output& out, int value) { out.text += fmt::format("{}", value); }
 void Emit(Output& out, int64_t value) { out.text += fmt::format("{}", value); }

@@ -33,7 +33,8 @@ void Emit(Output& out, Seconds value);
 void Emit(Output& out, Time value);
 void Emit(Output& out, Money value);
 void Emit(Output& out, Reason value);
-void Emit(Output& out, const PoolKey& value);  // namespace/name
+void Emit(Output& out, const PoolKey& value);     // namespace/name
+void Emit(Output& out, const ReplicaKey& value);  // namespace/name/pod
 void Emit(Output& out, const Resources& value);
 void Emit(Output& out, const Labels& value);
 

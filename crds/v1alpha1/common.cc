@@ -15,6 +15,14 @@ const Condition* FindCondition(const std::vector<Condition>& conditions, const s
   return at == conditions.end() ? nullptr : &*at;
 }
 
+Status Decode(JsonValue value, EvictionStatus& out) {
+  return kube::VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "time") return Read(field, out.time);
+    if (key == "cause") return Read(field, out.cause);
+    return Ok{};
+  });
+}
+
 Status Decode(JsonValue value, Condition& out) {
   return kube::VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "type") return Read(field, out.type);
@@ -90,6 +98,14 @@ Json StatusUpdateEnvelope(const kube::Resource& resource, const kube::ObjectMeta
       {"name", meta.name}, {"uid", meta.uid}, {"resourceVersion", meta.resource_version}};
   if (!meta.ns.empty()) metadata["namespace"] = meta.ns;
   return {{"apiVersion", resource.ApiVersion()}, {"kind", resource.kind}, {"metadata", metadata}};
+}
+
+Json EncodeEvictions(const std::vector<EvictionStatus>& evictions) {
+  Json out = Json::array();
+  for (const EvictionStatus& eviction : evictions) {
+    out.push_back({{"time", FormatTime(eviction.time)}, {"cause", eviction.cause}});
+  }
+  return out;
 }
 
 Json EncodeConditions(const std::vector<Condition>& conditions) {

@@ -55,7 +55,15 @@ struct EnvVar {
   bool operator==(const EnvVar&) const = default;
 };
 
+// Somebody was made to give a place up.
+struct EvictionStatus {
+  Time time{};
+  std::string cause;
+  bool operator==(const EvictionStatus&) const = default;
+};
+
 Status Decode(kube::JsonValue value, Condition& out);
+Status Decode(kube::JsonValue value, EvictionStatus& out);
 Status DecodeSelector(kube::JsonValue value, Selector& out);
 Status Decode(kube::JsonValue value, Toleration& out);
 Status Decode(kube::JsonValue value, EnvVar& out);

@@ -15,6 +15,7 @@ using Json = nlohmann::json;
 // apiVersion, kind and the metadata that makes the write conditional on what was read.
 Json StatusUpdateEnvelope(const kube::Resource& resource, const kube::ObjectMeta& meta);
 Json EncodeConditions(const std::vector<Condition>& conditions);
+Json EncodeEvictions(const std::vector<EvictionStatus>& evictions);
 // Absent stays absent: an unset value leaves no key.
 void Put(Json& to, const char* key, const std::optional<Time>& time);
 void Put(Json& to, const char* key, const std::string& text);

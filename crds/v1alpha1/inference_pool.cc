@@ -202,6 +202,10 @@ Status DecodeMemory(std::string_view key, JsonValue field, InferencePoolStatus& 
   if (key == "stepDown") return Optional(field, out.step_down, DecodeStep);
   if (key == "shortSince") return Read(field, out.short_since);
   if (key == "claim") return Optional(field, out.claim, DecodeClaim);
+  if (key == "evictions") {
+    return ReadList(field, out.evictions,
+                    [](JsonValue v, EvictionStatus& e) { return Decode(v, e); });
+  }
   return Ok{};
 }
 
@@ -292,6 +296,7 @@ void EncodeMemory(Json& out, const InferencePoolStatus& status) {
   Put(out, "homeFitsSince", status.home_fits_since);
   Put(out, "shortSince", status.short_since);
   if (status.claim) out["claim"] = Encode(*status.claim);
+  if (!status.evictions.empty()) out["evictions"] = detail::EncodeEvictions(status.evictions);
   if (status.last_decision) out["lastDecision"] = Encode(*status.last_decision);
 }
 

@@ -132,6 +132,7 @@ struct InferencePoolStatus {
   std::optional<Time> waiting_since;
   std::optional<Time> home_fits_since;
   std::optional<Time> short_since;
+  std::vector<EvictionStatus> evictions;
   std::optional<CellClaimStatus> claim;
   std::string hourly_cost, marginal_hourly_cost;
   std::optional<DecisionStatus> last_decision;

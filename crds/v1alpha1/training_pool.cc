@@ -139,14 +139,7 @@ Status DecodeHold(JsonValue value, HoldStatus& out) {
     if (key == "until") return Read(field, out.until);
     if (key == "since") return Read(field, out.since);
     if (key == "victims") return Read(field, out.victims);
-    return Ok{};
-  });
-}
-
-Status DecodeEviction(JsonValue value, EvictionStatus& out) {
-  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
-    if (key == "time") return Read(field, out.time);
-    if (key == "cause") return Read(field, out.cause);
+    if (key == "replicas") return Read(field, out.replicas);
     return Ok{};
   });
 }
@@ -207,7 +200,10 @@ Status DecodeStatus(JsonValue value, TrainingPoolStatus& out) {
     if (key == "failures") return Read(field, out.failures);
     if (key == "lastFailure") return Optional(field, out.last_failure, DecodeFailure);
     if (key == "excludedNodes") return ReadList(field, out.excluded_nodes, DecodeExcluded);
-    if (key == "evictions") return ReadList(field, out.evictions, DecodeEviction);
+    if (key == "evictions") {
+      return ReadList(field, out.evictions,
+                      [](JsonValue v, EvictionStatus& e) { return Decode(v, e); });
+    }
     if (key == "readySince") return Read(field, out.ready_since);
     if (key == "restartSeconds") return Read(field, out.restart_seconds);
     if (key == "homeFitsSince") return Read(field, out.home_fits_since);
@@ -251,14 +247,7 @@ Json Encode(const HoldStatus& hold) {
   Put(out, "domain", hold.domain);
   Put(out, "since", hold.since);
   PutList(out, "victims", hold.victims);
-  return out;
-}
-
-Json EncodeEvictions(const std::vector<EvictionStatus>& evictions) {
-  Json out = Json::array();
-  for (const EvictionStatus& eviction : evictions) {
-    out.push_back({{"time", FormatTime(eviction.time)}, {"cause", eviction.cause}});
-  }
+  PutList(out, "replicas", hold.replicas);
   return out;
 }
 
@@ -309,7 +298,7 @@ void EncodeMemory(Json& out, const TrainingPoolStatus& status) {
   PutList(out, "tiersUsed", status.tiers_used);
   if (status.last_failure) out["lastFailure"] = Encode(*status.last_failure);
   if (!status.excluded_nodes.empty()) out["excludedNodes"] = EncodeExcluded(status.excluded_nodes);
-  if (!status.evictions.empty()) out["evictions"] = EncodeEvictions(status.evictions);
+  if (!status.evictions.empty()) out["evictions"] = detail::EncodeEvictions(status.evictions);
   Put(out, "readySince", status.ready_since);
   if (status.restart_seconds) out["restartSeconds"] = *status.restart_seconds;
   Put(out, "homeFitsSince", status.home_fits_since);

@@ -84,14 +84,10 @@ struct HoldStatus {
   std::string domain;
   std::vector<std::string> nodes;
   Time until{};
-  std::optional<Time> since;         // of a claim or a move
-  std::vector<std::string> victims;  // namespace/name
+  std::optional<Time> since;               // of a claim or a move
+  std::vector<std::string> victims;        // namespace/name
+  std::vector<std::string> replicas = {};  // namespace/name/pod
   bool operator==(const HoldStatus&) const = default;
-};
-struct EvictionStatus {
-  Time time{};
-  std::string cause;
-  bool operator==(const EvictionStatus&) const = default;
 };
 struct FailureStatus {
   int attempt = 0;

@@ -428,6 +428,7 @@ TEST(ObserveInference, MemoryIsWhatTheStatusSays) {
                            .until = Time(Seconds(900)),
                            .since = Time(Seconds(5)),
                            .victims = {{.ns = "team", .name = "low"}}}};
+  memory.evictions = {{.time = Time(Seconds(50)), .cause = "gave a replica up for team/high"}};
   const placement::InferencePool facts;
   pool.status = DesiredStatus(pool, decision, facts, Mode::kEnforce, Time(Seconds(100)));
   EXPECT_TRUE(MemoryOf(pool.status) == memory);

@@ -67,7 +67,8 @@ TEST(PoolStatus, ClaimsAndEvictionsComeBackAsTheyWereWritten) {
                                 .nodes = {"n1", "n2"},
                                 .until = Time(Seconds(9)),
                                 .since = Time(Seconds(8)),
-                                .victims = {{"lab", "other"}, {"ops", "low"}}};
+                                .victims = {{"lab", "other"}, {"ops", "low"}},
+                                .replicas = {{{"ops", "chat"}, "chat-1"}}};
   memory.evictions = {{Time(Seconds(4)), "gave way"}, {Time(Seconds(5)), "again"}};
   memory.ready_since = Time(Seconds(6));
   memory.restart_took = Seconds(77);

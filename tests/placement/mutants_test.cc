@@ -519,6 +519,17 @@ std::vector<Mutant> OfReplicas() {
                    }),
       MoreReplicas("counts below nothing", -1000,
                    [](const Snapshot&, const InferencePool&, const CellMemory&) { return true; }),
+      Serving("sends a replica away for nobody",
+              [](const Snapshot&, const InferencePool& pool, InferenceDecision& decision) {
+                for (const auto& replica : pool.live) {
+                  const auto& evict = decision.evict;
+                  if (replica.terminating || std::ranges::count(evict, replica.pod) > 0) continue;
+                  decision.evict.push_back(replica.pod);
+                  std::ranges::sort(decision.evict);
+                  return true;
+                }
+                return false;
+              }),
       Serving("adds replicas beyond their quota", AddBeyondQuota),
       Serving("takes away what is needed",
               [](const Snapshot&, const InferencePool&, InferenceDecision& decision) {

@@ -89,6 +89,7 @@ Plan Full() {
   serving.memory.step_up = placement::ScalingStep();
   serving.memory.step_down = placement::ScalingStep();
   serving.memory.cells.emplace_back();
+  serving.memory.evictions.emplace_back();
   serving.cells.emplace_back();
   serving.weights.emplace_back("v", 1);
   serving.rejected.emplace_back();
@@ -172,6 +173,8 @@ std::vector<Change> ChangesOfGangMemories() {
       {"hold until", memory([](M& m) { m.hold->until = kNow; })},
       {"hold since", memory([](M& m) { m.hold->since = kNow; })},
       {"hold victims", memory([](M& m) { m.hold->victims = {{.ns = "a", .name = "b"}}; })},
+      {"hold replicas",
+       memory([](M& m) { m.hold->replicas = {{.pool = {.ns = "a", .name = "b"}, .pod = "c"}}; })},
       {"eviction time", memory([](M& m) { m.evictions[0].time = kNow; })},
       {"eviction cause", memory([](M& m) { m.evictions[0].cause = "x"; })},
       {"readySince", memory([](M& m) { m.ready_since = kNow; })},
@@ -245,6 +248,8 @@ std::vector<Change> ChangesOfInferencePools() {
       {"queuedSince", pool([](D& d) { d.memory.queued_since = kNow; })},
       {"waitingSince", pool([](D& d) { d.memory.waiting_since = kNow; })},
       {"homeFitsSince", pool([](D& d) { d.memory.home_fits_since = kNow; })},
+      {"eviction time", pool([](D& d) { d.memory.evictions[0].time = kNow; })},
+      {"eviction cause", pool([](D& d) { d.memory.evictions[0].cause = "x"; })},
   };
 }
 

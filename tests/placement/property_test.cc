@@ -249,6 +249,37 @@ TEST(RandomWorlds, HaveGangsThatGiveWayToReplicas) {
   EXPECT_GT(gone, 10);
 }
 
+TEST(RandomWorlds, HaveReplicasThatGiveWayToGangs) {
+  int made = 0;
+  int kept = 0;
+  int given_up = 0;
+  int gone = 0;
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Plan plan = MakePlan(world);
+    for (const TrainingPool& pool : world.pools) {
+      const auto decision = std::find_if(plan.pools.begin(), plan.pools.end(),
+                                         [&](const auto& one) { return one.key == pool.key; });
+      const auto claims = [](const auto& hold) { return hold && !hold->replicas.empty(); };
+      const auto& before = pool.memory.hold;
+      const auto& after = decision->memory.hold;
+      if (claims(after) && !(claims(before) && before->since == after->since)) ++made;
+      if (claims(before) && claims(after) && before->since == after->since) ++kept;
+      if (claims(before) && !claims(after) && !decision->placed) ++given_up;
+    }
+    for (const InferenceDecision& decision : plan.inference_pools) {
+      const auto& evictions = decision.memory.evictions;
+      if (!evictions.empty() && evictions.back().time == world.now) ++gone;
+    }
+  }
+  std::cout << "claims: " << made << " made, " << kept << " kept, " << given_up
+            << " given up; replicas gone for them: " << gone << "\n";
+  EXPECT_GT(made, 20);
+  EXPECT_GT(kept, 20);
+  EXPECT_GT(given_up, 20);
+  EXPECT_GT(gone, 20);
+}
+
 // The worlds are worth the name: each reason and each action is in one of a hundred.
 TEST(RandomWorlds, ShowEveryReasonAndActionOftenEnough) {
   std::map<std::string_view, uint32_t> worlds;

@@ -24,7 +24,8 @@ class Maker {
         sizes_(seed + 3'000'000),
         ends_(seed + 4'000'000),
         drains_(seed + 5'000'000),
-        orders_(seed + 6'000'000) {}
+        orders_(seed + 6'000'000),
+        yields_(seed + 7'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -48,6 +49,8 @@ class Maker {
     AddShortages();
     AddSizes();
     if (orders_.OneIn(8)) AddElastic();
+    if (yields_.OneIn(4)) AddYielding();
+    AddReplicaClaims();
     return std::move(world_);
   }
 
@@ -676,6 +679,87 @@ class Maker {
                        .victims = {}};
   }
 
+  // A part of the world where all is well but that gangs wait for room that replicas have.
+  void AddYielding() {
+    NodeGroup group = Group("floor", yields_.OneIn(4) ? 10 : 0);
+    group.accelerator = "v100";
+    world_.groups.push_back(group);
+    AddNodes(world_, "floor", yields_.Roll(3) + 1);
+    const std::vector<std::string> nodes = NodesOf("floor");
+    for (int n = yields_.Roll(2) + 1; n > 0; --n) AddYieldingPool(n, nodes);
+    if (yields_.OneIn(2)) {
+      const int guaranteed = yields_.Roll(12);
+      placement::Quota& quota = QuotaOf(yields_.OneIn(2) ? "red" : "blue");
+      std::erase_if(quota.limits, [](const auto& limit) { return limit.type == "v100"; });
+      quota.limits.push_back(
+          {.type = "v100", .limit = guaranteed + yields_.Roll(20), .guaranteed = guaranteed});
+    }
+    for (int n = yields_.Roll(3) + 1; n > 0; --n) {
+      TrainingPool gang =
+          Wants("y" + std::to_string(n), yields_.Roll(2) + 1, yields_.Pick<int>({2, 4, 8}));
+      gang.key.ns = yields_.OneIn(2) ? "red" : "blue";
+      gang.accelerators.front().type = "v100";
+      gang.priority = yields_.Roll(4);
+      gang.spill_after = Seconds{0};
+      gang.memory.queued_since = gang.memory.waiting_since = kNow - Seconds{yields_.Roll(900)};
+      world_.pools.push_back(std::move(gang));
+    }
+  }
+
+  void AddYieldingPool(int number, const std::vector<std::string>& nodes) {
+    const int replicas = yields_.Roll(6) + 1;
+    InferencePool pool = Chat(replicas, "f" + std::to_string(number));
+    pool.key.ns = yields_.OneIn(2) ? "red" : "blue";
+    pool.priority = yields_.Roll(3);
+    pool.variants[0].accelerator = "v100";
+    pool.variants[0].min_replicas = yields_.OneIn(3) ? yields_.Roll(replicas + 1) : 0;
+    pool.variants[0].startup = Seconds{yields_.Pick<int>({60, 300, 1200})};
+    if (yields_.OneIn(3)) pool.routing = Routing::kUniform;
+    const int tier = world_.groups.back().tier;
+    Runs(world_, pool, "gpu", "floor", replicas, yields_.OneIn(5) ? replicas - 1 : replicas, nodes,
+         tier);
+    if (yields_.OneIn(3)) AddReplicaEviction(pool);
+    // The operator that had decided so was killed before it told the pods.
+    if (yields_.OneIn(5)) --pool.memory.cells[0].desired;
+    world_.inference_pools.push_back(std::move(pool));
+  }
+
+  void AddReplicaEviction(InferencePool& pool) {
+    pool.memory.evictions = {
+        {.time = kNow - Seconds{yields_.Roll(100'000)}, .cause = "gave a replica up before"}};
+  }
+
+  // Gangs that wait for replicas to go, some of which have gone or are on their way.
+  void AddReplicaClaims() {
+    for (TrainingPool& pool : world_.pools) {
+      if (pool.memory.placement || pool.memory.completed || !yields_.OneIn(3)) continue;
+      AddReplicaClaim(pool);
+    }
+  }
+
+  void AddReplicaClaim(TrainingPool& pool) {
+    Hold hold{.node_group = pool.accelerators.front().type == "v100" ? "floor" : "",
+              .domain = "",
+              .nodes = {},
+              .until = kNow + Seconds{yields_.Roll(900) - 50},
+              .since = kNow - Seconds{yields_.Roll(4)},
+              .victims = {}};
+    for (const InferencePool& serving : world_.inference_pools) {
+      for (const placement::Replica& replica : serving.live) {
+        if (replica.node.empty() || !yields_.OneIn(3)) continue;
+        if (hold.node_group.empty()) hold.node_group = replica.node_group;
+        if (hold.node_group != replica.node_group) continue;
+        hold.nodes.push_back(replica.node);
+        hold.replicas.push_back({.pool = serving.key, .pod = replica.pod});
+      }
+    }
+    if (hold.replicas.empty()) return;
+    std::sort(hold.replicas.begin(), hold.replicas.end());
+    std::sort(hold.nodes.begin(), hold.nodes.end());
+    hold.nodes.erase(std::unique(hold.nodes.begin(), hold.nodes.end()), hold.nodes.end());
+    pool.memory.hold = hold;
+  }
+
   Money Amount(int most) { return Money::FromMicros(int64_t{dice_.Roll(most)} * 1'250'000); }
 
   placement::Quota& QuotaOf(const std::string& ns) {
@@ -762,6 +846,7 @@ class Maker {
   Dice ends_;       // likewise
   Dice drains_;     // likewise
   Dice orders_;     // likewise
+  Dice yields_;     // likewise
   Snapshot world_;
 };
 
