@@ -1206,6 +1206,10 @@ Problem ScalesAreRight(const World& world, const Plan& plan) {
       asked[AskOf(decision)->node_group] += AskOf(decision)->nodes;
     }
   }
+  const bool elastic = std::ranges::any_of(
+      world.groups, [](const GroupView& group) { return group.spec->elastic.has_value(); });
+  if (!elastic && plan.groups.empty()) return {};  // not every planner reports on groups
+  if (plan.groups.size() != world.groups.size()) return "not every node group is reported on";
   for (size_t g = 0; g < world.groups.size(); ++g) {
     const std::string& name = world.groups[g].spec->name;
     const GroupMemory& after = plan.groups[g].memory;

@@ -415,7 +415,8 @@ void RunQueue(Draft& draft) {
     open = (news == News::kFreed && TakeForFreed(draft)) || others;
     ForgetPromises(draft);
     ForgetAsks(draft);
-    GatherClaims(draft);
+    // What was taken back is for those first who had it.
+    if (!open) GatherClaims(draft);
   }
   TakeTurns(draft);
   Grow(draft);
