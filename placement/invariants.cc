@@ -9,6 +9,7 @@
 
 #include "placement/attempts.h"
 #include "placement/capacity.h"
+#include "placement/cell_limits.h"
 #include "placement/checks.h"
 #include "placement/coverage.h"
 #include "placement/gangs.h"
@@ -861,6 +862,34 @@ int64_t OfVariant(const InferenceDraft& draft, const Variant* variant) {
   return replicas;
 }
 
+int64_t OfType(const InferenceDraft& pool, const std::string& type) {
+  int64_t accelerators = 0;
+  for (const CellState& cell : pool.cells) accelerators += AcceleratorsOf(cell, type);
+  return accelerators;
+}
+
+// Has the pool all replicas of the variant that it is to have, and does none of its cells end or
+// miss a deadline in this pass? Else some of them go without having been asked.
+bool IsAtRest(const InferenceDraft& before, const InferenceDraft& after, const Variant* variant) {
+  for (size_t c = 0; c < before.cells.size() && c < after.cells.size(); ++c) {
+    const CellState& cell = before.cells[c];
+    if (cell.variant != variant) continue;
+    if (cell.unwanted || cell.live != cell.memory.desired || cell.unbound > 0 ||
+        after.cells[c].memory.misses != cell.memory.misses) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool IsBetweenVariants(const InferenceDraft& pool) {
+  std::set<const Variant*> has;
+  for (const CellState& cell : pool.cells) {
+    if (cell.memory.desired > 0) has.insert(cell.variant);
+  }
+  return pool.pool->routing == Routing::kUniform && has.size() > 1;
+}
+
 // Replicas go for somebody who claims what they have, down to what their pool is guaranteed and to
 // minReplicas.
 Problem ReplicasGiveWayRightly(const World& world, const Plan& plan, const QuotaBook& quotas) {
@@ -883,13 +912,17 @@ Problem ReplicasGiveWayRightly(const World& world, const Plan& plan, const Quota
     for (const auto& [variant, sent] : given) {
       const int64_t has = OfVariant(after[p], variant);
       const int64_t had = OfVariant(before, variant);
-      if (has >= had || had - has > sent)
+      if (has >= had || had - has > sent || !IsAtRest(before, after[p], variant)) {
         continue;  // then some have not started, or are not needed
+      }
       const std::string& type = variant->accelerator;
-      if (has < variant->min_replicas) {
+      // One that goes over to another variant has no least of the one that it leaves.
+      if (has < variant->min_replicas && !IsBetweenVariants(before)) {
         return decision.key.Format() + " is left with fewer than minReplicas";
       }
-      if (who->before.Left(p, type) >= variant->per_replica &&
+      // A pool that has more of the type by now may have borrowed while it had both.
+      if (OfType(after[p], type) < OfType(before, type) &&
+          who->before.Left(p, type) >= variant->per_replica &&
           who->after.Left(p, type) >= variant->per_replica) {
         return decision.key.Format() + " gives up what it is guaranteed";
       }
@@ -929,6 +962,24 @@ QuotaBook WithClaims(const World& world, const Plan& plan, QuotaBook quotas) {
     quotas.Add(plan.pools[p].key.ns, group->spec->accelerator, accelerators,
                CostAboveHome(*group, accelerators));
   }
+  return quotas;
+}
+
+// What the gang asks for counts as if it had it. Returns where; nullptr: it asks for nothing.
+const GroupView* CountAsk(const World& world, const Plan& plan, size_t pool, QuotaBook& quotas) {
+  const PoolDecision& decision = plan.pools[pool];
+  const auto& ask = decision.memory.ask;
+  if (!ask || decision.action == Action::kDone) return nullptr;
+  const GroupView* group = world.FindGroup(ask->node_group);
+  if (group == nullptr) return nullptr;
+  const int64_t accelerators = int64_t{ask->workers} * world.pools[pool]->per_worker;
+  quotas.Add(decision.key.ns, group->spec->accelerator, accelerators,
+             CostAboveHome(*group, accelerators));
+  return group;
+}
+
+QuotaBook WithAsks(const World& world, const Plan& plan, QuotaBook quotas) {
+  for (size_t p = 0; p < plan.pools.size(); ++p) CountAsk(world, plan, p, quotas);
   return quotas;
 }
 
@@ -977,7 +1028,8 @@ Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& qu
   if (!quotas.HasGuarantees()) return {};
   const Guaranteed who{.before = CoverageBefore(world, plan, quotas),
                        .after = CoverageAfter(world, plan, quotas)};
-  const QuotaBook counted = WithReleased(world, plan, WithClaims(world, plan, quotas));
+  const QuotaBook counted =
+      WithReleased(world, plan, WithAsks(world, plan, WithClaims(world, plan, quotas)));
   const Capacity with = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   const Capacity without = CapacityWithoutBorrowers(world, plan, who);
   Offers offers_with(world, with);
@@ -1082,7 +1134,7 @@ Problem NewGangsAreLargest(const World& world, const Plan& plan, const QuotaBook
   if (parts.empty()) return {};
   const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   Offers offers(world, capacity);
-  const QuotaBook counted = WithClaims(world, plan, quotas);
+  const QuotaBook counted = WithAsks(world, plan, WithClaims(world, plan, quotas));
   for (const size_t p : parts) {
     const PoolMemory& memory = plan.pools[p].memory;
     QuotaBook without = counted;
@@ -1281,13 +1333,8 @@ Problem AsksAreWithinLimits(const World& world, const Plan& plan, QuotaBook quot
   }
   std::vector<std::pair<const PoolDecision*, const GroupView*>> asking;
   for (size_t p = 0; p < plan.pools.size(); ++p) {
-    const PoolDecision& decision = plan.pools[p];
-    if (!AskOf(decision) || decision.action == Action::kDone) continue;
-    const GroupView* group = world.FindGroup(AskOf(decision)->node_group);
-    const int64_t accelerators = int64_t{AskOf(decision)->workers} * world.pools[p]->per_worker;
-    quotas.Add(decision.key.ns, group->spec->accelerator, accelerators,
-               CostAboveHome(*group, accelerators));
-    asking.emplace_back(&decision, group);
+    const GroupView* group = CountAsk(world, plan, p, quotas);
+    if (group != nullptr) asking.emplace_back(&plan.pools[p], group);
   }
   for (const auto& [decision, group] : asking) {
     if (auto problem = LimitIsCrossed(quotas, decision->key, group->spec->accelerator)) {

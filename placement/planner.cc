@@ -375,15 +375,25 @@ Coverage NextFirst(const Draft& draft) {
   return first;
 }
 
+// Is there room for more of its workers now? REQUIRES that it was given a place.
+bool CouldHaveMore(Draft& draft, size_t pool) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  CountGang(draft.quotas, draft.world, draft.Pool(pool), *memory.placement, -1);
+  const bool more = GrownFit(draft.Look(), pool, memory).has_value();
+  CountGang(draft.quotas, draft.world, draft.Pool(pool), *memory.placement, 1);
+  return more;
+}
+
 // Room that somebody left in the middle of a round is for those first who had their turns before:
-// who came later gives back what it took, and who could have had more workers begins again, once.
-// Says whether there is anybody.
+// who came later gives back what it took, and who could have had more workers begins again, the
+// first time also where it could have them elsewhere. Says whether there is anybody.
 bool TakeForFreed(Draft& draft) {
   std::sort(draft.late.begin(), draft.late.end());
   std::vector<size_t> back;
   for (const auto& [pool, fate] : draft.given) {
     const bool late = std::binary_search(draft.late.begin(), draft.late.end(), pool);
-    const bool again = !late && IsGivenInPart(draft, pool) && draft.again.insert(pool).second;
+    const bool again = !late && IsGivenInPart(draft, pool) &&
+                       (draft.again.insert(pool).second || CouldHaveMore(draft, pool));
     if (late || again) back.push_back(pool);
   }
   for (const size_t pool : back) TakeBack(draft, pool);

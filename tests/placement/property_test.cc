@@ -58,10 +58,12 @@ TEST(EveryPlan, HoldsTheInvariants) {
 // Plans of these worlds were wrong once, or were taken to be.
 TEST(EveryPlan, HoldsTheInvariantsWhereItDidNot) {
   for (const uint32_t seed :
-       {27'628U,  35'132U,  67'911U,  86'934U,  89'076U,  102'794U, 108'803U, 111'082U, 119'121U,
-        142'790U, 149'671U, 181'837U, 202'226U, 246'174U, 262'368U, 320'384U, 337'298U, 374'520U,
-        446'547U, 498'811U, 530'879U, 790'794U, 823'441U, 859'970U, 115'825U, 154'123U, 285'744U,
-        150'621U, 74'897U,  68'038U,  448'532U, 743'125U, 769'759U, 827'876U, 833'460U, 986'280U}) {
+       {27'628U,  35'132U,  67'911U,  86'934U,  89'076U,  102'794U, 108'803U, 111'082U,
+        119'121U, 142'790U, 149'671U, 181'837U, 202'226U, 246'174U, 262'368U, 320'384U,
+        337'298U, 374'520U, 446'547U, 498'811U, 530'879U, 790'794U, 823'441U, 859'970U,
+        115'825U, 154'123U, 285'744U, 150'621U, 74'897U,  68'038U,  448'532U, 743'125U,
+        769'759U, 827'876U, 833'460U, 986'280U, 118'177U, 119'462U, 120'056U, 213'683U,
+        409'646U, 516'995U, 555'727U, 699'616U, 701'149U, 757'897U}) {
     const Snapshot world = RandomWorld(seed);
     const Plan plan = MakePlan(world);
     const Status status = Verify(world, plan);
