@@ -236,6 +236,7 @@ class InferenceObserver {
     out.scale_down = PaceOf(spec.scale_down);
     out.routing = placement::RoutingFrom(spec.routing_mode).value_or(placement::Routing::kUniform);
     out.max_unavailable = spec.max_unavailable;
+    out.drain = Seconds(spec.drain_seconds);
   }
 
   [[nodiscard]] std::string NameConflict(const InferencePool& pool) const {

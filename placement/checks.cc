@@ -488,6 +488,23 @@ int64_t WorkersOnLargest(const ShapeCounts& allowed, const std::vector<int64_t>&
   return most;
 }
 
+// Nodes of a group whose link is in doubt are not replaced, and new ones whose kind another group
+// matches too would be nobody's.
+Found MayGrow(Look& look) {
+  if (look.group.LinkSuspect()) {
+    return Finding{.reason = Reason::kLinkSuspect,
+                   .message = LinkSentence(look.group),
+                   .remedy = "mend the link",
+                   .last = true};
+  }
+  const auto ground = look.scene.offers.GroundFor(look.group, look.pool, PoolMemory());
+  if (NodesIn(ground->own) > 0 || NodesIn(ground->usable) == 0) return {};
+  return Finding{.reason = Reason::kNodesOverlap,
+                 .message = "new nodes would be matched by other groups too: " + look.group.overlap,
+                 .remedy = "let one group match each node",
+                 .last = true};
+}
+
 Found IsNewNodeLargeEnough(Look& look) {
   if (WorkersOnNew(look.Spec(), *look.option.need) > 0) return {};
   return Finding{
@@ -586,9 +603,10 @@ Found HasEnoughNew(Look& look) {
   return {};
 }
 
-constexpr std::array<Found (*)(Look&), 10> kChecksOfNew = {Admits,
+constexpr std::array<Found (*)(Look&), 11> kChecksOfNew = {Admits,
                                                            IsUsableGroup,
                                                            IsAcceptable,
+                                                           MayGrow,
                                                            IsNewNodeLargeEnough,
                                                            MeetsConstraintsOnNew,
                                                            SharesDomainOnNew,
@@ -617,6 +635,11 @@ void CheckNew(Look& look) {
     if (found->last) return;
   }
   const Found short_of = HasEnoughNew(look);
+  // What is out of stock for longer than it holds back is not what it holds back for.
+  const auto& stockout = look.supply->stockout;
+  if (stockout && stockout->next_try > option.held_until.value_or(look.Now())) {
+    option.new_nodes.reset();
+  }
   if (!option.finding) option.finding = short_of ? *short_of : WaitsForNodes(look);
   if (option.remedies.empty()) option.remedies.push_back(option.finding->remedy);
 }

@@ -61,6 +61,7 @@ struct Option {
   size_t passed = 0;               // checks before it
   bool only_short = true;          // no check failed but for want of what others have: capacity, a
                                    // domain, quota, or money for an hour
+  bool short_of_room = false;      // `finding` says why no new nodes are asked for in its stead
   bool hopeless = false;           // does not fit on its usable nodes even when they are empty
   std::optional<Fit> fit;          // nodes for all that `need` has; also where only the hold-back
                                    // stands in the way
@@ -72,7 +73,7 @@ struct Option {
   // Others who go could make room for it, and nothing else is in the way.
   [[nodiscard]] bool LacksRoom() const {
     return finding && need && !hopeless &&
-           (finding->reason == Reason::kWaitingForCapacity ||
+           (short_of_room || finding->reason == Reason::kWaitingForCapacity ||
             finding->reason == Reason::kWaitingForDomain);
   }
   [[nodiscard]] bool HeldBack() const {

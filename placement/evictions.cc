@@ -109,6 +109,7 @@ bool SendDue(Draft& draft, const Evictor& claimant) {
                        cell.node_group, claimant.key.Format(),
                        RightOver(claimant, pool.pool->priority)));
   }
+  if (any) draft.contenders.reset();
   return any;
 }
 

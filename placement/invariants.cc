@@ -317,7 +317,6 @@ void SetSteps(CellState& cell, const InferenceDecision& decision) {
   }
 }
 
-// The inference pools as they were decided.
 // Pods that this decision sends away do not stay.
 void SendAway(const World& world, const InferenceDecision& decision, InferenceDraft& draft) {
   if (decision.evict == draft.evict) return;
@@ -325,6 +324,7 @@ void SendAway(const World& world, const InferenceDecision& decision, InferenceDr
   for (CellState& cell : draft.cells) Recount(world, draft, cell);
 }
 
+// The inference pools as they were decided.
 std::vector<InferenceDraft> Settled(const World& world, const Plan& plan) {
   std::vector<InferenceDraft> drafts;
   drafts.reserve(world.inference.size());
@@ -1152,7 +1152,8 @@ bool WaitsIn(const Scene& scene, const Plan& plan, size_t pool, const GroupView&
   if (decision.position == 0) return false;
   const auto lacks_room = [&](const Alternative& one) {
     return one.group == group.spec->name &&
-           (one.reason == Reason::kWaitingForCapacity || one.reason == Reason::kWaitingForDomain);
+           (one.reason == Reason::kWaitingForCapacity || one.reason == Reason::kWaitingForDomain ||
+            one.reason == Reason::kOutOfStock);
   };
   return std::any_of(decision.alternatives.begin(), decision.alternatives.end(), lacks_room) &&
          OptionIn(scene, pool, decision.memory, group, false).LacksRoom();
@@ -1203,6 +1204,7 @@ Problem MayAsk(const Judged& j) {
       (group->spec->tier > 0 && !j.pool.spill_allowed)) {
     return "asks for nodes where it may not go";
   }
+  if (group->LinkSuspect()) return "asks for nodes behind a link that is in doubt";
   const auto need = NeedIn(j.pool, *group->spec);
   if (ask.nodes < 1 || ask.workers < need->least || ask.workers > need->workers) {
     return "asks for nodes for a wrong number of workers";
@@ -1237,13 +1239,14 @@ Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked
     return *after.desired == least ? Problem()
                                    : Problem("is asked for nodes that nobody waits for");
   }
-  const int wanted = asked - NodesStarting(group);
+  const int wanted = std::max(asked - NodesStarting(group), 0);
   const int step = std::max(elastic.step_nodes, 1);
   if (*after.desired < there + wanted) return "is asked for fewer nodes than gangs wait for";
-  if (*after.desired - std::max(there + wanted, least) >= step) {
+  const int from = std::clamp(group.spec->memory.desired.value_or(there), there, most);
+  if (*after.desired < from) return "is asked for fewer nodes while some are to come";
+  if (*after.desired - std::max({there + wanted, least, from}) >= step) {
     return "is asked for more nodes than gangs wait for";
   }
-  const int from = std::clamp(group.spec->memory.desired.value_or(there), there, most);
   const bool in_steps = (*after.desired - from) % step == 0;
   if (!in_steps && *after.desired != most && *after.desired != least) {
     return "is not asked in steps";
@@ -1291,6 +1294,14 @@ bool MayBeKeptFrom(const World& world, const Plan& plan, size_t pool, const Grou
     };
     if (p != pool && (is_there(AskOf(other)) || is_there(other.reservation) ||
                       is_there(other.memory.hold) || is_there(world.pools[p]->memory.hold))) {
+      return true;
+    }
+  }
+  const auto claims_there = [&](const InferenceMemory& other) {
+    return other.claim && other.claim->hold.node_group == group.spec->name;
+  };
+  for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
+    if (claims_there(world.inference[p]->memory) || claims_there(plan.inference_pools[p].memory)) {
       return true;
     }
   }

@@ -122,6 +122,7 @@ void Explain(Option& option, Option look, bool asked) {
       reason == Reason::kNodeTooSmall || reason == Reason::kConstraintsNotMet) {
     option.finding->message += "; " + look.finding->message;
   } else if (reason != Reason::kWaitingForNodes && reason != option.finding->reason) {
+    option.short_of_room = option.LacksRoom();
     option.finding = look.finding;
     option.remedies = look.remedies;
   }
@@ -183,17 +184,17 @@ void UncountAsks(Draft& draft) {
   }
 }
 
-int DesiredNodes(const GroupView& group, int wanted) {
+int DesiredNodes(const GroupView& group, int asked) {
   const Elastic& elastic = *group.spec->elastic;
   const int there = NodesThere(group);
   const int most = std::max(elastic.max_nodes, there);
   const int least = std::max(there, std::min(elastic.min_nodes, most));
-  if (wanted <= 0) return least;
+  if (asked == 0) return least;
+  const int wanted = std::max(asked - NodesStarting(group), 0);
   const int step = std::max(elastic.step_nodes, 1);
   const int before = std::clamp(group.spec->memory.desired.value_or(there), there, most);
-  // As many steps up or down from there as leave just enough.
-  const int short_of = there + wanted - before;
-  const int steps = short_of > 0 ? (short_of + step - 1) / step : -(-short_of / step);
+  const int short_of = std::max(there + wanted - before, 0);
+  const int steps = (short_of + step - 1) / step;
   return std::clamp(before + steps * step, least, most);
 }
 

@@ -463,8 +463,7 @@ void RememberGroups(const Draft& draft, Plan& plan) {
   for (size_t g = 0; g < draft.world.groups.size(); ++g) {
     const GroupView& group = draft.world.groups[g];
     if (!group.spec->elastic) continue;
-    const int wanted = draft.coming[g] - NodesStarting(group);
-    plan.groups[g].memory = {.desired = DesiredNodes(group, wanted),
+    plan.groups[g].memory = {.desired = DesiredNodes(group, draft.coming[g]),
                              .stockout = draft.stockouts[g]};
   }
 }

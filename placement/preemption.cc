@@ -68,7 +68,7 @@ class Search {
     for (size_t c = 0; c < all.size(); ++c) all[c] = c;
     if (!IsEnough(all)) return std::nullopt;
     auto best = Cheapest(all);
-    if (!best || !IsSooner(*best)) return std::nullopt;
+    if (!best || best->replicas.size() > kMostNodes || !IsSooner(*best)) return std::nullopt;
     return best;
   }
 
@@ -195,7 +195,7 @@ class Search {
       candidates_.push_back({.who = contest_.scene.capacity.PodOf(cell.seeker, place.worker),
                              .cost = ReplicaCost(pool, cell, world_.now),
                              .accelerators = each,
-                             .gone = world_.now + kNotice,
+                             .gone = world_.now + kNotice + pool.pool->drain,
                              .replica = place,
                              .frees = frees,
                              .frees_money = frees_money});
@@ -428,6 +428,26 @@ class Search {
     return crowds;
   }
 
+  // Replicas on nodes where not even all of them together leave room for one more worker come last:
+  // what their pools can spare is for others. Not where a limit is in the way, which all help with.
+  [[nodiscard]] std::vector<size_t> WithRoomFirst(std::vector<size_t> of) const {
+    if (deficit_ > 0 || excess_ > Money()) return of;
+    std::map<size_t, std::vector<size_t>> by_node;  // who leaves
+    for (const size_t c : of) {
+      for (const size_t node : NodesOf(candidates_[c])) by_node[node].push_back(candidates_[c].who);
+    }
+    std::set<size_t> roomy;
+    for (const auto& [node, gone] : by_node) {
+      if (vacancies_->WorkersOn(node, gone) > vacancies_->WorkersOn(node, {})) roomy.insert(node);
+    }
+    std::stable_partition(of.begin(), of.end(), [&](size_t c) {
+      const std::vector<size_t> nodes = NodesOf(candidates_[c]);
+      return !candidates_[c].replica ||
+             std::ranges::any_of(nodes, [&](size_t node) { return roomy.contains(node); });
+    });
+    return of;
+  }
+
   // The cheapest accelerators first until it is enough; then the dearest that can be spared are.
   [[nodiscard]] std::optional<Victory> Greedy(std::vector<size_t> order) const {
     auto crowds = Crowds(order);
@@ -439,7 +459,7 @@ class Search {
       if (l != r) return l < r;
       return std::tie(crowds[a], a) < std::tie(crowds[b], b);
     });
-    order = Spared(order);
+    order = Spared(WithRoomFirst(order));
     if (order.empty()) return std::nullopt;
     // More victims never make less room: the fewest of the order that are enough.
     size_t few = 0;

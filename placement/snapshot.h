@@ -526,6 +526,7 @@ struct InferencePool {
   Pace scale_down{.stabilization = Seconds{300}, .max_step = {}, .period = Seconds{60}};
   Routing routing = Routing::kUniform;
   int max_unavailable = 1;
+  Seconds drain{60};  // that a pod may take from being told to stop until it is gone
   std::string misconfigured;
   std::string name_conflict;
   InferenceMemory memory;

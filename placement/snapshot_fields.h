@@ -455,7 +455,10 @@ void Fields(A& a, Of<InferencePool> /*type*/) {
     g.Group("scaleDown", [](auto& down) { FieldsOfPace(down, &InferencePool::scale_down); });
   });
   a.Group("routing", [](auto& g) { g("mode", &InferencePool::routing); });
-  a.Group("disruption", [](auto& g) { g("maxUnavailable", &InferencePool::max_unavailable); });
+  a.Group("disruption", [](auto& g) {
+    g("maxUnavailable", &InferencePool::max_unavailable);
+    g("drainSeconds", &InferencePool::drain);
+  });
   a("misconfigured", &InferencePool::misconfigured);
   a("nameConflict", &InferencePool::name_conflict);
   a("status", &InferencePool::memory);

@@ -113,6 +113,10 @@ std::optional<Fit> Vacancies::FitWithout(const std::vector<size_t>& gone) const 
   return FitOn(SlotsWithout(gone));
 }
 
+int64_t Vacancies::WorkersOn(size_t node, const std::vector<size_t>& gone) const {
+  return std::ranges::binary_search(ground_->nodes, node) ? SlotOf(node, gone).workers : 0;
+}
+
 bool Vacancies::HasRoomWithout(const std::vector<size_t>& gone) const {
   const std::vector<Slot> slots = SlotsWithout(gone);
   if (topology_.mode != TopologyMode::kRequired && slots.size() <= kMostNodes) {

@@ -33,6 +33,8 @@ class Vacancies {
   [[nodiscard]] std::optional<Fit> FitWithout(const std::vector<size_t>& gone) const;
   // Whether there is such a fit: nodes are chosen only where that decides it.
   [[nodiscard]] bool HasRoomWithout(const std::vector<size_t>& gone) const;
+  // Workers that would fit on the one node; none where the gang may not use it.
+  [[nodiscard]] int64_t WorkersOn(size_t node, const std::vector<size_t>& gone) const;
 
  private:
   [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const;

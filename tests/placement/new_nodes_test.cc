@@ -345,6 +345,45 @@ TEST(NewNodes, StayInTheirStepsWhileTheyCome) {
   EXPECT_EQ(Desired(Checked(world), "near"), 16);
 }
 
+TEST(NewNodes, OfAStepComeAlsoWhenEnoughAreStarting) {
+  Snapshot world = Clouds(40, 16);
+  world.pools = {Wants("llm", 4)};
+  world = After(world, Checked(world), kNow + Seconds{60});
+  AddNodes(world, "near", 4);
+  for (placement::Node& node : world.nodes) {
+    node.starting = true;
+    node.created = world.now;
+  }
+  EXPECT_EQ(Desired(Checked(world), "near"), 16);
+}
+
+TEST(NewNodes, ReplaceNoneBehindALinkThatIsInDoubt) {
+  Snapshot world = Clouds();
+  world.groups.pop_back();
+  AddNodes(world, "near", 5);
+  for (int n = 1; n <= 4; ++n) {
+    placement::Node& node = NodeOf(world, "near-" + std::to_string(n));
+    node.ready = false;
+    node.not_ready_since = kNow - Seconds{10};
+  }
+  world.pools = {Wants("llm", 3)};
+  const Plan plan = Checked(world);
+  EXPECT_FALSE(DecisionOf(plan, "llm").memory.ask);
+  EXPECT_EQ(Desired(plan, "near"), 5);
+}
+
+TEST(NewNodes, AreNotAskedForWhereAnotherGroupWouldMatchThemToo) {
+  Snapshot world = Clouds();
+  world.groups.pop_back();
+  AddNodes(world, "near", 1);
+  world.groups.push_back(Group("also", 20));
+  world.pools = {Wants("llm", 1)};
+  Use(world, "near-1", 8);
+  EXPECT_TRUE(DecisionOf(Checked(world), "llm").memory.ask);
+  GroupOf(world, "also").selector = GroupOf(world, "near").selector;
+  EXPECT_FALSE(DecisionOf(Checked(world), "llm").memory.ask);
+}
+
 TEST(NewNodes, AnElasticGangWaitsForAllThatItAskedFor) {
   Snapshot world = Clouds();
   world.pools = {Wants("llm", 4)};
@@ -409,6 +448,34 @@ TEST(Stockouts, AreWhatAGangWaitsForThatHasNoOtherGroup) {
     plan = Checked(world);
   }
   EXPECT_EQ(ReportOf(plan, "near").memory.stockout->since, kNow + Seconds{1200});
+}
+
+// Who waits for room reserves it, whatever becomes of new nodes.
+TEST(Stockouts, LeaveAReservation) {
+  Snapshot world = Fleet(2, 0);
+  AddOld(world, "runs", 9, {"home-1"});
+  PoolOf(world, "runs").active_deadline = Seconds{3600};
+  world.pools.push_back(Wants("big", 2));
+  PoolOf(world, "big").priority = 5;
+  world.pools.push_back(Wants("small", 1));
+  MakeElastic(world, "home", 4).memory.stockout =
+      Stockout{.since = kNow - Seconds{600}, .attempts = 3, .next_try = kNow + Seconds{2700}};
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "big").placed_reason, Reason::kOutOfStock);
+  EXPECT_TRUE(DecisionOf(plan, "big").reservation);
+  EXPECT_FALSE(DecisionOf(plan, "small").placed);
+}
+
+TEST(Stockouts, AreNotHeldBackFor) {
+  Snapshot world = Fleet(1, 0);
+  AddOld(world, "old", 0, {"home-1"});
+  world.pools.push_back(Wants("llm", 1));
+  PoolOf(world, "llm").priority = 9;
+  MakeElastic(world, "azure", 4);
+  EXPECT_FALSE(DecisionOf(Checked(world), "llm").memory.hold);
+  GroupOf(world, "azure").memory.stockout =
+      Stockout{.since = kNow - Seconds{600}, .attempts = 3, .next_try = kNow + Seconds{2700}};
+  EXPECT_TRUE(DecisionOf(Checked(world), "llm").memory.hold);
 }
 
 TEST(Stockouts, AreForAllWhoAskedTheGroup) {

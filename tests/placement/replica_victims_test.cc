@@ -216,6 +216,24 @@ TEST(ReplicaVictims, OfMoreThanTwelveAreOfOneNodeToo) {
               ElementsAre("chat-gpu-home-11", "chat-gpu-home-3", "chat-gpu-home-7"));
 }
 
+// One replica on each of 13 nodes, of which only the last has nothing else; one can be spared.
+TEST(ReplicaVictims, OfMoreThanTwelveAreWhereThatMakesRoom) {
+  Snapshot world = Fleet(13);
+  std::vector<std::string> nodes;
+  for (int n = 1; n <= 13; ++n) nodes.push_back("home-" + std::to_string(n));
+  for (int n = 0; n < 12; ++n) Use(world, nodes[static_cast<size_t>(n)], 3);
+  AddChat(world, 13, nodes);
+  Serving(world).variants[0].min_replicas = 12;
+  world.pools = {Asks("high", "team", 10, 1, 8)};
+  EXPECT_THAT(Asked(Checked(world)), ElementsAre("chat-gpu-home-12"));
+}
+
+TEST(ReplicaVictims, MayDrainForAsLongAsTheirPoolSays) {
+  Snapshot world = Crowded();
+  Serving(world).drain = Seconds{3600};
+  EXPECT_EQ(DecisionOf(Checked(world), "high").memory.hold->until, kNow + Seconds{1 + 3600 + 600});
+}
+
 TEST(ReplicaVictims, CostWhatAStartTakes) {
   Snapshot world = Fleet(1);
   AddChat(world, 1, {"home-1"});
@@ -285,6 +303,23 @@ TEST(ReplicaVictims, AreCountedOnceForAllWhoAsk) {
   const Plan plan = Checked(world);
   EXPECT_EQ(Asked(plan).size(), 2U);
   EXPECT_THAT(Asked(plan, "second"), IsEmpty());
+}
+
+// Whose replicas have just been sent away counts no more, also where somebody had looked for
+// victims before that.
+TEST(ReplicaVictims, CountAgainstALimitOnceWhenTheyHaveGone) {
+  Snapshot world = Fleet(2);
+  Use(world, "home-2", 6);
+  AddChat(world, 7, {"home-1", "home-1", "home-1", "home-1", "home-1", "home-1", "home-2"});
+  Serving(world).key.ns = "team";
+  world.quotas = {Guarantee("team", 0, 9)};
+  world.pools = {Asks("a", "team", 1000, 1, 4)};
+  world = Noticed(world);
+  ASSERT_EQ(Asked(Checked(world), "a").size(), 2U);
+  world.pools.push_back(Asks("b", "team", 900, 1, 2));
+  EXPECT_EQ(Asked(Checked(world), "b").size(), 2U);
+  world.pools.push_back(Asks("c", "lab", 2000, 2, 8));
+  EXPECT_EQ(Asked(Checked(world), "b").size(), 2U);
 }
 
 // ---- Verify ----

@@ -715,6 +715,7 @@ class Maker {
     pool.variants[0].min_replicas = yields_.OneIn(3) ? yields_.Roll(replicas + 1) : 0;
     pool.variants[0].startup = Seconds{yields_.Pick<int>({60, 300, 1200})};
     if (yields_.OneIn(3)) pool.routing = Routing::kUniform;
+    pool.drain = Seconds{30 * replicas};
     const int tier = world_.groups.back().tier;
     Runs(world_, pool, "gpu", "floor", replicas, yields_.OneIn(5) ? replicas - 1 : replicas, nodes,
          tier);
