@@ -370,6 +370,10 @@ TEST(ObserveInference, CountsPodsByTheirCell) {
   EXPECT_FALSE(pool.cells[0].rolling);
 }
 
+TEST(ObserveInference, ReadsHowLongPodsMayDrain) {
+  EXPECT_EQ(Observed(WorldOf(Pool(), {}, {})).drain, Seconds{45});
+}
+
 TEST(ObserveInference, PodsOfOtherNamespacesAndControllersAreNotItsReplicas) {
   kube::Pod elsewhere = ReplicaPod("elsewhere", "r1");
   elsewhere.meta.ns = "other";
