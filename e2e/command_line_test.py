@@ -261,7 +261,7 @@ def test_each_flag_of_a_play_tells() -> None:
         return json.loads(told("simulate", str(HYBRID), "--play", str(MORNING), "-o", "json", *flags, code=0))
     plain = play()
     overhead = plain["totals"]["acceleratorSeconds"]["startingAndStopping"]
-    assert play("--startup-seconds", "61")["totals"]["acceleratorSeconds"]["startingAndStopping"] == overhead + 3 * 4
+    assert play("--startup-seconds", "61")["totals"]["acceleratorSeconds"]["startingAndStopping"] == overhead + 4 * 4
     assert float(play("--release-after-seconds", "60")["groups"][0]["bill"]) < float(plain["groups"][0]["bill"])
     wider = play("--add-nodes", "onprem-a100=2")
     assert wider["totals"]["moves"] == 1 and play("--add-nodes", "onprem-a100=2", "--stop-seconds", "60")["ended"] > wider["ended"]
