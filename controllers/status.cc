@@ -243,24 +243,24 @@ Transition Told(const Condition& now) {
           .message = now.message};
 }
 
+// As many of the keys as the API takes.
+std::vector<std::string> Formatted(const auto& keys) {
+  std::vector<std::string> texts;
+  for (const auto& key : keys) {
+    if (texts.size() == kMostInList) break;
+    texts.push_back(key.Format());
+  }
+  return texts;
+}
+
 }  // namespace
 
 std::vector<std::string> VictimsOf(const placement::Hold& claim) {
-  std::vector<std::string> victims;
-  for (const auto& victim : claim.victims) {
-    if (victims.size() == kMostInList) break;
-    victims.push_back(victim.Format());
-  }
-  return victims;
+  return Formatted(claim.victims);
 }
 
 std::vector<std::string> ReplicasOf(const placement::Hold& claim) {
-  std::vector<std::string> replicas;
-  for (const auto& replica : claim.replicas) {
-    if (replicas.size() == kMostInList) break;
-    replicas.push_back(replica.Format());
-  }
-  return replicas;
+  return Formatted(claim.replicas);
 }
 
 TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,

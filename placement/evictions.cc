@@ -120,6 +120,27 @@ std::map<size_t, int> CountByPool(const std::vector<ReplicaPlace>& places) {
   return counts;
 }
 
+// Whom it waits for, and what those say: of replicas, by pool.
+void TellReplicas(Draft& draft, const Evictor& claimant, std::vector<Leaver>& awaits) {
+  if (claimant.hold.replicas.empty()) return;
+  const Time leave = ReplicasLeave(claimant.hold);
+  std::map<PoolKey, int> gone;
+  for (const ReplicaKey& key : claimant.hold.replicas) ++gone[key.pool];
+  for (const auto& [index, count] : CountByPool(ReplicasStillThere(draft, claimant.hold))) {
+    InferenceDraft& pool = draft.inference[index];
+    gone[pool.pool->key] -= count;
+    awaits.push_back({.key = pool.pool->key, .leaves = leave, .replicas = count});
+    pool.yields.push_back({.key = claimant.key,
+                           .leaves = leave,
+                           .right = RightOver(claimant, pool.pool->priority),
+                           .replicas = count});
+    draft.moments.push_back(leave);
+  }
+  for (const auto& [key, count] : gone) {
+    if (count > 0) awaits.push_back({.key = key, .leaves = {}, .replicas = count});
+  }
+}
+
 }  // namespace
 
 std::optional<size_t> FindGang(const World& world, const PoolKey& key) {
@@ -250,31 +271,6 @@ bool EvictDue(Draft& draft, const Evictor& claimant) {
   }
   return SendDue(draft, claimant) || any;
 }
-
-namespace {
-
-// The same of replicas, by pool.
-void TellReplicas(Draft& draft, const Evictor& claimant, std::vector<Leaver>& awaits) {
-  if (claimant.hold.replicas.empty()) return;
-  const Time leave = ReplicasLeave(claimant.hold);
-  std::map<PoolKey, int> gone;
-  for (const ReplicaKey& key : claimant.hold.replicas) ++gone[key.pool];
-  for (const auto& [index, count] : CountByPool(ReplicasStillThere(draft, claimant.hold))) {
-    InferenceDraft& pool = draft.inference[index];
-    gone[pool.pool->key] -= count;
-    awaits.push_back({.key = pool.pool->key, .leaves = leave, .replicas = count});
-    pool.yields.push_back({.key = claimant.key,
-                           .leaves = leave,
-                           .right = RightOver(claimant, pool.pool->priority),
-                           .replicas = count});
-    draft.moments.push_back(leave);
-  }
-  for (const auto& [key, count] : gone) {
-    if (count > 0) awaits.push_back({.key = key, .leaves = {}, .replicas = count});
-  }
-}
-
-}  // namespace
 
 std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant) {
   std::vector<Leaver> awaits;

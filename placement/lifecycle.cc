@@ -361,10 +361,6 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
   return fate;
 }
 
-}  // namespace
-
-namespace {
-
 std::string Who(const Leaver& leaver) {
   if (leaver.replicas == 0) return leaver.key.Format();
   return fmt::format("{} of {}", Count(leaver.replicas, "replica"), leaver.key.Format());

@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "placement/claims.h"
 #include "placement/spend.h"
 
 namespace spillway::placement {
@@ -155,9 +154,11 @@ std::optional<Option> AskThatStands(Draft& draft, size_t gang) {
 }
 
 Asked AskForNodes(Draft& draft, size_t gang) {
+  const bool could = std::ranges::any_of(draft.options[gang], [](const Option& option) {
+    return option.acceptable && option.group->spec->elastic;
+  });
+  if (!could && GroupAsked(draft, gang) == nullptr) return {};
   Asked asked{.released = NoteStockout(draft, gang)};
-  // It counts on nothing that it would not have in the next pass.
-  if (draft.fates[gang].action == Action::kRelease) ForfeitToClaims(draft);
   const auto stands = AskThatStands(draft, gang);
   const bool home_could = HomeCould(draft.Look(), gang, draft.fates[gang].memory);
   std::vector<std::pair<Option*, Option>> looks;

@@ -135,12 +135,8 @@ void Put(std::vector<Slot>& slots, const Slot& slot) {
   }
 }
 
-}  // namespace
-
-int64_t WorkersIn(const ShapeCounts& shapes, const std::vector<int64_t>& each) {
-  return std::inner_product(shapes.begin(), shapes.end(), each.begin(), int64_t{0});
-}
-
+// The nodes of a group that could serve the pool, whatever their health: `nodes`, `allowed` and
+// `domains` of a ground.
 Ground HealthyGroundOf(const World& world, const GroupView& group, const TrainingPool& pool) {
   Ground ground;
   ground.allowed.resize(group.shapes.size());
@@ -149,6 +145,12 @@ Ground HealthyGroundOf(const World& world, const GroupView& group, const Trainin
   }
   CountDomains(world, group, ground);
   return ground;
+}
+
+}  // namespace
+
+int64_t WorkersIn(const ShapeCounts& shapes, const std::vector<int64_t>& each) {
+  return std::inner_product(shapes.begin(), shapes.end(), each.begin(), int64_t{0});
 }
 
 Offers::Offers(const World& world, const Capacity& capacity, size_t most_nodes)

@@ -64,10 +64,6 @@ struct Room {
   std::optional<Slot> piece;
 };
 
-// The nodes of a group that could serve the pool, whatever their health: `nodes`, `allowed` and
-// `domains` of a ground.
-Ground HealthyGroundOf(const World& world, const GroupView& group, const TrainingPool& pool);
-
 // What a node offers the pool now.
 Slot SlotOn(const World& world, const Capacity& capacity, size_t pool, const GroupView& group,
             size_t node, const Need& need);

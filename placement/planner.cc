@@ -11,7 +11,6 @@
 #include "placement/claims.h"
 #include "placement/coverage.h"
 #include "placement/draft.h"
-#include "placement/evictions.h"
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
 #include "placement/moves.h"
@@ -273,6 +272,8 @@ News LookForPlace(Draft& draft, size_t pool) {
     }
   }
   if (!claims) {
+    // Who has just left counts on nothing that it would not have in the next pass.
+    if (draft.fates[pool].action == Action::kRelease) ForfeitToClaims(draft);
     const Asked asked = AskForNodes(draft, pool);
     if (asked.waits) return FreedIf(asked.released || dropped);
     if (Preempt(draft, pool)) return held || asked.released ? News::kFreed : News::kTaken;
@@ -326,7 +327,6 @@ News TakeTurns(Draft& draft) {
   draft.order.clear();
   draft.late.clear();
   ForgetPromises(draft);
-  ForgetAsks(draft);
   LiftMoves(draft);
   Line line(TurnsOf(draft));
   while (const auto turn = line.Next(draft.quotas)) {
@@ -349,11 +349,17 @@ void TakeBack(Draft& draft, size_t pool) {
   draft.given.erase(before);
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
-  ForfeitToClaims(draft);
+}
+
+void TakeBack(Draft& draft, const std::vector<size_t>& pools) {
+  for (const size_t pool : pools) TakeBack(draft, pool);
+  if (!pools.empty()) ForfeitToClaims(draft);
 }
 
 void TakeAllBack(Draft& draft) {
-  while (!draft.given.empty()) TakeBack(draft, draft.given.begin()->first);
+  std::vector<size_t> all;
+  for (const auto& [pool, fate] : draft.given) all.push_back(pool);
+  TakeBack(draft, all);
 }
 
 // Is the place that this pass has given that of an elastic gang, with fewer workers than it asks
@@ -396,7 +402,7 @@ bool TakeForFreed(Draft& draft) {
                        (draft.again.insert(pool).second || CouldHaveMore(draft, pool));
     if (late || again) back.push_back(pool);
   }
-  for (const size_t pool : back) TakeBack(draft, pool);
+  TakeBack(draft, back);
   return !back.empty();
 }
 

@@ -15,7 +15,7 @@ const Condition* FindCondition(const std::vector<Condition>& conditions, const s
   return at == conditions.end() ? nullptr : &*at;
 }
 
-Status Decode(JsonValue value, EvictionStatus& out) {
+Status DecodeEviction(JsonValue value, EvictionStatus& out) {
   return kube::VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "time") return Read(field, out.time);
     if (key == "cause") return Read(field, out.cause);

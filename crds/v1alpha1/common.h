@@ -63,7 +63,7 @@ struct EvictionStatus {
 };
 
 Status Decode(kube::JsonValue value, Condition& out);
-Status Decode(kube::JsonValue value, EvictionStatus& out);
+Status DecodeEviction(kube::JsonValue value, EvictionStatus& out);
 Status DecodeSelector(kube::JsonValue value, Selector& out);
 Status Decode(kube::JsonValue value, Toleration& out);
 Status Decode(kube::JsonValue value, EnvVar& out);

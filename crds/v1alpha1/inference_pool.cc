@@ -202,10 +202,7 @@ Status DecodeMemory(std::string_view key, JsonValue field, InferencePoolStatus& 
   if (key == "stepDown") return Optional(field, out.step_down, DecodeStep);
   if (key == "shortSince") return Read(field, out.short_since);
   if (key == "claim") return Optional(field, out.claim, DecodeClaim);
-  if (key == "evictions") {
-    return ReadList(field, out.evictions,
-                    [](JsonValue v, EvictionStatus& e) { return Decode(v, e); });
-  }
+  if (key == "evictions") return ReadList(field, out.evictions, DecodeEviction);
   return Ok{};
 }
 

@@ -200,10 +200,7 @@ Status DecodeStatus(JsonValue value, TrainingPoolStatus& out) {
     if (key == "failures") return Read(field, out.failures);
     if (key == "lastFailure") return Optional(field, out.last_failure, DecodeFailure);
     if (key == "excludedNodes") return ReadList(field, out.excluded_nodes, DecodeExcluded);
-    if (key == "evictions") {
-      return ReadList(field, out.evictions,
-                      [](JsonValue v, EvictionStatus& e) { return Decode(v, e); });
-    }
+    if (key == "evictions") return ReadList(field, out.evictions, DecodeEviction);
     if (key == "readySince") return Read(field, out.ready_since);
     if (key == "restartSeconds") return Read(field, out.restart_seconds);
     if (key == "homeFitsSince") return Read(field, out.home_fits_since);
