@@ -418,8 +418,9 @@ class Search {
     std::map<size_t, size_t> by_node;
     std::map<size_t, size_t> on;
     for (const size_t c : of) {
+      if (!candidates_[c].replica) continue;
       const std::vector<size_t> nodes = NodesOf(candidates_[c]);
-      if (!candidates_[c].replica || nodes.empty()) continue;
+      if (nodes.empty()) continue;
       on[c] = nodes.front();
       ++by_node[nodes.front()];
     }
@@ -431,7 +432,8 @@ class Search {
   // Replicas on nodes where not even all of them together leave room for one more worker come last:
   // what their pools can spare is for others. Not where a limit is in the way, which all help with.
   [[nodiscard]] std::vector<size_t> WithRoomFirst(std::vector<size_t> of) const {
-    if (deficit_ > 0 || excess_ > Money()) return of;
+    const auto is_replica = [&](size_t c) { return candidates_[c].replica.has_value(); };
+    if (deficit_ > 0 || excess_ > Money() || std::ranges::none_of(of, is_replica)) return of;
     std::map<size_t, std::vector<size_t>> by_node;  // who leaves
     for (const size_t c : of) {
       for (const size_t node : NodesOf(candidates_[c])) by_node[node].push_back(candidates_[c].who);
@@ -442,7 +444,7 @@ class Search {
     }
     std::stable_partition(of.begin(), of.end(), [&](size_t c) {
       const std::vector<size_t> nodes = NodesOf(candidates_[c]);
-      return !candidates_[c].replica ||
+      return !is_replica(c) ||
              std::ranges::any_of(nodes, [&](size_t node) { return roomy.contains(node); });
     });
     return of;
