@@ -358,6 +358,7 @@ void TakeBack(Draft& draft, const std::vector<size_t>& pools) {
 
 void TakeAllBack(Draft& draft) {
   std::vector<size_t> all;
+  all.reserve(draft.given.size());
   for (const auto& [pool, fate] : draft.given) all.push_back(pool);
   TakeBack(draft, all);
 }
