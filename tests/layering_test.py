@@ -25,6 +25,10 @@ LIBRARIES = {
     "boost/beast": r"operator/http_server\.cc",
     "CLI/": r"operator/(options|cli/main)\.cc",
 }
+# Folders without threads, whose tests need no thread sanitizer; base's shared values alone count with atomics.
+SINGLE_THREADED = {"placement"}
+THREADS = {"thread", "atomic", "mutex", "shared_mutex", "future", "condition_variable", "stop_token", "latch",
+           "barrier", "semaphore", "execution", "pthread.h", "base/guarded.h"}
 INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]', re.M)
 
 
@@ -37,6 +41,8 @@ def problems(root: pathlib.Path) -> list[str]:
             name = path.relative_to(root).as_posix()
             for header in INCLUDE.findall(path.read_text()):
                 top = header.split("/")[0]
+                if folder in SINGLE_THREADED and header in THREADS:
+                    found.append(f"{name}: includes {header}; {folder} has no threads")
                 if top in ARROWS and top != folder and top not in allowed:
                     found.append(f"{name}: includes {header}; {folder} may use {sorted(allowed) or 'nothing'}")
                 for prefix, where in LIBRARIES.items():

@@ -12,6 +12,7 @@
 #include "placement/compare.h"
 #include "placement/plan_text.h"
 #include "tests/placement/worlds.h"
+#include "tests/support/seeds.h"
 
 namespace spillway::tests {
 namespace {
@@ -29,7 +30,7 @@ json FromYaml(const std::string& text) {
 }
 
 TEST(PlanForms, YamlAndJsonSayTheSame) {
-  for (uint32_t seed = 0; seed < 500; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(500U); ++seed) {
     const placement::Snapshot world = RandomWorld(seed);
     const placement::Plan plan = MakePlan(world);
     const json read = FromJson(WritePlan(world, plan, Form::kJson));
@@ -48,7 +49,7 @@ TEST(PlanForms, YamlAndJsonSayTheSame) {
 }
 
 TEST(PlanForms, SoDoComparisons) {
-  for (uint32_t seed = 0; seed < 200; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(200U); ++seed) {
     const placement::Snapshot one = RandomWorld(seed);
     const placement::Snapshot two = RandomWorld(seed + 1);
     const auto compared = placement::Compare(one, MakePlan(one), two, MakePlan(two));
@@ -86,13 +87,11 @@ void FindOwn(const json& value, const json& schema, const std::string& path,
   }
 }
 
-std::set<std::string> OwnNames(const std::string& list, const std::string& kind,
-                               const std::string& part) {
+std::set<std::string> OwnNames(const std::vector<json>& plans, const std::string& list,
+                               const std::string& kind, const std::string& part) {
   const json schema = StatusSchema(kind);
   std::set<std::string> own;
-  for (uint32_t seed = 0; seed < 500; ++seed) {
-    const placement::Snapshot world = RandomWorld(seed);
-    const json plan = FromJson(WritePlan(world, MakePlan(world), Form::kJson));
+  for (const json& plan : plans) {
     for (const json& one : plan[list]) FindOwn(part.empty() ? one : one[part], schema, "", own);
   }
   return own;
@@ -101,22 +100,28 @@ std::set<std::string> OwnNames(const std::string& list, const std::string& kind,
 // Whatever a status has stands under its name there; the others no status has.
 TEST(PlanForms, NamesAreThoseOfTheStatuses) {
   using testing::UnorderedElementsAre;
+  std::vector<json> plans;
+  for (uint32_t seed = 0; seed < 500; ++seed) {
+    const placement::Snapshot world = RandomWorld(seed);
+    plans.push_back(FromJson(WritePlan(world, MakePlan(world), Form::kJson)));
+  }
   EXPECT_THAT(
-      OwnNames("pools", "TrainingPool", ""),
+      OwnNames(plans, "pools", "TrainingPool", ""),
       UnorderedElementsAre("action", "alternatives", "forceDelete", "keepJob", "mayStart", "name",
                            "namespace", "position", "remedies", "reservation", "status", "uid"));
-  EXPECT_THAT(OwnNames("pools", "TrainingPool", "status"),
+  EXPECT_THAT(OwnNames(plans, "pools", "TrainingPool", "status"),
               UnorderedElementsAre("ask", "failedReason", "succeeded"));
-  EXPECT_THAT(OwnNames("inferencePools", "InferencePool", ""),
+  EXPECT_THAT(OwnNames(plans, "inferencePools", "InferencePool", ""),
               UnorderedElementsAre("action", "alternatives", "cells.accelerator",
                                    "cells.accelerators", "cells.before", "cells.hourlyCost",
                                    "cells.roll", "cells.surge", "cells.unavailable", "chosen",
                                    "evict", "forceDelete", "name", "namespace", "position",
                                    "rejected", "remedies", "status", "uid", "weights"));
-  EXPECT_THAT(OwnNames("inferencePools", "InferencePool", "status"), UnorderedElementsAre());
-  EXPECT_THAT(OwnNames("groups", "NodeGroup", ""),
+  EXPECT_THAT(OwnNames(plans, "inferencePools", "InferencePool", "status"), UnorderedElementsAre());
+  EXPECT_THAT(OwnNames(plans, "groups", "NodeGroup", ""),
               UnorderedElementsAre("name", "nodes.notReady", "scale", "stockout"));
-  EXPECT_THAT(OwnNames("quotas", "PoolQuota", ""), UnorderedElementsAre("namespace", "spend"));
+  EXPECT_THAT(OwnNames(plans, "quotas", "PoolQuota", ""),
+              UnorderedElementsAre("namespace", "spend"));
 }
 
 // Texts that either form could mistake for something else.

@@ -7,6 +7,7 @@
 
 #include "placement/constraints.h"
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -168,16 +169,16 @@ void ExpectAsLookedAt(uint32_t seed, size_t most_nodes) {
 }
 
 TEST(Offers, AreWhatALookAtEveryNodeFinds) {
-  for (uint32_t seed = 0; seed < 1000; ++seed) ExpectAsLookedAt(seed, 1000);
+  for (uint32_t seed = 0; seed < Seeds(1000U); ++seed) ExpectAsLookedAt(seed, 1000);
 }
 
 TEST(Offers, AreTheSameWhereLittleMayBeKept) {
-  for (uint32_t seed = 0; seed < 300; ++seed) ExpectAsLookedAt(seed, 1);
+  for (uint32_t seed = 0; seed < Seeds(300U); ++seed) ExpectAsLookedAt(seed, 1);
 }
 
 TEST(Offers, FindTheSameNodesWithoutALookAtAll) {
   InDomains in_domains;
-  for (uint32_t seed = 0; seed < 1000; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(1000U); ++seed) {
     SCOPED_TRACE(seed);
     Dice dice(seed);
     const Snapshot snapshot = RandomWorld(seed);
@@ -196,9 +197,9 @@ TEST(Offers, FindTheSameNodesWithoutALookAtAll) {
       Change(dice, world, capacity);
     }
   }
-  EXPECT_GT(in_domains.fits, 1000);
-  EXPECT_GT(in_domains.found, 500);
-  EXPECT_GT(in_domains.ones, 1000);
+  EXPECT_GT(in_domains.fits, Seeds(1000));
+  EXPECT_GT(in_domains.found, Seeds(500));
+  EXPECT_GT(in_domains.ones, Seeds(1000));
 }
 
 TEST(Offers, AreSharedByPoolsThatAskAlike) {

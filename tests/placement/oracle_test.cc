@@ -8,6 +8,7 @@
 
 #include "placement/plan.h"
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -126,7 +127,7 @@ int MostIn(const Snapshot& world, const NodeGroup& group) {
 
 TEST(EveryGang, FitsAGroupExactlyWhenThereIsAWayToPutItThere) {
   int fits = 0;
-  constexpr uint32_t kWorlds = 6000;
+  constexpr uint32_t kWorlds = Seeds(6000U);
   for (uint32_t seed = 0; seed < kWorlds; ++seed) {
     Snapshot world = SmallWorld(seed);
     MakeElastic(world, seed);
@@ -144,15 +145,15 @@ TEST(EveryGang, FitsAGroupExactlyWhenThereIsAWayToPutItThere) {
     ASSERT_EQ(plan.pools[0].placed, any) << "seed " << seed;
     fits += any ? 1 : 0;
   }
-  EXPECT_GT(fits, 1000) << "worlds in which something fits";
-  EXPECT_LT(fits, 5000) << "worlds in which nothing fits";
+  EXPECT_GT(fits, Seeds(1000)) << "worlds in which something fits";
+  EXPECT_LT(fits, Seeds(5000)) << "worlds in which nothing fits";
 }
 
 // With all of them in a group of the lowest tier that takes all, else with the most that fit in one
 // of its groups; beyond home only where home does not take the least.
 TEST(EveryElasticGang, HasAsManyWorkersAsFit) {
   int some = 0;
-  for (uint32_t seed = 0; seed < 6000; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(6000U); ++seed) {
     Snapshot world = SmallWorld(seed);
     MakeElastic(world, seed);
     if (world.pools[0].accelerators[0].min_workers == 0) continue;
@@ -170,7 +171,7 @@ TEST(EveryElasticGang, HasAsManyWorkersAsFit) {
     }
     some += placement->workers < all ? 1 : 0;
   }
-  EXPECT_GT(some, 100) << "gangs that start with fewer workers than all";
+  EXPECT_GT(some, Seeds(100)) << "gangs that start with fewer workers than all";
 }
 
 // Groups that may get up to four nodes more, of a shape of their own.
@@ -256,7 +257,7 @@ Order OrderIn(const Snapshot& world, const NodeGroup& group) {
 TEST(EveryGang, AsksForNodesExactlyWhenTheyAreWhatItLacks) {
   int asks = 0;
   int waits = 0;
-  for (uint32_t seed = 0; seed < 6000; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(6000U); ++seed) {
     Snapshot world = SmallWorld(seed);
     MakeElastic(world, seed);
     MakeGroupsElastic(world, seed);
@@ -277,15 +278,15 @@ TEST(EveryGang, AsksForNodesExactlyWhenTheyAreWhatItLacks) {
     ASSERT_EQ(ask->nodes, order.nodes) << "seed " << seed << "\n" << WriteSnapshot(world);
     ++asks;
   }
-  EXPECT_GT(asks, 500);
-  EXPECT_GT(waits, 500);
+  EXPECT_GT(asks, Seeds(500));
+  EXPECT_GT(waits, Seeds(500));
 }
 
 // Kubernetes' scheduler knows nothing of gangs: it binds the workers of all new gangs one by one,
 // in any order, each to any of its gang's nodes with room. Whatever it does, all of them get a
 // place.
 TEST(EveryNewGang, FindsRoomWhateverTheOrderOfBinding) {
-  for (uint32_t seed = 0; seed < 3000; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(3000U); ++seed) {
     Snapshot world = SmallWorld(seed);
     Dice dice(seed + 77);
     const int more = dice.Roll(4);

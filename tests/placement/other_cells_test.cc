@@ -11,6 +11,7 @@
 #include "placement/plan.h"
 #include "placement/plan_text.h"
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -386,7 +387,7 @@ bool IsSteady(const InferenceDecision& decision) {
 TEST(OtherCells, FitExactlyWhereThePoolWouldGrow) {
   int fit = 0;
   int not_fit = 0;
-  for (uint32_t seed = 0; seed < 2500; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(2500U); ++seed) {
     const Snapshot before = RandomWorld(seed);
     const Snapshot world = Applied(before, MakePlan(before));
     const Plan plan = MakePlan(world);
@@ -407,8 +408,8 @@ TEST(OtherCells, FitExactlyWhereThePoolWouldGrow) {
       }
     }
   }
-  EXPECT_GT(fit, 100);
-  EXPECT_GT(not_fit, 10);
+  EXPECT_GT(fit, Seeds(100));
+  EXPECT_GT(not_fit, Seeds(10));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "placement/plan.h"
 #include "placement/plan_text.h"
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -338,7 +339,7 @@ void ExpectTruths(uint32_t seed, const Snapshot& world, const Plan& plan,
 
 TEST(OtherPlaces, NameEveryOtherGroupOnceAndFitExactlyWhereTheGangWouldBePlaced) {
   Tally tally;
-  for (uint32_t seed = 0; seed < 2500; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(2500U); ++seed) {
     const Snapshot before = RandomWorld(seed);
     const Snapshot world = Applied(before, MakePlan(before));
     const Plan plan = MakePlan(world);
@@ -359,8 +360,8 @@ TEST(OtherPlaces, NameEveryOtherGroupOnceAndFitExactlyWhereTheGangWouldBePlaced)
       ASSERT_NO_FATAL_FAILURE(ExpectTruths(seed, world, plan, decision, tally));
     }
   }
-  EXPECT_GT(tally.fit, 100);
-  EXPECT_GT(tally.not_fit, 100);
+  EXPECT_GT(tally.fit, Seeds(100));
+  EXPECT_GT(tally.not_fit, Seeds(100));
 }
 
 }  // namespace

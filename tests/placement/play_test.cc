@@ -8,6 +8,7 @@
 #include <set>
 
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -433,7 +434,7 @@ TEST(EveryPlay, AccountsForEveryGangAndEverySecond) {
   int completed = 0;
   int preempted = 0;
   int moved = 0;
-  for (uint32_t seed = 0; seed < 300; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(300U); ++seed) {
     const Scenario scenario = RandomScenario(seed, false);
     const auto record = Play(scenario.world, scenario.arrivals, VerifiedPlan, {});
     ASSERT_TRUE(record.ok()) << "seed " << seed << ": " << record.error().message;
@@ -456,14 +457,14 @@ TEST(EveryPlay, AccountsForEveryGangAndEverySecond) {
     }
     ASSERT_EQ(by_gangs, by_groups) << "seed " << seed;
   }
-  EXPECT_EQ(completed, 300 * 12);
-  EXPECT_GT(preempted, 100);
-  EXPECT_GT(moved, 100);
+  EXPECT_EQ(completed, Seeds(300) * 12);
+  EXPECT_GT(preempted, Seeds(100));
+  EXPECT_GT(moved, Seeds(100));
 }
 
 TEST(EveryPlay, EndsAllThatHaveDeadlines) {
   int failed = 0;
-  for (uint32_t seed = 0; seed < 300; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(300U); ++seed) {
     const Scenario scenario = RandomScenario(seed, true);
     const auto record = Play(scenario.world, scenario.arrivals, VerifiedPlan, {});
     ASSERT_TRUE(record.ok()) << "seed " << seed << ": " << record.error().message;
@@ -474,7 +475,7 @@ TEST(EveryPlay, EndsAllThatHaveDeadlines) {
       if (!done) ++failed;
     }
   }
-  EXPECT_GT(failed, 100);
+  EXPECT_GT(failed, Seeds(100));
 }
 
 // A gang comes into any world there is, and the planner's invariants hold in every pass after that.
@@ -482,13 +483,13 @@ TEST(EveryPlay, GoesOnFromAnyWorld) {
   PlayRules rules;
   rules.patience = Seconds{2 * 86400};
   int completed = 0;
-  for (uint32_t seed = 0; seed < 400; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(400U); ++seed) {
     const auto record =
         Play(RandomWorld(seed), {Comes(5000, 7000, Wants("late", 1, 1))}, VerifiedPlan, rules);
     ASSERT_TRUE(record.ok()) << "seed " << seed << ": " << record.error().message;
     if (record->gangs[0].state == GangState::kCompleted) ++completed;
   }
-  EXPECT_GT(completed, 100);
+  EXPECT_GT(completed, Seeds(100));
 }
 
 // ---- texts ----

@@ -9,6 +9,7 @@
 #include "passes.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -756,7 +757,7 @@ int64_t CostOf(const TrainingPool& pool) {
 }
 
 void ExpectTheCheapest(Snapshot (*make)(uint32_t seed)) {
-  constexpr uint32_t kWorlds = 4000;
+  constexpr uint32_t kWorlds = Seeds(4000U);
   int evicted = 0;
   int hopeless = 0;
   for (uint32_t seed = 0; seed < kWorlds; ++seed) {

@@ -10,6 +10,7 @@
 
 #include "placement/plan.h"
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -33,7 +34,7 @@ std::string Seed(uint32_t seed, const Plan& plan) {
 // SPILLWAY_WORLDS asks for more of them, as `scripts/test soak` does.
 uint32_t Worlds() {
   const char* asked = std::getenv("SPILLWAY_WORLDS");  // NOLINT(concurrency-mt-unsafe)
-  return asked == nullptr ? kMostWorlds : static_cast<uint32_t>(std::stoul(asked));
+  return asked == nullptr ? Seeds(kMostWorlds) : static_cast<uint32_t>(std::stoul(asked));
 }
 
 // Adds a figure to those of a soak run.
@@ -72,7 +73,7 @@ TEST(EveryPlan, HoldsTheInvariantsWhereItDidNot) {
 }
 
 TEST(EveryPlan, IsTheSameWhateverTheOrderOfTheFacts) {
-  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(kWorlds); ++seed) {
     const Snapshot world = RandomWorld(seed);
     const Plan plan = MakePlan(world);
     const Plan other = MakePlan(Shuffled(world, seed + 1));
@@ -87,7 +88,7 @@ bool IsQuiet(const Decision& decision) {
 }
 
 TEST(EveryPlan, ChangesNothingOnceApplied) {
-  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(kWorlds); ++seed) {
     const Snapshot world = RandomWorld(seed);
     const Plan plan = MakePlan(world);
     const Snapshot after = Applied(world, plan);
@@ -140,7 +141,7 @@ Snapshot WithoutOldPods(Snapshot world) {
 }
 
 TEST(EveryWorld, ComesToRest) {
-  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(kWorlds); ++seed) {
     Snapshot world = RandomWorld(seed);
     int rounds = 0;
     for (bool quiet = false; !quiet; ++rounds) {
@@ -158,7 +159,7 @@ TEST(EveryWorld, ComesToRest) {
 
 // A plan is made at its next wake, and never asks to be woken in the past.
 TEST(EveryPlan, WakesInTheFutureOnly) {
-  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(kWorlds); ++seed) {
     const Plan plan = MakePlan(RandomWorld(seed));
     if (plan.next_wake) {
       ASSERT_GT(*plan.next_wake, kNow) << "seed " << seed;
@@ -169,7 +170,7 @@ TEST(EveryPlan, WakesInTheFutureOnly) {
 // Between now and the next wake, time alone changes nothing: what a plan a second before it says is
 // what this one says.
 TEST(EveryPlan, SleepsNoLongerThanItMay) {
-  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(kWorlds); ++seed) {
     const Snapshot world = RandomWorld(seed);
     Snapshot later = Applied(world, MakePlan(world));
     const Plan plan = MakePlan(later);
@@ -190,7 +191,7 @@ TEST(EveryPlan, SleepsNoLongerThanItMay) {
 }
 
 TEST(EverySnapshot, ReadsBackAsItWasWritten) {
-  for (uint32_t seed = 0; seed < kWorlds / 4; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(kWorlds / 4); ++seed) {
     const Snapshot world = RandomWorld(seed);
     const std::string text = WriteSnapshot(world);
     const auto read = placement::ReadSnapshot(text);

@@ -11,6 +11,7 @@
 #include "placement/plan.h"
 #include "placement/play.h"
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -538,7 +539,7 @@ bool FitsWithout(Snapshot world, const std::vector<Victim>& gone) {
 }
 
 TEST(EveryReplicaVictim, IsOfTheCheapestSufficientSet) {
-  constexpr uint32_t kWorlds = 3000;
+  constexpr uint32_t kWorlds = Seeds(3000U);
   int asked = 0;
   int hopeless = 0;
   for (uint32_t seed = 0; seed < kWorlds; ++seed) {
@@ -578,8 +579,8 @@ TEST(EveryReplicaVictim, IsOfTheCheapestSufficientSet) {
     asked += hold && !hold->replicas.empty() ? 1 : 0;
     hopeless += cheapest ? 0 : 1;
   }
-  EXPECT_GT(asked, 200);
-  EXPECT_GT(hopeless, 200);
+  EXPECT_GT(asked, Seeds(200));
+  EXPECT_GT(hopeless, Seeds(200));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "passes.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -474,7 +475,7 @@ TEST(Reservation, IsMadeWheneverItCanBeAsSoonAsItCanBeAndIsKept) {
   int reserved = 0;
   int backfilled = 0;
   int refused = 0;
-  for (uint32_t seed = 0; seed < 4000; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(4000U); ++seed) {
     Snapshot world = Queue(seed);
     Plan plan = Checked(world);
     for (int round = 0; round < 6 && PlacesSomebody(plan); ++round) {
@@ -503,9 +504,9 @@ TEST(Reservation, IsMadeWheneverItCanBeAsSoonAsItCanBeAndIsKept) {
       ASSERT_EQ(soonest, decision.reservation->starts_by) << Seed(seed, plan);
     }
   }
-  EXPECT_GT(reserved, 400);
-  EXPECT_GT(backfilled, 100);
-  EXPECT_GT(refused, 50);
+  EXPECT_GT(reserved, Seeds(400));
+  EXPECT_GT(backfilled, Seeds(100));
+  EXPECT_GT(refused, Seeds(50));
 }
 
 void RemoveEnded(Snapshot& world) {

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "tests/support/builders.h"
+#include "tests/support/seeds.h"
 #include "worlds.h"
 
 namespace spillway::tests {
@@ -15,7 +16,7 @@ using placement::Plan;
 using placement::VerifyThoroughly;
 
 TEST(VerifyThoroughly, HoldsOfEveryPlan) {
-  for (uint32_t seed = 0; seed < 500; ++seed) {
+  for (uint32_t seed = 0; seed < Seeds(500U); ++seed) {
     const Snapshot world = RandomWorld(seed);
     const Status status = VerifyThoroughly(world, MakePlan(world));
     ASSERT_TRUE(status.ok()) << "seed " << seed << ": " << status.error().message;
