@@ -394,6 +394,32 @@ Result<std::string> Client::UpdateStatus(const Resource& resource, const std::st
   return Exchange("update", Prepare("PUT", *std::move(path), body), options.dry_run, stop);
 }
 
+Result<std::string> Client::GetScale(const Resource& resource, const std::string& ns,
+                                     const std::string& name, const std::stop_token& stop) {
+  auto path = ObjectPath(resource, ns, name, "scale");
+  if (!path) return path;
+  return Exchange("get", Prepare("GET", *std::move(path), {}), false, stop);
+}
+
+Result<std::string> Client::UpdateScale(const Resource& resource, const std::string& ns,
+                                        const std::string& name, const std::string& body,
+                                        const WriteOptions& options, const std::stop_token& stop) {
+  auto path = ObjectPath(resource, ns, name, "scale");
+  if (!path) return path;
+  *path += WriteQuery(options).Text();
+  return Exchange("update", Prepare("PUT", *std::move(path), body), options.dry_run, stop);
+}
+
+Result<std::string> Client::MergePatch(const Resource& resource, const std::string& ns,
+                                       const std::string& name, const std::string& body,
+                                       const WriteOptions& options, const std::stop_token& stop) {
+  auto path = ObjectPath(resource, ns, name);
+  if (!path) return path;
+  *path += WriteQuery(options).Text();
+  return Exchange("patch", Prepare("PATCH", *std::move(path), body, "application/merge-patch+json"),
+                  options.dry_run, stop);
+}
+
 Status Client::Delete(const Resource& resource, const std::string& ns, const std::string& name,
                       const DeleteOptions& options, const std::stop_token& stop) {
   auto path = ObjectPath(resource, ns, name);

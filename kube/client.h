@@ -120,6 +120,17 @@ class Client {
   Result<std::string> UpdateStatus(const Resource& resource, const std::string& ns,
                                    const std::string& name, const std::string& body,
                                    const WriteOptions& options, const std::stop_token& stop);
+  // The autoscaling/v1 Scale of an object whose kind has that subresource; its resource version is
+  // the object's.
+  Result<std::string> GetScale(const Resource& resource, const std::string& ns,
+                               const std::string& name, const std::stop_token& stop);
+  Result<std::string> UpdateScale(const Resource& resource, const std::string& ns,
+                                  const std::string& name, const std::string& body,
+                                  const WriteOptions& options, const std::stop_token& stop);
+  // JSON merge patch (RFC 7386); a resource version in `body` is a precondition.
+  Result<std::string> MergePatch(const Resource& resource, const std::string& ns,
+                                 const std::string& name, const std::string& body,
+                                 const WriteOptions& options, const std::stop_token& stop);
   Status Delete(const Resource& resource, const std::string& ns, const std::string& name,
                 const DeleteOptions& options, const std::stop_token& stop);
 

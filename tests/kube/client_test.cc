@@ -99,6 +99,9 @@ TEST_F(ClientTest, AddressesEachKindOfRequest) {
   (void)client_.Update(Jobs(), "team", "j", "{}", {.field_manager = "spillway"}, {});
   (void)client_.UpdateStatus(Jobs(), "team", "j", "{}", {.field_manager = "spillway-status"}, {});
   (void)client_.Delete(Jobs(), "team", "j", {.uid = "u"}, {});
+  (void)client_.GetScale(Jobs(), "team", "j", {});
+  (void)client_.UpdateScale(Jobs(), "team", "j", "{}", {.field_manager = "spillway"}, {});
+  (void)client_.MergePatch(Jobs(), "team", "j", "{}", {.field_manager = "spillway"}, {});
   std::vector<std::string> lines;
   for (const HttpRequest& r : transport_.Requests()) lines.push_back(r.method + " " + r.target);
   EXPECT_THAT(
@@ -115,7 +118,10 @@ TEST_F(ClientTest, AddressesEachKindOfRequest) {
           "PATCH /apis/batch/v1/namespaces/team/jobs/j?fieldManager=spillway",
           "PUT /apis/batch/v1/namespaces/team/jobs/j?fieldManager=spillway",
           "PUT /apis/batch/v1/namespaces/team/jobs/j/status?fieldManager=spillway-status",
-          "DELETE /apis/batch/v1/namespaces/team/jobs/j"));
+          "DELETE /apis/batch/v1/namespaces/team/jobs/j",
+          "GET /apis/batch/v1/namespaces/team/jobs/j/scale",
+          "PUT /apis/batch/v1/namespaces/team/jobs/j/scale?fieldManager=spillway",
+          "PATCH /apis/batch/v1/namespaces/team/jobs/j?fieldManager=spillway"));
 }
 
 TEST_F(ClientTest, SendsTheHeadersOfEachKindOfRequest) {
@@ -130,6 +136,12 @@ TEST_F(ClientTest, SendsTheHeadersOfEachKindOfRequest) {
   (void)client_.Patch(Jobs(), "ns", "j", "[{\"op\":\"remove\",\"path\":\"/a\"}]", {}, {});
   EXPECT_THAT(Last().headers, Contains(Pair("Content-Type", "application/json-patch+json")));
   EXPECT_EQ(Last().body, "[{\"op\":\"remove\",\"path\":\"/a\"}]");
+  (void)client_.MergePatch(Jobs(), "ns", "j", "{\"a\":2}", {}, {});
+  EXPECT_THAT(Last().headers, Contains(Pair("Content-Type", "application/merge-patch+json")));
+  EXPECT_EQ(Last().body, "{\"a\":2}");
+  (void)client_.UpdateScale(Jobs(), "ns", "j", "{\"a\":3}", {}, {});
+  EXPECT_THAT(Last().headers, Contains(Pair("Content-Type", "application/json")));
+  EXPECT_EQ(Last().body, "{\"a\":3}");
   (void)client_.Create(Jobs(), "ns", "{}", {}, {});
   EXPECT_THAT(Last().headers, Contains(Pair("Content-Type", "application/json")));
 }
@@ -157,6 +169,9 @@ TEST_F(ClientTest, NeverSendsANameThatMeansSomethingElse) {
   EXPECT_FALSE(client_.Delete(Jobs(), "", "j", {.uid = "u"}, {}).ok());
   EXPECT_FALSE(client_.Create(Jobs(), "", "{}", {}, {}).ok());
   EXPECT_FALSE(client_.Patch(Jobs(), "", "j", "[]", {}, {}).ok());
+  EXPECT_FALSE(client_.MergePatch(Jobs(), "", "j", "{}", {}, {}).ok());
+  EXPECT_FALSE(client_.GetScale(Jobs(), "", "j", {}).ok());
+  EXPECT_FALSE(client_.UpdateScale(Jobs(), "", "j", "{}", {}, {}).ok());
   EXPECT_TRUE(transport_.Requests().empty());
 }
 

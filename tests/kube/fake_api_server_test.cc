@@ -362,6 +362,35 @@ TEST_F(FakeApi, DeploymentsAreServed) {
   EXPECT_EQ(Field(client.List(kube::DeploymentResource(), {}, stop), "/kind"), "DeploymentList");
 }
 
+TEST_F(FakeApi, AScaleIsTheObjectsReplicas) {
+  const kube::Resource fleets{"example.com", "v1", "fleets", "Fleet", true};
+  server.Put({{"apiVersion", "example.com/v1"},
+              {"kind", "Fleet"},
+              {"metadata", {{"name", "f"}, {"namespace", "ns"}}},
+              {"spec", {{"image", "x"}}}});
+  const auto scale = client.GetScale(fleets, "ns", "f", {});
+  EXPECT_EQ(Field(scale, "/kind"), "Scale");
+  EXPECT_EQ(Field(scale, "/spec/replicas"), "0");
+  json body = json::parse(*scale);
+  body["spec"]["replicas"] = 3;
+  EXPECT_EQ(Field(client.UpdateScale(fleets, "ns", "f", body.dump(), {}, {}), "/spec/replicas"),
+            "3");
+  EXPECT_EQ((*server.Get("fleets", "ns", "f"))["spec"], (json{{"image", "x"}, {"replicas", 3}}));
+  EXPECT_EQ(client.UpdateScale(fleets, "ns", "f", body.dump(), {}, {}).error().code,
+            Code::kConflict);
+  EXPECT_EQ(client.GetScale(Pools(), "ns", "f", {}).error().code, Code::kNotFound);
+}
+
+TEST_F(FakeApi, DiscoveryNamesKindsAndTheirScales) {
+  const auto list = client.GetPath("/apis/example.com/v1", {});
+  EXPECT_EQ(Field(list, "/kind"), "APIResourceList");
+  EXPECT_EQ(Field(list, "/resources/0/name"), "fleets");
+  EXPECT_EQ(Field(list, "/resources/1/name"), "fleets/scale");
+  EXPECT_EQ(Field(list, "/resources/2/kind"), "Rack");
+  EXPECT_EQ(Field(client.GetPath("/api/v1", {}), "/resources/0/name"), "nodes");
+  EXPECT_EQ(client.GetPath("/apis/example.com/v7", {}).error().code, Code::kNotFound);
+}
+
 TEST_F(FakeApi, DeleteHonoursPreconditions) {
   const auto made = Create(Pools(), Pool("a"));
   EXPECT_EQ(Delete(Pools(), "a", "other").error().code, Code::kConflict);

@@ -9,8 +9,8 @@ namespace {
 
 using nlohmann::json;
 
-const std::array<ServedKind, 16>& Kinds() {
-  static const std::array<ServedKind, 16> kKinds = {{
+const std::array<ServedKind, 18>& Kinds() {
+  static const std::array<ServedKind, 18> kKinds = {{
       {"", "v1", "nodes", "Node", false},
       {"", "v1", "pods", "Pod", true},
       {"", "v1", "services", "Service", true},
@@ -19,6 +19,8 @@ const std::array<ServedKind, 16>& Kinds() {
       {"batch", "v1", "jobs", "Job", true},
       {"apps", "v1", "deployments", "Deployment", true},
       {"apps", "v1", "replicasets", "ReplicaSet", true},
+      {"example.com", "v1", "fleets", "Fleet", true, true},
+      {"example.com", "v1", "racks", "Rack", true},
       {"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true},
       {"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false},
       {"coordination.k8s.io", "v1", "leases", "Lease", true},
@@ -91,6 +93,24 @@ const ServedKind* FindByPath(std::string_view group, std::string_view version,
   });
 }
 
+json DiscoveryAt(const std::string& path) {
+  json resources = json::array();
+  for (const ServedKind& kind : Kinds()) {
+    const std::string base = kind.group.empty() ? "/api/" : "/apis/";
+    if (path != base + kind.ApiVersion()) continue;
+    resources.push_back(
+        {{"name", kind.plural}, {"namespaced", kind.namespaced}, {"kind", kind.kind}});
+    if (!kind.scalable) continue;
+    resources.push_back({{"name", kind.plural + "/scale"},
+                         {"group", "autoscaling"},
+                         {"version", "v1"},
+                         {"namespaced", kind.namespaced},
+                         {"kind", "Scale"}});
+  }
+  if (resources.empty()) return nullptr;
+  return {{"kind", "APIResourceList"}, {"apiVersion", "v1"}, {"resources", resources}};
+}
+
 std::optional<ApiTarget> ParseTarget(const std::string& target) {
   const size_t mark = target.find('?');
   std::vector<std::string> parts = Split(target.substr(0, mark), '/');
@@ -113,7 +133,9 @@ std::optional<ApiTarget> ParseTarget(const std::string& target) {
   if (++at < parts.size()) out.name = parts[at];
   if (++at < parts.size()) out.subresource = parts[at];
   if (++at < parts.size()) return std::nullopt;
-  if (!out.subresource.empty() && out.subresource != "status") return std::nullopt;
+  const bool known =
+      out.subresource == "status" || (out.subresource == "scale" && out.kind->scalable);
+  if (!out.subresource.empty() && !known) return std::nullopt;
   if (!out.kind->namespaced && !out.ns.empty()) return std::nullopt;
   if (out.kind->namespaced && !out.name.empty() && out.ns.empty()) return std::nullopt;
   return out;

@@ -18,6 +18,7 @@ struct ServedKind {
   std::string plural;
   std::string kind;
   bool namespaced = true;
+  bool scalable = false;  // has a scale subresource over .spec.replicas
 
   [[nodiscard]] std::string ApiVersion() const {
     return group.empty() ? version : group + "/" + version;
@@ -30,12 +31,15 @@ const ServedKind* FindByKind(std::string_view kind);
 const ServedKind* FindByPath(std::string_view group, std::string_view version,
                              std::string_view plural);
 
+// The APIResourceList of a group and version, by its path ("/apis/batch/v1"); null if it is none.
+nlohmann::json DiscoveryAt(const std::string& path);
+
 // What a request's target says.
 struct ApiTarget {
   const ServedKind* kind = nullptr;
   std::string ns;           // empty: none, or all
   std::string name;         // empty: the collection
-  std::string subresource;  // "status" or empty
+  std::string subresource;  // "status", "scale" or empty
   std::map<std::string, std::string> query;
 
   [[nodiscard]] std::string Query(const std::string& key) const {

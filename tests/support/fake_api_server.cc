@@ -73,6 +73,17 @@ Json IntentOf(Json body) {
   return body;
 }
 
+Json ScaleOf(const Json& object) {
+  Json meta;
+  for (const char* field : {"name", "namespace", "uid", "resourceVersion"}) {
+    if (object["metadata"].contains(field)) meta[field] = object["metadata"][field];
+  }
+  return {{"kind", "Scale"},
+          {"apiVersion", "autoscaling/v1"},
+          {"metadata", meta},
+          {"spec", {{"replicas", object.value(Json::json_pointer("/spec/replicas"), 0)}}}};
+}
+
 bool HasEnded(const Json& pod) {
   const std::string phase = pod.value(Json::json_pointer("/status/phase"), std::string());
   return phase == "Succeeded" || phase == "Failed";
@@ -131,6 +142,9 @@ size_t FakeApiServer::LogRequest(const HttpRequest& request) {
 }
 
 HttpResponse FakeApiServer::Serve(const LoggedRequest& request) {
+  if (const Json list = DiscoveryAt(request.path); !list.is_null()) {
+    return JsonAnswer(200, list.dump());
+  }
   auto target = ParseTarget(request.path);
   if (!target) {
     return StatusAnswer(404, "NotFound", "the server could not find the requested resource");
@@ -150,7 +164,9 @@ HttpResponse FakeApiServer::Serve(const LoggedRequest& request) {
 
 HttpResponse FakeApiServer::Read(const ApiTarget& target) {
   const Ptr found = Find(*target.kind, target.ns, target.name);
-  return found == nullptr ? NotFound(target) : JsonAnswer(200, found->text);
+  if (found == nullptr) return NotFound(target);
+  if (target.subresource == "scale") return JsonAnswer(200, ScaleOf(found->object).dump());
+  return JsonAnswer(200, found->text);
 }
 
 HttpResponse FakeApiServer::Create(const ApiTarget& target, const std::string& body) {
@@ -200,6 +216,12 @@ HttpResponse FakeApiServer::Update(const ApiTarget& target, const std::string& b
     Json fresh = old->object;
     ReplaceStatus(object, fresh);
     return StoreChanged(target, old, std::move(fresh));
+  }
+  if (target.subresource == "scale") {
+    Json fresh = old->object;
+    fresh["spec"]["replicas"] = object.value(Json::json_pointer("/spec/replicas"), 0);
+    const HttpResponse answer = StoreChanged(target, old, std::move(fresh));
+    return answer.status == 200 ? Read(target) : answer;
   }
   KeepIdentity(old->object, object);
   ReplaceStatus(old->object, object);
