@@ -140,6 +140,9 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
     }
     case Write::Verb::kProbe:
       return Probe(write, outcome, stop);
+    case Write::Verb::kScale:
+      outcome.target = LookAtTarget(client_, write.wish->target, write.wish->at_least, stop);
+      return true;
   }
   return false;
 }

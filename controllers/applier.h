@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "controllers/diff.h"
+#include "controllers/targets.h"
 #include "kube/client.h"
 
 namespace spillway::controllers {
@@ -32,7 +33,8 @@ struct Outcome {
   bool status_written = false;
   std::optional<Error> error;  // of the first that failed
   std::optional<NameTaken> taken;
-  bool probe_free = false;  // a kProbe found its name free, or ours
+  bool probe_free = false;           // a kProbe found its name free, or ours
+  std::optional<TargetLook> target;  // what a kScale found; it is no failure of the list
   // Resource versions that a store must have reached before the next pass.
   std::vector<std::pair<const kube::Resource*, std::string>> versions;
   std::vector<std::string> deleted_uids;

@@ -225,7 +225,9 @@ class FleetCheck {
 
   void CheckGroup(const Membership& one) {
     const std::string& name = one.group->meta.name;
+    CheckTarget(*one.group);
     if (one.nodes.empty()) {
+      if (one.group->spec.elastic) return;  // they are made when they are asked for
       out_.push_back({fmt::format("NodeGroup {} matches none of the {}: {}.", name,
                                   Count(std::ssize(nodes_), "node"), WhyNone(*one.group)),
                       "Correct its spec.selector, label the nodes, or delete the group."});
@@ -240,6 +242,14 @@ class FleetCheck {
                  "by which its domains are told, so that no pool with topology Required goes there",
                  "Label the nodes, or correct spec.interconnect.domainLabels.");
     }
+  }
+
+  void CheckTarget(const crds::v1alpha1::NodeGroup& group) {
+    const auto* ready = crds::v1alpha1::FindCondition(group.status.conditions, "TargetReady");
+    if (!group.spec.elastic || ready == nullptr || ready->status != "False") return;
+    out_.push_back(
+        {fmt::format("NodeGroup {} gets no new nodes: {}.", group.meta.name, ready->message),
+         "Mend that; the operator looks again at least once a minute."});
   }
 
   // How many nodes each requirement alone would match.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -11,19 +12,36 @@
 
 namespace spillway::controllers {
 
-// One request that changes something, or (kProbe) looks whether a taken name is free again.
+// What an elastic group asks of its target.
+struct TargetWish {
+  crds::v1alpha1::NodeGroupSpec::Target target;
+  std::optional<int> at_least;  // replicas; nullopt: it is only read
+  bool operator==(const TargetWish&) const = default;
+};
+
+// One request that changes something, or (kProbe) looks whether a taken name is free again, or
+// (kScale) looks at the target of an elastic group and raises its replicas if they are too few.
 struct Write {
-  enum class Verb { kStatus, kCreate, kApply, kPatch, kDelete, kProbe } verb = Verb::kStatus;
+  enum class Verb {
+    kStatus,
+    kCreate,
+    kApply,
+    kPatch,
+    kDelete,
+    kProbe,
+    kScale
+  } verb = Verb::kStatus;
   const kube::Resource* resource = nullptr;
   std::string ns;
   std::string name;
   std::string body;       // JSON; none for kDelete and kProbe
   std::string owner_uid;  // kCreate, kProbe: whose the object must be
   kube::DeleteOptions deletion;
+  std::optional<TargetWish> wish{};  // kScale
 
   bool operator==(const Write& other) const {
     return verb == other.verb && *resource == *other.resource && ns == other.ns &&
-           name == other.name && body == other.body;
+           name == other.name && body == other.body && wish == other.wish;
   }
 };
 

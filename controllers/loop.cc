@@ -16,6 +16,7 @@ constexpr seconds kHeartbeat{10};
 constexpr seconds kForgetDeleted{30};
 constexpr std::chrono::milliseconds kFirstRetry{200};
 constexpr seconds kLongestRetry{30};
+constexpr seconds kLongestTargetRetry{60};
 
 std::string PoolListKey(const kube::ObjectMeta& meta) { return "TrainingPool " + kube::Key(meta); }
 std::string InferenceListKey(const kube::ObjectMeta& meta) {
@@ -315,7 +316,10 @@ void Loop::Pass(const std::stop_token& stop) {
     metrics_.PublishDomain(facts.snapshot, facts.plan);
     metrics_.PublishConditions(facts.world);
   } else {
-    metrics_.WritesDropped(lists.size());
+    // A look at a target alone is none.
+    metrics_.WritesDropped(std::count_if(lists.begin(), lists.end(), [](const WriteList& list) {
+      return list.writes.front().verb != Write::Verb::kScale;
+    }));
     metrics_.PublishDomain({}, {});
     metrics_.PublishConditions({});
   }
@@ -464,11 +468,68 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
     const auto report = facts.group_reports.find(group->meta.name);
     const std::string key = "NodeGroup " + kube::Key(group->meta);
     if (group->meta.deleted || report == facts.group_reports.end() || BackingOff(key)) continue;
-    const auto status = DesiredStatus(*group, *report->second, settings_.mode, facts.now);
+    auto look = TargetWrite(*group, *report->second);
+    const auto status = DesiredStatus(*group, *report->second, targets_[group->meta.uid].state,
+                                      settings_.mode, facts.now);
+    WriteList list{key, group->meta.uid, {}};
     if (auto write = StatusWrite(*group, status, crds::v1alpha1::NodeGroupResource())) {
-      out.push_back({key, group->meta.uid, {*std::move(write)}});
+      list.writes.push_back(*std::move(write));
     }
+    // After the status: what is asked of the target has been written down before.
+    if (look) list.writes.push_back(*std::move(look));
+    if (!list.writes.empty()) out.push_back(std::move(list));
   }
+}
+
+// The target is looked at when the group comes, when more nodes are decided for it than it has, and
+// from then on now and then until they are there: somebody else may have lowered it. One that
+// cannot be scaled is tried again, less and less often.
+std::optional<Write> Loop::TargetWrite(const crds::v1alpha1::NodeGroup& group,
+                                       const placement::GroupReport& report) {
+  TargetMemory& memory = targets_[group.meta.uid];
+  if (!group.spec.elastic) return std::nullopt;
+  if (memory.target != group.spec.elastic->target) {
+    memory = {};
+    memory.target = group.spec.elastic->target;
+  }
+  // Of a group that cannot be used as its spec says, nobody knows what it is to scale.
+  const bool usable = report.ready_reason != placement::Reason::kMisconfigured;
+  const bool wanted = usable && report.memory.desired > report.there;
+  if (memory.looked && !wanted && memory.state.problem.empty()) return std::nullopt;
+  TargetWish wish{memory.target, {}};
+  if (wanted && settings_.mode == Mode::kEnforce) wish.at_least = report.memory.desired;
+  const bool anew = memory.failures == 0 && wish.at_least > memory.at_least;
+  if (!anew && clock_.Elapsed() < memory.next_look) {
+    WakeAt(memory.next_look);
+    return std::nullopt;
+  }
+  return Write{Write::Verb::kScale, &ScaleResource(), wish.target.ns, wish.target.name, {}, {}, {},
+               std::move(wish)};
+}
+
+void Loop::SettleTarget(const WriteList& list, const TargetLook& look) {
+  TargetMemory& memory = targets_[list.uid];
+  const Write& write = list.writes.back();
+  if (look.raised_from || look.refused) metrics_.Wrote(write.resource->kind, !look.refused);
+  const bool failed = look.again || !look.problem.empty();
+  memory.looked = memory.looked || !look.again;
+  memory.at_least = write.wish->at_least;
+  memory.failures = failed ? memory.failures + 1 : 0;
+  const nanoseconds wait =
+      failed ? std::min<nanoseconds>(kFirstRetry * (1 << std::min(memory.failures, 12)),
+                                     kLongestTargetRetry)
+             : nanoseconds(options_.target_every);
+  memory.next_look = clock_.Elapsed() + wait;
+  WakeAt(memory.next_look);
+  if (look.again) return;
+  const bool news = memory.state.replicas != look.replicas || memory.state.problem != look.problem;
+  memory.state = {look.replicas ? look.replicas : memory.state.replicas, look.problem};
+  if (news) MarkDirty();  // to be told in the status
+  if (!look.raised_from) return;
+  log_.Info("target raised", {{"object", list.key},
+                              {"target", TargetKey(memory.target)},
+                              {"from", std::to_string(*look.raised_from)},
+                              {"to", std::to_string(*look.replicas)}});
 }
 
 void Loop::QuotaWrites(const Facts& facts, std::vector<WriteList>& out) {
@@ -516,6 +577,7 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
     const Outcome& outcome = outcomes[i];
     for (size_t w = 0; w < list.writes.size() && w <= outcome.done; ++w) {
       if (list.writes[w].verb == Write::Verb::kProbe) continue;
+      if (list.writes[w].verb == Write::Verb::kScale) continue;  // counted if it wrote
       const bool ok = w < outcome.done;
       if (ok || outcome.error) metrics_.Wrote(list.writes[w].resource->kind, ok);
     }
@@ -525,6 +587,7 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
     }
     for (const std::string& uid : outcome.deleted_uids) deleted_[uid] = clock_.Elapsed();
     if (outcome.status_written) Tell(facts, list);
+    if (outcome.target) SettleTarget(list, *outcome.target);
     SettleFailure(list, outcome);
   }
 }
@@ -595,14 +658,17 @@ void Loop::Forget(const Facts& facts) {
     keys.insert(InferenceListKey(pool->meta));
     uids.insert(pool->meta.uid);
   }
-  for (const auto& group : facts.world.node_groups)
+  for (const auto& group : facts.world.node_groups) {
     keys.insert("NodeGroup " + kube::Key(group->meta));
+    uids.insert(group->meta.uid);
+  }
   for (const auto& quota : facts.world.pool_quotas)
     keys.insert("PoolQuota " + kube::Key(quota->meta));
   std::erase_if(retries_, [&](const auto& entry) { return !keys.contains(entry.first); });
   std::erase_if(numbers_written_, [&](const auto& entry) { return !keys.contains(entry.first); });
   std::erase_if(numbers_changed_, [&](const auto& entry) { return !keys.contains(entry.first); });
   std::erase_if(unanswered_, [&](const auto& entry) { return !keys.contains(entry.first); });
+  std::erase_if(targets_, [&](const auto& entry) { return !uids.contains(entry.first); });
   std::erase_if(taken_, [&](const auto& entry) { return !uids.contains(entry.first); });
   std::erase_if(conflict_messages_, [&](const auto& entry) { return !uids.contains(entry.first); });
   const nanoseconds now = clock_.Elapsed();

@@ -42,6 +42,7 @@ struct LoopOptions {
   int number_writes_per_pass = 50;
   std::chrono::seconds cache_deadline{130};  // two bookmarks: go on without having seen our writes
   std::chrono::seconds probe_every{15};      // look again whether a taken name is free
+  std::chrono::seconds target_every{30};     // look again at the target of a group that waits
   // A template is mostly judged within milliseconds; only after so long is it told that we wait.
   std::chrono::seconds answer_grace{2};
   int writers = 8;
@@ -93,6 +94,15 @@ class Loop {
     int failures = 0;
     std::chrono::nanoseconds until{0};
   };
+  // What is known of an elastic group's target.
+  struct TargetMemory {
+    crds::v1alpha1::NodeGroupSpec::Target target;
+    TargetState state;
+    std::optional<int> at_least;  // as last asked
+    bool looked = false;
+    int failures = 0;
+    std::chrono::nanoseconds next_look{0};
+  };
   struct Facts;  // of one pass, indexed
   struct News {  // of one object, to be told once its status is written
     EventNote note;
@@ -114,6 +124,9 @@ class Loop {
   void TellOfOthers(const crds::v1alpha1::InferencePool& pool,
                     const std::vector<std::string>& sentences);
   void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
+  std::optional<Write> TargetWrite(const crds::v1alpha1::NodeGroup& group,
+                                   const placement::GroupReport& report);
+  void SettleTarget(const WriteList& list, const TargetLook& look);
   void QuotaWrites(const Facts& facts, std::vector<WriteList>& out);
   void ProbeWrites(const Facts& facts, std::vector<WriteList>& out);
   template <class Object, class StatusOf>
@@ -147,6 +160,7 @@ class Loop {
   std::map<std::string, std::chrono::nanoseconds> numbers_changed_;  // by list key, not written yet
   std::map<std::string, std::chrono::nanoseconds> deleted_;          // uid → asked when
   std::map<std::string, NameTaken> taken_;                           // by pool uid
+  std::map<std::string, TargetMemory> targets_;                      // by node group uid
   std::map<std::string, std::string> conflict_messages_;             // by pool uid
   std::chrono::nanoseconds next_probe_{0};
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes

@@ -11,15 +11,15 @@ namespace {
 
 using placement::Action;
 
-constexpr std::array<const char*, 9> kWrittenKinds = {
+constexpr std::array<const char*, 10> kWrittenKinds = {
     "TrainingPool", "InferencePool", "NodeGroup",           "PoolQuota", "Job",
-    "Deployment",   "Service",       "PodDisruptionBudget", "Pod"};
+    "Deployment",   "Service",       "PodDisruptionBudget", "Pod",       "Scale"};
 // Those that change a pool: what stays as it is may still have its status written.
 constexpr std::array<Action, 5> kActions = {Action::kPlace, Action::kRestart, Action::kRelease,
                                             Action::kFinish, Action::kScale};
 
 // Every condition that some kind of ours has.
-constexpr std::array<std::pair<const char*, const char*>, 14> kConditions = {
+constexpr std::array<std::pair<const char*, const char*>, 16> kConditions = {
     {{"TrainingPool", "TemplateValid"},
      {"TrainingPool", "Placed"},
      {"TrainingPool", "Ready"},
@@ -33,6 +33,8 @@ constexpr std::array<std::pair<const char*, const char*>, 14> kConditions = {
      {"NodeGroup", "Ready"},
      {"NodeGroup", "NoOverlap"},
      {"NodeGroup", "LinkHealthy"},
+     {"NodeGroup", "InStock"},
+     {"NodeGroup", "TargetReady"},
      {"PoolQuota", "Ready"}}};
 
 std::vector<double> Durations() {

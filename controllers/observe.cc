@@ -15,6 +15,7 @@
 
 namespace spillway::controllers {
 
+using crds::v1alpha1::NodeGroupSpec;
 using crds::v1alpha1::PoolQuota;
 
 std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector& selector) {
@@ -29,6 +30,14 @@ std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector&
 std::string LabelOf(const kube::ObjectMeta& meta, const char* key) {
   const auto at = meta.labels.find(key);
   return at == meta.labels.end() ? std::string() : at->second;
+}
+
+std::string TargetKey(const NodeGroupSpec::Target& target) {
+  const std::string group = target.api_version.substr(0, target.api_version.find('/'));
+  const std::string suffix =
+      group.size() == target.api_version.size() ? std::string() : "." + group;
+  const std::string ns = target.ns.empty() ? std::string() : target.ns + "/";
+  return fmt::format("{}{} {}{}", target.kind, suffix, ns, target.name);
 }
 
 std::optional<Money> AmountOf(const std::string& text) {
@@ -96,7 +105,6 @@ Resources WithoutAccelerators(const std::vector<std::string>& types, const PodSh
 
 namespace {
 
-using crds::v1alpha1::NodeGroupSpec;
 using crds::v1alpha1::TrainingPoolSpec;
 using crds::v1alpha1::TrainingPoolStatus;
 using placement::PoolMemory;
@@ -211,6 +219,49 @@ std::optional<Time> LinkHealthySince(const crds::v1alpha1::NodeGroup& group, boo
   return link_down ? std::nullopt : std::optional<Time>(now);
 }
 
+placement::Elastic ObserveElastic(const NodeGroupSpec::Elastic& elastic) {
+  placement::Elastic out;
+  out.min_nodes = elastic.min_nodes;
+  out.max_nodes = elastic.max_nodes;
+  out.step_nodes = elastic.step_nodes;
+  out.single_domain = elastic.single_domain;
+  out.node_shape = elastic.node_shape;
+  out.provision_timeout = Seconds(elastic.provision_timeout_seconds);
+  out.backoff_initial = Seconds(elastic.backoff_initial_seconds);
+  out.backoff_max = Seconds(elastic.backoff_max_seconds);
+  return out;
+}
+
+placement::GroupMemory GroupMemoryOf(const crds::v1alpha1::NodeGroupStatus& status) {
+  placement::GroupMemory memory;
+  if (status.scale) memory.desired = status.scale->desired;
+  if (const auto& stockout = status.stockout) {
+    memory.stockout = {stockout->since, stockout->attempts, stockout->next_try};
+  }
+  return memory;
+}
+
+// Two groups that scale one object would each take its nodes for their own doing.
+void RefuseSharedTargets(const World& world, placement::Snapshot& snapshot) {
+  std::map<std::string, std::vector<size_t>> by_target;
+  for (size_t i = 0; i < world.node_groups.size(); ++i) {
+    const auto& elastic = world.node_groups[i]->spec.elastic;
+    if (elastic) by_target[TargetKey(elastic->target)].push_back(i);
+  }
+  for (const auto& [target, sharing] : by_target) {
+    if (sharing.size() < 2) continue;
+    for (const size_t i : sharing) {
+      std::string& misconfigured = snapshot.groups[i].misconfigured;
+      if (!misconfigured.empty()) continue;
+      const size_t other = sharing.front() == i ? sharing[1] : sharing.front();
+      misconfigured = fmt::format(
+          "spec.elastic.target {} is the target of node group {} as well; give each "
+          "group a target of its own",
+          target, snapshot.groups[other].name);
+    }
+  }
+}
+
 placement::NodeGroup ObserveGroup(const crds::v1alpha1::NodeGroup& group, const Settings& settings,
                                   Time now) {
   const NodeGroupSpec& spec = group.spec;
@@ -243,6 +294,10 @@ placement::NodeGroup ObserveGroup(const crds::v1alpha1::NodeGroup& group, const 
   const auto link = group.meta.annotations.find(kLinkAnnotation);
   out.link_down = link != group.meta.annotations.end() && link->second == "down";
   out.link_healthy_since = LinkHealthySince(group, out.link_down, now);
+  if (spec.elastic) {
+    out.elastic = ObserveElastic(*spec.elastic);
+    out.memory = GroupMemoryOf(group.status);
+  }
   return out;
 }
 
@@ -638,6 +693,10 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
       }
     }
   }
+  if (status.ask) {
+    memory.ask = {status.ask->node_group, status.ask->nodes, status.ask->workers,
+                  status.ask->since};
+  }
   for (const auto& eviction : status.evictions) {
     memory.evictions.push_back({eviction.time, eviction.cause});
   }
@@ -700,6 +759,7 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
   for (const auto& group : world.node_groups) {
     snapshot.groups.push_back(ObserveGroup(*group, *input.settings, input.now));
   }
+  RefuseSharedTargets(world, snapshot);
   for (const auto& quota : world.pool_quotas) {
     snapshot.quotas.push_back(ObserveQuota(*quota));
   }

@@ -31,6 +31,10 @@ bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool);
 bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool);
 bool IsReplicaOf(const kube::Pod& pod, const crds::v1alpha1::InferencePool& pool);
 
+// "MachineDeployment.cluster.x-k8s.io capi/a100": which object a NodeGroup scales, whatever the
+// version that it names.
+std::string TargetKey(const crds::v1alpha1::NodeGroupSpec::Target& target);
+
 // A pool's memory as its status has it.
 placement::PoolMemory MemoryOf(const crds::v1alpha1::TrainingPoolStatus& status);
 // Of the fields whose change takes effect at the next attempt.

@@ -175,6 +175,9 @@ void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& 
                 memory.hold->until,      memory.hold->since,  VictimsOf(*memory.hold),
                 ReplicasOf(*memory.hold)};
   }
+  if (memory.ask) {
+    out.ask = {memory.ask->node_group, memory.ask->nodes, memory.ask->workers, memory.ask->since};
+  }
 }
 
 void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
@@ -219,9 +222,10 @@ bool GoodNews(const Condition& condition) {
 
 // Waiting is no fault: it is told without a warning.
 bool Waits(const std::string& reason) {
-  static constexpr std::array<std::string_view, 14> kCalm = {"HoldingBackSpill",
+  static constexpr std::array<std::string_view, 15> kCalm = {"HoldingBackSpill",
                                                              "WaitingForCapacity",
                                                              "WaitingForDomain",
+                                                             "WaitingForNodes",
                                                              "WaitingForSurge",
                                                              "WaitingForPreemption",
                                                              "WaitingForCheckpoint",
@@ -292,9 +296,60 @@ TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
   return status;
 }
 
+namespace {
+
+void SetElasticConditions(Conditions& conditions, const placement::GroupReport& report,
+                          const TargetState& target, Time now) {
+  const auto& stockout = report.memory.stockout;
+  if (stockout && stockout->next_try > now) {
+    conditions.Set("InStock", false, Reason::kOutOfStock,
+                   fmt::format("the nodes that it was asked for did not come in time, {} since {}: "
+                               "it is asked again at {}",
+                               placement::Count(stockout->attempts, "time"),
+                               FormatTime(stockout->since), FormatTime(stockout->next_try)));
+  } else {
+    conditions.Set("InStock", true, Reason::kAsExpected, "no nodes are overdue");
+  }
+  if (!target.problem.empty()) {
+    conditions.Set("TargetReady", false, Reason::kTargetUnavailable, target.problem);
+  } else if (target.replicas) {
+    conditions.Set("TargetReady", true, Reason::kAsExpected, "the target can be read and scaled");
+  } else if (!conditions.Keep("TargetReady")) {
+    conditions.SetUnknown("TargetReady", Reason::kAsExpected, "the target has not been read yet");
+  }
+}
+
+void RememberScale(const placement::GroupReport& report, const TargetState& target,
+                   const crds::v1alpha1::NodeGroupStatus& old,
+                   crds::v1alpha1::NodeGroupStatus& out) {
+  auto& scale = out.scale.emplace();
+  scale.desired = report.memory.desired.value_or(0);
+  scale.observed = report.there.value_or(0);
+  scale.target = target.replicas;
+  if (!scale.target && old.scale) scale.target = old.scale->target;
+  if (const auto& stockout = report.memory.stockout) {
+    out.stockout = {stockout->since, stockout->attempts, stockout->next_try};
+  }
+}
+
+// As many nodes as it is to have: what that says is no decision.
+bool IsSettled(const std::optional<crds::v1alpha1::NodeGroupStatus::Scale>& scale) {
+  return scale && scale->desired == scale->observed;
+}
+
+bool SameDecision(const crds::v1alpha1::NodeGroupStatus& was,
+                  const crds::v1alpha1::NodeGroupStatus& is) {
+  if (was.stockout != is.stockout || was.scale.has_value() != is.scale.has_value()) return false;
+  if (!is.scale) return true;
+  return was.scale->target == is.scale->target &&
+         (was.scale->desired == is.scale->desired || (IsSettled(was.scale) && IsSettled(is.scale)));
+}
+
+}  // namespace
+
 crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& old,
-                                              const placement::GroupReport& report, Mode mode,
-                                              Time now) {
+                                              const placement::GroupReport& report,
+                                              const TargetState& target, Mode mode, Time now) {
   crds::v1alpha1::NodeGroupStatus status;
   Conditions conditions(old.status.conditions, old.meta.generation, now);
   conditions.Set("Ready", report.ready, report.ready_reason, report.ready_message);
@@ -306,6 +361,7 @@ crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& o
       "LinkHealthy", report.link_healthy,
       report.link_healthy ? Reason::kAsExpected : Reason::kLinkSuspect,
       report.link_healthy ? "not too many nodes are NotReady at once" : report.link_message);
+  if (old.spec.elastic) SetElasticConditions(conditions, report, target, now);
   if (mode == Mode::kObserve) status = old.status;
   status.observed_generation = old.meta.generation;
   status.conditions = conditions.Take();
@@ -317,6 +373,7 @@ crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& o
   status.hourly_cost = report.hourly_cost.Format();
   status.idle_hourly_cost = report.idle_hourly_cost.Format();
   status.marginal_hourly_cost = report.marginal_hourly_cost.Format();
+  if (old.spec.elastic) RememberScale(report, target, old.status, status);
   return status;
 }
 
@@ -361,7 +418,7 @@ Change Compare(const crds::v1alpha1::NodeGroupStatus& was,
                const crds::v1alpha1::NodeGroupStatus& is) {
   if (was == is) return Change::kNone;
   const bool same = was.observed_generation == is.observed_generation &&
-                    SameMeaning(was.conditions, is.conditions);
+                    SameMeaning(was.conditions, is.conditions) && SameDecision(was, is);
   return same ? Change::kNumbers : Change::kMeaning;
 }
 

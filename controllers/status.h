@@ -19,6 +19,12 @@ std::vector<std::string> VictimsOf(const placement::Hold& claim);
 // Likewise the replicas that give way.
 std::vector<std::string> ReplicasOf(const placement::Hold& claim);
 
+// What is known of an elastic group's target; nothing before it has been looked at.
+struct TargetState {
+  std::optional<int> replicas;  // as last read or set
+  std::string problem;          // a sentence; empty: it can be read and scaled, as far as is known
+};
+
 // Statuses as pure functions of what was decided. `old` gives the transition times of conditions
 // that stay as they are.
 crds::v1alpha1::TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
@@ -30,8 +36,8 @@ crds::v1alpha1::InferencePoolStatus DesiredStatus(const crds::v1alpha1::Inferenc
                                                   const placement::InferencePool& facts, Mode mode,
                                                   Time now);
 crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& old,
-                                              const placement::GroupReport& report, Mode mode,
-                                              Time now);
+                                              const placement::GroupReport& report,
+                                              const TargetState& target, Mode mode, Time now);
 crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& old,
                                               const placement::QuotaReport& report, Mode mode,
                                               Time now);

@@ -69,6 +69,10 @@ WRONG_VALUES = [
     ("leaderElection.renewDeadlineSeconds=15", "leaseDurationSeconds must be more than renewDeadlineSeconds"),
     ("leaderElection.retryPeriodSeconds=10", "renewDeadlineSeconds must be more than retryPeriodSeconds"),
     ("crds.install=true", "at '/crds': additional properties 'install' not allowed"),
+    ("elasticTargets[0].apiGroup=*,elasticTargets[0].resource=fleets", "'*' does not match pattern"),
+    ("elasticTargets[0].apiGroup=example.com,elasticTargets[0].resource=fleets/scale", "'fleets/scale' does not match pattern"),
+    ("elasticTargets[0].apiGroup=example.com", "missing property 'resource'"),
+    ("elasticTargets[0].apiGroup=a,elasticTargets[0].resource=b,elasticTargets[0].verbs=c", "additional properties 'verbs' not allowed"),
     ("serviceAccount.create=false", "at '/serviceAccount': additional properties 'create' not allowed"),
     ("resources.memory=1Gi", "at '/resources': additional properties 'memory' not allowed"),
     ("tolerations[0].keys=a", "at '/tolerations/0': additional properties 'keys' not allowed"),
@@ -219,6 +223,19 @@ def test_roles_of_users_name_pools_and_nothing_else(tools: Kubectl) -> None:
         assert {group for rule in rules for group in rule["apiGroups"]} == {"spillway.dev"}
         resources = {one.split("/")[0] for rule in rules for one in rule["resources"]}
         assert resources == {"trainingpools", "inferencepools"}, name
+
+
+def test_targets_of_elastic_groups_may_be_scaled_and_nothing_else(tools: Kubectl) -> None:
+    name = "spillway-elastic-targets"
+    assert not {("ClusterRole", name), ("ClusterRoleBinding", name)} & render(tools).keys()
+    rendered = render(tools, "--set", "elasticTargets[0].apiGroup=cluster.x-k8s.io,elasticTargets[0].resource=machinedeployments,"
+                      "elasticTargets[1].apiGroup=example.com,elasticTargets[1].resource=racks,elasticTargets[1].wholeObject=true")
+    assert rendered[("ClusterRole", name)]["rules"] == [
+        {"apiGroups": ["cluster.x-k8s.io"], "resources": ["machinedeployments/scale"], "verbs": ["get", "update"]},
+        {"apiGroups": ["example.com"], "resources": ["racks"], "verbs": ["get", "patch"]}]
+    binding = rendered[("ClusterRoleBinding", name)]
+    assert binding["roleRef"]["name"] == name
+    assert binding["subjects"] == rendered[("ClusterRoleBinding", "spillway")]["subjects"]
 
 
 def test_what_is_switched_off_is_not_made(tools: Kubectl) -> None:

@@ -86,10 +86,15 @@ def test_right_update_is_accepted_and_wrong_one_refused(
     try_pair(cluster, before, pair)
 
 
+ELASTIC = {"maxNodes": 8, "nodeShape": {"nvidia.com/gpu": "8"},
+           "target": {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "MachineDeployment", "name": "a100"}}
 FILLED_IN = [
     ("nodegroup", {"cost": {}, "health": {}, "tolerations": [{"key": "sku"}]},
      {"admission": "Open", "cost": {"currency": "USD"}, "tolerations": [{"key": "sku", "operator": "Equal"}],
       "health": {"startupGraceSeconds": 900, "notReadyGraceSeconds": 300, "maxUnhealthyPercent": 30}}),
+    ("nodegroup", {"elastic": {**ELASTIC, "stockoutBackoff": {}}},
+     {"elastic": {**ELASTIC, "minNodes": 0, "stepNodes": 1, "singleDomain": False, "provisionTimeoutSeconds": 1200,
+                  "stockoutBackoff": {"initialSeconds": 300, "maxSeconds": 3600}}}),
     ("trainingpool", {"placement": {"spill": {}, "topology": {}}, "restart": {}, "torch": {}},
      {"placement": {"preference": "HomeFirst", "spill": {"policy": "Allowed"}, "topology": {"mode": "Preferred"},
                     "startDeadlineSeconds": 1800},

@@ -1268,6 +1268,11 @@ Problem ScalesAreRight(const World& world, const Plan& plan) {
   for (size_t g = 0; g < world.groups.size(); ++g) {
     const std::string& name = world.groups[g].spec->name;
     const GroupMemory& after = plan.groups[g].memory;
+    const bool has_nodes = world.groups[g].spec->elastic.has_value();
+    if (plan.groups[g].there !=
+        (has_nodes ? std::optional(NodesThere(world.groups[g])) : std::nullopt)) {
+      return name + " has another number of nodes than its report says";
+    }
     if (auto problem = ScaleIsRight(world.groups[g], after, asked[name])) {
       return name + " " + *problem;
     }

@@ -175,7 +175,8 @@ struct GroupReport {
   bool ready = true;
   Reason ready_reason = Reason::kAsExpected;
   std::string ready_message;
-  GroupMemory memory;  // of an elastic group, after the decision: what it is to have
+  GroupMemory memory;        // of an elastic group, after the decision: what it is to have
+  std::optional<int> there;  // of an elastic group: nodes that it has, without those that are lost
   bool operator==(const GroupReport&) const = default;
 };
 

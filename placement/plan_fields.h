@@ -185,7 +185,10 @@ void Fields(A& a, Of<GroupReport> type) {
   a("hourlyCost", &GroupReport::hourly_cost);
   a("idleHourlyCost", &GroupReport::idle_hourly_cost);
   a("marginalHourlyCost", &GroupReport::marginal_hourly_cost);
-  a.Group("scale", [](auto& g) { g("desired", &GroupReport::memory, &GroupMemory::desired); });
+  a.Group("scale", [](auto& g) {
+    g("desired", &GroupReport::memory, &GroupMemory::desired);
+    g("observed", &GroupReport::there);
+  });
   a("stockout", &GroupReport::memory, &GroupMemory::stockout);
   a.Group("conditions", [type](auto& g) { FieldsOfConditions(g, type); });
 }

@@ -472,6 +472,7 @@ void RememberGroups(const Draft& draft, Plan& plan) {
     if (!group.spec->elastic) continue;
     plan.groups[g].memory = {.desired = DesiredNodes(group, draft.coming[g]),
                              .stockout = draft.stockouts[g]};
+    plan.groups[g].there = NodesThere(group);
   }
 }
 

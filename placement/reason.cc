@@ -8,7 +8,7 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 37> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 38> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
@@ -46,6 +46,7 @@ constexpr std::array<std::pair<Reason, std::string_view>, 37> kNames = {{
     {kCompleted, "Completed"},
     {kAsExpected, "AsExpected"},
     {kGuaranteeUncovered, "GuaranteeUncovered"},
+    {kTargetUnavailable, "TargetUnavailable"},
 }};
 
 }  // namespace

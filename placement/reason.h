@@ -47,6 +47,7 @@ enum class Reason {
   kCompleted,
   kAsExpected,
   kGuaranteeUncovered,
+  kTargetUnavailable,
 };
 
 std::string_view ReasonName(Reason reason);

@@ -73,6 +73,41 @@ Status DecodeInterconnect(JsonValue value, NodeGroupSpec& out) {
   });
 }
 
+Status DecodeTarget(JsonValue value, NodeGroupSpec::Target& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "apiVersion") return Read(field, out.api_version);
+    if (key == "kind") return Read(field, out.kind);
+    if (key == "namespace") return Read(field, out.ns);
+    if (key == "name") return Read(field, out.name);
+    if (key == "replicasPath") return Read(field, out.replicas_path);
+    return Ok{};
+  });
+}
+
+Status DecodeBackoff(JsonValue value, NodeGroupSpec::Elastic& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "initialSeconds") return Read(field, out.backoff_initial_seconds);
+    if (key == "maxSeconds") return Read(field, out.backoff_max_seconds);
+    return Ok{};
+  });
+}
+
+Status DecodeElastic(JsonValue value, std::optional<NodeGroupSpec::Elastic>& out) {
+  if (kube::IsNull(value)) return Ok{};
+  NodeGroupSpec::Elastic& elastic = out.emplace();
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "minNodes") return Read(field, elastic.min_nodes);
+    if (key == "maxNodes") return Read(field, elastic.max_nodes);
+    if (key == "stepNodes") return Read(field, elastic.step_nodes);
+    if (key == "singleDomain") return Read(field, elastic.single_domain);
+    if (key == "nodeShape") return Decode(field, elastic.node_shape);
+    if (key == "target") return DecodeTarget(field, elastic.target);
+    if (key == "provisionTimeoutSeconds") return Read(field, elastic.provision_timeout_seconds);
+    if (key == "stockoutBackoff") return DecodeBackoff(field, elastic);
+    return Ok{};
+  });
+}
+
 Status DecodeSpec(JsonValue value, NodeGroupSpec& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "provider") return Read(field, out.provider);
@@ -89,6 +124,7 @@ Status DecodeSpec(JsonValue value, NodeGroupSpec& out) {
     }
     if (key == "podDefaults") return DecodePodDefaults(field, out.pod_defaults);
     if (key == "health") return DecodeHealth(field, out.health);
+    if (key == "elastic") return DecodeElastic(field, out.elastic);
     return Ok{};
   });
 }
@@ -122,12 +158,36 @@ Status DecodeDomain(JsonValue value, NodeGroupStatus::LargestFreeDomain& out) {
   });
 }
 
+Status DecodeScale(JsonValue value, std::optional<NodeGroupStatus::Scale>& out) {
+  if (kube::IsNull(value)) return Ok{};
+  NodeGroupStatus::Scale& scale = out.emplace();
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "desired") return Read(field, scale.desired);
+    if (key == "target") return Read(field, scale.target.emplace());
+    if (key == "observed") return Read(field, scale.observed);
+    return Ok{};
+  });
+}
+
+Status DecodeStockout(JsonValue value, std::optional<NodeGroupStatus::Stockout>& out) {
+  if (kube::IsNull(value)) return Ok{};
+  NodeGroupStatus::Stockout& stockout = out.emplace();
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "since") return Read(field, stockout.since);
+    if (key == "attempts") return Read(field, stockout.attempts);
+    if (key == "nextTry") return Read(field, stockout.next_try);
+    return Ok{};
+  });
+}
+
 Status DecodeStatus(JsonValue value, NodeGroupStatus& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "observedGeneration") return Read(field, out.observed_generation);
     if (key == "nodes") return DecodeNodes(field, out.nodes);
     if (key == "accelerators") return DecodeAccelerators(field, out.accelerators);
     if (key == "largestFreeDomain") return DecodeDomain(field, out.largest_free_domain);
+    if (key == "scale") return DecodeScale(field, out.scale);
+    if (key == "stockout") return DecodeStockout(field, out.stockout);
     if (key == "hourlyCost") return Read(field, out.hourly_cost);
     if (key == "idleHourlyCost") return Read(field, out.idle_hourly_cost);
     if (key == "marginalHourlyCost") return Read(field, out.marginal_hourly_cost);
@@ -175,6 +235,18 @@ void EncodeNumbers(detail::Json& out, const NodeGroupStatus& status) {
   detail::Put(out, "marginalHourlyCost", status.marginal_hourly_cost);
 }
 
+void EncodeMemory(detail::Json& out, const NodeGroupStatus& status) {
+  if (status.scale) {
+    out["scale"] = {{"desired", status.scale->desired}, {"observed", status.scale->observed}};
+    if (status.scale->target) out["scale"]["target"] = *status.scale->target;
+  }
+  if (status.stockout) {
+    out["stockout"] = {{"since", FormatTime(status.stockout->since)},
+                       {"attempts", status.stockout->attempts},
+                       {"nextTry", FormatTime(status.stockout->next_try)}};
+  }
+}
+
 }  // namespace
 
 std::string EncodeStatusUpdate(const NodeGroup& object, const NodeGroupStatus& status) {
@@ -184,6 +256,7 @@ std::string EncodeStatusUpdate(const NodeGroup& object, const NodeGroupStatus& s
   out = {{"observedGeneration", status.observed_generation},
          {"conditions", detail::EncodeConditions(status.conditions)}};
   EncodeNumbers(out, status);
+  EncodeMemory(out, status);
   return body.dump();
 }
 

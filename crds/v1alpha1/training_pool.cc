@@ -144,6 +144,16 @@ Status DecodeHold(JsonValue value, HoldStatus& out) {
   });
 }
 
+Status DecodeAsk(JsonValue value, AskStatus& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "nodeGroup") return Read(field, out.node_group);
+    if (key == "nodes") return Read(field, out.nodes);
+    if (key == "workers") return Read(field, out.workers);
+    if (key == "since") return Read(field, out.since);
+    return Ok{};
+  });
+}
+
 Status DecodeFailure(JsonValue value, FailureStatus& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "attempt") return Read(field, out.attempt);
@@ -189,6 +199,7 @@ Status DecodeStatus(JsonValue value, TrainingPoolStatus& out) {
     if (key == "observedGeneration") return Read(field, out.observed_generation);
     if (key == "placement") return Optional(field, out.placement, DecodePlacement);
     if (key == "hold") return Optional(field, out.hold, DecodeHold);
+    if (key == "ask") return Optional(field, out.ask, DecodeAsk);
     if (key == "queuedSince") return Read(field, out.queued_since);
     if (key == "waitingSince") return Read(field, out.waiting_since);
     if (key == "startTime") return Read(field, out.start_time);
@@ -248,6 +259,13 @@ Json Encode(const HoldStatus& hold) {
   return out;
 }
 
+Json Encode(const AskStatus& ask) {
+  return {{"nodeGroup", ask.node_group},
+          {"nodes", ask.nodes},
+          {"workers", ask.workers},
+          {"since", FormatTime(ask.since)}};
+}
+
 Json Encode(const FailureStatus& failure) {
   Json out = {{"attempt", failure.attempt},
               {"exitCode", failure.exit_code},
@@ -288,6 +306,7 @@ void EncodeCounts(Json& out, const TrainingPoolStatus& status) {
 void EncodeMemory(Json& out, const TrainingPoolStatus& status) {
   if (status.placement) out["placement"] = Encode(*status.placement);
   if (status.hold) out["hold"] = Encode(*status.hold);
+  if (status.ask) out["ask"] = Encode(*status.ask);
   Put(out, "queuedSince", status.queued_since);
   Put(out, "waitingSince", status.waiting_since);
   Put(out, "startTime", status.start_time);

@@ -89,6 +89,13 @@ struct HoldStatus {
   std::vector<std::string> replicas = {};  // namespace/name/pod
   bool operator==(const HoldStatus&) const = default;
 };
+struct AskStatus {
+  std::string node_group;
+  int nodes = 0;
+  int workers = 0;
+  Time since{};
+  bool operator==(const AskStatus&) const = default;
+};
 struct FailureStatus {
   int attempt = 0;
   int worker = -1;  // not known
@@ -110,6 +117,7 @@ struct TrainingPoolStatus {
   int64_t observed_generation = 0;
   std::optional<PlacementStatus> placement;
   std::optional<HoldStatus> hold;
+  std::optional<AskStatus> ask;
   std::optional<Time> queued_since;
   std::optional<Time> waiting_since;
   std::optional<Time> start_time;

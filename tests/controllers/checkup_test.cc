@@ -172,6 +172,23 @@ TEST(Checkup, AGroupWithoutNodesSaysWhichLabelNobodyHas) {
               ElementsAre("There is no NodeGroup for 1 node, so that no pool can be placed."));
 }
 
+TEST(Checkup, AnElasticGroupMayHaveNoNodesButSaysWhenItGetsNone) {
+  auto group = Group("y", "y");
+  group.spec.elastic.emplace();
+  const auto check = [&] {
+    return Whats(CheckFleet({A100("a", {{"pool", "x"}})}, {Group("x", "x"), group}));
+  };
+  EXPECT_THAT(check(), IsEmpty());
+  group.status.conditions = {{"TargetReady", "True", "AsExpected", "it can be scaled", {}, 1}};
+  EXPECT_THAT(check(), IsEmpty());
+  group.status.conditions = {
+      {"TargetReady", "False", "TargetUnavailable", "there is no Fleet a/b of c/v1", {}, 1}};
+  EXPECT_THAT(check(),
+              ElementsAre("NodeGroup y gets no new nodes: there is no Fleet a/b of c/v1."));
+  group.spec.elastic.reset();  // what was said of it holds no more
+  EXPECT_THAT(check(), ElementsAre(HasSubstr("matches none")));
+}
+
 TEST(Checkup, NodesOfTwoGroupsAreNamed) {
   EXPECT_THAT(Whats(CheckFleet({A100("a", {{"pool", "x"}}), A100("b", {{"pool", "x"}})},
                                {Group("x", "x"), Group("z", "x")})),

@@ -83,13 +83,15 @@ TEST_F(MetricsTest, EverySeriesWithFixedLabelsIsThereFromTheStart) {
                                                         {"NodeGroup", "Ready"},
                                                         {"NodeGroup", "NoOverlap"},
                                                         {"NodeGroup", "LinkHealthy"},
+                                                        {"NodeGroup", "InStock"},
+                                                        {"NodeGroup", "TargetReady"},
                                                         {"PoolQuota", "Ready"}}) {
     for (const char* status : {"True", "False", "Unknown"}) {
       expected.insert(TurnSeries(kind, condition, status));
     }
   }
   for (const char* kind : {"TrainingPool", "InferencePool", "NodeGroup", "PoolQuota", "Job",
-                           "Deployment", "Service", "PodDisruptionBudget", "Pod"}) {
+                           "Deployment", "Service", "PodDisruptionBudget", "Pod", "Scale"}) {
     for (const char* result : {"success", "error"}) {
       expected.insert(std::string("spillway_writes_total{kind=\"") + kind + "\",result=\"" +
                       result + "\"}");

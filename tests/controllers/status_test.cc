@@ -292,13 +292,13 @@ TEST(GroupStatus, TellsNodesAcceleratorsAndCost) {
   report.link_healthy = false;
   report.link_message = "3 of 4 nodes are NotReady";
   const auto group = samples::Group();
-  const auto status = DesiredStatus(group, report, Mode::kEnforce, kNow);
+  const auto status = DesiredStatus(group, report, {}, Mode::kEnforce, kNow);
   EXPECT_EQ(status.nodes.matched, 4);
   EXPECT_EQ(status.accelerators.free, 8);
   EXPECT_EQ(status.hourly_cost, "32.00");
   EXPECT_EQ(FindCondition(status.conditions, "LinkHealthy")->reason, "LinkSuspect");
   EXPECT_EQ(FindCondition(status.conditions, "NoOverlap")->status, "True");
-  const auto observed = DesiredStatus(group, report, Mode::kObserve, kNow);
+  const auto observed = DesiredStatus(group, report, {}, Mode::kObserve, kNow);
   EXPECT_EQ(observed.nodes.matched, 0);
   EXPECT_EQ(Compare(group.status, status), Change::kMeaning);
 }

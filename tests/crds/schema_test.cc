@@ -185,7 +185,10 @@ void ExpectSameDefaults(const std::string& file, Json spec, Status (*decode)(kub
 }
 
 TEST(Schema, DefaultsAgree) {
-  ExpectSameDefaults<NodeGroup>("nodegroup", {{"health", Json::object()}, {"cost", Json::object()}},
+  ExpectSameDefaults<NodeGroup>("nodegroup",
+                                {{"health", Json::object()},
+                                 {"cost", Json::object()},
+                                 {"elastic", {{"stockoutBackoff", Json::object()}}}},
                                 DecodeNodeGroup);
   ExpectSameDefaults<TrainingPool>(
       "trainingpool",

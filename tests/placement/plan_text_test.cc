@@ -316,6 +316,7 @@ std::vector<Change> ChangesOfReports() {
       {"Ready reason", group([](G& g) { g.ready_reason = placement::Reason::kPlaced; })},
       {"Ready message", group([](G& g) { g.ready_message = "x"; })},
       {"desired", group([](G& g) { g.memory.desired = 1; })},
+      {"observed", group([](G& g) { g.there = 1; })},
       {"stockout", group([](G& g) { g.memory.stockout.emplace(); })},
       {"quota namespace", quota([](Q& q) { q.ns = "x"; })},
       {"type", quota([](Q& q) { q.accelerators[0].type = "x"; })},
@@ -386,8 +387,8 @@ TEST(PlanText, TablesKnowEveryField) {
     [[maybe_unused]] const auto& [name, matched, usable, starting, cordoned, unhealthy, draining,
                                   not_ready, allocatable, used, free, largest_nodes, largest_domain,
                                   hourly, idle, marginal, no_overlap, overlap_message, link_healthy,
-                                  link_message, ready, ready_reason, ready_message, group_memory] =
-        plan.groups[0];
+                                  link_message, ready, ready_reason, ready_message, group_memory,
+                                  there] = plan.groups[0];
     [[maybe_unused]] const auto& [group_desired, stockout] = group_memory;
     [[maybe_unused]] const auto& [out_since, attempts, next_try] =
         stockout.value_or(placement::Stockout());

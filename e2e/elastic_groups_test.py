@@ -1,0 +1,224 @@
+"""Elastic node groups on a real control plane: a kind with a scale subresource stands in for a MachineDeployment."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from harness import Cluster, Operators, condition_of, holds_for, wait_for
+from placement_test import apply_home, waits
+from pools import children_of, placement, ready, says, training_pool
+from spillway_dev.kubectl import CommandFailed
+from spillway_dev.operator_process import NAMESPACE, install_chart
+
+Object = dict[str, Any]
+API_GROUP = "provider.example"
+LABEL = f"{API_GROUP}/fleet"
+MAY_SCALE = ("--set", f"elasticTargets[0].apiGroup={API_GROUP},elasticTargets[0].resource=fleets")
+SHAPE = {"cpu": "96", "memory": "1800Gi", "nvidia.com/gpu": "8"}
+FLEETS = {
+    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+    "metadata": {"name": f"fleets.{API_GROUP}"},
+    "spec": {"group": API_GROUP, "scope": "Namespaced",
+             "names": {"kind": "Fleet", "listKind": "FleetList", "plural": "fleets", "singular": "fleet"},
+             "versions": [{"name": "v1", "served": True, "storage": True,
+                           "subresources": {"scale": {"specReplicasPath": ".spec.replicas",
+                                                      "statusReplicasPath": ".status.replicas"}, "status": {}},
+                           "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                               "spec": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
+                               "status": {"type": "object", "properties": {"replicas": {"type": "integer"}}}}}}}]}}
+
+
+class Provider:
+    """Makes the nodes that the Fleets of a namespace ask for, as a cloud would: some time after it was asked."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._dry: set[str] = set()
+        self._thread.start()
+
+    def apply(self, name: str, delivers: bool = True) -> None:
+        """A Fleet of no nodes yet; of one that does not deliver, none ever come."""
+        if not delivers:
+            self._dry.add(name)
+        self._cluster.apply({"apiVersion": f"{API_GROUP}/v1", "kind": "Fleet", "metadata": {"name": name},
+                             "spec": {"replicas": 0}}, self._namespace)
+
+    def replicas(self, name: str) -> int:
+        return self._cluster.get("fleet", name, self._namespace)["spec"]["replicas"]
+
+    def end(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(2):
+            fleets = self._cluster.list("fleets", self._namespace)
+            made = [_node(one["metadata"]["name"], number) for one in fleets if one["metadata"]["name"] not in self._dry
+                    for number in range(one["spec"]["replicas"])]
+            if made:
+                self._cluster.apply(made)
+
+
+def _node(fleet: str, number: int) -> Object:
+    name = f"{fleet}-{number}"
+    return {"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"},
+                         "labels": {LABEL: fleet, "kubernetes.io/hostname": name, "kubernetes.io/arch": "amd64"}},
+            "status": {"capacity": {**SHAPE, "pods": "110"}, "allocatable": {**SHAPE, "pods": "110"}}}
+
+
+def elastic_group(name: str, namespace: str, tier: int = 10, **elastic: Any) -> Object:
+    target = {"apiVersion": f"{API_GROUP}/v1", "kind": "Fleet", "namespace": namespace, "name": name}
+    return {"apiVersion": "spillway.dev/v1alpha1", "kind": "NodeGroup", "metadata": {"name": name},
+            "spec": {"provider": "Azure", "tier": tier, "selector": {"matchLabels": {LABEL: name}},
+                     "accelerator": {"type": "nvidia-a100-80gb", "resource": "nvidia.com/gpu", "perNode": 8},
+                     "capacityType": "OnDemand", "cost": {"perNodeHour": "32.77"},
+                     "elastic": {"maxNodes": 8, "stepNodes": 4, "nodeShape": SHAPE, "target": target, **elastic}}}
+
+
+def permit(cluster: Cluster, allowed: bool) -> None:
+    """Whether the operator may scale Fleets, by the chart's value; once the API server knows it."""
+    install_chart(cluster.plane, "--reset-values", *(MAY_SCALE if allowed else ()))
+
+    def known() -> bool:
+        try:
+            cluster.kubectl("auth", "can-i", "update", f"fleets.{API_GROUP}", "--subresource=scale", "-A",
+                            f"--as=system:serviceaccount:{NAMESPACE}:spillway")
+            return allowed
+        except CommandFailed:
+            return not allowed
+    wait_for(known, 20, f"the right to scale Fleets to be {'given' if allowed else 'taken'}")
+
+
+@pytest.fixture
+def provider(cluster: Cluster, namespace: str, chart: None) -> Iterator[Provider]:
+    cluster.apply(FLEETS)
+    cluster.kubectl("wait", "--for=condition=Established", "crd", FLEETS["metadata"]["name"], "--timeout=30s")
+    permit(cluster, True)
+    provider = Provider(cluster, namespace)
+    yield provider
+    provider.end()
+    permit(cluster, False)
+
+
+def scaled(cluster: Cluster, mark: int) -> list[tuple[str, int]]:
+    """Fleet and answer of every scale that an operator sent since the mark."""
+    return [(one["objectRef"]["name"], one["responseStatus"]["code"]) for one in cluster.audit.writes(mark)
+            if one["objectRef"]["resource"] == "fleets"]
+
+
+def scale(cluster: Cluster, group: str) -> Object:
+    return cluster.get("nodegroup", group).get("status", {}).get("scale", {})
+
+
+def test_a_gang_that_fits_nowhere_gets_nodes_made_and_runs_on_them(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    operators.start("one")
+    apply_home(cluster, 2)
+    provider.apply("burst")
+    cluster.apply(elastic_group("burst", namespace))
+    cluster.wait_condition("nodegroup", "burst", None, "TargetReady", reason="AsExpected")
+    mark = cluster.audit.mark()
+    cluster.apply(training_pool("fits", 2), namespace)
+    ready(cluster, "fits", namespace)
+    untouched = children_of(cluster, "fits", namespace).identities()
+    assert provider.replicas("burst") == 0, "there is room at home"
+    cluster.apply(training_pool("large", 3), namespace)
+    waits(cluster, "large", namespace, "WaitingForNodes")
+    wait_for(lambda: provider.replicas("burst") == 4, 20, "the Fleet to be raised to a whole step")
+    large = ready(cluster, "large", namespace, 60)
+    assert placement(large)["nodeGroup"] == "burst" and "ask" not in large["status"]
+    wait_for(lambda: scale(cluster, "burst") == {"desired": 4, "target": 4, "observed": 4}, 60, "the group's numbers")
+    assert condition_of(cluster.get("nodegroup", "burst"), "InStock")["status"] == "True"
+    assert scaled(cluster, mark) == [("burst", 200)]
+    assert children_of(cluster, "fits", namespace).identities() == untouched
+
+
+def test_nodes_that_do_not_come_are_a_stock_out_and_the_next_group_is_asked(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    operators.start("one")
+    provider.apply("dry", delivers=False)
+    provider.apply("wet")
+    cluster.apply([elastic_group("dry", namespace, 10, provisionTimeoutSeconds=10), elastic_group("wet", namespace, 20)])
+    cluster.apply(training_pool("large", 3), namespace)
+    waits(cluster, "large", namespace, "WaitingForNodes")
+    wait_for(lambda: provider.replicas("dry") == 4, 20, "the first group to be asked")
+    assert provider.replicas("wet") == 0
+    dry = cluster.wait_condition("nodegroup", "dry", None, "InStock", "False", "OutOfStock", 40)
+    assert dry["status"]["stockout"]["attempts"] == 1
+    assert f"it is asked again at {dry['status']['stockout']['nextTry']}" in says(dry, "InStock")
+    large = ready(cluster, "large", namespace, 60)
+    assert placement(large)["nodeGroup"] == "wet"
+    assert provider.replicas("dry") == 4, "what was asked for is not taken back"
+    assert scale(cluster, "dry")["desired"] == 0
+
+
+def test_killed_between_the_decision_and_the_scale(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    permit(cluster, False)  # so that the decision is all there is
+    operator = operators.start("one")
+    provider.apply("burst")
+    cluster.apply(elastic_group("burst", namespace))
+    cluster.apply(training_pool("large", 3), namespace)
+    wait_for(lambda: scale(cluster, "burst").get("desired") == 4, 20, "the decision")
+    asked = wait_for(lambda: cluster.get("trainingpool", "large", namespace)["status"].get("ask"), 20, "the ask")
+    operator.kill()
+    assert provider.replicas("burst") == 0
+    permit(cluster, True)
+    mark = cluster.audit.mark()
+    operator = operators.start("one")
+    wait_for(lambda: provider.replicas("burst") == 4, 30, "the Fleet to be raised")
+    operator.kill()  # and once more, with the nodes on their way
+    operators.start("one")
+    large = cluster.get("trainingpool", "large", namespace)
+    assert large["status"].get("ask", asked)["since"] == asked["since"]
+    assert placement(ready(cluster, "large", namespace, 60))["nodeGroup"] == "burst"
+    assert provider.replicas("burst") == 4
+    assert scaled(cluster, mark) == [("burst", 200)]
+
+
+def test_without_permission_the_group_says_which_one_is_missing_and_all_else_goes_on(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    permit(cluster, False)
+    operators.start("one")
+    apply_home(cluster, 2)
+    cluster.apply(training_pool("runs", 2), namespace)
+    ready(cluster, "runs", namespace)
+    untouched = children_of(cluster, "runs", namespace).identities()
+    provider.apply("burst")
+    cluster.apply(elastic_group("burst", namespace, provisionTimeoutSeconds=10))
+    burst = cluster.wait_condition("nodegroup", "burst", None, "TargetReady", "False", "TargetUnavailable")
+    assert (f"Fleet {namespace}/burst cannot be scaled: Spillway may not get fleets.{API_GROUP}/scale: name the kind in the "
+            "chart's value elasticTargets") in says(burst, "TargetReady")
+    cluster.apply(training_pool("large", 3), namespace)
+    cluster.wait_condition("nodegroup", "burst", None, "InStock", "False", "OutOfStock", 40)
+    wait_for(lambda: "burst: the nodes that it was asked for did not come in time" in says(
+        cluster.get("trainingpool", "large", namespace), "Placed"), 20, "the gang to say so")
+    holds_for(lambda: children_of(cluster, "runs", namespace).identities() == untouched, 3, "what runs to go on")
+    assert provider.replicas("burst") == 0
+    permit(cluster, True)
+    cluster.wait_condition("nodegroup", "burst", None, "TargetReady", reason="AsExpected", seconds=90)
+
+
+def test_a_target_that_is_not_there_is_named(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    operators.start("one")
+    cluster.apply(elastic_group("burst", namespace))
+    burst = cluster.wait_condition("nodegroup", "burst", None, "TargetReady", "False", "TargetUnavailable")
+    assert f"there is no Fleet {namespace}/burst of {API_GROUP}/v1" in says(burst, "TargetReady")
+    group = elastic_group("burst", namespace)
+    group["spec"]["elastic"]["target"].update(apiVersion="apps/v1", kind="DaemonSet")
+    cluster.apply(group)
+
+    def told(sentence: str) -> Callable[[], bool]:
+        return lambda: sentence in says(cluster.get("nodegroup", "burst"), "TargetReady")
+    wait_for(told("the kind has no scale subresource: set spec.elastic.target.replicasPath"), 20, "the missing scale")
+    group["spec"]["elastic"]["target"].update(apiVersion="provider.example/v7", kind="Fleet")
+    cluster.apply(group)
+    wait_for(told("the API server does not serve provider.example/v7"), 20, "the missing version")
