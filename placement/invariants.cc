@@ -1268,16 +1268,15 @@ Problem ScalesAreRight(const World& world, const Plan& plan) {
   for (size_t g = 0; g < world.groups.size(); ++g) {
     const std::string& name = world.groups[g].spec->name;
     const GroupMemory& after = plan.groups[g].memory;
-    const bool has_nodes = world.groups[g].spec->elastic.has_value();
-    if (plan.groups[g].there !=
-        (has_nodes ? std::optional(NodesThere(world.groups[g])) : std::nullopt)) {
-      return name + " has another number of nodes than its report says";
-    }
     if (auto problem = ScaleIsRight(world.groups[g], after, asked[name])) {
       return name + " " + *problem;
     }
     if (asked[name] > 0 && after.stockout && world.now < after.stockout->next_try) {
       return name + " is asked for nodes while it is out of stock";
+    }
+    const auto& elastic_group = world.groups[g].spec->elastic;
+    if (elastic_group && plan.groups[g].there != NodesThere(world.groups[g])) {
+      return name + " has another number of nodes than its report says";
     }
   }
   return {};

@@ -383,6 +383,8 @@ TEST_F(ElasticLoopTest, AGangThatFitsNowhereHasTheTargetRaisedAndRunsOnceTheNode
   EXPECT_FALSE(Status("large").contains("ask"));
   ExpectQuiet();
   EXPECT_EQ(Replicas(), 8);
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(31),
+                                   [&] { return GroupStatus()["scale"]["observed"] == 8; }));
 }
 
 TEST_F(ElasticLoopTest, TheDecisionIsWrittenDownBeforeTheTargetIsRaised) {
@@ -502,7 +504,8 @@ TEST_F(ElasticLoopTest, AStandbyTouchesNoTarget) {
   leading_ = false;
   server_.Put(PoolJson("large", 5));
   Run();
-  ASSERT_TRUE(AwaitPass(2));
+  PassTwice();
+  PassTwice();  // its template has been judged by then
   EXPECT_EQ(Looks(), 0);
   EXPECT_EQ(Replicas(), 0);
 }

@@ -110,7 +110,7 @@ TEST(PlanForms, NamesAreThoseOfTheStatuses) {
       UnorderedElementsAre("action", "alternatives", "forceDelete", "keepJob", "mayStart", "name",
                            "namespace", "position", "remedies", "reservation", "status", "uid"));
   EXPECT_THAT(OwnNames(plans, "pools", "TrainingPool", "status"),
-              UnorderedElementsAre("ask", "failedReason", "succeeded"));
+              UnorderedElementsAre("failedReason", "succeeded"));
   EXPECT_THAT(OwnNames(plans, "inferencePools", "InferencePool", ""),
               UnorderedElementsAre("action", "alternatives", "cells.accelerator",
                                    "cells.accelerators", "cells.before", "cells.hourlyCost",
@@ -119,7 +119,7 @@ TEST(PlanForms, NamesAreThoseOfTheStatuses) {
                                    "rejected", "remedies", "status", "uid", "weights"));
   EXPECT_THAT(OwnNames(plans, "inferencePools", "InferencePool", "status"), UnorderedElementsAre());
   EXPECT_THAT(OwnNames(plans, "groups", "NodeGroup", ""),
-              UnorderedElementsAre("name", "nodes.notReady", "scale", "stockout"));
+              UnorderedElementsAre("name", "nodes.notReady"));
   EXPECT_THAT(OwnNames(plans, "quotas", "PoolQuota", ""),
               UnorderedElementsAre("namespace", "spend"));
 }

@@ -585,8 +585,12 @@ TEST(NewNodes, VerifyFindsWhatIsWrong) {
       {"team/llm asks near for nodes while there is room on far",
        [](Snapshot& world, Plan& plan, auto&) {
          AddNodes(world, "far", 2);
-         plan.groups[0].memory.desired = 2;
+         plan.groups[0].memory.desired = plan.groups[0].there = 2;
        }},
+      {"far has another number of nodes than its report says",
+       [](auto&, Plan& plan, auto&) { plan.groups[0].there = 7; }},
+      {"far has another number of nodes than its report says",
+       [](auto&, Plan& plan, auto&) { plan.groups[0].there.reset(); }},
       {"team/llm crosses the limit of a100",
        [](Snapshot& world, auto&, auto&) {
          world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 15}}}};
