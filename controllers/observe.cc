@@ -145,6 +145,14 @@ void ObserveTaints(const kube::Node& node, placement::Node& out) {
   }
 }
 
+// A kubelet says NotReady when it registers its node, and keeps the time at which it said so.
+constexpr Seconds kRegistering{5};
+
+// Has it never been Ready? It is one that comes, not one that broke.
+bool IsNew(const placement::Node& node) {
+  return !node.ready && *node.not_ready_since <= node.created + kRegistering;
+}
+
 placement::Node ObserveNode(const kube::Node& node) {
   placement::Node out;
   out.id = {"", node.meta.name};
@@ -162,6 +170,7 @@ placement::Node ObserveNode(const kube::Node& node) {
     out.not_ready_since = out.ready ? std::optional<Time>() : condition.changed;
   }
   ObserveTaints(node, out);
+  if (IsNew(out)) out.starting = true;
   return out;
 }
 

@@ -387,6 +387,24 @@ TEST_F(ElasticLoopTest, AGangThatFitsNowhereHasTheTargetRaisedAndRunsOnceTheNode
                                    [&] { return GroupStatus()["scale"]["observed"] == 8; }));
 }
 
+TEST_F(ElasticLoopTest, NodesThatAreThereButNotReadyYetAreNotAskedForOnceMore) {
+  server_.Patch("nodegroups", "", "burst", {{"spec", {{"elastic", {{"maxNodes", 16}}}}}});
+  server_.Put(PoolJson("large", 5));
+  Run();
+  ASSERT_TRUE(Await([&] { return Replicas() == 8; }));
+  for (int i = 0; i < 8; ++i) {
+    Json node = NodeJson("b" + std::to_string(i), "burst");
+    node["status"].erase("conditions");  // its kubelet has said nothing yet
+    server_.Put(node);
+  }
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(OnePass());
+  EXPECT_EQ(Replicas(), 8);
+  EXPECT_EQ(GroupStatus()["scale"]["desired"], 8);
+  Deliver(8);
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "large-train-1"); }));
+  EXPECT_EQ(Replicas(), 8);
+}
+
 TEST_F(ElasticLoopTest, TheDecisionIsWrittenDownBeforeTheTargetIsRaised) {
   server_.Put(PoolJson("large", 5));
   Run();

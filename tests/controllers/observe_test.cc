@@ -102,6 +102,17 @@ struct Cluster {
   }
 };
 
+TEST(ObserveNodes, ANodeThatHasNeverBeenReadyIsStarting) {
+  Cluster cluster;
+  cluster.AddNode("silent").conditions.clear();
+  cluster.AddNode("registers").conditions = {{"Ready", "False", Time(Seconds(12))}};
+  cluster.AddNode("broke").conditions = {{"Ready", "False", Time(Seconds(20))}};
+  cluster.AddNode("works");
+  std::vector<bool> starting;
+  for (const auto& node : cluster.Observe().nodes) starting.push_back(node.starting);
+  EXPECT_EQ(starting, (std::vector<bool>{true, true, false, false}));
+}
+
 TEST(ObserveNodes, UsedIsWhatAllBoundPodsThatHaveNotEndedAskFor) {
   Cluster cluster;
   cluster.AddNode("n0");
