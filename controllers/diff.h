@@ -14,7 +14,7 @@ namespace spillway::controllers {
 
 // What an elastic group asks of its target.
 struct TargetWish {
-  crds::v1alpha1::NodeGroupSpec::Target target;
+  crds::v1alpha1::ScaleTarget target;
   std::optional<int> at_least;  // replicas; nullopt: it is only read
   bool operator==(const TargetWish&) const = default;
 };

@@ -96,7 +96,7 @@ class Loop {
   };
   // What is known of an elastic group's target.
   struct TargetMemory {
-    crds::v1alpha1::NodeGroupSpec::Target target;
+    crds::v1alpha1::ScaleTarget target;
     TargetState state;
     std::optional<int> at_least;  // as last asked
     bool looked = false;

@@ -15,8 +15,8 @@
 
 namespace spillway::controllers {
 
-using crds::v1alpha1::NodeGroupSpec;
 using crds::v1alpha1::PoolQuota;
+using crds::v1alpha1::ScaleTarget;
 
 std::vector<placement::Requirement> Requirements(const crds::v1alpha1::Selector& selector) {
   std::vector<placement::Requirement> out;
@@ -32,7 +32,7 @@ std::string LabelOf(const kube::ObjectMeta& meta, const char* key) {
   return at == meta.labels.end() ? std::string() : at->second;
 }
 
-std::string TargetKey(const NodeGroupSpec::Target& target) {
+std::string TargetKey(const ScaleTarget& target) {
   const std::string group = target.api_version.substr(0, target.api_version.find('/'));
   const std::string suffix =
       group.size() == target.api_version.size() ? std::string() : "." + group;
@@ -105,6 +105,8 @@ Resources WithoutAccelerators(const std::vector<std::string>& types, const PodSh
 
 namespace {
 
+using crds::v1alpha1::ElasticSpec;
+using crds::v1alpha1::NodeGroupSpec;
 using crds::v1alpha1::TrainingPoolSpec;
 using crds::v1alpha1::TrainingPoolStatus;
 using placement::PoolMemory;
@@ -228,7 +230,7 @@ std::optional<Time> LinkHealthySince(const crds::v1alpha1::NodeGroup& group, boo
   return link_down ? std::nullopt : std::optional<Time>(now);
 }
 
-placement::Elastic ObserveElastic(const NodeGroupSpec::Elastic& elastic) {
+placement::Elastic ObserveElastic(const ElasticSpec& elastic) {
   placement::Elastic out;
   out.min_nodes = elastic.min_nodes;
   out.max_nodes = elastic.max_nodes;

@@ -33,7 +33,7 @@ bool IsReplicaOf(const kube::Pod& pod, const crds::v1alpha1::InferencePool& pool
 
 // "MachineDeployment.cluster.x-k8s.io capi/a100": which object a NodeGroup scales, whatever the
 // version that it names.
-std::string TargetKey(const crds::v1alpha1::NodeGroupSpec::Target& target);
+std::string TargetKey(const crds::v1alpha1::ScaleTarget& target);
 
 // A pool's memory as its status has it.
 placement::PoolMemory MemoryOf(const crds::v1alpha1::TrainingPoolStatus& status);

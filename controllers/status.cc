@@ -333,7 +333,7 @@ void RememberScale(const placement::GroupReport& report, const TargetState& targ
 }
 
 // As many nodes as it is to have: what that says is no decision.
-bool IsSettled(const std::optional<crds::v1alpha1::NodeGroupStatus::Scale>& scale) {
+bool IsSettled(const std::optional<crds::v1alpha1::ScaleStatus>& scale) {
   return scale && scale->desired == scale->observed;
 }
 

@@ -12,7 +12,7 @@ namespace spillway::controllers {
 namespace {
 
 using Json = nlohmann::json;
-using Target = crds::v1alpha1::NodeGroupSpec::Target;
+using Target = crds::v1alpha1::ScaleTarget;
 
 // A target's kind as the API server serves it.
 struct Served {

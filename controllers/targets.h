@@ -25,7 +25,7 @@ struct TargetLook {
 // that: only if nobody has changed the object since it was read, and never down. Through the scale
 // subresource, or where the target names a replicasPath through a merge patch of that field. Which
 // kinds there are the API server is asked each time.
-TargetLook LookAtTarget(kube::Client& client, const crds::v1alpha1::NodeGroupSpec::Target& target,
+TargetLook LookAtTarget(kube::Client& client, const crds::v1alpha1::ScaleTarget& target,
                         std::optional<int> at_least, const std::stop_token& stop);
 
 }  // namespace spillway::controllers

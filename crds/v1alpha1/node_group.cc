@@ -73,7 +73,7 @@ Status DecodeInterconnect(JsonValue value, NodeGroupSpec& out) {
   });
 }
 
-Status DecodeTarget(JsonValue value, NodeGroupSpec::Target& out) {
+Status DecodeTarget(JsonValue value, ScaleTarget& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "apiVersion") return Read(field, out.api_version);
     if (key == "kind") return Read(field, out.kind);
@@ -84,7 +84,7 @@ Status DecodeTarget(JsonValue value, NodeGroupSpec::Target& out) {
   });
 }
 
-Status DecodeBackoff(JsonValue value, NodeGroupSpec::Elastic& out) {
+Status DecodeBackoff(JsonValue value, ElasticSpec& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "initialSeconds") return Read(field, out.backoff_initial_seconds);
     if (key == "maxSeconds") return Read(field, out.backoff_max_seconds);
@@ -92,9 +92,9 @@ Status DecodeBackoff(JsonValue value, NodeGroupSpec::Elastic& out) {
   });
 }
 
-Status DecodeElastic(JsonValue value, std::optional<NodeGroupSpec::Elastic>& out) {
+Status DecodeElastic(JsonValue value, std::optional<ElasticSpec>& out) {
   if (kube::IsNull(value)) return Ok{};
-  NodeGroupSpec::Elastic& elastic = out.emplace();
+  ElasticSpec& elastic = out.emplace();
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "minNodes") return Read(field, elastic.min_nodes);
     if (key == "maxNodes") return Read(field, elastic.max_nodes);
@@ -158,9 +158,9 @@ Status DecodeDomain(JsonValue value, NodeGroupStatus::LargestFreeDomain& out) {
   });
 }
 
-Status DecodeScale(JsonValue value, std::optional<NodeGroupStatus::Scale>& out) {
+Status DecodeScale(JsonValue value, std::optional<ScaleStatus>& out) {
   if (kube::IsNull(value)) return Ok{};
-  NodeGroupStatus::Scale& scale = out.emplace();
+  ScaleStatus& scale = out.emplace();
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "desired") return Read(field, scale.desired);
     if (key == "target") return Read(field, scale.target.emplace());
@@ -169,9 +169,9 @@ Status DecodeScale(JsonValue value, std::optional<NodeGroupStatus::Scale>& out) 
   });
 }
 
-Status DecodeStockout(JsonValue value, std::optional<NodeGroupStatus::Stockout>& out) {
+Status DecodeStockout(JsonValue value, std::optional<StockoutStatus>& out) {
   if (kube::IsNull(value)) return Ok{};
-  NodeGroupStatus::Stockout& stockout = out.emplace();
+  StockoutStatus& stockout = out.emplace();
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "since") return Read(field, stockout.since);
     if (key == "attempts") return Read(field, stockout.attempts);

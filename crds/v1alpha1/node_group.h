@@ -20,6 +20,28 @@ struct BadTaint {
   bool operator==(const BadTaint&) const = default;
 };
 
+// Whose replicas the group's nodes are.
+struct ScaleTarget {
+  std::string api_version;
+  std::string kind;
+  std::string ns;  // empty: the kind has none
+  std::string name;
+  std::string replicas_path;  // ".spec.targetNodes"; empty: the scale subresource
+  bool operator==(const ScaleTarget&) const = default;
+};
+struct ElasticSpec {
+  int min_nodes = 0;
+  int max_nodes = 0;
+  int step_nodes = 1;
+  bool single_domain = false;
+  Resources node_shape;
+  ScaleTarget target;
+  int provision_timeout_seconds = 1200;
+  int backoff_initial_seconds = 300;  // stockoutBackoff
+  int backoff_max_seconds = 3600;
+  bool operator==(const ElasticSpec&) const = default;
+};
+
 struct NodeGroupSpec {
   std::string provider;
   int tier = 0;
@@ -53,29 +75,21 @@ struct NodeGroupSpec {
     std::vector<BadTaint> bad_taints;
     bool operator==(const Health&) const = default;
   } health;
-  // Whose replicas the group's nodes are.
-  struct Target {
-    std::string api_version;
-    std::string kind;
-    std::string ns;  // empty: the kind has none
-    std::string name;
-    std::string replicas_path;  // ".spec.targetNodes"; empty: the scale subresource
-    bool operator==(const Target&) const = default;
-  };
-  struct Elastic {
-    int min_nodes = 0;
-    int max_nodes = 0;
-    int step_nodes = 1;
-    bool single_domain = false;
-    Resources node_shape;
-    Target target;
-    int provision_timeout_seconds = 1200;
-    int backoff_initial_seconds = 300;  // stockoutBackoff
-    int backoff_max_seconds = 3600;
-    bool operator==(const Elastic&) const = default;
-  };
-  std::optional<Elastic> elastic;
+  std::optional<ElasticSpec> elastic;
   bool operator==(const NodeGroupSpec&) const = default;
+};
+
+struct ScaleStatus {
+  int desired = 0;
+  std::optional<int> target;  // not given: not read yet
+  int observed = 0;
+  bool operator==(const ScaleStatus&) const = default;
+};
+struct StockoutStatus {
+  Time since{};
+  int attempts = 1;
+  Time next_try{};
+  bool operator==(const StockoutStatus&) const = default;
 };
 
 struct NodeGroupStatus {
@@ -93,20 +107,8 @@ struct NodeGroupStatus {
     std::string domain;
     bool operator==(const LargestFreeDomain&) const = default;
   } largest_free_domain;
-  struct Scale {
-    int desired = 0;
-    std::optional<int> target;  // not given: not read yet
-    int observed = 0;
-    bool operator==(const Scale&) const = default;
-  };
-  std::optional<Scale> scale;  // of an elastic group
-  struct Stockout {
-    Time since{};
-    int attempts = 1;
-    Time next_try{};
-    bool operator==(const Stockout&) const = default;
-  };
-  std::optional<Stockout> stockout;
+  std::optional<ScaleStatus> scale;  // of an elastic group
+  std::optional<StockoutStatus> stockout;
   std::string hourly_cost, idle_hourly_cost, marginal_hourly_cost;
   std::vector<Condition> conditions;
   bool operator==(const NodeGroupStatus&) const = default;

@@ -12,13 +12,13 @@ namespace spillway::controllers {
 namespace {
 
 using crds::v1alpha1::FindCondition;
-using crds::v1alpha1::NodeGroupSpec;
+using crds::v1alpha1::ScaleTarget;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
 const Time kNow{Seconds(5000)};
-const NodeGroupSpec::Target kFleet{"example.com/v1", "Fleet", "infra", "burst", ""};
+const ScaleTarget kFleet{"example.com/v1", "Fleet", "infra", "burst", ""};
 
 crds::v1alpha1::NodeGroup ElasticGroup(const std::string& name = "burst") {
   crds::v1alpha1::NodeGroup group = samples::Group(name);
@@ -210,10 +210,10 @@ TEST(ElasticStatus, ADecisionIsWrittenAtOnceAndANodeThatCameIsNot) {
 
 class TargetTest : public testing::Test {
  protected:
-  TargetLook Look(const NodeGroupSpec::Target& target, std::optional<int> at_least = {}) {
+  TargetLook Look(const ScaleTarget& target, std::optional<int> at_least = {}) {
     return LookAtTarget(client_, target, at_least, {});
   }
-  static NodeGroupSpec::Target Rack(const std::string& path) {
+  static ScaleTarget Rack(const std::string& path) {
     return {"example.com/v1", "Rack", "infra", "burst", path};
   }
 
@@ -278,7 +278,7 @@ TEST_F(TargetTest, IsRaisedAtAPathWhereItSaysSo) {
 
 TEST_F(TargetTest, SaysWhatStandsInTheWay) {
   server_.Put(FleetJson("Rack", {{"size", "large"}}));
-  NodeGroupSpec::Target wrong = kFleet;
+  ScaleTarget wrong = kFleet;
   EXPECT_EQ(Look(kFleet, 8).problem, "there is no Fleet infra/burst of example.com/v1");
   wrong.api_version = "example.com/v7";
   EXPECT_EQ(Look(wrong).problem,
