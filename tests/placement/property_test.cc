@@ -307,8 +307,10 @@ TEST(RandomWorlds, ShowEveryReasonAndActionOftenEnough) {
     for (const std::string_view name : seen) ++worlds[name];
   }
   std::vector<std::string_view> names;
-  for (const placement::Reason reason : placement::AllReasons())
-    names.push_back(ReasonName(reason));
+  for (const placement::Reason reason : placement::AllReasons()) {
+    // Of an object that no snapshot has: the operator alone finds it out.
+    if (reason != placement::Reason::kTargetUnavailable) names.push_back(ReasonName(reason));
+  }
   for (const char* action :
        {"wait", "place", "keep", "restart", "release", "finish", "done", "scale"}) {
     names.emplace_back(action);
