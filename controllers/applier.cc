@@ -141,7 +141,7 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
     case Write::Verb::kProbe:
       return Probe(write, outcome, stop);
     case Write::Verb::kScale:
-      outcome.target = LookAtTarget(client_, write.wish->target, write.wish->at_least, stop);
+      outcome.target = LookAtTarget(client_, *write.wish, stop);
       return true;
   }
   return false;

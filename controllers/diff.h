@@ -7,17 +7,11 @@
 #include <vector>
 
 #include "controllers/stores.h"
+#include "controllers/targets.h"
 #include "kube/client.h"
 #include "placement/plan.h"
 
 namespace spillway::controllers {
-
-// What an elastic group asks of its target.
-struct TargetWish {
-  crds::v1alpha1::ScaleTarget target;
-  std::optional<int> at_least;  // replicas; nullopt: it is only read
-  bool operator==(const TargetWish&) const = default;
-};
 
 // One request that changes something, or (kProbe) looks whether a taken name is free again, or
 // (kScale) looks at the target of an elastic group and raises its replicas if they are too few.

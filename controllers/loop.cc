@@ -56,6 +56,25 @@ struct Loop::Facts {
   std::map<std::string, const placement::QuotaReport*> quota_reports;
   std::set<std::string> deleted_uids;
 
+  // A gang that asked the group for nodes waits for the verdict on its template, as all do after a
+  // restart: until then the group stays as it is, or what is under way would be asked for again.
+  [[nodiscard]] bool AsksUnchecked(const std::string& group) const {
+    return std::ranges::any_of(snapshot.pools, [&](const placement::TrainingPool& pool) {
+      return pool.template_unchecked && pool.namespace_quota.empty() && pool.memory.ask &&
+             pool.memory.ask->node_group == group;
+    });
+  }
+
+  // What gangs ask the group for stands in their statuses.
+  [[nodiscard]] bool AsksAreWrittenDown(const std::string& group) const {
+    return std::ranges::all_of(plan.pools, [&](const placement::PoolDecision& decision) {
+      const auto& ask = decision.memory.ask;
+      if (!ask || ask->node_group != group) return true;
+      const auto pool = pool_facts.find(decision.key);
+      return pool != pool_facts.end() && pool->second->memory.ask == ask;
+    });
+  }
+
   void IndexWorld() {
     for (const auto& group : world.node_groups) groups.emplace(group->meta.name, group.get());
     for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
@@ -468,7 +487,8 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
     const auto report = facts.group_reports.find(group->meta.name);
     const std::string key = "NodeGroup " + kube::Key(group->meta);
     if (group->meta.deleted || report == facts.group_reports.end() || BackingOff(key)) continue;
-    auto look = TargetWrite(*group, *report->second);
+    if (facts.AsksUnchecked(group->meta.name)) continue;
+    auto look = TargetWrite(facts, *group, *report->second);
     const auto status = DesiredStatus(*group, *report->second, targets_[group->meta.uid].state,
                                       settings_.mode, facts.now);
     WriteList list{key, group->meta.uid, {}};
@@ -484,10 +504,13 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
 // The target is looked at when the group comes, when more nodes are decided for it than it has, and
 // from then on now and then until they are there: somebody else may have lowered it. One that
 // cannot be scaled is tried again, less and less often.
-std::optional<Write> Loop::TargetWrite(const crds::v1alpha1::NodeGroup& group,
+std::optional<Write> Loop::TargetWrite(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
                                        const placement::GroupReport& report) {
   TargetMemory& memory = targets_[group.meta.uid];
-  if (!group.spec.elastic) return std::nullopt;
+  if (!group.spec.elastic) {
+    memory = {};
+    return std::nullopt;
+  }
   if (memory.target != group.spec.elastic->target) {
     memory = {};
     memory.target = group.spec.elastic->target;
@@ -496,8 +519,11 @@ std::optional<Write> Loop::TargetWrite(const crds::v1alpha1::NodeGroup& group,
   const bool usable = report.ready_reason != placement::Reason::kMisconfigured;
   const bool wanted = usable && report.memory.desired > report.there;
   if (memory.looked && !wanted && memory.state.problem.empty()) return std::nullopt;
-  TargetWish wish{memory.target, {}};
-  if (wanted && settings_.mode == Mode::kEnforce) wish.at_least = report.memory.desired;
+  TargetWish wish{memory.target, {}, report.matched};
+  const bool raises = wanted && settings_.mode == Mode::kEnforce;
+  if (raises && !facts.AsksAreWrittenDown(group.meta.name)) return std::nullopt;
+  // Nodes that are out of service still are replicas of the target.
+  if (raises) wish.at_least = *report.memory.desired + report.matched - report.there.value_or(0);
   const bool anew = memory.failures == 0 && wish.at_least > memory.at_least;
   if (!anew && clock_.Elapsed() < memory.next_look) {
     WakeAt(memory.next_look);

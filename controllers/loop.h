@@ -124,7 +124,7 @@ class Loop {
   void TellOfOthers(const crds::v1alpha1::InferencePool& pool,
                     const std::vector<std::string>& sentences);
   void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
-  std::optional<Write> TargetWrite(const crds::v1alpha1::NodeGroup& group,
+  std::optional<Write> TargetWrite(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
                                    const placement::GroupReport& report);
   void SettleTarget(const WriteList& list, const TargetLook& look);
   void QuotaWrites(const Facts& facts, std::vector<WriteList>& out);

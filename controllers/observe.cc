@@ -152,7 +152,9 @@ constexpr Seconds kRegistering{5};
 
 // Has it never been Ready? It is one that comes, not one that broke.
 bool IsNew(const placement::Node& node) {
-  return !node.ready && *node.not_ready_since <= node.created + kRegistering;
+  if (node.ready || !node.not_ready_since) return false;
+  const Seconds apart = *node.not_ready_since - node.created;
+  return apart <= kRegistering && -apart <= kRegistering;
 }
 
 placement::Node ObserveNode(const kube::Node& node) {
@@ -245,7 +247,9 @@ placement::Elastic ObserveElastic(const ElasticSpec& elastic) {
 
 placement::GroupMemory GroupMemoryOf(const crds::v1alpha1::NodeGroupStatus& status) {
   placement::GroupMemory memory;
-  if (status.scale) memory.desired = status.scale->desired;
+  // Once all have come there are none under way, however many of them go later.
+  const auto& scale = status.scale;
+  if (scale && scale->desired > scale->observed) memory.desired = scale->desired;
   if (const auto& stockout = status.stockout) {
     memory.stockout = {stockout->since, stockout->attempts, stockout->next_try};
   }

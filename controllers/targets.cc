@@ -14,6 +14,12 @@ namespace {
 using Json = nlohmann::json;
 using Target = crds::v1alpha1::ScaleTarget;
 
+// A field that the kind does not have is refused, not dropped.
+const kube::WriteOptions& Strictly() {
+  static const kube::WriteOptions kOptions{kFieldManager, false, true};
+  return kOptions;
+}
+
 // A target's kind as the API server serves it.
 struct Served {
   kube::Resource resource;
@@ -48,7 +54,8 @@ std::optional<Served> FindKind(const Json& list, const Target& target) {
     const std::string name = TextOf(one, "name");
     if (TextOf(one, "kind") != target.kind || name.find('/') != std::string::npos) continue;
     served.resource.plural = name;
-    served.resource.namespaced = one.value("namespaced", false);
+    const auto namespaced = one.find("namespaced");
+    served.resource.namespaced = namespaced != one.end() && *namespaced == true;
   }
   if (served.resource.plural.empty()) return std::nullopt;
   served.has_scale = std::any_of(resources->begin(), resources->end(), [&](const Json& one) {
@@ -59,9 +66,12 @@ std::optional<Served> FindKind(const Json& list, const Target& target) {
 
 class Look {
  public:
-  Look(kube::Client& client, const Target& target, std::optional<int> at_least,
-       const std::stop_token& stop)
-      : client_(client), target_(target), at_least_(at_least), stop_(stop) {}
+  Look(kube::Client& client, const TargetWish& wish, const std::stop_token& stop)
+      : client_(client),
+        target_(wish.target),
+        at_least_(wish.at_least),
+        nodes_(wish.nodes),
+        stop_(stop) {}
 
   TargetLook Run() {
     if (!FindServed()) return look_;
@@ -73,7 +83,15 @@ class Look {
     }
     const Json json = Json::parse(*object, nullptr, false);
     look_.replicas = ReplicasIn(json);
-    if (look_.replicas && at_least_ && *look_.replicas < *at_least_) Raise(json);
+    if (!look_.replicas || !at_least_ || *look_.replicas >= *at_least_) return look_;
+    if (*look_.replicas < nodes_) {
+      Problem(
+          fmt::format("it has {} replicas, but {} nodes match the group's spec.selector: a "
+                      "selector must match no others than the target's",
+                      *look_.replicas, nodes_));
+    } else {
+      Raise(json);
+    }
     return look_;
   }
 
@@ -146,33 +164,54 @@ class Look {
     return look_.problem.empty();
   }
 
+  // Can there be a field at the path: is nothing on the way to it but objects, or nothing at all?
+  [[nodiscard]] bool MayHold(const Json& object) const {
+    for (Json::json_pointer at = Pointer().parent_pointer(); !at.empty();
+         at = at.parent_pointer()) {
+      if (object.contains(at) && !object.at(at).is_object()) return false;
+    }
+    return true;
+  }
+
   // What is left out counts as 0.
   std::optional<int> ReplicasIn(const Json& object) {
     if (!object.is_object()) {
       look_.again = true;
       return std::nullopt;
     }
-    Json value = 0;
-    if (object.contains(Pointer())) value = object.at(Pointer());
-    if (value.is_null()) return 0;
-    if (!value.is_number_integer()) {
-      Problem(fmt::format("its {} is no whole number", Path()));
+    if (!MayHold(object)) {
+      Problem(fmt::format("its {} cannot be a number of replicas", Path()));
       return std::nullopt;
     }
-    const auto number =
-        std::clamp<int64_t>(value.get<int64_t>(), 0, std::numeric_limits<int>::max());
-    return static_cast<int>(number);
+    const Json value = object.contains(Pointer()) ? object.at(Pointer()) : Json();
+    if (value.is_null()) return 0;
+    const bool fits = value.is_number_unsigned() &&
+                      value.get<uint64_t>() <= uint64_t{std::numeric_limits<int32_t>::max()};
+    if (!fits) {
+      Problem(fmt::format("its {} is no number of replicas", Path()));
+      return std::nullopt;
+    }
+    return static_cast<int>(value.get<uint64_t>());
   }
 
   void Raise(const Json& read) {
+    if (TextOf(Identity(read), "resourceVersion").empty()) {
+      look_.again = true;  // without it the write would hold for whatever the object is by then
+      return;
+    }
     const auto written = WithScale()
                              ? client_.UpdateScale(served_.resource, target_.ns, target_.name,
-                                                   ScaleBody(read), {kFieldManager}, stop_)
+                                                   ScaleBody(read), Strictly(), stop_)
                              : client_.MergePatch(served_.resource, target_.ns, target_.name,
-                                                  PatchBody(read), {kFieldManager}, stop_);
+                                                  PatchBody(read), Strictly(), stop_);
     if (written) {
-      look_.raised_from = look_.replicas;
-      look_.replicas = at_least_;
+      const auto before = look_.replicas;
+      look_.replicas = ReplicasIn(Json::parse(*written, nullptr, false));
+      if (look_.replicas && *look_.replicas >= *at_least_) {
+        look_.raised_from = before;
+      } else if (look_.problem.empty()) {
+        Problem(fmt::format("its {} did not take the number written there", Path()));
+      }
       return;
     }
     look_.refused = true;
@@ -195,7 +234,8 @@ class Look {
   [[nodiscard]] Json Identity(const Json& read) const {
     Json out = {{"name", target_.name}};
     if (!target_.ns.empty()) out["namespace"] = target_.ns;
-    const Json meta = read.value("metadata", Json::object());
+    const auto at = read.find("metadata");
+    const Json meta = at != read.end() && at->is_object() ? *at : Json::object();
     for (const char* field : {"uid", "resourceVersion"}) out[field] = TextOf(meta, field);
     return out;
   }
@@ -203,6 +243,7 @@ class Look {
   kube::Client& client_;
   const Target& target_;
   const std::optional<int> at_least_;
+  const int nodes_;
   const std::stop_token& stop_;
   Served served_;
   TargetLook look_;
@@ -215,9 +256,8 @@ const kube::Resource& ScaleResource() {
   return kResource;
 }
 
-TargetLook LookAtTarget(kube::Client& client, const Target& target, std::optional<int> at_least,
-                        const std::stop_token& stop) {
-  return Look(client, target, at_least, stop).Run();
+TargetLook LookAtTarget(kube::Client& client, const TargetWish& wish, const std::stop_token& stop) {
+  return Look(client, wish, stop).Run();
 }
 
 }  // namespace spillway::controllers

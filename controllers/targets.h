@@ -21,11 +21,19 @@ struct TargetLook {
   bool again = false;                // nothing is wrong with it, but it has to be looked at again
 };
 
-// Reads how many replicas the target has and, where they are fewer than `at_least`, raises them to
-// that: only if nobody has changed the object since it was read, and never down. Through the scale
+// What an elastic group asks of its target.
+struct TargetWish {
+  crds::v1alpha1::ScaleTarget target;
+  std::optional<int> at_least;  // replicas; nullopt: it is only read
+  int nodes = 0;                // that the group's selector matches
+  bool operator==(const TargetWish&) const = default;
+};
+
+// Reads how many replicas the target has and, where they are fewer than is asked, raises them to
+// that: only if nobody has changed the object since it was read, never down, and not where it has
+// fewer than the group has nodes, which then are not all its own. Through the scale
 // subresource, or where the target names a replicasPath through a merge patch of that field. Which
 // kinds there are the API server is asked each time.
-TargetLook LookAtTarget(kube::Client& client, const crds::v1alpha1::ScaleTarget& target,
-                        std::optional<int> at_least, const std::stop_token& stop);
+TargetLook LookAtTarget(kube::Client& client, const TargetWish& wish, const std::stop_token& stop);
 
 }  // namespace spillway::controllers

@@ -1239,7 +1239,7 @@ Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked
     return *after.desired == least ? Problem()
                                    : Problem("is asked for nodes that nobody waits for");
   }
-  const int wanted = std::max(asked - NodesStarting(group), 0);
+  const int wanted = std::max(asked - NodesComing(group), 0);
   const int step = std::max(elastic.step_nodes, 1);
   if (*after.desired < there + wanted) return "is asked for fewer nodes than gangs wait for";
   const int from = std::clamp(group.spec->memory.desired.value_or(there), there, most);

@@ -28,7 +28,7 @@ Time Due(const NodeAsk& ask, const GroupView& group) {
 NewSupply SupplyFor(const Draft& draft, size_t gang, const GroupView& group) {
   const size_t index = draft.world.IndexOf(group);
   const int missing = std::max(group.spec->elastic->max_nodes - NodesThere(group), 0);
-  NewSupply supply{.nodes = missing + NodesStarting(group) - draft.coming[index],
+  NewSupply supply{.nodes = missing + NodesComing(group) - draft.coming[index],
                    .stockout = draft.stockouts[index],
                    .since = draft.Now()};
   const bool same = GroupAsked(draft, gang) == &group;
@@ -191,7 +191,7 @@ int DesiredNodes(const GroupView& group, int asked) {
   const int most = std::max(elastic.max_nodes, there);
   const int least = std::max(there, std::min(elastic.min_nodes, most));
   if (asked == 0) return least;
-  const int wanted = std::max(asked - NodesStarting(group), 0);
+  const int wanted = std::max(asked - NodesComing(group), 0);
   const int step = std::max(elastic.step_nodes, 1);
   const int before = std::clamp(group.spec->memory.desired.value_or(there), there, most);
   const int short_of = std::max(there + wanted - before, 0);

@@ -106,8 +106,10 @@ void AddMember(const World& world, size_t index, Shapes& known, GroupView& view)
       {.node = index, .state = standing.state, .shape = ShapeOf(known, view, node.allocatable)});
   ++view.by_state[standing.state];
   KeepEarlier(view.changes_at, standing.until);
-  const bool arrives = standing.state == NodeState::kStarting;
-  if (!node.ready && !node.out_of_service && !arrives) ++view.not_ready;
+  // Of what has never been of use nobody can tell a link that broke.
+  if (!node.ready && !node.out_of_service && !node.starting) ++view.not_ready;
+  const bool useless = node.starting || LacksAccelerators(group, node);
+  if (standing.state == NodeState::kUnhealthy && useless) ++view.useless;
   if (group.per_node == 0) {
     view.per_node = std::max(view.per_node, AcceleratorsIn(group, node.allocatable));
   }
@@ -361,9 +363,9 @@ int NodesThere(const GroupView& view) {
   return static_cast<int>(view.members.size()) - gone;
 }
 
-int NodesStarting(const GroupView& view) {
+int NodesComing(const GroupView& view) {
   const auto starting = view.by_state.find(NodeState::kStarting);
-  return starting == view.by_state.end() ? 0 : starting->second;
+  return view.useless + (starting == view.by_state.end() ? 0 : starting->second);
 }
 
 std::string LinkSentence(const GroupView& view) {

@@ -46,7 +46,9 @@ struct GroupView {
   std::vector<Resources> shapes;      // the different allocatables of its nodes
   std::map<NodeState, int> by_state;  // how many members are in each
   int64_t per_node = 1;               // accelerators that divide the price of a node, at least 1
-  int not_ready = 0;        // nodes NotReady, from the first second; lost and starting ones aside
+  // Nodes NotReady, from the first second; those aside that are lost or have never been of use.
+  int not_ready = 0;
+  int useless = 0;          // unhealthy, as they never were of use or lack their accelerators
   bool over_limit = false;  // more of them than maxUnhealthyPercent, and at least 3
   std::string overlap;      // which nodes other groups match too; empty: none
   std::optional<Time> changes_at;  // when time alone next changes a member's state
@@ -56,9 +58,11 @@ struct GroupView {
   [[nodiscard]] const Member* Find(size_t node) const;
 };
 
-// Nodes that an elastic group has: all but those that are lost. And how many of them are starting.
+// Nodes that an elastic group has: all but those that are lost. And how many of them may still be
+// what somebody asked for: they are starting, or came and are of no use, which is no reason to pay
+// for others in their stead.
 int NodesThere(const GroupView& view);
-int NodesStarting(const GroupView& view);
+int NodesComing(const GroupView& view);
 
 // "5 of 16 nodes are NotReady at once, …": REQUIRES view.over_limit.
 std::string LinkSentence(const GroupView& view);

@@ -80,6 +80,12 @@ TEST(ObserveElastic, EveryFieldAndWhatWasRememberedReachTheSnapshot) {
   EXPECT_EQ(seen.memory.stockout, (placement::Stockout{Time(Seconds(10)), 2, Time(Seconds(20))}));
 }
 
+TEST(ObserveElastic, OnceAllNodesHaveComeNoneAreUnderWay) {
+  crds::v1alpha1::NodeGroup group = ElasticGroup();
+  group.status.scale = {.desired = 4, .target = 4, .observed = 4};
+  EXPECT_EQ(ObserveGroups({group}).groups.at(0).memory.desired, std::nullopt);
+}
+
 TEST(ObserveElastic, AGroupThatIsNoLongerElasticRemembersNothing) {
   crds::v1alpha1::NodeGroup group = ElasticGroup();
   group.spec.elastic.reset();
@@ -210,8 +216,8 @@ TEST(ElasticStatus, ADecisionIsWrittenAtOnceAndANodeThatCameIsNot) {
 
 class TargetTest : public testing::Test {
  protected:
-  TargetLook Look(const ScaleTarget& target, std::optional<int> at_least = {}) {
-    return LookAtTarget(client_, target, at_least, {});
+  TargetLook Look(const ScaleTarget& target, std::optional<int> at_least = {}, int nodes = 0) {
+    return LookAtTarget(client_, {target, at_least, nodes}, {});
   }
   static ScaleTarget Rack(const std::string& path) {
     return {"example.com/v1", "Rack", "infra", "burst", path};
@@ -251,6 +257,15 @@ TEST_F(TargetTest, IsNeverLowered) {
   EXPECT_THAT(server_.Writes(), IsEmpty());
 }
 
+TEST_F(TargetTest, IsNotRaisedWhereItHasFewerThanTheGroupHasNodes) {
+  server_.Put(FleetJson("Fleet", {{"replicas", 3}}));
+  EXPECT_EQ(Look(kFleet, 8, 3).replicas, 8);
+  const TargetLook look = Look(kFleet, 20, 9);
+  EXPECT_EQ(look.replicas, 8);
+  EXPECT_THAT(look.problem,
+              HasSubstr("it has 8 replicas, but 9 nodes match the group's spec.selector"));
+}
+
 TEST_F(TargetTest, ThatSomebodyChangedMeanwhileIsLookedAtAgain) {
   server_.Put(FleetJson("Fleet", {{"replicas", 3}}));
   server_.Inject({.verb = "update", .status = 409, .reason = "Conflict"});
@@ -276,6 +291,16 @@ TEST_F(TargetTest, IsRaisedAtAPathWhereItSaysSo) {
   EXPECT_EQ(Look(Rack(".spec.other.nodes"), 4).raised_from, 0) << "a field that is not there";
 }
 
+TEST_F(TargetTest, IsLeftAloneWhereThePathLeadsThroughSomethingElse) {
+  const Json spec = {{"pools", Json::array({{{"count", 1}}})}, {"many", uint64_t{1} << 63}};
+  server_.Put(FleetJson("Rack", spec));
+  EXPECT_THAT(Look(Rack(".spec.pools.count"), 4).problem,
+              HasSubstr("its .spec.pools.count cannot be a number of replicas"));
+  EXPECT_THAT(Look(Rack(".spec.many"), 4).problem,
+              HasSubstr("its .spec.many is no number of replicas"));
+  EXPECT_TRUE(server_.Writes().empty());
+}
+
 TEST_F(TargetTest, SaysWhatStandsInTheWay) {
   server_.Put(FleetJson("Rack", {{"size", "large"}}));
   ScaleTarget wrong = kFleet;
@@ -292,7 +317,8 @@ TEST_F(TargetTest, SaysWhatStandsInTheWay) {
   EXPECT_THAT(Look({"spillway.dev/v1alpha1", "NodeGroup", "infra", "a", ".spec.tier"}).problem,
               HasSubstr("leave spec.elastic.target.namespace out"));
   EXPECT_THAT(Look(Rack("")).problem, HasSubstr("set spec.elastic.target.replicasPath"));
-  EXPECT_THAT(Look(Rack(".spec.size")).problem, HasSubstr("its .spec.size is no whole number"));
+  EXPECT_THAT(Look(Rack(".spec.size")).problem,
+              HasSubstr("its .spec.size is no number of replicas"));
   EXPECT_THAT(server_.Writes(), IsEmpty());
 }
 

@@ -71,6 +71,29 @@ TEST(NewNodes, AreAskedForAtOnceRoundedUpToSteps) {
   EXPECT_EQ(plan.next_wake, kNow + Seconds{1200});
 }
 
+// What came and never worked is there, and paid for.
+TEST(NewNodes, AreNotAskedForOnceMoreWhereThoseThatCameAreOfNoUse) {
+  const auto desired = [](void (*spoil)(placement::Node&)) {
+    Snapshot world = Clouds();
+    world.pools = {Wants("llm", 2)};
+    world.pools[0].memory.ask =
+        NodeAsk{.node_group = "near", .nodes = 2, .workers = 2, .since = kNow - Seconds{1100}};
+    AddNodes(world, "near", 2);
+    for (placement::Node& node : world.nodes) {
+      node.created = kNow - Seconds{1000};
+      spoil(node);
+    }
+    return Desired(Checked(world), "near");
+  };
+  EXPECT_EQ(desired([](placement::Node& node) { node.allocatable.Set(kGpu, 0); }), 2);
+  EXPECT_EQ(desired([](placement::Node& node) {
+              node.starting = true;
+              node.ready = false;
+              node.not_ready_since = node.created;
+            }),
+            2);
+}
+
 TEST(NewNodes, AreNeverMoreThanTheMaximum) {
   Snapshot world = Clouds(6, 4);
   world.pools = {Wants("llm", 6)};
