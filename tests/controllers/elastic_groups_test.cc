@@ -460,6 +460,35 @@ TEST_F(ElasticLoopTest, ADecisionThatCouldNotBeWrittenDownRaisesNothing) {
   ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(5), [&] { return Replicas() == 8; }));
 }
 
+TEST_F(ElasticLoopTest, AnAskThatCouldNotBeWrittenDownRaisesNothing) {
+  server_.Inject({.verb = "update", .path_contains = "/trainingpools/large/status", .times = -1});
+  server_.Put(PoolJson("large", 5));
+  Run();
+  ASSERT_TRUE(Await([&] { return GroupStatus().value("/scale/desired"_json_pointer, 0) == 8; }));
+  PassTwice();
+  EXPECT_EQ(Replicas(), 0);
+  server_.ClearFaults();
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(5), [&] { return Replicas() == 8; }));
+}
+
+// All templates are checked anew then; meanwhile the step under way stays what was decided.
+TEST_F(ElasticLoopTest, WhatIsUnderWayWhenTheOperatorStartsIsNotAskedForAgain) {
+  server_.Patch("nodegroups", "", "burst",
+                {{"spec", {{"elastic", {{"maxNodes", 16}}}}},
+                 {"status", {{"scale", {{"desired", 8}, {"target", 8}, {"observed", 7}}}}}});
+  server_.Patch("fleets", "infra", "burst", {{"spec", {{"replicas", 8}}}});
+  Deliver(7);
+  Json pool = PoolJson("large", 8);
+  pool["status"]["ask"] = {
+      {"nodeGroup", "burst"}, {"nodes", 1}, {"workers", 8}, {"since", FormatTime(clock_.Now())}};
+  server_.Put(pool);
+  Run();
+  ASSERT_TRUE(Await([&] { return Reason("large", "Placed") == "WaitingForNodes"; }));
+  PassTwice();
+  EXPECT_EQ(GroupStatus()["scale"]["desired"], 8);
+  EXPECT_EQ(Replicas(), 8);
+}
+
 TEST_F(ElasticLoopTest, ATargetThatSomebodyLowersIsRaisedAgainWhileNodesAreAwaited) {
   server_.Put(PoolJson("large", 5));
   Run();
