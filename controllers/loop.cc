@@ -56,23 +56,26 @@ struct Loop::Facts {
   std::map<std::string, const placement::QuotaReport*> quota_reports;
   std::set<std::string> deleted_uids;
 
-  // A gang that asked the group for nodes waits for the verdict on its template, as all do after a
-  // restart: until then the group stays as it is, or what is under way would be asked for again.
-  [[nodiscard]] bool AsksUnchecked(const std::string& group) const {
-    return std::ranges::any_of(snapshot.pools, [&](const placement::TrainingPool& pool) {
-      return pool.template_unchecked && pool.namespace_quota.empty() && pool.memory.ask &&
-             pool.memory.ask->node_group == group;
-    });
-  }
+  // Groups that a gang asked for nodes which waits for the verdict on its template, as all do after
+  // a restart: until then they stay as they are, or what is under way would be asked for again.
+  std::set<std::string> asked_unchecked;
+  // Groups of which gangs ask more than stands in their statuses.
+  std::set<std::string> asked_unwritten;
 
-  // What gangs ask the group for stands in their statuses.
-  [[nodiscard]] bool AsksAreWrittenDown(const std::string& group) const {
-    return std::ranges::all_of(plan.pools, [&](const placement::PoolDecision& decision) {
+  void IndexAsks() {
+    for (const placement::TrainingPool& pool : snapshot.pools) {
+      const auto& ask = pool.memory.ask;
+      if (ask && pool.template_unchecked && pool.namespace_quota.empty()) {
+        asked_unchecked.insert(ask->node_group);
+      }
+    }
+    for (const placement::PoolDecision& decision : plan.pools) {
       const auto& ask = decision.memory.ask;
-      if (!ask || ask->node_group != group) return true;
+      if (!ask) continue;
       const auto pool = pool_facts.find(decision.key);
-      return pool != pool_facts.end() && pool->second->memory.ask == ask;
-    });
+      const bool written = pool != pool_facts.end() && pool->second->memory.ask == ask;
+      if (!written) asked_unwritten.insert(ask->node_group);
+    }
   }
 
   void IndexWorld() {
@@ -319,6 +322,7 @@ void Loop::Pass(const std::stop_token& stop) {
   CheckPlan(facts.snapshot, facts.plan, log_, metrics_);
 #endif
   facts.IndexPlan();
+  facts.IndexAsks();
   Forget(facts);
   for (const auto& [uid, when] : deleted_) facts.deleted_uids.insert(uid);
   if (snapshot_requested_.exchange(false) && hooks_.snapshot_wanted) {
@@ -487,7 +491,7 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
     const auto report = facts.group_reports.find(group->meta.name);
     const std::string key = "NodeGroup " + kube::Key(group->meta);
     if (group->meta.deleted || report == facts.group_reports.end() || BackingOff(key)) continue;
-    if (facts.AsksUnchecked(group->meta.name)) continue;
+    if (facts.asked_unchecked.contains(group->meta.name)) continue;
     auto look = TargetWrite(facts, *group, *report->second);
     const auto status = DesiredStatus(*group, *report->second, targets_[group->meta.uid].state,
                                       settings_.mode, facts.now);
@@ -518,10 +522,11 @@ std::optional<Write> Loop::TargetWrite(const Facts& facts, const crds::v1alpha1:
   // Of a group that cannot be used as its spec says, nobody knows what it is to scale.
   const bool usable = report.ready_reason != placement::Reason::kMisconfigured;
   const bool wanted = usable && report.memory.desired > report.there;
+  if (!wanted) memory.at_least.reset();  // the next that is wanted is news, however few they are
   if (memory.looked && !wanted && memory.state.problem.empty()) return std::nullopt;
   TargetWish wish{memory.target, {}, report.matched};
   const bool raises = wanted && settings_.mode == Mode::kEnforce;
-  if (raises && !facts.AsksAreWrittenDown(group.meta.name)) return std::nullopt;
+  if (raises && facts.asked_unwritten.contains(group.meta.name)) return std::nullopt;
   // Nodes that are out of service still are replicas of the target.
   if (raises) wish.at_least = *report.memory.desired + report.matched - report.there.value_or(0);
   const bool anew = memory.failures == 0 && wish.at_least > memory.at_least;

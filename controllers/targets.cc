@@ -209,7 +209,7 @@ class Look {
       look_.replicas = ReplicasIn(Json::parse(*written, nullptr, false));
       if (look_.replicas && *look_.replicas >= *at_least_) {
         look_.raised_from = before;
-      } else if (look_.problem.empty()) {
+      } else if (look_.problem.empty() && !look_.again) {
         Problem(fmt::format("its {} did not take the number written there", Path()));
       }
       return;
