@@ -1,8 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 
@@ -18,6 +21,32 @@ struct Material {
   [[nodiscard]] Result<std::string> Read() const;
 };
 
+// A program that prints credentials, see kube/exec_plugin.h.
+struct ExecPlugin {
+  enum class Input { kNever, kIfAvailable, kAlways };  // whether it asks on standard input
+
+  std::string api_version;  // "client.authentication.k8s.io/v1" or "…/v1beta1"
+  std::string command;      // a path, or a name to be looked up in PATH
+  std::vector<std::string> arguments{};
+  std::vector<std::pair<std::string, std::string>> environment{};  // on top of our own
+  Input input = Input::kIfAvailable;
+  std::string install_hint{};         // for whoever does not have it
+  bool provide_cluster_info = false;  // it is told about the cluster
+  std::string cluster_config{};       // JSON, a part of what it is told then; empty: none
+
+  bool operator==(const ExecPlugin&) const = default;
+};
+
+// On whose behalf requests are made; the server asks whether the credentials may do that.
+struct Impersonation {
+  std::string user{};  // empty: on nobody's
+  std::string uid{};
+  std::vector<std::string> groups{};
+  std::map<std::string, std::vector<std::string>> extra{};
+
+  bool operator==(const Impersonation&) const = default;
+};
+
 // Where one API server is and how to prove who we are. Secrets: never logged.
 struct ClusterConfig {
   std::string server;           // "https://127.0.0.1:6443", no trailing slash, may have a path
@@ -25,23 +54,22 @@ struct ClusterConfig {
   Material ca;                  // PEM; the only authority that is trusted
   Material client_certificate;  // PEM; with client_key, or both empty
   Material client_key;
-  Material token;  // bearer token; read again at least once a minute
+  Material token;                  // bearer token; read again at least once a minute
+  std::optional<ExecPlugin> exec;  // where there is no token
+  Impersonation impersonate;
   std::string default_namespace = "default";
 };
 
 struct ConfigOptions {
-  std::string kubeconfig;  // a path; empty: $KUBECONFIG, then in-cluster, then ~/.kube/config
-  std::string context;     // empty: current-context
+  std::string kubeconfig{};     // a path; empty: $KUBECONFIG, then in-cluster, then ~/.kube/config
+  std::string context{};        // empty: current-context
+  Impersonation impersonate{};  // in place of what the kubeconfig says, if it names a user
   std::function<std::optional<std::string>(const std::string&)> env;  // looks up the environment
   std::string service_account_dir = "/var/run/secrets/kubernetes.io/serviceaccount";
 };
 
-// Finds and reads the configuration in the order above (kubernetes-style). kInvalid: one sentence
-// with the file, the field and what is wrong. Supported of a kubeconfig: clusters (server,
-// certificate-authority[-data], tls-server-name), users (client-certificate[-data],
-// client-key[-data], token, tokenFile), contexts with namespace; files of $KUBECONFIG merged, first
-// one wins. insecure-skip-tls-verify, proxy-url, exec, auth-provider, impersonation and basic
-// credentials are refused by name.
+// Finds and reads the configuration in the order above, as kubectl does (kube/kubeconfig.h).
+// kInvalid: one sentence with the file, the field and what is wrong.
 Result<ClusterConfig> LoadConfig(const ConfigOptions& options);
 
 }  // namespace spillway::kube

@@ -2,11 +2,14 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <string_view>
 #include <utility>
+
+#include "kube/client.h"
 
 namespace spillway::kube {
 namespace {
@@ -16,11 +19,6 @@ constexpr std::chrono::seconds kReadAgainDistrusted{1};
 
 Error BadServer(const std::string& server, std::string_view why) {
   return {Code::kInvalid, fmt::format("server \"{}\" {}", server, why)};
-}
-
-bool HasControlCharacter(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < 0x21 || c == 0x7f; });
 }
 
 std::string Trimmed(std::string_view text) {
@@ -43,7 +41,7 @@ Result<std::string> ReadToken(const Material& material) {
   std::string token = Trimmed(*bytes);
   const std::string where = material.file.empty() ? "the kubeconfig" : material.file;
   if (token.empty()) return Error{Code::kInvalid, fmt::format("the token in {} is empty", where)};
-  if (HasControlCharacter(token)) {
+  if (!IsOneWord(token)) {
     return Error{Code::kInvalid, fmt::format("the token in {} has blanks or control characters "
                                              "inside; it must be one word",
                                              where)};
@@ -63,6 +61,11 @@ Result<int> ParsePort(const std::string& server, std::string_view text, bool tls
 }
 
 }  // namespace
+
+bool IsOneWord(std::string_view text) {
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return static_cast<unsigned char>(c) < 0x21 || c == 0x7f; });
+}
 
 bool Endpoint::HostIsIpv4() const {
   in_addr address{};
@@ -85,7 +88,7 @@ Result<Endpoint> ParseEndpoint(const std::string& server) {
   while (endpoint.path.ends_with('/')) endpoint.path.pop_back();
   const std::string_view authority = rest.substr(0, slash);
   if (authority.find_first_of("@?#") != std::string_view::npos ||
-      endpoint.path.find_first_of("?#") != std::string::npos || HasControlCharacter(server)) {
+      endpoint.path.find_first_of("?#") != std::string::npos || !IsOneWord(server)) {
     return BadServer(server, "must be scheme, host, port and path only");
   }
   if (authority.starts_with('[') || authority.find(':') != authority.rfind(':')) {
@@ -116,7 +119,7 @@ Result<Credentials> ReadCredentials(const ClusterConfig& config) {
   if (certificate->empty() != key->empty()) {
     return Error{Code::kInvalid, "client-certificate and client-key must come together"};
   }
-  if (!endpoint->tls && (!token->empty() || !key->empty())) {
+  if (!endpoint->tls && (!token->empty() || !key->empty() || config.exec)) {
     return BadServer(config.server, "is plain http: credentials go over https only");
   }
   if (endpoint->tls && ca->empty()) {
@@ -125,26 +128,81 @@ Result<Credentials> ReadCredentials(const ClusterConfig& config) {
   return Credentials{*std::move(ca), *std::move(certificate), *std::move(key), *std::move(token)};
 }
 
+std::vector<std::pair<std::string, std::string>> IdentityHeaders(const Credentials& credentials,
+                                                                 const Impersonation& impersonate) {
+  std::vector<std::pair<std::string, std::string>> headers;
+  if (!credentials.token.empty()) {
+    headers.emplace_back("Authorization", "Bearer " + credentials.token);
+  }
+  if (impersonate.user.empty()) return headers;
+  headers.emplace_back("Impersonate-User", impersonate.user);
+  if (!impersonate.uid.empty()) headers.emplace_back("Impersonate-Uid", impersonate.uid);
+  for (const std::string& group : impersonate.groups) {
+    headers.emplace_back("Impersonate-Group", group);
+  }
+  for (const auto& [name, values] : impersonate.extra) {
+    for (const std::string& value : values) {
+      headers.emplace_back("Impersonate-Extra-" + PercentEncode(name), value);
+    }
+  }
+  return headers;
+}
+
 CredentialCache::CredentialCache(ClusterConfig config, Credentials first, Time now)
     : config_(std::move(config)),
+      files_(first),
       current_(std::make_shared<const Credentials>(std::move(first))),
-      read_at_(now) {}
+      read_at_(now) {
+  if (!config_.exec) return;
+  exec_ = std::make_unique<ExecCredentials>([this](const std::stop_token& stop) {
+    return RunExecPlugin(config_, isatty(STDIN_FILENO) == 1, stop);
+  });
+}
 
-std::shared_ptr<const Credentials> CredentialCache::Get(Time now) {
-  const std::scoped_lock lock(mutex_);
-  if (now - read_at_ >= (distrusted_ ? kReadAgainDistrusted : kReadAgain)) {
-    read_at_ = now;
-    distrusted_ = false;
-    if (auto fresh = ReadCredentials(config_); fresh && *fresh != *current_) {
-      current_ = std::make_shared<const Credentials>(*std::move(fresh));
+void CredentialCache::ReadAgain(Time now) {
+  if (now - read_at_ < (distrusted_ ? kReadAgainDistrusted : kReadAgain)) return;
+  read_at_ = now;
+  distrusted_ = false;
+  auto fresh = ReadCredentials(config_);
+  if (!fresh || *fresh == files_) return;
+  files_ = *std::move(fresh);
+  Renew();
+}
+
+void CredentialCache::Renew() {
+  Credentials all = files_;
+  if (given_ != nullptr) {
+    all.token = given_->token;
+    if (!given_->client_key.empty()) {
+      all.client_certificate = given_->client_certificate;
+      all.client_key = given_->client_key;
     }
+  }
+  current_ = std::make_shared<const Credentials>(std::move(all));
+}
+
+Result<std::shared_ptr<const Credentials>> CredentialCache::Get(Time now, Time deadline,
+                                                                const std::stop_token& stop) {
+  ExecCredentials::Ptr given;
+  if (exec_ != nullptr) {
+    auto got = exec_->Get(now, deadline, stop);
+    if (!got) return std::move(got).error();
+    given = *std::move(got);
+  }
+  const std::scoped_lock lock(mutex_);
+  ReadAgain(now);
+  if (given != given_) {
+    given_ = std::move(given);
+    Renew();
   }
   return current_;
 }
 
-void CredentialCache::Distrust() {
+void CredentialCache::Distrust(const std::shared_ptr<const Credentials>& used) {
   const std::scoped_lock lock(mutex_);
+  if (used != current_) return;
   distrusted_ = true;
+  if (exec_ != nullptr) exec_->Distrust(given_);
 }
 
 }  // namespace spillway::kube

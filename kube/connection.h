@@ -3,10 +3,15 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "kube/config.h"
+#include "kube/exec_credentials.h"
 
 // What every transport must know before it connects: where to, and with which secrets.
 namespace spillway::kube {
@@ -21,6 +26,9 @@ struct Endpoint {
   [[nodiscard]] bool HostIsIpv4() const;
   bool operator==(const Endpoint&) const = default;
 };
+
+// True for a text without blanks and control characters, as a token must be.
+bool IsOneWord(std::string_view text);
 
 // Takes "https://host[:port][/path]" (or http) apart. kInvalid names what is wrong.
 Result<Endpoint> ParseEndpoint(const std::string& server);
@@ -40,29 +48,46 @@ struct Credentials {
   bool operator==(const Credentials&) const = default;
 };
 
-// kInvalid: a file cannot be read, a token is empty or holds control characters, a certificate has
-// no key, https has no CA, or credentials would go over plain http.
+// What stands in files and in the configuration itself. kInvalid: a file cannot be read, a token is
+// empty or not one word, a certificate has no key, https has no CA, or credentials would go over
+// plain http.
 Result<Credentials> ReadCredentials(const ClusterConfig& config);
 
-// Keeps credentials fresh: files are read again once a minute, or within a second after Distrust.
-// While they cannot be read, the last good ones stay. Safe from any thread.
+// Headers of a request: who asks, and on whose behalf. The same name may come several times.
+std::vector<std::pair<std::string, std::string>> IdentityHeaders(const Credentials& credentials,
+                                                                 const Impersonation& impersonate);
+
+// Keeps credentials fresh: files are read again once a minute, or within a second after Distrust,
+// and a credential plugin runs when ExecCredentials says so. While files cannot be read, the last
+// good ones stay. Safe from any thread.
 class CredentialCache {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
+  // `first`: of ReadCredentials.
   CredentialCache(ClusterConfig config, Credentials first, Time now);
 
-  std::shared_ptr<const Credentials> Get(Time now);
+  // Never fails where there is no credential plugin; else as ExecCredentials does.
+  Result<std::shared_ptr<const Credentials>> Get(Time now, Time deadline,
+                                                 const std::stop_token& stop);
 
-  // The server refused the token: what is in the files may be newer than what is here.
-  void Distrust();
+  // The server refused `used`: what is in the files may be newer, or the plugin is to give others.
+  void Distrust(const std::shared_ptr<const Credentials>& used);
 
  private:
+  void ReadAgain(Time now);
+  void Renew();
+
   const ClusterConfig config_;
   std::mutex mutex_;
+  // Guarded.
+  Credentials files_;
+  ExecCredentials::Ptr given_;  // by the plugin, a part of current_
   std::shared_ptr<const Credentials> current_;
   Time read_at_;
   bool distrusted_ = false;
+
+  std::unique_ptr<ExecCredentials> exec_;  // synchronises itself; null without a plugin
 };
 
 }  // namespace spillway::kube

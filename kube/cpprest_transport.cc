@@ -191,9 +191,8 @@ class CpprestTransport final : public Transport {
   CpprestTransport(ClusterConfig config, Endpoint endpoint, Credentials credentials)
       : endpoint_(std::move(endpoint)),
         verify_name_(config.tls_server_name.empty() ? endpoint_.host : config.tls_server_name),
-        cache_(std::move(config), std::move(credentials), Now()) {
-    session_ = MakeSession(cache_.Get(Now()));
-  }
+        impersonate_(config.impersonate),
+        cache_(std::move(config), std::move(credentials), Now()) {}
   ~CpprestTransport() override {
     ledger_->Close(kCloseDeadline, [](Exchange& call) { static_cast<Transfer&>(call).Cancel(); });
   }
@@ -222,7 +221,8 @@ class CpprestTransport final : public Transport {
 
   [[nodiscard]] std::shared_ptr<const Session> MakeSession(
       std::shared_ptr<const Credentials> credentials) const;
-  std::shared_ptr<const Session> CurrentSession();
+  Result<std::shared_ptr<const Session>> CurrentSession(Deadline deadline,
+                                                        const std::stop_token& stop);
   // After trouble: pooled connections may all be dead, so the next call starts with new ones.
   void DropSession(const std::shared_ptr<const Session>& bad);
   Result<http::http_request> Build(const HttpRequest& request, const Session& session) const;
@@ -237,6 +237,7 @@ class CpprestTransport final : public Transport {
   // Constant.
   const Endpoint endpoint_;
   const std::string verify_name_;
+  const Impersonation impersonate_;
   // Synchronise themselves.
   CredentialCache cache_;
   const std::shared_ptr<Ledger> ledger_ = std::make_shared<Ledger>();
@@ -271,8 +272,11 @@ std::shared_ptr<const Session> CpprestTransport::MakeSession(
   return session;
 }
 
-std::shared_ptr<const Session> CpprestTransport::CurrentSession() {
-  auto credentials = cache_.Get(Now());
+Result<std::shared_ptr<const Session>> CpprestTransport::CurrentSession(
+    Deadline deadline, const std::stop_token& stop) {
+  auto got = cache_.Get(Now(), deadline, stop);
+  if (!got) return std::move(got).error();
+  auto credentials = *std::move(got);
   const std::scoped_lock lock(mutex_);
   if (session_ == nullptr || !session_->credentials->SameTls(*credentials)) {
     session_ = MakeSession(std::move(credentials));
@@ -310,8 +314,9 @@ Result<http::http_request> CpprestTransport::Build(const HttpRequest& request,
     }
     // The library takes the Host header for the name to verify and to send as SNI.
     if (verify_name_ != endpoint_.host) built.headers().add("Host", verify_name_);
-    const std::string& token = session.credentials->token;
-    if (!token.empty()) built.headers().add("Authorization", "Bearer " + token);
+    for (const auto& [name, value] : IdentityHeaders(*session.credentials, impersonate_)) {
+      built.headers().add(name, value);
+    }
     if (!request.body.empty()) {
       const std::string type = built.headers().has("Content-Type")
                                    ? built.headers()["Content-Type"]
@@ -417,7 +422,9 @@ Result<HttpResponse> CpprestTransport::Run(const HttpRequest& request, const OnB
       .name = fmt::format("{} {}:{}{}", request.method, endpoint_.host, endpoint_.port, path),
       .read_only = request.method == "GET" || request.method == "HEAD"};
   if (stop.stop_requested()) return Error{Code::kCancelled, call.name + ": stopped"};
-  const auto session = CurrentSession();
+  const auto current = CurrentSession(Now() + request.deadline, stop);
+  if (!current) return Error(current.error()).While(call.name);
+  const std::shared_ptr<const Session>& session = *current;
   auto built = Build(request, *session);
   if (!built) return built.error();
   if (!call.ledger->Add(call.transfer)) return Error{Code::kCancelled, call.name + ": stopped"};
@@ -434,8 +441,19 @@ Result<HttpResponse> CpprestTransport::Run(const HttpRequest& request, const OnB
   Result<HttpResponse> answer = HttpResponse{};
   const End end = Drive(call, request, on_bytes, answer);
   if (end == End::kTimedOut || end == End::kFailed) DropSession(session);
-  if (end == End::kAnswered && answer->status == 401) cache_.Distrust();
+  if (end == End::kAnswered && answer->status == 401) cache_.Distrust(session->credentials);
   return answer;
+}
+
+// The library joins what comes under one name by commas, which the server would take for one name.
+Status CheckImpersonation(const Impersonation& who) {
+  const bool several =
+      who.groups.size() > 1 || std::any_of(who.extra.begin(), who.extra.end(),
+                                           [](const auto& one) { return one.second.size() > 1; });
+  if (!several) return Ok{};
+  return Error{
+      Code::kInvalid,
+      "on whose behalf: cpprestsdk can send one group and one value of an extra field only"};
 }
 
 }  // namespace
@@ -455,6 +473,7 @@ Result<std::unique_ptr<Transport>> MakeCpprestTransport(const ClusterConfig& con
   if (!endpoint) return endpoint.error();
   auto credentials = ReadCredentials(config);
   if (!credentials) return credentials.error();
+  if (Status good = CheckImpersonation(config.impersonate); !good) return std::move(good).error();
   try {
     if (endpoint->tls) {
       ssl::context probe(ssl::context::tls_client);

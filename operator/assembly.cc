@@ -224,6 +224,7 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
   kube::ConfigOptions where;
   where.kubeconfig = options.kubeconfig;
   where.context = options.context;
+  where.impersonate = options.as;
   where.env = Environment;
   auto config = kube::LoadConfig(where);
   if (!config) return std::move(config).error().While("finding the API server");

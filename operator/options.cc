@@ -52,6 +52,9 @@ void Declare(CLI::App& app, Options& options, RawFlags& raw) {
   app.add_option("--kubeconfig", options.kubeconfig,
                  "How to reach the API server; default: $KUBECONFIG, in-cluster, ~/.kube/config");
   app.add_option("--context", options.context, "Context of the kubeconfig");
+  app.add_option("--as", options.as.user, "On whose behalf: a user");
+  app.add_option("--as-group", options.as.groups, "A group of that user")->allow_extra_args(false);
+  app.add_option("--as-uid", options.as.uid, "The user's UID");
   app.add_option("--namespace", options.ns, "Namespace of the Lease; default: $POD_NAMESPACE")
       ->envname("POD_NAMESPACE");
   app.add_option("--lease-name", options.lease_name, "Name of the Lease")->capture_default_str();

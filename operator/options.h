@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "controllers/settings.h"
+#include "kube/config.h"
 
 namespace spillway {
 
@@ -14,7 +15,8 @@ struct Options {
   controllers::Settings settings;  // read from --config
   std::string kubeconfig;
   std::string context;
-  std::string ns;  // of the Lease
+  kube::Impersonation as;  // on whose behalf
+  std::string ns;          // of the Lease
   std::string lease_name = "spillway";
   std::string identity;
   std::string listen = "127.0.0.1:8080";

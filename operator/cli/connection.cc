@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <optional>
 
-#include "kube/config.h"
 #include "kube/cpprest_transport.h"
 
 namespace spillway::cli {
@@ -34,6 +33,7 @@ Result<std::unique_ptr<Connection>> Connection::Open(const Where& where) {
   kube::ConfigOptions options;
   options.kubeconfig = where.kubeconfig;
   options.context = where.context;
+  options.impersonate = where.as;
   options.env = Environment;
   auto config = kube::LoadConfig(options);
   if (!config) return std::move(config).error().While("finding the API server");

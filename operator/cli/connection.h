@@ -7,14 +7,16 @@
 
 #include "base/clock.h"
 #include "kube/client.h"
+#include "kube/config.h"
 #include "kube/json.h"
 
 namespace spillway::cli {
 
-// Which API server: as kubectl finds it where both are empty.
+// Which API server, and on whose behalf: as kubectl finds it where all is empty.
 struct Where {
   std::string kubeconfig;
   std::string context;
+  kube::Impersonation as;
 };
 
 // The way to it, with the caller's own rights.

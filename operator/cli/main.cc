@@ -114,6 +114,10 @@ int Snapshot(const Flags& flags) {
 void AddWhere(CLI::App& command, Flags& flags) {
   command.add_option("--kubeconfig", flags.where.kubeconfig, "How to reach the API server");
   command.add_option("--context", flags.where.context, "Context of the kubeconfig");
+  command.add_option("--as", flags.where.as.user, "On whose behalf: a user");
+  command.add_option("--as-group", flags.where.as.groups, "A group of that user")
+      ->allow_extra_args(false);
+  command.add_option("--as-uid", flags.where.as.uid, "The user's UID");
 }
 
 void AddOperatorNamespace(CLI::App& command, Flags& flags) {

@@ -180,11 +180,123 @@ TEST_F(ConfigTest, RefusesWithOneSentence) {
       Refusal("current-context: c" + contexts +
               "clusters: [{name: c, cluster: {server: 'https://h', proxy-url: 'http://p'}}]"),
       HasSubstr("proxy-url is not supported"));
-  EXPECT_THAT(Refusal(user("exec: {command: aws}")), HasSubstr("the user's exec is not supported"));
   EXPECT_THAT(Refusal(user("username: a, password: b")), HasSubstr("the user's username"));
   EXPECT_THAT(Refusal(user("client-certificate: a")), HasSubstr("must come together"));
   EXPECT_THAT(Refusal(user("client-certificate-data: '!', client-key: b")),
               HasSubstr("client-certificate-data is no base64"));
+}
+
+// One context with one user of these fields.
+std::string OfUser(const std::string& fields) {
+  return "current-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n"
+         "clusters: [{name: c, cluster: {server: 'https://h'}}]\nusers: [{name: u, user: {" +
+         fields + "}}]";
+}
+
+TEST_F(ConfigTest, ReadsWhatTheCloudsAndInstallersWrite) {
+  const auto load = [&](const std::string& name) {
+    auto config = Load(std::string(SPILLWAY_KUBECONFIGS "/") + name + ".yaml");
+    EXPECT_TRUE(config.ok()) << config.error().message;
+    EXPECT_EQ(config->ca.data, "-----BEGIN") << name;
+    return *config;
+  };
+  const ClusterConfig eks = load("eks");
+  EXPECT_EQ(eks.exec, (ExecPlugin{.api_version = "client.authentication.k8s.io/v1beta1",
+                                  .command = "aws",
+                                  .arguments = {"--region", "eu-central-1", "eks", "get-token",
+                                                "--cluster-name", "training", "--output", "json"},
+                                  .environment = {{"AWS_PROFILE", "research"}}}));
+  const ClusterConfig gke = load("gke");
+  EXPECT_EQ(gke.exec,
+            (ExecPlugin{.api_version = "client.authentication.k8s.io/v1beta1",
+                        .command = "gke-gcloud-auth-plugin",
+                        .install_hint = "Install gke-gcloud-auth-plugin for use with kubectl",
+                        .provide_cluster_info = true}));
+  const ClusterConfig aks = load("aks");
+  EXPECT_EQ(aks.exec->command, "kubelogin");
+  EXPECT_EQ(aks.exec->arguments.size(), 7U);
+  EXPECT_TRUE(aks.exec->environment.empty());
+  const ClusterConfig kind = load("kind");
+  EXPECT_EQ(kind.server, "https://127.0.0.1:41777");
+  EXPECT_EQ(kind.client_key.data, "-----BEGIN");
+  const ClusterConfig kubeadm = load("kubeadm");
+  EXPECT_EQ(kubeadm.client_key.file, "/var/lib/kubelet/pki/kubelet-client-current.pem");
+}
+
+TEST_F(ConfigTest, ReadsACredentialPluginInFull) {
+  const auto config = Load(Write("some/config", R"(
+current-context: c
+clusters:
+- name: c
+  cluster:
+    server: https://h
+    extensions:
+    - name: client.authentication.k8s.io/exec
+      extension: {audience: "7", retries: 3, ratio: 0.5, strict: true, none: null, list: [a, 1.2.3]}
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users:
+- name: u
+  user:
+    exec: {apiVersion: client.authentication.k8s.io/v1, command: bin/login, interactiveMode: Never, provideClusterInfo: true}
+)"));
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->exec,
+            (ExecPlugin{.api_version = "client.authentication.k8s.io/v1",
+                        .command = dir_ + "/some/bin/login",  // beside its file
+                        .input = ExecPlugin::Input::kNever,
+                        .provide_cluster_info = true,
+                        .cluster_config =
+                            R"({"audience":"7","list":["a","1.2.3"],"none":null,"ratio":0.5,)"
+                            R"("retries":3,"strict":true})"}));
+  EXPECT_EQ(Load(Write("config", OfUser("token: t, exec: {command: x}")))->exec, std::nullopt)
+      << "a token comes before it";
+}
+
+TEST_F(ConfigTest, RefusesACredentialPluginWithOneSentence) {
+  const auto refusal = [&](const std::string& fields) {
+    return Refusal(OfUser("exec: " + fields));
+  };
+  const std::string v1 = "apiVersion: client.authentication.k8s.io/v1, command: x";
+  const std::string beta = "{apiVersion: client.authentication.k8s.io/v1beta1, command: x, ";
+  EXPECT_THAT(refusal("[]"), HasSubstr("the user's exec is no object"));
+  EXPECT_THAT(refusal("{apiVersion: client.authentication.k8s.io/v1alpha1, command: x}"),
+              HasSubstr("supported are client.authentication.k8s.io/v1 and /v1beta1"));
+  EXPECT_THAT(refusal("{apiVersion: client.authentication.k8s.io/v1}"),
+              HasSubstr("has no command"));
+  EXPECT_THAT(refusal("{" + v1 + "}"), HasSubstr("has no interactiveMode"));
+  EXPECT_THAT(refusal("{" + v1 + ", interactiveMode: Sometimes}"),
+              HasSubstr("interactiveMode is \"Sometimes\"; it is Never, IfAvailable or Always"));
+  EXPECT_THAT(refusal(beta + "args: x}"), HasSubstr("args is no list"));
+  EXPECT_THAT(refusal(beta + "args: [[x]]}"), HasSubstr("an entry of args is no text"));
+  EXPECT_THAT(refusal(beta + "env: x}"), HasSubstr("env is no list"));
+  EXPECT_THAT(refusal(beta + "env: [{name: a=b}]}"), HasSubstr("an entry of env has no name"));
+  EXPECT_THAT(refusal(beta + "env: [{value: a}]}"), HasSubstr("an entry of env has no name"));
+}
+
+TEST_F(ConfigTest, ReadsOnWhoseBehalfRequestsAreMade) {
+  const std::string path =
+      Write("config", OfUser("token: t, as: ada, as-uid: '7', as-groups: [research, ops], "
+                             "as-user-extra: {reason: [audit]}"));
+  const auto config = Load(path);
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  const Impersonation ada{
+      .user = "ada", .uid = "7", .groups = {"research", "ops"}, .extra = {{"reason", {"audit"}}}};
+  EXPECT_EQ(config->impersonate, ada);
+  const auto asked = LoadConfig({.kubeconfig = path, .impersonate = {.user = "eve"}, .env = {}});
+  EXPECT_EQ(asked->impersonate, Impersonation{.user = "eve"}) << "whole in place of the file's";
+  const auto group = LoadConfig({.kubeconfig = path, .impersonate = {.groups = {"g"}}, .env = {}});
+  EXPECT_THAT(group.error().message, HasSubstr("without a user (as)"));
+  EXPECT_THAT(Refusal(OfUser("as-groups: [g]")), HasSubstr("without a user (as)"));
+  EXPECT_THAT(Refusal(OfUser("as: a, as-groups: g")), HasSubstr("as-groups is no list"));
+  EXPECT_THAT(Refusal(OfUser("as: a, as-user-extra: []")), HasSubstr("as-user-extra is no object"));
+  EXPECT_THAT(Refusal(OfUser("as: \"a\\nb\"")), HasSubstr("control characters"));
+}
+
+TEST_F(ConfigTest, TellsWhatIsWrongWithEveryFile) {
+  env_["KUBECONFIG"] = Write("one", "- a") + ":" + Write("two", "a: [b");
+  const std::string message = Load().error().message;
+  EXPECT_THAT(message, HasSubstr("one: is no kubeconfig; "));
+  EXPECT_THAT(message, HasSubstr("two: is no YAML"));
 }
 
 TEST_F(ConfigTest, UnknownFieldsAndEmptyListsAreFine) {

@@ -60,6 +60,11 @@ class CredentialsTest : public ::testing::Test {
     return config;
   }
 
+  static std::shared_ptr<const Credentials> Take(CredentialCache& cache,
+                                                 CredentialCache::Time now) {
+    return *cache.Get(now, now, {});
+  }
+
   std::string file_;
 };
 
@@ -94,32 +99,35 @@ TEST_F(CredentialsTest, AreReadAgainOnceAMinute) {
   const CredentialCache::Time start{};
   CredentialCache cache(Config(), *ReadCredentials(Config()), start);
   Write("second");
-  EXPECT_EQ(cache.Get(start + 59s)->token, "first");
-  EXPECT_EQ(cache.Get(start + 60s)->token, "second");
+  EXPECT_EQ(Take(cache, start + 59s)->token, "first");
+  EXPECT_EQ(Take(cache, start + 60s)->token, "second");
   Write("third");
-  EXPECT_EQ(cache.Get(start + 119s)->token, "second");
-  EXPECT_EQ(cache.Get(start + 120s)->token, "third");
+  EXPECT_EQ(Take(cache, start + 119s)->token, "second");
+  EXPECT_EQ(Take(cache, start + 120s)->token, "third");
 }
 
 TEST_F(CredentialsTest, AreReadAgainSoonAfterTheyWereRefused) {
   const CredentialCache::Time start{};
   CredentialCache cache(Config(), *ReadCredentials(Config()), start);
   Write("second");
-  cache.Distrust();
-  EXPECT_EQ(cache.Get(start + 1s)->token, "second");
+  const auto refused = Take(cache, start);
+  cache.Distrust(refused);
+  EXPECT_EQ(Take(cache, start + 1s)->token, "second");
   Write("third");
-  EXPECT_EQ(cache.Get(start + 5s)->token, "second");
+  EXPECT_EQ(Take(cache, start + 5s)->token, "second");
+  cache.Distrust(refused);  // long replaced
+  EXPECT_EQ(Take(cache, start + 6s)->token, "second");
 }
 
 TEST_F(CredentialsTest, StayWhileTheFileCannotBeRead) {
   const CredentialCache::Time start{};
   CredentialCache cache(Config(), *ReadCredentials(Config()), start);
   std::filesystem::remove(file_);
-  EXPECT_EQ(cache.Get(start + 60s)->token, "first");
+  EXPECT_EQ(Take(cache, start + 60s)->token, "first");
   Write("");
-  EXPECT_EQ(cache.Get(start + 120s)->token, "first");
+  EXPECT_EQ(Take(cache, start + 120s)->token, "first");
   Write("second");
-  EXPECT_EQ(cache.Get(start + 180s)->token, "second");
+  EXPECT_EQ(Take(cache, start + 180s)->token, "second");
 }
 
 // The kubelet swaps a symbolic link, it does not write in place.
@@ -142,8 +150,24 @@ TEST_F(CredentialsTest, FollowASwappedLink) {
   CredentialCache cache(config, *ReadCredentials(config), start);
   fs::create_directory_symlink("..2", dir / "..data_tmp");
   fs::rename(dir / "..data_tmp", dir / "..data");
-  EXPECT_EQ(cache.Get(start + 60s)->token, "two");
+  EXPECT_EQ(Take(cache, start + 60s)->token, "two");
   fs::remove_all(dir);
+}
+
+TEST(IdentityTest, SaysWhoAsksAndOnWhoseBehalf) {
+  const Credentials credentials{.ca = {}, .client_certificate = {}, .client_key = {}, .token = "t"};
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(IdentityHeaders(credentials, {}), (Headers{{"Authorization", "Bearer t"}}));
+  EXPECT_EQ(IdentityHeaders({}, {.user = "ada",
+                                 .uid = "7",
+                                 .groups = {"research", "ops"},
+                                 .extra = {{"example.com/Cost center", {"a", "b"}}}}),
+            (Headers{{"Impersonate-User", "ada"},
+                     {"Impersonate-Uid", "7"},
+                     {"Impersonate-Group", "research"},
+                     {"Impersonate-Group", "ops"},
+                     {"Impersonate-Extra-example.com%2FCost%20center", "a"},
+                     {"Impersonate-Extra-example.com%2FCost%20center", "b"}}));
 }
 
 }  // namespace
