@@ -54,8 +54,16 @@ kube::ReflectorHooks Watching::Hooks(const std::string& resource) {
   const Counter bad =
       registry_.AddCounter("reflector_undecodable_objects_total",
                            "Objects passed over because they could not be read.", labels);
+  const Counter heals =
+      registry_.AddCounter("reflector_heals_total",
+                           "Times that the cache was found to differ from the API server, which "
+                           "was listed anew then.",
+                           labels);
   kube::ReflectorHooks hooks;
-  hooks.listed = [lists](std::string_view) { lists.Increment(); };
+  hooks.listed = [lists, heals](std::string_view reason) {
+    lists.Increment();
+    if (reason == "differs") heals.Increment();
+  };
   hooks.watch_ended = [ends](std::string_view) { ends.Increment(); };
   hooks.event = [last, this] {
     last.Set(static_cast<double>(clock_.Now().time_since_epoch().count()));

@@ -325,6 +325,10 @@ Result<std::string> Client::List(const Resource& resource, const ListOptions& op
   }
   HttpRequest request = Prepare("GET", CollectionPath(resource, options.ns) + query.Text(), {});
   request.deadline = kListDeadline;
+  if (options.metadata_only) {
+    request.headers.front().second =
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+  }
   return Exchange("list", std::move(request), false, stop);
 }
 

@@ -33,7 +33,8 @@ struct ListOptions {
   std::string field_selector{};
   std::string resource_version{};  // "" consistent, "0" from the cache, else not older than
   std::string continue_token{};
-  int limit = 500;  // 0: all at once
+  int limit = 500;             // 0: all at once
+  bool metadata_only = false;  // items may come without anything but their metadata
 };
 
 struct WatchOptions {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -145,7 +146,9 @@ class Reflector::Machine {
         options_(owner.options_),
         stop_(stop),
         random_(options_.seed),
-        backoff_(options_.seed + 1) {}
+        backoff_(options_.seed + 1) {
+    PlanCheck();
+  }
 
   void Run() {
     State state = Listing{"0", "start"};
@@ -157,7 +160,7 @@ class Reflector::Machine {
  private:
   struct Listing {
     std::string version;      // not older than; "": the newest there is; "0": whatever is at hand
-    std::string_view reason;  // why: start, expired, error
+    std::string_view reason;  // why: start, expired, error, differs
   };
   struct Watching {
     std::string version;
@@ -175,6 +178,7 @@ class Reflector::Machine {
     nanoseconds started{0};
     nanoseconds last_byte{0};
     std::optional<Error> error;  // why we ended it
+    bool differs = false;        // likewise: the store has other objects than the server
     LineReader lines;
   };
   struct Page {
@@ -183,6 +187,12 @@ class Reflector::Machine {
     std::string next;  // continue token
     int64_t items = 0;
   };
+  // What the server had at a version.
+  struct Sample {
+    std::string version;
+    Contents contents;
+  };
+  using OnItem = std::function<Status(JsonValue)>;
 
   State Step(const Listing& listing);
   State Step(const Watching& watching);
@@ -190,13 +200,19 @@ class Reflector::Machine {
 
   Result<std::string> ListAll(const std::string& version);
   Result<std::string> ListPages(ListOptions& query);
-  Result<Page> ReadPage(const std::string& body, JsonParser& parser);
-  Status ReadItems(JsonValue items, Page& page);
+  static Result<Page> ReadPage(const std::string& body, JsonParser& parser, const OnItem& on_item);
+  [[nodiscard]] Status CheckKind(const Page& page, bool metadata_only) const;
+
+  void PlanCheck();
+  void TakeSample();
+  Result<Sample> ListMetadata();
+  [[nodiscard]] bool HasWhatWasSampled();
 
   [[nodiscard]] WatchOptions WatchQuery(const std::string& version);
   bool OnBytes(std::string_view bytes, Session& session);
   bool OnLine(std::string_view line, Session& session);
-  void OnObject(const EventHeader& header, Session& session);
+  bool OnObject(const EventHeader& header, Session& session);
+  void Take(const EventHeader& header);
   Status Deliver(const EventHeader& header);
   State AfterClose(const Session& session);
   State AfterError(const Session& session, const Error& error, bool idle);
@@ -217,11 +233,14 @@ class Reflector::Machine {
   bool bookmarks_ = false;      // this server sends them
   bool pages_always_ = false;   // lists with a version come in pages too
   bool expired_again_ = false;  // the last watch expired before it brought anything
+  nanoseconds check_at_{0};
+  std::optional<Sample> sample_;  // to be held against the store when that has come as far
 };
 
 // --- listing ---
 
 Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
+  sample_.reset();
   const Result<std::string> version = ListAll(listing.version);
   if (version) {
     if (options_.hooks.listed) options_.hooks.listed(listing.reason);
@@ -268,8 +287,12 @@ Result<std::string> Reflector::Machine::ListPages(ListOptions& query) {
   while (true) {
     Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
     if (!body) return std::move(body).error();
-    Result<Page> page = ReadPage(*body, parser);
+    Result<Page> page = ReadPage(*body, parser, [&](JsonValue item) -> Status {
+      if (Status done = owner_.sink_.ListItem(item); !done) BadObject(std::move(done).error());
+      return Ok{};
+    });
     if (!page) return std::move(page).error();
+    if (Status good = CheckKind(*page, false); !good) return std::move(good).error();
     items += page->items;
     if (page->next.empty()) {
       owner_.sink_.EndList(page->version);
@@ -286,13 +309,19 @@ Result<std::string> Reflector::Machine::ListPages(ListOptions& query) {
 }
 
 Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(const std::string& body,
-                                                              JsonParser& parser) {
+                                                              JsonParser& parser,
+                                                              const OnItem& on_item) {
   Result<JsonValue> root = parser.Parse(body);
   if (!root) return std::move(root).error();
   Page page;
   Status done = VisitObject(*root, [&](std::string_view key, JsonValue value) -> Status {
     if (key == "kind") return Read(value, page.kind);
-    if (key == "items") return ReadItems(value, page);
+    if (key == "items") {
+      return VisitArray(value, [&](JsonValue item) -> Status {
+        ++page.items;
+        return on_item(item);
+      });
+    }
     if (key != "metadata") return Ok{};
     return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
       if (name == "resourceVersion") return Read(inner, page.version);
@@ -301,20 +330,79 @@ Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(const std::string&
     });
   });
   if (!done) return std::move(done).error();
-  if (page.kind != options_.resource.kind + "List" || page.version.empty()) {
-    return Error{Code::kInternal, "asked for a list of " + options_.resource.kind +
-                                      ", got kind \"" + page.kind + "\" at version \"" +
-                                      page.version + "\""};
-  }
   return page;
 }
 
-Status Reflector::Machine::ReadItems(JsonValue items, Page& page) {
-  return VisitArray(items, [&](JsonValue item) -> Status {
-    ++page.items;
-    if (Status done = owner_.sink_.ListItem(item); !done) BadObject(std::move(done).error());
+Status Reflector::Machine::CheckKind(const Page& page, bool metadata_only) const {
+  const bool partial = metadata_only && page.kind == "PartialObjectMetadataList";
+  if ((partial || page.kind == options_.resource.kind + "List") && !page.version.empty()) {
     return Ok{};
-  });
+  }
+  return Error{Code::kInternal, "asked for a list of " + options_.resource.kind + ", got kind \"" +
+                                    page.kind + "\" at version \"" + page.version + "\""};
+}
+
+// --- does the store have what the server has? ---
+
+void Reflector::Machine::PlanCheck() {
+  const auto every = static_cast<uint64_t>(options_.check_every.count());
+  check_at_ = owner_.clock_.Elapsed() + options_.check_every +
+              seconds(static_cast<int64_t>(random_() % every));
+}
+
+// The server's contents of now, to be compared later.
+void Reflector::Machine::TakeSample() {
+  PlanCheck();
+  if (!owner_.sink_.Held()) return;
+  Result<Sample> sample = ListMetadata();
+  if (sample) {
+    sample_ = *std::move(sample);
+  } else if (!stop_.stop_requested()) {
+    owner_.log_.Info("check skipped",
+                     {{"resource", options_.resource.plural}, {"error", sample.error().message}});
+  }
+}
+
+Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
+  ListOptions query;
+  query.label_selector = options_.label_selector;
+  query.field_selector = options_.field_selector;
+  query.limit = kPage;
+  query.metadata_only = true;
+  Sample sample;
+  const auto add = [&](JsonValue item) -> Status {
+    return VisitObject(item, [&](std::string_view key, JsonValue value) -> Status {
+      if (key != "metadata") return Ok{};
+      ObjectMeta meta;
+      const MetaFilter no_maps{.labels = false, .annotations = false};
+      if (Status done = DecodeMeta(value, meta, no_maps); !done) return done;
+      sample.contents.Add(Key(meta), meta.resource_version);
+      return Ok{};
+    });
+  };
+  JsonParser parser;
+  do {
+    Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
+    if (!body) return std::move(body).error();
+    Result<Page> page = ReadPage(*body, parser, add);
+    if (!page) return std::move(page).error();
+    if (Status good = CheckKind(*page, true); !good) return std::move(good).error();
+    sample.version = page->version;
+    query.continue_token = page->next;
+  } while (!query.continue_token.empty());
+  return sample;
+}
+
+// REQUIRES that the store has come exactly as far as the sample, which is done with.
+bool Reflector::Machine::HasWhatWasSampled() {
+  const Sample sample = *std::exchange(sample_, std::nullopt);
+  const std::optional<Contents> held = owner_.sink_.Held();
+  if (!held || *held == sample.contents) return true;
+  owner_.log_.Warn("the store differs from the server", {{"resource", options_.resource.plural},
+                                                         {"version", sample.version},
+                                                         {"held", held->objects()},
+                                                         {"there", sample.contents.objects()}});
+  return false;
 }
 
 // --- watching ---
@@ -330,6 +418,7 @@ WatchOptions Reflector::Machine::WatchQuery(const std::string& version) {
 }
 
 Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
+  if (owner_.clock_.Elapsed() >= check_at_) TakeSample();
   const WatchOptions query = WatchQuery(watching.version);
   Session session;
   session.version = watching.version;
@@ -339,6 +428,10 @@ Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
       stop_);
   if (stop_.stop_requested()) return Watching{session.version};
   if (session.events > 0) expired_again_ = false;
+  if (session.differs) {
+    Ended("differs");
+    return Listing{"", "differs"};
+  }
   // What stands after the last newline is lost with the connection; the next watch brings it again.
   if (session.error) return AfterError(session, *session.error, false);
   if (done) return AfterClose(session);
@@ -382,14 +475,25 @@ bool Reflector::Machine::OnLine(std::string_view line, Session& session) {
                                         header.meta.resource_version + "\""});
     return true;
   }
-  OnObject(header, session);
-  return true;
+  return OnObject(header, session);
 }
 
-void Reflector::Machine::OnObject(const EventHeader& header, Session& session) {
+// False: the store turned out to differ from the server.
+bool Reflector::Machine::OnObject(const EventHeader& header, Session& session) {
   const std::string& version = header.meta.resource_version;
+  // What comes now is beyond the sample, or is the last that it has.
+  const bool beyond = sample_ && NewerVersion(version, sample_->version);
+  session.differs = beyond && !HasWhatWasSampled();
+  if (session.differs) return false;
   session.version = version;
   ++session.events;
+  Take(header);
+  session.differs = sample_ && version == sample_->version && !HasWhatWasSampled();
+  return !session.differs;
+}
+
+void Reflector::Machine::Take(const EventHeader& header) {
+  const std::string& version = header.meta.resource_version;
   if (header.type == "BOOKMARK") {
     bookmarks_ = true;
     owner_.sink_.Bookmark(version);

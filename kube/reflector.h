@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <random>
 #include <stop_token>
 #include <string>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "kube/client.h"
@@ -18,6 +20,22 @@
 #include "kube/store.h"
 
 namespace spillway::kube {
+
+// Which objects there are at which versions, as one number: equal contents have equal sums, in any
+// order, and others practically never.
+class Contents {
+ public:
+  void Add(const std::string& key, const std::string& version) {
+    sum_ += Hash(version, Hash("@", Hash(key)));
+    ++objects_;
+  }
+  [[nodiscard]] int64_t objects() const { return objects_; }
+  bool operator==(const Contents&) const = default;
+
+ private:
+  uint64_t sum_ = 0;
+  int64_t objects_ = 0;
+};
 
 // Where a reflector puts what it reads, on the reflector's thread. Implemented by StoreSink<T>.
 // An error of one object is reported and passed over.
@@ -31,6 +49,8 @@ class ObjectSink {
   virtual Status Upsert(JsonValue object) = 0;
   virtual Status Delete(JsonValue object) = 0;
   virtual void Bookmark(const std::string& version) = 0;
+  // What is here; empty where that cannot be held against a list, as an object could not be read.
+  virtual std::optional<Contents> Held() const = 0;
 };
 
 // Decodes objects into facts and writes them to a store. Of an object that cannot be decoded, what
@@ -41,10 +61,14 @@ class StoreSink final : public ObjectSink {
   using Decode = std::function<Status(JsonValue, T&)>;
   StoreSink(Store<T>& store, Decode decode) : store_(store), decode_(std::move(decode)) {}
 
-  void BeginList() override { list_.clear(); }
+  void BeginList() override {
+    list_.clear();
+    list_unread_ = false;
+  }
   Status ListItem(JsonValue object) override {
     T item;
     Status done = decode_(object, item);
+    if (!done) list_unread_ = true;
     if (done) {
       list_.push_back(std::move(item));
     } else if (const auto known = store_.Get(Key(item.meta))) {
@@ -55,10 +79,14 @@ class StoreSink final : public ObjectSink {
   void EndList(const std::string& version) override {
     store_.Replace(std::move(list_), version);
     list_ = {};
+    unread_ = list_unread_;
   }
   Status Upsert(JsonValue object) override {
     T item;
-    if (Status done = decode_(object, item); !done) return done;
+    if (Status done = decode_(object, item); !done) {
+      unread_ = true;
+      return done;
+    }
     store_.Upsert(std::move(item));
     return Ok{};
   }
@@ -70,11 +98,19 @@ class StoreSink final : public ObjectSink {
     return done;
   }
   void Bookmark(const std::string& version) override { store_.Advance(version); }
+  [[nodiscard]] std::optional<Contents> Held() const override {
+    if (unread_) return std::nullopt;
+    Contents held;
+    for (const auto& one : store_.List()) held.Add(Key(one->meta), one->meta.resource_version);
+    return held;
+  }
 
  private:
   Store<T>& store_;
   Decode decode_;
   std::vector<T> list_;
+  bool list_unread_ = false;  // of the list that is coming in
+  bool unread_ = false;       // since the last list an object was passed over
 };
 
 // Delays between attempts: 0.8 s doubling to 30 s, each with up to as much again on top, back to
@@ -95,9 +131,10 @@ class Backoff {
 // Counted by reflectors; one per resource, all functions may be empty. Called on the reflector's
 // thread.
 struct ReflectorHooks {
-  // A whole list is in the store. Why it was asked for: start, expired, error.
+  // A whole list is in the store. Why it was asked for: start, expired, error, differs (the store
+  // was found to differ from the server).
   std::function<void(std::string_view reason)> listed;
-  // How a watch ended: timeout (by the server, as asked), error, expired, idle.
+  // How a watch ended: timeout (by the server, as asked), error, expired, idle, differs.
   std::function<void(std::string_view reason)> watch_ended;
   std::function<void()> event;                   // any sign of life on a watch
   std::function<void(const Error&)> bad_object;  // could not be decoded, or is of another kind
@@ -106,6 +143,10 @@ struct ReflectorHooks {
 // Keeps a store equal to the server: list, then watch with bookmarks, resume from the last version,
 // list again on 410, with jittered backoff. No failure ends it: Run blocks its thread until `stop`,
 // then returns within 100 ms (as far as the transport does).
+//
+// API servers have lost events (kubernetes#123072), which no watch ever makes good. So now and
+// then, between two watches, it reads which objects there are at which versions; once the watch has
+// come as far as that list, the store must have the same, or all is listed anew.
 class Reflector {
  public:
   struct Options {
@@ -113,6 +154,9 @@ class Reflector {
     std::string label_selector{};
     std::string field_selector{};
     uint64_t seed = 1;  // of the jitter
+    // Least time between two looks whether the store has what the server has; the longest is twice
+    // that, and what is left of a watch.
+    std::chrono::seconds check_every{1800};
     ReflectorHooks hooks{};
     // Waits for `delay` or until `stop`. Empty: real time.
     std::function<void(std::chrono::milliseconds delay, const std::stop_token& stop)> wait{};

@@ -354,7 +354,7 @@ TEST_F(WatchMetrics, AreThereForEveryKindFromTheStart) {
   std::set<std::string> expected;
   for (const char* resource : kWatched) {
     for (const char* name :
-         {"reflector_lists_total", "reflector_watch_restarts_total",
+         {"reflector_lists_total", "reflector_heals_total", "reflector_watch_restarts_total",
           "reflector_last_event_timestamp_seconds", "reflector_undecodable_objects_total"}) {
       expected.insert(Labelled(name, "resource", resource));
     }
@@ -386,6 +386,22 @@ TEST_F(WatchMetrics, TellOfListsSignsOfLifeEndsAndWhatCannotBeRead) {
   for (const char* resource : kWatched) {
     EXPECT_TRUE(Becomes("reflector_watch_restarts_total", resource, 1)) << resource;
   }
+}
+
+TEST_F(WatchMetrics, ADeletionThatTheServerLostIsMadeGoodWithinTheHourAndCounted) {
+  server_.Put({{"apiVersion", "v1"}, {"kind", "Node"}, {"metadata", {{"name", "n1"}}}});
+  watching_.Start();
+  ASSERT_TRUE(server_.WaitUntil([&] { return server_.open_watches() == kWatched.size(); }));
+  ASSERT_EQ(stores_.nodes.size(), 1U);
+  ASSERT_TRUE(server_.Lose("nodes", "", "n1"));
+  clock_.Advance(std::chrono::hours(1));
+  server_.CloseWatches();
+  EXPECT_TRUE(support::Eventually([&] {
+    server_.SendBookmarks();
+    return stores_.nodes.size() == 0;
+  }));
+  EXPECT_TRUE(Becomes("reflector_heals_total", "nodes", 1));
+  EXPECT_EQ(Value("reflector_heals_total", "pods"), 0);
 }
 
 }  // namespace

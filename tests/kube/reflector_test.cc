@@ -162,7 +162,7 @@ std::string Print(const Store<Thing>& store) {
   return text + "| " + store.ResourceVersion();
 }
 
-Played Play(std::deque<Act> acts, uint64_t seed = 1) {
+Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = seconds(1800)) {
   FakeClock clock;
   Log log(LogLevel::kError, true);
   std::stop_source stop;
@@ -171,7 +171,7 @@ Played Play(std::deque<Act> acts, uint64_t seed = 1) {
   Store<Thing> store([] {});
   StoreSink<Thing> sink(store, DecodeThing);
   Played out;
-  Reflector::Options options{.resource = Things(), .seed = seed};
+  Reflector::Options options{.resource = Things(), .seed = seed, .check_every = check_every};
   options.hooks.listed = [&](std::string_view why) {
     out.hooks.push_back("listed:" + std::string(why));
   };
@@ -191,6 +191,15 @@ Played Play(std::deque<Act> acts, uint64_t seed = 1) {
   out.store = Print(store);
   out.synced = store.Synced();
   return out;
+}
+
+// What the server has, as metadata only.
+std::string MetadataBody(int version, const std::vector<json>& items,
+                         const std::string& next = "") {
+  json list = json::parse(ListBody(version, items, next));
+  list["kind"] = "PartialObjectMetadataList";
+  for (json& item : list["items"]) item.erase("spec");
+  return list.dump();
 }
 
 // --- the ordinary course ---
@@ -672,6 +681,117 @@ void Churn(FakeApiServer& server, std::mt19937_64& random) {
   } else {
     server.SetChunkBytes(random() % 50);
   }
+}
+
+// --- does the store have what the server has? ---
+
+constexpr seconds kAfterEveryWatch{1};
+
+TEST(Reflector, ADeletionThatTheServerLostIsFoundAndMadeGood) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3), Object("b", 7)})},
+                           {.body = Bookmark(10)},
+                           {.body = MetadataBody(20, {Object("a", 3)})},
+                           {.body = Bookmark(20)},
+                           {.body = ListBody(21, {Object("a", 3)})},
+                           {.body = ""}},
+                          1, kAfterEveryWatch);
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500",
+                                     "watch rv=10", "list limit=500", "watch rv=21"));
+  EXPECT_THAT(got.hooks, ElementsAre("listed:start", "ended:timeout", "ended:differs",
+                                     "listed:differs", "ended:timeout"));
+  EXPECT_EQ(got.store, "a=1@3 | 21");
+  EXPECT_THAT(got.waits, IsEmpty());
+  EXPECT_THAT(got.requests[2].headers,
+              testing::Contains(std::pair<std::string, std::string>(
+                  "Accept",
+                  "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+                  "application/json")));
+}
+
+TEST(Reflector, AnyDifferenceIsFoundOnceTheWatchHasComeAsFar) {
+  const std::vector<json> ours = {Object("a", 3), Object("b", 7)};
+  struct Row {
+    const char* what;
+    std::vector<json> there;  // at version 20
+    std::string watched;      // from version 10 on
+    bool differs;
+  };
+  const Row rows[] = {
+      {"the same", ours, Bookmark(20), false},
+      {"the same, in another order", {Object("b", 7), Object("a", 3)}, Bookmark(20), false},
+      {"a lost creation", {Object("a", 3), Object("b", 7), Object("c", 8)}, Bookmark(20), true},
+      {"a lost change", {Object("a", 8), Object("b", 7)}, Bookmark(20), true},
+      {"made anew under another name", {Object("a", 3), Object("c", 7)}, Bookmark(20), true},
+      {"seen at once beyond it", {Object("a", 3)}, Event("MODIFIED", Object("a", 21)), true},
+      {"a change that comes with the watch",
+       {Object("a", 15), Object("b", 7)},
+       Event("MODIFIED", Object("a", 15)) + Bookmark(20),
+       false},
+      {"the last change that it has",
+       {Object("a", 20), Object("b", 7)},
+       Event("MODIFIED", Object("a", 20)),
+       false},
+      {"a change after it", ours, Event("MODIFIED", Object("a", 21)), false},
+      {"not as far yet", {}, Event("MODIFIED", Object("a", 19)), false}};
+  for (const Row& row : rows) {
+    const Played got = Play({{.body = ListBody(9, ours)},
+                             {.body = Bookmark(10)},
+                             {.body = MetadataBody(20, row.there)},
+                             {.body = row.watched}},
+                            1, kAfterEveryWatch);
+    EXPECT_EQ(got.hooks.back(), row.differs ? "ended:differs" : "ended:timeout") << row.what;
+  }
+}
+
+TEST(Reflector, LooksInPagesWhatTheServerHasAndGoesOnWhereThatFails) {
+  const Played paged = Play({{.body = ListBody(9, {Object("a", 3), Object("b", 7)})},
+                             {.body = Bookmark(10)},
+                             {.body = MetadataBody(20, {Object("a", 3)}, "more")},
+                             {.body = MetadataBody(20, {Object("b", 7)})},
+                             {.body = Bookmark(20)}},
+                            1, kAfterEveryWatch);
+  EXPECT_EQ(paged.hooks.back(), "ended:timeout");
+  const Played refused = Play({{.body = ListBody(9, {Object("a", 3)})},
+                               {.body = Bookmark(10)},
+                               Refuse(403, "Forbidden"),
+                               {.body = Bookmark(20)}},
+                              1, kAfterEveryWatch);
+  EXPECT_THAT(refused.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500", "watch rv=10"));
+  EXPECT_EQ(refused.hooks.back(), "ended:timeout");
+}
+
+TEST(Reflector, WhatWasListedAnewIsNotHeldAgainstAnOlderSample) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)})},
+                           {.body = Bookmark(10)},
+                           {.body = MetadataBody(20, {Object("a", 3)})},
+                           {.body = ErrorEvent(410, "Expired")},
+                           {.body = ListBody(30, {})},
+                           {.body = Bookmark(31), .lasts = milliseconds(1)}},
+                          1, kAfterEveryWatch);
+  EXPECT_THAT(got.hooks, ElementsAre("listed:start", "ended:timeout", "ended:expired",
+                                     "listed:expired", "ended:timeout"));
+}
+
+TEST(Reflector, NothingIsHeldAgainstTheServerWhileAnObjectCannotBeRead) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3), Object("b", 7, "many")})},
+                           {.body = Bookmark(10)},
+                           {.body = Event("ADDED", Object("c", 11))}},
+                          1, kAfterEveryWatch);
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10"));
+}
+
+TEST(Reflector, LooksBetweenHalfAnHourAndAnHourAfterTheLastLook) {
+  std::deque<Act> acts = {{.body = ListBody(9, {Object("a", 3)})}};
+  for (int i = 0; i < 200; ++i) acts.push_back({.body = Bookmark(10)});  // a minute each
+  const Played got = Play(acts);
+  std::vector<long> at;  // which of the requests are looks
+  for (size_t i = 1; i < got.asked.size(); ++i) {
+    if (got.asked[i] == "list limit=500") at.push_back(static_cast<long>(i));
+  }
+  ASSERT_GE(at.size(), 3U);
+  EXPECT_THAT(at[0], testing::AllOf(testing::Ge(30), testing::Le(62)));
+  EXPECT_THAT(at[1] - at[0], testing::AllOf(testing::Ge(30), testing::Le(62)));
 }
 
 TEST(ReflectorAgainstServer, EndsEqualToTheServerWhateverHappens) {

@@ -63,6 +63,15 @@ bool FakeApiServer::Delete(const std::string& plural, const std::string& ns,
   return true;
 }
 
+bool FakeApiServer::Lose(const std::string& plural, const std::string& ns,
+                         const std::string& name) {
+  const ServedKind* kind = FindByPlural(plural);
+  const std::scoped_lock lock(mutex_);
+  if (kind == nullptr) return false;
+  ++version_;
+  return objects_[kind].erase(KeyOf(ns, name)) > 0;
+}
+
 bool FakeApiServer::Remove(const std::string& plural, const std::string& ns,
                            const std::string& name) {
   const ServedKind* kind = FindByPlural(plural);

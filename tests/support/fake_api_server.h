@@ -101,6 +101,8 @@ class FakeApiServer final : public kube::Transport {
   // As kubectl delete does it: a pod that is bound and not ended stays Terminating until the
   // kubelet lets it go. False if it isn't there.
   bool Delete(const std::string& plural, const std::string& ns, const std::string& name);
+  // Gone without a word to any watch, as where a server lost an event (kubernetes#123072).
+  bool Lose(const std::string& plural, const std::string& ns, const std::string& name);
   // Gone at once, whatever it is.
   bool Remove(const std::string& plural, const std::string& ns, const std::string& name);
   [[nodiscard]] std::optional<Json> Get(const std::string& plural, const std::string& ns,
