@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,9 +54,13 @@ Result<std::string> ReadToken(const Material& material) {
 // The port after a colon, or the scheme's own.
 Result<int> ParsePort(const std::string& server, std::string_view text, bool tls) {
   if (text.empty()) return tls ? 443 : 80;
+  if (text.find(':', 1) != std::string_view::npos) {
+    return BadServer(server, "has more than one colon; an IPv6 address goes in brackets");
+  }
   int port = 0;
   const auto [end, error] = std::from_chars(text.data() + 1, text.data() + text.size(), port);
-  if (error != std::errc() || end != text.data() + text.size() || port < 1 || port > 65535) {
+  if (!text.starts_with(':') || error != std::errc() || end != text.data() + text.size() ||
+      port < 1 || port > 65535) {
     return BadServer(server, "has no valid port; a port is a number from 1 to 65535");
   }
   return port;
@@ -70,6 +76,25 @@ bool IsOneWord(std::string_view text) {
 bool Endpoint::HostIsIpv4() const {
   in_addr address{};
   return inet_pton(AF_INET, host.c_str(), &address) == 1;
+}
+
+bool Endpoint::HostIsIpv6() const {
+  in6_addr address{};
+  return inet_pton(AF_INET6, host.c_str(), &address) == 1;
+}
+
+void SetUpKeepalive(int socket) {
+  constexpr int kIdle = 15;  // seconds
+  constexpr int kInterval = 10;
+  constexpr int kProbes = 3;
+  const auto set = [&](int level, int name, int value) {
+    setsockopt(socket, level, name, &value, sizeof value);
+  };
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, kIdle);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, kInterval);
+  set(IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, (kIdle + kProbes * kInterval) * 1000);
 }
 
 Result<Endpoint> ParseEndpoint(const std::string& server) {
@@ -91,15 +116,18 @@ Result<Endpoint> ParseEndpoint(const std::string& server) {
       endpoint.path.find_first_of("?#") != std::string::npos || !IsOneWord(server)) {
     return BadServer(server, "must be scheme, host, port and path only");
   }
-  if (authority.starts_with('[') || authority.find(':') != authority.rfind(':')) {
-    return BadServer(server,
-                     "is an IPv6 address, which this transport cannot connect to; use a DNS name "
-                     "such as kubernetes.default.svc");
+  const bool ipv6 = authority.starts_with('[');
+  const size_t end = ipv6 ? authority.find(']') : authority.find(':');
+  const size_t port_at =
+      std::min(ipv6 && end != std::string_view::npos ? end + 1 : end, authority.size());
+  endpoint.host = authority.substr(0, port_at);
+  if (ipv6) {
+    endpoint.host.erase(0, 1);
+    if (endpoint.host.ends_with(']')) endpoint.host.pop_back();
+    if (!endpoint.HostIsIpv6()) return BadServer(server, "has no IPv6 address in its brackets");
   }
-  const size_t colon = std::min(authority.find(':'), authority.size());
-  endpoint.host = authority.substr(0, colon);
   if (endpoint.host.empty()) return BadServer(server, "names no host");
-  const auto port = ParsePort(server, authority.substr(colon), endpoint.tls);
+  const auto port = ParsePort(server, authority.substr(port_at), endpoint.tls);
   if (!port) return port.error();
   endpoint.port = *port;
   return endpoint;
@@ -196,6 +224,11 @@ Result<std::shared_ptr<const Credentials>> CredentialCache::Get(Time now, Time d
     Renew();
   }
   return current_;
+}
+
+void CredentialCache::Suspect() {
+  const std::scoped_lock lock(mutex_);
+  distrusted_ = true;
 }
 
 void CredentialCache::Distrust(const std::shared_ptr<const Credentials>& used) {

@@ -19,11 +19,12 @@ namespace spillway::kube {
 // The parts of a server's address.
 struct Endpoint {
   bool tls = true;
-  std::string host;  // a DNS name or an IPv4 address
+  std::string host;  // a DNS name, an IPv4 address, or an IPv6 one without its brackets
   int port = 443;
   std::string path;  // empty, or "/prefix" without a trailing slash
 
   [[nodiscard]] bool HostIsIpv4() const;
+  [[nodiscard]] bool HostIsIpv6() const;
   bool operator==(const Endpoint&) const = default;
 };
 
@@ -32,6 +33,10 @@ bool IsOneWord(std::string_view text);
 
 // Takes "https://host[:port][/path]" (or http) apart. kInvalid names what is wrong.
 Result<Endpoint> ParseEndpoint(const std::string& server);
+
+// Lets the kernel find a dead peer: after 15 s of silence it asks three times, 10 s apart, and what
+// was sent must be acknowledged within as long. Without this a watch would hang for hours.
+void SetUpKeepalive(int socket);
 
 // The bytes behind a configuration's materials at one moment. Secrets: never logged.
 struct Credentials {
@@ -73,6 +78,10 @@ class CredentialCache {
 
   // The server refused `used`: what is in the files may be newer, or the plugin is to give others.
   void Distrust(const std::shared_ptr<const Credentials>& used);
+
+  // A connection failed, maybe for an authority or a certificate that has been replaced: files are
+  // read again as after Distrust; no plugin runs for it.
+  void Suspect();
 
  private:
   void ReadAgain(Time now);

@@ -4,11 +4,9 @@
 
 #include <cpprest/http_client.h>
 #include <fmt/format.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pplx/threadpool.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <boost/asio/ssl.hpp>
@@ -164,18 +162,11 @@ void SetUpTls(ssl::context& context, const Credentials& credentials) {
   context.use_private_key(boost::asio::buffer(credentials.client_key), ssl::context::pem);
 }
 
-// Before the library connects: without keepalive a watch on a dead peer would hang for hours.
+// Before the library connects.
 void SetUpSocket(boost::asio::ip::tcp::socket& socket) {
   if (socket.is_open()) return;  // a pooled connection has had this
   socket.open(boost::asio::ip::tcp::v4());
-  const auto set = [&](int level, int name, int value) {
-    setsockopt(socket.native_handle(), level, name, &value, sizeof value);
-  };
-  set(SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(IPPROTO_TCP, TCP_KEEPIDLE, 15);
-  set(IPPROTO_TCP, TCP_KEEPINTVL, 5);
-  set(IPPROTO_TCP, TCP_KEEPCNT, 3);
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);
+  SetUpKeepalive(socket.native_handle());
 }
 
 // One pool of connections for requests and one for watches, with the credentials they were made
@@ -441,6 +432,7 @@ Result<HttpResponse> CpprestTransport::Run(const HttpRequest& request, const OnB
   Result<HttpResponse> answer = HttpResponse{};
   const End end = Drive(call, request, on_bytes, answer);
   if (end == End::kTimedOut || end == End::kFailed) DropSession(session);
+  if (end == End::kFailed) cache_.Suspect();
   if (end == End::kAnswered && answer->status == 401) cache_.Distrust(session->credentials);
   return answer;
 }
@@ -471,6 +463,13 @@ Result<std::unique_ptr<Transport>> MakeCpprestTransport(const ClusterConfig& con
   InitCpprest();
   auto endpoint = ParseEndpoint(config.server);
   if (!endpoint) return endpoint.error();
+  if (endpoint->HostIsIpv6()) {
+    return Error{
+        Code::kInvalid,
+        fmt::format("server \"{}\" is an IPv6 address, which cpprestsdk cannot connect to; "
+                    "use --transport=curl, or a DNS name such as kubernetes.default.svc",
+                    config.server)};
+  }
   auto credentials = ReadCredentials(config);
   if (!credentials) return credentials.error();
   if (Status good = CheckImpersonation(config.impersonate); !good) return std::move(good).error();

@@ -15,7 +15,8 @@ void InitCpprest();
 
 // The transport over cpprestsdk. Trusts config.ca alone, speaks TLS 1.2 or newer, sends the client
 // certificate and the bearer token if there are any and reads them again when they rotate.
-// Keepalive finds a dead peer after 30 s. kInvalid: an address or credentials that cannot be used.
+// Keepalive finds a dead peer after 45 s. kInvalid: an address (an IPv6 one among them) or
+// credentials that cannot be used.
 //
 // The destructor ends every call still running (they return kCancelled) and waits up to 5 s until
 // the library has let go of them.

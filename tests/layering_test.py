@@ -18,6 +18,7 @@ ARROWS = {
 LIBRARIES = {
     "cpprest/": r"kube/cpprest_transport\.cc",
     "pplx/": r"kube/cpprest_transport\.cc",
+    "curl/": r"kube/curl_transport\.cc",
     "simdjson": r"kube/json\.(h|cc)",
     "prometheus/": r"base/metrics\.cc",
     "spdlog/": r"base/log\.cc",

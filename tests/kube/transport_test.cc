@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kube/cpprest_transport.h"
+#include "kube/curl_transport.h"
 #include "tests/support/certificates.h"
 #include "tests/support/eventually.h"
 #include "tests/support/tls_server.h"
@@ -557,7 +558,8 @@ TEST_P(TransportTest, KeepsNothingOfManyCancelledStreams) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TransportTest,
-                         ::testing::Values(Implementation{"cpprest", MakeCpprestTransport}),
+                         ::testing::Values(Implementation{"cpprest", MakeCpprestTransport},
+                                           Implementation{"curl", MakeCurlTransport}),
                          [](const auto& implementation) { return implementation.param.name; });
 
 }  // namespace
