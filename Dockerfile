@@ -12,7 +12,7 @@ RUN cmake --preset release \
 FROM debian:bookworm-slim
 RUN apt-get update -q \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-      libcpprest2.10 libyaml-cpp0.7 libprometheus-cpp-core1.0 libsimdjson14 libspdlog1.10 libfmt9 libssl3 \
+      libcpprest2.10 libcurl4 libyaml-cpp0.7 libprometheus-cpp-core1.0 libsimdjson14 libspdlog1.10 libfmt9 libssl3 \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/ /
 # Numbers, so that a kubelet can see that it is not root.

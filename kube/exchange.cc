@@ -60,9 +60,10 @@ Exchange::Wake Exchange::Await(Moment deadline, std::chrono::milliseconds idle,
   for (;;) {
     if (ended_) return Wake::kEnded;
     if (too_long_ && !streaming_) return Wake::kTooLong;
-    if (Streams() && !bytes_.empty()) break;
-    if (finished_) return Wake::kFinished;
     const Moment now = std::chrono::steady_clock::now();
+    const bool waiting = Streams() && !bytes_.empty();
+    if (waiting && now < deadline) break;
+    if (finished_ && !waiting) return Wake::kFinished;
     const Moment idle_at = idle.count() > 0 ? last_byte_ + idle : Moment::max();
     if (now >= deadline) return Wake::kDeadline;
     if (now >= idle_at) return Wake::kIdle;

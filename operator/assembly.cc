@@ -16,9 +16,9 @@
 #include "controllers/loop.h"
 #include "controllers/metrics.h"
 #include "controllers/watching.h"
-#include "kube/cpprest_transport.h"
 #include "kube/events.h"
 #include "kube/lease.h"
+#include "kube/transports.h"
 #include "operator/health.h"
 #include "operator/http_server.h"
 #include "operator/metrics_access.h"
@@ -236,10 +236,9 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
       !valid) {
     return std::move(valid).error();
   }
-  kube::InitCpprest();
-  auto transport = kube::MakeCpprestTransport(*config);
+  auto transport = kube::MakeTransport(options.transport, *config);
   if (!transport) return std::move(transport).error();
-  auto lease_transport = kube::MakeCpprestTransport(*config);
+  auto lease_transport = kube::MakeTransport(options.transport, *config);
   if (!lease_transport) return std::move(lease_transport).error();
   auto parts =
       std::make_unique<Parts>(complete, log, *std::move(transport), *std::move(lease_transport));

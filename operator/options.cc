@@ -39,6 +39,7 @@ int Refuse(const std::string& sentence) {
 
 struct RawFlags {
   std::string config;
+  std::string transport = "cpprest";
   std::string log_level = "info";
   std::string log_format = "json";
   int lease_duration = 15;
@@ -55,6 +56,9 @@ void Declare(CLI::App& app, Options& options, RawFlags& raw) {
   app.add_option("--as", options.as.user, "On whose behalf: a user");
   app.add_option("--as-group", options.as.groups, "A group of that user")->allow_extra_args(false);
   app.add_option("--as-uid", options.as.uid, "The user's UID");
+  app.add_option("--transport", raw.transport, "Library that speaks with the API server")
+      ->check(CLI::IsMember({"cpprest", "curl"}))
+      ->capture_default_str();
   app.add_option("--namespace", options.ns, "Namespace of the Lease; default: $POD_NAMESPACE")
       ->envname("POD_NAMESPACE");
   app.add_option("--lease-name", options.lease_name, "Name of the Lease")->capture_default_str();
@@ -111,6 +115,7 @@ ParsedOptions ParseOptions(int argc, char** argv) {
                                                           {"warn", LogLevel::kWarn},
                                                           {"error", LogLevel::kError}};
   options.settings = *std::move(settings);
+  options.transport = kube::TransportKinds().at(raw.transport);
   options.log_level = kLevels.at(raw.log_level);
   options.log_json = raw.log_format == "json";
   options.lease_duration = std::chrono::seconds(raw.lease_duration);

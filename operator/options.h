@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "controllers/settings.h"
 #include "kube/config.h"
+#include "kube/transports.h"
 
 namespace spillway {
 
@@ -16,7 +17,8 @@ struct Options {
   std::string kubeconfig;
   std::string context;
   kube::Impersonation as;  // on whose behalf
-  std::string ns;          // of the Lease
+  kube::TransportKind transport = kube::TransportKind::kCpprest;
+  std::string ns;  // of the Lease
   std::string lease_name = "spillway";
   std::string identity;
   std::string listen = "127.0.0.1:8080";

@@ -3,7 +3,8 @@
 #include <cstdlib>
 #include <optional>
 
-#include "kube/cpprest_transport.h"
+#include "kube/config.h"
+#include "kube/transports.h"
 
 namespace spillway::cli {
 namespace {
@@ -37,8 +38,7 @@ Result<std::unique_ptr<Connection>> Connection::Open(const Where& where) {
   options.env = Environment;
   auto config = kube::LoadConfig(options);
   if (!config) return std::move(config).error().While("finding the API server");
-  kube::InitCpprest();
-  auto transport = kube::MakeCpprestTransport(*config);
+  auto transport = kube::MakeTransport(kube::TransportKinds().at(where.transport), *config);
   if (!transport) return std::move(transport).error();
   return std::unique_ptr<Connection>(new Connection(*std::move(transport)));
 }

@@ -12,11 +12,13 @@
 
 namespace spillway::cli {
 
-// Which API server, and on whose behalf: as kubectl finds it where all is empty.
+// Which API server, and on whose behalf: as kubectl finds it where all is empty. And by which
+// library.
 struct Where {
   std::string kubeconfig;
   std::string context;
   kube::Impersonation as;
+  std::string transport = "cpprest";  // one of kube::TransportKinds()
 };
 
 // The way to it, with the caller's own rights.

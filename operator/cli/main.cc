@@ -118,6 +118,10 @@ void AddWhere(CLI::App& command, Flags& flags) {
   command.add_option("--as-group", flags.where.as.groups, "A group of that user")
       ->allow_extra_args(false);
   command.add_option("--as-uid", flags.where.as.uid, "The user's UID");
+  command
+      .add_option("--transport", flags.where.transport, "Library that speaks with the API server")
+      ->check(CLI::IsMember({"cpprest", "curl"}))
+      ->capture_default_str();
 }
 
 void AddOperatorNamespace(CLI::App& command, Flags& flags) {

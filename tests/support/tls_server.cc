@@ -1,8 +1,11 @@
 #include "tests/support/tls_server.h"
 
 #include <fmt/format.h>
+#include <linux/filter.h>
+#include <linux/sockios.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -14,8 +17,9 @@
 #include <boost/asio/write.hpp>
 #include <list>
 #include <mutex>
-#include <optional>
 #include <thread>
+
+#include "tests/support/eventually.h"
 
 namespace spillway::support {
 namespace {
@@ -34,11 +38,12 @@ std::string CommonName(X509* certificate) {
 
 class Connection final : public WireConnection {
  public:
-  Connection(Tcp::socket socket, ssl::context* context)
+  Connection(Tcp::socket socket, std::shared_ptr<ssl::context> context)
       : socket_(std::move(socket)),
-        stream_(context == nullptr
+        context_(std::move(context)),
+        stream_(context_ == nullptr
                     ? nullptr
-                    : std::make_unique<ssl::stream<Tcp::socket&>>(socket_, *context)) {}
+                    : std::make_unique<ssl::stream<Tcp::socket&>>(socket_, *context_)) {}
 
   bool Handshake() {
     Failure failure;
@@ -82,6 +87,30 @@ class Connection final : public WireConnection {
     char byte = 0;
     ReadSome(asio::buffer(&byte, 1), failure);
     return !stopped_;
+  }
+  bool PeerStirsWithin(std::chrono::milliseconds time) override {
+    pollfd waiting{socket_.native_handle(), POLLIN, 0};
+    return poll(&waiting, 1, static_cast<int>(time.count())) > 0;
+  }
+  [[nodiscard]] bool HeldBack() const override {
+    pollfd asked{const_cast<Tcp::socket&>(socket_).native_handle(), POLLOUT, 0};
+    return poll(&asked, 1, 0) == 0;
+  }
+  void FallSilent() override {
+    // What is not acknowledged would be sent again and again, which is no silence.
+    int left = 0;
+    Eventually([&] { return ioctl(socket_.native_handle(), SIOCOUTQ, &left) == 0 && left == 0; });
+    sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+    const sock_fprog program{.len = 1, .filter = &none};
+    setsockopt(socket_.native_handle(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+  }
+  void SayGoodbye() override {
+    Failure failure;
+    if (stream_) {
+      failure = stream_->shutdown(failure);  // waits for the peer's own
+    } else {
+      shutdown(socket_.native_handle(), SHUT_WR);
+    }
   }
   void Drop(bool reset) override {
     if (reset) {
@@ -140,6 +169,7 @@ class Connection final : public WireConnection {
   }
 
   Tcp::socket socket_;
+  const std::shared_ptr<ssl::context> context_;
   std::unique_ptr<ssl::stream<Tcp::socket&>> stream_;
   std::string in_;
   std::atomic<bool> stopped_ = false;
@@ -160,14 +190,27 @@ bool WireConnection::StartChunked() {
 
 struct TlsServer::Impl {
   Impl(Options options, Handler h)
-      : handler(std::move(h)), acceptor(io, {asio::ip::address_v4::loopback(), 0}) {
-    if (options.pair.key.empty()) return;
-    context.emplace(ssl::context::tls_server);
-    context->use_certificate_chain(asio::buffer(options.pair.certificate));
-    context->use_private_key(asio::buffer(options.pair.key), ssl::context::pem);
-    if (options.client_ca.empty()) return;
-    context->add_certificate_authority(asio::buffer(options.client_ca));
-    context->set_verify_mode(ssl::verify_peer);
+      : handler(std::move(h)),
+        acceptor(io, {Loopback(options.ipv6), 0}),
+        client_ca(options.client_ca) {
+    if (!options.pair.key.empty()) context = MakeContext(options.pair);
+  }
+
+  static asio::ip::address Loopback(bool ipv6) {
+    if (ipv6) return asio::ip::address_v6::loopback();
+    return asio::ip::address_v4::loopback();
+  }
+  [[nodiscard]] std::shared_ptr<ssl::context> MakeContext(const KeyPair& pair) const {
+    auto made = std::make_shared<ssl::context>(ssl::context::tls_server);
+    made->use_certificate_chain(asio::buffer(pair.certificate));
+    made->use_private_key(asio::buffer(pair.key), ssl::context::pem);
+    // Without it OpenSSL refuses clients that resume a session.
+    SSL_CTX_set_session_id_context(made->native_handle(),
+                                   reinterpret_cast<const unsigned char*>("t"), 1);
+    if (client_ca.empty()) return made;
+    made->add_certificate_authority(asio::buffer(client_ca));
+    made->set_verify_mode(ssl::verify_peer);
+    return made;
   }
 
   void Accept() {
@@ -178,9 +221,8 @@ struct TlsServer::Impl {
       if (failure || stopping) return;
       ++accepted;
       failure = socket.set_option(Tcp::no_delay(true), failure);  // small pieces go out at once
-      const auto connection =
-          std::make_shared<Connection>(std::move(socket), context ? &*context : nullptr);
       const std::scoped_lock lock(mutex);
+      const auto connection = std::make_shared<Connection>(std::move(socket), context);
       connections.push_back(connection);
       threads.emplace_back([this, connection] { Serve(connection); });
     }
@@ -199,12 +241,13 @@ struct TlsServer::Impl {
   }
 
   const Handler handler;
-  std::optional<ssl::context> context;
   asio::io_context io;
   Tcp::acceptor acceptor;
+  const std::string client_ca;
   std::atomic<bool> stopping = false;
   std::atomic<int> accepted = 0;
   std::mutex mutex;
+  std::shared_ptr<ssl::context> context;               // guarded; null: plain HTTP
   std::list<std::shared_ptr<Connection>> connections;  // guarded
   std::list<std::jthread> threads;                     // guarded
   std::jthread accepting;
@@ -228,6 +271,11 @@ TlsServer::~TlsServer() {
   threads.clear();  // joins
 }
 
+void TlsServer::Replace(const KeyPair& pair) {
+  auto fresh = impl_->MakeContext(pair);
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->context = std::move(fresh);
+}
 int TlsServer::Port() const { return impl_->acceptor.local_endpoint().port(); }
 int TlsServer::Connections() const { return impl_->accepted; }
 int TlsServer::OpenConnections() const {

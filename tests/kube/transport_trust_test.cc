@@ -1,0 +1,162 @@
+// Whom a transport believes, and what it proves: the contract of kube/transport.h, part two.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+
+#include "kube/transport.h"
+#include "tests/kube/transport_fixture.h"
+#include "tests/support/eventually.h"
+#include "tests/support/system_authorities.h"
+#include "tests/support/temp_file.h"
+
+namespace spillway::kube {
+namespace {
+
+using support::Eventually;
+using support::TlsServer;
+using support::WireConnection;
+using support::WireRequest;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TransportTrust : public TransportTest {};
+
+TEST_P(TransportTrust, TrustsTheClustersAuthorityAlone) {
+  Serve([](const WireRequest&, WireConnection& wire) { wire.Answer(200, "yes"); });
+  ClusterConfig config = Config();
+  config.ca.data = other_.Pem();
+  const Error error = SendAndFail(*Make(config), Post("/", "{}"));
+  EXPECT_EQ(error.code, Code::kUnavailable);  // a write, but it was never sent
+  EXPECT_THAT(error.message, AllOf(HasSubstr("certificate verify failed"),
+                                   HasSubstr("signed by the cluster's certificate authority")));
+}
+
+TEST_P(TransportTrust, RefusesACertificateForAnotherName) {
+  Serve([](const WireRequest&, WireConnection& wire) { wire.Answer(200, "yes"); },
+        {"DNS:elsewhere.example", "IP:127.0.0.2"});
+  const Error error = SendAndFail(*Make(Config()), Get("/"));
+  EXPECT_EQ(error.code, Code::kUnavailable);
+  EXPECT_THAT(error.message, HasSubstr("must name 127.0.0.1"));
+}
+
+TEST_P(TransportTrust, VerifiesAndAsksForTheTlsServerName) {
+  std::string asked;
+  Serve(
+      [&](const WireRequest&, WireConnection& wire) {
+        asked = wire.ServerNameAsked();
+        wire.Answer(200, "yes");
+      },
+      {"DNS:kubernetes.default.svc"});
+  ClusterConfig config = Config();
+  config.tls_server_name = "kubernetes.default.svc";
+  const auto response = Make(config)->Send(Get("/"), {});
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(asked, "kubernetes.default.svc");
+}
+
+TEST_P(TransportTrust, ShowsItsClientCertificate) {
+  std::string name;
+  Serve([&](const WireRequest&, WireConnection& wire) {
+    name = wire.ClientCommonName();
+    wire.Answer(200, "yes");
+  });
+  ClusterConfig config = Config();
+  const auto pair = authority_.Issue("system:admin", {});
+  config.client_certificate.data = pair.certificate;
+  config.client_key.data = pair.key;
+  ASSERT_TRUE(Make(config)->Send(Get("/"), {}).ok());
+  EXPECT_EQ(name, "system:admin");
+}
+
+TEST_P(TransportTrust, ReadsATokenAgainAfterItWasRefused) {
+  const support::TempFile file("old\n");
+  Serve([&](const WireRequest& request, WireConnection& wire) {
+    wire.Answer(request.headers.at("authorization") == "Bearer new" ? 200 : 401, "");
+  });
+  ClusterConfig config = Config();
+  config.token.file = file.path();
+  const auto transport = Make(config);
+  EXPECT_EQ(transport->Send(Get("/"), {})->status, 401);
+  file.Write("new\n");
+  EXPECT_TRUE(Eventually([&] { return transport->Send(Get("/"), {})->status == 200; }));
+  EXPECT_EQ(server_->Connections(), 1);
+}
+
+TEST_P(TransportTrust, SpeaksPlainHttpWithoutCredentialsOnly) {
+  server_ = std::make_unique<TlsServer>(
+      TlsServer::Options{},
+      [](const WireRequest&, WireConnection& wire) { wire.Answer(200, "plain"); });
+  ClusterConfig config;
+  config.server = "http://127.0.0.1:" + std::to_string(server_->Port());
+  EXPECT_EQ(Make(config)->Send(Get("/"), {})->body, "plain");
+  config.token.data = "secret";
+  const auto refused = GetParam().make(config);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message,
+              AllOf(HasSubstr("credentials go over https only"), Not(HasSubstr("secret"))));
+}
+
+TEST_P(TransportTrust, RefusesCertificatesItCannotRead) {
+  Serve([](const WireRequest&, WireConnection&) {});
+  ClusterConfig config = Config();
+  config.client_certificate.data = "no PEM";
+  config.client_key.data = "no PEM";
+  const auto refused = GetParam().make(config);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::kInvalid);
+  EXPECT_THAT(refused.error().message, HasSubstr("cannot be used"));
+}
+
+TEST_P(TransportTrust, TheSystemsAuthoritiesCountForNothing) {
+  const support::SystemAuthorities system(other_.Pem());
+  server_ = std::make_unique<TlsServer>(
+      TlsServer::Options{.pair = other_.Issue("apiserver", {"IP:127.0.0.1"}), .client_ca = {}},
+      [](const WireRequest&, WireConnection& wire) { wire.Answer(200, "yes"); });
+  EXPECT_THAT(SendAndFail(*Make(Config()), Get("/")).message,
+              HasSubstr("certificate verify failed"));
+}
+
+TEST_P(TransportTrust, TakesUpANewClientCertificate) {
+  const support::TempFile certificate("");
+  const support::TempFile key("");
+  const auto show = [&](const std::string& name) {
+    const auto pair = authority_.Issue(name, {});
+    certificate.Write(pair.certificate);
+    key.Write(pair.key);
+  };
+  show("old");
+  Serve([](const WireRequest&, WireConnection& wire) {
+    wire.Answer(wire.ClientCommonName() == "new" ? 200 : 401, "");
+  });
+  ClusterConfig config = Config();
+  config.client_certificate.file = certificate.path();
+  config.client_key.file = key.path();
+  const auto transport = Make(config);
+  EXPECT_EQ(transport->Send(Get("/"), {})->status, 401);
+  show("new");
+  EXPECT_TRUE(Eventually([&] { return transport->Send(Get("/"), {})->status == 200; }));
+}
+
+TEST_P(TransportTrust, TakesUpANewAuthority) {
+  const support::TempFile ca(authority_.Pem());
+  Serve([](const WireRequest&, WireConnection& wire) {
+    wire.Answer(200, "", "Connection: close\r\n");
+  });
+  ClusterConfig config = Config();
+  config.ca.data.clear();
+  config.ca.file = ca.path();
+  const auto transport = Make(config);
+  ASSERT_TRUE(transport->Send(Get("/"), {}).ok());
+  server_->Replace(other_.Issue("apiserver", {"IP:127.0.0.1"}));
+  EXPECT_TRUE(Eventually([&] { return !transport->Send(Get("/"), {}).ok(); }));
+  ca.Write(other_.Pem());
+  EXPECT_TRUE(Eventually([&] { return transport->Send(Get("/"), {}).ok(); }));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TransportTrust, Implementations(), NameOf);
+
+}  // namespace
+}  // namespace spillway::kube
