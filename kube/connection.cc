@@ -122,9 +122,11 @@ Result<Endpoint> ParseEndpoint(const std::string& server) {
       std::min(ipv6 && end != std::string_view::npos ? end + 1 : end, authority.size());
   endpoint.host = authority.substr(0, port_at);
   if (ipv6) {
+    const bool closed = endpoint.host.ends_with(']');
     endpoint.host.erase(0, 1);
-    if (endpoint.host.ends_with(']')) endpoint.host.pop_back();
-    if (!endpoint.HostIsIpv6()) return BadServer(server, "has no IPv6 address in its brackets");
+    if (closed) endpoint.host.pop_back();
+    if (!closed || !endpoint.HostIsIpv6())
+      return BadServer(server, "has no IPv6 address in its brackets");
   }
   if (endpoint.host.empty()) return BadServer(server, "names no host");
   const auto port = ParsePort(server, authority.substr(port_at), endpoint.tls);

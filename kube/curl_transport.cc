@@ -455,9 +455,13 @@ bool Call::HandOver(std::string_view bytes) {
 std::string Call::Describe(CURLcode code, const Line& line) const {
   long number = 0;
   curl_easy_getinfo(line.Easy(), CURLINFO_OS_ERRNO, &number);
-  const std::string cause = number == 0
-                                ? std::string()
-                                : ": " + std::generic_category().message(static_cast<int>(number));
+  const bool lost = code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR;
+  std::string cause;
+  if (number != 0) {
+    cause = ": " + std::generic_category().message(static_cast<int>(number));
+  } else if (lost && detail_[0] != '\0') {  // TLS keeps the number to itself
+    cause = fmt::format(": {}", detail_.data());
+  }
   const std::string name = place_.verify_name;
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:

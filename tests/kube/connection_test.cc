@@ -21,7 +21,12 @@ TEST(EndpointTest, TakesAnAddressApart) {
   EXPECT_EQ(ParseEndpoint("http://localhost").value(), (Endpoint{false, "localhost", 80, ""}));
   EXPECT_EQ(ParseEndpoint("https://h:1/k8s/clusters/c-1/").value(),
             (Endpoint{true, "h", 1, "/k8s/clusters/c-1"}));
+  EXPECT_EQ(ParseEndpoint("https://[fd00::1]:6443/a").value(),
+            (Endpoint{true, "fd00::1", 6443, "/a"}));
+  EXPECT_EQ(ParseEndpoint("https://[::1]").value(), (Endpoint{true, "::1", 443, ""}));
   EXPECT_TRUE(ParseEndpoint("https://10.0.0.1")->HostIsIpv4());
+  EXPECT_TRUE(ParseEndpoint("https://[::1]")->HostIsIpv6());
+  EXPECT_FALSE(ParseEndpoint("https://10.0.0.1")->HostIsIpv6());
   EXPECT_FALSE(ParseEndpoint("https://10.0.0.1.example.com")->HostIsIpv4());
 }
 
@@ -37,8 +42,11 @@ TEST(EndpointTest, RefusesWithOneSentence) {
   EXPECT_THAT(why("https://h:65536"), HasSubstr("a port is a number from 1 to 65535"));
   EXPECT_THAT(why("https://h:"), HasSubstr("a port is a number from 1 to 65535"));
   EXPECT_THAT(why("https://h:12a"), HasSubstr("a port is a number from 1 to 65535"));
-  EXPECT_THAT(why("https://[::1]:6443"), HasSubstr("use a DNS name"));
-  EXPECT_THAT(why("https://fd00::1"), HasSubstr("use a DNS name"));
+  EXPECT_THAT(why("https://fd00::1"), HasSubstr("an IPv6 address goes in brackets"));
+  EXPECT_THAT(why("https://[::1"), HasSubstr("no IPv6 address in its brackets"));
+  EXPECT_THAT(why("https://[h]"), HasSubstr("no IPv6 address in its brackets"));
+  EXPECT_THAT(why("https://[10.0.0.1]"), HasSubstr("no IPv6 address in its brackets"));
+  EXPECT_THAT(why("https://[::1]6443"), HasSubstr("a port is a number from 1 to 65535"));
   EXPECT_THAT(why("https://me:secret@h"), HasSubstr("scheme, host, port and path only"));
   EXPECT_THAT(why("https://h/a?b"), HasSubstr("scheme, host, port and path only"));
   EXPECT_THAT(why("https://h/a\nb"), HasSubstr("scheme, host, port and path only"));

@@ -33,10 +33,13 @@ Options With(const support::TempFile& kubeconfig) {
   return options;
 }
 
-TEST(Assembly, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
+class Assemblies : public testing::TestWithParam<kube::TransportKind> {};
+
+TEST_P(Assemblies, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
   Log log(LogLevel::kError, true);
   const support::TempFile kubeconfig(support::KubeconfigFor("http://" + FreeAddress()));
-  const Options options = With(kubeconfig);
+  Options options = With(kubeconfig);
+  options.transport = GetParam();
   auto assembly = Assembly::Make(options, log);
   ASSERT_TRUE(assembly.ok()) << assembly.error().message;
   (*assembly)->Start();
@@ -55,6 +58,21 @@ TEST(Assembly, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
                     HasSubstr("\nleader_election_master_status{name=\"spillway\"} 0\n"),
                     HasSubstr("\nspillway_passes_total 0\n")));
   (*assembly)->Stop();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Assemblies,
+                         testing::Values(kube::TransportKind::kCpprest,
+                                         kube::TransportKind::kCurl));
+
+TEST(Assembly, OnlyCurlStartsWithAnIpv6Address) {
+  Log log(LogLevel::kError, true);
+  const support::TempFile kubeconfig(support::KubeconfigFor("http://[::1]:1"));
+  Options options = With(kubeconfig);
+  const auto refused = Assembly::Make(options, log);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message, HasSubstr("use --transport=curl"));
+  options.transport = kube::TransportKind::kCurl;
+  EXPECT_TRUE(Assembly::Make(options, log).ok());
 }
 
 TEST(Assembly, WhatItCannotStartWithIsOneSentence) {

@@ -50,6 +50,7 @@ TEST(Options, Defaults) {
   EXPECT_EQ(options.lease_duration, seconds(15));
   EXPECT_EQ(options.renew_deadline, seconds(10));
   EXPECT_EQ(options.retry_period, seconds(2));
+  EXPECT_EQ(options.transport, kube::TransportKind::kCpprest);
   EXPECT_EQ(options.log_level, LogLevel::kInfo);
   EXPECT_TRUE(options.log_json);
   EXPECT_THAT(options.ns, IsEmpty());
@@ -71,6 +72,8 @@ TEST(Options, EveryFlagReachesItsOption) {
          return o.settings.mode == controllers::Mode::kObserve && o.settings.currency == "EUR" &&
                 o.settings.default_limits == std::vector<controllers::DefaultLimit>{{"a100", 8}};
        }},
+      {"--transport=curl",
+       [](const Options& o) { return o.transport == kube::TransportKind::kCurl; }},
       {"--kubeconfig=/k", [](const Options& o) { return o.kubeconfig == "/k"; }},
       {"--context=c", [](const Options& o) { return o.context == "c"; }},
       {"--as=u", [](const Options& o) { return o.as.user == "u"; }},
@@ -125,6 +128,7 @@ TEST(Options, WhatIsWrongEndsItWithASentence) {
   for (const Row& row : std::vector<Row>{
            {{"--no-such"}, "--no-such"},
            {{"something"}, "something"},
+           {{"--transport=pigeon"}, "--transport"},
            {{"--log-level=loud"}, "--log-level"},
            {{"--log-format=xml"}, "--log-format"},
            {{"--retry-period-seconds=soon"}, "--retry-period-seconds"},
