@@ -6,9 +6,11 @@ import subprocess
 from pathlib import Path
 
 from harness import Cluster
+from spillway_dev.operator_process import TRANSPORT
 from spillway_dev.paths import CLI_BINARY
 
 Answer = tuple[int, str, str]  # exit code, output and errors
+ASKS_A_CLUSTER = ("plan", "why", "snapshot", "doctor", "release")
 
 
 def run(arguments: tuple[str, ...], kubeconfig: Path, input: str | None) -> Answer:
@@ -19,6 +21,9 @@ def run(arguments: tuple[str, ...], kubeconfig: Path, input: str | None) -> Answ
 
 def spillway(cluster: Cluster, *arguments: str, kubeconfig: Path | None = None, input: str | None = None) -> Answer:
     """With the admin's rights unless told otherwise."""
+    told = any(one.startswith("--transport") for one in arguments)
+    if TRANSPORT and not told and arguments and arguments[0] in ASKS_A_CLUSTER:
+        arguments = (*arguments, f"--transport={TRANSPORT}")
     return run(arguments, kubeconfig or cluster.plane.admin_kubeconfig, input)
 
 

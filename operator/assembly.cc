@@ -261,6 +261,7 @@ void Assembly::Start() {
   const bool observe = parts.options.settings.mode == controllers::Mode::kObserve;
   parts.log.Info("starting", {{"version", SPILLWAY_VERSION},
                               {"identity", parts.options.identity},
+                              {"transport", kube::NameOf(parts.options.transport)},
                               {"mode", observe ? "Observe" : "Enforce"}});
   parts.watching.Start();
   parts.deciding = std::jthread(

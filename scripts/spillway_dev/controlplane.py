@@ -113,6 +113,12 @@ class ControlPlane:
                 if attempt + 1 == PORT_CLASH_TRIES or not self._ports_clashed():
                     raise
 
+    def restart_apiserver(self) -> None:
+        """Ends the API server alone, and starts it again on what it had stored."""
+        stop_all([self.apiserver])
+        self.apiserver.start(self._apiserver_command())
+        wait_until(self._api_ready, 60, "the API server to be ready", [self.apiserver])
+
     def stop(self) -> None:
         """Ends every process of the state directory, whoever started it, components in order."""
         ours = {process.name for process in self.processes}

@@ -25,6 +25,7 @@ from .report import Failure
 RELEASE = "spillway"
 NAMESPACE = "spillway-system"
 TOKEN_LASTS = "24h"
+TRANSPORT = os.environ.get("SPILLWAY_TRANSPORT")  # of every operator and of the command line; empty: as the chart says
 
 
 def install_chart(plane: ControlPlane, *arguments: str, chart: Path = CHART) -> None:
@@ -111,7 +112,7 @@ class OperatorProcess:
         self.process.log.unlink(missing_ok=True)
         flags = {"--config": str(self.folder / "config.yaml"), "--kubeconfig": str(account),
                  "--listen": f"127.0.0.1:{port}", "--identity": self.identity, "--namespace": NAMESPACE,
-                 **(extra or {})}
+                 **({"--transport": TRANSPORT} if TRANSPORT else {}), **(extra or {})}
         self.process.start([str(self.binary), *override(settings.arguments, flags)],
                            env={**os.environ, **settings.environment})
         if ready_seconds:
