@@ -83,7 +83,6 @@ class Line {
         multi_(curl_multi_init()),
         easy_(curl_easy_init()) {
     if (!multi_ || !easy_) throw std::bad_alloc();
-    curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, 1L);
   }
 
   [[nodiscard]] const Credentials& TlsCredentials() const { return *credentials_; }
@@ -457,10 +456,10 @@ std::string Call::Describe(CURLcode code, const Line& line) const {
   curl_easy_getinfo(line.Easy(), CURLINFO_OS_ERRNO, &number);
   const bool lost = code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR;
   std::string cause;
-  if (number != 0) {
-    cause = ": " + std::generic_category().message(static_cast<int>(number));
-  } else if (lost && detail_[0] != '\0') {  // TLS keeps the number to itself
+  if (lost && detail_[0] != '\0') {  // the number may be of the goodbye that failed too
     cause = fmt::format(": {}", detail_.data());
+  } else if (number != 0) {
+    cause = ": " + std::generic_category().message(static_cast<int>(number));
   }
   const std::string name = place_.verify_name;
   switch (code) {
