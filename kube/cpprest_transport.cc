@@ -443,9 +443,9 @@ Status CheckImpersonation(const Impersonation& who) {
       who.groups.size() > 1 || std::any_of(who.extra.begin(), who.extra.end(),
                                            [](const auto& one) { return one.second.size() > 1; });
   if (!several) return Ok{};
-  return Error{
-      Code::kInvalid,
-      "on whose behalf: cpprestsdk can send one group and one value of an extra field only"};
+  return Error{Code::kInvalid,
+               "on whose behalf: cpprestsdk can send one group and one value of an extra field "
+               "only; use --transport=curl"};
 }
 
 }  // namespace

@@ -153,6 +153,8 @@ TEST_P(TransportTest, EndsAnIdleStreamPromptlyWhenStopped) {
       Get("/"),
       [&](std::string_view) {
         stopper = std::jthread([&] {
+          const auto since = Moment::now();  // by then it waits for the next byte
+          Eventually([&] { return Moment::now() - since > 200ms; });
           asked = Moment::now();
           stop.request_stop();
         });
@@ -207,41 +209,48 @@ TEST_P(TransportTest, KeepsTheIdleDeadline) {
 }
 
 TEST_P(TransportTest, ASlowConsumerIsNoIdleServer) {
-  Serve([](const WireRequest&, WireConnection& wire) {
+  std::atomic<bool> consumed = false;
+  Serve([&](const WireRequest&, WireConnection& wire) {
     wire.StartChunked();
     wire.WriteChunk("one");
+    EXPECT_TRUE(Eventually([&] { return consumed.load(); }));
+    wire.PeerStirsWithin(100ms);
     wire.WriteChunk("");
   });
   HttpRequest request = Get("/");
-  request.idle_deadline = 100ms;
-  const auto response =
-      Make(Config())->Stream(request,
-                             [](std::string_view) {
-                               const auto since = Moment::now();
-                               return Eventually([&] { return Moment::now() - since > 300ms; });
-                             },
-                             {});
-  EXPECT_TRUE(response.ok());
+  request.idle_deadline = 400ms;
+  const auto slow = [&](std::string_view) {
+    const auto since = Moment::now();
+    Eventually([&] { return Moment::now() - since > 600ms; });
+    return consumed = true;
+  };
+  EXPECT_TRUE(Make(Config())->Stream(request, slow, {}).ok());
 }
 
 TEST_P(TransportTest, TakesNewConnectionsAfterATimeout) {
   std::atomic<bool> silent = false;
+  std::atomic<int> here = 0;
   Serve([&](const WireRequest&, WireConnection& wire) {
     if (silent) {
       wire.WaitForPeerToClose();
-    } else {
-      wire.Answer(200, "");
+      return;
     }
+    ++here;
+    EXPECT_TRUE(Eventually([&] { return here >= 2; }));  // two connections are kept
+    wire.Answer(200, "");
   });
   const auto transport = Make(Config());
+  std::jthread other([&] { EXPECT_TRUE(transport->Send(Get("/"), {}).ok()); });
   ASSERT_TRUE(transport->Send(Get("/"), {}).ok());
+  other.join();
+  ASSERT_EQ(server_->Connections(), 2);
   silent = true;
   HttpRequest request = Get("/");
   request.deadline = 200ms;
   SendAndFail(*transport, request);
   silent = false;
   ASSERT_TRUE(transport->Send(Get("/"), {}).ok());
-  EXPECT_EQ(server_->Connections(), 2);
+  EXPECT_EQ(server_->Connections(), 3);
 }
 
 TEST_P(TransportTest, ReportsATruncatedBody) {
@@ -457,6 +466,23 @@ TEST_P(TransportTest, IsStoppedWhileANameIsStillBeingLookedUp) {
   EXPECT_LT(Moment::now() - start, 2s);
 }
 
+TEST_P(TransportTest, AsksOnSomebodysBehalf) {
+  WireRequest seen;
+  Serve([&](const WireRequest& request, WireConnection& wire) {
+    seen = request;
+    wire.Answer(200, "");
+  });
+  ClusterConfig config = Config();
+  config.token.data = "t";
+  config.impersonate.user = "jane";
+  config.impersonate.groups = {"one", "two"};
+  if (GetParam().limited) config.impersonate.groups.pop_back();
+  ASSERT_TRUE(Make(config)->Send(Get("/"), {}).ok());
+  EXPECT_EQ(seen.headers.at("authorization"), "Bearer t");
+  EXPECT_EQ(seen.headers.at("impersonate-user"), "jane");
+  EXPECT_EQ(seen.headers.at("impersonate-group"), GetParam().limited ? "one" : "one | two");
+}
+
 TEST_P(TransportTest, LeavesDotsAndEmptyHeadersAsTheyAre) {
   WireRequest seen;
   Serve([&](const WireRequest& request, WireConnection& wire) {
@@ -472,11 +498,13 @@ TEST_P(TransportTest, LeavesDotsAndEmptyHeadersAsTheyAre) {
 
 TEST_P(TransportTest, WaitsForTheAnswerAfterAnInterimOne) {
   if (GetParam().limited) GTEST_SKIP() << "the library takes it for the answer";
-  Serve([&](const WireRequest&, WireConnection& wire) {
+  Serve([&](const WireRequest& request, WireConnection& wire) {
     wire.Write("HTTP/1.1 103 Early Hints\r\nX-One: a\r\n\r\n");
-    wire.Answer(200, "yes", "X-Two: b\r\n");
+    request.target == "/cut" ? wire.SayGoodbye() : (void)wire.Answer(200, "yes", "X-Two: b\r\n");
   });
-  const auto response = Make(Config())->Send(Get("/"), {});
+  const auto transport = Make(Config());
+  SendAndFail(*transport, Get("/cut"));
+  const auto response = transport->Send(Get("/"), {});
   ASSERT_TRUE(response.ok()) << response.error().message;
   EXPECT_EQ(response->status, 200);
   EXPECT_EQ(response->headers.count("x-one"), 0U);

@@ -164,7 +164,8 @@ class Connection final : public WireConnection {
                      [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
       std::string_view value = header.substr(colon + 1);
       while (value.starts_with(' ')) value.remove_prefix(1);
-      request.headers.emplace(std::move(name), value);
+      const auto [place, fresh] = request.headers.emplace(std::move(name), value);
+      if (!fresh) place->second += " | " + std::string(value);
     }
   }
 

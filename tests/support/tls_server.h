@@ -12,7 +12,8 @@
 
 namespace spillway::support {
 
-// A request as it came over the wire. Header names in lower case.
+// A request as it came over the wire. Header names in lower case; the values of
+// repeated ones are joined by " | ".
 struct WireRequest {
   std::string method;
   std::string target;
