@@ -388,9 +388,9 @@ bool Call::SetUp(const Line& line, const Headers& identity) {
   }
   if (to.tls) SetUpTls(line.TlsCredentials());
   for (const auto& [name, value] : request_.headers) {
-    headers_.Add(value.empty() ? name + ";" : name + ": " + value);
+    headers_.Add(value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
   }
-  for (const auto& [name, value] : identity) headers_.Add(name + ": " + value);
+  for (const auto& [name, value] : identity) headers_.Add(fmt::format("{}: {}", name, value));
   SetUpBody();
   Set(CURLOPT_HTTPHEADER, headers_.Get());
   Set(CURLOPT_SOCKOPTFUNCTION, &Call::OnSocket);
@@ -531,7 +531,7 @@ Result<HttpResponse> Call::Drive(const Line& line) {
 
 class CurlTransport final : public Transport {
  public:
-  CurlTransport(const ClusterConfig& config, Endpoint endpoint, Credentials credentials)
+  CurlTransport(const ClusterConfig& config, const Endpoint& endpoint, Credentials credentials)
       : place_{endpoint, config.tls_server_name.empty() ? endpoint.host : config.tls_server_name},
         impersonate_(config.impersonate),
         cache_(config, std::move(credentials), Now()) {}
@@ -593,7 +593,7 @@ Result<std::unique_ptr<Transport>> MakeCurlTransport(const ClusterConfig& config
                  fmt::format("the credentials for {} cannot be used: {}", config.server, fault)};
   }
   return std::unique_ptr<Transport>(
-      std::make_unique<CurlTransport>(config, *std::move(endpoint), *std::move(credentials)));
+      std::make_unique<CurlTransport>(config, *endpoint, *std::move(credentials)));
 }
 
 }  // namespace spillway::kube
