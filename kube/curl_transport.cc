@@ -416,7 +416,7 @@ void Call::TakeHeader(std::string_view line) {
     long status = 0;
     curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     answer_.status = static_cast<int>(status);
-    head_done_ = status >= 200;
+    head_done_ = true;
     return;
   }
   const size_t colon = std::min(line.find(':'), line.size());

@@ -250,6 +250,8 @@ class Watches {
       });
     }
     EXPECT_TRUE(Eventually([this] { return open_ == kCount; }));
+    const auto since = Moment::now();  // by then no timer of their connecting is left to wake them
+    Eventually([&] { return Moment::now() - since > 400ms; });
   }
   // How many were cancelled; waits for all.
   int Cancelled() {

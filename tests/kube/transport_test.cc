@@ -154,7 +154,7 @@ TEST_P(TransportTest, EndsAnIdleStreamPromptlyWhenStopped) {
       [&](std::string_view) {
         stopper = std::jthread([&] {
           const auto since = Moment::now();  // by then it waits for the next byte
-          Eventually([&] { return Moment::now() - since > 200ms; });
+          Eventually([&] { return Moment::now() - since > 400ms; });
           asked = Moment::now();
           stop.request_stop();
         });
@@ -240,17 +240,20 @@ TEST_P(TransportTest, TakesNewConnectionsAfterATimeout) {
     wire.Answer(200, "");
   });
   const auto transport = Make(Config());
-  std::jthread other([&] { EXPECT_TRUE(transport->Send(Get("/"), {}).ok()); });
-  ASSERT_TRUE(transport->Send(Get("/"), {}).ok());
-  other.join();
-  ASSERT_EQ(server_->Connections(), 2);
+  const auto send_two = [&] {
+    here = 0;
+    const std::jthread other([&] { EXPECT_TRUE(transport->Send(Get("/"), {}).ok()); });
+    EXPECT_TRUE(transport->Send(Get("/"), {}).ok());
+  };
+  send_two();
+  EXPECT_EQ(server_->Connections(), 2);
   silent = true;
   HttpRequest request = Get("/");
   request.deadline = 200ms;
   SendAndFail(*transport, request);
   silent = false;
-  ASSERT_TRUE(transport->Send(Get("/"), {}).ok());
-  EXPECT_EQ(server_->Connections(), 3);
+  send_two();
+  EXPECT_EQ(server_->Connections(), 4);
 }
 
 TEST_P(TransportTest, ReportsATruncatedBody) {
