@@ -36,6 +36,10 @@ inline auto Implementations() {
 #endif
       Implementation{"curl", MakeCurlTransport, false});
 }
+// What cpprestsdk cannot do.
+inline auto UnlimitedImplementations() {
+  return ::testing::Values(Implementation{"curl", MakeCurlTransport, false});
+}
 inline std::string NameOf(const ::testing::TestParamInfo<Implementation>& info) {
   return info.param.name;
 }
@@ -84,5 +88,7 @@ class TransportTest : public ::testing::TestWithParam<Implementation> {
   support::Authority other_;
   std::unique_ptr<support::TlsServer> server_;
 };
+
+class UnlimitedTransportTest : public TransportTest {};
 
 }  // namespace spillway::kube
