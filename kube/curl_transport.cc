@@ -30,6 +30,7 @@ using Moment = std::chrono::steady_clock::time_point;
 using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kCloseDeadline{5};
+constexpr std::chrono::seconds kConnectDeadline{15};  // TLS included
 constexpr size_t kIdleLines = 16;  // kept for the next calls, each with a connection
 
 Moment Now() { return std::chrono::steady_clock::now(); }
@@ -58,8 +59,9 @@ std::string Fault(const Credentials& credentials) {
     fault = "certificate-authority is no PEM certificate";
   } else if (!credentials.client_key.empty()) {
     const auto certificate = ReadCertificate(credentials.client_certificate);
-    const Key key(
-        PEM_read_bio_PrivateKey(ReadFrom(credentials.client_key).get(), nullptr, nullptr, nullptr));
+    const auto no_passphrase = [](char*, int, int, void*) { return 0; };  // it would ask for one
+    const Key key(PEM_read_bio_PrivateKey(ReadFrom(credentials.client_key).get(), nullptr,
+                                          no_passphrase, nullptr));
     if (!certificate) {
       fault = "client-certificate is no PEM certificate";
     } else if (!key) {
@@ -380,17 +382,20 @@ bool Call::SetUp(const Line& line, const Headers& identity) {
   Set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
   Set(CURLOPT_NOSIGNAL, 1L);
   Set(CURLOPT_QUICK_EXIT, 1L);  // a name that does not resolve holds up nobody who was stopped
-  Set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request_.deadline.count()) + 1);
+  // A load balancer may take a connection that nobody behind it answers.
+  Set(CURLOPT_CONNECTTIMEOUT_MS,
+      static_cast<long>(std::min<milliseconds>(request_.deadline, kConnectDeadline).count()) + 1);
   Set(CURLOPT_ERRORBUFFER, detail_.data());
   if (place_.verify_name != to.host) {
     connect_to_.Add(fmt::format("::{}:", Bracketed(to.host)));
     Set(CURLOPT_CONNECT_TO, connect_to_.Get());
   }
   if (to.tls) SetUpTls(line.TlsCredentials());
-  for (const auto& [name, value] : request_.headers) {
-    headers_.Add(value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
+  for (const Headers* headers : {&request_.headers, &identity}) {
+    for (const auto& [name, value] : *headers) {
+      headers_.Add(value.empty() ? name + ";" : fmt::format("{}: {}", name, value));
+    }
   }
-  for (const auto& [name, value] : identity) headers_.Add(fmt::format("{}: {}", name, value));
   SetUpBody();
   Set(CURLOPT_HTTPHEADER, headers_.Get());
   Set(CURLOPT_SOCKOPTFUNCTION, &Call::OnSocket);

@@ -1,6 +1,8 @@
 #include "kube/exec_credentials.h"
 
 #include <algorithm>
+#include <string>
+#include <system_error>
 #include <utility>
 
 namespace spillway::kube {
@@ -30,15 +32,26 @@ bool ExecCredentials::Wanted(Moment now) const {
 }
 
 void ExecCredentials::Start(Moment now) {
-  running_ = true;
   ran_at_ = now;
-  // The thread before has let go of the lock for good.
-  thread_ = std::jthread([this, now](const std::stop_token& stop) { Take(now, run_(stop)); });
+  try {
+    // The thread before has let go of the lock for good.
+    thread_ = std::jthread([this, now](const std::stop_token& stop) {
+      const Moment began = std::chrono::steady_clock::now();
+      Result<ExecCredential> answer = run_(stop);
+      Take(now + (std::chrono::steady_clock::now() - began), std::move(answer));
+    });
+    running_ = true;
+  } catch (const std::system_error& failure) {
+    failure_ = Error{Code::kUnavailable,
+                     std::string("credentials: no thread for the plugin: ") + failure.what()};
+  }
 }
 
+// `now`: of its end.
 void ExecCredentials::Take(Moment now, Result<ExecCredential> answer) {
   const std::scoped_lock lock(mutex_);
   running_ = false;
+  ran_at_ = now;
   if (answer && answer->expires && LeftOf(*answer).count() <= 0) {
     answer = Error{Code::kUnavailable,
                    "what the credential plugin gave expired at " + FormatTime(*answer->expires)};
@@ -56,6 +69,8 @@ void ExecCredentials::Take(Moment now, Result<ExecCredential> answer) {
     failure_.reset();
   } else {
     failure_ = std::move(answer).error().While("credentials");
+    // Whatever went wrong here says nothing about the object that a request is for.
+    failure_->code = Code::kUnavailable;
   }
   changed_.notify_all();
 }

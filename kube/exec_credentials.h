@@ -27,7 +27,7 @@ class ExecCredentials {
   explicit ExecCredentials(Run run) : run_(std::move(run)) {}
 
   // Waits for the plugin only while there is nothing to go on with, until `deadline`.
-  // kCancelled: `stop` was requested; kUnavailable: not there by then; else why there is none.
+  // kCancelled: `stop` was requested; kUnavailable: not there by then, or why there is none.
   Result<Ptr> Get(Moment now, Moment deadline, const std::stop_token& stop);
 
   // The server refused it. Nothing happens where there is a newer one.
@@ -48,7 +48,7 @@ class ExecCredentials {
   std::optional<Moment> dead_at_;   // it proves nothing from then on
   bool refused_ = false;
   std::optional<Error> failure_;  // of the last run
-  std::optional<Moment> ran_at_;
+  std::optional<Moment> ran_at_;  // when the last run ended, or the one under way began
   bool running_ = false;
 
   std::jthread thread_;  // last: it stops first

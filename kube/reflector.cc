@@ -25,6 +25,8 @@ constexpr seconds kShortWatch{1};
 // Bookmarks come about once a minute: three of them missing means that the connection is dead.
 constexpr seconds kSilence{200};
 constexpr seconds kTimeoutSlack{5};
+// What comes meanwhile is not seen before the next watch, for which the server must still have it.
+constexpr seconds kLongestSample{20};
 constexpr size_t kLongestLine = size_t{16} << 20;
 
 void WaitFor(milliseconds delay, const std::stop_token& stop) {
@@ -381,7 +383,11 @@ Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
     });
   };
   JsonParser parser;
+  const nanoseconds began = owner_.clock_.Elapsed();
   do {
+    if (owner_.clock_.Elapsed() - began > kLongestSample) {
+      return Error{Code::kUnavailable, "the server takes too long"};
+    }
     Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
     if (!body) return std::move(body).error();
     Result<Page> page = ReadPage(*body, parser, add);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <random>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -63,12 +64,12 @@ class StoreSink final : public ObjectSink {
 
   void BeginList() override {
     list_.clear();
-    list_unread_ = false;
+    list_unread_.clear();
   }
   Status ListItem(JsonValue object) override {
     T item;
     Status done = decode_(object, item);
-    if (!done) list_unread_ = true;
+    if (!done) list_unread_.insert(Key(item.meta));
     if (done) {
       list_.push_back(std::move(item));
     } else if (const auto known = store_.Get(Key(item.meta))) {
@@ -79,27 +80,29 @@ class StoreSink final : public ObjectSink {
   void EndList(const std::string& version) override {
     store_.Replace(std::move(list_), version);
     list_ = {};
-    unread_ = list_unread_;
+    unread_.swap(list_unread_);
   }
   Status Upsert(JsonValue object) override {
     T item;
     if (Status done = decode_(object, item); !done) {
-      unread_ = true;
+      unread_.insert(Key(item.meta));
       return done;
     }
+    unread_.erase(Key(item.meta));
     store_.Upsert(std::move(item));
     return Ok{};
   }
   Status Delete(JsonValue object) override {
     T item;
     Status done = decode_(object, item);
+    unread_.erase(Key(item.meta));
     // The name is enough to forget it by; it comes before what may have failed.
     if (done || !item.meta.name.empty()) store_.Erase(Key(item.meta), item.meta.resource_version);
     return done;
   }
   void Bookmark(const std::string& version) override { store_.Advance(version); }
   [[nodiscard]] std::optional<Contents> Held() const override {
-    if (unread_) return std::nullopt;
+    if (!unread_.empty()) return std::nullopt;
     Contents held;
     for (const auto& one : store_.List()) held.Add(Key(one->meta), one->meta.resource_version);
     return held;
@@ -109,8 +112,8 @@ class StoreSink final : public ObjectSink {
   Store<T>& store_;
   Decode decode_;
   std::vector<T> list_;
-  bool list_unread_ = false;  // of the list that is coming in
-  bool unread_ = false;       // since the last list an object was passed over
+  std::set<std::string> list_unread_;  // of the list that is coming in
+  std::set<std::string> unread_;       // keys of objects as they are now
 };
 
 // Delays between attempts: 0.8 s doubling to 30 s, each with up to as much again on top, back to

@@ -131,9 +131,11 @@ class Child {
   [[nodiscard]] int Ended() const { return ended_.Get(); }
   int Reap() {
     int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    pid_t ended = 0;
+    while ((ended = waitpid(pid_, &status, 0)) < 0 && errno == EINTR) {
     }
     pid_ = 0;
+    if (ended < 0) return 255;  // where somebody ignores SIGCHLD nobody knows how it ended
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   }
 

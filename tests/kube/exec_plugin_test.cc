@@ -215,7 +215,7 @@ class Counter {
   ExecCredentials::Run Run(std::optional<std::chrono::seconds> lasts = std::nullopt) {
     return [this, lasts](const std::stop_token&) -> Result<ExecCredential> {
       const int run = ++runs;
-      if (fails) return Error{Code::kUnavailable, "no"};
+      if (fails) return Error{Code::kNotFound, "no"};
       ExecCredential credential;
       credential.token = std::to_string(run);
       if (lasts) {
@@ -290,11 +290,12 @@ TEST(ExecCredentialsTest, AFailureIsToldAndTriedAgainAfterARest) {
   counter.fails = true;
   ExecCredentials credentials(counter.Run());
   const Moment start{};
-  EXPECT_EQ(TokenOf(credentials, start), "credentials: no");
+  EXPECT_EQ(credentials.Get(start, kFar, {}).error().code, Code::kUnavailable)
+      << "not that of an object that is not there";
   EXPECT_EQ(TokenOf(credentials, start + 4s), "credentials: no");
   EXPECT_EQ(counter.runs, 1);
   counter.fails = false;
-  EXPECT_EQ(TokenOf(credentials, start + 5s), "2");
+  EXPECT_EQ(TokenOf(credentials, start + 6s), "2");
 }
 
 TEST(ExecCredentialsTest, TheLastGoodOneServesWhileItHoldsThoughTheNextFails) {
@@ -340,7 +341,7 @@ TEST_F(PluginTest, StandsInForATokenInTheCredentials) {
   EXPECT_EQ((*got)->ca, "CA");
   EXPECT_EQ(*cache.Get(now, now + 60s, {}), *got) << "the same until something changes";
   cache.Distrust(*got);
-  EXPECT_NE(*cache.Get(now + 5s, now + 60s, {}), *got);
+  EXPECT_NE(*cache.Get(now + 60s, now + 60s, {}), *got);
 }
 
 }  // namespace

@@ -78,6 +78,7 @@ struct Act {
   std::optional<Error> error{};      // in place of an end, after the body
   size_t piece = std::string::npos;  // of the body
   milliseconds lasts = seconds(60);  // of a watch
+  milliseconds takes{0};             // of a list
 };
 Act Refuse(int status, const std::string& reason, const std::string& message = "told so") {
   return {.status = status, .body = support::StatusObject(status, reason, message).dump()};
@@ -96,6 +97,7 @@ class ScriptedTransport final : public Transport {
     const auto act = Next(request);
     if (!act) return Error{Code::kCancelled, "stopped"};
     if (act->error) return *act->error;
+    clock_.Advance(act->takes);
     return support::JsonAnswer(act->status, act->body);
   }
   Result<HttpResponse> Stream(const HttpRequest& request, const OnBytes& on_bytes,
@@ -759,6 +761,15 @@ TEST(Reflector, LooksInPagesWhatTheServerHasAndGoesOnWhereThatFails) {
   EXPECT_THAT(refused.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500", "watch rv=10"));
   EXPECT_EQ(refused.hooks.back(), "ended:timeout");
+  const Played slow =
+      Play({{.body = ListBody(9, {Object("a", 3)})},
+            {.body = Bookmark(10)},
+            {.body = MetadataBody(20, {Object("b", 3)}, "more"), .takes = seconds(21)},
+            {.body = Bookmark(20)}},
+           1, kAfterEveryWatch);
+  EXPECT_THAT(slow.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500", "watch rv=10"));
+  EXPECT_EQ(slow.hooks.back(), "ended:timeout");
 }
 
 TEST(Reflector, WhatWasListedAnewIsNotHeldAgainstAnOlderSample) {
@@ -773,12 +784,14 @@ TEST(Reflector, WhatWasListedAnewIsNotHeldAgainstAnOlderSample) {
                                      "listed:expired", "ended:timeout"));
 }
 
-TEST(Reflector, NothingIsHeldAgainstTheServerWhileAnObjectCannotBeRead) {
+TEST(Reflector, NothingIsHeldAgainstTheServerUntilEveryObjectCanBeRead) {
   const Played got = Play({{.body = ListBody(9, {Object("a", 3), Object("b", 7, "many")})},
                            {.body = Bookmark(10)},
-                           {.body = Event("ADDED", Object("c", 11))}},
+                           {.body = Event("MODIFIED", Object("b", 11))},
+                           {.body = MetadataBody(20, {Object("a", 3), Object("b", 11)})}},
                           1, kAfterEveryWatch);
-  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10"));
+  EXPECT_THAT(got.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10", "list limit=500"));
 }
 
 TEST(Reflector, LooksBetweenHalfAnHourAndAnHourAfterTheLastLook) {
