@@ -284,7 +284,8 @@ Status ReadImpersonation(const Entry& user, Impersonation& out) {
   if (!extra.IsMap()) return Invalid(where + "as-user-extra is no object");
   for (const auto& field : extra) {
     const std::string& name = field.first.Scalar();
-    Status done = ReadTexts(field.second, where + "as-user-extra." + name, out.extra[name]);
+    Status done =
+        ReadTexts(field.second, fmt::format("{}as-user-extra.{}", where, name), out.extra[name]);
     if (!done) return done;
   }
   return Ok{};

@@ -406,8 +406,8 @@ bool Reflector::Machine::HasWhatWasSampled() {
   if (!held || *held == sample.contents) return true;
   owner_.log_.Warn("the store differs from the server", {{"resource", options_.resource.plural},
                                                          {"version", sample.version},
-                                                         {"held", held->objects()},
-                                                         {"there", sample.contents.objects()}});
+                                                         {"held", held->Objects()},
+                                                         {"there", sample.contents.Objects()}});
   return false;
 }
 

@@ -30,7 +30,7 @@ class Contents {
     sum_ += Hash(version, Hash("@", Hash(key)));
     ++objects_;
   }
-  [[nodiscard]] int64_t objects() const { return objects_; }
+  [[nodiscard]] int64_t Objects() const { return objects_; }
   bool operator==(const Contents&) const = default;
 
  private:
@@ -51,7 +51,7 @@ class ObjectSink {
   virtual Status Delete(JsonValue object) = 0;
   virtual void Bookmark(const std::string& version) = 0;
   // What is here; empty where that cannot be held against a list, as an object could not be read.
-  virtual std::optional<Contents> Held() const = 0;
+  [[nodiscard]] virtual std::optional<Contents> Held() const = 0;
 };
 
 // Decodes objects into facts and writes them to a store. Of an object that cannot be decoded, what

@@ -16,8 +16,6 @@
 #include <cstring>
 #include <string_view>
 
-extern char** environ;
-
 namespace spillway::kube {
 namespace {
 
@@ -57,7 +55,8 @@ std::vector<std::string> Environment(const Program& program) {
                                  [&](const auto& pair) { return pair.first == name; });
     if (!own) all.emplace_back(entry);
   }
-  for (const auto& [name, value] : program.environment) all.push_back(name + "=" + value);
+  for (const auto& [name, value] : program.environment)
+    all.push_back(fmt::format("{}={}", name, value));
   return all;
 }
 
