@@ -73,6 +73,11 @@ bool IsOneWord(std::string_view text) {
                       [](char c) { return static_cast<unsigned char>(c) < 0x21 || c == 0x7f; });
 }
 
+bool IsHeaderText(std::string_view text) {
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+}
+
 bool Endpoint::HostIsIpv4() const {
   in_addr address{};
   return inet_pton(AF_INET, host.c_str(), &address) == 1;

@@ -31,6 +31,9 @@ struct Endpoint {
 // True for a text without blanks and control characters, as a token must be.
 bool IsOneWord(std::string_view text);
 
+// True for what ends no header early.
+bool IsHeaderText(std::string_view text);
+
 // Takes "https://host[:port][/path]" (or http) apart. kInvalid names what is wrong.
 Result<Endpoint> ParseEndpoint(const std::string& server);
 

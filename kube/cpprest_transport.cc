@@ -286,11 +286,6 @@ void CpprestTransport::DropSession(const std::shared_ptr<const Session>& bad) {
   if (session_ == bad) session_ = nullptr;
 }
 
-bool IsHeaderText(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
-}
-
 Result<http::http_request> CpprestTransport::Build(const HttpRequest& request,
                                                    const Session& session) const {
   const Error bad{Code::kInternal,

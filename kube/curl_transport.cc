@@ -186,11 +186,6 @@ std::string Bracketed(const std::string& host) {
   return host.find(':') == std::string::npos ? host : "[" + host + "]";
 }
 
-bool IsHeaderText(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
-}
-
 bool CanBeSent(const HttpRequest& request) {
   const bool target_ok = request.target.starts_with('/') &&
                          std::all_of(request.target.begin(), request.target.end(),
