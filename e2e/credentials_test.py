@@ -10,7 +10,7 @@ import pytest
 
 import pools
 from commands import spillway
-from harness import Cluster, Operators, wait_for
+from harness import BADGE, Cluster, Operators, wait_for
 from spillway_dev.operator_process import NAMESPACE, RELEASE
 from spillway_dev.paths import REPO
 
@@ -82,10 +82,10 @@ def test_requests_are_made_on_the_behalf_of_whom_as_names(cluster: Cluster, char
 def test_an_operator_gets_another_token_when_the_server_refuses_its_own(
         cluster: Cluster, operators: Operators, node_groups: None, namespace: str, plugin: Plugin) -> None:
     """A token that is bound to a Secret ends with it."""
-    cluster.kubectl("create", "secret", "generic", "badge", "-n", NAMESPACE)
+    cluster.kubectl("create", "secret", "generic", BADGE, "-n", NAMESPACE)
     try:
         bound = cluster.kubectl("create", "token", RELEASE, "-n", NAMESPACE, "--bound-object-kind", "Secret",
-                                "--bound-object-name", "badge").strip()
+                                "--bound-object-name", BADGE).strip()
         plugin.gives(token=bound)
         operators.start("one", extra={"--kubeconfig": str(plugin.kubeconfig)})
         cluster.apply(pools.training_pool("before"), namespace)
@@ -93,7 +93,7 @@ def test_an_operator_gets_another_token_when_the_server_refuses_its_own(
         asked = plugin.runs()
         plugin.gives(token=cluster.kubectl("create", "token", RELEASE, "-n", NAMESPACE).strip())
     finally:
-        cluster.kubectl("delete", "secret", "badge", "-n", NAMESPACE)
+        cluster.kubectl("delete", "secret", BADGE, "-n", NAMESPACE)
     # The server goes by what it knows of a token for some seconds.
     wait_for(lambda: plugin.runs() > asked, 60, "the plugin to be asked again")
     cluster.apply(pools.training_pool("after"), namespace)

@@ -25,6 +25,7 @@ from spillway_dev.paths import EXAMPLES
 T = TypeVar("T")
 Object = dict[str, Any]
 FOREIGN_HOLDER = "nobody"
+BADGE = "badge"  # the Secret that a token of the operator's account may be bound to, and ends with
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"  # put on a node by people, never by the cluster itself
 LONGEST_LINE = 1 << 20  # of the audit log, in bytes
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from commands import spillway
-from harness import Cluster, Operators, condition_of, describe, example, holds_for, metric, parse_time, wait_for
+from harness import BADGE, Cluster, Operators, condition_of, describe, example, holds_for, metric, parse_time, wait_for
 from pools import children, children_of, is_lease, placement, ready, says, succeeded, training_pool
 from serving import graviton, inference_pool
 from spillway_dev import packages, report
@@ -500,21 +500,23 @@ def lacks_a_right(event: Object) -> bool:
 Span = tuple[datetime.datetime, datetime.datetime]
 
 
-def uninstalled(cluster: Cluster) -> dict[int, list[Span]]:
-    """When an operator that went on while the chart was uninstalled may be refused, by status code.
+def taken_away(cluster: Cluster) -> dict[int, list[Span]]:
+    """When an operator that went on while the chart was uninstalled, or its token ended, may be refused, by status code.
 
-    401: a token of a deleted ServiceAccount is nobody's. 403: from the deletion of a binding until it is made anew; authorizers take a
+    401: a token of a deleted ServiceAccount is nobody's, nor is one that is bound to a deleted Secret. 403: from the deletion of a binding until it is made anew; authorizers take a
     moment to hear of either.
     """
-    events = [one for one in cluster.audit.since(0) if one.get("objectRef", {}).get("name") == "spillway" and succeeded(one)]
+    events = [one for one in cluster.audit.since(0)
+              if one.get("objectRef", {}).get("name") in ("spillway", BADGE) and succeeded(one)]
     moment = datetime.timedelta(seconds=2)
 
     def times(verbs: tuple[str, ...], resource: str, *codes: int) -> list[datetime.datetime]:
         return [parse_time(one["stageTimestamp"]) for one in events if one["verb"] in verbs
                 and one["objectRef"]["resource"] == resource and one["responseStatus"]["code"] in codes]
     spans: dict[int, list[Span]] = {401: [], 403: []}
-    for time in times(("delete",), "serviceaccounts", 200):
-        spans[401].append((time, time + datetime.timedelta(seconds=30)))
+    for owner in ("serviceaccounts", "secrets"):
+        for time in times(("delete",), owner, 200):
+            spans[401].append((time, time + datetime.timedelta(seconds=30)))
     for binding in ("rolebindings", "clusterrolebindings"):
         made = times(("create", "patch"), binding, 201)
         for time in times(("delete",), binding, 200):
@@ -524,7 +526,7 @@ def uninstalled(cluster: Cluster) -> dict[int, list[Span]]:
 
 
 def is_left_behind(event: Object, spans: dict[int, list[Span]]) -> bool:
-    """Of an operator that went on while the chart was not installed."""
+    """Of an operator that went on with what had been taken from it."""
     received = parse_time(event["requestReceivedTimestamp"])
     return any(begin <= received <= end for begin, end in spans.get(event["responseStatus"]["code"], []))
 
@@ -560,7 +562,7 @@ def test_service_account_is_never_refused(cluster: Cluster, operator: OperatorPr
     assert verbs >= {("create", "jobs"), ("delete", "jobs"), ("create", "services"), ("create", "poddisruptionbudgets"),
                      ("create", "pods"), ("delete", "pods"), ("update", "trainingpools"), ("create", "events"),
                      ("update", "leases"), ("get", "services")}
-    spans = uninstalled(cluster)
+    spans = taken_away(cluster)
     session = [one for one in cluster.audit.by_operator(0) if not (lacks_a_right(one) and is_left_behind(one, spans))]
     assert {one["user"]["username"] for one in session} == {ACCOUNT}
     wrong = [f"{describe(one)}: {one['responseStatus'].get('message')}" for one in session
