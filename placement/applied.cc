@@ -77,6 +77,32 @@ void CarryOut(const InferenceDecision& decision, std::map<NodeId, Node*>& nodes,
   pool.memory = decision.memory;
 }
 
+// Nodes that are given back are held, and those that were room for whoever needs them, and are
+// taken back, are not any more. Their targets take their time, as does what was given up.
+void HoldNodes(const std::map<NodeId, Node*>& nodes, const NodeGroup& group,
+               const GroupMemory& after, Time now) {
+  if (!group.elastic) return;
+  const auto each = [&](const std::optional<LeavingNodes>& leaving, auto change) {
+    if (!leaving) return;
+    for (const std::string& name : leaving->nodes) {
+      const auto at = nodes.find(NodeId{.cluster = group.cluster, .name = name});
+      if (at != nodes.end()) change(*at->second);
+    }
+  };
+  std::set<NodeId> kept;
+  each(after.leaving, [&](Node& node) {
+    kept.insert(node.id);
+    if (!node.held_since) node.held_since = now;
+  });
+  const auto& before = group.memory.leaving;
+  const bool was_room =
+      before && !before->replicas && now < before->since + group.elastic->provision_timeout;
+  if (!was_room) return;
+  each(before, [&](Node& node) {
+    if (!kept.contains(node.id)) node.held_since.reset();
+  });
+}
+
 }  // namespace
 
 Snapshot Applied(const Snapshot& snapshot, const Plan& plan) {
@@ -98,7 +124,9 @@ Snapshot Applied(const Snapshot& snapshot, const Plan& plan) {
   for (const GroupReport& report : plan.groups) reports[report.name] = &report;
   for (NodeGroup& group : after.groups) {
     const auto report = reports.find(group.name);
-    if (report != reports.end()) group.memory = report->second->memory;
+    if (report == reports.end()) continue;
+    HoldNodes(nodes, group, report->second->memory, after.now);
+    group.memory = report->second->memory;
   }
   for (Quota& quota : after.quotas) {
     quota.memory.reset();

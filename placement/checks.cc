@@ -514,14 +514,18 @@ Found IsNewNodeLargeEnough(Look& look) {
       .last = true};
 }
 
-// The same of nodes that meet the pool's constraints, too, as far as is known: new ones are taken
+// The same of nodes that meet the pool's constraints where there are none to tell what they are
+// like.
+int64_t WorkersOnFirst(const TrainingPool& pool, const NodeGroup& group, const Need& need) {
+  return TermsHold(pool, NewNodeOf(group)) ? WorkersOnNew(group, need) : 0;
+}
+
+// The same where there may be some, as far as is known: new ones are taken
 // to be like those that are usable, whatever the shape says.
 int64_t WorkersOnNew(const Scene& scene, const TrainingPool& pool, const GroupView& group,
                      const Need& need) {
   const auto ground = scene.offers.GroundFor(group, pool, PoolMemory());
-  if (NodesIn(ground->own) == 0) {
-    return TermsHold(pool, NewNodeOf(*group.spec)) ? WorkersOnNew(*group.spec, need) : 0;
-  }
+  if (NodesIn(ground->own) == 0) return WorkersOnFirst(pool, *group.spec, need);
   return std::min(WorkersOnNew(*group.spec, need),
                   WorkersOnLargest(ground->allowed, WhenEmpty(group, need)));
 }
@@ -899,6 +903,10 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
 Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                  const Need& need) {
   return LargestOption(scene, pool, memory, group, false, need);
+}
+
+bool MayFitOnNew(const TrainingPool& pool, const GroupView& group, const Need& need) {
+  return WorkersOnFirst(pool, *group.spec, need) > 0;
 }
 
 bool HomeCould(const Scene& scene, size_t pool, const PoolMemory& memory) {

@@ -99,6 +99,9 @@ Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, cons
 Option OptionWithNewNodes(const Scene& scene, size_t pool, const PoolMemory& memory,
                           const GroupView& group, bool home_could, const NewSupply& supply);
 
+// Would a worker fit on a new node of the group, if there were none yet that tell otherwise?
+bool MayFitOnNew(const TrainingPool& pool, const GroupView& group, const Need& need);
+
 // Holds the gang back before a spill: it would fit at home some day.
 bool HomeCould(const Scene& scene, size_t pool, const PoolMemory& memory);
 

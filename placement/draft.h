@@ -62,7 +62,9 @@ struct Draft {
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;
   std::vector<std::optional<Stockout>> stockouts;  // by group; of elastic ones, as they are by now
-  std::vector<Turn> order;                         // in which turns were taken in the last round
+  std::vector<std::optional<SpareNodes>> spare;    // likewise
+  std::vector<std::optional<LeavingNodes>> leaving;  // likewise
+  std::vector<Turn> order;                           // in which turns were taken in the last round
   std::vector<Time> moments;  // at which time alone may change more than is said
 };
 

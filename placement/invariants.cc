@@ -21,6 +21,7 @@
 #include "placement/plan.h"
 #include "placement/preemption.h"
 #include "placement/quotas.h"
+#include "placement/scale_invariants.h"
 
 namespace spillway::placement {
 namespace {
@@ -1218,66 +1219,6 @@ Problem MayAsk(const Judged& j) {
   const Money cost = CostAboveHome(*group, int64_t{ask.workers} * j.pool.per_worker);
   if (j.pool.spill_max_hourly_cost && cost > *j.pool.spill_max_hourly_cost) {
     return "asks for nodes that cost more above home than it may";
-  }
-  return {};
-}
-
-// Nodes are asked for within the group's limits, in its steps, as many as gangs wait for, and not
-// while it is out of stock.
-Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked) {
-  if (!group.spec->elastic) {
-    return after == GroupMemory() ? Problem() : Problem("is not elastic, but remembers something");
-  }
-  if (!after.desired) return "has no number of nodes";
-  const Elastic& elastic = *group.spec->elastic;
-  const int there = NodesThere(group);
-  const int most = std::max(elastic.max_nodes, there);
-  if (*after.desired < there || *after.desired > most)
-    return "is to have too many nodes or too few";
-  const int least = std::max(there, std::min(elastic.min_nodes, most));
-  if (asked == 0) {
-    return *after.desired == least ? Problem()
-                                   : Problem("is asked for nodes that nobody waits for");
-  }
-  const int wanted = std::max(asked - NodesComing(group), 0);
-  const int step = std::max(elastic.step_nodes, 1);
-  if (*after.desired < there + wanted) return "is asked for fewer nodes than gangs wait for";
-  const int from = std::clamp(group.spec->memory.desired.value_or(there), there, most);
-  if (*after.desired < from) return "is asked for fewer nodes while some are to come";
-  if (*after.desired - std::max({there + wanted, least, from}) >= step) {
-    return "is asked for more nodes than gangs wait for";
-  }
-  const bool in_steps = (*after.desired - from) % step == 0;
-  if (!in_steps && *after.desired != most && *after.desired != least) {
-    return "is not asked in steps";
-  }
-  return {};
-}
-
-Problem ScalesAreRight(const World& world, const Plan& plan) {
-  std::map<std::string_view, int> asked;
-  for (const PoolDecision& decision : plan.pools) {
-    if (AskOf(decision) && decision.action != Action::kDone) {
-      asked[AskOf(decision)->node_group] += AskOf(decision)->nodes;
-    }
-  }
-  const bool elastic = std::ranges::any_of(
-      world.groups, [](const GroupView& group) { return group.spec->elastic.has_value(); });
-  if (!elastic && plan.groups.empty()) return {};  // not every planner reports on groups
-  if (plan.groups.size() != world.groups.size()) return "not every node group is reported on";
-  for (size_t g = 0; g < world.groups.size(); ++g) {
-    const std::string& name = world.groups[g].spec->name;
-    const GroupMemory& after = plan.groups[g].memory;
-    if (auto problem = ScaleIsRight(world.groups[g], after, asked[name])) {
-      return name + " " + *problem;
-    }
-    if (asked[name] > 0 && after.stockout && world.now < after.stockout->next_try) {
-      return name + " is asked for nodes while it is out of stock";
-    }
-    const auto& elastic_group = world.groups[g].spec->elastic;
-    if (elastic_group && plan.groups[g].there != NodesThere(world.groups[g])) {
-      return name + " has another number of nodes than its report says";
-    }
   }
   return {};
 }

@@ -27,7 +27,8 @@ Time Due(const NodeAsk& ask, const GroupView& group) {
 
 NewSupply SupplyFor(const Draft& draft, size_t gang, const GroupView& group) {
   const size_t index = draft.world.IndexOf(group);
-  const int missing = std::max(group.spec->elastic->max_nodes - NodesThere(group), 0);
+  const int there = NodesThere(group) + NodesLeaving(group);
+  const int missing = std::max(group.spec->elastic->max_nodes - there, 0);
   NewSupply supply{.nodes = missing + NodesComing(group) - draft.coming[index],
                    .stockout = draft.stockouts[index],
                    .since = draft.Now()};
@@ -185,9 +186,15 @@ void UncountAsks(Draft& draft) {
   }
 }
 
-int DesiredNodes(const GroupView& group, int asked) {
+int DesiredNodes(const Draft& draft, size_t index) {
+  const GroupView& group = draft.world.groups[index];
+  const int asked = draft.coming[index];
   const Elastic& elastic = *group.spec->elastic;
-  const int there = NodesThere(group);
+  // What was decided before is not there any more as it is.
+  const auto& leaving = draft.leaving[index];
+  const bool decided = leaving && leaving->replicas && NodesLeaving(group) == 0;
+  const int there =
+      NodesThere(group) - (decided ? static_cast<int>(std::ssize(leaving->nodes)) : 0);
   const int most = std::max(elastic.max_nodes, there);
   const int least = std::max(there, std::min(elastic.min_nodes, most));
   if (asked == 0) return least;

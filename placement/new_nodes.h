@@ -34,9 +34,10 @@ void SettleAsks(Draft& draft);
 // Takes what is asked for out of the quotas' and the money's account.
 void UncountAsks(Draft& draft);
 
-// What an elastic group is to have, when so many nodes are asked for, those that are coming among
-// them: in steps from what it was to have before, within its limits. While any are, no fewer than
-// before: what was asked for in steps comes in steps.
-int DesiredNodes(const GroupView& group, int asked);
+// What an elastic group is to have: what it has and does not give back, and while nodes are asked
+// for, those that are coming among them, in steps from what it was to have before, within its
+// limits. While any are, no fewer than before: what was asked for in steps comes in steps.
+// REQUIRES that it is decided what it gives back.
+int DesiredNodes(const Draft& draft, size_t group);
 
 }  // namespace spillway::placement

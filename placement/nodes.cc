@@ -98,16 +98,54 @@ class Selectors {
   std::vector<size_t> others_;
 };
 
-void AddMember(const World& world, size_t index, Shapes& known, GroupView& view) {
+// Names of the nodes that an elastic group gives back, as long as there is time for it: what could
+// not be had in time is the group's again, unless its target has been lowered.
+class Leaving {
+ public:
+  Leaving(const NodeGroup& group, Time now) {
+    const auto& leaving = group.memory.leaving;
+    if (!leaving || !group.elastic) return;
+    if (!leaving->lowered && now >= leaving->since + group.elastic->provision_timeout) return;
+    names_.insert(leaving->nodes.begin(), leaving->nodes.end());
+    decided_ = leaving->replicas.has_value();
+  }
+  // It is nobody's any more.
+  [[nodiscard]] bool Goes(const Node& node) const {
+    return decided_ && names_.contains(node.id.name);
+  }
+  // Whoever needs it takes it back.
+  [[nodiscard]] bool Waits(const Node& node) const {
+    return !decided_ && names_.contains(node.id.name);
+  }
+
+ private:
+  std::set<std::string_view> names_;
+  bool decided_ = false;
+};
+
+void AddMember(const World& world, size_t index, const std::vector<Leaving>& leaving, Shapes& known,
+               GroupView& view) {
   const NodeGroup& group = *view.spec;
   const Node& node = *world.nodes[index];
-  const Standing standing = StandingOf(group, node, world.now);
-  view.members.push_back(
-      {.node = index, .state = standing.state, .shape = ShapeOf(known, view, node.allocatable)});
+  Standing standing = StandingOf(group, node, world.now);
+  const bool leaves = standing.state != NodeState::kLost && leaving[world.IndexOf(view)].Goes(node);
+  // Whichever group holds it: another one may match it too.
+  const bool held = node.held_since && std::ranges::none_of(leaving, [&](const Leaving& one) {
+                      return one.Waits(node);
+                    });
+  if (leaves) {
+    standing = {.state = NodeState::kDraining, .until = {}};
+  } else if (held && standing.state == NodeState::kUsable) {
+    standing = {.state = NodeState::kCordoned, .until = {}};  // until its hold is taken off
+  }
+  view.members.push_back({.node = index,
+                          .state = standing.state,
+                          .leaving = leaves,
+                          .shape = ShapeOf(known, view, node.allocatable)});
   ++view.by_state[standing.state];
   KeepEarlier(view.changes_at, standing.until);
-  // Of what has never been of use nobody can tell a link that broke.
-  if (!node.ready && !node.out_of_service && !node.starting) ++view.not_ready;
+  // Of what has never been of use nobody can tell a link that broke, nor of what is given back.
+  if (!node.ready && !node.out_of_service && !node.starting && !leaves) ++view.not_ready;
   const bool useless = node.starting || LacksAccelerators(group, node);
   if (standing.state == NodeState::kUnhealthy && useless) ++view.useless;
   if (group.per_node == 0) {
@@ -126,6 +164,9 @@ std::vector<DomainNumbering> NumberingsFor(const std::vector<GroupView>& groups)
 // All that is to be known of nodes, in one go: they are the largest part of a snapshot.
 void SurveyNodes(World& world) {
   const Selectors selectors(world.groups);
+  std::vector<Leaving> leaving;
+  leaving.reserve(world.groups.size());
+  for (const GroupView& view : world.groups) leaving.emplace_back(*view.spec, world.now);
   std::vector<DomainNumbering> numberings = NumberingsFor(world.groups);
   std::vector<Shapes> known(world.groups.size());
   for (size_t n = 0; n < world.nodes.size(); ++n) {
@@ -136,7 +177,7 @@ void SurveyNodes(World& world) {
     for (DomainNumbering& numbering : numberings) numbering.Add(node);
     selectors.ForCandidates(node, [&](size_t g) {
       GroupView& view = world.groups[g];
-      if (IsMember(*view.spec, node)) AddMember(world, n, known[g], view);
+      if (IsMember(*view.spec, node)) AddMember(world, n, leaving, known[g], view);
     });
   }
   for (DomainNumbering& numbering : numberings) {
@@ -360,7 +401,16 @@ const Member* GroupView::Find(size_t node) const {
 int NodesThere(const GroupView& view) {
   const auto lost = view.by_state.find(NodeState::kLost);
   const int gone = lost == view.by_state.end() ? 0 : lost->second;
-  return static_cast<int>(view.members.size()) - gone;
+  return static_cast<int>(view.members.size()) - gone - NodesLeaving(view);
+}
+
+int NodesLeaving(const GroupView& view) {
+  if (!view.spec->memory.leaving) return 0;
+  return static_cast<int>(std::ranges::count_if(view.members, &Member::leaving));
+}
+
+bool TargetIsExact(const GroupView& view) {
+  return view.spec->target_replicas == static_cast<int>(view.members.size());
 }
 
 int NodesComing(const GroupView& view) {

@@ -37,6 +37,7 @@ struct Member {
   size_t node = 0;  // in World::nodes
   NodeState state = NodeState::kUsable;
   bool overlapped = false;  // another group matches it too
+  bool leaving = false;     // the group gives it back
   size_t shape = 0;         // in GroupView::shapes
 };
 
@@ -58,11 +59,14 @@ struct GroupView {
   [[nodiscard]] const Member* Find(size_t node) const;
 };
 
-// Nodes that an elastic group has: all but those that are lost. And how many of them may still be
-// what somebody asked for: they are starting, or came and are of no use, which is no reason to pay
-// for others in their stead.
+// Nodes that an elastic group has: all but those that are lost or given back. How many of them may
+// still be what somebody asked for: they are starting, or came and are of no use, which is no
+// reason to pay for others in their stead. And how many are there beside them that it gives back.
 int NodesThere(const GroupView& view);
 int NodesComing(const GroupView& view);
+int NodesLeaving(const GroupView& view);
+// All nodes that match are replicas of the target, and it has no others.
+bool TargetIsExact(const GroupView& view);
 
 // "5 of 16 nodes are NotReady at once, …": REQUIRES view.over_limit.
 std::string LinkSentence(const GroupView& view);

@@ -188,6 +188,8 @@ void Fields(A& a, Of<GroupReport> type) {
   a.Group("scale", [](auto& g) {
     g("desired", &GroupReport::memory, &GroupMemory::desired);
     g("observed", &GroupReport::there);
+    g("spare", &GroupReport::memory, &GroupMemory::spare);
+    g("leaving", &GroupReport::memory, &GroupMemory::leaving);
   });
   a("stockout", &GroupReport::memory, &GroupMemory::stockout);
   a.Group("conditions", [type](auto& g) { FieldsOfConditions(g, type); });

@@ -19,6 +19,7 @@
 #include "placement/quotas.h"
 #include "placement/reports.h"
 #include "placement/reservations.h"
+#include "placement/spare_nodes.h"
 #include "placement/stories.h"
 
 namespace spillway::placement {
@@ -33,7 +34,9 @@ Draft::Draft(const Snapshot& snapshot)
       promises(world.groups.size()),
       asked(world.groups.size()),
       asks(world.gangs),
-      coming(world.groups.size()) {
+      coming(world.groups.size()),
+      spare(world.groups.size()),
+      leaving(world.groups.size()) {
   for (const GroupView& group : world.groups) {
     stockouts.push_back(group.spec->elastic ? group.spec->memory.stockout : std::nullopt);
   }
@@ -470,8 +473,10 @@ void RememberGroups(const Draft& draft, Plan& plan) {
   for (size_t g = 0; g < draft.world.groups.size(); ++g) {
     const GroupView& group = draft.world.groups[g];
     if (!group.spec->elastic) continue;
-    plan.groups[g].memory = {.desired = DesiredNodes(group, draft.coming[g]),
-                             .stockout = draft.stockouts[g]};
+    plan.groups[g].memory = {.desired = DesiredNodes(draft, g),
+                             .stockout = draft.stockouts[g],
+                             .spare = draft.spare[g],
+                             .leaving = draft.leaving[g]};
     plan.groups[g].there = NodesThere(group);
   }
 }
@@ -515,6 +520,7 @@ Plan MakePlan(const Snapshot& snapshot) {
   Draft draft(snapshot);
   Settle(draft);
   NoteWaits(draft);
+  GiveBackNodes(draft);
   TellClaims(draft);
   TellMoves(draft);
   Plan plan;

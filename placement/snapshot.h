@@ -106,7 +106,12 @@ struct Node {
   bool starting = false;        // its provisioner has not finished with it
   bool draining = false;        // on its way out: disrupted, deleted, about to be reclaimed
   bool out_of_service = false;  // the admin, or its provider, says that it is gone
-  Labels conditions;            // statuses by type, for the groups' own lists of bad ones
+  // Pods bound to it that have not ended, are of none of the pools here, and do not come and go
+  // with the node, as a DaemonSet's do.
+  int other_pods = 0;
+  // Since when new pods are kept from it, as its group gives it back. `cordoned` is what others do.
+  std::optional<Time> held_since;
+  Labels conditions;  // statuses by type, for the groups' own lists of bad ones
   bool operator==(const Node&) const = default;
 };
 
@@ -132,6 +137,8 @@ struct Elastic {
   Seconds provision_timeout{1200};
   Seconds backoff_initial{300};  // after the first stock-out, doubled by each one that follows
   Seconds backoff_max{3600};
+  // Nodes that nobody needs for so long are given back; nullopt: none are.
+  std::optional<Seconds> scale_down_delay;
   bool operator==(const Elastic&) const = default;
 };
 // What a group was asked for did not come in time.
@@ -141,10 +148,27 @@ struct Stockout {
   Time next_try{};   // nothing is asked for before
   bool operator==(const Stockout&) const = default;
 };
+// So many nodes of a group, whichever they were, nobody has needed at any time since.
+struct SpareNodes {
+  int nodes = 0;
+  Time since{};
+  bool operator==(const SpareNodes&) const = default;
+};
+// Nodes that a group gives back. At first they are only held: kept from new pods of others, and
+// whoever needs one takes it back. Once `replicas` is decided they are nobody's any more.
+struct LeavingNodes {
+  std::vector<std::string> nodes;  // sorted names
+  Time since{};                    // held, or nobody's
+  std::optional<int> replicas;     // what the group's target is lowered to, so that they go
+  bool lowered = false;            // it has been
+  bool operator==(const LeavingNodes&) const = default;
+};
 // What decisions about an elastic group need to remember: durable, in its status.
 struct GroupMemory {
   std::optional<int> desired;  // nodes; nullopt: none have been asked for yet
   std::optional<Stockout> stockout;
+  std::optional<SpareNodes> spare;
+  std::optional<LeavingNodes> leaving;
   bool operator==(const GroupMemory&) const = default;
 };
 
@@ -174,6 +198,7 @@ struct NodeGroup {
   std::optional<Time> link_healthy_since;  // when the link was last found healthy again
   std::string misconfigured;               // a sentence; empty: the spec is usable
   std::optional<Elastic> elastic;          // nullopt: the group is what its nodes are
+  std::optional<int> target_replicas;      // of an elastic one, as last seen; nullopt: not known
   GroupMemory memory;
   bool operator==(const NodeGroup&) const = default;
 };

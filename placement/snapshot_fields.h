@@ -50,6 +50,8 @@ void Fields(A& a, Of<Node> /*type*/) {
   a("starting", &Node::starting);
   a("draining", &Node::draining);
   a("outOfService", &Node::out_of_service);
+  a("otherPods", &Node::other_pods);
+  a("heldSince", &Node::held_since);
   a("conditions", &Node::conditions);
 }
 
@@ -78,6 +80,7 @@ void Fields(A& a, Of<Elastic> /*type*/) {
     g("initialSeconds", &Elastic::backoff_initial);
     g("maxSeconds", &Elastic::backoff_max);
   });
+  a("scaleDownDelaySeconds", &Elastic::scale_down_delay);
 }
 
 template <class A>
@@ -88,8 +91,26 @@ void Fields(A& a, Of<Stockout> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<SpareNodes> /*type*/) {
+  a("nodes", &SpareNodes::nodes);
+  a("since", &SpareNodes::since);
+}
+
+template <class A>
+void Fields(A& a, Of<LeavingNodes> /*type*/) {
+  a("nodes", &LeavingNodes::nodes);
+  a("since", &LeavingNodes::since);
+  a("replicas", &LeavingNodes::replicas);
+  a("lowered", &LeavingNodes::lowered);
+}
+
+template <class A>
 void Fields(A& a, Of<GroupMemory> /*type*/) {
-  a.Group("scale", [](auto& g) { g("desired", &GroupMemory::desired); });
+  a.Group("scale", [](auto& g) {
+    g("desired", &GroupMemory::desired);
+    g("spare", &GroupMemory::spare);
+    g("leaving", &GroupMemory::leaving);
+  });
   a("stockout", &GroupMemory::stockout);
 }
 
@@ -126,6 +147,7 @@ void Fields(A& a, Of<NodeGroup> /*type*/) {
   a("linkHealthySince", &NodeGroup::link_healthy_since);
   a("misconfigured", &NodeGroup::misconfigured);
   a("elastic", &NodeGroup::elastic);
+  a("targetReplicas", &NodeGroup::target_replicas);
   a("status", &NodeGroup::memory);
 }
 

@@ -318,6 +318,10 @@ std::vector<Change> ChangesOfReports() {
       {"desired", group([](G& g) { g.memory.desired = 1; })},
       {"observed", group([](G& g) { g.there = 1; })},
       {"stockout", group([](G& g) { g.memory.stockout.emplace(); })},
+      {"spare", group([](G& g) { g.memory.spare.emplace(); })},
+      {"leaving", group([](G& g) { g.memory.leaving.emplace(); })},
+      {"to be lowered", group([](G& g) { g.memory.leaving = {{}, {}, 3, false}; })},
+      {"lowered", group([](G& g) { g.memory.leaving = {{}, {}, {}, true}; })},
       {"quota namespace", quota([](Q& q) { q.ns = "x"; })},
       {"type", quota([](Q& q) { q.accelerators[0].type = "x"; })},
       {"quota used", quota([](Q& q) { q.accelerators[0].used = 1; })},
@@ -389,7 +393,11 @@ TEST(PlanText, TablesKnowEveryField) {
                                   hourly, idle, marginal, no_overlap, overlap_message, link_healthy,
                                   link_message, ready, ready_reason, ready_message, group_memory,
                                   there] = plan.groups[0];
-    [[maybe_unused]] const auto& [group_desired, stockout] = group_memory;
+    [[maybe_unused]] const auto& [group_desired, stockout, spare, leaving] = group_memory;
+    [[maybe_unused]] const auto& [spare_nodes, spare_since] =
+        spare.value_or(placement::SpareNodes());
+    [[maybe_unused]] const auto& [leaving_nodes, leaving_since, replicas, lowered] =
+        leaving.value_or(placement::LeavingNodes());
     [[maybe_unused]] const auto& [out_since, attempts, next_try] =
         stockout.value_or(placement::Stockout());
     [[maybe_unused]] const auto& [ns, spend, quota_uses, covered, covered_message] = plan.quotas[0];

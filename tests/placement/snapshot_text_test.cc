@@ -59,7 +59,12 @@ TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
   elastic.provision_timeout = Seconds{900};
   elastic.backoff_initial = Seconds{60};
   elastic.backoff_max = Seconds{600};
+  elastic.scale_down_delay = Seconds{120};
   group.memory.desired = 48;
+  group.memory.spare = placement::SpareNodes{.nodes = 2, .since = kNow};
+  group.memory.leaving = placement::LeavingNodes{
+      .nodes = {"n-1", "n-7"}, .since = kNow, .replicas = 46, .lowered = true};
+  group.target_replicas = 47;
   group.memory.stockout =
       placement::Stockout{.since = kNow, .attempts = 3, .next_try = kNow + Seconds{240}};
   world.groups = {group};
@@ -72,8 +77,11 @@ TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
       text,
       HasSubstr("elastic: {minNodes: 1, maxNodes: 675, stepNodes: 16, singleDomain: true, "
                 "nodeShape: {cpu: 94940m, nvidia.com/gpu: 8}, provisionTimeoutSeconds: 900, "
-                "stockoutBackoff: {initialSeconds: 60, maxSeconds: 600}}, status: {scale: "
-                "{desired: 48}, stockout: {since: 2026-11-24T12:00:00Z, attempts: 3, nextTry: "
+                "stockoutBackoff: {initialSeconds: 60, maxSeconds: 600}, scaleDownDelaySeconds: "
+                "120}, targetReplicas: 47, status: {scale: {desired: 48, spare: {nodes: 2, since: "
+                "2026-11-24T12:00:00Z}, leaving: {nodes: [n-1, n-7], since: "
+                "2026-11-24T12:00:00Z, replicas: 46, lowered: true}}, stockout: {since: "
+                "2026-11-24T12:00:00Z, attempts: 3, nextTry: "
                 "2026-11-24T12:04:00Z}}"));
   EXPECT_THAT(text, HasSubstr("status: {ask: {nodeGroup: cloud, nodes: 3, workers: 4, since: "
                               "2026-11-24T12:00:00Z}}"));
@@ -148,7 +156,7 @@ TEST(SnapshotText, SaysWhatIsWrongAndWhere) {
       {"an unknown field", now + "nodes:\n  - {name: a, redy: true}\n",
        "line 3: nodes: field redy: is unknown; allowed: cluster, name, labels, taints, "
        "allocatable, used, created, ready, notReadySince, cordoned, starting, draining, "
-       "outOfService, conditions"},
+       "outOfService, otherPods, heldSince, conditions"},
       {"an unknown field further in", now + "groups:\n  - {name: g, health: {startupGrace: 1}}\n",
        "line 3: groups: field health.startupGrace: is unknown; allowed: startupGraceSeconds, "
        "notReadyGraceSeconds, maxUnhealthyPercent, badConditions, badTaints"},

@@ -25,7 +25,8 @@ class Maker {
         ends_(seed + 4'000'000),
         drains_(seed + 5'000'000),
         orders_(seed + 6'000'000),
-        yields_(seed + 7'000'000) {}
+        yields_(seed + 7'000'000),
+        spares_(seed + 8'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -826,10 +827,51 @@ class Maker {
                                          .next_try = kNow + Seconds{orders_.Roll(1200) - 600}};
       }
     }
+    AddSpare();
     for (TrainingPool& pool : world_.pools) {
       if (orders_.OneIn(2)) pool.group_selector.clear();
       if (!pool.memory.placement && orders_.OneIn(2)) AddAsk(pool);
     }
+  }
+
+  // In some of these worlds groups give nodes back, which pods may have come to since.
+  void AddSpare() {
+    if (!spares_.OneIn(3)) return;
+    for (placement::Node& node : world_.nodes) {
+      if (spares_.OneIn(8)) node.other_pods = spares_.Roll(2) + 1;
+    }
+    for (NodeGroup& group : world_.groups) {
+      if (group.elastic && spares_.OneIn(2)) AddSpare(group);
+    }
+  }
+
+  void AddSpare(NodeGroup& group) {
+    const auto nodes = NodesOf(group.name);
+    group.elastic->min_nodes = 0;
+    group.elastic->scale_down_delay = Seconds{spares_.Pick<int>({0, 600})};
+    group.target_replicas = static_cast<int>(nodes.size()) + (spares_.OneIn(4) ? 1 : 0);
+    if (spares_.OneIn(2)) {
+      group.memory.spare = placement::SpareNodes{.nodes = spares_.Roll(4) + 1,
+                                                 .since = kNow - Seconds{spares_.Roll(1200)}};
+    }
+    if (!spares_.OneIn(2)) return;
+    placement::LeavingNodes leaving{
+        .nodes = {}, .since = kNow - Seconds{spares_.Roll(900)}, .replicas = {}, .lowered = false};
+    const bool decided = spares_.OneIn(3);
+    for (placement::Node& node : world_.nodes) {
+      if (std::find(nodes.begin(), nodes.end(), node.id.name) == nodes.end()) continue;
+      if (!spares_.OneIn(3)) continue;
+      leaving.nodes.push_back(node.id.name);
+      if (decided || !spares_.OneIn(4)) node.held_since = kNow - Seconds{spares_.Roll(90)};
+    }
+    if (leaving.nodes.empty()) return;
+    std::sort(leaving.nodes.begin(), leaving.nodes.end());
+    if (decided) {
+      const auto going = static_cast<int>(leaving.nodes.size());
+      leaving.replicas = std::max(*group.target_replicas - going, 0);
+      leaving.lowered = spares_.OneIn(3);
+    }
+    group.memory.leaving = leaving;
   }
 
   void AddAsk(TrainingPool& pool) {
@@ -848,6 +890,7 @@ class Maker {
   Dice drains_;     // likewise
   Dice orders_;     // likewise
   Dice yields_;     // likewise
+  Dice spares_;     // likewise
   Snapshot world_;
 };
 
