@@ -6,9 +6,11 @@
 #include <atomic>
 #include <thread>
 
+#include "controllers/leaving_nodes.h"
 #include "controllers/names.h"
 #include "kube/json.h"
 #include "kube/types/job.h"
+#include "kube/types/node.h"
 
 namespace spillway::controllers {
 namespace {
@@ -142,7 +144,12 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
       return Probe(write, outcome, stop);
     case Write::Verb::kScale:
       outcome.target = LookAtTarget(client_, *write.wish, stop);
+      for (const std::string& version : outcome.target->node_versions) {
+        outcome.versions.emplace_back(&kube::NodeResource(), version);
+      }
       return true;
+    case Write::Verb::kRelease:
+      return Release(write, outcome, stop);
   }
   return false;
 }
@@ -169,6 +176,16 @@ bool Applier::Create(const Write& write, Outcome& outcome, const std::stop_token
   }
   outcome.taken = Taken(*write.resource, write.ns, write.name, *meta);
   return false;
+}
+
+bool Applier::Release(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+  auto version = ReleaseNode(client_, write.name, stop);
+  if (!version) {
+    outcome.error = std::move(version).error().While(fmt::format("releasing node {}", write.name));
+    return false;
+  }
+  if (*version) outcome.versions.emplace_back(write.resource, **version);
+  return true;
 }
 
 bool Applier::Probe(const Write& write, Outcome& outcome, const std::stop_token& stop) {

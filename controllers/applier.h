@@ -56,6 +56,7 @@ class Applier {
   bool ApplyOne(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Create(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Probe(const Write& write, Outcome& outcome, const std::stop_token& stop);
+  bool Release(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Written(const Write& write, Result<std::string> answer, Outcome& outcome);
 
   kube::Client client_;

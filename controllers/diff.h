@@ -14,7 +14,8 @@
 namespace spillway::controllers {
 
 // One request that changes something, or (kProbe) looks whether a taken name is free again, or
-// (kScale) looks at the target of an elastic group and raises its replicas if they are too few.
+// (kScale) looks at the target of an elastic group, raises its replicas if they are too few, and
+// gives nodes back, or (kRelease) undoes what that did to a node that stays.
 struct Write {
   enum class Verb {
     kStatus,
@@ -23,12 +24,13 @@ struct Write {
     kPatch,
     kDelete,
     kProbe,
-    kScale
+    kScale,
+    kRelease
   } verb = Verb::kStatus;
   const kube::Resource* resource = nullptr;
   std::string ns;
   std::string name;
-  std::string body;       // JSON; none for kDelete and kProbe
+  std::string body;       // JSON; none for kDelete, kProbe, kScale and kRelease
   std::string owner_uid;  // kCreate, kProbe: whose the object must be
   kube::DeleteOptions deletion;
   std::optional<TargetWish> wish{};  // kScale

@@ -23,6 +23,14 @@ std::string InferenceListKey(const kube::ObjectMeta& meta) {
   return "InferencePool " + kube::Key(meta);
 }
 
+std::string NodeListKey(const kube::ObjectMeta& meta) { return "Node " + kube::Key(meta); }
+
+// We have cordoned it, or have yet to undo what else we did to it.
+bool IsHeld(const kube::Node& node) {
+  return node.meta.annotations.contains(kLeavingAnnotation) ||
+         node.meta.annotations.contains(kMachineAnnotation);
+}
+
 double InSeconds(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
 }  // namespace
@@ -243,6 +251,7 @@ std::string Loop::VersionOf(const kube::Resource& resource) const {
   if (resource.plural == "deployments") return stores_.deployments.ResourceVersion();
   if (resource.plural == "nodegroups") return stores_.node_groups.ResourceVersion();
   if (resource.plural == "poolquotas") return stores_.pool_quotas.ResourceVersion();
+  if (resource.plural == "nodes") return stores_.nodes.ResourceVersion();
   if (resource.plural == "jobs") return stores_.jobs.ResourceVersion();
   if (resource.plural == "services") return stores_.services.ResourceVersion();
   return stores_.disruption_budgets.ResourceVersion();
@@ -286,6 +295,11 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
   input.settings = &settings_;
   input.render_revision = kRenderRevision;
   input.name_conflicts = &conflict_messages_;
+  std::map<std::string, int> replicas;
+  for (const auto& [uid, target] : targets_) {
+    if (target.state.replicas) replicas.emplace(uid, *target.state.replicas);
+  }
+  input.target_replicas = &replicas;
   std::set<std::string> asked;
   input.ask_template = [&](const TemplateSubject& subject) {
     asked.insert(TemplateChecker::KeyOf(subject));
@@ -420,6 +434,7 @@ std::vector<WriteList> Loop::CollectWrites(const Facts& facts) {
     if (auto list = InferenceWrites(facts, *pool)) lists.push_back(*std::move(list));
   }
   GroupWrites(facts, lists);
+  ReleaseWrites(facts, lists);
   QuotaWrites(facts, lists);
   ProbeWrites(facts, lists);
   return lists;
@@ -505,9 +520,63 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
   }
 }
 
-// The target is looked at when the group comes, when more nodes are decided for it than it has, and
-// from then on now and then until they are there: somebody else may have lowered it. One that
-// cannot be scaled is tried again, less and less often.
+// Nodes that we have cordoned and that nobody gives back any more: the status says so by now.
+void Loop::ReleaseWrites(const Facts& facts, std::vector<WriteList>& out) {
+  if (settings_.mode != Mode::kEnforce) return;
+  std::set<std::string> leaving;
+  for (const auto& group : facts.world.node_groups) {
+    const auto& scale = group->status.scale;
+    if (!group->spec.elastic || !scale || !scale->leaving) continue;
+    leaving.insert(scale->leaving->nodes.begin(), scale->leaving->nodes.end());
+  }
+  for (const auto& report : facts.plan.groups) {
+    const auto& decided = report.memory.leaving;
+    if (decided) leaving.insert(decided->nodes.begin(), decided->nodes.end());
+  }
+  for (const auto& node : facts.world.nodes) {
+    if (!IsHeld(*node) || leaving.contains(node->meta.name)) continue;
+    const std::string key = NodeListKey(node->meta);
+    if (BackingOff(key)) continue;
+    out.push_back(
+        {key,
+         node->meta.uid,
+         {{Write::Verb::kRelease, &kube::NodeResource(), "", node->meta.name, {}, {}, {}}}});
+  }
+}
+
+// What is asked of the target, and of the nodes that are given back to it.
+TargetWish Loop::WishFor(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
+                         const placement::GroupReport& report) const {
+  TargetWish wish{.target = group.spec.elastic->target, .at_least = {}, .nodes = report.matched};
+  // Of a group that cannot be used as its spec says, nobody knows what it is to scale.
+  const bool usable = report.ready_reason != placement::Reason::kMisconfigured;
+  if (!usable || settings_.mode != Mode::kEnforce) return wish;
+  wish.now = facts.now;
+  const auto& leaving = report.memory.leaving;
+  if (leaving && leaving->replicas) {
+    if (leaving->lowered) return wish;
+    wish.let_go = leaving->nodes;
+    wish.lower_to = leaving->replicas;
+    return wish;
+  }
+  if (leaving) {
+    std::copy_if(leaving->nodes.begin(), leaving->nodes.end(), std::back_inserter(wish.hold),
+                 [&](const std::string& name) {
+                   const auto node = facts.nodes.find(name);
+                   return node != facts.nodes.end() &&
+                          !(node->second->unschedulable && IsHeld(*node->second));
+                 });
+  }
+  // Nodes that are out of service still are replicas of the target.
+  if (report.memory.desired > report.there) {
+    wish.at_least = *report.memory.desired + report.matched - report.there.value_or(0);
+  }
+  return wish;
+}
+
+// The target is looked at when the group comes, when more nodes are decided for it than it has, or
+// some are given back, and from then on now and then until they are there or gone: somebody else
+// may have changed it. One that cannot be scaled is tried again, less and less often.
 std::optional<Write> Loop::TargetWrite(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
                                        const placement::GroupReport& report) {
   TargetMemory& memory = targets_[group.meta.uid];
@@ -519,17 +588,17 @@ std::optional<Write> Loop::TargetWrite(const Facts& facts, const crds::v1alpha1:
     memory = {};
     memory.target = group.spec.elastic->target;
   }
-  // Of a group that cannot be used as its spec says, nobody knows what it is to scale.
+  TargetWish wish = WishFor(facts, group, report);
   const bool usable = report.ready_reason != placement::Reason::kMisconfigured;
   const bool wanted = usable && report.memory.desired > report.there;
   if (!wanted) memory.at_least.reset();  // the next that is wanted is news, however few they are
-  if (memory.looked && !wanted && memory.state.problem.empty()) return std::nullopt;
-  TargetWish wish{memory.target, {}, report.matched};
-  const bool raises = wanted && settings_.mode == Mode::kEnforce;
-  if (raises && facts.asked_unwritten.contains(group.meta.name)) return std::nullopt;
-  // Nodes that are out of service still are replicas of the target.
-  if (raises) wish.at_least = *report.memory.desired + report.matched - report.there.value_or(0);
-  const bool anew = memory.failures == 0 && wish.at_least > memory.at_least;
+  const bool gives = !wish.hold.empty() || wish.lower_to || AwaitsTarget(facts, group, report);
+  if (memory.looked && !wanted && !gives && memory.state.problem.empty()) return std::nullopt;
+  if (wish.at_least && facts.asked_unwritten.contains(group.meta.name)) return std::nullopt;
+  const bool more = wish.at_least > memory.at_least;
+  const bool other = (!wish.hold.empty() && wish.hold != memory.hold) ||
+                     (wish.lower_to && wish.lower_to != memory.lower_to);
+  const bool anew = (memory.failures == 0 && more) || other;
   if (!anew && clock_.Elapsed() < memory.next_look) {
     WakeAt(memory.next_look);
     return std::nullopt;
@@ -538,13 +607,26 @@ std::optional<Write> Loop::TargetWrite(const Facts& facts, const crds::v1alpha1:
                std::move(wish)};
 }
 
+// Nodes could be given back, but not while the target has other replicas than they are.
+bool Loop::AwaitsTarget(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
+                        const placement::GroupReport& report) const {
+  const auto& delay = group.spec.elastic->scale_down_delay_seconds;
+  const auto& memory = report.memory;
+  if (memory.leaving) return !memory.leaving->lowered;
+  return delay && memory.spare && facts.now >= memory.spare->since + Seconds(*delay);
+}
+
 void Loop::SettleTarget(const WriteList& list, const TargetLook& look) {
   TargetMemory& memory = targets_[list.uid];
   const Write& write = list.writes.back();
-  if (look.raised_from || look.refused) metrics_.Wrote(write.resource->kind, !look.refused);
+  const auto& from = look.raised_from ? look.raised_from : look.lowered_from;
+  if (from || look.refused) metrics_.Wrote(write.resource->kind, !look.refused);
+  for (size_t i = 0; i < look.node_versions.size(); ++i) metrics_.Wrote("Node", true);
   const bool failed = look.again || !look.problem.empty();
   memory.looked = memory.looked || !look.again;
   memory.at_least = write.wish->at_least;
+  memory.hold = write.wish->hold;
+  memory.lower_to = write.wish->lower_to;
   memory.failures = failed ? memory.failures + 1 : 0;
   const nanoseconds wait =
       failed ? std::min<nanoseconds>(kFirstRetry * (1 << std::min(memory.failures, 12)),
@@ -556,11 +638,12 @@ void Loop::SettleTarget(const WriteList& list, const TargetLook& look) {
   const bool news = memory.state.replicas != look.replicas || memory.state.problem != look.problem;
   memory.state = {look.replicas ? look.replicas : memory.state.replicas, look.problem};
   if (news) MarkDirty();  // to be told in the status
-  if (!look.raised_from) return;
-  log_.Info("target raised", {{"object", list.key},
-                              {"target", TargetKey(memory.target)},
-                              {"from", std::to_string(*look.raised_from)},
-                              {"to", std::to_string(*look.replicas)}});
+  if (!from) return;
+  log_.Info(look.raised_from ? "target raised" : "target lowered",
+            {{"object", list.key},
+             {"target", TargetKey(memory.target)},
+             {"from", std::to_string(*from)},
+             {"to", std::to_string(*look.replicas)}});
 }
 
 void Loop::QuotaWrites(const Facts& facts, std::vector<WriteList>& out) {
@@ -692,6 +775,9 @@ void Loop::Forget(const Facts& facts) {
   for (const auto& group : facts.world.node_groups) {
     keys.insert("NodeGroup " + kube::Key(group->meta));
     uids.insert(group->meta.uid);
+  }
+  for (const auto& node : facts.world.nodes) {
+    if (IsHeld(*node)) keys.insert(NodeListKey(node->meta));
   }
   for (const auto& quota : facts.world.pool_quotas)
     keys.insert("PoolQuota " + kube::Key(quota->meta));

@@ -98,7 +98,9 @@ class Loop {
   struct TargetMemory {
     crds::v1alpha1::ScaleTarget target;
     TargetState state;
-    std::optional<int> at_least;  // as last asked
+    std::optional<int> at_least;    // as last asked
+    std::vector<std::string> hold;  // likewise
+    std::optional<int> lower_to;    // likewise
     bool looked = false;
     int failures = 0;
     std::chrono::nanoseconds next_look{0};
@@ -126,6 +128,11 @@ class Loop {
   void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
   std::optional<Write> TargetWrite(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
                                    const placement::GroupReport& report);
+  [[nodiscard]] TargetWish WishFor(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
+                                   const placement::GroupReport& report) const;
+  [[nodiscard]] bool AwaitsTarget(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
+                                  const placement::GroupReport& report) const;
+  void ReleaseWrites(const Facts& facts, std::vector<WriteList>& out);
   void SettleTarget(const WriteList& list, const TargetLook& look);
   void QuotaWrites(const Facts& facts, std::vector<WriteList>& out);
   void ProbeWrites(const Facts& facts, std::vector<WriteList>& out);

@@ -157,13 +157,26 @@ bool IsNew(const placement::Node& node) {
   return apart <= kRegistering && -apart <= kRegistering;
 }
 
-placement::Node ObserveNode(const kube::Node& node) {
+// Whatever is still to be undone of what we did to the node is a hold. One that somebody has
+// uncordoned, or that does not say since when, is not held for any time.
+std::optional<Time> HeldSince(const kube::Node& node, Time now) {
+  const auto& annotations = node.meta.annotations;
+  const auto held = annotations.find(kLeavingAnnotation);
+  const bool ours = held != annotations.end() || annotations.contains(kMachineAnnotation);
+  if (!ours) return std::nullopt;
+  if (!node.unschedulable || held == annotations.end()) return now;
+  const auto since = ParseTime(held->second);
+  return since ? *since : now;
+}
+
+placement::Node ObserveNode(const kube::Node& node, Time now) {
   placement::Node out;
   out.id = {"", node.meta.name};
   out.labels = node.meta.labels;
   out.allocatable = node.allocatable;
   out.created = node.meta.created;
-  out.cordoned = node.unschedulable;
+  out.held_since = HeldSince(node, now);
+  out.cordoned = node.unschedulable && !out.held_since;
   out.draining = node.meta.deleted.has_value();
   out.ready = false;
   out.not_ready_since = node.meta.created;
@@ -178,18 +191,50 @@ placement::Node ObserveNode(const kube::Node& node) {
   return out;
 }
 
+// Pods that come and go with their node: of a DaemonSet, or the mirror of a static one.
+bool BelongsToNode(const kube::Pod& pod) {
+  return pod.meta.controller_kind == "DaemonSet" || pod.meta.controller_kind == "Node";
+}
+
+// Tells the pools' own pods from those of others.
+class Owners {
+ public:
+  explicit Owners(const World& world) {
+    for (const auto& pool : world.training_pools) training_.emplace(pool->meta.uid, pool.get());
+    for (const auto& pool : world.inference_pools) serving_.emplace(pool->meta.uid, pool.get());
+  }
+  [[nodiscard]] bool Has(const kube::Pod& pod) const {
+    const std::string uid = LabelOf(pod.meta, kPoolUidLabel);
+    if (uid.empty()) return false;
+    const auto pool = training_.find(uid);
+    if (pool != training_.end())
+      return !pool->second->meta.deleted && IsWorkerOf(pod, *pool->second);
+    const auto server = serving_.find(uid);
+    return server != serving_.end() && !server->second->meta.deleted &&
+           IsReplicaOf(pod, *server->second);
+  }
+
+ private:
+  std::map<std::string, const crds::v1alpha1::TrainingPool*> training_;
+  std::map<std::string, const crds::v1alpha1::InferencePool*> serving_;
+};
+
 void ObserveNodes(const World& world, placement::Sharing& sharing, placement::Snapshot& snapshot) {
   std::map<std::string, size_t> index;
   snapshot.nodes.reserve(world.nodes.size());
   for (const auto& node : world.nodes) {
     index.emplace(node->meta.name, snapshot.nodes.size());
-    snapshot.nodes.push_back(ObserveNode(*node));
+    snapshot.nodes.push_back(ObserveNode(*node, snapshot.now));
     sharing.Share(snapshot.nodes.back());
   }
+  const Owners owners(world);
   for (const auto& pod : world.pods) {
     if (!pod->UsesNode()) continue;
     const auto at = index.find(pod->node);
-    if (at != index.end()) snapshot.nodes[at->second].used.Add(pod->requests);
+    if (at == index.end()) continue;
+    placement::Node& node = snapshot.nodes[at->second];
+    node.used.Add(pod->requests);
+    if (!BelongsToNode(*pod) && !owners.Has(*pod)) ++node.other_pods;
   }
   for (placement::Node& node : snapshot.nodes) sharing.Share(node.used);
 }
@@ -242,6 +287,9 @@ placement::Elastic ObserveElastic(const ElasticSpec& elastic) {
   out.provision_timeout = Seconds(elastic.provision_timeout_seconds);
   out.backoff_initial = Seconds(elastic.backoff_initial_seconds);
   out.backoff_max = Seconds(elastic.backoff_max_seconds);
+  if (elastic.scale_down_delay_seconds) {
+    out.scale_down_delay = Seconds(*elastic.scale_down_delay_seconds);
+  }
   return out;
 }
 
@@ -250,6 +298,11 @@ placement::GroupMemory GroupMemoryOf(const crds::v1alpha1::NodeGroupStatus& stat
   // Once all have come there are none under way, however many of them go later.
   const auto& scale = status.scale;
   if (scale && scale->desired > scale->observed) memory.desired = scale->desired;
+  if (scale && scale->spare) memory.spare = {scale->spare->nodes, scale->spare->since};
+  if (scale && scale->leaving) {
+    memory.leaving = {scale->leaving->nodes, scale->leaving->since, scale->leaving->replicas,
+                      scale->leaving->lowered};
+  }
   if (const auto& stockout = status.stockout) {
     memory.stockout = {stockout->since, stockout->attempts, stockout->next_try};
   }
@@ -772,7 +825,11 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
   placement::Sharing sharing;
   ObserveNodes(world, sharing, snapshot);
   for (const auto& group : world.node_groups) {
-    snapshot.groups.push_back(ObserveGroup(*group, *input.settings, input.now));
+    placement::NodeGroup& seen =
+        snapshot.groups.emplace_back(ObserveGroup(*group, *input.settings, input.now));
+    if (input.target_replicas == nullptr || !seen.elastic) continue;
+    const auto replicas = input.target_replicas->find(group->meta.uid);
+    if (replicas != input.target_replicas->end()) seen.target_replicas = replicas->second;
   }
   RefuseSharedTargets(world, snapshot);
   for (const auto& quota : world.pool_quotas) {

@@ -20,6 +20,9 @@ struct ObserveInput {
   std::function<TemplateAnswer(const TemplateSubject&)> ask_template;
   // Sentences about names that are taken, by pool uid.
   const std::map<std::string, std::string>* name_conflicts = nullptr;
+  // How many replicas the targets of elastic groups were last seen to have, by group uid; nullptr:
+  // nobody has looked.
+  const std::map<std::string, int>* target_replicas = nullptr;
 };
 
 // Turns Kubernetes' words into ours; this happens here and nowhere else. Pure but for ask_template.

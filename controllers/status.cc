@@ -298,8 +298,18 @@ TrainingPoolStatus DesiredStatus(const crds::v1alpha1::TrainingPool& old,
 
 namespace {
 
+// What was given back and is still there when its time is over; empty: nothing.
+std::string StayedBehind(const placement::GroupReport& report, Time now, Seconds timeout) {
+  const auto& leaving = report.memory.leaving;
+  if (!leaving || !leaving->lowered || now < leaving->since + timeout) return {};
+  return fmt::format(
+      "nodes that were given back at {} are still there, cordoned, although the target was lowered "
+      "to {} replicas for them: {}",
+      FormatTime(leaving->since), leaving->replicas.value_or(0), placement::Names(leaving->nodes));
+}
+
 void SetElasticConditions(Conditions& conditions, const placement::GroupReport& report,
-                          const TargetState& target, Time now) {
+                          const TargetState& target, Seconds timeout, Time now) {
   const auto& stockout = report.memory.stockout;
   if (stockout && stockout->next_try > now) {
     conditions.Set("InStock", false, Reason::kOutOfStock,
@@ -312,6 +322,8 @@ void SetElasticConditions(Conditions& conditions, const placement::GroupReport& 
   }
   if (!target.problem.empty()) {
     conditions.Set("TargetReady", false, Reason::kTargetUnavailable, target.problem);
+  } else if (const std::string late = StayedBehind(report, now, timeout); !late.empty()) {
+    conditions.Set("TargetReady", false, Reason::kTargetUnavailable, late);
   } else if (target.replicas) {
     conditions.Set("TargetReady", true, Reason::kAsExpected, "the target can be read and scaled");
   } else if (!conditions.Keep("TargetReady")) {
@@ -327,6 +339,10 @@ void RememberScale(const placement::GroupReport& report, const TargetState& targ
   scale.observed = report.there.value_or(0);
   scale.target = target.replicas;
   if (!scale.target && old.scale) scale.target = old.scale->target;
+  if (const auto& spare = report.memory.spare) scale.spare = {spare->nodes, spare->since};
+  if (const auto& leaving = report.memory.leaving) {
+    scale.leaving = {leaving->nodes, leaving->since, leaving->replicas, leaving->lowered};
+  }
   if (const auto& stockout = report.memory.stockout) {
     out.stockout = {stockout->since, stockout->attempts, stockout->next_try};
   }
@@ -341,7 +357,8 @@ bool SameDecision(const crds::v1alpha1::NodeGroupStatus& was,
                   const crds::v1alpha1::NodeGroupStatus& is) {
   if (was.stockout != is.stockout || was.scale.has_value() != is.scale.has_value()) return false;
   if (!is.scale) return true;
-  return was.scale->target == is.scale->target &&
+  return was.scale->target == is.scale->target && was.scale->spare == is.scale->spare &&
+         was.scale->leaving == is.scale->leaving &&
          (was.scale->desired == is.scale->desired || (IsSettled(was.scale) && IsSettled(is.scale)));
 }
 
@@ -361,7 +378,10 @@ crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& o
       "LinkHealthy", report.link_healthy,
       report.link_healthy ? Reason::kAsExpected : Reason::kLinkSuspect,
       report.link_healthy ? "not too many nodes are NotReady at once" : report.link_message);
-  if (old.spec.elastic) SetElasticConditions(conditions, report, target, now);
+  if (old.spec.elastic) {
+    const Seconds timeout(old.spec.elastic->provision_timeout_seconds);
+    SetElasticConditions(conditions, report, target, timeout, now);
+  }
   if (mode == Mode::kObserve) status = old.status;
   status.observed_generation = old.meta.generation;
   status.conditions = conditions.Take();

@@ -6,7 +6,9 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "controllers/leaving_nodes.h"
 #include "controllers/names.h"
+#include "controllers/served.h"
 
 namespace spillway::controllers {
 namespace {
@@ -20,24 +22,9 @@ const kube::WriteOptions& Strictly() {
   return kOptions;
 }
 
-// A target's kind as the API server serves it.
-struct Served {
-  kube::Resource resource;
-  bool has_scale = false;
-};
-
 std::string Named(const Target& target) {
   const std::string ns = target.ns.empty() ? std::string() : target.ns + "/";
   return fmt::format("{} {}{}", target.kind, ns, target.name);
-}
-
-kube::Resource ResourceOf(const Target& target) {
-  const size_t slash = target.api_version.find('/');
-  kube::Resource resource;
-  resource.kind = target.kind;
-  resource.version = target.api_version.substr(slash == std::string::npos ? 0 : slash + 1);
-  if (slash != std::string::npos) resource.group = target.api_version.substr(0, slash);
-  return resource;
 }
 
 std::string TextOf(const Json& object, const char* key) {
@@ -45,36 +32,13 @@ std::string TextOf(const Json& object, const char* key) {
   return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
-// What of an APIResourceList is the kind's; nothing if it is not among them.
-std::optional<Served> FindKind(const Json& list, const Target& target) {
-  Served served{ResourceOf(target), false};
-  const auto resources = list.find("resources");
-  if (resources == list.end() || !resources->is_array()) return std::nullopt;
-  for (const Json& one : *resources) {
-    const std::string name = TextOf(one, "name");
-    if (TextOf(one, "kind") != target.kind || name.find('/') != std::string::npos) continue;
-    served.resource.plural = name;
-    const auto namespaced = one.find("namespaced");
-    served.resource.namespaced = namespaced != one.end() && *namespaced == true;
-  }
-  if (served.resource.plural.empty()) return std::nullopt;
-  served.has_scale = std::any_of(resources->begin(), resources->end(), [&](const Json& one) {
-    return TextOf(one, "name") == served.resource.plural + "/scale";
-  });
-  return served;
-}
-
 class Look {
  public:
   Look(kube::Client& client, const TargetWish& wish, const std::stop_token& stop)
-      : client_(client),
-        target_(wish.target),
-        at_least_(wish.at_least),
-        nodes_(wish.nodes),
-        stop_(stop) {}
+      : client_(client), target_(wish.target), wish_(wish), stop_(stop) {}
 
   TargetLook Run() {
-    if (!FindServed()) return look_;
+    if (!FindKind()) return look_;
     auto object = WithScale() ? client_.GetScale(served_.resource, target_.ns, target_.name, stop_)
                               : client_.Get(served_.resource, target_.ns, target_.name, stop_);
     if (!object) {
@@ -83,25 +47,15 @@ class Look {
     }
     const Json json = Json::parse(*object, nullptr, false);
     look_.replicas = ReplicasIn(json);
-    if (!look_.replicas || !at_least_ || *look_.replicas >= *at_least_) return look_;
-    if (*look_.replicas < nodes_) {
-      Problem(
-          fmt::format("it has {} replicas, but {} nodes match the group's spec.selector: a "
-                      "selector must match no others than the target's",
-                      *look_.replicas, nodes_));
-    } else {
-      Raise(json);
-    }
+    if (!look_.replicas) return look_;
+    if (!wish_.hold.empty()) Take(HoldNodes(client_, wish_.hold, wish_.now, stop_));
+    if (wish_.lower_to) Lower(json);
+    if (wish_.at_least && *look_.replicas < *wish_.at_least) RaiseIfItIsAllOurs(json);
     return look_;
   }
 
  private:
   [[nodiscard]] bool WithScale() const { return target_.replicas_path.empty(); }
-  // "machinedeployments.cluster.x-k8s.io"
-  [[nodiscard]] std::string PluralWithGroup() const {
-    const kube::Resource& resource = served_.resource;
-    return resource.group.empty() ? resource.plural : resource.plural + "." + resource.group;
-  }
   [[nodiscard]] std::string Path() const {
     return WithScale() ? ".spec.replicas" : target_.replicas_path;
   }
@@ -125,7 +79,7 @@ class Look {
         Problem(
             fmt::format("Spillway may not {} {}{}: name the kind in the chart's value "
                         "elasticTargets{}",
-                        verb, PluralWithGroup(), WithScale() ? "/scale" : "",
+                        verb, PluralWithGroup(served_.resource), WithScale() ? "/scale" : "",
                         WithScale() ? "" : ", with wholeObject: true"));
         return;
       case Code::kInvalid:
@@ -136,24 +90,21 @@ class Look {
     }
   }
 
-  bool FindServed() {
-    const kube::Resource resource = ResourceOf(target_);
-    const std::string path = resource.group.empty() ? "/api/" : "/apis/";
-    const auto answer = client_.GetPath(path + target_.api_version, stop_);
-    if (!answer && answer.error().code == Code::kNotFound) {
+  bool FindKind() {
+    const auto served = FindServed(client_, target_.api_version, target_.kind, stop_);
+    if (!served && served.error().code == Code::kNotFound) {
       Problem(fmt::format("the API server does not serve {}", target_.api_version));
       return false;
     }
-    if (!answer) {
+    if (!served) {
       look_.again = true;
       return false;
     }
-    const auto served = FindKind(Json::parse(*answer, nullptr, false), target_);
-    if (!served) {
+    if (!*served) {
       Problem(fmt::format("{} has no kind {}", target_.api_version, target_.kind));
       return false;
     }
-    served_ = *served;
+    served_ = **served;
     if (served_.resource.namespaced && target_.ns.empty()) {
       Problem("objects of this kind are in a namespace: set spec.elastic.target.namespace");
     } else if (!served_.resource.namespaced && !target_.ns.empty()) {
@@ -194,40 +145,82 @@ class Look {
     return static_cast<int>(value.get<uint64_t>());
   }
 
-  void Raise(const Json& read) {
+  void RaiseIfItIsAllOurs(const Json& read) {
+    if (*look_.replicas < wish_.nodes) {
+      Problem(
+          fmt::format("it has {} replicas, but {} nodes match the group's spec.selector: a "
+                      "selector must match no others than the target's",
+                      *look_.replicas, wish_.nodes));
+      return;
+    }
+    const int before = *look_.replicas;
+    if (Write(read, *wish_.at_least)) look_.raised_from = before;
+  }
+
+  void Take(NodeStep step) {
+    std::move(step.versions.begin(), step.versions.end(), std::back_inserter(look_.node_versions));
+    look_.again = look_.again || step.again;
+    if (!step.problem.empty()) look_.problem = NoneGivenBack(step.problem);
+  }
+  [[nodiscard]] std::string NoneGivenBack(const std::string& why) const {
+    return fmt::format("{} cannot be lowered: {}", Named(target_), why);
+  }
+
+  // From exactly what it had when it was decided: it is lowered once. Its status has to say that it
+  // is at rest, or those that are marked might not be those that go.
+  void Lower(const Json& read) {
+    const int from = *wish_.lower_to + static_cast<int>(std::ssize(wish_.let_go));
+    if (*look_.replicas == *wish_.lower_to) return;  // it has been
+    if (*look_.replicas != from) {
+      look_.problem = NoneGivenBack(
+          fmt::format("it has {} replicas, and had {} when it was decided which nodes go",
+                      *look_.replicas, from));
+      return;
+    }
+    if (!WithScale() || read.value("/status/replicas"_json_pointer, Json()) != from) {
+      look_.problem =
+          NoneGivenBack(fmt::format("its scale does not say that it has {} replicas by now", from));
+      return;
+    }
+    Take(MarkMachines(client_, target_, wish_.let_go, stop_));
+    if (!look_.problem.empty() || look_.again) return;
+    if (Write(read, *wish_.lower_to)) look_.lowered_from = from;
+  }
+
+  // Is it as asked by then?
+  bool Write(const Json& read, int replicas) {
     if (TextOf(Identity(read), "resourceVersion").empty()) {
       look_.again = true;  // without it the write would hold for whatever the object is by then
-      return;
+      return false;
     }
     const auto written = WithScale()
                              ? client_.UpdateScale(served_.resource, target_.ns, target_.name,
-                                                   ScaleBody(read), Strictly(), stop_)
+                                                   ScaleBody(read, replicas), Strictly(), stop_)
                              : client_.MergePatch(served_.resource, target_.ns, target_.name,
-                                                  PatchBody(read), Strictly(), stop_);
-    if (written) {
-      const auto before = look_.replicas;
-      look_.replicas = ReplicasIn(Json::parse(*written, nullptr, false));
-      if (look_.replicas && *look_.replicas >= *at_least_) {
-        look_.raised_from = before;
-      } else if (look_.problem.empty() && !look_.again) {
-        Problem(fmt::format("its {} did not take the number written there", Path()));
-      }
-      return;
+                                                  PatchBody(read, replicas), Strictly(), stop_);
+    if (!written) {
+      look_.refused = true;
+      Failed(written.error(), WithScale() ? "update" : "patch");
+      return false;
     }
-    look_.refused = true;
-    Failed(written.error(), WithScale() ? "update" : "patch");
+    look_.replicas = ReplicasIn(Json::parse(*written, nullptr, false));
+    if (look_.replicas == replicas) return true;
+    if (look_.problem.empty() && !look_.again) {
+      Problem(fmt::format("its {} did not take the number written there", Path()));
+    }
+    return false;
   }
 
-  [[nodiscard]] std::string ScaleBody(const Json& read) const {
+  [[nodiscard]] std::string ScaleBody(const Json& read, int replicas) const {
     Json body = {{"apiVersion", ScaleResource().ApiVersion()},
                  {"kind", ScaleResource().kind},
                  {"metadata", Identity(read)},
-                 {"spec", {{"replicas", *at_least_}}}};
+                 {"spec", {{"replicas", replicas}}}};
     return body.dump();
   }
-  [[nodiscard]] std::string PatchBody(const Json& read) const {
+  [[nodiscard]] std::string PatchBody(const Json& read, int replicas) const {
     Json body = {{"metadata", {{"resourceVersion", Identity(read)["resourceVersion"]}}}};
-    body[Pointer()] = *at_least_;
+    body[Pointer()] = replicas;
     return body.dump();
   }
   // Of the object that was read: the write holds for no other.
@@ -242,8 +235,7 @@ class Look {
 
   kube::Client& client_;
   const Target& target_;
-  const std::optional<int> at_least_;
-  const int nodes_;
+  const TargetWish& wish_;
   const std::stop_token& stop_;
   Served served_;
   TargetLook look_;

@@ -3,7 +3,9 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
+#include "base/clock.h"
 #include "crds/v1alpha1/node_group.h"
 #include "kube/client.h"
 
@@ -14,11 +16,13 @@ const kube::Resource& ScaleResource();
 
 // What became of a look at an elastic group's target.
 struct TargetLook {
-  std::optional<int> replicas;       // as read, or as set; nullopt: not known
-  std::optional<int> raised_from{};  // set: it had so few, and has `replicas` now
-  std::string problem{};             // a sentence: what stands in the way until somebody mends it
-  bool refused = false;              // a write was sent and not taken
-  bool again = false;                // nothing is wrong with it, but it has to be looked at again
+  std::optional<int> replicas;        // as read, or as set; nullopt: not known
+  std::optional<int> raised_from{};   // set: it had so few, and has `replicas` now
+  std::string problem{};              // a sentence: what stands in the way until somebody mends it
+  std::optional<int> lowered_from{};  // likewise
+  std::vector<std::string> node_versions{};  // of nodes that were written
+  bool refused = false;                      // a write to it was sent and not taken
+  bool again = false;  // nothing is wrong with it, but it has to be looked at again
 };
 
 // What an elastic group asks of its target.
@@ -26,12 +30,20 @@ struct TargetWish {
   crds::v1alpha1::ScaleTarget target;
   std::optional<int> at_least;  // replicas; nullopt: it is only read
   int nodes = 0;                // that the group's selector matches
+  // Nodes of it that are to be kept from new pods, and those that go once it has no more than
+  // `lower_to` replicas.
+  std::vector<std::string> hold{};
+  std::vector<std::string> let_go{};
+  std::optional<int> lower_to{};
+  Time now{};  // what is written on nodes that are held
   bool operator==(const TargetWish&) const = default;
 };
 
 // Reads how many replicas the target has and, where they are fewer than is asked, raises them to
-// that: only if nobody has changed the object since it was read, never down, and not where it has
-// fewer than the group has nodes, which then are not all its own. Through the scale
+// that: only if nobody has changed the object since it was read, and not where it has fewer than
+// the group has nodes, which then are not all its own. Lowers it only by the nodes that go, from
+// exactly what it had with them, once each is seen to be empty and is marked to be what goes
+// (MarkMachines). Through the scale
 // subresource, or where the target names a replicasPath through a merge patch of that field. Which
 // kinds there are the API server is asked each time.
 TargetLook LookAtTarget(kube::Client& client, const TargetWish& wish, const std::stop_token& stop);

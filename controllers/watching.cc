@@ -13,7 +13,9 @@ Watching::Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
                    MetricsRegistry& registry)
     : client_(client), clock_(clock), log_(log), registry_(registry) {
   const std::string ours = std::string(kManagedByLabel) + "=" + kManagedBy;
-  Add(stores.nodes, kube::NodeResource(), "", kube::DecodeNode);
+  Add(stores.nodes, kube::NodeResource(), "", [](kube::JsonValue value, kube::Node& node) {
+    return kube::DecodeNode(value, kPrefix, node);
+  });
   Add(stores.pods, kube::PodResource(), "",
       [](kube::JsonValue value, kube::Pod& pod) { return kube::DecodePod(value, kPrefix, pod); });
   Add(stores.jobs, kube::JobResource(), ours, kube::DecodeJob);

@@ -5,6 +5,12 @@
 namespace spillway::kube {
 namespace {
 
+Status ReadAll(JsonValue value, std::map<std::string, std::string>& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    return Read(inner, out[std::string(key)]);
+  });
+}
+
 Status ReadKept(JsonValue value, const MetaFilter& filter,
                 std::map<std::string, std::string>& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
@@ -49,6 +55,7 @@ Status DecodeMeta(JsonValue value, ObjectMeta& out, const MetaFilter& filter) {
     if (key == "generation") return Read(inner, out.generation);
     if (key == "creationTimestamp") return Read(inner, out.created);
     if (key == "deletionTimestamp") return Read(inner, out.deleted);
+    if (key == "labels" && filter.all_labels) return ReadAll(inner, out.labels);
     if (key == "labels" && filter.labels) return ReadKept(inner, filter, out.labels);
     if (key == "annotations" && filter.annotations) {
       return ReadKept(inner, filter, out.annotations);

@@ -32,8 +32,9 @@ struct ObjectMeta {
 struct MetaFilter {
   bool labels = true;
   bool annotations = true;
-  std::string prefix{};  // only keys that start with it; empty: all
-  std::string also{};    // and this key, whatever the prefix; empty: none
+  std::string prefix{};     // only keys that start with it; empty: all
+  std::string also{};       // and this key, whatever the prefix; empty: none
+  bool all_labels = false;  // the prefix is for annotations alone
 };
 
 Status DecodeMeta(JsonValue value, ObjectMeta& out, const MetaFilter& filter);

@@ -104,6 +104,9 @@ Status DecodeElastic(JsonValue value, std::optional<ElasticSpec>& out) {
     if (key == "target") return DecodeTarget(field, elastic.target);
     if (key == "provisionTimeoutSeconds") return Read(field, elastic.provision_timeout_seconds);
     if (key == "stockoutBackoff") return DecodeBackoff(field, elastic);
+    if (key == "scaleDownDelaySeconds") {
+      return Read(field, elastic.scale_down_delay_seconds.emplace());
+    }
     return Ok{};
   });
 }
@@ -158,6 +161,30 @@ Status DecodeDomain(JsonValue value, NodeGroupStatus::LargestFreeDomain& out) {
   });
 }
 
+Status DecodeSpare(JsonValue value, std::optional<SpareNodesStatus>& out) {
+  if (kube::IsNull(value)) return Ok{};
+  SpareNodesStatus& spare = out.emplace();
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "nodes") return Read(field, spare.nodes);
+    if (key == "since") return Read(field, spare.since);
+    return Ok{};
+  });
+}
+
+Status DecodeLeaving(JsonValue value, std::optional<LeavingNodesStatus>& out) {
+  if (kube::IsNull(value)) return Ok{};
+  LeavingNodesStatus& leaving = out.emplace();
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "nodes") {
+      return ReadList(field, leaving.nodes, [](JsonValue v, std::string& s) { return Read(v, s); });
+    }
+    if (key == "since") return Read(field, leaving.since);
+    if (key == "replicas") return Read(field, leaving.replicas.emplace());
+    if (key == "lowered") return Read(field, leaving.lowered);
+    return Ok{};
+  });
+}
+
 Status DecodeScale(JsonValue value, std::optional<ScaleStatus>& out) {
   if (kube::IsNull(value)) return Ok{};
   ScaleStatus& scale = out.emplace();
@@ -165,6 +192,8 @@ Status DecodeScale(JsonValue value, std::optional<ScaleStatus>& out) {
     if (key == "desired") return Read(field, scale.desired);
     if (key == "target") return Read(field, scale.target.emplace());
     if (key == "observed") return Read(field, scale.observed);
+    if (key == "spare") return DecodeSpare(field, scale.spare);
+    if (key == "leaving") return DecodeLeaving(field, scale.leaving);
     return Ok{};
   });
 }
@@ -235,10 +264,23 @@ void EncodeNumbers(detail::Json& out, const NodeGroupStatus& status) {
   detail::Put(out, "marginalHourlyCost", status.marginal_hourly_cost);
 }
 
+detail::Json EncodeLeaving(const LeavingNodesStatus& leaving) {
+  detail::Json out = {{"nodes", leaving.nodes}, {"since", FormatTime(leaving.since)}};
+  if (leaving.replicas) out["replicas"] = *leaving.replicas;
+  if (leaving.lowered) out["lowered"] = true;
+  return out;
+}
+
 void EncodeMemory(detail::Json& out, const NodeGroupStatus& status) {
   if (status.scale) {
     out["scale"] = {{"desired", status.scale->desired}, {"observed", status.scale->observed}};
     if (status.scale->target) out["scale"]["target"] = *status.scale->target;
+    if (const auto& spare = status.scale->spare) {
+      out["scale"]["spare"] = {{"nodes", spare->nodes}, {"since", FormatTime(spare->since)}};
+    }
+    if (const auto& leaving = status.scale->leaving) {
+      out["scale"]["leaving"] = EncodeLeaving(*leaving);
+    }
   }
   if (status.stockout) {
     out["stockout"] = {{"since", FormatTime(status.stockout->since)},

@@ -39,6 +39,7 @@ struct ElasticSpec {
   int provision_timeout_seconds = 1200;
   int backoff_initial_seconds = 300;  // stockoutBackoff
   int backoff_max_seconds = 3600;
+  std::optional<int> scale_down_delay_seconds;  // not given: no node is given back
   bool operator==(const ElasticSpec&) const = default;
 };
 
@@ -79,10 +80,26 @@ struct NodeGroupSpec {
   bool operator==(const NodeGroupSpec&) const = default;
 };
 
+struct SpareNodesStatus {
+  int nodes = 0;
+  Time since{};
+  bool operator==(const SpareNodesStatus&) const = default;
+};
+
+struct LeavingNodesStatus {
+  std::vector<std::string> nodes;
+  Time since{};
+  std::optional<int> replicas;
+  bool lowered = false;
+  bool operator==(const LeavingNodesStatus&) const = default;
+};
+
 struct ScaleStatus {
   int desired = 0;
   std::optional<int> target;  // not given: not read yet
   int observed = 0;
+  std::optional<SpareNodesStatus> spare{};
+  std::optional<LeavingNodesStatus> leaving{};
   bool operator==(const ScaleStatus&) const = default;
 };
 struct StockoutStatus {

@@ -87,8 +87,8 @@ Status DecodeDetailedStatus(JsonValue value, NodeDetails& out) {
 
 }  // namespace
 
-Status DecodeNode(JsonValue value, Node& out) {
-  const MetaFilter filter{.annotations = false};
+Status DecodeNode(JsonValue value, const std::string& prefix, Node& out) {
+  const MetaFilter filter{.prefix = prefix, .all_labels = true};
   return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
     if (key == "metadata") return DecodeMeta(inner, out.meta, filter);
     if (key == "spec") return DecodeSpec(inner, out);

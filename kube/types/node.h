@@ -24,9 +24,9 @@ struct NodeCondition {
   bool operator==(const NodeCondition&) const = default;
 };
 
-// The facts of a Node that decisions need; no annotations.
+// The facts of a Node that decisions need.
 struct Node {
-  ObjectMeta meta;
+  ObjectMeta meta;  // annotations under the prefix given to DecodeNode only
   bool unschedulable = false;
   std::vector<Taint> taints;
   std::vector<NodeCondition> conditions;  // without heartbeat times, so heartbeats change nothing
@@ -35,7 +35,8 @@ struct Node {
   bool operator==(const Node&) const = default;
 };
 
-Status DecodeNode(JsonValue value, Node& out);
+// `prefix`: annotations to keep.
+Status DecodeNode(JsonValue value, const std::string& prefix, Node& out);
 
 // The whole of what a Node says about the machine behind it; for people, decisions do without.
 struct NodeDetails {

@@ -40,7 +40,10 @@ Status FillAll(kube::Client& client, controllers::Stores& stores) {
   const auto pod = [](kube::JsonValue value, kube::Pod& out) {
     return kube::DecodePod(value, controllers::kPrefix, out);
   };
-  Status done = Fill(client, kube::NodeResource(), "", kube::DecodeNode, stores.nodes);
+  const auto node = [](kube::JsonValue value, kube::Node& out) {
+    return kube::DecodeNode(value, controllers::kPrefix, out);
+  };
+  Status done = Fill(client, kube::NodeResource(), "", node, stores.nodes);
   if (done) done = Fill(client, kube::PodResource(), "", pod, stores.pods);
   if (done) done = Fill(client, kube::JobResource(), ours, kube::DecodeJob, stores.jobs);
   if (done) {

@@ -124,6 +124,43 @@ TEST(ObserveNodes, UsedIsWhatAllBoundPodsThatHaveNotEndedAskFor) {
   EXPECT_EQ(cluster.Observe().nodes.at(0).used.Get("nvidia.com/gpu"), 3);
 }
 
+TEST(ObserveNodes, PodsOfOthersKeepANodeFromBeingEmpty) {
+  Cluster cluster;
+  cluster.AddNode("n0");
+  cluster.AddPod("daemon", "n0", 1).meta.controller_kind = "DaemonSet";
+  cluster.AddPod("static", "n0", 1).meta.controller_kind = "Node";
+  cluster.AddPod("ended", "n0", 1).phase = kube::PodPhase::kFailed;
+  cluster.AddJob(1);
+  cluster.AddWorker("ours", 1, "n0");
+  EXPECT_EQ(cluster.Observe().nodes.at(0).other_pods, 0);
+  cluster.AddPod("web", "n0", 0).meta.controller_kind = "ReplicaSet";
+  cluster.AddPod("bare", "n0", 0);
+  cluster.AddWorker("forged", 1, "n0").meta.controller_kind = "ReplicaSet";
+  EXPECT_EQ(cluster.Observe().nodes.at(0).other_pods, 3);
+  cluster.pools[0].meta.deleted = Time(Seconds(1));
+  EXPECT_EQ(cluster.Observe().nodes.at(0).other_pods, 4) << "its pool is on its way out";
+}
+
+TEST(ObserveNodes, ANodeThatWeCordonedIsHeldAndNotCordonedByOthers) {
+  Cluster cluster;
+  const Time since(Seconds(7000));
+  cluster.AddNode("held").unschedulable = true;
+  cluster.nodes[0].meta.annotations[kLeavingAnnotation] = FormatTime(since);
+  cluster.AddNode("cordoned").unschedulable = true;
+  cluster.AddNode("uncordoned").meta.annotations[kLeavingAnnotation] = FormatTime(since);
+  cluster.AddNode("unclear").unschedulable = true;
+  cluster.nodes[3].meta.annotations[kLeavingAnnotation] = "yes";
+  cluster.AddNode("marked").meta.annotations[kMachineAnnotation] = "example.com/v1 infra/m";
+  const auto nodes = cluster.Observe().nodes;
+  const Time now(Seconds(9000));
+  const std::vector<std::pair<std::optional<Time>, bool>> expected = {
+      {since, false}, {std::nullopt, true}, {now, false}, {now, false}, {now, false}};
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    EXPECT_EQ(nodes[i].held_since, expected[i].first) << nodes[i].id.name;
+    EXPECT_EQ(nodes[i].cordoned, expected[i].second) << nodes[i].id.name;
+  }
+}
+
 // Nodes of a group and workers of a gang are many, and alike but for their names.
 TEST(Observe, WhatIsAlikeSharesItsMemory) {
   Cluster cluster;

@@ -28,7 +28,10 @@ Result<T> Decode(std::string_view text, DecodeFn decode) {
   return out;
 }
 
-Result<Node> NodeOf(std::string_view text) { return Decode<Node>(text, DecodeNode); }
+Result<Node> NodeOf(std::string_view text) {
+  return Decode<Node>(
+      text, [](JsonValue value, Node& out) { return DecodeNode(value, "spillway.dev/", out); });
+}
 Result<Job> JobOf(std::string_view text) { return Decode<Job>(text, DecodeJob); }
 Result<Deployment> DeploymentOf(std::string_view text) {
   return Decode<Deployment>(text, DecodeDeployment);
@@ -99,7 +102,8 @@ TEST(Node, EveryRecordedNodeDecodes) {
 }
 
 TEST(Node, ReadsTheFactsOfASickOne) {
-  const auto node = NodeOf(R"({"kind": "Node", "metadata": {"name": "n", "annotations": {"a": "b"}},
+  const auto node = NodeOf(R"({"kind": "Node", "metadata": {"name": "n", "labels": {"a": "c"},
+      "annotations": {"a": "b", "spillway.dev/leaving": "x"}},
     "spec": {"unschedulable": true, "podCIDR": "10.0.0.0/24", "taints": [
       {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "timeAdded": "2026-11-24T01:00:00Z"},
       {"key": "sku", "value": "gpu", "effect": "NoSchedule"}]},
@@ -108,6 +112,9 @@ TEST(Node, ReadsTheFactsOfASickOne) {
         "lastTransitionTime": "2026-11-24T01:07:49Z", "reason": "NodeStatusUnknown"}]}})");
   ASSERT_TRUE(node) << node.error().message;
   EXPECT_TRUE(node->unschedulable);
+  EXPECT_EQ(node->meta.labels, (std::map<std::string, std::string>{{"a", "c"}}));
+  EXPECT_EQ(node->meta.annotations,
+            (std::map<std::string, std::string>{{"spillway.dev/leaving", "x"}}));
   EXPECT_THAT(node->taints, ElementsAre(Taint{"node.kubernetes.io/unreachable", "", "NoExecute"},
                                         Taint{"sku", "gpu", "NoSchedule"}));
   ASSERT_EQ(node->conditions.size(), 1U);

@@ -9,8 +9,8 @@ namespace {
 
 using nlohmann::json;
 
-const std::array<ServedKind, 18>& Kinds() {
-  static const std::array<ServedKind, 18> kKinds = {{
+const std::array<ServedKind, 19>& Kinds() {
+  static const std::array<ServedKind, 19> kKinds = {{
       {"", "v1", "nodes", "Node", false},
       {"", "v1", "pods", "Pod", true},
       {"", "v1", "services", "Service", true},
@@ -21,6 +21,7 @@ const std::array<ServedKind, 18>& Kinds() {
       {"apps", "v1", "replicasets", "ReplicaSet", true},
       {"example.com", "v1", "fleets", "Fleet", true, true},
       {"example.com", "v1", "racks", "Rack", true},
+      {"example.com", "v1", "machines", "Machine", true},
       {"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true},
       {"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false},
       {"coordination.k8s.io", "v1", "leases", "Lease", true},

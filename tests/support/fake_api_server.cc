@@ -81,7 +81,8 @@ Json ScaleOf(const Json& object) {
   return {{"kind", "Scale"},
           {"apiVersion", "autoscaling/v1"},
           {"metadata", meta},
-          {"spec", {{"replicas", object.value(Json::json_pointer("/spec/replicas"), 0)}}}};
+          {"spec", {{"replicas", object.value(Json::json_pointer("/spec/replicas"), 0)}}},
+          {"status", {{"replicas", object.value(Json::json_pointer("/status/replicas"), 0)}}}};
 }
 
 bool HasEnded(const Json& pod) {

@@ -31,7 +31,7 @@ kube::Pod FactsOfPod(const Json& pod) {
 kube::Node FactsOfNode(const Json& node) {
   kube::JsonParser parser;
   kube::Node facts;
-  const Status done = kube::DecodeNode(parser.Parse(node.dump()).value(), facts);
+  const Status done = kube::DecodeNode(parser.Parse(node.dump()).value(), "spillway.dev/", facts);
   if (!done) throw std::invalid_argument(NameOf(node) + ": " + done.error().message);
   return facts;
 }
