@@ -230,10 +230,14 @@ def test_targets_of_elastic_groups_may_be_scaled_and_nothing_else(tools: Kubectl
     name = "spillway-elastic-targets"
     assert not {("ClusterRole", name), ("ClusterRoleBinding", name)} & render(tools).keys()
     rendered = render(tools, "--set", "elasticTargets[0].apiGroup=cluster.x-k8s.io,elasticTargets[0].resource=machinedeployments,"
-                      "elasticTargets[1].apiGroup=example.com,elasticTargets[1].resource=racks,elasticTargets[1].wholeObject=true")
+                      "elasticTargets[0].machines=true,elasticTargets[1].apiGroup=example.com,elasticTargets[1].resource=racks,elasticTargets[1].wholeObject=true")
     assert rendered[("ClusterRole", name)]["rules"] == [
         {"apiGroups": ["cluster.x-k8s.io"], "resources": ["machinedeployments/scale"], "verbs": ["get", "update"]},
-        {"apiGroups": ["example.com"], "resources": ["racks"], "verbs": ["get", "patch"]}]
+        {"apiGroups": ["cluster.x-k8s.io"], "resources": ["machines"], "verbs": ["get", "patch"]},
+        {"apiGroups": ["example.com"], "resources": ["racks"], "verbs": ["get", "patch"]},
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]}]
+    assert {"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]} not in render(
+        tools, "--set", "elasticTargets[0].apiGroup=a,elasticTargets[0].resource=b")[("ClusterRole", name)]["rules"]
     binding = rendered[("ClusterRoleBinding", name)]
     assert binding["roleRef"]["name"] == name
     assert binding["subjects"] == rendered[("ClusterRoleBinding", "spillway")]["subjects"]

@@ -1,4 +1,4 @@
-"""Elastic node groups on a real control plane: a kind with a scale subresource stands in for a MachineDeployment."""
+"""Elastic node groups on a real control plane: a kind with a scale subresource stands in for a MachineDeployment, and one for Machines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from spillway_dev.operator_process import NAMESPACE, install_chart
 Object = dict[str, Any]
 API_GROUP = "provider.example"
 LABEL = f"{API_GROUP}/fleet"
-MAY_SCALE = ("--set", f"elasticTargets[0].apiGroup={API_GROUP},elasticTargets[0].resource=fleets")
+MARK = f"{API_GROUP}/delete-machine"
+LEAVING = "spillway.dev/leaving"
+MAY_SCALE = ("--set", f"elasticTargets[0].apiGroup={API_GROUP},elasticTargets[0].resource=fleets,elasticTargets[0].machines=true")
 SHAPE = {"cpu": "96", "memory": "1800Gi", "nvidia.com/gpu": "8"}
 FLEETS = {
     "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -29,10 +31,19 @@ FLEETS = {
                            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
                                "spec": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
                                "status": {"type": "object", "properties": {"replicas": {"type": "integer"}}}}}}}]}}
+MACHINES = {
+    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+    "metadata": {"name": f"machines.{API_GROUP}"},
+    "spec": {"group": API_GROUP, "scope": "Namespaced",
+             "names": {"kind": "Machine", "listKind": "MachineList", "plural": "machines", "singular": "machine"},
+             "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+                 "type": "object", "properties": {"status": {"type": "object", "properties": {
+                     "nodeRef": {"type": "object", "properties": {"name": {"type": "string"}}}}}}}}}]}}
 
 
 class Provider:
-    """Makes the nodes that the Fleets of a namespace ask for, as a cloud would: some time after it was asked."""
+    """Makes the nodes that the Fleets of a namespace ask for, as a cloud would: some time after it was asked. Where there are too
+    many it takes those first whose Machines are marked."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
@@ -40,14 +51,15 @@ class Provider:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._dry: set[str] = set()
+        self.keeps = False  # nodes of which there are too many
         self._thread.start()
 
-    def apply(self, name: str, delivers: bool = True) -> None:
-        """A Fleet of no nodes yet; of one that does not deliver, none ever come."""
+    def apply(self, name: str, replicas: int = 0, delivers: bool = True) -> None:
+        """A Fleet; of one that does not deliver, no nodes ever come."""
         if not delivers:
             self._dry.add(name)
         self._cluster.apply({"apiVersion": f"{API_GROUP}/v1", "kind": "Fleet", "metadata": {"name": name},
-                             "spec": {"replicas": 0}}, self._namespace)
+                             "spec": {"replicas": replicas}}, self._namespace)
 
     def replicas(self, name: str) -> int:
         return self._cluster.get("fleet", name, self._namespace)["spec"]["replicas"]
@@ -58,19 +70,37 @@ class Provider:
 
     def _run(self) -> None:
         while not self._stop.wait(2):
-            fleets = self._cluster.list("fleets", self._namespace)
-            made = [_node(one["metadata"]["name"], number) for one in fleets if one["metadata"]["name"] not in self._dry
-                    for number in range(one["spec"]["replicas"])]
-            if made:
-                self._cluster.apply(made)
+            for fleet in self._cluster.list("fleets.provider.example", self._namespace):
+                if fleet["metadata"]["name"] not in self._dry:
+                    self._settle(fleet["metadata"]["name"], fleet["spec"]["replicas"])
+
+    def _settle(self, fleet: str, replicas: int) -> None:
+        there = {one["metadata"]["name"] for one in self._cluster.list("nodes", selector=f"{LABEL}={fleet}")}
+        free = [number for number in range(replicas) if f"{fleet}-{number}" not in there]
+        for number in free[:max(replicas - len(there), 0)]:
+            self._cluster.apply([_node(fleet, number), _machine(fleet, number, self._namespace)])
+        if len(there) > replicas and not self.keeps:
+            marked = {one["metadata"]["name"] for one in self._cluster.list("machines.provider.example", self._namespace)
+                      if MARK in one["metadata"].get("annotations", {})}
+            for name in sorted(there, key=lambda one: (f"m-{one}" not in marked, one))[:len(there) - replicas]:
+                self._cluster.delete("node", name)
+                self._cluster.delete("machines.provider.example", f"m-{name}", self._namespace)
+        self._cluster.kubectl("patch", "fleets.provider.example", fleet, "-n", self._namespace, "--subresource=status",
+                              "--type=merge", f'-p={{"status":{{"replicas":{replicas}}}}}')
 
 
 def _node(fleet: str, number: int) -> Object:
     name = f"{fleet}-{number}"
     return {"apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "metadata": {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake", f"{API_GROUP}/machine": f"m-{name}"},
                          "labels": {LABEL: fleet, "kubernetes.io/hostname": name, "kubernetes.io/arch": "amd64"}},
             "status": {"capacity": {**SHAPE, "pods": "110"}, "allocatable": {**SHAPE, "pods": "110"}}}
+
+
+def _machine(fleet: str, number: int, namespace: str) -> Object:
+    name = f"{fleet}-{number}"
+    return {"apiVersion": f"{API_GROUP}/v1", "kind": "Machine", "metadata": {"name": f"m-{name}", "namespace": namespace},
+            "status": {"nodeRef": {"name": name}}}
 
 
 def elastic_group(name: str, namespace: str, tier: int = 10, **elastic: Any) -> Object:
@@ -98,8 +128,9 @@ def permit(cluster: Cluster, allowed: bool) -> None:
 
 @pytest.fixture
 def provider(cluster: Cluster, namespace: str, chart: None) -> Iterator[Provider]:
-    cluster.apply(FLEETS)
-    cluster.kubectl("wait", "--for=condition=Established", "crd", FLEETS["metadata"]["name"], "--timeout=30s")
+    cluster.apply([FLEETS, MACHINES])
+    for kind in (FLEETS, MACHINES):
+        cluster.kubectl("wait", "--for=condition=Established", "crd", kind["metadata"]["name"], "--timeout=30s")
     permit(cluster, True)
     provider = Provider(cluster, namespace)
     yield provider
@@ -222,3 +253,59 @@ def test_a_target_that_is_not_there_is_named(
     group["spec"]["elastic"]["target"].update(apiVersion="provider.example/v7", kind="Fleet")
     cluster.apply(group)
     wait_for(told("the API server does not serve provider.example/v7"), 20, "the missing version")
+
+
+def held(cluster: Cluster) -> list[str]:
+    """Nodes that Spillway has cordoned."""
+    return [one["metadata"]["name"] for one in cluster.list("nodes", selector=LABEL)
+            if LEAVING in one["metadata"].get("annotations", {}) and one["spec"].get("unschedulable")]
+
+
+def there(cluster: Cluster) -> list[str]:
+    return sorted(one["metadata"]["name"] for one in cluster.list("nodes", selector=LABEL))
+
+
+def with_nodes(cluster: Cluster, provider: Provider, namespace: str, nodes: int) -> None:
+    """A Fleet of so many nodes, and its group, whose empty nodes are given back after ten seconds."""
+    provider.apply("burst", nodes)
+    wait_for(lambda: len(there(cluster)) == nodes, 30, "the nodes to be made")
+    cluster.apply(elastic_group("burst", namespace, stepNodes=1, scaleDownDelaySeconds=10))
+
+
+def test_empty_nodes_are_given_back_and_those_in_use_stay_whoever_is_killed(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    operator = operators.start("one")
+    with_nodes(cluster, provider, namespace, 3)
+    cluster.apply(training_pool("runs", 1), namespace)
+    used = placement(ready(cluster, "runs", namespace, 60))["nodes"]
+    untouched = children_of(cluster, "runs", namespace).identities()
+    mark = cluster.audit.mark()
+    wait_for(lambda: len(held(cluster)) == 2, 60, "the empty nodes to be cordoned")
+    assert not set(used) & set(held(cluster))
+    assert sorted(scale(cluster, "burst")["leaving"]["nodes"]) == sorted(held(cluster))
+    assert provider.replicas("burst") == 3
+    operator.kill()  # with nodes held
+    provider.keeps = True
+    operator = operators.start("one")
+    wait_for(lambda: provider.replicas("burst") == 1, 60, "the Fleet to be lowered")
+    operator.kill()  # with the Fleet lowered, and nobody gone yet
+    operators.start("one")
+    wait_for(lambda: scale(cluster, "burst").get("leaving", {}).get("lowered"), 30, "that to be written down")
+    provider.keeps = False
+    wait_for(lambda: there(cluster) == used, 30, "the nodes to go")
+    wait_for(lambda: scale(cluster, "burst") == {"desired": 1, "target": 1, "observed": 1}, 60, "the group's numbers")
+    assert scaled(cluster, mark) == [("burst", 200)]
+    assert children_of(cluster, "runs", namespace).identities() == untouched
+
+
+def test_a_node_that_is_needed_again_in_time_is_uncordoned_and_stays(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    operators.start("one")
+    with_nodes(cluster, provider, namespace, 2)
+    wait_for(lambda: len(held(cluster)) == 2, 60, "the empty nodes to be cordoned")
+    cluster.apply(training_pool("wants", 2), namespace)
+    wants = ready(cluster, "wants", namespace, 60)
+    assert sorted(placement(wants)["nodes"]) == there(cluster) == ["burst-0", "burst-1"]
+    assert not held(cluster) and provider.replicas("burst") == 2
+    assert not any(MARK in one["metadata"].get("annotations", {})
+                   for one in cluster.list("machines.provider.example", namespace))

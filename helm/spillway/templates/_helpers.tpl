@@ -57,3 +57,8 @@ and install again with --force-conflicts.
 ` (join ", " $foreign) $all .Release.Name .Release.Namespace) }}
 {{- end }}
 {{- end }}
+
+{{/* Not empty where a kind of elasticTargets has machines: true. */}}
+{{- define "spillway.givesBack" -}}
+{{- range .Values.elasticTargets }}{{ if .machines }}yes{{ end }}{{ end }}
+{{- end }}
