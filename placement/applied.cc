@@ -92,7 +92,7 @@ void HoldNodes(const std::map<NodeId, Node*>& nodes, const NodeGroup& group,
   std::set<NodeId> kept;
   each(after.leaving, [&](Node& node) {
     kept.insert(node.id);
-    if (!node.held_since) node.held_since = now;
+    if (!after.leaving->replicas && !node.held_since) node.held_since = now;
   });
   const auto& before = group.memory.leaving;
   const bool was_room =

@@ -109,9 +109,9 @@ class Leaving {
     names_.insert(leaving->nodes.begin(), leaving->nodes.end());
     decided_ = leaving->replicas.has_value();
   }
-  // It is nobody's any more.
+  // It is nobody's any more. One of that name that is not held is another, made in its stead.
   [[nodiscard]] bool Goes(const Node& node) const {
-    return decided_ && names_.contains(node.id.name);
+    return decided_ && node.held_since && names_.contains(node.id.name);
   }
   // Whoever needs it takes it back.
   [[nodiscard]] bool Waits(const Node& node) const {

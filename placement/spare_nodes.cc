@@ -117,6 +117,7 @@ std::vector<size_t> EmptyNodes(const Draft& draft, const GroupView& group,
     return std::tuple(by_domain[one.first], one.first, one.second);
   });
   std::vector<size_t> nodes;
+  nodes.reserve(empty.size());
   for (const auto& [domain, node] : empty) nodes.push_back(node);
   return nodes;
 }

@@ -354,6 +354,16 @@ TEST(LeavingNodes, AreNamedUntilTheLastOneIsGone) {
   EXPECT_THAT(GivenBack(world), ElementsAre("azure-0", "azure-1"));
 }
 
+TEST(LeavingNodes, AreGoneWhenAnotherOfThatNameIsThere) {
+  Snapshot world = Leaving();
+  GroupOf(world, "azure").memory.leaving->lowered = true;
+  ASSERT_THAT(GivenBack(world), ElementsAre("azure-1"));
+  NodeOf(world, "azure-1").held_since.reset();
+  world.pools = {Wants("llm", 3)};
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").action, Action::kPlace);
+  EXPECT_THAT(GivenBack(world), IsEmpty());
+}
+
 TEST(LeavingNodes, StayWhenTheirTimeIsOverAndTheTargetWasNotLowered) {
   Snapshot world = Leaving();
   EXPECT_EQ(Checked(world).next_wake, kNow - Seconds{60} + kTimeout);
@@ -379,6 +389,7 @@ TEST(LeavingNodes, PutNoLinkInDoubt) {
   Snapshot world = Leaving();
   GroupOf(world, "azure").memory.leaving->nodes = {"azure-1", "azure-2", "azure-3"};
   for (auto& node : world.nodes) {
+    node.held_since = kNow;
     node.ready = false;
     node.not_ready_since = kNow;
   }
