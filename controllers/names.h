@@ -26,8 +26,8 @@ inline constexpr const char* kCheckpointAnnotation = "spillway.dev/last-checkpoi
 // On a TrainingPool: how many seconds of its work are left, as its program says.
 inline constexpr const char* kRemainingAnnotation = "spillway.dev/remaining-seconds";
 inline constexpr const char* kLinkAnnotation = "spillway.dev/link";  // on a NodeGroup; "down"
-// On a Node that its elastic group gives back: since when it is cordoned for that; and which Machine
-// was marked to be the one that goes: "cluster.x-k8s.io/v1beta2 capi/burst-7".
+// On a Node that its elastic group gives back: since when it is cordoned for that; and which
+// Machine was marked to be the one that goes: "cluster.x-k8s.io/v1beta2 capi/burst-7".
 inline constexpr const char* kLeavingAnnotation = "spillway.dev/leaving";
 inline constexpr const char* kMachineAnnotation = "spillway.dev/leaving-machine";
 inline constexpr const char* kFieldManager = "spillway";
