@@ -143,7 +143,7 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
     case Write::Verb::kProbe:
       return Probe(write, outcome, stop);
     case Write::Verb::kScale:
-      outcome.target = LookAtTarget(client_, *write.wish, stop);
+      outcome.target = LookAtTarget(client_, *write.wish, after_write_, stop);
       for (const std::string& version : outcome.target->node_versions) {
         outcome.versions.emplace_back(&kube::NodeResource(), version);
       }

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "controllers/names.h"
@@ -35,6 +37,14 @@ bool IsCordoned(const Json& node) {
 }
 std::string GroupOf(const std::string& api_version) {
   return api_version.substr(0, api_version.find('/'));
+}
+
+std::string MarkOf(const std::string& group) { return group + "/delete-machine"; }
+bool IsGoing(const Json& object) {
+  return object.contains("/metadata/deletionTimestamp"_json_pointer);
+}
+std::string NodeOf(const Json& machine) {
+  return TextAt(machine, "/status/nodeRef/name"_json_pointer);
 }
 
 NodeStep Wrong(std::string problem) { return {.problem = std::move(problem)}; }
@@ -103,6 +113,80 @@ std::string PodInTheWay(const Json& pods) {
   return {};
 }
 
+NodeStep HasNoMachines(const crds::v1alpha1::ScaleTarget& target) {
+  return Wrong(
+      fmt::format("{} has no kind Machine, and there is no other way to say which nodes are to go",
+                  target.api_version));
+}
+
+// All that the scale's selector names, or why they are not known.
+struct MachineList {
+  std::vector<Json> items{};
+  NodeStep step{};
+};
+
+MachineList ListMachines(kube::Client& client, const crds::v1alpha1::ScaleTarget& target,
+                         const Json& scale, const std::stop_token& stop) {
+  kube::ListOptions options;
+  options.ns = target.ns;
+  options.label_selector = TextAt(scale, "/status/selector"_json_pointer);
+  if (options.label_selector.empty()) {
+    return {.step =
+                Wrong("its scale does not say which Machines are its: it has no status.selector")};
+  }
+  const auto served = FindServed(client, target.api_version, kMachine, stop);
+  if (!served) return {.step = {.again = true}};
+  if (!*served) return {.step = HasNoMachines(target)};
+  const kube::Resource& machines = (*served)->resource;
+  MachineList all;
+  do {
+    const auto answer = client.List(machines, options, stop);
+    if (!answer) return {.step = Failed(answer.error(), "list " + PluralWithGroup(machines))};
+    Json list = Json::parse(*answer, nullptr, false);
+    if (!list.is_object() || !list.contains("items") || !list["items"].is_array()) {
+      return {.step = {.again = true}};
+    }
+    for (Json& item : list["items"]) all.items.push_back(std::move(item));
+    options.continue_token = TextAt(list, "/metadata/continue"_json_pointer);
+  } while (!options.continue_token.empty());
+  return all;
+}
+
+// The uid of the MachineSet that controls the Machine; empty: none does.
+std::string MachineSetOf(const Json& machine) {
+  for (const Json& owner : machine.value("/metadata/ownerReferences"_json_pointer, Json::array())) {
+    const bool controls = owner.value("controller", Json(false)) == true;
+    const bool is_set = TextAt(owner, "/kind"_json_pointer) == "MachineSet";
+    if (controls && is_set) return TextAt(owner, "/uid"_json_pointer);
+  }
+  return {};
+}
+
+// What is wrong with one of all the target's Machines: `set` is the MachineSet of the first of
+// them.
+std::optional<std::string> MachineProblem(const Json& machine,
+                                          const crds::v1alpha1::ScaleTarget& target,
+                                          const Json& scale, const std::string& set,
+                                          const std::set<std::string>& nodes) {
+  const std::string name = "Machine " + TextAt(machine, "/metadata/name"_json_pointer);
+  const std::string owner = MachineSetOf(machine);
+  if (owner.empty()) {
+    return name +
+           " belongs to no MachineSet, and nothing else is known to let marked ones go first";
+  }
+  const bool is_target =
+      target.kind != "MachineSet" || owner == TextAt(scale, "/metadata/uid"_json_pointer);
+  if (owner != set || !is_target) {
+    return name + " belongs to another MachineSet: all of the target's have to belong to one";
+  }
+  if (IsGoing(machine)) return name + " is being deleted";
+  const bool marked = !Annotation(machine, MarkOf(GroupOf(target.api_version))).empty();
+  if (marked && !nodes.contains(NodeOf(machine))) {
+    return name + " is marked to go, and its node is not given back";
+  }
+  return std::nullopt;
+}
+
 // One node of those that go.
 class Marking {
  public:
@@ -128,7 +212,7 @@ class Marking {
   }
 
  private:
-  [[nodiscard]] std::string Mark() const { return group_ + "/delete-machine"; }
+  [[nodiscard]] std::string Mark() const { return MarkOf(group_); }
 
   NodeStep LookAtNode() {
     auto node = ReadNode(client_, name_, stop_);
@@ -163,13 +247,8 @@ class Marking {
     }
     if (!object) return Failed(object.error(), "get " + PluralWithGroup(machines_.resource));
     machine_ = Json::parse(*object, nullptr, false);
-    if (TextAt(machine_, "/status/nodeRef/name"_json_pointer) != name_) {
+    if (NodeOf(machine_) != name_) {
       return Wrong(fmt::format("{} does not say that it is node {}", name, name_));
-    }
-    const std::string owner =
-        TextAt(machine_, "/metadata/labels"_json_pointer / (group_ + "/deployment-name"));
-    if (!owner.empty() && target_.kind == "MachineDeployment" && owner != target_.name) {
-      return Wrong(fmt::format("{} belongs to MachineDeployment {}", name, owner));
     }
     return {};
   }
@@ -208,10 +287,11 @@ NodeStep HoldNode(kube::Client& client, const std::string& name, Time now,
   return {.versions = {*version}};
 }
 
-NodeStep ForEach(const std::vector<std::string>& nodes, const auto& take) {
+NodeStep ForEach(const std::vector<std::string>& nodes, const Beat& beat, const auto& take) {
   NodeStep all;
   for (const std::string& node : nodes) {
     NodeStep step = take(node);
+    beat();
     std::move(step.versions.begin(), step.versions.end(), std::back_inserter(all.versions));
     all.problem = std::move(step.problem);
     all.again = step.again;
@@ -236,7 +316,8 @@ Status Unmark(kube::Client& client, const std::string& note, const std::stop_tok
   if (!object && object.error().code == Code::kNotFound) return Ok{};
   if (!object) return object.error();
   const Json machine = Json::parse(*object, nullptr, false);
-  const std::string mark = GroupOf(api_version) + "/delete-machine";
+  if (IsGoing(machine)) return Error{Code::kUnavailable, "its Machine is being deleted"};
+  const std::string mark = MarkOf(GroupOf(api_version));
   if (Annotation(machine, mark) != kOurs) return Ok{};
   const Json patch = {{"metadata", {{"annotations", {{mark, nullptr}}}}}};
   const auto done = Change(client, machines, machine, patch, stop);
@@ -246,20 +327,55 @@ Status Unmark(kube::Client& client, const std::string& note, const std::stop_tok
 }  // namespace
 
 NodeStep HoldNodes(kube::Client& client, const std::vector<std::string>& nodes, Time now,
-                   const std::stop_token& stop) {
-  return ForEach(nodes, [&](const std::string& node) { return HoldNode(client, node, now, stop); });
+                   const Beat& beat, const std::stop_token& stop) {
+  return ForEach(nodes, beat,
+                 [&](const std::string& node) { return HoldNode(client, node, now, stop); });
+}
+
+NodeStep CheckMachines(kube::Client& client, const crds::v1alpha1::ScaleTarget& target,
+                       const Json& scale, const std::vector<std::string>& nodes,
+                       const std::stop_token& stop) {
+  auto machines = ListMachines(client, target, scale, stop);
+  if (!machines.step.Done()) return machines.step;
+  const size_t replicas = scale.value("/spec/replicas"_json_pointer, size_t{0});
+  if (machines.items.size() != replicas) {
+    return Wrong(fmt::format("its scale's selector names {} Machines, and it has {} replicas",
+                             machines.items.size(), replicas));
+  }
+  const std::set<std::string> ours(nodes.begin(), nodes.end());
+  std::set<std::string> missing = ours;
+  const std::string set = MachineSetOf(machines.items.empty() ? Json() : machines.items.front());
+  for (const Json& machine : machines.items) {
+    if (auto problem = MachineProblem(machine, target, scale, set, ours)) return Wrong(*problem);
+    missing.erase(NodeOf(machine));
+  }
+  if (missing.empty()) return {};
+  return Wrong(fmt::format("no Machine of it says that it is node {}", *missing.begin()));
+}
+
+Result<std::optional<Departure>> LookAtDeparture(kube::Client& client,
+                                                 const crds::v1alpha1::ScaleTarget& target,
+                                                 const Json& scale,
+                                                 const std::vector<std::string>& nodes,
+                                                 const std::stop_token& stop) {
+  const auto machines = ListMachines(client, target, scale, stop);
+  if (!machines.step.Done()) return Error{Code::kUnavailable, machines.step.problem};
+  const bool some_stay = std::ranges::any_of(machines.items, [&](const Json& machine) {
+    return !IsGoing(machine) && std::ranges::count(nodes, NodeOf(machine)) > 0;
+  });
+  if (!some_stay) return std::optional(Departure::kUnderWay);
+  const bool rests = scale.value("/spec/replicas"_json_pointer, Json(0)) ==
+                     scale.value("/status/replicas"_json_pointer, Json(-1));
+  return rests ? std::optional(Departure::kStayed) : std::nullopt;
 }
 
 NodeStep MarkMachines(kube::Client& client, const crds::v1alpha1::ScaleTarget& target,
-                      const std::vector<std::string>& nodes, const std::stop_token& stop) {
+                      const std::vector<std::string>& nodes, const Beat& beat,
+                      const std::stop_token& stop) {
   const auto served = FindServed(client, target.api_version, kMachine, stop);
   if (!served) return {.again = true};
-  if (!*served) {
-    return Wrong(fmt::format(
-        "{} has no kind Machine, and there is no other way to say which nodes are to go",
-        target.api_version));
-  }
-  return ForEach(nodes, [&](const std::string& node) {
+  if (!*served) return HasNoMachines(target);
+  return ForEach(nodes, beat, [&](const std::string& node) {
     return Marking(client, target, **served, node, stop).Run();
   });
 }

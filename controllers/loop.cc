@@ -295,11 +295,9 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
   input.settings = &settings_;
   input.render_revision = kRenderRevision;
   input.name_conflicts = &conflict_messages_;
-  std::map<std::string, int> replicas;
-  for (const auto& [uid, target] : targets_) {
-    if (target.state.replicas) replicas.emplace(uid, *target.state.replicas);
-  }
-  input.target_replicas = &replicas;
+  std::map<std::string, TargetState> targets;
+  for (const auto& [uid, target] : targets_) targets.emplace(uid, target.state);
+  input.targets = &targets;
   std::set<std::string> asked;
   input.ask_template = [&](const TemplateSubject& subject) {
     asked.insert(TemplateChecker::KeyOf(subject));
@@ -548,18 +546,25 @@ void Loop::ReleaseWrites(const Facts& facts, std::vector<WriteList>& out) {
 TargetWish Loop::WishFor(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
                          const placement::GroupReport& report) const {
   TargetWish wish{.target = group.spec.elastic->target, .at_least = {}, .nodes = report.matched};
+  const auto is_held = [&](const std::string& name) {
+    const auto node = facts.nodes.find(name);
+    return node != facts.nodes.end() && IsHeld(*node->second);
+  };
   // Of a group that cannot be used as its spec says, nobody knows what it is to scale.
   const bool usable = report.ready_reason != placement::Reason::kMisconfigured;
   if (!usable || settings_.mode != Mode::kEnforce) return wish;
   wish.now = facts.now;
   const auto& leaving = report.memory.leaving;
+  // Nothing goes from behind a link that is in doubt.
+  wish.gives = report.link_healthy && AwaitsTarget(facts, group, report);
+  if (leaving) wish.leaving = leaving->nodes;
   if (leaving && leaving->replicas) {
-    if (leaving->lowered) return wish;
-    wish.let_go = leaving->nodes;
     wish.lower_to = leaving->replicas;
-    return wish;
-  }
-  if (leaving) {
+    wish.lowered = leaving->lowered;
+    if (!wish.lowered) return wish;
+    // Its replicas are those that stay.
+    wish.nodes -= static_cast<int>(std::ranges::count_if(leaving->nodes, is_held));
+  } else if (leaving) {
     std::copy_if(leaving->nodes.begin(), leaving->nodes.end(), std::back_inserter(wish.hold),
                  [&](const std::string& name) {
                    const auto node = facts.nodes.find(name);
@@ -569,7 +574,7 @@ TargetWish Loop::WishFor(const Facts& facts, const crds::v1alpha1::NodeGroup& gr
   }
   // Nodes that are out of service still are replicas of the target.
   if (report.memory.desired > report.there) {
-    wish.at_least = *report.memory.desired + report.matched - report.there.value_or(0);
+    wish.at_least = *report.memory.desired + wish.nodes - report.there.value_or(0);
   }
   return wish;
 }
@@ -592,7 +597,7 @@ std::optional<Write> Loop::TargetWrite(const Facts& facts, const crds::v1alpha1:
   const bool usable = report.ready_reason != placement::Reason::kMisconfigured;
   const bool wanted = usable && report.memory.desired > report.there;
   if (!wanted) memory.at_least.reset();  // the next that is wanted is news, however few they are
-  const bool gives = !wish.hold.empty() || wish.lower_to || AwaitsTarget(facts, group, report);
+  const bool gives = AwaitsTarget(facts, group, report);
   if (memory.looked && !wanted && !gives && memory.state.problem.empty()) return std::nullopt;
   if (wish.at_least && facts.asked_unwritten.contains(group.meta.name)) return std::nullopt;
   const bool more = wish.at_least > memory.at_least;
@@ -607,12 +612,12 @@ std::optional<Write> Loop::TargetWrite(const Facts& facts, const crds::v1alpha1:
                std::move(wish)};
 }
 
-// Nodes could be given back, but not while the target has other replicas than they are.
+// Nodes are given back, or could be, but not while the target has other replicas than they are.
 bool Loop::AwaitsTarget(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
                         const placement::GroupReport& report) const {
   const auto& delay = group.spec.elastic->scale_down_delay_seconds;
   const auto& memory = report.memory;
-  if (memory.leaving) return !memory.leaving->lowered;
+  if (memory.leaving) return true;
   return delay && memory.spare && facts.now >= memory.spare->since + Seconds(*delay);
 }
 
@@ -634,10 +639,15 @@ void Loop::SettleTarget(const WriteList& list, const TargetLook& look) {
              : nanoseconds(options_.target_every);
   memory.next_look = clock_.Elapsed() + wait;
   WakeAt(memory.next_look);
+  const TargetState before = memory.state;
+  if (look.refused && write.wish->lower_to) {
+    memory.state.replicas.reset();  // what was sent and not answered may have been done
+  } else if (!look.again) {
+    memory.state = {look.replicas ? look.replicas : before.replicas, look.problem, look.fixed,
+                    look.stays};
+  }
+  if (memory.state != before) MarkDirty();  // to be told in the status, and to decide by
   if (look.again) return;
-  const bool news = memory.state.replicas != look.replicas || memory.state.problem != look.problem;
-  memory.state = {look.replicas ? look.replicas : memory.state.replicas, look.problem};
-  if (news) MarkDirty();  // to be told in the status
   if (!from) return;
   log_.Info(look.raised_from ? "target raised" : "target lowered",
             {{"object", list.key},

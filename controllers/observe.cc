@@ -827,9 +827,12 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
   for (const auto& group : world.node_groups) {
     placement::NodeGroup& seen =
         snapshot.groups.emplace_back(ObserveGroup(*group, *input.settings, input.now));
-    if (input.target_replicas == nullptr || !seen.elastic) continue;
-    const auto replicas = input.target_replicas->find(group->meta.uid);
-    if (replicas != input.target_replicas->end()) seen.target_replicas = replicas->second;
+    if (input.targets == nullptr || !seen.elastic) continue;
+    const auto target = input.targets->find(group->meta.uid);
+    if (target == input.targets->end()) continue;
+    seen.target_replicas = target->second.replicas;
+    seen.target_fixed = target->second.fixed;
+    seen.leaving_stay = target->second.stays;
   }
   RefuseSharedTargets(world, snapshot);
   for (const auto& quota : world.pool_quotas) {

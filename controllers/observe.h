@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "controllers/settings.h"
+#include "controllers/status.h"
 #include "controllers/stores.h"
 #include "controllers/templates.h"
 #include "placement/snapshot.h"
@@ -22,7 +23,7 @@ struct ObserveInput {
   const std::map<std::string, std::string>* name_conflicts = nullptr;
   // How many replicas the targets of elastic groups were last seen to have, by group uid; nullptr:
   // nobody has looked.
-  const std::map<std::string, int>* target_replicas = nullptr;
+  const std::map<std::string, TargetState>* targets = nullptr;
 };
 
 // Turns Kubernetes' words into ours; this happens here and nowhere else. Pure but for ask_template.

@@ -23,6 +23,9 @@ std::vector<std::string> ReplicasOf(const placement::Hold& claim);
 struct TargetState {
   std::optional<int> replicas;  // as last read or set
   std::string problem;          // a sentence; empty: it can be read and scaled, as far as is known
+  bool fixed = false;           // the problem is in the way of lowering it
+  bool stays = false;           // it was lowered, and others have gone than were to
+  bool operator==(const TargetState&) const = default;
 };
 
 // Statuses as pure functions of what was decided. `old` gives the transition times of conditions

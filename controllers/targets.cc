@@ -6,7 +6,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "controllers/leaving_nodes.h"
 #include "controllers/names.h"
 #include "controllers/served.h"
 
@@ -34,8 +33,8 @@ std::string TextOf(const Json& object, const char* key) {
 
 class Look {
  public:
-  Look(kube::Client& client, const TargetWish& wish, const std::stop_token& stop)
-      : client_(client), target_(wish.target), wish_(wish), stop_(stop) {}
+  Look(kube::Client& client, const TargetWish& wish, const Beat& beat, const std::stop_token& stop)
+      : client_(client), target_(wish.target), wish_(wish), beat_(beat), stop_(stop) {}
 
   TargetLook Run() {
     if (!FindKind()) return look_;
@@ -48,8 +47,8 @@ class Look {
     const Json json = Json::parse(*object, nullptr, false);
     look_.replicas = ReplicasIn(json);
     if (!look_.replicas) return look_;
-    if (!wish_.hold.empty()) Take(HoldNodes(client_, wish_.hold, wish_.now, stop_));
-    if (wish_.lower_to) Lower(json);
+    if (wish_.gives && !wish_.lowered) GiveBack(json);
+    if (wish_.lowered && !IsOver(json)) return look_;
     if (wish_.at_least && *look_.replicas < *wish_.at_least) RaiseIfItIsAllOurs(json);
     return look_;
   }
@@ -160,29 +159,46 @@ class Look {
   void Take(NodeStep step) {
     std::move(step.versions.begin(), step.versions.end(), std::back_inserter(look_.node_versions));
     look_.again = look_.again || step.again;
-    if (!step.problem.empty()) look_.problem = NoneGivenBack(step.problem);
+    if (!step.problem.empty()) CannotLower(step.problem);
   }
-  [[nodiscard]] std::string NoneGivenBack(const std::string& why) const {
-    return fmt::format("{} cannot be lowered: {}", Named(target_), why);
+  void CannotLower(const std::string& why) {
+    look_.problem = fmt::format("{} cannot be lowered: {}", Named(target_), why);
+    look_.fixed = true;
   }
 
-  // From exactly what it had when it was decided: it is lowered once. Its status has to say that it
-  // is at rest, or those that are marked might not be those that go.
-  void Lower(const Json& read) {
-    const int from = *wish_.lower_to + static_cast<int>(std::ssize(wish_.let_go));
-    if (*look_.replicas == *wish_.lower_to) return;  // it has been
+  void GiveBack(const Json& read) {
+    if (wish_.lower_to && *look_.replicas == *wish_.lower_to) return;  // it has been
+    const int from = wish_.lower_to ? *wish_.lower_to + static_cast<int>(std::ssize(wish_.leaving))
+                                    : *look_.replicas;
+    if (!IsAtRest(read, from)) return;
+    Take(CheckMachines(client_, target_, read, wish_.leaving, stop_));
+    if (look_.fixed || look_.again) return;
+    if (!wish_.hold.empty()) Take(HoldNodes(client_, wish_.hold, wish_.now, beat_, stop_));
+    if (wish_.lower_to) Lower(read, from);
+  }
+
+  // May what is lowered be raised again, as that keeps nothing from going that is to go?
+  bool IsOver(const Json& read) {
+    const auto departure = LookAtDeparture(client_, target_, read, wish_.leaving, stop_);
+    look_.again = !departure || !*departure;
+    look_.stays = departure && *departure == Departure::kStayed;
+    return departure && *departure == Departure::kUnderWay;
+  }
+  // It has what it had when it was decided which nodes go, so that it is lowered once, and its
+  // status says that it has come to rest with that, or those that are marked might not be those
+  // that go.
+  bool IsAtRest(const Json& read, int from) {
     if (*look_.replicas != from) {
-      look_.problem = NoneGivenBack(
-          fmt::format("it has {} replicas, and had {} when it was decided which nodes go",
-                      *look_.replicas, from));
-      return;
+      CannotLower(fmt::format("it has {} replicas, and had {} when it was decided which nodes go",
+                              *look_.replicas, from));
+    } else if (!WithScale() || read.value("/status/replicas"_json_pointer, Json()) != from) {
+      CannotLower(fmt::format("its scale does not say that it has {} replicas by now", from));
     }
-    if (!WithScale() || read.value("/status/replicas"_json_pointer, Json()) != from) {
-      look_.problem =
-          NoneGivenBack(fmt::format("its scale does not say that it has {} replicas by now", from));
-      return;
-    }
-    Take(MarkMachines(client_, target_, wish_.let_go, stop_));
+    return !look_.fixed;
+  }
+
+  void Lower(const Json& read, int from) {
+    Take(MarkMachines(client_, target_, wish_.leaving, beat_, stop_));
     if (!look_.problem.empty() || look_.again) return;
     if (Write(read, *wish_.lower_to)) look_.lowered_from = from;
   }
@@ -236,6 +252,7 @@ class Look {
   kube::Client& client_;
   const Target& target_;
   const TargetWish& wish_;
+  const Beat& beat_;
   const std::stop_token& stop_;
   Served served_;
   TargetLook look_;
@@ -248,8 +265,9 @@ const kube::Resource& ScaleResource() {
   return kResource;
 }
 
-TargetLook LookAtTarget(kube::Client& client, const TargetWish& wish, const std::stop_token& stop) {
-  return Look(client, wish, stop).Run();
+TargetLook LookAtTarget(kube::Client& client, const TargetWish& wish, const Beat& beat,
+                        const std::stop_token& stop) {
+  return Look(client, wish, beat, stop).Run();
 }
 
 }  // namespace spillway::controllers

@@ -27,10 +27,12 @@ FLEETS = {
              "names": {"kind": "Fleet", "listKind": "FleetList", "plural": "fleets", "singular": "fleet"},
              "versions": [{"name": "v1", "served": True, "storage": True,
                            "subresources": {"scale": {"specReplicasPath": ".spec.replicas",
-                                                      "statusReplicasPath": ".status.replicas"}, "status": {}},
+                                                      "statusReplicasPath": ".status.replicas",
+                                                      "labelSelectorPath": ".status.selector"}, "status": {}},
                            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
                                "spec": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
-                               "status": {"type": "object", "properties": {"replicas": {"type": "integer"}}}}}}}]}}
+                               "status": {"type": "object", "properties": {"replicas": {"type": "integer"},
+                                                                           "selector": {"type": "string"}}}}}}}]}}
 MACHINES = {
     "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
     "metadata": {"name": f"machines.{API_GROUP}"},
@@ -86,7 +88,7 @@ class Provider:
                 self._cluster.delete("node", name)
                 self._cluster.delete("machines.provider.example", f"m-{name}", self._namespace)
         self._cluster.kubectl("patch", "fleets.provider.example", fleet, "-n", self._namespace, "--subresource=status",
-                              "--type=merge", f'-p={{"status":{{"replicas":{replicas}}}}}')
+                              "--type=merge", f'-p={{"status":{{"replicas":{replicas},"selector":"fleet={fleet}"}}}}')
 
 
 def _node(fleet: str, number: int) -> Object:
@@ -99,7 +101,10 @@ def _node(fleet: str, number: int) -> Object:
 
 def _machine(fleet: str, number: int, namespace: str) -> Object:
     name = f"{fleet}-{number}"
-    return {"apiVersion": f"{API_GROUP}/v1", "kind": "Machine", "metadata": {"name": f"m-{name}", "namespace": namespace},
+    # Nothing serves MachineSets here: to the garbage collector their objects are neither there nor gone.
+    owner = {"apiVersion": f"{API_GROUP}/v1", "kind": "MachineSet", "name": fleet, "uid": f"set-{fleet}", "controller": True}
+    return {"apiVersion": f"{API_GROUP}/v1", "kind": "Machine",
+            "metadata": {"name": f"m-{name}", "namespace": namespace, "labels": {"fleet": fleet}, "ownerReferences": [owner]},
             "status": {"nodeRef": {"name": name}}}
 
 

@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "placement/nodes.h"
 #include "placement/plan.h"
 
 namespace spillway::placement {
@@ -95,8 +96,7 @@ void HoldNodes(const std::map<NodeId, Node*>& nodes, const NodeGroup& group,
     if (!after.leaving->replicas && !node.held_since) node.held_since = now;
   });
   const auto& before = group.memory.leaving;
-  const bool was_room =
-      before && !before->replicas && now < before->since + group.elastic->provision_timeout;
+  const bool was_room = before && !before->replicas && now < HeldUntil(*before, *group.elastic);
   if (!was_room) return;
   each(before, [&](Node& node) {
     if (!kept.contains(node.id)) node.held_since.reset();

@@ -98,14 +98,12 @@ class Selectors {
   std::vector<size_t> others_;
 };
 
-// Names of the nodes that an elastic group gives back, as long as there is time for it: what could
-// not be had in time is the group's again, unless its target has been lowered.
+// Names of the nodes that an elastic group gives back, as long as they are not taken back.
 class Leaving {
  public:
   Leaving(const NodeGroup& group, Time now) {
     const auto& leaving = group.memory.leaving;
-    if (!leaving || !group.elastic) return;
-    if (!leaving->lowered && now >= leaving->since + group.elastic->provision_timeout) return;
+    if (!leaving || !group.elastic || IsTakenBack(group, now)) return;
     names_.insert(leaving->nodes.begin(), leaving->nodes.end());
     decided_ = leaving->replicas.has_value();
   }
@@ -410,7 +408,27 @@ int NodesLeaving(const GroupView& view) {
 }
 
 bool TargetIsExact(const GroupView& view) {
-  return view.spec->target_replicas == static_cast<int>(view.members.size());
+  return view.spec->target_replicas == static_cast<int>(view.members.size()) &&
+         !view.spec->target_fixed;
+}
+
+Time HeldUntil(const LeavingNodes& leaving, const Elastic& elastic) {
+  return leaving.since + std::max(elastic.provision_timeout, kHeldAtMost);
+}
+
+bool IsLowered(const NodeGroup& group) {
+  const LeavingNodes& leaving = *group.memory.leaving;
+  return leaving.lowered || (group.target_replicas && *group.target_replicas <= *leaving.replicas);
+}
+
+bool IsTakenBack(const NodeGroup& group, Time now) {
+  const LeavingNodes& leaving = *group.memory.leaving;
+  const Elastic& elastic = *group.elastic;
+  if (!leaving.replicas) return now >= HeldUntil(leaving, elastic);
+  if (IsLowered(group)) return group.leaving_stay;
+  if (!group.target_replicas) return false;
+  return group.target_fixed || !elastic.scale_down_delay || *leaving.replicas < elastic.min_nodes ||
+         now >= leaving.since + elastic.provision_timeout;
 }
 
 int NodesComing(const GroupView& view) {

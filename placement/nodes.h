@@ -65,8 +65,23 @@ struct GroupView {
 int NodesThere(const GroupView& view);
 int NodesComing(const GroupView& view);
 int NodesLeaving(const GroupView& view);
-// All nodes that match are replicas of the target, and it has no others.
+// All nodes that match are replicas of the target, it has no others, and nothing is known to be in
+// the way of lowering it.
 bool TargetIsExact(const GroupView& view);
+
+// Until when nodes are held at most that are not decided to go: the provision timeout, but no less
+// than this.
+constexpr Seconds kHeldAtMost{120};
+Time HeldUntil(const LeavingNodes& leaving, const Elastic& elastic);
+
+// Of a group whose `memory.leaving` has a number of replicas: the target has no more by now.
+bool IsLowered(const NodeGroup& group);
+// The nodes that the group was giving back are its own again. Of those that are only held when
+// their time is over; of those that are decided to go only if the target is known to have more
+// replicas still (what is not known may have been lowered), and time is over, it cannot be lowered,
+// or the spec does not want it any more; and if it was lowered only when others have gone in their
+// stead. REQUIRES that it is elastic and gives nodes back.
+bool IsTakenBack(const NodeGroup& group, Time now);
 
 // "5 of 16 nodes are NotReady at once, …": REQUIRES view.over_limit.
 std::string LinkSentence(const GroupView& view);

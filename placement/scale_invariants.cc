@@ -99,16 +99,31 @@ Problem GoesOn(const GroupView& group, const GroupMemory& after) {
   LeavingNodes leaving = *group.spec->memory.leaving;
   const auto& replicas = group.spec->target_replicas;
   leaving.lowered = leaving.lowered || (replicas && *replicas <= *leaving.replicas);
-  if (after.leaving != leaving) return "forgets what it gives back";
-  return after.spare ? Problem("mixes up what is spare") : Problem();
+  return after.leaving == leaving ? Problem() : Problem("forgets what it gives back");
+}
+
+// Nodes that were decided to go and are there still are the group's own again only if that is safe:
+// the target has them still, or has lost others in their stead.
+Problem MayTakeBack(const World& world, const GroupView& group) {
+  const auto& before = group.spec->memory.leaving;
+  if (!before || !before->replicas) return {};
+  const bool there = std::ranges::any_of(group.members, [&](const Member& member) {
+    const Node& node = *world.nodes[member.node];
+    return member.state != NodeState::kLost && node.held_since &&
+           std::ranges::count(before->nodes, node.id.name) > 0;
+  });
+  if (!there || group.spec->leaving_stay) return {};
+  const auto& replicas = group.spec->target_replicas;
+  const bool still_has = !before->lowered && replicas && *replicas > *before->replicas;
+  return still_has ? Problem() : Problem("takes nodes back that may go");
 }
 
 // The nodes are empty and the group's own, and were held before or have been spare for long enough.
 Problem MayLeave(const World& world, const GroupView& group, const LeavingNodes& after,
                  const Taken& taken) {
   const auto& before = group.spec->memory.leaving;
-  const bool held = before && !before->replicas &&
-                    world.now < before->since + group.spec->elastic->provision_timeout;
+  const bool held =
+      before && !before->replicas && world.now < HeldUntil(*before, *group.spec->elastic);
   bool same = held;
   for (const std::string& name : after.nodes) {
     const auto at = world.FindNode(group.spec->cluster, name);
@@ -148,11 +163,13 @@ Problem MayGo(const World& world, const GroupView& group, const LeavingNodes& af
   return {};
 }
 
-Problem MayBeSpare(const World& world, const GroupView& group, const SpareNodes& spare) {
+Problem MayBeSpare(const World& world, const GroupView& group, const SpareNodes& spare,
+                   const std::optional<LeavingNodes>& leaving) {
   const auto& before = group.spec->memory.spare;
   if (spare.nodes < 1 || spare.since > world.now) return "spares nothing";
   const bool due = world.now >= spare.since + *group.spec->elastic->scale_down_delay;
-  if (due && TargetIsExact(group)) return "keeps nodes for longer than it is to";
+  const bool next = leaving.has_value();  // one batch goes at a time
+  if (due && TargetIsExact(group) && !next) return "keeps nodes for longer than it is to";
   const bool known = before && before->nodes >= spare.nodes && before->since == spare.since;
   if (spare.since != world.now && !known) return "spares more nodes than it had to spare";
   return {};
@@ -162,15 +179,21 @@ Problem MayBeSpare(const World& world, const GroupView& group, const SpareNodes&
 // beside those that stay.
 Problem GivesBackRightly(const World& world, const GroupView& group, const GroupMemory& after,
                          const Taken& taken, int asked) {
-  if (NodesLeaving(group) > 0) return GoesOn(group, after);
-  if (!after.leaving && !after.spare) return {};
-  if (after.leaving && (after.spare || after.leaving->nodes.empty() || after.leaving->lowered)) {
+  const bool goes_on = NodesLeaving(group) > 0;
+  if (auto problem = goes_on ? GoesOn(group, after) : MayTakeBack(world, group)) return problem;
+  const bool leaves = after.leaving && !goes_on;
+  if (!leaves && !after.spare) return {};
+  if (leaves && (after.leaving->nodes.empty() || after.leaving->lowered ||
+                 std::ssize(after.leaving->nodes) > kBatch)) {
     return "mixes up what is spare";
   }
   if (!group.spec->elastic->scale_down_delay) return "gives nodes back that it is to keep";
   if (asked > 0 || taken.MayBeAny(group)) return "has nodes to spare that somebody waits for";
   if (group.LinkSuspect()) return "gives nodes back behind a link that is in doubt";
-  if (after.spare) return MayBeSpare(world, group, *after.spare);
+  if (after.spare) {
+    if (auto problem = MayBeSpare(world, group, *after.spare, after.leaving)) return problem;
+  }
+  if (!leaves) return {};
   const int stay = NodesThere(group) - static_cast<int>(std::ssize(after.leaving->nodes));
   if (stay < std::min(group.spec->elastic->min_nodes, NodesThere(group))) {
     return "is to have fewer nodes than its minNodes";

@@ -199,6 +199,8 @@ struct NodeGroup {
   std::string misconfigured;               // a sentence; empty: the spec is usable
   std::optional<Elastic> elastic;          // nullopt: the group is what its nodes are
   std::optional<int> target_replicas;      // of an elastic one, as last seen; nullopt: not known
+  bool target_fixed = false;               // as last seen it may not be lowered
+  bool leaving_stay = false;               // it was lowered, and took others than were to go
   GroupMemory memory;
   bool operator==(const NodeGroup&) const = default;
 };

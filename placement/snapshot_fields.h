@@ -148,6 +148,8 @@ void Fields(A& a, Of<NodeGroup> /*type*/) {
   a("misconfigured", &NodeGroup::misconfigured);
   a("elastic", &NodeGroup::elastic);
   a("targetReplicas", &NodeGroup::target_replicas);
+  a("targetFixed", &NodeGroup::target_fixed);
+  a("leavingStay", &NodeGroup::leaving_stay);
   a("status", &NodeGroup::memory);
 }
 

@@ -123,16 +123,14 @@ std::vector<size_t> EmptyNodes(const Draft& draft, const GroupView& group,
 }
 
 int MostToGive(const GroupView& group) {
-  return std::clamp(NodesThere(group) - group.spec->elastic->min_nodes, 0,
-                    static_cast<int>(kMostNodes));
+  return std::max(NodesThere(group) - group.spec->elastic->min_nodes, 0);
 }
 
 // What was decided before and is not gone yet.
 std::optional<LeavingNodes> StillGoing(const GroupView& group) {
   if (NodesLeaving(group) == 0) return std::nullopt;
   LeavingNodes leaving = *group.spec->memory.leaving;
-  leaving.lowered = leaving.lowered || (group.spec->target_replicas &&
-                                        *group.spec->target_replicas <= *leaving.replicas);
+  leaving.lowered = IsLowered(*group.spec);
   return leaving;
 }
 
@@ -142,7 +140,7 @@ std::optional<LeavingNodes> StillHeld(const Draft& draft, const GroupView& group
                                       const std::vector<size_t>& empty) {
   const auto& before = group.spec->memory.leaving;
   if (!before || before->replicas) return std::nullopt;
-  if (draft.Now() >= before->since + group.spec->elastic->provision_timeout) return std::nullopt;
+  if (draft.Now() >= HeldUntil(*before, *group.spec->elastic)) return std::nullopt;
   LeavingNodes held{.nodes = {}, .since = before->since, .replicas = {}, .lowered = false};
   for (const size_t node : empty) {
     const std::string& name = draft.world.nodes[node]->id.name;
@@ -176,6 +174,12 @@ bool HoldsOthers(const Draft& draft, const GroupView& group, const LeavingNodes&
   });
 }
 
+// What has been spare beside so many nodes for as long as they stays so.
+void KeepSpare(Draft& draft, size_t index, const SpareNodes& before, int spare) {
+  if (spare <= 0) return;
+  draft.spare[index] = SpareNodes{.nodes = std::min(before.nodes, spare), .since = before.since};
+}
+
 void GoOn(Draft& draft, size_t index, LeavingNodes held) {
   const GroupView& group = draft.world.groups[index];
   const auto ready = HeldLongEnough(draft, group, held);
@@ -185,7 +189,9 @@ void GoOn(Draft& draft, size_t index, LeavingNodes held) {
     held.replicas = *group.spec->target_replicas - static_cast<int>(std::ssize(held.nodes));
     held.since = draft.Now();
   }
-  draft.moments.push_back(held.since + group.spec->elastic->provision_timeout);
+  const Elastic& elastic = *group.spec->elastic;
+  draft.moments.push_back(held.replicas ? held.since + elastic.provision_timeout
+                                        : HeldUntil(held, elastic));
   draft.leaving[index] = std::move(held);
 }
 
@@ -203,10 +209,12 @@ void Spare(Draft& draft, size_t index, const std::vector<size_t>& empty) {
     return;
   }
   LeavingNodes leaving{.nodes = {}, .since = draft.Now(), .replicas = {}, .lowered = false};
-  for (int i = 0; i < now.nodes; ++i) {
+  const int batch = std::min(now.nodes, kBatch);
+  for (int i = 0; i < batch; ++i) {
     leaving.nodes.push_back(draft.world.nodes[empty[static_cast<size_t>(i)]]->id.name);
   }
   std::ranges::sort(leaving.nodes);
+  KeepSpare(draft, index, now, now.nodes - batch);
   GoOn(draft, index, std::move(leaving));
 }
 
@@ -226,14 +234,19 @@ void GiveBackNodes(Draft& draft) {
       // From then on they are taken back, or told to have stayed behind.
       const Time due = draft.leaving[g]->since + elastic.provision_timeout;
       if (draft.Now() < due) draft.moments.push_back(due);
-      continue;
     }
     if (needed[g] || groups[g].LinkSuspect() || !elastic.scale_down_delay ||
         !groups[g].spec->misconfigured.empty()) {
       continue;
     }
+    const auto& before = groups[g].spec->memory.spare;
     const std::vector<size_t> empty = EmptyNodes(draft, groups[g], taken);
-    if (auto held = StillHeld(draft, groups[g], empty)) {
+    const int spare = std::min(static_cast<int>(std::ssize(empty)), MostToGive(groups[g]));
+    if (draft.leaving[g]) {
+      if (before) KeepSpare(draft, g, *before, spare);
+    } else if (auto held = StillHeld(draft, groups[g], empty)) {
+      const int batch = static_cast<int>(std::ssize(held->nodes));
+      if (before) KeepSpare(draft, g, *before, spare - batch);
       GoOn(draft, g, *std::move(held));
     } else {
       Spare(draft, g, empty);

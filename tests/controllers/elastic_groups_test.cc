@@ -217,7 +217,7 @@ TEST(ElasticStatus, ADecisionIsWrittenAtOnceAndANodeThatCameIsNot) {
 class TargetTest : public testing::Test {
  protected:
   TargetLook Look(const ScaleTarget& target, std::optional<int> at_least = {}, int nodes = 0) {
-    return LookAtTarget(client_, {target, at_least, nodes}, {});
+    return LookAtTarget(client_, {target, at_least, nodes}, [] {}, {});
   }
   static ScaleTarget Rack(const std::string& path) {
     return {"example.com/v1", "Rack", "infra", "burst", path};

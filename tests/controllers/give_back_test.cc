@@ -27,13 +27,25 @@ Json FleetOf(int replicas) {
           {"kind", "Fleet"},
           {"metadata", {{"name", "burst"}, {"namespace", "infra"}}},
           {"spec", {{"replicas", replicas}}},
-          {"status", {{"replicas", replicas}}}};
+          {"status", {{"replicas", replicas}, {"selector", "fleet=burst"}}}};
+}
+
+Json OwnerOf(const std::string& uid, const std::string& kind = "MachineSet") {
+  return {{"apiVersion", "example.com/v1"},
+          {"kind", kind},
+          {"name", "burst"},
+          {"uid", uid},
+          {"controller", true}};
 }
 
 Json MachineOf(const std::string& node) {
   return {{"apiVersion", "example.com/v1"},
           {"kind", "Machine"},
-          {"metadata", {{"name", "m-" + node}, {"namespace", "infra"}}},
+          {"metadata",
+           {{"name", "m-" + node},
+            {"namespace", "infra"},
+            {"labels", {{"fleet", "burst"}}},
+            {"ownerReferences", Json::array({OwnerOf("set-1")})}}},
           {"status", {{"nodeRef", {{"name", node}}}}}};
 }
 
@@ -75,9 +87,21 @@ class GiveBackTest : public testing::Test {
   }
   TargetLook Lower(std::vector<std::string> nodes = {"b0"}, int to = 1) {
     TargetWish wish{.target = kFleet, .at_least = {}, .nodes = 2};
-    wish.let_go = std::move(nodes);
+    wish.gives = true;
+    wish.leaving = std::move(nodes);
     wish.lower_to = to;
-    return LookAtTarget(client_, wish, {});
+    return LookAtTarget(client_, wish, beat_, {});
+  }
+  TargetLook AfterLowering(std::optional<int> at_least) {
+    TargetWish wish{.target = kFleet, .at_least = at_least, .nodes = 1};
+    wish.gives = true;
+    wish.leaving = {"b0"};
+    wish.lower_to = 1;
+    wish.lowered = true;
+    return LookAtTarget(client_, wish, beat_, {});
+  }
+  void ChangeMachine(const std::string& node, const Json& patch) {
+    server_.Patch("machines", "infra", "m-" + node, patch);
   }
   Json Node(const std::string& name) { return *server_.Get("nodes", "", name); }
   Json Machine(const std::string& node) { return *server_.Get("machines", "infra", "m-" + node); }
@@ -89,11 +113,13 @@ class GiveBackTest : public testing::Test {
   support::FakeClock clock_;
   support::FakeApiServer server_{clock_};
   kube::Client client_{server_, clock_, {"test", 16, std::chrono::seconds(5), {}}};
+  int beats_ = 0;
+  Beat beat_ = [this] { ++beats_; };
 };
 
 TEST_F(GiveBackTest, ANodeIsHeldByACordonThatSaysSinceWhen) {
   const Time now{Seconds(1'700'000'000)};
-  const NodeStep step = HoldNodes(client_, {"b1"}, now, {});
+  const NodeStep step = HoldNodes(client_, {"b1"}, now, beat_, {});
   EXPECT_TRUE(step.Done());
   EXPECT_EQ(At(Node("b1"), kLeaving), FormatTime(now));
   EXPECT_EQ(Node("b1")["spec"]["unschedulable"], true);
@@ -102,7 +128,7 @@ TEST_F(GiveBackTest, ANodeIsHeldByACordonThatSaysSinceWhen) {
 
 TEST_F(GiveBackTest, ACordonOfSomebodyElseStaysHis) {
   server_.Patch("nodes", "", "b1", {{"spec", {{"unschedulable", true}}}});
-  EXPECT_TRUE(HoldNodes(client_, {"b1", "gone"}, {}, {}).Done());
+  EXPECT_TRUE(HoldNodes(client_, {"b1", "gone"}, {}, beat_, {}).Done());
   EXPECT_EQ(At(Node("b1"), kLeaving), "");
   EXPECT_TRUE(ReleaseNode(client_, "b1", {}).ok());
   EXPECT_EQ(Node("b1")["spec"]["unschedulable"], true);
@@ -135,9 +161,9 @@ TEST_F(GiveBackTest, TheTargetIsLoweredOnce) {
 }
 
 TEST_F(GiveBackTest, OfASeriesThatIsNotMarkedAsAWholeNoneGoes) {
-  server_.Put(FleetOf(3));
-  EXPECT_THAT(Lower({"b0", "b1"}, 1).problem, HasSubstr("node b1 is not cordoned any more"));
-  EXPECT_EQ(Replicas(), 3);
+  EXPECT_THAT(Lower({"b0", "b1"}, 0).problem, HasSubstr("node b1 is not cordoned any more"));
+  EXPECT_EQ(Replicas(), 2);
+  EXPECT_EQ(beats_, 2) << "after each node";
 }
 
 // Each of these keeps the target from being lowered, whatever was decided.
@@ -159,42 +185,114 @@ TEST_F(GiveBackTest, TheTargetIsNotLoweredWhereThatCouldTakeAnotherNode) {
                        {{"metadata", {{"annotations", {{"example.com/machine", nullptr}}}}}});
        },
        "it has no annotation example.com/machine"},
-      {[&] { server_.Remove("machines", "infra", "m-b0"); }, "there is no Machine infra/m-b0"},
       {[&] {
-         server_.Patch("machines", "infra", "m-b0", {{"status", {{"nodeRef", {{"name", "b1"}}}}}});
+         server_.Patch("nodes", "", "b0",
+                       {{"metadata", {{"annotations", {{"example.com/machine", "m-b9"}}}}}});
        },
-       "Machine infra/m-b0 does not say that it is node b0"},
+       "there is no Machine infra/m-b9, which node b0 says it is"},
+      {[&] {
+         server_.Patch("nodes", "", "b0",
+                       {{"metadata", {{"annotations", {{"example.com/machine", "m-b1"}}}}}});
+       },
+       "Machine infra/m-b1 does not say that it is node b0"},
+      {[&] { server_.Remove("machines", "infra", "m-b0"); },
+       "its scale's selector names 1 Machines, and it has 2 replicas"},
+      {[&] { ChangeMachine("b0", {{"status", {{"nodeRef", {{"name", "b2"}}}}}}); },
+       "no Machine of it says that it is node b0"},
+      {[&] { server_.Patch("fleets", "infra", "burst", {{"status", {{"selector", nullptr}}}}); },
+       "it has no status.selector"},
+      {[&] {
+         ChangeMachine("b0", {{"metadata", {{"ownerReferences", {OwnerOf("p", "MachinePool")}}}}});
+       },
+       "Machine m-b0 belongs to no MachineSet"},
+      {[&] { ChangeMachine("b1", {{"metadata", {{"ownerReferences", {OwnerOf("set-2")}}}}}); },
+       "Machine m-b1 belongs to another MachineSet"},
+      {[&] {
+         ChangeMachine("b1",
+                       {{"metadata", {{"annotations", {{"example.com/delete-machine", "a"}}}}}});
+       },
+       "Machine m-b1 is marked to go, and its node is not given back"},
+      {[&] {
+         ChangeMachine("b1", {{"metadata", {{"deletionTimestamp", "2026-11-23T00:00:00Z"}}}});
+       },
+       "Machine m-b1 is being deleted"},
   };
   for (const Case& one : cases) {
     server_.Put(FleetOf(2));
     server_.Put(HeldNode("b0"));
-    server_.Put(MachineOf("b0"));
+    for (const char* node : {"b0", "b1"}) {
+      server_.Remove("machines", "infra", std::string("m-") + node);
+      server_.Put(MachineOf(node));
+    }
     server_.Remove("pods", "other", "late");
     one.change();
     const int before = Replicas();
     const TargetLook look = Lower();
     EXPECT_THAT(look.problem, HasSubstr(one.says));
     EXPECT_EQ(look.lowered_from, std::nullopt) << one.says;
+    EXPECT_TRUE(look.fixed) << one.says;
     EXPECT_EQ(Replicas(), before) << one.says;
-    EXPECT_EQ(At(Machine("b1"), kMark), "");
+    EXPECT_NE(At(Machine("b1"), kMark), "spillway");
   }
 }
 
-TEST_F(GiveBackTest, AMachineOfAnotherDeploymentIsNotTheTargets) {
+// A MachineSet has the Machines that it controls, whatever else its selector may match.
+TEST_F(GiveBackTest, AMachineOfAnotherMachineSetIsNotTheTargets) {
   ScaleTarget target = kFleet;
-  target.kind = "MachineDeployment";
-  server_.Patch("machines", "infra", "m-b0",
-                {{"metadata", {{"labels", {{"example.com/deployment-name", "other"}}}}}});
-  EXPECT_THAT(MarkMachines(client_, target, {"b0"}, {}).problem,
-              HasSubstr("belongs to MachineDeployment other"));
-  target.name = "other";
-  EXPECT_TRUE(MarkMachines(client_, target, {"b0"}, {}).Done());
+  target.kind = "MachineSet";
+  Json scale = FleetOf(2);
+  scale["metadata"]["uid"] = "set-2";
+  EXPECT_THAT(CheckMachines(client_, target, scale, {"b0"}, {}).problem,
+              HasSubstr("Machine m-b0 belongs to another MachineSet"));
+  scale["metadata"]["uid"] = "set-1";
+  EXPECT_TRUE(CheckMachines(client_, target, scale, {"b0"}, {}).Done());
+}
+
+// Whether it can be done is known before a node is cordoned or anything is decided.
+TEST_F(GiveBackTest, NothingIsHeldWhereNothingCanBeGivenBack) {
+  TargetWish wish{.target = kFleet, .at_least = {}, .nodes = 2};
+  wish.gives = true;
+  wish.leaving = wish.hold = {"b1"};
+  EXPECT_EQ(LookAtTarget(client_, wish, beat_, {}).problem, "");
+  EXPECT_NE(At(Node("b1"), kLeaving), "");
+  server_.Put(BurstNode("b1"));
+  ChangeMachine("b0", {{"metadata", {{"ownerReferences", nullptr}}}});
+  EXPECT_TRUE(LookAtTarget(client_, wish, beat_, {}).fixed);
+  EXPECT_EQ(At(Node("b1"), kLeaving), "");
+}
+
+// Raised before, the target would keep what is to go.
+TEST_F(GiveBackTest, TheTargetIsRaisedAgainOnceWhatGoesIsOnItsWay) {
+  ASSERT_EQ(Lower().lowered_from, 2);
+  EXPECT_TRUE(AfterLowering(3).again);
+  EXPECT_EQ(Replicas(), 1);
+  ChangeMachine("b0", {{"metadata", {{"deletionTimestamp", "2026-11-23T00:00:00Z"}}}});
+  const TargetLook look = AfterLowering(3);
+  EXPECT_EQ(look.raised_from, 1);
+  EXPECT_FALSE(look.again || look.stays);
+  EXPECT_EQ(Replicas(), 3);
+}
+
+TEST_F(GiveBackTest, WhenTheTargetHasTakenOthersThatIsSeen) {
+  ASSERT_EQ(Lower().lowered_from, 2);
+  EXPECT_FALSE(AfterLowering({}).stays) << "it has not come to rest";
+  server_.Patch("fleets", "infra", "burst", {{"status", {{"replicas", 1}}}});
+  EXPECT_TRUE(AfterLowering({}).stays);
+  server_.Remove("machines", "infra", "m-b0");
+  EXPECT_FALSE(AfterLowering({}).stays);
+}
+
+TEST_F(GiveBackTest, ANodeWhoseMachineIsBeingDeletedIsNotReleased) {
+  ASSERT_EQ(Lower().lowered_from, 2);
+  ChangeMachine("b0", {{"metadata", {{"deletionTimestamp", "2026-11-23T00:00:00Z"}}}});
+  EXPECT_FALSE(ReleaseNode(client_, "b0", {}).ok());
+  EXPECT_EQ(Node("b0")["spec"]["unschedulable"], true);
 }
 
 TEST_F(GiveBackTest, WithoutMachinesNobodyCanSayWhichNodesGo) {
   ScaleTarget target = kFleet;
   target.api_version = "apps/v1";
-  EXPECT_THAT(MarkMachines(client_, target, {"b0"}, {}).problem,
+  EXPECT_THAT(CheckMachines(client_, target, FleetOf(2), {"b0"}, {}).problem,
               HasSubstr("apps/v1 has no kind Machine"));
 }
 
@@ -209,7 +307,7 @@ TEST_F(GiveBackTest, PodsThatComeWithTheNodeOrHaveEndedAreNotInTheWay) {
 }
 
 TEST_F(GiveBackTest, WhatPassesByItselfIsTriedAgain) {
-  for (const char* path : {"/nodes", "/pods", "/machines/m-b0"}) {
+  for (const char* path : {"/nodes", "/pods", "/machines", "/machines/m-b0"}) {
     server_.ClearFaults();
     server_.Inject({.path_contains = path, .times = -1, .status = 503});
     EXPECT_TRUE(Lower().again) << path;
@@ -222,11 +320,14 @@ TEST_F(GiveBackTest, WhatPassesByItselfIsTriedAgain) {
 }
 
 TEST_F(GiveBackTest, SaysWhichPermissionIsMissing) {
+  server_.Inject({.verb = "list", .path_contains = "/machines", .status = 403});
+  EXPECT_THAT(Lower().problem, AllOf(HasSubstr("Spillway may not list machines.example.com"),
+                                     HasSubstr("machines: true")));
   server_.Inject({.verb = "get", .path_contains = "/machines", .status = 403});
   EXPECT_THAT(Lower().problem, AllOf(HasSubstr("Spillway may not get machines.example.com"),
                                      HasSubstr("machines: true")));
   server_.Inject({.verb = "patch", .path_contains = "/nodes", .status = 403});
-  EXPECT_THAT(HoldNodes(client_, {"b1"}, {}, {}).problem, HasSubstr("may not patch nodes"));
+  EXPECT_THAT(HoldNodes(client_, {"b1"}, {}, beat_, {}).problem, HasSubstr("may not patch nodes"));
 }
 
 TEST_F(GiveBackTest, AReleaseUndoesAllThatWasDone) {
@@ -281,16 +382,19 @@ TEST(GiveBackStatus, WhatIsRememberedComesBack) {
     world.node_groups.push_back(std::make_shared<const crds::v1alpha1::NodeGroup>(group));
     const Settings settings;
     const std::map<std::string, std::string> conflicts;
-    const std::map<std::string, int> replicas{{group.meta.uid, 7}};
+    const std::map<std::string, TargetState> targets{
+        {group.meta.uid, {.replicas = 7, .problem = {}, .fixed = spare, .stays = !spare}}};
     ObserveInput input;
     input.settings = &settings;
     input.name_conflicts = &conflicts;
-    input.target_replicas = &replicas;
+    input.targets = &targets;
     const placement::NodeGroup seen = Observe(world, input).groups.at(0);
     EXPECT_EQ(seen.memory.leaving, report.memory.leaving);
     EXPECT_EQ(seen.memory.spare, report.memory.spare);
     EXPECT_EQ(seen.elastic->scale_down_delay, Seconds(90));
     EXPECT_EQ(seen.target_replicas, 7);
+    EXPECT_EQ(seen.target_fixed, spare);
+    EXPECT_EQ(seen.leaving_stay, !spare);
   }
 }
 
@@ -356,6 +460,11 @@ class GiveBackLoopTest : public LoopTest {
   Json Scale() {
     return server_.Get("nodegroups", "", "burst")
         ->value("/status/scale"_json_pointer, Json::object());
+  }
+  void ChangeMachines(const Json& owners) {
+    for (const char* node : {"m-b0", "m-b1"}) {
+      server_.Patch("machines", "infra", node, {{"metadata", {{"ownerReferences", owners}}}});
+    }
   }
   Json Leaving() { return Scale().value("leaving", Json::object()); }
   bool AwaitHeld(const std::string& node) {
@@ -474,12 +583,25 @@ TEST_F(GiveBackLoopTest, KilledAfterTheDecisionItIsCarriedOutOnce) {
   ASSERT_TRUE(Await([&] { return Replicas() == 1; }));
   ASSERT_TRUE(Await([&] { return Leaving().value("lowered", false); }));
   server_.Patch("fleets", "infra", "burst", {{"spec", {{"replicas", 2}}}});  // somebody wants more
-  for (int i = 0; i < 5; ++i) {
-    clock_.Advance(std::chrono::seconds(600));
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(1), [&] { return !Ours("b0"); }))
+      << "the target has come to rest with it";
+  EXPECT_FALSE(Cordoned("b0") || Marked("b0"));
+  EXPECT_EQ(Replicas(), 2);
+  EXPECT_EQ(Scales(), std::vector<std::string>{"1"});
+}
+
+// The write may have been taken: nothing is undone before somebody has seen that it was not.
+TEST_F(GiveBackLoopTest, WhatMayHaveBeenLoweredIsNotTakenBack) {
+  server_.Inject({.verb = "update", .path_contains = "/scale", .times = -1, .status = 503});
+  Run();
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(20), [&] { return Marked("b0"); }));
+  for (int i = 0; i < 10; ++i) {
+    clock_.Advance(std::chrono::seconds(300));
     ASSERT_TRUE(OnePass());
   }
-  EXPECT_EQ(Replicas(), 2) << "it was lowered for b0 already";
-  EXPECT_TRUE(Cordoned("b0")) << "it may go at any moment";
+  EXPECT_TRUE(Marked("b0") && Cordoned("b0"));
+  server_.ClearFaults();
+  EXPECT_TRUE(AwaitLowered(0));
 }
 
 TEST_F(GiveBackLoopTest, KilledAfterItWasLoweredItIsNotLoweredAgain) {
@@ -512,7 +634,7 @@ TEST_F(GiveBackLoopTest, ADecisionThatCouldNotBeWrittenDownTouchesNothing) {
 }
 
 TEST_F(GiveBackLoopTest, WhatCannotBeGivenBackIsToldAndNotCordonedForEver) {
-  server_.Remove("machines", "infra", "m-b0");
+  ChangeMachines(nullptr);
   Run();
   const auto says = [&] {
     for (const Json& one : server_.Get("nodegroups", "", "burst")
@@ -522,12 +644,13 @@ TEST_F(GiveBackLoopTest, WhatCannotBeGivenBackIsToldAndNotCordonedForEver) {
     return std::string();
   };
   ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(20), [&] {
-    return says().find("there is no Machine infra/m-b0") != std::string::npos;
+    return says().find("Machine m-b0 belongs to no MachineSet") != std::string::npos;
   }));
-  EXPECT_EQ(Replicas(), 2);
-  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(300), [&] { return !Ours("b0"); }));
-  EXPECT_EQ(Replicas(), 2);
-  EXPECT_FALSE(Marked("b1"));
+  EXPECT_FALSE(Ours("b0") || Ours("b1")) << "not cordoned for nothing";
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(300),
+                                   [&] { return !Scale().contains("leaving"); }));
+  ChangeMachines(Json::array({OwnerOf("set-1")}));
+  EXPECT_TRUE(AwaitLowered(0));
 }
 
 TEST_F(GiveBackLoopTest, AGroupThatIsDeletedLeavesNoCordonBehind) {

@@ -65,6 +65,8 @@ TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
   group.memory.leaving = placement::LeavingNodes{
       .nodes = {"n-1", "n-7"}, .since = kNow, .replicas = 46, .lowered = true};
   group.target_replicas = 47;
+  group.target_fixed = true;
+  group.leaving_stay = true;
   group.memory.stockout =
       placement::Stockout{.since = kNow, .attempts = 3, .next_try = kNow + Seconds{240}};
   world.groups = {group};
@@ -78,7 +80,9 @@ TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
       HasSubstr("elastic: {minNodes: 1, maxNodes: 675, stepNodes: 16, singleDomain: true, "
                 "nodeShape: {cpu: 94940m, nvidia.com/gpu: 8}, provisionTimeoutSeconds: 900, "
                 "stockoutBackoff: {initialSeconds: 60, maxSeconds: 600}, scaleDownDelaySeconds: "
-                "120}, targetReplicas: 47, status: {scale: {desired: 48, spare: {nodes: 2, since: "
+                "120}, targetReplicas: 47, targetFixed: true, leavingStay: true, status: {scale: "
+                "{desired: "
+                "48, spare: {nodes: 2, since: "
                 "2026-11-24T12:00:00Z}, leaving: {nodes: [n-1, n-7], since: "
                 "2026-11-24T12:00:00Z, replicas: 46, lowered: true}}, stockout: {since: "
                 "2026-11-24T12:00:00Z, attempts: 3, nextTry: "

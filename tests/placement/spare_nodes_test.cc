@@ -86,6 +86,34 @@ TEST(SpareNodes, AreKeptWhereTheTargetHasOthersThanTheGroup) {
   }
 }
 
+TEST(SpareNodes, AreKeptWhereSomethingIsInTheWayOfLoweringTheTarget) {
+  Snapshot world = World();
+  GroupOf(world, "azure").target_fixed = true;
+  EXPECT_THAT(GivenBack(world), IsEmpty());
+}
+
+// The others have been spare for as long, and are the next batch.
+TEST(SpareNodes, GoInBatches) {
+  Snapshot world = Fleet(0, placement::kBatch + 3);
+  Snapshot small = World();
+  GroupOf(world, "azure") = GroupOf(small, "azure");
+  GroupOf(world, "azure").target_replicas = placement::kBatch + 3;
+  GroupOf(world, "azure").elastic->max_nodes = placement::kBatch + 3;
+  GroupOf(world, "azure").memory.spare->nodes = placement::kBatch + 2;
+  const SpareNodes rest{.nodes = 2, .since = kNow - kDelay};
+  const Plan first = Checked(world);
+  world = Applied(world, first);
+  EXPECT_EQ(GroupOf(world, "azure").memory.leaving->nodes.size(), placement::kBatch);
+  EXPECT_EQ(GroupOf(world, "azure").memory.spare, rest);
+  world.now += placement::kHeldFor;
+  world = Applied(world, Checked(world));
+  ASSERT_TRUE(GroupOf(world, "azure").memory.leaving->replicas.has_value());
+  EXPECT_EQ(After(world).spare, rest);
+  std::erase_if(world.nodes, [](const auto& node) { return node.held_since.has_value(); });
+  GroupOf(world, "azure").target_replicas = 3;
+  EXPECT_EQ(GivenBack(world).size(), 2U) << "at once";
+}
+
 TEST(SpareNodes, AreNotMoreThanThereWereAtAnyTimeOfTheDelay) {
   Snapshot world = World();
   GroupOf(world, "azure").memory.spare->nodes = 2;
@@ -306,6 +334,17 @@ TEST(HeldNodes, AreNoRoomAnyMoreOnceTheirGroupKeepsThemUntilTheHoldIsTakenOff) {
   EXPECT_EQ(DecisionOf(Checked(world), "llm").action, Action::kPlace);
 }
 
+// However short the time for new ones is, it is enough to let go of some.
+TEST(HeldNodes, AreHeldForLongEnough) {
+  Snapshot world = Held();
+  GroupOf(world, "azure").elastic->provision_timeout = Seconds{10};
+  NodeOf(world, "azure-1").held_since.reset();
+  EXPECT_THAT(GivenBack(world), ElementsAre("azure-1"));
+  EXPECT_EQ(Checked(world).next_wake, kNow + Seconds{60});
+  world.now = kNow + Seconds{60};
+  EXPECT_THAT(GivenBack(world), IsEmpty());
+}
+
 TEST(HeldNodes, AreTakenBackWhenTheirTimeIsOver) {
   Snapshot world = Held();
   GroupOf(world, "azure").target_replicas.reset();
@@ -368,6 +407,43 @@ TEST(LeavingNodes, StayWhenTheirTimeIsOverAndTheTargetWasNotLowered) {
   Snapshot world = Leaving();
   EXPECT_EQ(Checked(world).next_wake, kNow - Seconds{60} + kTimeout);
   world.now = kNow - Seconds{60} + kTimeout;
+  EXPECT_THAT(GivenBack(world), IsEmpty());
+}
+
+// Whatever was asked of the target last may have been done, as long as nobody has seen otherwise.
+TEST(LeavingNodes, StayOnlyWhereTheTargetIsKnownToHaveThemStill) {
+  for (const std::optional<int> replicas :
+       {std::optional<int>(), std::optional(2), std::optional(1)}) {
+    Snapshot world = Leaving();
+    GroupOf(world, "azure").target_replicas = replicas;
+    world.now = kNow + 2 * kTimeout;
+    EXPECT_THAT(GivenBack(world), ElementsAre("azure-1"));
+    EXPECT_EQ(After(world).leaving->lowered, replicas.has_value());
+  }
+}
+
+TEST(LeavingNodes, StayAtOnceWhenTheyAreNotToGoAnyMore) {
+  const std::vector<void (*)(NodeGroup&)> cases = {
+      [](NodeGroup& group) { group.target_fixed = true; },
+      [](NodeGroup& group) { group.elastic->scale_down_delay.reset(); },
+      [](NodeGroup& group) { group.elastic->min_nodes = 3; },
+  };
+  for (const auto& change : cases) {
+    Snapshot world = Leaving();
+    change(GroupOf(world, "azure"));
+    EXPECT_THAT(GivenBack(world), IsEmpty());
+    GroupOf(world, "azure").target_replicas = 2;
+    EXPECT_THAT(GivenBack(world), ElementsAre("azure-1")) << "it has been lowered";
+    GroupOf(world, "azure").target_replicas.reset();
+    EXPECT_THAT(GivenBack(world), ElementsAre("azure-1")) << "it may have been";
+  }
+}
+
+TEST(LeavingNodes, StayWhenOthersHaveGoneInTheirStead) {
+  Snapshot world = Leaving();
+  GroupOf(world, "azure").leaving_stay = true;
+  EXPECT_THAT(GivenBack(world), ElementsAre("azure-1")) << "it has not been lowered";
+  GroupOf(world, "azure").target_replicas = 2;
   EXPECT_THAT(GivenBack(world), IsEmpty());
 }
 

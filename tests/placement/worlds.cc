@@ -26,7 +26,8 @@ class Maker {
         drains_(seed + 5'000'000),
         orders_(seed + 6'000'000),
         yields_(seed + 7'000'000),
-        spares_(seed + 8'000'000) {}
+        spares_(seed + 8'000'000),
+        targets_(seed + 9'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -850,6 +851,8 @@ class Maker {
     group.elastic->min_nodes = 0;
     group.elastic->scale_down_delay = Seconds{spares_.Pick<int>({0, 600})};
     group.target_replicas = static_cast<int>(nodes.size()) + (spares_.OneIn(4) ? 1 : 0);
+    group.target_fixed = targets_.OneIn(6);
+    group.leaving_stay = targets_.OneIn(6);
     if (spares_.OneIn(2)) {
       group.memory.spare = placement::SpareNodes{.nodes = spares_.Roll(4) + 1,
                                                  .since = kNow - Seconds{spares_.Roll(1200)}};
@@ -871,6 +874,7 @@ class Maker {
       leaving.replicas = std::max(*group.target_replicas - going, 0);
       leaving.lowered = spares_.OneIn(3);
     }
+    if (targets_.OneIn(4)) group.target_replicas.reset();
     group.memory.leaving = leaving;
   }
 
@@ -891,6 +895,7 @@ class Maker {
   Dice orders_;     // likewise
   Dice yields_;     // likewise
   Dice spares_;     // likewise
+  Dice targets_;    // likewise
   Snapshot world_;
 };
 

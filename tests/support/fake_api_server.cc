@@ -82,7 +82,9 @@ Json ScaleOf(const Json& object) {
           {"apiVersion", "autoscaling/v1"},
           {"metadata", meta},
           {"spec", {{"replicas", object.value(Json::json_pointer("/spec/replicas"), 0)}}},
-          {"status", {{"replicas", object.value(Json::json_pointer("/status/replicas"), 0)}}}};
+          {"status",
+           {{"replicas", object.value(Json::json_pointer("/status/replicas"), 0)},
+            {"selector", object.value(Json::json_pointer("/status/selector"), "")}}}};
 }
 
 bool HasEnded(const Json& pod) {
