@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import AuditLog, example, json_values, metric, on_terminal, parse_metrics
-from spillway_dev import evidence, fleet, paths
+from spillway_dev import evidence, fleet, paths, runtime_page
 from spillway_dev.locks import exclusive
 from spillway_dev.operator_process import override
 from spillway_dev.processes import Process, recorded, stop_all, wait_until
@@ -223,3 +223,68 @@ def test_evidence_names_commit_and_machine(tmp_path: Path, monkeypatch: pytest.M
         assert len(run["commit"].removesuffix("-modified")) == 40 and run["machine"]["cores"] >= 1
     finally:
         evidence.EVIDENCE.unlink(missing_ok=True)
+
+
+# The page that accounts for the runtime's rules
+
+SOUND = """| Rule | What holds here | Test |
+|---|---|---|
+| R-01 | The first list may come from a cache. | `Reflector.Lists`, `e2e/quiet_test.py::test_quiet` |
+| R-02 | No key is ever worked on twice. | One loop takes the place of a queue. |
+"""
+ROWS = runtime_page.page_findings(SOUND, ["R-01", "R-02"])[0]
+
+
+@pytest.mark.parametrize("old, new, finding", [
+    ("", "", None),
+    ("| R-02 |", "| see R-02 |", "R-02 is missing"),
+    ("| R-02 |", "| R-01 |", "line 4: R-01 stands in line 3 too"),
+    ("| R-02 |", "| R-03 |", "line 4: there is no rule R-03"),
+    ("No key", "No | key", "line 4: R-02 has 4 cells, not 3"),
+    ("No key is ever worked on twice.", "", "line 4: R-02 does not say what holds"),
+    ("twice", "twice " * 16, "line 4: R-02 says in more than 20 words what holds"),
+    ("One loop takes the place of a queue.", "", "line 4: R-02 names no test, and no sentence says why"),
+    ("`, `e2e", "` and `e2e", "line 3: R-01 has words beside its tests"),
+    ("Reflector.Lists", "Reflector.*", "line 3: R-01 `Reflector.*` is no name of a test")])
+def test_page_has_every_rule_once(old: str, new: str, finding: str | None) -> None:
+    page = SOUND.replace(old, new, 1)
+    found = runtime_page.page_findings(page, ["R-01", "R-02"])[1]
+    assert (finding in found) if finding else (found == [])
+
+
+def test_rules_of_the_runtime_are_numbered_without_a_gap() -> None:
+    assert {"R-01", "R-10", "RW-05"} <= set(runtime_page.RULES) and "R-11" not in runtime_page.RULES
+
+
+def test_page_names_tests_that_exist(tmp_path: Path) -> None:
+    binary, folder = tmp_path / "kube_test", tmp_path / "e2e"
+    binary.write_text("#!/bin/sh\necho 'Running main() from gtest_main.cc\nReflector.\n  Lists\nAll/Transport.  # TypeParam = x\n"
+                      "  Sends/0  # GetParam() = a.b\n  Sends/1\nTyped/0.\n  Reads'\n")
+    binary.chmod(0o755)
+    folder.mkdir()
+    (folder / "quiet_test.py").write_text("def test_quiet(): pass\ndef helper(): pass\n")
+    known = runtime_page.gtests([binary]) | runtime_page.pytests(folder)
+    assert known == {"Reflector.Lists", "Transport.Sends", "Typed.Reads", "e2e/quiet_test.py::test_quiet"}
+    assert runtime_page.unknown(ROWS, known) == []
+    assert runtime_page.unknown(ROWS, known - {"Reflector.Lists"}) == ["line 3: R-01: there is no test Reflector.Lists"]
+    assert runtime_page.unknown(ROWS, known - {"e2e/quiet_test.py::test_quiet"}) == [
+        "line 3: R-01: there is no test e2e/quiet_test.py::test_quiet"]
+
+
+@pytest.mark.parametrize("ctest, pytest_case, findings", [
+    ('name="All/Reflector.Lists/0  # GetParam() = a" status="run"/>', "/>", []),
+    ('name="Reflector.Lists" status="run"/>', None, []),
+    ('name="Reflector.ListsMore" status="run"/>', "/>", ["Reflector.Lists did not run"]),
+    ('name="Reflector.Lists" status="fail"><failure/></testcase>', "/>", ["Reflector.Lists failed or was skipped"]),
+    ('name="Reflector.Lists" status="notrun"><skipped/></testcase>', "/>", ["Reflector.Lists failed or was skipped"]),
+    ('name="Reflector.Lists/0" status="run"/><testcase name="Reflector.Lists/1" status="fail"/>', "/>",
+     ["Reflector.Lists failed or was skipped"]),
+    ('name="Reflector.Lists" status="run"/>', "><skipped/></testcase>",
+     ["e2e/quiet_test.py::test_quiet failed or was skipped"])])
+def test_page_names_tests_that_passed(tmp_path: Path, ctest: str, pytest_case: str | None, findings: list[str]) -> None:
+    by_ctest, by_pytest = tmp_path / "ctest.xml", tmp_path / "pytest.xml"
+    by_ctest.write_text(f'<testsuite name="release"><testcase {ctest}</testsuite>')
+    by_pytest.write_text('<testsuites><testsuite name="pytest"><testcase classname="quiet_test" name="test_quiet[once]"'
+                         f"{pytest_case}</testsuite></testsuites>")
+    reports = [runtime_page.report(path) for path in ([by_ctest, by_pytest] if pytest_case else [by_ctest])]
+    assert [one.partition("R-01: ")[2] for one in runtime_page.not_passed(ROWS, reports)] == findings
