@@ -22,6 +22,9 @@ constexpr seconds kLongestRetryAfter{300};
 constexpr int kPage = 500;
 constexpr int64_t kShortestTimeout = 300;  // of a watch, in seconds; the longest is twice that
 constexpr seconds kShortWatch{1};
+// A close that comes sooner than asked is the end of a server, which all its clients see at once.
+constexpr seconds kEarly{1};
+constexpr int64_t kSpreadMillis = 1000;
 // Bookmarks come about once a minute: three of them missing means that the connection is dead.
 constexpr seconds kSilence{200};
 constexpr seconds kTimeoutSlack{5};
@@ -87,6 +90,7 @@ class LineReader {
 // What of a watch event is read before its object goes to the sink. An ERROR's object is a Status.
 struct EventHeader {
   std::string type;
+  std::string api_version;
   std::string kind;
   ObjectMeta meta;
   int code = 0;
@@ -111,6 +115,7 @@ Status ReadHeader(JsonValue root, EventHeader& out) {
     if (key == "type") return Read(value, out.type);
     if (key != "object") return Ok{};
     return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
+      if (name == "apiVersion") return Read(inner, out.api_version);
       if (name == "kind") return Read(inner, out.kind);
       if (name == "metadata") return DecodeMeta(inner, out.meta, no_maps);
       // Other kinds have fields of these names too, of any type.
@@ -118,6 +123,13 @@ Status ReadHeader(JsonValue root, EventHeader& out) {
       return Ok{};
     });
   });
+}
+
+// The server lost history (etcd was restored from a backup): what we know is of another one.
+Error WentBack(const std::string& from, const std::string& to) {
+  Error error{Code::kGone, "the server went back from version " + from + " to " + to};
+  error.reason = "Expired";
+  return error;
 }
 
 Error StatusError(const EventHeader& header) {
@@ -162,7 +174,7 @@ class Reflector::Machine {
  private:
   struct Listing {
     std::string version;      // not older than; "": the newest there is; "0": whatever is at hand
-    std::string_view reason;  // why: start, expired, error, differs
+    std::string_view reason;  // why: start, expired, error, idle, differs
   };
   struct Watching {
     std::string version;
@@ -184,6 +196,7 @@ class Reflector::Machine {
     LineReader lines;
   };
   struct Page {
+    std::string api_version;
     std::string kind;
     std::string version;
     std::string next;  // continue token
@@ -204,9 +217,13 @@ class Reflector::Machine {
   Result<std::string> ListPages(ListOptions& query);
   static Result<Page> ReadPage(const std::string& body, JsonParser& parser, const OnItem& on_item);
   [[nodiscard]] Status CheckKind(const Page& page, bool metadata_only) const;
+  // A server need not say it; what it says must be what was asked for.
+  [[nodiscard]] bool IsOurs(const std::string& api_version) const {
+    return api_version.empty() || api_version == options_.resource.ApiVersion();
+  }
 
   void PlanCheck();
-  void TakeSample();
+  bool TakeSample(const std::string& version);
   Result<Sample> ListMetadata();
   [[nodiscard]] bool HasWhatWasSampled();
 
@@ -216,7 +233,7 @@ class Reflector::Machine {
   bool OnObject(const EventHeader& header, Session& session);
   void Take(const EventHeader& header);
   Status Deliver(const EventHeader& header);
-  State AfterClose(const Session& session);
+  State AfterClose(const Session& session, seconds timeout);
   State AfterError(const Session& session, const Error& error, bool idle);
   State AfterExpiry(const Session& session);
 
@@ -235,6 +252,7 @@ class Reflector::Machine {
   bool bookmarks_ = false;      // this server sends them
   bool pages_always_ = false;   // lists with a version come in pages too
   bool expired_again_ = false;  // the last watch expired before it brought anything
+  bool silent_ = false;         // the last watch ended for its silence
   nanoseconds check_at_{0};
   std::optional<Sample> sample_;  // to be held against the store when that has come as far
 };
@@ -317,6 +335,7 @@ Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(const std::string&
   if (!root) return std::move(root).error();
   Page page;
   Status done = VisitObject(*root, [&](std::string_view key, JsonValue value) -> Status {
+    if (key == "apiVersion") return Read(value, page.api_version);
     if (key == "kind") return Read(value, page.kind);
     if (key == "items") {
       return VisitArray(value, [&](JsonValue item) -> Status {
@@ -337,11 +356,11 @@ Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(const std::string&
 
 Status Reflector::Machine::CheckKind(const Page& page, bool metadata_only) const {
   const bool partial = metadata_only && page.kind == "PartialObjectMetadataList";
-  if ((partial || page.kind == options_.resource.kind + "List") && !page.version.empty()) {
-    return Ok{};
-  }
+  const bool whole = page.kind == options_.resource.kind + "List" && IsOurs(page.api_version);
+  if ((partial || whole) && !page.version.empty()) return Ok{};
   return Error{Code::kInternal, "asked for a list of " + options_.resource.kind + ", got kind \"" +
-                                    page.kind + "\" at version \"" + page.version + "\""};
+                                    page.kind + "\" of \"" + page.api_version + "\" at version \"" +
+                                    page.version + "\""};
 }
 
 // --- does the store have what the server has? ---
@@ -352,17 +371,27 @@ void Reflector::Machine::PlanCheck() {
               seconds(static_cast<int64_t>(random_() % every));
 }
 
-// The server's contents of now, to be compared later.
-void Reflector::Machine::TakeSample() {
+// The server's contents of now, to be compared later. False: they are older than `version`, which
+// the store has: the server lost history.
+bool Reflector::Machine::TakeSample(const std::string& version) {
   PlanCheck();
-  if (!owner_.sink_.Held()) return;
+  if (!owner_.sink_.Held()) return true;
   Result<Sample> sample = ListMetadata();
-  if (sample) {
-    sample_ = *std::move(sample);
-  } else if (!stop_.stop_requested()) {
-    owner_.log_.Info("check skipped",
-                     {{"resource", options_.resource.plural}, {"error", sample.error().message}});
+  if (!sample) {
+    if (!stop_.stop_requested()) {
+      owner_.log_.Info("check skipped",
+                       {{"resource", options_.resource.plural}, {"error", sample.error().message}});
+    }
+    return true;
   }
+  if (NewerVersion(version, sample->version)) {
+    owner_.log_.Warn(
+        "the store is ahead of the server",
+        {{"resource", options_.resource.plural}, {"version", sample->version}, {"held", version}});
+    return false;
+  }
+  sample_ = *std::move(sample);
+  return true;
 }
 
 Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
@@ -424,7 +453,9 @@ WatchOptions Reflector::Machine::WatchQuery(const std::string& version) {
 }
 
 Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
-  if (owner_.clock_.Elapsed() >= check_at_) TakeSample();
+  if (owner_.clock_.Elapsed() >= check_at_ && !TakeSample(watching.version)) {
+    return Listing{"", "differs"};
+  }
   const WatchOptions query = WatchQuery(watching.version);
   Session session;
   session.version = watching.version;
@@ -433,14 +464,14 @@ Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
       options_.resource, query, [&](std::string_view bytes) { return OnBytes(bytes, session); },
       stop_);
   if (stop_.stop_requested()) return Watching{session.version};
-  if (session.events > 0) expired_again_ = false;
+  if (session.events > 0) expired_again_ = silent_ = false;
   if (session.differs) {
     Ended("differs");
     return Listing{"", "differs"};
   }
   // What stands after the last newline is lost with the connection; the next watch brings it again.
   if (session.error) return AfterError(session, *session.error, false);
-  if (done) return AfterClose(session);
+  if (done) return AfterClose(session, query.timeout);
   const bool idle = owner_.clock_.Elapsed() - session.last_byte >= query.idle_deadline;
   return AfterError(session, done.error(), idle);
 }
@@ -475,10 +506,11 @@ bool Reflector::Machine::OnLine(std::string_view line, Session& session) {
                      {{"resource", options_.resource.plural}, {"type", header.type}});
     return true;
   }
-  if (header.kind != options_.resource.kind || header.meta.resource_version.empty()) {
+  if (header.kind != options_.resource.kind || !IsOurs(header.api_version) ||
+      header.meta.resource_version.empty()) {
     BadObject(Error{Code::kInvalid, "a watch on " + options_.resource.kind + " brought kind \"" +
-                                        header.kind + "\" at version \"" +
-                                        header.meta.resource_version + "\""});
+                                        header.kind + "\" of \"" + header.api_version +
+                                        "\" at version \"" + header.meta.resource_version + "\""});
     return true;
   }
   return OnObject(header, session);
@@ -487,6 +519,10 @@ bool Reflector::Machine::OnLine(std::string_view line, Session& session) {
 // False: the store turned out to differ from the server.
 bool Reflector::Machine::OnObject(const EventHeader& header, Session& session) {
   const std::string& version = header.meta.resource_version;
+  if (NewerVersion(session.version, version)) {
+    session.error = WentBack(session.version, version);
+    return false;
+  }
   // What comes now is beyond the sample, or is the last that it has.
   const bool beyond = sample_ && NewerVersion(version, sample_->version);
   session.differs = beyond && !HasWhatWasSampled();
@@ -527,21 +563,30 @@ Status Reflector::Machine::Deliver(const EventHeader& header) {
 
 // --- after a watch ---
 
-Reflector::Machine::State Reflector::Machine::AfterClose(const Session& session) {
+Reflector::Machine::State Reflector::Machine::AfterClose(const Session& session, seconds timeout) {
   Ended("timeout");
-  const bool short_lived = owner_.clock_.Elapsed() - session.started < kShortWatch;
-  if (session.events > 0 || !short_lived) return Watching{session.version};
-  return WaitThen(Watching{session.version}, nullptr);
+  const nanoseconds lived = owner_.clock_.Elapsed() - session.started;
+  if (session.events == 0 && lived < kShortWatch) {
+    return WaitThen(Watching{session.version}, nullptr);
+  }
+  if (lived >= timeout - kEarly) return Watching{session.version};
+  const auto spread = static_cast<int64_t>(random_() % kSpreadMillis);
+  return Waiting{milliseconds(spread), Watching{session.version}};
 }
 
 Reflector::Machine::State Reflector::Machine::AfterError(const Session& session, const Error& error,
                                                          bool idle) {
-  if (IsExpired(error)) return AfterExpiry(session);
+  if (IsExpired(error) || IsAhead(error)) return AfterExpiry(session);
   Ended(idle ? "idle" : "error");
   owner_.log_.Info("watch ended", {{"resource", options_.resource.plural},
                                    {"code", CodeName(error.code)},
                                    {"error", error.message}});
-  if (idle) return Watching{session.version};
+  if (idle) {
+    // A connection may die once. A server that lost history has nothing to say to who is ahead of
+    // it, not even bookmarks; asked for a list, it tells.
+    if (!std::exchange(silent_, !silent_)) return Watching{session.version};
+    return Listing{session.version, "idle"};
+  }
   if (error.code == Code::kUnavailable) return WaitThen(Watching{session.version}, &error);
   return WaitThen(Listing{session.version, "error"}, &error);
 }

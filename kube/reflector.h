@@ -134,10 +134,10 @@ class Backoff {
 // Counted by reflectors; one per resource, all functions may be empty. Called on the reflector's
 // thread.
 struct ReflectorHooks {
-  // A whole list is in the store. Why it was asked for: start, expired, error, differs (the store
-  // was found to differ from the server).
+  // A whole list is in the store. Why it was asked for: start, expired, error, idle (two watches in
+  // a row were silent), differs (the store was found to differ from the server).
   std::function<void(std::string_view reason)> listed;
-  // How a watch ended: timeout (by the server, as asked), error, expired, idle, differs.
+  // How a watch ended: timeout (by the server, in good order), error, expired, idle, differs.
   std::function<void(std::string_view reason)> watch_ended;
   std::function<void()> event;                   // any sign of life on a watch
   std::function<void(const Error&)> bad_object;  // could not be decoded, or is of another kind
@@ -145,7 +145,8 @@ struct ReflectorHooks {
 
 // Keeps a store equal to the server: list, then watch with bookmarks, resume from the last version,
 // list again on 410, with jittered backoff. No failure ends it: Run blocks its thread until `stop`,
-// then returns within 100 ms (as far as the transport does).
+// then returns within 100 ms (as far as the transport does). A server that has lost history (etcd
+// restored from a backup) is noticed by what it says, or by its silence, and listed anew.
 //
 // API servers have lost events (kubernetes#123072), which no watch ever makes good. So now and
 // then, between two watches, it reads which objects there are at which versions; once the watch has

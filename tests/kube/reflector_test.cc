@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "tests/support/fake_api_server.h"
@@ -77,8 +78,9 @@ struct Act {
   std::string body{};
   std::optional<Error> error{};      // in place of an end, after the body
   size_t piece = std::string::npos;  // of the body
-  milliseconds lasts = seconds(60);  // of a watch
-  milliseconds takes{0};             // of a list
+  // Of a watch; not given: as long as asked, or a minute if it breaks off.
+  std::optional<milliseconds> lasts{};
+  milliseconds takes{0};  // of a list
 };
 Act Refuse(int status, const std::string& reason, const std::string& message = "told so") {
   return {.status = status, .body = support::StatusObject(status, reason, message).dump()};
@@ -111,7 +113,9 @@ class ScriptedTransport final : public Transport {
       }
       if (act->piece == std::string::npos) break;
     }
-    clock_.Advance(act->lasts);
+    const auto target = support::ParseTarget(request.target);
+    const seconds timeout(std::stoi(target->Query("timeoutSeconds")));
+    clock_.Advance(act->lasts.value_or(act->error ? seconds(60) : timeout));
     if (act->error) return *act->error;
     return support::JsonAnswer(200, "");
   }
@@ -236,8 +240,8 @@ TEST(Reflector, AsksForBookmarksIdentityAndATimeout) {
 
 TEST(Reflector, ResumesAfterACleanCloseWithoutWaiting) {
   const Played got = Play({{.body = ListBody(9, {})},
-                           {.body = Event("ADDED", Object("a", 10)), .lasts = milliseconds(1)},
-                           {.lasts = seconds(400)},
+                           {.body = Event("ADDED", Object("a", 10))},
+                           {},
                            {.body = Event("MODIFIED", Object("a", 11, 2))}});
   EXPECT_THAT(got.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10", "watch rv=10"));
@@ -265,6 +269,27 @@ TEST(Reflector, ASilentWatchIsAskedAnewWithoutAList) {
               ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=20", "watch rv=20"));
   EXPECT_THAT(got.hooks,
               ElementsAre("listed:start", "ended:timeout", "ended:idle", "ended:timeout"));
+  EXPECT_THAT(got.waits, IsEmpty());
+}
+
+// The connections after the first are new ones: it is the server that has nothing to say.
+TEST(Reflector, ASecondSilentWatchInARowIsFollowedByAList) {
+  const Act silent{.error = Error{Code::kUnavailable, "nothing received for 200 s"},
+                   .lasts = seconds(200)};
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)})},
+                           {.body = Bookmark(90)},
+                           silent,
+                           silent,
+                           Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
+                           {.body = ListBody(7, {Object("b", 5)})},
+                           silent,
+                           {.body = Bookmark(8)},
+                           silent,
+                           {.body = Bookmark(8)}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=90",
+                                     "watch rv=90", "list rv=90", "list limit=500", "watch rv=7",
+                                     "watch rv=7", "watch rv=8", "watch rv=8"));
+  EXPECT_EQ(got.store, "b=1@5 | 8");
   EXPECT_THAT(got.waits, IsEmpty());
 }
 
@@ -383,6 +408,31 @@ TEST(Reflector, AVersionAheadOfTheServerTakesTheNewestOnce) {
   EXPECT_EQ(got.store, "a=1@5 | 7");
 }
 
+TEST(Reflector, AServerThatGoesBackIsListedAnew) {
+  const Act backs[] = {{.body = Event("ADDED", Object("b", 95)) + Event("ADDED", Object("c", 6))},
+                       {.body = Event("ADDED", Object("b", 95)) + Bookmark(6)}};
+  for (const Act& act : backs) {
+    const Played got = Play({{.body = ListBody(90, {Object("a", 80)})},
+                             act,
+                             Refuse(504, "Timeout", "Too large resource version: 95, current: 7"),
+                             {.body = ListBody(7, {Object("c", 6)})},
+                             {}});
+    EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=90", "list rv=95",
+                                       "list limit=500", "watch rv=7"));
+    EXPECT_EQ(got.store, "c=1@6 | 7");
+    EXPECT_THAT(got.waits, IsEmpty());
+  }
+}
+
+TEST(Reflector, AWatchAheadOfTheServerIsFollowedByAList) {
+  const Played got = Play({{.body = ListBody(90, {Object("a", 80)})},
+                           Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
+                           Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
+                           {.body = ListBody(7, {})}});
+  EXPECT_THAT(got.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=90", "list rv=90", "list limit=500"));
+}
+
 TEST(Reflector, OverloadBacksOffAndKeepsItsVersion) {
   const Act acts[] = {
       Refuse(429, "TooManyRequests"),
@@ -423,10 +473,43 @@ TEST(Reflector, AServersWishToWaitIsHonoured) {
 }
 
 TEST(Reflector, AVeryShortEmptyWatchBacksOff) {
-  const Played got = Play(
-      {{.body = ListBody(9, {})}, {.lasts = milliseconds(999)}, {.lasts = milliseconds(1000)}, {}});
-  EXPECT_EQ(got.waits.size(), 1U);
-  EXPECT_EQ(got.asked.size(), 4U);
+  const Played got = Play({{.body = ListBody(9, {})}, {.lasts = milliseconds(999)}, {}});
+  ASSERT_EQ(got.waits.size(), 1U);
+  EXPECT_GE(got.waits[0], milliseconds(800));
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=9"));
+}
+
+// A server that shuts down ends all watches of all its clients in one moment.
+TEST(Reflector, WatchesThatEndSoonerThanAskedAreAskedAnewSpreadOverASecond) {
+  std::set<milliseconds> waits;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    const Played got = Play({{.body = ListBody(9, {})},
+                             {.body = Event("ADDED", Object("a", 10)), .lasts = milliseconds(1)},
+                             {.lasts = seconds(100)},
+                             {}},
+                            seed);
+    EXPECT_THAT(got.asked,
+                ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10", "watch rv=10"));
+    ASSERT_EQ(got.waits.size(), 2U);
+    for (const milliseconds wait : got.waits) {
+      EXPECT_LT(wait, seconds(1));
+      waits.insert(wait);
+    }
+  }
+  EXPECT_GE(waits.size(), 60U);
+  EXPECT_LT(*waits.begin(), milliseconds(200));
+  EXPECT_GT(*waits.rbegin(), milliseconds(800));
+}
+
+TEST(Reflector, ListsAndWatchesShareOneGrowingDelay) {
+  const Played got = Play({Refuse(500, "InternalError"),
+                           {.body = ListBody(9, {})},
+                           Refuse(500, "InternalError"),
+                           Refuse(500, "InternalError"),
+                           {}});
+  ASSERT_EQ(got.waits.size(), 3U);
+  const int64_t bases[] = {800, 1600, 3200};
+  for (size_t i = 0; i < 3; ++i) EXPECT_GE(got.waits[i].count(), bases[i]);
 }
 
 TEST(Reflector, AListThatFailsIsTriedAgainWithGrowingDelays) {
@@ -509,6 +592,7 @@ TEST(Reflector, ATableOrAnotherKindIsNoList) {
   const std::string bodies[] = {
       R"({"kind":"Table","metadata":{"resourceVersion":"9"},"rows":[{"object":{}}]})",
       R"({"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[]})",
+      R"({"kind":"TrainingPoolList","apiVersion":"other.dev/v1","metadata":{"resourceVersion":"9"},"items":[]})",
       R"({"metadata":{"resourceVersion":"9"},"items":[]})",
       R"({"kind":"TrainingPoolList","items":[]})",
       "nonsense",
@@ -529,8 +613,39 @@ TEST(Reflector, AnEventOfAnotherKindIsPassedOver) {
   EXPECT_EQ(got.store, "a=1@11 | 11");
   EXPECT_THAT(got.hooks,
               ElementsAre("listed:start",
-                          "bad:a watch on TrainingPool brought kind \"Table\" at version \"10\"",
+                          "bad:a watch on TrainingPool brought kind \"Table\" of \"\" at version "
+                          "\"10\"",
                           "ended:timeout"));
+}
+
+TEST(Reflector, AnEventOfAnotherVersionOfTheKindIsPassedOver) {
+  json theirs = Object("x", 10);
+  theirs["apiVersion"] = "spillway.dev/v2";
+  json ours = Object("a", 11);
+  ours["apiVersion"] = "spillway.dev/v1alpha1";
+  const Played got =
+      Play({{.body = ListBody(9, {})}, {.body = Event("ADDED", theirs) + Event("ADDED", ours)}});
+  EXPECT_EQ(got.store, "a=1@11 | 11");
+}
+
+// Items of a list do not say what they are.
+TEST(Reflector, AnObjectIsTheSameFromAListAndFromAWatch) {
+  FakeClock clock;
+  Log log(LogLevel::kError, true);
+  std::stop_source stop;
+  json item = Object("a", 3);
+  item.erase("kind");
+  json object = Object("a", 10);
+  object["apiVersion"] = "spillway.dev/v1alpha1";
+  ScriptedTransport transport(
+      clock, {{.body = ListBody(9, {item})}, {.body = Event("MODIFIED", object)}}, stop);
+  Client client(transport, clock, Client::Options{.user_agent = "test"});
+  int changes = 0;
+  Store<Thing> store([&] { ++changes; });
+  StoreSink<Thing> sink(store, DecodeThing);
+  Reflector(client, clock, log, sink, {.resource = Things()}).Run(stop.get_token());
+  EXPECT_EQ(Print(store), "a=1@10 | 10");
+  EXPECT_EQ(changes, 1);
 }
 
 TEST(Reflector, AnUnknownEventTypeIsPassedOver) {
@@ -745,6 +860,18 @@ TEST(Reflector, AnyDifferenceIsFoundOnceTheWatchHasComeAsFar) {
   }
 }
 
+TEST(Reflector, AStoreThatIsAheadOfTheServerIsListedAnew) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)})},
+                           {.body = Bookmark(90)},
+                           {.body = MetadataBody(7, {Object("a", 3)})},
+                           {.body = ListBody(7, {Object("b", 5)})}},
+                          1, kAfterEveryWatch);
+  EXPECT_THAT(got.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500", "list limit=500"));
+  EXPECT_EQ(got.hooks.back(), "listed:differs");
+  EXPECT_EQ(got.store, "b=1@5 | 7");
+}
+
 TEST(Reflector, LooksInPagesWhatTheServerHasAndGoesOnWhereThatFails) {
   const Played paged = Play({{.body = ListBody(9, {Object("a", 3), Object("b", 7)})},
                              {.body = Bookmark(10)},
@@ -796,7 +923,7 @@ TEST(Reflector, NothingIsHeldAgainstTheServerUntilEveryObjectCanBeRead) {
 
 TEST(Reflector, LooksBetweenHalfAnHourAndAnHourAfterTheLastLook) {
   std::deque<Act> acts = {{.body = ListBody(9, {Object("a", 3)})}};
-  for (int i = 0; i < 200; ++i) acts.push_back({.body = Bookmark(10)});  // a minute each
+  for (int i = 0; i < 200; ++i) acts.push_back({.body = Bookmark(10), .lasts = seconds(60)});
   const Played got = Play(acts);
   std::vector<long> at;  // which of the requests are looks
   for (size_t i = 1; i < got.asked.size(); ++i) {
