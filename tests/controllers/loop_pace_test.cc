@@ -105,6 +105,148 @@ TEST_F(LoopPaceTest, TheLoopShowsLifeInEveryPassAndNoneWhileOneIsStuck) {
   EXPECT_EQ(loop_.LastBeat(), clock_.Elapsed());
 }
 
+// --- one pass after the other ---
+
+// A loop that can be held in the middle of a pass.
+class HeldLoop : public LoopPaceTest {
+ protected:
+  HeldLoop() {
+    on_pass_ = [held = held_, inside = inside_] {
+      *inside = held->load();
+      inside->notify_all();
+      if (*inside) held->wait(true);
+    };
+  }
+  void Hold() {
+    *held_ = true;
+    loop_.MarkDirty();
+    inside_->wait(false);
+  }
+  void LetGo() {
+    *held_ = false;
+    held_->notify_all();
+  }
+
+  // A pass may still be under way when this test is over.
+  const std::shared_ptr<std::atomic<bool>> held_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<std::atomic<bool>> inside_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+TEST_F(HeldLoop, WhatHappensDuringAPassIsSeenAtOnceAndAnsweredByTheNext) {
+  Run();
+  ASSERT_TRUE(Await([&] { return HasGroupStatus("home") && HasGroupStatus("cloud"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  Hold();
+  const int held = passes_;
+  for (int i = 0; i < 5; ++i) {
+    const std::string name = "late-" + std::to_string(i);
+    server_.Put(GroupJson(name, 20 + i));
+    EXPECT_TRUE(support::Eventually([&] { return stores_.node_groups.Get(name) != nullptr; }));
+  }
+  EXPECT_EQ(passes_, held) << "no two passes at once";
+  LetGo();
+  EXPECT_TRUE(Await([&] { return HasGroupStatus("late-4"); }));
+}
+
+TEST_F(LoopPaceTest, APassThatIsUnderWayWhenTheLoopIsToStopFinishesItsWrites) {
+  std::stop_source stop;
+  on_pass_ = [&] { stop.request_stop(); };
+  watching_.Start();
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
+  loop_.Run(stop.get_token(), {});
+  EXPECT_EQ(passes_, 1);
+  EXPECT_TRUE(HasGroupStatus("home"));
+  EXPECT_TRUE(HasGroupStatus("cloud"));
+}
+
+TEST_F(LoopPaceTest, NothingIsDecidedBeforeEveryKindHasBeenRead) {
+  Fault away;
+  away.verb = "list";
+  away.path_contains = "/priorityclasses";
+  away.status = 403;
+  away.reason = "Forbidden";
+  away.times = -1;
+  server_.Inject(away);
+  watching_.Start();
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().size() == 1; }));
+  loop_.Pass({});
+  EXPECT_EQ(passes_, 0);
+  EXPECT_THAT(server_.Writes(), IsEmpty());
+}
+
+// --- what fails is tried again, by itself and less and less often ---
+
+class RefusedGroup : public LoopPaceTest {
+ protected:
+  RefusedGroup() {
+    Fault refused;
+    refused.verb = "update";
+    refused.path_contains = "/nodegroups/home";
+    refused.status = 500;
+    refused.reason = "InternalError";
+    refused.times = -1;
+    server_.Inject(refused);
+  }
+  size_t Tries() const {
+    const auto writes = server_.Writes();
+    return static_cast<size_t>(std::count_if(writes.begin(), writes.end(), [](const auto& write) {
+      return write.path.find("/nodegroups/home") != std::string::npos;
+    }));
+  }
+};
+
+TEST_F(RefusedGroup, IsTriedAgainAfterGrowingTimesAndHoldsNobodyUp) {
+  Run();
+  ASSERT_TRUE(OnePass());
+  ASSERT_EQ(Tries(), 1U);
+  EXPECT_TRUE(HasGroupStatus("cloud"));
+  milliseconds delay{200};
+  for (size_t tries = 1; tries <= 40; ++tries) {
+    clock_.Advance(delay - milliseconds(1));
+    ASSERT_TRUE(OnePass());
+    ASSERT_EQ(Tries(), tries) << delay.count() << " ms are not over";
+    clock_.Advance(milliseconds(1));
+    ASSERT_TRUE(OnePass());
+    ASSERT_EQ(Tries(), tries + 1) << delay.count() << " ms are over";
+    delay = std::min<milliseconds>(2 * delay, seconds(30));
+  }
+  server_.ClearFaults();
+  clock_.Advance(delay);
+  ASSERT_TRUE(OnePass());
+  EXPECT_TRUE(HasGroupStatus("home"));
+}
+
+TEST_F(RefusedGroup, ThatIsMadeAnewIsNoLongerHeldAgainstItsName) {
+  Run();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(OnePass());
+    clock_.Advance(seconds(30));
+  }
+  ASSERT_TRUE(OnePass());
+  const size_t tries = Tries();
+  server_.Remove("nodegroups", "", "home");
+  ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("home") == nullptr; }));
+  ASSERT_TRUE(OnePass());
+  server_.Put(GroupJson("home", 0));
+  ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("home") != nullptr; }));
+  ASSERT_TRUE(OnePass());
+  EXPECT_EQ(Tries(), tries + 1);
+}
+
+TEST_F(RefusedGroup, AWallClockThatJumpsNeitherHastensNorDelaysTheNextTry) {
+  Run();
+  ASSERT_TRUE(OnePass());
+  for (const seconds jump : {seconds(3600), -seconds(3600)}) {
+    const size_t tries = Tries();
+    clock_.Jump(jump);
+    ASSERT_TRUE(OnePass());
+    EXPECT_EQ(Tries(), tries);
+    clock_.Advance(seconds(1));
+    ASSERT_TRUE(OnePass());
+    EXPECT_EQ(Tries(), tries + 1);
+  }
+}
+
 // --- numbers ---
 
 class ManyGroups : public LoopPaceTest {

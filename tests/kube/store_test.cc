@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <thread>
 
@@ -85,6 +87,31 @@ TEST(Store, AListWithoutAnObjectIsAChange) {
   f.store.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
   f.store.Replace({Make("a", "1", 1)}, "9");
   EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
+}
+
+TEST(Store, AReaderSeesAListWholeOrNotAtAll) {
+  Fixture f;
+  std::atomic<bool> over = false;
+  std::atomic<int> mixed = 0;
+  std::jthread reader([&] {
+    while (!over) {
+      const auto all = f.store.List();
+      const int64_t same = std::count_if(all.begin(), all.end(), [&](const auto& one) {
+        return one->value == all.front()->value;
+      });
+      if (all.size() % 50 != 0 || same != static_cast<int64_t>(all.size())) ++mixed;
+    }
+  });
+  for (int round = 1; round <= 500; ++round) {
+    std::vector<Item> items;
+    for (int i = 0; i < 50; ++i) {
+      items.push_back(Make("n" + std::to_string((round % 2) * 25 + i), "1", round));
+    }
+    f.store.Replace(std::move(items), std::to_string(round));
+  }
+  over = true;
+  reader.join();
+  EXPECT_EQ(mixed, 0);
 }
 
 TEST(Store, AnObjectTwiceInAListCountsOnceAndTheLaterWins) {

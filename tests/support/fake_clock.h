@@ -12,15 +12,18 @@ class FakeClock final : public Clock {
  public:
   [[nodiscard]] std::chrono::sys_time<std::chrono::milliseconds> NowMillis() const override {
     using namespace std::chrono;
-    return sys_days(2026y / November / 24) + milliseconds(since_start_);
+    return sys_days(2026y / November / 24) + milliseconds(since_start_ + jumped_);
   }
   [[nodiscard]] std::chrono::nanoseconds Elapsed() const override {
     return std::chrono::milliseconds(since_start_);
   }
   void Advance(std::chrono::milliseconds by) { since_start_ += by.count(); }
+  // Somebody sets the wall clock.
+  void Jump(std::chrono::milliseconds by) { jumped_ += by.count(); }
 
  private:
   std::atomic<int64_t> since_start_{0};
+  std::atomic<int64_t> jumped_{0};
 };
 
 }  // namespace spillway::support
