@@ -17,6 +17,7 @@ constexpr seconds kForgetDeleted{30};
 constexpr std::chrono::milliseconds kFirstRetry{200};
 constexpr seconds kLongestRetry{30};
 constexpr seconds kLongestTargetRetry{60};
+constexpr int kMostPassesAMinute = 50;
 
 std::string PoolListKey(const kube::ObjectMeta& meta) { return "TrainingPool " + kube::Key(meta); }
 std::string InferenceListKey(const kube::ObjectMeta& meta) {
@@ -699,12 +700,15 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
   for (size_t i = 0; i < lists.size(); ++i) {
     const WriteList& list = lists[i];
     const Outcome& outcome = outcomes[i];
+    bool wrote = false;
     for (size_t w = 0; w < list.writes.size() && w <= outcome.done; ++w) {
       if (list.writes[w].verb == Write::Verb::kProbe) continue;
       if (list.writes[w].verb == Write::Verb::kScale) continue;  // counted if it wrote
       const bool ok = w < outcome.done;
+      wrote = wrote || ok;
       if (ok || outcome.error) metrics_.Wrote(list.writes[w].resource->kind, ok);
     }
+    if (wrote) CountPasses(list.key);
     for (const auto& [resource, version] : outcome.versions) {
       std::string& mark = high_water_[resource];
       if (kube::NewerVersion(version, mark)) mark = version;
@@ -714,6 +718,17 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
     if (outcome.target) SettleTarget(list, *outcome.target);
     SettleFailure(list, outcome);
   }
+}
+
+// A pass that writes is news for the next one. Where somebody undoes what we write, that has no
+// end: it is told, once a minute.
+void Loop::CountPasses(const std::string& key) {
+  Pace& pace = paces_[key];
+  const nanoseconds now = clock_.Elapsed();
+  if (now - pace.since >= std::chrono::minutes(1)) pace = {now, 0};
+  if (++pace.passes != kMostPassesAMinute + 1) return;
+  metrics_.WrittenTooOften();
+  log_.Warn("something undoes what is written about an object", {{"object", key}});
 }
 
 void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
@@ -792,6 +807,7 @@ void Loop::Forget(const Facts& facts) {
   for (const auto& quota : facts.world.pool_quotas)
     keys.insert("PoolQuota " + kube::Key(quota->meta));
   std::erase_if(retries_, [&](const auto& entry) { return !keys.contains(entry.first); });
+  std::erase_if(paces_, [&](const auto& entry) { return !keys.contains(entry.first); });
   std::erase_if(numbers_written_, [&](const auto& entry) { return !keys.contains(entry.first); });
   std::erase_if(numbers_changed_, [&](const auto& entry) { return !keys.contains(entry.first); });
   std::erase_if(unanswered_, [&](const auto& entry) { return !keys.contains(entry.first); });

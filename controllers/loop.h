@@ -94,6 +94,11 @@ class Loop {
     int failures = 0;
     std::chrono::nanoseconds until{0};
   };
+  // How often an object was written about in the minute that began then.
+  struct Pace {
+    std::chrono::nanoseconds since{0};
+    int passes = 0;
+  };
   // What is known of an elastic group's target.
   struct TargetMemory {
     crds::v1alpha1::ScaleTarget target;
@@ -145,6 +150,7 @@ class Loop {
   void Settle(const Facts& facts, const std::vector<WriteList>& lists,
               const std::vector<Outcome>& outcomes);
   void SettleFailure(const WriteList& list, const Outcome& outcome);
+  void CountPasses(const std::string& key);
   void Tell(const Facts& facts, const WriteList& list);
   void Forget(const Facts& facts);
   [[nodiscard]] std::string VersionOf(const kube::Resource& resource) const;
@@ -162,6 +168,7 @@ class Loop {
   // Deciding thread only.
   Applier applier_;
   std::map<std::string, Retry> retries_;                             // by list key
+  std::map<std::string, Pace> paces_;                                // by list key
   std::map<std::string, std::chrono::nanoseconds> numbers_written_;  // by list key
   std::map<std::string, std::chrono::nanoseconds> unanswered_;       // by list key: since when
   std::map<std::string, std::chrono::nanoseconds> numbers_changed_;  // by list key, not written yet

@@ -66,6 +66,10 @@ Metrics::Metrics(MetricsRegistry& registry)
       dropped_(
           registry.AddCounter("spillway_writes_dropped_total",
                               "Writes planned but not sent because this process does not lead.")),
+      written_too_often_(registry.AddCounter(
+          "spillway_objects_written_too_often_total",
+          "Times that one object was written about in more than 50 passes of a minute: something "
+          "undoes what is written.")),
       wait_seconds_(registry.AddHistogram(
           "spillway_pool_wait_seconds",
           "Time from when a pool could first run until it was first placed.", Waits())),

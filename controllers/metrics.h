@@ -26,6 +26,7 @@ class Metrics {
   void StaleCacheOverridden() const { stale_cache_overrides_.Increment(); }
   void PlanBroken() const { broken_plans_.Increment(); }
   void Wrote(const std::string& kind, bool ok) const;
+  void WrittenTooOften() const { written_too_often_.Increment(); }
   void WritesDropped(size_t count) const { dropped_.Increment(static_cast<double>(count)); }
   void Decided(const placement::PoolDecision& decision, Time now) const;
   void Decided(const placement::InferenceDecision& decision) const;
@@ -49,6 +50,7 @@ class Metrics {
   Counter stale_cache_overrides_;
   Counter broken_plans_;
   Counter dropped_;
+  Counter written_too_often_;
   Histogram wait_seconds_;
   Histogram start_seconds_;
   std::map<std::pair<std::string, bool>, Counter> writes_;  // kind, ok

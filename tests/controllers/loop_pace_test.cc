@@ -233,6 +233,27 @@ TEST_F(RefusedGroup, ThatIsMadeAnewIsNoLongerHeldAgainstItsName) {
   EXPECT_EQ(Tries(), tries + 1);
 }
 
+// Without any other event: the loop looks again by itself.
+TEST_F(RefusedGroup, TheEarliestOfAllThatWaitsWakesTheLoop) {
+  Run();
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(OnePass());
+    clock_.Advance(seconds(30));
+  }
+  Fault once;
+  once.verb = "update";
+  once.path_contains = "/nodegroups/alpha";
+  server_.Inject(once);
+  server_.Put(GroupJson("alpha", 30));
+  ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("alpha") != nullptr; }));
+  ASSERT_TRUE(OnePass());
+  ASSERT_TRUE(OnePass());
+  ASSERT_FALSE(HasGroupStatus("alpha"));
+  clock_.Advance(milliseconds(300));
+  EXPECT_TRUE(server_.WaitUntil([&] { return HasGroupStatus("alpha"); }, seconds(5)))
+      << "the other one waits for half a minute";
+}
+
 TEST_F(RefusedGroup, AWallClockThatJumpsNeitherHastensNorDelaysTheNextTry) {
   Run();
   ASSERT_TRUE(OnePass());
@@ -245,6 +266,31 @@ TEST_F(RefusedGroup, AWallClockThatJumpsNeitherHastensNorDelaysTheNextTry) {
     ASSERT_TRUE(OnePass());
     EXPECT_EQ(Tries(), tries + 1);
   }
+}
+
+TEST_F(LoopPaceTest, AnObjectThatIsWrittenInMoreThan50PassesOfAMinuteIsCounted) {
+  const std::string series = "spillway_objects_written_too_often_total";
+  Run();
+  ASSERT_TRUE(Await([&] { return HasGroupStatus("home"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  clock_.Advance(seconds(60));
+  // Somebody erases what is written, again and again.
+  const auto undo = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      server_.Put(GroupJson("home", 0));
+      ASSERT_TRUE(Await([&] { return HasGroupStatus("home"); }));
+      ASSERT_TRUE(OnePass());
+    }
+  };
+  ASSERT_NO_FATAL_FAILURE(undo(50));
+  EXPECT_EQ(Metric(series), 0);
+  ASSERT_NO_FATAL_FAILURE(undo(20));
+  EXPECT_EQ(Metric(series), 1) << "once a minute";
+  clock_.Advance(seconds(60));
+  ASSERT_NO_FATAL_FAILURE(undo(50));
+  EXPECT_EQ(Metric(series), 1);
+  ASSERT_NO_FATAL_FAILURE(undo(1));
+  EXPECT_EQ(Metric(series), 2);
 }
 
 // --- numbers ---

@@ -67,6 +67,7 @@ TEST_F(MetricsTest, EverySeriesWithFixedLabelsIsThereFromTheStart) {
                                     "spillway_stale_cache_overrides_total",
                                     "spillway_broken_plans_total",
                                     "spillway_writes_dropped_total",
+                                    "spillway_objects_written_too_often_total",
                                     "spillway_pool_wait_seconds_count",
                                     "spillway_pool_start_seconds_count"};
   for (const auto& [kind, condition] :
