@@ -739,9 +739,12 @@ TEST(Reflector, StopsPromptlyInEveryState) {
   FakeApiServer refusing(clock);
   refusing.Inject({.times = -1, .status = 500, .reason = "InternalError"});
   EXPECT_LT(
-      StopTime(
-          refusing,
-          [&] { ASSERT_TRUE(refusing.WaitUntil([&] { return !refusing.Requests().empty(); })); }),
+      StopTime(refusing,
+               [&] {
+                 ASSERT_TRUE(refusing.WaitUntil([&] { return !refusing.Requests().empty(); }));
+                 // It waits by then; where it is slower than that, this shows less and still holds.
+                 std::this_thread::sleep_for(milliseconds(20));
+               }),
       milliseconds(100));
 }
 
