@@ -110,7 +110,7 @@ TEST(Store, AReaderSeesAListWholeOrNotAtAll) {
       if (all.size() != 50 || same != static_cast<int64_t>(all.size())) ++mixed;
     }
   });
-  for (int round = 1; round <= 500; ++round) list(round);
+  for (int round = 1; round <= 2000; ++round) list(round);
   over = true;
   reader.join();
   EXPECT_EQ(mixed, 0);
