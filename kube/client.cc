@@ -8,6 +8,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace spillway::kube {
@@ -23,6 +24,7 @@ constexpr seconds kWatchSlack{30};  // the server ends a watch itself; this is f
 constexpr seconds kLongestWait{10};
 constexpr int kRetries = 3;
 constexpr size_t kShownBody = 512;
+constexpr size_t kMostWarnings = 1000;
 
 Moment Now() { return std::chrono::steady_clock::now(); }
 
@@ -178,6 +180,11 @@ Error ErrorOf(const HttpResponse& response, bool write) {
   if (error.message.empty()) {
     error.message = fmt::format("HTTP status {}: {}", response.status, Start(response.body));
   }
+  // Which of the server's rules of fairness it fell under: what its administrators look for.
+  const auto schema = response.headers.find("x-kubernetes-pf-flowschema-uid");
+  if (response.status == 429 && schema != response.headers.end()) {
+    error.message += fmt::format(" (flow schema {})", schema->second);
+  }
   error.code = CodeOf(response.status, error.reason, write);
   return error;
 }
@@ -204,6 +211,22 @@ std::string UserAgent(std::string_view program, std::string_view version) {
   constexpr std::string_view kMachine = "unknown";
 #endif
   return fmt::format("{}/{} (linux/{})", program, version, kMachine);
+}
+
+std::vector<std::string> WarningTexts(std::string_view header) {
+  std::vector<std::string> texts;
+  std::string text;
+  bool quoted = false;
+  for (size_t i = 0; i < header.size(); ++i) {
+    if (header[i] == '"') {
+      if (quoted) texts.push_back(std::exchange(text, {}));
+      quoted = !quoted;
+    } else if (quoted) {
+      if (header[i] == '\\' && i + 1 < header.size()) ++i;
+      text += header[i];
+    }
+  }
+  return texts;
 }
 
 std::string PercentEncode(std::string_view text) {
@@ -234,13 +257,30 @@ struct Client::Shared {
       options.observe(verb, response ? response->status : 0,
                       std::chrono::duration<double>(clock.Elapsed() - start).count());
     }
+    if (response && response->headers.contains("warning")) {
+      Warn(verb, request, response->headers.at("warning"));
+    }
     return response;
+  }
+
+  void Warn(std::string_view verb, const HttpRequest& request, const std::string& header) {
+    if (!options.warned) return;
+    for (const std::string& text : WarningTexts(header)) {
+      {
+        const std::scoped_lock lock(mutex);
+        if (warnings.size() >= kMostWarnings || !warnings.insert(text).second) continue;
+      }
+      options.warned(fmt::format("{} {}", verb, request.target.substr(0, request.target.find('?'))),
+                     text);
+    }
   }
 
   Transport& transport;
   Clock& clock;
   const Options options;
   Places places;
+  std::mutex mutex;
+  std::set<std::string> warnings;  // guarded; that were told
 };
 
 Client::Client(Transport& transport, Clock& clock, Options options)

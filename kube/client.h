@@ -6,6 +6,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -86,6 +87,9 @@ class Client {
     // to renew, so that a write never outlives the lease it was admitted under.
     std::chrono::milliseconds deadline{8'000};
     RequestObserver observe{};
+    // Told each sentence of a Warning header once, with the request that it answers ("patch
+    // /api/v1/…"). Called from many threads.
+    std::function<void(const std::string& request, const std::string& warning)> warned{};
   };
 
   Client(Transport& transport, Clock& clock, Options options);
@@ -156,6 +160,9 @@ class Client {
 // "spillway/0.1.0 (linux/arm64)": who asks, and the machine that it was built for, as Kubernetes'
 // own programs say it.
 std::string UserAgent(std::string_view program, std::string_view version);
+
+// The texts of a Warning header (RFC 7234): `299 - "one", 299 - "two"`.
+std::vector<std::string> WarningTexts(std::string_view header);
 
 // Percent-encodes a path segment or a query value (everything but letters, digits and -._~).
 std::string PercentEncode(std::string_view text);

@@ -115,6 +115,31 @@ Status Check(const Impersonation& who) {
   return Ok{};
 }
 
+// Of the environment, where the configuration itself names none; as other clients of Kubernetes do,
+// never for this machine.
+Proxy ProxyOf(const Env& env) {
+  const auto either = [&](const char* large, const char* small) {
+    auto value = NonEmpty(env, large);
+    return value ? *value : NonEmpty(env, small).value_or("");
+  };
+  Proxy proxy{.url = either("HTTPS_PROXY", "https_proxy"),
+              .except = either("NO_PROXY", "no_proxy"),
+              .required = false};
+  if (proxy.url.empty()) return {};
+  if (proxy.url.find("://") == std::string::npos) proxy.url.insert(0, "http://");
+  if (proxy.except != "*") proxy.except += ",localhost,127.0.0.0/8,::1";
+  return proxy;
+}
+
+Status Check(const Proxy& proxy) {
+  if (proxy.url.empty() || proxy.url.starts_with("http://") || proxy.url.starts_with("socks5://")) {
+    return Ok{};
+  }
+  // Without what may be a password.
+  return Invalid(fmt::format("a proxy is \"{}…\"; it must start with http:// or socks5://",
+                             proxy.url.substr(0, proxy.url.find("//"))));
+}
+
 }  // namespace
 
 Result<ClusterConfig> LoadConfig(const ConfigOptions& options) {
@@ -123,6 +148,10 @@ Result<ClusterConfig> LoadConfig(const ConfigOptions& options) {
   const Impersonation& asked = options.impersonate;
   if (asked != Impersonation{}) config->impersonate = asked;
   if (Status good = Check(config->impersonate); !good) return std::move(good).error();
+  if (config->proxy.url.empty() && config->server.starts_with("https://")) {
+    config->proxy = ProxyOf(options.env);
+  }
+  if (Status good = Check(config->proxy); !good) return std::move(good).error();
   return config;
 }
 

@@ -47,9 +47,19 @@ struct Impersonation {
   bool operator==(const Impersonation&) const = default;
 };
 
+// What stands between us and a server. Only libcurl goes through it.
+struct Proxy {
+  std::string url{};      // "http://host:port" or "socks5://host:port"; empty: nothing
+  std::string except{};   // servers that are asked directly, as $NO_PROXY has them
+  bool required = false;  // a kubeconfig asks for it, not the environment alone
+
+  bool operator==(const Proxy&) const = default;
+};
+
 // Where one API server is and how to prove who we are. Secrets: never logged.
 struct ClusterConfig {
-  std::string server;           // "https://127.0.0.1:6443", no trailing slash, may have a path
+  std::string server;  // "https://127.0.0.1:6443", no trailing slash, may have a path
+  Proxy proxy;
   std::string tls_server_name;  // name to verify and to send as SNI; empty: the server's host
   Material ca;                  // PEM; the only authority that is trusted
   Material client_certificate;  // PEM; with client_key, or both empty

@@ -79,6 +79,9 @@ class CredentialCache {
   Result<std::shared_ptr<const Credentials>> Get(Time now, Time deadline,
                                                  const std::stop_token& stop);
 
+  // Waits for the credential plugin, if there is one, for as long as that may run.
+  Status LogIn(Time now, const std::stop_token& stop);
+
   // The server refused `used`: what is in the files may be newer, or the plugin is to give others.
   void Distrust(const std::shared_ptr<const Credentials>& used);
 

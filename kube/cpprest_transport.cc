@@ -188,6 +188,7 @@ class CpprestTransport final : public Transport {
     ledger_->Close(kCloseDeadline, [](Exchange& call) { static_cast<Transfer&>(call).Cancel(); });
   }
 
+  Status LogIn(const std::stop_token& stop) override { return cache_.LogIn(Now(), stop); }
   Result<HttpResponse> Send(const HttpRequest& request, const std::stop_token& stop) override {
     return Run(request, nullptr, stop);
   }
@@ -458,6 +459,12 @@ Result<std::unique_ptr<Transport>> MakeCpprestTransport(const ClusterConfig& con
   InitCpprest();
   auto endpoint = ParseEndpoint(config.server);
   if (!endpoint) return endpoint.error();
+  if (config.proxy.required && !config.proxy.url.empty()) {
+    return Error{Code::kInvalid,
+                 fmt::format("server \"{}\" is behind a proxy (proxy-url), which is "
+                             "asked over libcurl only; use --transport=curl",
+                             config.server)};
+  }
   if (endpoint->HostIsIpv6()) {
     return Error{
         Code::kInvalid,

@@ -204,6 +204,7 @@ class Call {
   struct Place {
     Endpoint endpoint;
     std::string verify_name;
+    Proxy proxy;
   };
 
   Call(const Place& place, const HttpRequest& request, const Transport::OnBytes* on_bytes,
@@ -372,7 +373,11 @@ bool Call::SetUp(const Line& line, const Headers& identity) {
   Set(CURLOPT_URL, url_.c_str());
   Set(CURLOPT_PATH_AS_IS, 1L);
   Set(CURLOPT_PROTOCOLS_STR, to.tls ? "https" : "http");
-  Set(CURLOPT_PROXY, "");  // nor one that the environment names
+  // Both are said, else libcurl asks the environment.
+  Set(CURLOPT_PROXY, place_.proxy.url.c_str());
+  Set(CURLOPT_NOPROXY, place_.proxy.except.c_str());
+  Set(CURLOPT_HTTPPROXYTUNNEL, 1L);
+  Set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   Set(CURLOPT_FOLLOWLOCATION, 0L);
   Set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
   Set(CURLOPT_NOSIGNAL, 1L);
@@ -532,10 +537,13 @@ Result<HttpResponse> Call::Drive(const Line& line) {
 class CurlTransport final : public Transport {
  public:
   CurlTransport(const ClusterConfig& config, const Endpoint& endpoint, Credentials credentials)
-      : place_{endpoint, config.tls_server_name.empty() ? endpoint.host : config.tls_server_name},
+      : place_{endpoint, config.tls_server_name.empty() ? endpoint.host : config.tls_server_name,
+               config.proxy},
         impersonate_(config.impersonate),
         cache_(config, std::move(credentials), Now()) {}
   ~CurlTransport() override { switchboard_->Close(); }
+
+  Status LogIn(const std::stop_token& stop) override { return cache_.LogIn(Now(), stop); }
 
   Result<HttpResponse> Send(const HttpRequest& request, const std::stop_token& stop) override {
     return Run(request, nullptr, stop);

@@ -106,6 +106,9 @@ std::string ExecInfo(const ExecPlugin& plugin, const ClusterConfig& cluster, con
   if (plugin.provide_cluster_info) {
     nlohmann::json& about = spec["cluster"] = {{"server", cluster.server}};
     if (!cluster.tls_server_name.empty()) about["tls-server-name"] = cluster.tls_server_name;
+    if (cluster.proxy.required && !cluster.proxy.url.empty()) {
+      about["proxy-url"] = cluster.proxy.url;
+    }
     if (!ca.empty()) about["certificate-authority-data"] = EncodeBase64(ca);
     if (!plugin.cluster_config.empty()) {
       about["config"] = nlohmann::json::parse(plugin.cluster_config);

@@ -72,6 +72,14 @@ std::string Text(const YAML::Node& map, const std::string& field) {
   return value && value.IsScalar() ? value.Scalar() : std::string();
 }
 
+// As kubectl reads it: true, yes or on, in small or capital letters.
+bool IsTrue(const YAML::Node& map, const std::string& field) {
+  if (!map.IsMap()) return false;
+  const YAML::Node value = map[field];
+  bool yes = false;
+  return value && value.IsScalar() && YAML::convert<bool>::decode(value, yes) && yes;
+}
+
 // The list's entries by name. What an earlier file has stays.
 Status MergeList(const YAML::Node& root, const std::string& list, const std::string& item,
                  const std::string& file, std::map<std::string, Entry>& into) {
@@ -82,7 +90,10 @@ Status MergeList(const YAML::Node& root, const std::string& list, const std::str
   for (const YAML::Node& entry : entries) {
     const std::string name = Text(entry, "name");
     if (name.empty()) return Invalid(fmt::format("{}: an entry of {} has no name", file, list));
-    if (!found.emplace(name, Entry{entry[item], file}).second) {
+    // One that says nothing is an empty one, such as the user of whom nothing need be proved.
+    const YAML::Node value =
+        entry[item] && !entry[item].IsNull() ? entry[item] : YAML::Node(YAML::NodeType::Map);
+    if (!found.emplace(name, Entry{value, file}).second) {
       return Invalid(fmt::format("{}: {} has \"{}\" twice", file, list, name));
     }
   }
@@ -137,14 +148,12 @@ Status ReadCluster(const Entry& entry, ClusterConfig& out) {
   out.server = Text(entry.value, "server");
   while (out.server.ends_with('/')) out.server.pop_back();
   if (out.server.empty()) return Invalid(entry.file + ": the cluster has no server");
-  if (Text(entry.value, "insecure-skip-tls-verify") == "true") {
+  if (IsTrue(entry.value, "insecure-skip-tls-verify")) {
     return Invalid(entry.file +
                    ": insecure-skip-tls-verify is not supported; give the cluster's "
                    "certificate-authority");
   }
-  if (!Text(entry.value, "proxy-url").empty()) {
-    return Invalid(entry.file + ": proxy-url is not supported");
-  }
+  out.proxy = {.url = Text(entry.value, "proxy-url"), .except = {}, .required = true};
   out.tls_server_name = Text(entry.value, "tls-server-name");
   auto ca = ReadMaterial(entry, "certificate-authority");
   if (!ca) return std::move(ca).error();
@@ -158,7 +167,8 @@ Status ReadCluster(const Entry& entry, ClusterConfig& out) {
 nlohmann::json ScalarOf(const YAML::Node& value) {
   const std::string& text = value.Scalar();
   if (value.Tag() == "!") return text;  // in quotes
-  if (text == "true" || text == "false") return text == "true";
+  bool yes = false;
+  if (text.size() > 1 && YAML::convert<bool>::decode(value, yes)) return yes;
   const auto number = nlohmann::json::parse(text, nullptr, false);
   return number.is_number() ? number : nlohmann::json(text);
 }
@@ -247,7 +257,7 @@ Result<ExecPlugin> ReadExec(const Entry& user) {
     plugin.command = BesideItsFile(user, plugin.command);
   }
   plugin.install_hint = Text(exec, "installHint");
-  plugin.provide_cluster_info = Text(exec, "provideClusterInfo") == "true";
+  plugin.provide_cluster_info = IsTrue(exec, "provideClusterInfo");
   if (Status done = ReadInput(Text(exec, "interactiveMode"), where, plugin); !done) {
     return std::move(done).error();
   }
@@ -302,7 +312,8 @@ Status ReadToken(const Entry& entry, ClusterConfig& out) {
 
 Status ReadUser(const Entry& entry, ClusterConfig& out) {
   for (const char* field : {"auth-provider", "username", "password"}) {
-    if (entry.value[field]) {
+    const YAML::Node value = entry.value[field];
+    if (value && (value.IsMap() || !Text(entry.value, field).empty())) {
       return Invalid(
           fmt::format("{}: the user's {} is not supported; use a token, a tokenFile, a "
                       "client certificate or exec",

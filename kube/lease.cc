@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -106,7 +107,7 @@ Status LeaderElector::KeepRenewed(const std::stop_token& stop) {
       log_.Warn("lease not renewed", {{"why", tried.error().message}});
       const bool lost = observed_ && !Mine();
       if (lost || clock_.Elapsed() + options_.retry_period >= give_up) {
-        SetLeading(false, nanoseconds(0));
+        valid_until_ = nanoseconds(0);
         return Error(tried.error()).While(lost ? "the lease is lost" : "the lease was not renewed");
       }
       Wait(options_.retry_period, stop);
@@ -214,35 +215,21 @@ Status LeaderElector::Write(const Record& record, const std::stop_token& stop) {
                                    options, stop);
   if (!done) return std::move(done).error();
   if (Status seen = Observe(*done); !seen) return seen;
-  if (Mine()) SetLeading(true, start + Lifetime(options_));
+  if (Mine()) valid_until_ = start + Lifetime(options_);
   return Ok{};
 }
 
-void LeaderElector::SetLeading(bool leading, nanoseconds valid_until) {
-  const std::scoped_lock lock(mutex_);
-  leading_ = leading;
-  valid_until_ = valid_until;
-}
-
 bool LeaderElector::Valid(milliseconds deadline) const {
-  const nanoseconds end = clock_.Elapsed() + deadline;
-  const std::scoped_lock lock(mutex_);
-  return leading_ && end < valid_until_;
+  return clock_.Elapsed() + deadline < ValidUntil();
 }
 
-nanoseconds LeaderElector::ValidUntil() const {
-  const std::scoped_lock lock(mutex_);
-  return valid_until_;
-}
+nanoseconds LeaderElector::ValidUntil() const { return valid_until_; }
 
-bool LeaderElector::Leading() const {
-  const std::scoped_lock lock(mutex_);
-  return leading_;
-}
+bool LeaderElector::Leading() const { return ValidUntil() != nanoseconds(0); }
 
 void LeaderElector::Release() {
   if (!Leading()) return;
-  SetLeading(false, nanoseconds(0));
+  valid_until_ = nanoseconds(0);
   const std::stop_token never;
   const nanoseconds until = clock_.Elapsed() + options_.renew_deadline;
   Status done = Ok{};

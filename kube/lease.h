@@ -1,9 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <random>
 #include <stop_token>
@@ -77,7 +77,6 @@ class LeaderElector {
   [[nodiscard]] std::chrono::nanoseconds FreeAt() const;
   [[nodiscard]] std::chrono::milliseconds NextLook() const;
   [[nodiscard]] Record Renewed() const;
-  void SetLeading(bool leading, std::chrono::nanoseconds valid_until);
   void Wait(std::chrono::milliseconds time, const std::stop_token& stop) const;
 
   // Constant or synchronise themselves.
@@ -91,10 +90,8 @@ class LeaderElector {
   std::chrono::nanoseconds observed_at_{0};
   std::string
       object_;  // the Lease as last seen, so that what others keep in it survives our writes
-  // Guarded.
-  mutable std::mutex mutex_;
-  std::chrono::nanoseconds valid_until_{0};
-  bool leading_ = false;
+  // ValidUntil. No lock: whoever watches over it waits for nobody.
+  std::atomic<std::chrono::nanoseconds> valid_until_{std::chrono::nanoseconds{0}};
 };
 
 }  // namespace spillway::kube

@@ -251,7 +251,8 @@ class Reflector::Machine {
   JsonParser parser_;           // of watch events
   bool bookmarks_ = false;      // this server sends them
   bool pages_always_ = false;   // lists with a version come in pages too
-  bool expired_again_ = false;  // the last watch expired before it brought anything
+  bool expired_again_ = false;  // the last watch expired at once, or before it brought anything
+  bool at_once_ = false;        // the server closed the last watch within a second
   bool silent_ = false;         // the last watch ended for its silence
   nanoseconds check_at_{0};
   std::optional<Sample> sample_;  // to be held against the store when that has come as far
@@ -464,7 +465,9 @@ Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
       options_.resource, query, [&](std::string_view bytes) { return OnBytes(bytes, session); },
       stop_);
   if (stop_.stop_requested()) return Watching{session.version};
-  if (session.events > 0) expired_again_ = silent_ = false;
+  const bool lived = owner_.clock_.Elapsed() - session.started >= kShortWatch;
+  if (session.events > 0) silent_ = false;
+  if (session.events > 0 && lived) expired_again_ = false;
   if (session.differs) {
     Ended("differs");
     return Listing{"", "differs"};
@@ -566,7 +569,9 @@ Status Reflector::Machine::Deliver(const EventHeader& header) {
 Reflector::Machine::State Reflector::Machine::AfterClose(const Session& session, seconds timeout) {
   Ended("timeout");
   const nanoseconds lived = owner_.clock_.Elapsed() - session.started;
-  if (session.events == 0 && lived < kShortWatch) {
+  const bool at_once = lived < kShortWatch;
+  const bool again = std::exchange(at_once_, at_once);
+  if (at_once && (session.events == 0 || again)) {
     return WaitThen(Watching{session.version}, nullptr);
   }
   if (lived >= timeout - kEarly) return Watching{session.version};

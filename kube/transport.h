@@ -47,6 +47,10 @@ class Transport {
 
   virtual ~Transport() = default;
 
+  // Where a program gives the credentials: has it give them now, however long that takes a person,
+  // so that no request has to wait for it. Else does nothing. Errors as of Send.
+  virtual Status LogIn(const std::stop_token& /*stop*/) { return Ok{}; }
+
   virtual Result<HttpResponse> Send(const HttpRequest& request, const std::stop_token& stop) = 0;
 
   // Delivers the body of a 2xx response piece by piece, in bounded memory: while `on_bytes` works,

@@ -1,7 +1,6 @@
 #include "operator/assembly.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -23,35 +22,16 @@
 #include "operator/http_server.h"
 #include "operator/metrics_access.h"
 #include "operator/process_metrics.h"
+#include "operator/watchdog.h"
 
 namespace spillway {
 namespace {
-
-using std::chrono::nanoseconds;
 
 constexpr std::chrono::milliseconds kDrain{2000};
 
 std::optional<std::string> Environment(const std::string& name) {
   const char* value = std::getenv(name.c_str());
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
-
-// Ends the process when a held lease runs out, whatever the rest is doing. It takes no lock of
-// anybody's for long and logs by a plain write.
-void Watchdog(const kube::LeaderElector& elector, const Clock& clock, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::unique_lock lock(mutex);
-  while (!stop.stop_requested()) {
-    const nanoseconds until = elector.ValidUntil();
-    if (elector.Leading() && until != nanoseconds{0} && clock.Elapsed() >= until) {
-      constexpr std::string_view kLine =
-          "{\"level\":\"error\",\"msg\":\"the lease ran out before it was renewed; exiting\"}\n";
-      [[maybe_unused]] const auto written = write(STDERR_FILENO, kLine.data(), kLine.size());
-      _exit(1);
-    }
-    wake.wait_for(lock, stop, std::chrono::milliseconds(250), [] { return false; });
-  }
 }
 
 }  // namespace
@@ -94,6 +74,9 @@ struct Assembly::Parts {
     out.in_flight = in_flight;
     out.observe = [this](std::string_view verb, int status, double time) {
       requests.Observe(verb, status, time);
+    };
+    out.warned = [this](const std::string& request, const std::string& warning) {
+      log.Warn("the API server warns", {{"request", request}, {"warning", warning}});
     };
     return out;
   }

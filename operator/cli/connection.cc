@@ -40,6 +40,7 @@ Result<std::unique_ptr<Connection>> Connection::Open(const Where& where) {
   if (!config) return std::move(config).error().While("finding the API server");
   auto transport = kube::MakeTransport(kube::TransportKinds().at(where.transport), *config);
   if (!transport) return std::move(transport).error();
+  if (Status in = (*transport)->LogIn({}); !in) return std::move(in).error();
   return std::unique_ptr<Connection>(new Connection(*std::move(transport)));
 }
 

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
-# The catalogue's sections and the highest number of each: rules are numbered from 01 on without a gap.
-HIGHEST = {"R": 10, "W": 14, "WL": 6, "GZ": 3, "S": 18, "Q": 10, "C": 5, "RW": 5}
-RULES = [f"{prefix}-{number:02}" for prefix, highest in HIGHEST.items() for number in range(1, highest + 1)]
+# The catalogue's sections and the highest number of each: rules are numbered from 01 on.
+HIGHEST = {"R": 10, "W": 14, "WL": 6, "GZ": 3, "S": 18, "Q": 10, "C": 5, "RW": 5,
+           "K": 10, "E": 7, "I": 4, "H": 11, "L": 13, "A": 10, "P": 8, "T": 5, "O": 3, "F": 4, "V": 4, "M": 4, "X": 29, "B": 28}
+UNUSED = {"X-09", "X-17", "X-18", "X-19"}
+RULES = [rule for prefix, highest in HIGHEST.items() for number in range(1, highest + 1)
+         if (rule := f"{prefix}-{number:02}") not in UNUSED]
 MOST_WORDS = 20
 
 ROW = re.compile(r"^\| *([A-Z]+-\d+) *\|(.*)\| *$")

@@ -2,7 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,6 +88,28 @@ TEST(SystemClockTest, ElapsedNeverGoesBackAndNowIsWholeSeconds) {
   EXPECT_GE(clock.Elapsed(), first);
   EXPECT_EQ(clock.Now(), std::chrono::floor<std::chrono::seconds>(clock.Now()));
   EXPECT_GT(clock.Now(), sys_days(2026y / 1 / 1));
+}
+
+// A machine that has slept for a thousand seconds, as far as this process can tell: time that only
+// runs while it is awake would not show them. Where no such namespace may be made, the two agree.
+TEST(SystemClockTest, ElapsedCountsTheTimeThatTheMachineSlept) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        const bool apart = unshare(CLONE_NEWUSER | CLONE_NEWTIME) == 0;
+        if (apart) std::ofstream("/proc/self/timens_offsets") << "boottime 1000 0";
+        const pid_t child = fork();
+        if (child == 0) {
+          timespec awake{};
+          clock_gettime(CLOCK_MONOTONIC, &awake);
+          const auto slept = SystemClock().Elapsed() - std::chrono::seconds(awake.tv_sec);
+          _exit(!apart || slept > std::chrono::seconds(900) ? 0 : 1);
+        }
+        int status = 1;
+        waitpid(child, &status, 0);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 2);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

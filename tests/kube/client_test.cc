@@ -240,12 +240,35 @@ TEST_F(ClientTest, TakesRetryAfterFromHeaderOrDetails) {
   EXPECT_EQ(client_.Get(Nodes(), "", "n", {}).error().retry_after, 30s);
 }
 
+TEST_F(ClientTest, AnOverloadNamesTheFlowSchemaThatItFellUnder) {
+  answer_ = With(429, StatusBody("TooManyRequests", "too many"),
+                 {{"x-kubernetes-pf-flowschema-uid", "uid-7"}});
+  EXPECT_EQ(client_.Get(Nodes(), "", "n", {}).error().message, "too many (flow schema uid-7)");
+}
+
+TEST_F(ClientTest, TellsEachWarningOfTheServerOnce) {
+  std::vector<std::string> told;
+  Client client(
+      transport_, clock_,
+      {.user_agent = "test", .warned = [&](const std::string& request, const std::string& warning) {
+         told.push_back(request + ": " + warning);
+       }});
+  answer_ = With(200, "{}", {{"warning", R"(299 - "v1beta1 is deprecated", 299 - "a \"b\"")"}});
+  (void)client.Apply(Jobs(), "ns", "j", "{}", {.field_manager = "m"}, {});
+  (void)client.Get(Jobs(), "ns", "j", {});
+  EXPECT_THAT(told, ElementsAre("patch /apis/batch/v1/namespaces/ns/jobs/j: v1beta1 is deprecated",
+                                "patch /apis/batch/v1/namespaces/ns/jobs/j: a \"b\""));
+  EXPECT_THAT(WarningTexts("299 - \"cut"), ::testing::IsEmpty());
+  EXPECT_THAT(WarningTexts(""), ::testing::IsEmpty());
+}
+
 TEST_F(ClientTest, TriesAgainWhenAskedToWithinTheDeadline) {
   const auto later = With(429, "{}", {{"retry-after", "0"}});
   answers_ = {later, later, later};
   answer_ = With(200, "\"done\"");
-  EXPECT_EQ(client_.Create(Jobs(), "ns", "{}", {}, {}).value(), "\"done\"");
+  EXPECT_EQ(client_.Create(Jobs(), "ns", "{\"a\":1}", {}, {}).value(), "\"done\"");
   EXPECT_EQ(transport_.Requests().size(), 4U);
+  for (const HttpRequest& request : transport_.Requests()) EXPECT_EQ(request.body, "{\"a\":1}");
   // Four times is once too often.
   answer_ = later;
   EXPECT_EQ(client_.Get(Nodes(), "", "n", {}).error().code, Code::kUnavailable);
@@ -407,6 +430,25 @@ TEST_F(ClientTest, APlaceThatDoesNotComeIsAnError) {
   std::stop_source stop;
   stop.request_stop();
   EXPECT_EQ(client.Get(Nodes(), "", "n", stop.get_token()).error().code, Code::kCancelled);
+  done = true;
+}
+
+TEST_F(ClientTest, AClientWithAnotherDeadlineHasPlacesOfItsOwn) {
+  std::atomic<bool> done = false;
+  std::atomic<int> inside = 0;
+  ScriptedTransport transport([&](const HttpRequest& request) -> Result<HttpResponse> {
+    ++inside;
+    if (request.target.ends_with("slow")) {
+      EXPECT_TRUE(Eventually([&] { return done.load(); }));
+    }
+    return HttpResponse{.status = 200, .headers = {}, .body = "{}"};
+  });
+  Client client(transport, clock_, {.user_agent = "test", .in_flight = 1, .observe = {}});
+  const Client other = client.WithDeadline(2s);
+  std::jthread holder([&] { (void)client.Get(Nodes(), "", "slow", {}); });
+  ASSERT_TRUE(Eventually([&] { return inside == 1; }));
+  EXPECT_TRUE(Client(other).Get(Nodes(), "", "n", {}).ok());  // a renewal waits behind nobody
+  EXPECT_LE(transport.Requests().back().deadline, 2s);
   done = true;
 }
 

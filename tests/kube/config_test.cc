@@ -12,7 +12,9 @@
 namespace spillway::kube {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class ConfigTest : public ::testing::Test {
  protected:
@@ -177,9 +179,10 @@ TEST_F(ConfigTest, RefusesWithOneSentence) {
                       "insecure-skip-tls-verify: true}}]"),
               HasSubstr("insecure-skip-tls-verify is not supported"));
   EXPECT_THAT(
-      Refusal("current-context: c" + contexts +
-              "clusters: [{name: c, cluster: {server: 'https://h', proxy-url: 'http://p'}}]"),
-      HasSubstr("proxy-url is not supported"));
+      Refusal(
+          "current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n"
+          "clusters: [{name: c, cluster: {server: 'https://h', proxy-url: 'https://me:pw@p'}}]"),
+      AllOf(HasSubstr("it must start with http:// or socks5://"), Not(HasSubstr("pw"))));
   EXPECT_THAT(Refusal(user("username: a, password: b")), HasSubstr("the user's username"));
   EXPECT_THAT(Refusal(user("client-certificate: a")), HasSubstr("must come together"));
   EXPECT_THAT(Refusal(user("client-certificate-data: '!', client-key: b")),
@@ -191,6 +194,39 @@ std::string OfUser(const std::string& fields) {
   return "current-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n"
          "clusters: [{name: c, cluster: {server: 'https://h'}}]\nusers: [{name: u, user: {" +
          fields + "}}]";
+}
+
+TEST_F(ConfigTest, WhatSaysNothingIsAsIfItWereNotThere) {
+  for (const std::string fields :
+       {"username: '', password: '', token: t", "username: null, auth-provider: null, token: t",
+        "exec: null, token: t"}) {
+    const auto config = Load(Write("config", OfUser(fields)));
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    EXPECT_EQ(config->token.data, "t");
+  }
+  for (const char* nobody : {"{name: u, user: null}", "{name: u}"}) {
+    const std::string text = OfUser("");
+    const auto config =
+        Load(Write("config", text.substr(0, text.find("users:")) + "users: [" + nobody + "]"));
+    ASSERT_TRUE(config.ok()) << config.error().message;
+    EXPECT_TRUE(config->token.empty());
+  }
+  EXPECT_THAT(Refusal(OfUser("auth-provider: {name: gcp}")), HasSubstr("the user's auth-provider"));
+}
+
+TEST_F(ConfigTest, TruthIsSpelledInManyWays) {
+  const auto told = [&](const std::string& word) {
+    const auto config = Load(Write(
+        "config", OfUser("exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: x, "
+                         "provideClusterInfo: " +
+                         word + "}")));
+    return config.ok() && config->exec->provide_cluster_info;
+  };
+  for (const char* yes : {"true", "True", "TRUE", "yes", "on"}) EXPECT_TRUE(told(yes)) << yes;
+  for (const char* no : {"false", "no", "off", "null", "maybe"}) EXPECT_FALSE(told(no)) << no;
+  EXPECT_THAT(Refusal("current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\nclusters: "
+                      "[{name: c, cluster: {server: 'https://h', insecure-skip-tls-verify: Yes}}]"),
+              HasSubstr("insecure-skip-tls-verify is not supported"));
 }
 
 TEST_F(ConfigTest, ReadsWhatTheCloudsAndInstallersWrite) {
@@ -290,6 +326,31 @@ TEST_F(ConfigTest, ReadsOnWhoseBehalfRequestsAreMade) {
   EXPECT_THAT(Refusal(OfUser("as: a, as-groups: g")), HasSubstr("as-groups is no list"));
   EXPECT_THAT(Refusal(OfUser("as: a, as-user-extra: []")), HasSubstr("as-user-extra is no object"));
   EXPECT_THAT(Refusal(OfUser("as: \"a\\nb\"")), HasSubstr("control characters"));
+}
+
+TEST_F(ConfigTest, AProxyIsTheClustersOrTheEnvironments) {
+  const auto file = [&](const std::string& fields) {
+    return Write("config",
+                 "current-context: c\ncontexts: [{name: c, context: {cluster: c}}]\n"
+                 "clusters: [{name: c, cluster: {" +
+                     fields + "}}]\n");
+  };
+  const std::string plain = file("server: 'https://h'");
+  EXPECT_EQ(Load(plain)->proxy.url, "");
+  env_["https_proxy"] = "proxy.example:3128";
+  EXPECT_EQ(Load(plain)->proxy, (Proxy{.url = "http://proxy.example:3128",
+                                       .except = ",localhost,127.0.0.0/8,::1",
+                                       .required = false}));
+  env_["HTTPS_PROXY"] = "socks5://large";
+  env_["NO_PROXY"] = "10.0.0.0/8,.internal";
+  EXPECT_EQ(Load(plain)->proxy, (Proxy{.url = "socks5://large",
+                                       .except = "10.0.0.0/8,.internal,localhost,127.0.0.0/8,::1",
+                                       .required = false}));
+  EXPECT_EQ(Load(file("server: 'http://h'"))->proxy.url, "") << "no credentials, no TLS: direct";
+  EXPECT_EQ(Load(file("server: 'https://h', proxy-url: 'http://own'"))->proxy,
+            (Proxy{.url = "http://own", .except = "", .required = true}));
+  env_["HTTPS_PROXY"] = "ftp://p";
+  EXPECT_FALSE(Load(plain).ok());
 }
 
 TEST_F(ConfigTest, TellsWhatIsWrongWithEveryFile) {

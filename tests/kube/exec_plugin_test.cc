@@ -108,9 +108,11 @@ TEST_F(PluginTest, IsToldWhatItMayAndWhichClusterItIsFor) {
   cluster.exec->provide_cluster_info = true;
   cluster.exec->cluster_config = R"({"audience":"x"})";
   cluster.tls_server_name = "kubernetes";
+  cluster.proxy = {.url = "http://p", .required = true};
   ASSERT_TRUE(RunExecPlugin(cluster, false, {}).ok());
   EXPECT_EQ(nlohmann::json::parse(Read("info"))["spec"]["cluster"],
-            nlohmann::json::parse(R"({"server":"https://h","tls-server-name":"kubernetes",
+            nlohmann::json::parse(
+                R"({"server":"https://h","tls-server-name":"kubernetes","proxy-url":"http://p",
       "certificate-authority-data":"Q0E=","config":{"audience":"x"}})"));
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/kube/lease_server.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/scripted_transport.h"
 
@@ -23,65 +24,6 @@ using support::ScriptedTransport;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-// The API server's side of one Lease: optimistic locking and nothing else.
-class LeaseServer {
- public:
-  Result<HttpResponse> Answer(const HttpRequest& request) {
-    if (before) {
-      if (auto instead = before(request)) return *instead;
-    }
-    auto response = Serve(request);
-    if (after) {
-      if (auto instead = after(request)) return *instead;
-    }
-    return response;
-  }
-
-  // What somebody else does to it.
-  void Put(const std::string& holder, const std::string& renewed, int64_t seconds = 15) {
-    if (lease.is_null()) lease = Json{{"metadata", {{"name", "spillway"}}}};
-    lease["spec"]["holderIdentity"] = holder;
-    lease["spec"]["leaseDurationSeconds"] = seconds;
-    lease["spec"]["renewTime"] = renewed;
-    Stamp();
-  }
-  [[nodiscard]] Json Spec() const { return lease.is_null() ? Json() : lease.at("spec"); }
-  [[nodiscard]] std::string Holder() const {
-    return lease.is_null() ? "none" : Spec()["holderIdentity"];
-  }
-  void Stamp() { lease["metadata"]["resourceVersion"] = std::to_string(++version_); }
-
-  Json lease;  // null: there is none
-  // Run before and after the request has its effect; an answer takes the place of the server's.
-  std::function<std::optional<Result<HttpResponse>>(const HttpRequest&)> before;
-  std::function<std::optional<Result<HttpResponse>>(const HttpRequest&)> after;
-
- private:
-  Result<HttpResponse> Serve(const HttpRequest& request) {
-    if (request.method == "POST") {
-      if (!lease.is_null()) return Refuse(409, "AlreadyExists");
-      lease = Json::parse(request.body);
-    } else if (lease.is_null()) {
-      return Refuse(404, "NotFound");
-    } else if (request.method == "PUT") {
-      const Json fresh = Json::parse(request.body);
-      if (fresh["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]) {
-        return Refuse(409, "Conflict");
-      }
-      lease = fresh;
-    }
-    if (request.method != "GET") Stamp();
-    return HttpResponse{.status = 200, .headers = {}, .body = lease.dump()};
-  }
-  static Result<HttpResponse> Refuse(int status, const std::string& reason) {
-    return HttpResponse{
-        .status = status,
-        .headers = {},
-        .body = Json{{"kind", "Status"}, {"reason", reason}, {"message", reason}}.dump()};
-  }
-  int version_ = 100;
-};
 
 Error NoAnswer() { return {Code::kUnavailable, "connection lost"}; }
 
@@ -264,6 +206,21 @@ TEST_F(LeaseTest, StopsWhenItCannotRenewInTime) {
   EXPECT_FALSE(elector.Leading());
   EXPECT_FALSE(elector.Valid(0ms));
   EXPECT_LT(clock_.Elapsed(), 15s);  // before anybody else may have it
+}
+
+// Of a server that is overloaded no renewal comes through, however politely it refuses.
+TEST_F(LeaseTest, OverloadForEverEndsTheLeaderBeforeItsLeaseDoes) {
+  LeaderElector elector = Elector();
+  server_.before = [this](const HttpRequest& request) -> std::optional<Result<HttpResponse>> {
+    if (request.method != "PUT") return std::nullopt;
+    clock_.Advance(100ms);
+    return HttpResponse{.status = 429, .headers = {{"retry-after", "10"}}, .body = {}};
+  };
+  const Status end = RunUntil(elector, [] { return false; });
+  ASSERT_FALSE(end.ok());
+  EXPECT_EQ(end.error().code, Code::kUnavailable);
+  EXPECT_LT(clock_.Elapsed(), 13s);
+  EXPECT_GT(clock_.Elapsed(), 8s);
 }
 
 TEST_F(LeaseTest, SurvivesAShortOutage) {

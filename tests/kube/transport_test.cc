@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tests/kube/transport_fixture.h"
+#include "tests/support/connect_proxy.h"
 #include "tests/support/eventually.h"
 #include "tests/support/slow_name.h"
 #include "tests/support/tls_server.h"
@@ -433,6 +434,45 @@ TEST_P(TransportTest, AsksNoProxyOfTheEnvironment) {
   unsetenv("https_proxy");
   ASSERT_TRUE(response.ok()) << response.error().message;
   EXPECT_EQ(response->body, "direct");
+}
+
+TEST_P(TransportTest, GoesThroughAProxyOrSaysWhoCan) {
+  Serve([](const WireRequest&, WireConnection& wire) {
+    wire.StartChunked();
+    wire.WriteChunk("through");
+    wire.WriteChunk("");
+  });
+  support::ConnectProxy proxy;
+  ClusterConfig config = Config();
+  config.proxy = {.url = "http://127.0.0.1:" + std::to_string(proxy.Port()), .required = true};
+  const auto made = GetParam().make(config);
+  if (GetParam().limited) {
+    ASSERT_FALSE(made.ok());
+    EXPECT_EQ(made.error().code, Code::kInvalid);
+    EXPECT_THAT(made.error().message, HasSubstr("use --transport=curl"));
+    return;
+  }
+  const std::string asked = "127.0.0.1:" + std::to_string(server_->Port());
+  for (int i = 0; i < 2; ++i) {
+    const auto response = (*made)->Send(Get("/"), {});
+    ASSERT_TRUE(response.ok()) << response.error().message;
+    EXPECT_EQ(response->body, "through");
+    EXPECT_FALSE(response->headers.contains("x-proxy"))
+        << "the proxy's own answer is no part of it";
+  }
+  EXPECT_THAT(proxy.Asked(), ::testing::ElementsAre(asked)) << "one tunnel, which is kept";
+  // TLS goes through it from end to end, and it may refuse.
+  config.ca.data = other_.Pem();
+  EXPECT_THAT(SendAndFail(*Make(config), Get("/")).message, HasSubstr("certificate verify failed"));
+  config = Config();
+  config.proxy = {.url = "http://127.0.0.1:" + std::to_string(proxy.Port()), .required = true};
+  proxy.Refuse();
+  const Error refused = SendAndFail(*Make(config), Post("/", "{}"));
+  EXPECT_EQ(refused.code, Code::kUnavailable);
+  EXPECT_THAT(refused.message, HasSubstr("403"));
+  // Some servers are asked directly.
+  config.proxy.except = "10.0.0.0/8,127.0.0.0/8";
+  EXPECT_TRUE(Make(config)->Send(Get("/"), {}).ok());
 }
 
 TEST_P(TransportTest, ConnectsToAnIpv6AddressOrSaysWhoCan) {

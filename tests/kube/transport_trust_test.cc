@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <filesystem>
 #include <string>
 
 #include "kube/transport.h"
@@ -83,6 +85,28 @@ TEST_P(TransportTrust, ReadsATokenAgainAfterItWasRefused) {
   file.Write("new\n");
   EXPECT_TRUE(Eventually([&] { return transport->Send(Get("/"), {})->status == 200; }));
   EXPECT_EQ(server_->Connections(), 1);
+}
+
+TEST_P(TransportTrust, LoggingInTakesAsLongAsItTakes) {
+  Serve([](const WireRequest& request, WireConnection& wire) {
+    wire.Answer(request.headers.at("authorization") == "Bearer given" ? 200 : 401, "");
+  });
+  const support::TempFile plugin(
+      "#!/bin/sh\nsleep 0.5\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\","
+      "\"kind\":\"ExecCredential\",\"status\":{\"token\":\"given\"}}'\n");
+  std::filesystem::permissions(plugin.path(), std::filesystem::perms::owner_all);
+  ClusterConfig config = Config();
+  config.exec =
+      ExecPlugin{.api_version = "client.authentication.k8s.io/v1", .command = plugin.path()};
+  HttpRequest request = Get("/");
+  request.deadline = std::chrono::milliseconds(300);
+  EXPECT_THAT(SendAndFail(*Make(config), request).message, HasSubstr("has not answered yet"));
+  const auto transport = Make(config);
+  const Status in = transport->LogIn({});
+  ASSERT_TRUE(in.ok()) << in.error().message;
+  EXPECT_EQ(transport->Send(request, {})->status, 200);
+  config.exec->command = "/no/such/program";
+  EXPECT_THAT(Make(config)->LogIn({}).error().message, HasSubstr("cannot run /no/such/program"));
 }
 
 TEST_P(TransportTrust, SpeaksPlainHttpWithoutCredentialsOnly) {

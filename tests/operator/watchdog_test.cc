@@ -1,0 +1,73 @@
+#include "operator/watchdog.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/support/eventually.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/scripted_transport.h"
+
+namespace spillway {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Counts how often it is asked.
+class CountingClock final : public Clock {
+ public:
+  [[nodiscard]] std::chrono::sys_time<std::chrono::milliseconds> NowMillis() const override {
+    return clock.NowMillis();
+  }
+  [[nodiscard]] std::chrono::nanoseconds Elapsed() const override {
+    ++asked;
+    return clock.Elapsed();
+  }
+  support::FakeClock clock;
+  mutable std::atomic<int> asked = 0;
+};
+
+// A lease that is held from the start of the clock on, for 13 s.
+struct Held {
+  Held() {
+    std::stop_source stop;
+    EXPECT_TRUE(elector.Run([&] { stop.request_stop(); }, stop.get_token()).ok());
+    EXPECT_EQ(elector.ValidUntil(), 13s);
+  }
+  CountingClock clock;
+  Log log{LogLevel::kError, true};
+  support::ScriptedTransport transport{
+      [](const kube::HttpRequest& request) -> Result<kube::HttpResponse> {
+        if (request.method == "POST") return kube::HttpResponse{201, {}, request.body};
+        return kube::HttpResponse{404, {}, "{}"};
+      }};
+  kube::Client client{transport, clock, {.user_agent = "test"}};
+  kube::LeaderElector elector{
+      client, clock, log, {.ns = "ns", .name = "spillway", .identity = "me"}};
+};
+
+TEST(Watchdog, EndsTheProcessWhenTheLeaseRunsOut) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        Held held;
+        held.clock.clock.Advance(13s);
+        Watchdog(held.elector, held.clock, {});
+      },
+      testing::ExitedWithCode(1), "the lease ran out before it was renewed; exiting");
+}
+
+TEST(Watchdog, LeavesALeaseThatIsGoodAlone) {
+  Held held;
+  held.clock.clock.Advance(12'999ms);
+  const int before = held.clock.asked;
+  std::jthread watching(
+      [&](const std::stop_token& stop) { Watchdog(held.elector, held.clock, stop); });
+  EXPECT_TRUE(support::Eventually([&] { return held.clock.asked > before; }));
+}
+
+}  // namespace
+}  // namespace spillway
