@@ -350,7 +350,7 @@ TEST_F(ConfigTest, AProxyIsTheClustersOrTheEnvironments) {
   EXPECT_EQ(Load(file("server: 'https://h', proxy-url: 'http://own'"))->proxy,
             (Proxy{.url = "http://own", .except = "", .required = true}));
   env_["HTTPS_PROXY"] = "ftp://p";
-  EXPECT_FALSE(Load(plain).ok());
+  EXPECT_FALSE(Load(file("server: 'https://h'")).ok());
 }
 
 TEST_F(ConfigTest, TellsWhatIsWrongWithEveryFile) {

@@ -379,7 +379,10 @@ TEST(Faults, StartedAndStoppedTwoThousandTimesNothingHangs) {
   for (int i = 0; i < 2000; ++i) {
     const Following following(server, clock, Pools());
     EventRecorder recorder(client, clock, log, {.instance = "me"});
-    recorder.Record({.api_version = "v1", .kind = "Pod", .name = "p", .ns = "ns", .uid = "u"});
+    EventRecord record;
+    record.name = "p";
+    record.ns = "ns";
+    recorder.Record(std::move(record));
     if (i % 3 == 0) (void)support::Eventually([&] { return following.follower.store.Synced(); });
     if (i % 3 == 1) server.CloseWatches();
   }
