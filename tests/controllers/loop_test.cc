@@ -82,6 +82,21 @@ TEST_F(LoopTest, NothingIsSaidOfAPoolWhileItsTemplateIsJudgedUnlessThatTakesLong
   EXPECT_FALSE(Exists("jobs", "run-train-1"));
 }
 
+// The names are part of the API: what another name applied would stay behind.
+TEST_F(LoopTest, EveryWriteNamesItsManager) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  int statuses = 0;
+  for (const auto& write : server_.Writes()) {
+    const bool status = write.path.ends_with("/status");
+    EXPECT_EQ(write.query.at("fieldManager"), status ? "spillway-status" : "spillway")
+        << write.path;
+    statuses += status ? 1 : 0;
+  }
+  EXPECT_GT(statuses, 0);
+}
+
 TEST_F(LoopTest, ARefusedCommitStartsNothingAndIsTriedAgain) {
   Fault conflict;
   conflict.verb = "update";
