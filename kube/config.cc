@@ -131,15 +131,6 @@ Proxy ProxyOf(const Env& env) {
   return proxy;
 }
 
-Status Check(const Proxy& proxy) {
-  if (proxy.url.empty() || proxy.url.starts_with("http://") || proxy.url.starts_with("socks5://")) {
-    return Ok{};
-  }
-  // Without what may be a password.
-  return Invalid(fmt::format("a proxy is \"{}…\"; it must start with http:// or socks5://",
-                             proxy.url.substr(0, proxy.url.find("//"))));
-}
-
 }  // namespace
 
 Result<ClusterConfig> LoadConfig(const ConfigOptions& options) {
@@ -151,7 +142,6 @@ Result<ClusterConfig> LoadConfig(const ConfigOptions& options) {
   if (config->proxy.url.empty() && config->server.starts_with("https://")) {
     config->proxy = ProxyOf(options.env);
   }
-  if (Status good = Check(config->proxy); !good) return std::move(good).error();
   return config;
 }
 

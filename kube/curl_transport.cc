@@ -587,6 +587,21 @@ class CurlTransport final : public Transport {
 
 }  // namespace
 
+namespace {
+
+Status Check(const Proxy& proxy) {
+  const std::string& url = proxy.url;
+  if (url.empty() || url.starts_with("http://") || url.starts_with("socks5://")) return Ok{};
+  // Without what may be a password.
+  return Error{
+      Code::kInvalid,
+      fmt::format("the proxy of the {} starts with \"{}\"; it must start with http:// or "
+                  "socks5://",
+                  proxy.required ? "kubeconfig" : "environment", url.substr(0, url.find("//")))};
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Transport>> MakeCurlTransport(const ClusterConfig& config) {
   static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (kReady != CURLE_OK) {
@@ -594,6 +609,7 @@ Result<std::unique_ptr<Transport>> MakeCurlTransport(const ClusterConfig& config
   }
   auto endpoint = ParseEndpoint(config.server);
   if (!endpoint) return endpoint.error();
+  if (Status good = Check(config.proxy); !good) return std::move(good).error();
   auto credentials = ReadCredentials(config);
   if (!credentials) return credentials.error();
   if (const auto fault = endpoint->tls ? Fault(*credentials) : std::string(); !fault.empty()) {

@@ -470,6 +470,11 @@ TEST_P(TransportTest, GoesThroughAProxyOrSaysWhoCan) {
   const Error refused = SendAndFail(*Make(config), Post("/", "{}"));
   EXPECT_EQ(refused.code, Code::kUnavailable);
   EXPECT_THAT(refused.message, HasSubstr("403"));
+  config.proxy.url = "https://me:secret@p";
+  EXPECT_THAT(GetParam().make(config).error().message,
+              AllOf(HasSubstr("it must start with http:// or socks5://"),
+                    ::testing::Not(HasSubstr("secret"))));
+  config.proxy.url = "http://127.0.0.1:" + std::to_string(proxy.Port());
   // Some servers are asked directly.
   config.proxy.except = "10.0.0.0/8,127.0.0.0/8";
   EXPECT_TRUE(Make(config)->Send(Get("/"), {}).ok());
