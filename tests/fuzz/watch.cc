@@ -89,6 +89,7 @@ kube::ReflectorHooks HooksInto(std::vector<std::string>& told) {
       .listed = [&](std::string_view reason) { told.push_back("listed " + std::string(reason)); },
       .watch_ended =
           [&](std::string_view reason) { told.push_back("ended " + std::string(reason)); },
+      .event = [] {},  // as many as there are pieces
       .bad_object = [&](const Error& error) { told.push_back("bad " + error.message); }};
 }
 

@@ -315,6 +315,20 @@ TEST(Reflector, ALineThatIsNoJsonEndsTheWatchAndNothingElse) {
   EXPECT_EQ(got.waits.size(), 1U);
 }
 
+TEST(Reflector, ALineThatEndsAsNoJsonBehindItsVersionIsNoEvent) {
+  std::string broken = Event("ADDED", Object("b", 11));
+  broken.insert(broken.find("\"kind\""), R"("details": {"a" 1}, )");
+  std::string cut = Event("ADDED", Object("b", 11));
+  cut.replace(cut.rfind("}}"), 2, R"(, "message": "x)");
+  for (const std::string& line : {broken, cut}) {
+    const Played got = Play({{.body = ListBody(9, {})},
+                             {.body = Event("ADDED", Object("a", 10)) + line},
+                             {.body = Event("ADDED", Object("b", 11))}});
+    EXPECT_EQ(got.store, "a=1@10 b=1@11 | 11") << line;
+    EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10")) << line;
+  }
+}
+
 TEST(Reflector, ALineWithoutEndIsGivenUp) {
   const std::string line(size_t{17} << 20, 'x');
   const Played got = Play({{.body = ListBody(9, {})},
