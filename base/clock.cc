@@ -63,8 +63,13 @@ std::optional<Time> Parse(std::string_view text) {
                                     chrono::month(static_cast<unsigned>(*month)),
                                     chrono::day(static_cast<unsigned>(*day))};
   if (!offset || !date.ok() || *hour > 23 || *minute > 59 || *second > 60) return std::nullopt;
-  return chrono::sys_days(date) + chrono::hours(*hour) + chrono::minutes(*minute) +
-         chrono::seconds(*second) - *offset;
+  const Time time = chrono::sys_days(date) + chrono::hours(*hour) + chrono::minutes(*minute) +
+                    chrono::seconds(*second) - *offset;
+  // In UTC it may be of a year that has no four digits.
+  constexpr chrono::sys_days kFirst = chrono::year(0) / 1 / 1;
+  constexpr chrono::sys_days kEnd = chrono::year(10'000) / 1 / 1;
+  if (time < kFirst || time >= kEnd) return std::nullopt;
+  return time;
 }
 
 std::string FormatDateAndTime(Time time) {

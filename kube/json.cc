@@ -45,6 +45,8 @@ Result<JsonValue> JsonParser::Parse(std::string_view text) {
 }
 
 Result<JsonValue> JsonParser::Again() {
+  // The library lets go of a document at a fault, and does not survive being asked for it again.
+  if (!document_.is_alive()) return Error{Code::kInvalid, "is cut off or no JSON"};
   document_.rewind();
   JsonValue root;
   if (const auto error = document_.get_value().get(root); error != simdjson::SUCCESS) {

@@ -27,7 +27,7 @@ class JsonParser {
   Result<JsonValue> Parse(std::string_view text);
 
   // The same document from its start again, without a second parse. Values handed out before are no
-  // longer valid. REQUIRES: Parse succeeded.
+  // longer valid. kInvalid: what was read of it is no JSON. REQUIRES: Parse succeeded.
   Result<JsonValue> Again();
 
  private:

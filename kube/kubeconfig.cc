@@ -173,30 +173,47 @@ nlohmann::json ScalarOf(const YAML::Node& value) {
   return number.is_number() ? number : nlohmann::json(text);
 }
 
-nlohmann::json JsonOf(const YAML::Node& value) {
-  if (value.IsScalar()) return ScalarOf(value);
-  nlohmann::json json;
-  if (value.IsMap()) {
-    json = nlohmann::json::object();
-    for (const auto& field : value) json[field.first.Scalar()] = JsonOf(field.second);
+// Aliases of YAML make much of a short text, and a value that is a part of itself has no end.
+constexpr int kDeepest = 100;
+constexpr int kMostValues = 10'000;
+
+// False where there is too much of it. `left`: how many values more may come.
+bool IntoJson(const YAML::Node& value, int depth, int& left, nlohmann::json& out) {
+  if (depth > kDeepest || left-- == 0) return false;
+  if (value.IsScalar()) {
+    out = ScalarOf(value);
+  } else if (value.IsMap()) {
+    out = nlohmann::json::object();
+    for (const auto& field : value) {
+      if (!IntoJson(field.second, depth + 1, left, out[field.first.Scalar()])) return false;
+    }
   } else if (value.IsSequence()) {
-    json = nlohmann::json::array();
-    for (const YAML::Node& one : value) json.push_back(JsonOf(one));
+    out = nlohmann::json::array();
+    for (const YAML::Node& one : value) {
+      if (!IntoJson(one, depth + 1, left, out.emplace_back())) return false;
+    }
   }
-  return json;
+  return true;
 }
 
 // What the cluster's entry holds for credential plugins.
-std::string ClusterExtension(const YAML::Node& cluster) {
-  const YAML::Node extensions = cluster["extensions"];
-  if (!extensions || !extensions.IsSequence()) return {};
+Result<std::string> ClusterExtension(const Entry& cluster) {
+  constexpr std::string_view kName = "client.authentication.k8s.io/exec";
+  const YAML::Node extensions = cluster.value["extensions"];
+  if (!extensions || !extensions.IsSequence()) return std::string();
   for (const YAML::Node& one : extensions) {
-    if (Text(one, "name") == "client.authentication.k8s.io/exec" && one["extension"]) {
-      return JsonOf(one["extension"])
-          .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    if (Text(one, "name") != kName || !one["extension"]) continue;
+    nlohmann::json json;
+    int left = kMostValues;
+    if (!IntoJson(one["extension"], 1, left, json)) {
+      return Invalid(
+          fmt::format("{}: the cluster's extension {} is nested deeper than {} or has more than {} "
+                      "values",
+                      cluster.file, kName, kDeepest, kMostValues));
     }
+    return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
-  return {};
+  return std::string();
 }
 
 Status ReadInput(const std::string& mode, const std::string& where, ExecPlugin& out) {
@@ -356,7 +373,11 @@ Result<ClusterConfig> Choose(const Merged& merged, const std::string& wanted,
     const auto user = Find(merged.users, user_name, "users", files);
     if (!user) return user.error();
     if (Status done = ReadUser(*user, config); !done) return std::move(done).error();
-    if (config.exec) config.exec->cluster_config = ClusterExtension(cluster->value);
+    if (config.exec) {
+      auto extension = ClusterExtension(*cluster);
+      if (!extension) return std::move(extension).error();
+      config.exec->cluster_config = *std::move(extension);
+    }
   }
   const std::string ns = Text(context->value, "namespace");
   if (!ns.empty()) config.default_namespace = ns;

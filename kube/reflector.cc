@@ -494,6 +494,10 @@ bool Reflector::Machine::OnLine(std::string_view line, Session& session) {
   EventHeader header;
   Result<JsonValue> root = parser_.Parse(line);
   Status read = root ? ReadHeader(*root, header) : Status(std::move(root).error());
+  if (read) {
+    // Among what ReadHeader passes over may have been the end of what is JSON.
+    if (auto whole = parser_.Again(); !whole) read = std::move(whole).error();
+  }
   if (!read) {
     // No line of a healthy server: drop the connection and ask again from the last good event.
     session.error = Error{Code::kUnavailable, "a watch event is no JSON: " + read.error().message};

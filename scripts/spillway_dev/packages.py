@@ -13,10 +13,11 @@ from .paths import SCRIPTS, tools_dir
 from .report import Failure, Reporter
 
 
-def install_missing(reporter: Reporter) -> None:
+def install_missing(reporter: Reporter, fuzzers: bool = False) -> None:
+    """What the build, the tests and the demo need; `fuzzers`: and what they are built with."""
     log = tools_dir() / "logs" / "install-deps.log"
     with reporter.step("packages") as step:
-        run_logged([str(SCRIPTS / "install-deps")], log, "installing packages",
+        run_logged([str(SCRIPTS / "install-deps"), *(["--ci"] if fuzzers else [])], log, "installing packages",
                    on_line=lambda line: setattr(step, "detail", line[:80]))
 
 

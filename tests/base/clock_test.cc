@@ -43,6 +43,8 @@ TEST(TimeTest, ReadsWhatTheApiServerWrites) {
       {"2026-11-24T00:30:00+01:00", "2026-11-23T23:30:00Z"},
       {"2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"},
       {"2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"},  // a leap second is the next one
+      {"0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"},
+      {"9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"},
   };
   for (const auto& [text, time] : cases) {
     SCOPED_TRACE(text);
@@ -72,7 +74,10 @@ TEST(TimeTest, RefusesAnythingElseByItsText) {
                            "20261-1-24T01:52:03Z",
                            "2026-11-24T01:52:03.Z5",
                            "2026-11-24T01:52:03.",
-                           "2026-11-24T01:52:03.Z"}) {
+                           "2026-11-24T01:52:03.Z",
+                           "0000-01-01T00:00:00+00:01",
+                           "9999-12-31T23:59:60Z",
+                           "9999-12-31T23:59:59-00:01"}) {
     SCOPED_TRACE(text);
     const auto parsed = ParseTime(text);
     ASSERT_FALSE(parsed.ok()) << FormatTime(*parsed);

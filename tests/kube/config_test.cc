@@ -281,6 +281,30 @@ users:
       << "a token comes before it";
 }
 
+TEST_F(ConfigTest, AnExtensionForAPluginHasAnEnd) {
+  const auto with = [&](const std::string& before, const std::string& extension) {
+    return before + R"(
+current-context: c
+clusters: [{name: c, cluster: {server: "https://h", extensions: [{name: client.authentication.k8s.io/exec, extension: )" +
+           extension + R"(}]}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: x}}}]
+)";
+  };
+  const std::string refusal =
+      "the cluster's extension client.authentication.k8s.io/exec is nested deeper than 100 or has "
+      "more than 10000 values";
+  EXPECT_THAT(Refusal(with("", "&a [*a]")), HasSubstr(refusal)) << "a part of itself";
+  std::string lists = "a0: &a0 [x]";
+  for (int i = 1; i < 30; ++i) {
+    const std::string last = "*a" + std::to_string(i - 1);
+    lists +=
+        "\na" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + last + ", " + last + "]";
+  }
+  EXPECT_THAT(Refusal(with(lists, "*a29")), HasSubstr(refusal)) << "half a billion values";
+  EXPECT_EQ(Load(Write("config", with(lists, "*a1")))->exec->cluster_config, R"([["x"],["x"]])");
+}
+
 TEST_F(ConfigTest, RefusesACredentialPluginWithOneSentence) {
   const auto refusal = [&](const std::string& fields) {
     return Refusal(OfUser("exec: " + fields));

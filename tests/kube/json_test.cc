@@ -178,5 +178,19 @@ TEST(Json, AParserServesManyDocumentsAndReadsOneTwice) {
   }
 }
 
+TEST(Json, WhatTurnedOutToBeNoJsonCannotBeReadAgain) {
+  JsonParser parser;
+  for (const std::string text :
+       {R"({"text" "a"})", R"({"text": "a" "count": 1})", R"({"text": "a)"}) {
+    SCOPED_TRACE(text);
+    Thing thing;
+    auto root = parser.Parse(text);
+    EXPECT_TRUE(!root || !DecodeInner(*root, thing));
+    auto again = parser.Again();
+    EXPECT_TRUE(!again || !DecodeInner(*again, thing));
+  }
+  ASSERT_TRUE(parser.Parse("{}")) << "it serves the next document";
+}
+
 }  // namespace
 }  // namespace spillway::kube

@@ -340,6 +340,18 @@ TEST(Reflector, ALineThatIsNoJsonEndsTheWatchAndNothingElse) {
   EXPECT_EQ(got.waits.size(), 1U);
 }
 
+TEST(Reflector, ALineThatEndsAsNoJsonBehindItsVersionIsNoEvent) {
+  const std::string broken =
+      R"({"type": "ADDED", "object": {"kind": "TrainingPool", "metadata": {"name": "b", )"
+      R"("namespace": "ns", "resourceVersion": "11"}, "details": {"a" 1}}})";
+  const Played got = Play({{.body = ListBody(9, {})},
+                           {.body = Event("ADDED", Object("a", 10)) + broken + "\n"},
+                           {.body = Event("ADDED", Object("b", 11))}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10"));
+  EXPECT_EQ(got.store, "a=1@10 b=1@11 | 11");
+  EXPECT_EQ(got.waits.size(), 1U) << "it is no healthy server's";
+}
+
 TEST(Reflector, ALineWithoutEndIsGivenUp) {
   const std::string line(size_t{17} << 20, 'x');
   const Played got = Play({{.body = ListBody(9, {})},

@@ -1,0 +1,117 @@
+"""Runs the fuzzers of tests/fuzz, and measures what of the readers they reach."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from . import cpp
+from .commands import capture
+from .paths import REPO
+from .report import Failure, Reporter
+
+SOURCES = REPO / "tests" / "fuzz"
+BUILD = REPO / "build" / "fuzz"
+COVERAGE_BUILD = REPO / "build" / "fuzz-coverage"
+# The files that read foreign bytes, each by the fuzzers that are for it.
+READERS = {
+    "json": ["kube/json.h", "kube/json.cc", "kube/object_meta.cc", "kube/types/deployment.cc", "kube/types/job.cc",
+             "kube/types/node.cc", "kube/types/pod.cc"],
+    "kubeconfig": ["kube/kubeconfig.cc"],
+    "scalars": ["base/quantity.cc", "base/money.cc", "base/clock.cc"],
+    "snapshot": ["placement/snapshot_text.cc", "placement/snapshot_write.cc", "placement/text_emit.cc"],
+    "watch": ["kube/reflector.cc", "kube/store.h"],
+}
+WORDS_OF = {"json": ["crds/v1alpha1/*.cc", "kube/exec_plugin.cc"], "snapshot": ["placement/*_fields.h", "placement/words.cc"]}
+LEAST_COVERAGE = 85.0  # percent of the lines of a fuzzer's readers
+SLOWEST_INPUT = 20  # seconds
+OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "ASAN_SYMBOLIZER_PATH": "/usr/bin/llvm-symbolizer-19",
+}
+
+
+def run(reporter: Reporter, seconds: int) -> None:
+    """Each fuzzer for so many seconds, as many at once as there are cores; Failure names an input that breaks one."""
+    cpp.build(reporter, "fuzz")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        runs = {name: pool.submit(_fuzz, name, seconds) for name in READERS}
+    for name, one in runs.items():
+        reporter.line(f"fuzz {name}: {one.result()}")
+
+
+def measure(reporter: Reporter) -> None:
+    """Lines of the readers that the corpora and what the fuzzers found reach; Failure where that is too little."""
+    cpp.build(reporter, "fuzz-coverage")
+    lines = _lines()
+    low = []
+    for name, files in READERS.items():
+        for file in files:
+            reporter.line(f"fuzz {name}: {lines[file][0]} of {lines[file][1]} lines of {file}")
+        percent = 100 * sum(lines[file][0] for file in files) / sum(lines[file][1] for file in files)
+        reporter.line(f"fuzz {name}: {percent:.1f} % of the lines in all")
+        if percent < LEAST_COVERAGE:
+            low.append(name)
+    if low:
+        raise Failure(f"less than {LEAST_COVERAGE:.0f} % of the lines that read are reached for {', '.join(low)}")
+
+
+def _program(name: str, build: Path = BUILD) -> Path:
+    return build / "tests" / "fuzz" / f"fuzz_{name}"
+
+
+def _found(name: str) -> Path:
+    """Inputs that reach something which the corpus does not; kept between runs."""
+    folder = BUILD / "found" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _dictionary(name: str) -> Path:
+    """The words in the readers' own sources: libFuzzer puts them into inputs."""
+    files = [REPO / file for file in READERS[name]]
+    files += [file for pattern in WORDS_OF.get(name, []) for file in sorted(REPO.glob(pattern))]
+    words = {word for file in files for word in re.findall(r'"([\w./-]{2,60})"', file.read_text())}
+    path = BUILD / "found" / f"{name}.dict"
+    path.write_text("".join(f'"{word}"\n' for word in sorted(words)))
+    return path
+
+
+def _fuzz(name: str, seconds: int) -> str:
+    failures = BUILD / "failures"
+    failures.mkdir(parents=True, exist_ok=True)
+    log = BUILD / f"fuzz-{name}.log"
+    command = [str(_program(name)), str(_found(name)), str(SOURCES / "corpus" / name), f"-max_total_time={seconds}",
+               f"-timeout={SLOWEST_INPUT}", f"-dict={_dictionary(name)}", f"-artifact_prefix={failures / name}-"]
+    with log.open("w") as out:
+        code = subprocess.run(command, cwd=BUILD, env={**os.environ, **OPTIONS}, stdin=subprocess.DEVNULL, stdout=out,
+                              stderr=subprocess.STDOUT).returncode
+    text = log.read_text(errors="replace")
+    if code != 0:
+        broken = re.findall(r"Test unit written to (\S+)", text)
+        where = f"; the input is {broken[-1]}, to be kept in tests/fuzz/corpus/{name}" if broken else ""
+        raise Failure(f"the fuzzer {name} ended with exit code {code}{where}", [str(log)])
+    done = re.findall(r"Done (\d+) runs", text)
+    return f"{int(done[-1]):,} inputs in {seconds} s, and none breaks it" if done else "no input breaks it"
+
+
+def _lines() -> dict[str, tuple[int, int]]:
+    """Of each reader how many lines any fuzzer reaches, and how many there are."""
+    raw = []
+    for name in READERS:
+        raw.append(str(COVERAGE_BUILD / f"{name}.profraw"))
+        capture([str(_program(name, COVERAGE_BUILD)), "-runs=0", str(_found(name)), str(SOURCES / "corpus" / name)],
+                f"coverage of {name}", env={**os.environ, "LLVM_PROFILE_FILE": raw[-1]}, cwd=COVERAGE_BUILD)
+    merged = COVERAGE_BUILD / "merged.profdata"
+    capture(["llvm-profdata-19", "merge", "-o", str(merged), *raw], "llvm-profdata-19")
+    first, *others = [str(_program(name, COVERAGE_BUILD)) for name in READERS]
+    table = json.loads(capture(["llvm-cov-19", "export", "-summary-only", f"-instr-profile={merged}", first,
+                                *[f"-object={other}" for other in others]], "llvm-cov-19"))
+    lines = {file["filename"]: file["summary"]["lines"] for file in table["data"][0]["files"]}
+    return {file: (lines[str(REPO / file)]["covered"], lines[str(REPO / file)]["count"])
+            for files in READERS.values() for file in files}

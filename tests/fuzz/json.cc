@@ -1,0 +1,147 @@
+// Objects as an API server sends them, and what a credential plugin answers. No text crashes a
+// decoder, the same text decodes to the same facts, and whatever is JSON can be walked through.
+#include "kube/json.h"
+
+#include <nlohmann/json.hpp>
+
+#include "crds/v1alpha1/inference_pool.h"
+#include "crds/v1alpha1/node_group.h"
+#include "crds/v1alpha1/pool_quota.h"
+#include "crds/v1alpha1/training_pool.h"
+#include "kube/exec_plugin.h"
+#include "kube/types/deployment.h"
+#include "kube/types/job.h"
+#include "kube/types/node.h"
+#include "kube/types/pod.h"
+#include "tests/fuzz/property.h"
+
+namespace spillway::fuzz {
+namespace {
+
+using kube::JsonParser;
+using kube::JsonValue;
+
+// Reads the document from its start twice, as the reflector does with an event.
+template <class T, class Decode>
+void Object(JsonParser& parser, std::string_view text, Decode decode) {
+  T first{};
+  T second{};
+  Result<JsonValue> root = parser.Parse(text);
+  if (!root) return;
+  const Status done = decode(*root, first);
+  Require(done || !done.error().message.empty(), "an error says what is wrong");
+  root = parser.Again();
+  Require(root || !done, "what was decoded can be read again");
+  if (!root) return;
+  const Status again = decode(*root, second);
+  Require(done.ok() == again.ok() && first == second, "a document decodes the same again");
+}
+
+void Objects(JsonParser& parser, std::string_view text) {
+  namespace crds = crds::v1alpha1;
+  Object<kube::Node>(parser, text, kube::DecodeNode);
+  Object<kube::NodeDetails>(parser, text, kube::DecodeNodeDetails);
+  Object<kube::Pod>(parser, text, [](JsonValue value, kube::Pod& out) {
+    return kube::DecodePod(value, "spillway.dev/", out);
+  });
+  Object<Resources>(parser, text, kube::DecodePodRequests);
+  Object<kube::Deployment>(parser, text, kube::DecodeDeployment);
+  Object<kube::Job>(parser, text, kube::DecodeJob);
+  Object<kube::MetaOnly>(parser, text, kube::DecodeMetaOnly);
+  Object<kube::PriorityClass>(parser, text, kube::DecodePriorityClass);
+  Object<crds::NodeGroup>(parser, text, crds::DecodeNodeGroup);
+  Object<crds::TrainingPool>(parser, text, crds::DecodeTrainingPool);
+  Object<crds::InferencePool>(parser, text, crds::DecodeInferencePool);
+  Object<crds::PoolQuota>(parser, text, crds::DecodePoolQuota);
+}
+
+// Every value once, with the function that is for its type.
+Status Walk(JsonValue value) {
+  using Type = simdjson::ondemand::json_type;
+  Type type{};
+  if (value.type().get(type) != simdjson::SUCCESS) return kube::JsonError("has no type");
+  switch (type) {
+    case Type::object:
+      return kube::VisitObject(value, [](std::string_view, JsonValue one) { return Walk(one); });
+    case Type::array:
+      return kube::VisitArray(value, [](JsonValue one) { return Walk(one); });
+    case Type::boolean: {
+      bool truth = false;
+      return kube::Read(value, truth);
+    }
+    case Type::null:
+      return kube::IsNull(value) ? Status(Ok{}) : kube::JsonError("is no null");
+    default: {
+      std::string text;
+      return kube::ReadScalarText(value, text);
+    }
+  }
+}
+
+// Each list of scalars, each scalar as each type; only that nothing crashes.
+Status ReadAsAnything(JsonValue value) {
+  return kube::VisitObject(value, [](std::string_view key, JsonValue one) -> Status {
+    std::optional<int> number;
+    std::optional<int64_t> wide;
+    std::optional<bool> truth;
+    std::optional<std::string> text;
+    std::optional<Time> time;
+    std::vector<std::string> texts;
+    std::vector<int> numbers;
+    std::map<std::string, std::string> map;
+    std::string raw;
+    switch (key.empty() ? 0 : key.front()) {
+      case 'n':
+        return kube::Read(one, number);
+      case 'w':
+        return kube::Read(one, wide);
+      case 'b':
+        return kube::Read(one, truth);
+      case 's':
+        return kube::Read(one, text);
+      case 't':
+        return kube::Read(one, time);
+      case 'l':
+        return kube::Read(one, texts);
+      case 'i':
+        return kube::Read(one, numbers);
+      case 'm':
+        return kube::Read(one, map);
+      default:
+        return kube::ReadRaw(one, raw);
+    }
+  });
+}
+
+// Is it a JSON object, by another reader's word? Nested no deeper than ours goes.
+bool IsJsonObject(std::string_view text) {
+  constexpr int kDepth = 500;
+  bool too_deep = false;
+  const auto look = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    too_deep = too_deep || depth > kDepth;
+    return true;
+  };
+  const auto json = nlohmann::json::parse(text, look, false);
+  return json.is_object() && !too_deep;
+}
+
+}  // namespace
+}  // namespace spillway::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace spillway;
+  const std::string_view text = fuzz::TextOf(data, size);
+  static kube::JsonParser parser;  // the buffers of the documents before are part of the test
+  const bool json = fuzz::IsJsonObject(text);
+  if (parser.Parse(text)) {
+    fuzz::Objects(parser, text);
+    (void)fuzz::ReadAsAnything(*parser.Parse(text));
+    const Status walked = fuzz::Walk(*parser.Parse(text));
+    fuzz::Require(walked || !json, "what is JSON can be read",
+                  walked ? "" : walked.error().message);
+  } else {
+    fuzz::Require(!json, "what is a JSON object is taken", text);
+  }
+  (void)kube::ParseExecCredential(text, "client.authentication.k8s.io/v1");
+  return 0;
+}
