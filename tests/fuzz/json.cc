@@ -39,7 +39,9 @@ void Object(JsonParser& parser, std::string_view text, Decode decode) {
 
 void Objects(JsonParser& parser, std::string_view text) {
   namespace crds = crds::v1alpha1;
-  Object<kube::Node>(parser, text, kube::DecodeNode);
+  Object<kube::Node>(parser, text, [](JsonValue value, kube::Node& out) {
+    return kube::DecodeNode(value, "spillway.dev/", out);
+  });
   Object<kube::NodeDetails>(parser, text, kube::DecodeNodeDetails);
   Object<kube::Pod>(parser, text, [](JsonValue value, kube::Pod& out) {
     return kube::DecodePod(value, "spillway.dev/", out);
