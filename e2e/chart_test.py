@@ -233,7 +233,7 @@ def test_targets_of_elastic_groups_may_be_scaled_and_nothing_else(tools: Kubectl
                       "elasticTargets[0].machines=true,elasticTargets[1].apiGroup=example.com,elasticTargets[1].resource=racks,elasticTargets[1].wholeObject=true")
     assert rendered[("ClusterRole", name)]["rules"] == [
         {"apiGroups": ["cluster.x-k8s.io"], "resources": ["machinedeployments/scale"], "verbs": ["get", "update"]},
-        {"apiGroups": ["cluster.x-k8s.io"], "resources": ["machines"], "verbs": ["get", "patch"]},
+        {"apiGroups": ["cluster.x-k8s.io"], "resources": ["machines"], "verbs": ["get", "list", "patch"]},
         {"apiGroups": ["example.com"], "resources": ["racks"], "verbs": ["get", "patch"]},
         {"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]}]
     assert {"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]} not in render(

@@ -87,8 +87,9 @@ class Provider:
             for name in sorted(there, key=lambda one: (f"m-{one}" not in marked, one))[:len(there) - replicas]:
                 self._cluster.delete("node", name)
                 self._cluster.delete("machines.provider.example", f"m-{name}", self._namespace)
+        now = max(replicas, len(there)) if self.keeps else replicas
         self._cluster.kubectl("patch", "fleets.provider.example", fleet, "-n", self._namespace, "--subresource=status",
-                              "--type=merge", f'-p={{"status":{{"replicas":{replicas},"selector":"fleet={fleet}"}}}}')
+                              "--type=merge", f'-p={{"status":{{"replicas":{now},"selector":"fleet={fleet}"}}}}')
 
 
 def _node(fleet: str, number: int) -> Object:
@@ -139,6 +140,10 @@ def provider(cluster: Cluster, namespace: str, chart: None) -> Iterator[Provider
     permit(cluster, True)
     provider = Provider(cluster, namespace)
     yield provider
+    # While their nodes are there pods go at once; of nodes that are gone they are collected in the minute after.
+    cluster.kubectl("delete", "trainingpools", "-n", namespace, "--all")
+    cluster.kubectl("delete", "jobs,pods", "-n", namespace, "--all", "--wait=false", "--ignore-not-found")
+    wait_for(lambda: not cluster.list("pods", namespace), 30, "the pods to go")
     provider.end()
     permit(cluster, False)
 
