@@ -17,7 +17,7 @@ def install_missing(reporter: Reporter, fuzzers: bool = False) -> None:
     """What the build, the tests and the demo need; `fuzzers`: and what they are built with."""
     log = tools_dir() / "logs" / "install-deps.log"
     with reporter.step("packages") as step:
-        run_logged([str(SCRIPTS / "install-deps"), *(["--ci"] if fuzzers else [])], log, "installing packages",
+        run_logged([str(SCRIPTS / "install-deps"), *(["--fuzz"] if fuzzers else [])], log, "installing packages",
                    on_line=lambda line: setattr(step, "detail", line[:80]))
 
 
