@@ -58,8 +58,7 @@ NodeStep Failed(const Error& error, const std::string& what) {
       what));
 }
 
-// The objects of a list by one field, which the right to list is enough for. `Json()`: it is no
-// list.
+// The objects of a list by one field, which the right to list is enough for.
 Result<Json> ListBy(kube::Client& client, const kube::Resource& resource, const std::string& field,
                     const std::string& value, const std::stop_token& stop) {
   kube::ListOptions options;

@@ -641,9 +641,10 @@ void Loop::SettleTarget(const WriteList& list, const TargetLook& look) {
   memory.next_look = clock_.Elapsed() + wait;
   WakeAt(memory.next_look);
   const TargetState before = memory.state;
-  if (look.refused && write.wish->lower_to) {
-    memory.state.replicas.reset();  // what was sent and not answered may have been done
-  } else if (!look.again) {
+  if (look.again) {
+    // What was sent and not answered may have been done.
+    if (look.refused && write.wish->lower_to) memory.state.replicas.reset();
+  } else {
     memory.state = {look.replicas ? look.replicas : before.replicas, look.problem, look.fixed,
                     look.stays};
   }

@@ -604,6 +604,20 @@ TEST_F(GiveBackLoopTest, WhatMayHaveBeenLoweredIsNotTakenBack) {
   EXPECT_TRUE(AwaitLowered(0));
 }
 
+// A refusal is an answer: it was not done.
+TEST_F(GiveBackLoopTest, WhatMayNotBeLoweredIsToldAndTakenBack) {
+  server_.Inject({.verb = "update", .path_contains = "/scale", .times = -1, .status = 403});
+  Run();
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(20), [&] { return Marked("b0"); }));
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(20), [&] {
+    const auto group = server_.Get("nodegroups", "", "burst");
+    return group->dump().find("Spillway may not update fleets.example.com/scale") !=
+           std::string::npos;
+  }));
+  EXPECT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(300), [&] { return !Marked("b0"); }));
+  EXPECT_EQ(Replicas(), 2);
+}
+
 TEST_F(GiveBackLoopTest, KilledAfterItWasLoweredItIsNotLoweredAgain) {
   server_.Patch(
       "nodegroups", "", "burst",
