@@ -461,6 +461,18 @@ class GiveBackLoopTest : public LoopTest {
     return server_.Get("nodegroups", "", "burst")
         ->value("/status/scale"_json_pointer, Json::object());
   }
+  // b0 is held, and it is written down that it goes; nothing has been done for it yet.
+  void DecideForB0() {
+    server_.Patch(
+        "nodegroups", "", "burst",
+        {{"status",
+          {{"scale",
+            {{"desired", 1},
+             {"observed", 1},
+             {"leaving",
+              {{"nodes", {"b0"}}, {"since", FormatTime(clock_.Now())}, {"replicas", 1}}}}}}}});
+    server_.Put(HeldNode("b0"));
+  }
   void ChangeMachines(const Json& owners) {
     for (const char* node : {"m-b0", "m-b1"}) {
       server_.Patch("machines", "infra", node, {{"metadata", {{"ownerReferences", owners}}}});
@@ -570,15 +582,7 @@ TEST_F(GiveBackLoopTest, ANodeThatAPodHasComeToStaysAndTheOtherGoes) {
 }
 
 TEST_F(GiveBackLoopTest, KilledAfterTheDecisionItIsCarriedOutOnce) {
-  server_.Patch(
-      "nodegroups", "", "burst",
-      {{"status",
-        {{"scale",
-          {{"desired", 1},
-           {"observed", 1},
-           {"leaving",
-            {{"nodes", {"b0"}}, {"since", FormatTime(clock_.Now())}, {"replicas", 1}}}}}}}});
-  server_.Put(HeldNode("b0"));
+  DecideForB0();
   Run();
   ASSERT_TRUE(Await([&] { return Replicas() == 1; }));
   ASSERT_TRUE(Await([&] { return Leaving().value("lowered", false); }));
@@ -619,15 +623,7 @@ TEST_F(GiveBackLoopTest, WhatMayNotBeLoweredIsToldAndTakenBack) {
 }
 
 TEST_F(GiveBackLoopTest, KilledAfterItWasLoweredItIsNotLoweredAgain) {
-  server_.Patch(
-      "nodegroups", "", "burst",
-      {{"status",
-        {{"scale",
-          {{"desired", 1},
-           {"observed", 1},
-           {"leaving",
-            {{"nodes", {"b0"}}, {"since", FormatTime(clock_.Now())}, {"replicas", 1}}}}}}}});
-  server_.Put(HeldNode("b0"));
+  DecideForB0();
   server_.Put(FleetOf(1));
   Run();
   ASSERT_TRUE(Await([&] { return Leaving().value("lowered", false); }));
