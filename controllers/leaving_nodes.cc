@@ -58,18 +58,30 @@ NodeStep Failed(const Error& error, const std::string& what) {
       what));
 }
 
-// The objects of a list by one field, which the right to list is enough for.
-Result<Json> ListBy(kube::Client& client, const kube::Resource& resource, const std::string& field,
-                    const std::string& value, const std::stop_token& stop) {
+// All objects of a list, page by page.
+Result<std::vector<Json>> ListAll(kube::Client& client, const kube::Resource& resource,
+                                  kube::ListOptions options, const std::stop_token& stop) {
+  std::vector<Json> all;
+  do {
+    const auto answer = client.List(resource, options, stop);
+    if (!answer) return answer.error();
+    Json list = Json::parse(*answer, nullptr, false);
+    if (!list.is_object() || !list.contains("items") || !list["items"].is_array()) {
+      return Error{Code::kUnavailable, "a list that cannot be read"};
+    }
+    for (Json& item : list["items"]) all.push_back(std::move(item));
+    options.continue_token = TextAt(list, "/metadata/continue"_json_pointer);
+  } while (!options.continue_token.empty());
+  return all;
+}
+
+// Those with one value in a field, which the right to list is enough for.
+Result<std::vector<Json>> ListBy(kube::Client& client, const kube::Resource& resource,
+                                 const std::string& field, const std::string& value,
+                                 const std::stop_token& stop) {
   kube::ListOptions options;
   options.field_selector = field + "=" + value;
-  const auto answer = client.List(resource, options, stop);
-  if (!answer) return answer.error();
-  Json list = Json::parse(*answer, nullptr, false);
-  const bool whole = list.is_object() && list.contains("items") && list["items"].is_array() &&
-                     TextAt(list, "/metadata/continue"_json_pointer).empty();
-  if (!whole) return Error{Code::kUnavailable, "a list that cannot be read"};
-  return std::move(list["items"]);
+  return ListAll(client, resource, std::move(options), stop);
 }
 
 // nullopt: it is gone.
@@ -95,7 +107,7 @@ Result<std::string> Change(kube::Client& client, const kube::Resource& resource,
 }
 
 // A pod that the node is not empty with; empty: there is none.
-std::string PodInTheWay(const Json& pods) {
+std::string PodInTheWay(const std::vector<Json>& pods) {
   for (const Json& pod : pods) {
     const std::string phase = TextAt(pod, "/status/phase"_json_pointer);
     if (phase == "Succeeded" || phase == "Failed") continue;
@@ -137,18 +149,9 @@ MachineList ListMachines(kube::Client& client, const crds::v1alpha1::ScaleTarget
   if (!served) return {.step = {.again = true}};
   if (!*served) return {.step = HasNoMachines(target)};
   const kube::Resource& machines = (*served)->resource;
-  MachineList all;
-  do {
-    const auto answer = client.List(machines, options, stop);
-    if (!answer) return {.step = Failed(answer.error(), "list " + PluralWithGroup(machines))};
-    Json list = Json::parse(*answer, nullptr, false);
-    if (!list.is_object() || !list.contains("items") || !list["items"].is_array()) {
-      return {.step = {.again = true}};
-    }
-    for (Json& item : list["items"]) all.items.push_back(std::move(item));
-    options.continue_token = TextAt(list, "/metadata/continue"_json_pointer);
-  } while (!options.continue_token.empty());
-  return all;
+  auto all = ListAll(client, machines, std::move(options), stop);
+  if (!all) return {.step = Failed(all.error(), "list " + PluralWithGroup(machines))};
+  return {.items = *std::move(all)};
 }
 
 // The uid of the MachineSet that controls the Machine; empty: none does.
