@@ -314,6 +314,16 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
   return snapshot;
 }
 
+// With the API server's answers about new templates, which come within milliseconds mostly.
+placement::Snapshot Loop::TakeJudgedSnapshot(const World& world, const std::stop_token& stop) {
+  placement::Snapshot snapshot = TakeSnapshot(world);
+  const seconds wait = passed_ ? options_.answers_wait : options_.first_answers_wait;
+  const auto beat = [this] { beat_ = clock_.Elapsed().count(); };
+  const bool waited = templates_.WaitForAnswers(clock_.Elapsed() + wait, beat, stop);
+  passed_ = true;
+  return waited ? TakeSnapshot(world) : std::move(snapshot);
+}
+
 void Loop::Pass(const std::stop_token& stop) {
   if (!stores_.Unsynced().empty()) return;
   {
@@ -326,7 +336,7 @@ void Loop::Pass(const std::stop_token& stop) {
   Facts facts;
   facts.world = ReadWorld(stores_);
   facts.IndexWorld();
-  facts.snapshot = TakeSnapshot(facts.world);
+  facts.snapshot = TakeJudgedSnapshot(facts.world, stop);
   facts.now = facts.snapshot.now;
   const nanoseconds before_plan = clock_.Elapsed();
   facts.plan = placement::MakePlan(facts.snapshot);

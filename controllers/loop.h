@@ -45,6 +45,10 @@ struct LoopOptions {
   std::chrono::seconds target_every{30};     // look again at the target of a group that waits
   // A template is mostly judged within milliseconds; only after so long is it told that we wait.
   std::chrono::seconds answer_grace{2};
+  // A pass waits for so long for first answers about templates, so that nobody gets ahead of others
+  // for being answered sooner; the first pass, which asks about all of them, for longer.
+  std::chrono::seconds answers_wait{2};
+  std::chrono::seconds first_answers_wait{30};
   int writers = 8;
 };
 
@@ -124,6 +128,7 @@ class Loop {
   void WakeAt(std::chrono::nanoseconds elapsed);
 
   placement::Snapshot TakeSnapshot(const World& world);
+  placement::Snapshot TakeJudgedSnapshot(const World& world, const std::stop_token& stop);
   std::vector<WriteList> CollectWrites(const Facts& facts);
   std::optional<WriteList> PoolWrites(const Facts& facts, size_t pool);
   std::optional<WriteList> InferenceWrites(const Facts& facts,
@@ -179,6 +184,7 @@ class Loop {
   std::chrono::nanoseconds next_probe_{0};
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned
+  bool passed_ = false;                                      // at least once
   int numbers_left_ = 0;                                     // of this pass's budget
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, News> to_tell_;

@@ -320,6 +320,25 @@ std::optional<std::chrono::seconds> TemplateChecker::AsksAgainAfter(const Templa
   return quota ? std::optional(kAskAgainForQuota) : std::nullopt;
 }
 
+bool TemplateChecker::AllPut() const {
+  return std::ranges::all_of(entries_, [](const auto& entry) {
+    return entry.second.put || !entry.second.refusal.empty();
+  });
+}
+
+bool TemplateChecker::WaitForAnswers(std::chrono::nanoseconds until,
+                                     const std::function<void()>& beat,
+                                     const std::stop_token& stop) {
+  constexpr std::chrono::seconds kBeat{1};
+  std::unique_lock lock(mutex_);
+  if (AllPut()) return false;
+  while (!stop.stop_requested() && clock_.Elapsed() < until) {
+    beat();
+    if (put_.wait_for(lock, stop, kBeat, [this] { return AllPut(); })) break;
+  }
+  return true;
+}
+
 // The question that is being put is dropped with its answer.
 void TemplateChecker::Keep(const std::set<std::string>& keys) {
   const std::scoped_lock lock(mutex_);
@@ -347,21 +366,22 @@ void TemplateChecker::Run(const std::stop_token& stop) {
       questions_.pop_front();
     }
     TemplateAnswer answer = Put(question, stop);
-    if (answer.state == TemplateAnswer::State::kPending && answer.message.empty()) {
-      std::unique_lock lock(mutex_);  // no answer: ask again soon
+    const bool none = answer.state == TemplateAnswer::State::kPending && answer.message.empty();
+    std::unique_lock lock(mutex_);
+    const auto at = entries_.find(question.key);
+    if (at == entries_.end()) continue;  // nobody asks any more
+    Entry& entry = at->second;
+    entry.put = true;
+    put_.notify_all();
+    if (none) {  // ask again soon
       wake_.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
       if (entries_.contains(question.key)) questions_.push_back(std::move(question));
       continue;
     }
-    {
-      const std::scoped_lock lock(mutex_);
-      const auto at = entries_.find(question.key);
-      if (at == entries_.end()) continue;  // nobody asks any more
-      Entry& entry = at->second;
-      entry.queued = false;
-      entry.asked = clock_.Elapsed();
-      entry.answer = std::move(answer);
-    }
+    entry.queued = false;
+    entry.asked = clock_.Elapsed();
+    entry.answer = std::move(answer);
+    lock.unlock();
     on_answer_();
   }
 }

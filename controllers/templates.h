@@ -84,6 +84,10 @@ class TemplateChecker {
   TemplateChecker& operator=(const TemplateChecker&) = delete;
 
   TemplateAnswer Ask(const TemplateSubject& subject);
+  // Waits until every question has been put once, whatever came of it, or `until` on the clock's
+  // Elapsed has passed; `beat` is called now and then. False: there was none to wait for.
+  bool WaitForAnswers(std::chrono::nanoseconds until, const std::function<void()>& beat,
+                      const std::stop_token& stop);
   // How long after such an answer it is asked again; nullopt: it is not.
   static std::optional<std::chrono::seconds> AsksAgainAfter(const TemplateAnswer& answer);
   // Forgets what no pool in `keys` (of KeyOf) asks about any more.
@@ -96,6 +100,7 @@ class TemplateChecker {
     TemplateAnswer answer;
     std::chrono::nanoseconds asked{0};
     bool queued = false;
+    bool put = false;  // at least once
   };
   struct Question {
     std::string key;
@@ -104,6 +109,7 @@ class TemplateChecker {
     std::string pod_template;
   };
   void Run(const std::stop_token& stop);
+  [[nodiscard]] bool AllPut() const;  // with mutex_ held
   TemplateAnswer Put(const Question& question, const std::stop_token& stop);
 
   kube::Client& client_;
@@ -112,6 +118,7 @@ class TemplateChecker {
   const std::function<void()> on_answer_;
   std::mutex mutex_;
   std::condition_variable_any wake_;
+  std::condition_variable_any put_;
   std::map<std::string, Entry> entries_;
   std::deque<Question> questions_;
   std::jthread thread_;  // last: stops first

@@ -1,0 +1,311 @@
+// The operator is killed after each single write of a life with thirty pools: its successor brings
+// everything to the same end.
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <climits>
+#include <cstdlib>
+#include <memory>
+#include <set>
+
+#include "tests/controllers/loop_fixture.h"
+#include "tests/support/fake_cluster.h"
+#include "tests/support/seeds.h"
+
+namespace spillway::controllers {
+namespace {
+
+using std::chrono::seconds;
+
+// What a process can still do: once it has written so often it is as good as dead.
+class Gate final : public kube::Transport {
+ public:
+  Gate(support::FakeApiServer& server, int writes) : server_(server), left_(writes) {}
+
+  Result<kube::HttpResponse> Send(const kube::HttpRequest& request,
+                                  const std::stop_token& stop) override {
+    const bool dry = request.target.find("dryRun=") != std::string::npos;
+    const bool writes = request.method != "GET" && !dry;
+    if (dead_ || (writes && left_ == 0)) return Die();
+    auto answer = server_.Send(request, stop);
+    if (writes) {
+      ++written_;
+      // Killed before it could read the answer.
+      if (--left_ == 0) return Die();
+    }
+    return answer;
+  }
+  Result<kube::HttpResponse> Stream(const kube::HttpRequest& request, const OnBytes& on_bytes,
+                                    const std::stop_token& stop) override {
+    return server_.Stream(request, on_bytes, stop);
+  }
+  [[nodiscard]] bool dead() const { return dead_; }
+  [[nodiscard]] int written() const { return written_; }
+
+ private:
+  Result<kube::HttpResponse> Die() {
+    dead_ = true;
+    return Error{Code::kUnavailable, "this process was killed"};
+  }
+
+  support::FakeApiServer& server_;
+  std::atomic<int> left_;
+  std::atomic<int> written_{0};
+  std::atomic<bool> dead_{false};
+};
+
+// One process of the operator, with one writer, so that writes come in the same order each time.
+class Process {
+ public:
+  Process(support::FakeApiServer& server, support::FakeClock& clock, int writes)
+      : server_(server), clock_(clock), gate_(server, writes) {
+    stores_.SetOnAdvance([this] { loop_.Advanced(); });
+    watching_.Start();
+    running_ = std::jthread([this](const std::stop_token& stop) { loop_.Run(stop, stop); });
+  }
+  ~Process() {
+    running_.request_stop();
+    running_.join();
+    watching_.Stop();
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  // Two passes, the second of which began after this call.
+  [[nodiscard]] bool PassTwice() {
+    for (int i = 0; i < 2; ++i) {
+      const int before = passes_;
+      loop_.MarkDirty();
+      server_.SendBookmarks();
+      std::unique_lock lock(mutex_);
+      if (!passed_.wait_for(lock, seconds(20), [&] { return passes_ > before; })) return false;
+    }
+    return true;
+  }
+  [[nodiscard]] const Gate& gate() const { return gate_; }
+
+ private:
+  LoopHooks Hooks() {
+    LoopHooks hooks;
+    hooks.leading = [this] {
+      {
+        const std::scoped_lock lock(mutex_);
+        ++passes_;
+      }
+      passed_.notify_all();
+      return true;
+    };
+    hooks.event = [](const EventNote& /*note*/) {};
+    return hooks;
+  }
+  static LoopOptions Options() {
+    LoopOptions options;
+    options.writers = 1;
+    return options;
+  }
+
+  support::FakeApiServer& server_;
+  support::FakeClock& clock_;
+  Gate gate_;
+  std::mutex mutex_;
+  std::condition_variable passed_;
+  std::atomic<int> passes_{0};
+  Log log_{LogLevel::kError, true};
+  MetricsRegistry registry_;
+  kube::Client client_{gate_, clock_, {"test", 16, seconds(5), {}}};
+  Stores stores_{[this] { loop_.MarkDirty(); }};
+  TemplateChecker templates_{client_, clock_, log_, [this] { loop_.MarkDirty(); }};
+  Metrics metrics_{registry_};
+  Loop loop_{stores_, client_, clock_, log_, metrics_, templates_, Settings{}, Hooks(), Options()};
+  Watching watching_{stores_, client_, clock_, log_, registry_};
+  std::jthread running_;
+};
+
+Json ServingJson(const std::string& name, int replicas) {
+  return {{"apiVersion", "spillway.dev/v1alpha1"},
+          {"kind", "InferencePool"},
+          {"metadata", {{"name", name}, {"namespace", "lab"}}},
+          {"spec",
+           {{"replicas", replicas},
+            {"placement", {{"spill", {{"afterSeconds", 300}}}}},
+            {"variants",
+             {{{"name", "a100"},
+               {"accelerator", "nvidia-a100-80gb"},
+               {"acceleratorsPerReplica", 2},
+               {"throughput", "4"},
+               {"template", samples::PodTemplate()}}}}}}};
+}
+
+Json ElasticJson(const std::string& name, int least, int most) {
+  Json pool = PoolJson(name, most);
+  pool["spec"]["minWorkers"] = least;
+  return pool;
+}
+
+// A cluster in which much happens: pools come, wait, spill, end, fail, are changed, suspended and
+// deleted, nodes are lost and come. Whenever the operator has been killed another one takes over.
+class Life {
+ public:
+  explicit Life(int kill_after) : process_(Start(kill_after)) {}
+
+  void Live() {
+    for (const char* group : {"home", "cloud"}) {
+      server_.Put(GroupJson(group, group == std::string("home") ? 0 : 10));
+    }
+    for (int i = 0; i < 6; ++i) server_.Put(NodeJson("h" + std::to_string(i), "home"));
+    for (int i = 0; i < 9; ++i) server_.Put(NodeJson("c" + std::to_string(i), "cloud"));
+    Settle();
+    for (int i = 0; i < 18; ++i) server_.Put(PoolJson(Name("t", i), 1 + i % 2));
+    for (int i = 0; i < 4; ++i) server_.Put(ElasticJson(Name("e", i), 1, 3));
+    for (int i = 0; i < 8; ++i) server_.Put(ServingJson(Name("s", i), 1 + i % 3));
+    Settle();
+    Pass(seconds(700));
+    cluster_.FinishJob("lab", "t00-train-1");
+    cluster_.FinishJob("lab", "t01-train-1", 1);
+    cluster_.SetReady("h2", "Unknown");
+    cluster_.StopKubelet("h2");
+    Pass(seconds(400));
+    server_.Delete("trainingpools", "lab", "t02");
+    server_.Delete("inferencepools", "lab", "s01");
+    Change("trainingpools", "t03", {{"suspend", true}});
+    Change("trainingpools", "t04", {{"workers", 2}});
+    Change("inferencepools", "s00", {{"replicas", 3}});
+    Settle();
+    Pass(seconds(700));
+    for (int i = 6; i < 9; ++i) server_.Put(NodeJson("h" + std::to_string(i), "home"));
+    for (int i = 0; i < 3; ++i) Pass(seconds(700));
+  }
+
+  // All that there is in the end, but for times, versions and names that the cluster makes up.
+  [[nodiscard]] std::set<std::string> End() const {
+    std::set<std::string> end;
+    for (const char* plural : {"trainingpools", "inferencepools", "nodegroups"}) {
+      for (const Json& object : server_.All(plural)) {
+        end.insert(NameOf(object) + " " + StatusOf(object).dump());
+      }
+    }
+    for (const char* plural : {"jobs", "deployments", "services", "poddisruptionbudgets"}) {
+      for (const Json& object : server_.All(plural)) {
+        end.insert(std::string(plural) + " " + NameOf(object) + " " + object.value("spec", Json::object()).dump());
+      }
+    }
+    for (const Json& node : server_.All("nodes")) {
+      end.insert(NameOf(node) + " " + node.value("spec", Json::object()).dump());
+    }
+    for (const Json& job : server_.All("jobs")) {
+      for (const std::string& node : cluster_.NodesOf("lab", NameOf(job))) {
+        end.insert(NameOf(job) + " on " + node);
+      }
+    }
+    return end;
+  }
+  // Jobs that were made more than once.
+  [[nodiscard]] std::vector<std::string> Doubled() const {
+    std::vector<std::string> doubled;
+    std::set<std::string> made;
+    for (const LoggedRequest& write : server_.Writes()) {
+      if (write.verb != "create" || write.status != 201) continue;
+      const Json object = Json::parse(write.body);
+      if (object["kind"] != "Job") continue;
+      if (!made.insert(NameOf(object)).second) doubled.push_back(NameOf(object));
+    }
+    return doubled;
+  }
+  [[nodiscard]] int written() const { return process_->gate().written(); }
+  [[nodiscard]] bool killed() const { return killed_; }
+
+ private:
+  static std::string Name(const char* prefix, int number) {
+    return fmt::format("{}{:02}", prefix, number);
+  }
+  static std::string NameOf(const Json& object) { return object["metadata"]["name"]; }
+
+  static Json StatusOf(const Json& object) {
+    const Json status = object.value("status", Json::object());
+    Json out;
+    for (const char* field : {"nodes", "cells", "phase"}) {
+      if (status.contains(field)) out[field] = status[field];
+    }
+    for (const char* field : {"nodeGroup", "nodes", "workers", "attempt"}) {
+      const Json::json_pointer at("/placement/" + std::string(field));
+      if (status.contains(at)) out["placement"][field] = status.at(at);
+    }
+    for (const Json& one : status.value("conditions", Json::array())) {
+      out["conditions"].push_back(std::string(one["type"]) + "=" + std::string(one["status"]) +
+                                  "/" + std::string(one["reason"]));
+    }
+    return out;
+  }
+  std::unique_ptr<Process> Start(int writes) {
+    return std::make_unique<Process>(server_, clock_, writes);
+  }
+  void Change(const char* plural, const char* name, const Json& spec) {
+    server_.Patch(plural, "lab", name, {{"spec", spec}});
+  }
+  // Until nothing changes any more; no time passes meanwhile.
+  void Settle() {
+    int quiet = 0;
+    for (int i = 0; i < 200 && quiet < 3; ++i) {
+      const int64_t before = server_.version();
+      cluster_.Settle();
+      ASSERT_TRUE(process_->PassTwice());
+      if (process_->gate().dead()) {
+        killed_ = true;
+        process_.reset();
+        process_ = Start(INT_MAX);
+        quiet = 0;
+        continue;
+      }
+      quiet = server_.version() == before ? quiet + 1 : 0;
+    }
+    ASSERT_EQ(quiet, 3) << "the operator does not come to rest";
+  }
+  void Pass(seconds time) {
+    for (int part = 0; part < 4; ++part) {
+      clock_.Advance(time / 4);
+      server_.Tick();
+      Settle();
+    }
+  }
+
+  support::FakeClock clock_;
+  support::FakeApiServer server_{clock_};
+  support::FakeCluster cluster_{server_, clock_};
+  bool killed_ = false;
+  std::unique_ptr<Process> process_;
+};
+
+std::vector<std::string> Without(const std::set<std::string>& all,
+                                 const std::set<std::string>& some) {
+  std::vector<std::string> out;
+  std::ranges::set_difference(all, some, std::back_inserter(out));
+  return out;
+}
+
+// After how many writes the next life ends: each of them in a soak run, else a few.
+int Step(int writes) {
+  const bool all = std::getenv("SPILLWAY_CRASHES") != nullptr;  // NOLINT(concurrency-mt-unsafe)
+  return all ? 1 : writes / std::max(tests::Seeds(8), 3);
+}
+
+TEST(CrashSweep, WhereverTheOperatorIsKilledTheEndIsTheSame) {
+  Life whole(INT_MAX);
+  ASSERT_NO_FATAL_FAILURE(whole.Live());
+  const auto end = whole.End();
+  const int writes = whole.written();
+  ASSERT_GT(writes, 200);
+  for (int kill_after = 1; kill_after < writes; kill_after += Step(writes)) {
+    SCOPED_TRACE("killed after write " + std::to_string(kill_after));
+    Life life(kill_after);
+    ASSERT_NO_FATAL_FAILURE(life.Live());
+    EXPECT_TRUE(life.killed());
+    EXPECT_THAT(Without(life.End(), end), testing::IsEmpty());
+    EXPECT_THAT(Without(end, life.End()), testing::IsEmpty());
+    EXPECT_THAT(life.Doubled(), testing::IsEmpty());
+  }
+}
+
+}  // namespace
+}  // namespace spillway::controllers
