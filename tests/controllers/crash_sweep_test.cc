@@ -188,7 +188,8 @@ class Life {
     }
     for (const char* plural : {"jobs", "deployments", "services", "poddisruptionbudgets"}) {
       for (const Json& object : server_.All(plural)) {
-        end.insert(std::string(plural) + " " + NameOf(object) + " " + object.value("spec", Json::object()).dump());
+        end.insert(std::string(plural) + " " + NameOf(object) + " " +
+                   object.value("spec", Json::object()).dump());
       }
     }
     for (const Json& node : server_.All("nodes")) {
