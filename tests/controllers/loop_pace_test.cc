@@ -148,6 +148,40 @@ TEST_F(HeldLoop, WhatHappensDuringAPassIsSeenAtOnceAndAnsweredByTheNext) {
   EXPECT_TRUE(Await([&] { return HasGroupStatus("late-4"); }));
 }
 
+// Judging takes a moment for each: who is answered first may not get ahead of who comes first.
+TEST_F(HeldLoop, NobodyGetsAheadForBeingJudgedSooner) {
+  server_.Put({{"apiVersion", "scheduling.k8s.io/v1"},
+               {"kind", "PriorityClass"},
+               {"metadata", {{"name", "high"}}},
+               {"value", 100}});
+  Run();
+  ASSERT_TRUE(Await([&] { return HasGroupStatus("home") && HasGroupStatus("cloud"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  Hold();
+  Json high = PoolJson("m-high", 2);
+  high["spec"]["priorityClassName"] = "high";
+  high["spec"]["template"]["spec"]["subdomain"] = "slow";
+  for (const Json& pool : {PoolJson("a-low", 2), high, PoolJson("z-low", 2)}) {
+    server_.Put(pool);
+    const std::string key = "lab/" + std::string(pool["metadata"]["name"]);
+    ASSERT_TRUE(support::Eventually([&] { return stores_.training_pools.Get(key) != nullptr; }));
+  }
+  const int before = passes_;
+  server_.SetAdmission(
+      [&](const support::ServedKind& kind, Json& object) -> std::optional<kube::HttpResponse> {
+        if (kind.plural != "pods" || object["spec"].value("subdomain", "") != "slow") return {};
+        // Time for a pass that knows some answers and would go on with them.
+        std::unique_lock lock(pass_mutex_);
+        pass_done_.wait_for(lock, milliseconds(300), [&] { return passes_ > before + 1; });
+        return {};
+      });
+  LetGo();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "m-high-train-1"); }));
+  for (const char* pool : {"a-low", "z-low"}) {
+    EXPECT_FALSE(Status(pool).contains("placement")) << Status(pool);
+  }
+}
+
 TEST_F(LoopPaceTest, APassThatIsUnderWayWhenTheLoopIsToStopFinishesItsWrites) {
   std::stop_source stop;
   on_pass_ = [&] { stop.request_stop(); };

@@ -52,7 +52,7 @@ TEST_F(LoopTest, AStandbyPlansAndWritesNothing) {
   leading_ = false;
   server_.Put(PoolJson("run", 2));
   Run();
-  ASSERT_TRUE(AwaitPass(1));  // the second one knows the server's answer about the template
+  ASSERT_TRUE(AwaitPass(0));  // it waits for the server's answer about the template
   EXPECT_THAT(server_.Writes(), IsEmpty());
   leading_ = true;
   loop_.MarkDirty();

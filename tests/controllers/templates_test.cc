@@ -234,5 +234,68 @@ TEST(TemplateChecker, AChangedTemplateIsAskedAboutAnew) {
   rig.Await(2);
 }
 
+// A server that says nothing about templates until told to.
+struct SlowRig : Rig {
+  SlowRig() {
+    server.SetAdmission([this](const support::ServedKind& /*kind*/,
+                               const Json& /*object*/) -> std::optional<kube::HttpResponse> {
+      answered.wait(false);
+      return std::nullopt;
+    });
+  }
+  ~SlowRig() { Answer(); }
+  SlowRig(const SlowRig&) = delete;
+  SlowRig& operator=(const SlowRig&) = delete;
+  void Answer() {
+    answered = true;
+    answered.notify_all();
+  }
+  std::atomic<bool> answered{false};
+};
+
+TEST(TemplateChecker, WaitsForFirstAnswersAndShowsLifeMeanwhile) {
+  SlowRig rig;
+  rig.checker.Ask(SubjectOf(samples::Pool()));
+  int beats = 0;
+  const auto beat = [&] {
+    ++beats;
+    rig.Answer();
+  };
+  EXPECT_TRUE(rig.checker.WaitForAnswers(rig.clock.Elapsed() + std::chrono::seconds(30), beat, {}));
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(samples::Pool())).state, State::kValid);
+  EXPECT_GE(beats, 1);
+  EXPECT_FALSE(rig.checker.WaitForAnswers(rig.clock.Elapsed() + std::chrono::seconds(30), beat, {}))
+      << "there is nothing left to wait for";
+}
+
+TEST(TemplateChecker, WaitsNoLongerThanToldAndNotOnceToldToStop) {
+  SlowRig rig;
+  rig.checker.Ask(SubjectOf(samples::Pool()));
+  const auto until = rig.clock.Elapsed() + std::chrono::seconds(30);
+  const auto beat = [&] { rig.clock.Advance(std::chrono::seconds(10)); };
+  EXPECT_TRUE(rig.checker.WaitForAnswers(until, beat, {}));
+  EXPECT_GE(rig.clock.Elapsed(), until);
+  std::stop_source stop;
+  const auto told = [&] { stop.request_stop(); };
+  EXPECT_TRUE(rig.checker.WaitForAnswers(rig.clock.Elapsed() + std::chrono::seconds(30), told,
+                                         stop.get_token()));
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(samples::Pool())).state, State::kPending);
+}
+
+TEST(TemplateChecker, DoesNotWaitForASecondTry) {
+  Rig rig;
+  support::Fault drop;
+  drop.kind = support::Fault::Kind::kDropBefore;
+  drop.verb = "create";
+  drop.times = -1;
+  rig.server.Inject(drop);
+  rig.checker.Ask(SubjectOf(samples::Pool()));
+  const auto until = rig.clock.Elapsed() + std::chrono::seconds(30);
+  const auto beat = [] {};
+  EXPECT_TRUE(rig.checker.WaitForAnswers(until, beat, {}));
+  EXPECT_EQ(rig.checker.Ask(SubjectOf(samples::Pool())).state, State::kPending);
+  EXPECT_FALSE(rig.checker.WaitForAnswers(until, beat, {})) << "the question was put";
+}
+
 }  // namespace
 }  // namespace spillway::controllers
