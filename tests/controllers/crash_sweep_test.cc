@@ -11,6 +11,7 @@
 #include <set>
 
 #include "tests/controllers/loop_fixture.h"
+#include "tests/support/eventually.h"
 #include "tests/support/fake_cluster.h"
 #include "tests/support/seeds.h"
 
@@ -56,47 +57,44 @@ class Gate final : public kube::Transport {
   std::atomic<bool> dead_{false};
 };
 
-// One process of the operator, with one writer, so that writes come in the same order each time.
+// One process of the operator. It has one writer and passes when told to, once its stores hold all
+// that the server holds, so that every life with the same beginning goes the same way.
 class Process {
  public:
   Process(support::FakeApiServer& server, support::FakeClock& clock, int writes)
       : server_(server), clock_(clock), gate_(server, writes) {
-    stores_.SetOnAdvance([this] { loop_.Advanced(); });
     watching_.Start();
-    running_ = std::jthread([this](const std::stop_token& stop) { loop_.Run(stop, stop); });
   }
-  ~Process() {
-    running_.request_stop();
-    running_.join();
-    watching_.Stop();
-  }
+  ~Process() { watching_.Stop(); }
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
-  // Two passes, the second of which began after this call.
-  [[nodiscard]] bool PassTwice() {
-    for (int i = 0; i < 2; ++i) {
-      const int before = passes_;
-      loop_.MarkDirty();
+  [[nodiscard]] bool Pass() {
+    const auto caught_up = [this] {
       server_.SendBookmarks();
-      std::unique_lock lock(mutex_);
-      if (!passed_.wait_for(lock, seconds(20), [&] { return passes_ > before; })) return false;
-    }
+      return CaughtUp();
+    };
+    if (!support::Eventually(caught_up)) return false;
+    loop_.Pass({});
     return true;
   }
   [[nodiscard]] const Gate& gate() const { return gate_; }
 
  private:
-  LoopHooks Hooks() {
-    LoopHooks hooks;
-    hooks.leading = [this] {
-      {
-        const std::scoped_lock lock(mutex_);
-        ++passes_;
-      }
-      passed_.notify_all();
-      return true;
+  [[nodiscard]] bool CaughtUp() const {
+    if (!stores_.Unsynced().empty()) return false;
+    const std::string now = std::to_string(server_.version());
+    const auto has = [&](const auto& store) {
+      return !kube::NewerVersion(now, store.ResourceVersion());
     };
+    return has(stores_.nodes) && has(stores_.pods) && has(stores_.jobs) &&
+           has(stores_.deployments) && has(stores_.services) && has(stores_.disruption_budgets) &&
+           has(stores_.priority_classes) && has(stores_.node_groups) &&
+           has(stores_.training_pools) && has(stores_.inference_pools) && has(stores_.pool_quotas);
+  }
+  static LoopHooks Hooks() {
+    LoopHooks hooks;
+    hooks.leading = [] { return true; };
     hooks.event = [](const EventNote& /*note*/) {};
     return hooks;
   }
@@ -109,18 +107,14 @@ class Process {
   support::FakeApiServer& server_;
   support::FakeClock& clock_;
   Gate gate_;
-  std::mutex mutex_;
-  std::condition_variable passed_;
-  std::atomic<int> passes_{0};
   Log log_{LogLevel::kError, true};
   MetricsRegistry registry_;
   kube::Client client_{gate_, clock_, {"test", 16, seconds(5), {}}};
-  Stores stores_{[this] { loop_.MarkDirty(); }};
-  TemplateChecker templates_{client_, clock_, log_, [this] { loop_.MarkDirty(); }};
+  Stores stores_{[] {}};
+  TemplateChecker templates_{client_, clock_, log_, [] {}};
   Metrics metrics_{registry_};
   Loop loop_{stores_, client_, clock_, log_, metrics_, templates_, Settings{}, Hooks(), Options()};
   Watching watching_{stores_, client_, clock_, log_, registry_};
-  std::jthread running_;
 };
 
 Json ServingJson(const std::string& name, int replicas) {
@@ -251,7 +245,7 @@ class Life {
     for (int i = 0; i < 200 && quiet < 3; ++i) {
       const int64_t before = server_.version();
       cluster_.Settle();
-      ASSERT_TRUE(process_->PassTwice());
+      ASSERT_TRUE(process_->Pass());
       if (process_->gate().dead()) {
         killed_ = true;
         process_.reset();
