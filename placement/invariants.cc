@@ -1124,13 +1124,31 @@ bool MayBeKept(const World& world, const Plan& plan, const std::string& group) {
          std::any_of(plan.inference_pools.begin(), plan.inference_pools.end(), has_claim);
 }
 
+// Did replicas of the group that no node has yet give way in this pass? Wherever they could have
+// been bound, their room was not free when gangs were placed.
+bool UnboundGaveWay(const World& world, const Plan& plan, const std::string& group) {
+  for (size_t p = 0; p < world.inference.size(); ++p) {
+    const InferencePool& pool = *world.inference[p];
+    for (const CellMemory& cell : pool.memory.cells) {
+      if (cell.node_group != group) continue;
+      const auto bound = std::ranges::count_if(pool.live, [&](const Replica& replica) {
+        return replica.variant == cell.variant && replica.node_group == group &&
+               !replica.node.empty() && !replica.terminating;
+      });
+      const int desired = DecidedFor(cell, plan.inference_pools[p]).desired;
+      if (cell.desired > bound && desired < cell.desired) return true;
+    }
+  }
+  return false;
+}
+
 // A gang that is new with fewer workers than it asks for has as many as fit where it is.
 Problem NewGangsAreLargest(const World& world, const Plan& plan, const QuotaBook& quotas) {
   std::vector<size_t> parts;
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     if (!IsNewInPart(world, plan, p)) continue;
     const std::string& group = plan.pools[p].memory.placement->node_group;
-    if (!MayBeKept(world, plan, group)) parts.push_back(p);
+    if (!MayBeKept(world, plan, group) && !UnboundGaveWay(world, plan, group)) parts.push_back(p);
   }
   if (parts.empty()) return {};
   const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
