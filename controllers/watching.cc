@@ -10,8 +10,8 @@ namespace spillway::controllers {
 namespace v1alpha1 = crds::v1alpha1;
 
 Watching::Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
-                   MetricsRegistry& registry)
-    : client_(client), clock_(clock), log_(log), registry_(registry) {
+                   MetricsRegistry& registry, bool stream_lists)
+    : client_(client), clock_(clock), log_(log), registry_(registry), stream_lists_(stream_lists) {
   const std::string ours = std::string(kManagedByLabel) + "=" + kManagedBy;
   Add(stores.nodes, kube::NodeResource(), "", [](kube::JsonValue value, kube::Node& node) {
     return kube::DecodeNode(value, kPrefix, node);
@@ -38,6 +38,7 @@ void Watching::Add(kube::Store<T>& store, const kube::Resource& resource,
   kube::Reflector::Options options;
   options.resource = resource;
   options.label_selector = selector;
+  options.stream_lists = stream_lists_;
   // Processes must not list in step after an outage of the API server.
   options.seed = Hash(resource.plural, static_cast<uint64_t>(clock_.Elapsed().count()));
   options.hooks = Hooks(resource.plural);

@@ -17,7 +17,9 @@ namespace spillway::controllers {
 // Keeps the stores of one cluster equal to its API server: one reflector and one thread a kind.
 class Watching {
  public:
-  Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log, MetricsRegistry& registry);
+  // `stream_lists`: as kube::Reflector::Options has it.
+  Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log, MetricsRegistry& registry,
+           bool stream_lists = false);
   ~Watching();
   Watching(const Watching&) = delete;
   Watching& operator=(const Watching&) = delete;
@@ -35,6 +37,7 @@ class Watching {
   Clock& clock_;
   Log& log_;
   MetricsRegistry& registry_;
+  const bool stream_lists_;
   std::vector<std::unique_ptr<kube::ObjectSink>> sinks_;
   std::vector<std::unique_ptr<kube::Reflector>> reflectors_;
   std::vector<std::jthread> threads_;  // last: they use the above

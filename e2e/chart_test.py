@@ -64,6 +64,7 @@ WRONG_VALUES = [
     ("config.currency=Euro", "at '/config/currency': 'Euro' does not match pattern"),
     ("config.defaultLimits[0].type=a,config.defaultLimits[0].max=1", "additional properties 'max' not allowed"),
     ("transport=pigeon", "at '/transport': value must be one of 'cpprest', 'curl'"),
+    ("lists=none", "at '/lists': value must be one of 'paged', 'streamed'"),
     ("log.verbose=true", "at '/log': additional properties 'verbose' not allowed"),
     ("leaderElection.leaseDuration=15s", "additional properties 'leaseDuration' not allowed"),
     ("leaderElection.leaseDurationSeconds=15s", "at '/leaderElection/leaseDurationSeconds': got string, want integer"),
@@ -110,14 +111,14 @@ def container(rendered: dict[tuple[str, str], Object]) -> Object:
 
 
 def test_values_reach_the_operator(tools: Kubectl) -> None:
-    values = ["image.repository=example.com/spillway", "image.tag=1.2.3", "transport=curl", "log.level=debug", "log.format=text",
+    values = ["image.repository=example.com/spillway", "image.tag=1.2.3", "transport=curl", "lists=streamed", "log.level=debug", "log.format=text",
               "leaderElection.leaseDurationSeconds=60", "leaderElection.renewDeadlineSeconds=40",
               "leaderElection.retryPeriodSeconds=5"]
     operator = container(render(tools, "--set", ",".join(values)))
     assert operator["image"] == "example.com/spillway:1.2.3"
     assert operator["args"] == [
-        "--config=/etc/spillway/config.yaml", "--listen=0.0.0.0:8080", "--transport=curl", "--lease-name=spillway",
-        "--lease-duration-seconds=60", "--renew-deadline-seconds=40", "--retry-period-seconds=5",
+        "--config=/etc/spillway/config.yaml", "--listen=0.0.0.0:8080", "--transport=curl", "--lists=streamed",
+        "--lease-name=spillway", "--lease-duration-seconds=60", "--renew-deadline-seconds=40", "--retry-period-seconds=5",
         "--log-level=debug", "--log-format=text"]
 
 

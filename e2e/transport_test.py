@@ -1,4 +1,4 @@
-"""The other library to the API server: an operator over libcurl works, and goes on when the API server was away."""
+"""The other library to the API server: an operator over libcurl works, and goes on when the API server was away. Streamed lists."""
 
 from __future__ import annotations
 
@@ -36,6 +36,21 @@ def test_an_operator_over_libcurl_places_pools_before_and_after_the_api_server_w
     watches = {one["objectRef"]["resource"] for one in cluster.audit.by_operator(mark, "one") if one["verb"] == "watch"}
     assert WATCHED <= watches, watches
     assert placement(cluster.get("trainingpool", "before", namespace)) == before
+
+
+def test_lists_come_streamed_where_asked_for(cluster: Cluster, operators: Operators, node_groups: None, namespace: str) -> None:
+    mark = cluster.audit.mark()
+    operator = operators.start("one", extra={"--lists": "streamed"})
+    cluster.apply(training_pool("run", 2), namespace)
+    placed(cluster, "run", namespace)
+    log = operator.log()
+    assert next(line for line in log if line.get("msg") == "starting")["lists"] == "streamed"
+    assert not [line for line in log if line.get("msg") == "lists are streamed no longer"]
+    asked = [one for one in cluster.audit.by_operator(mark, "one") if one["verb"] in ("list", "watch")]
+    assert [one["requestURI"] for one in asked if one["verb"] == "list"] == []
+    streamed = {one["objectRef"]["resource"] for one in asked if "sendInitialEvents=true" in one["requestURI"]}
+    watched = {one["objectRef"]["resource"] for one in asked if "sendInitialEvents" not in one["requestURI"]}
+    assert WATCHED <= streamed == watched, (streamed, watched)
 
 
 def test_the_command_line_over_libcurl_says_the_same(cluster: Cluster, node_groups: None) -> None:

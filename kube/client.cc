@@ -381,6 +381,9 @@ Status Client::Watch(const Resource& resource, const WatchOptions& options,
       .Add("fieldSelector", options.field_selector)
       .Add("resourceVersion", options.resource_version)
       .Add("timeoutSeconds", std::to_string(options.timeout.count()));
+  if (options.initial_events) {
+    query.Add("sendInitialEvents", "true").Add("resourceVersionMatch", "NotOlderThan");
+  }
   HttpRequest request = Prepare("GET", CollectionPath(resource, options.ns) + query.Text(), {});
   request.deadline = options.timeout + kWatchSlack;
   request.idle_deadline = options.idle_deadline;

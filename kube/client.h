@@ -45,6 +45,7 @@ struct WatchOptions {
   std::string resource_version{};
   std::chrono::seconds timeout{300};  // asked of the server
   std::chrono::milliseconds idle_deadline{0};
+  bool initial_events = false;  // what there is first, then a bookmark that says so (WatchList)
 };
 
 struct WriteOptions {

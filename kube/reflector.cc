@@ -28,6 +28,10 @@ constexpr int64_t kSpreadMillis = 1000;
 // Bookmarks come about once a minute: three of them missing means that the connection is dead.
 constexpr seconds kSilence{200};
 constexpr seconds kTimeoutSlack{5};
+// A streamed list is given up after so long without a byte, or without an object or its end.
+constexpr seconds kStreamSilence{15};
+constexpr seconds kStreamStall{10};
+constexpr const char* kEndOfList = "k8s.io/initial-events-end";
 // What comes meanwhile is not seen before the next watch, for which the server must still have it.
 constexpr seconds kLongestSample{20};
 constexpr size_t kLongestLine = size_t{16} << 20;
@@ -160,7 +164,8 @@ class Reflector::Machine {
         options_(owner.options_),
         stop_(stop),
         random_(options_.seed),
-        backoff_(options_.seed + 1) {
+        backoff_(options_.seed + 1),
+        streams_(options_.stream_lists) {
     PlanCheck();
   }
 
@@ -193,6 +198,9 @@ class Reflector::Machine {
     nanoseconds last_byte{0};
     std::optional<Error> error;  // why we ended it
     bool differs = false;        // likewise: the store has other objects than the server
+    bool lists = false;          // what comes is a list, as far as it has come
+    bool listed = false;         // to its end
+    nanoseconds last_item{0};
     LineReader lines;
   };
   struct Page {
@@ -213,7 +221,9 @@ class Reflector::Machine {
   State Step(const Watching& watching);
   State Step(const Waiting& waiting);
 
+  Result<std::string> List(const std::string& version);
   Result<std::string> ListAll(const std::string& version);
+  Result<std::string> StreamList(const std::string& version);
   Result<std::string> ListPages(ListOptions& query);
   static Result<Page> ReadPage(const std::string& body, JsonParser& parser, const OnItem& on_item);
   [[nodiscard]] Status CheckKind(const Page& page, bool metadata_only) const;
@@ -231,8 +241,12 @@ class Reflector::Machine {
   bool OnBytes(std::string_view bytes, Session& session);
   bool OnLine(std::string_view line, Session& session);
   bool OnObject(const EventHeader& header, Session& session);
+  bool OnListed(const EventHeader& header, Session& session);
+  bool IsEndOfList();
+  void TakeListed(const EventHeader& header);
   void Take(const EventHeader& header);
-  Status Deliver(const EventHeader& header);
+  // Hands the event's object on, from the text that was parsed for the header.
+  Status WithObject(const OnItem& use);
   State AfterClose(const Session& session, seconds timeout);
   State AfterError(const Session& session, const Error& error, bool idle);
   State AfterExpiry(const Session& session);
@@ -251,6 +265,8 @@ class Reflector::Machine {
   JsonParser parser_;           // of watch events
   bool bookmarks_ = false;      // this server sends them
   bool pages_always_ = false;   // lists with a version come in pages too
+  bool streams_ = false;        // lists are streamed
+  bool cut_short_ = false;      // the last one that was ended before its end
   bool expired_again_ = false;  // the last watch expired at once, or before it brought anything
   bool at_once_ = false;        // the server closed the last watch within a second
   bool silent_ = false;         // the last watch ended for its silence
@@ -262,7 +278,7 @@ class Reflector::Machine {
 
 Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   sample_.reset();
-  const Result<std::string> version = ListAll(listing.version);
+  const Result<std::string> version = List(listing.version);
   if (version) {
     if (options_.hooks.listed) options_.hooks.listed(listing.reason);
     return Watching{*version};
@@ -277,8 +293,47 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
     return Listing{"", "expired"};
   }
   // A body that is too long to be had at once fails the same way each time: ask for pages.
-  if (error.http_status == 0) pages_always_ = true;
+  if (error.http_status == 0 && !streams_) pages_always_ = true;
   return WaitThen(Listing{listing.version, listing.reason}, &error);
+}
+
+Result<std::string> Reflector::Machine::List(const std::string& version) {
+  if (!streams_) return ListAll(version);
+  Result<std::string> listed = StreamList(version);
+  if (listed || streams_ || stop_.stop_requested()) return listed;
+  owner_.log_.Warn("lists are streamed no longer",
+                   {{"resource", options_.resource.plural}, {"error", listed.error().message}});
+  return ListAll(version);
+}
+
+// A whole list as the first events of a watch, which ends with it: what goes on for long is asked
+// for anew, and may be silent for longer. An error for which asking again is no use, or for the
+// second time in a row an end before the end, leaves `streams_` false.
+Result<std::string> Reflector::Machine::StreamList(const std::string& version) {
+  WatchOptions query = WatchQuery(version);
+  query.idle_deadline = kStreamSilence;
+  query.initial_events = true;
+  Session session;
+  session.lists = true;
+  session.last_byte = session.last_item = owner_.clock_.Elapsed();
+  owner_.sink_.BeginList();
+  Status done = owner_.client_.Watch(
+      options_.resource, query, [&](std::string_view bytes) { return OnBytes(bytes, session); },
+      stop_);
+  if (session.listed) {
+    cut_short_ = false;
+    return session.version;
+  }
+  if (session.error) done = *session.error;
+  if (done) {
+    streams_ = !std::exchange(cut_short_, true);
+    return Error{Code::kUnavailable, "the server ended a streamed list before its end"};
+  }
+  const Error& error = done.error();
+  const bool idle = owner_.clock_.Elapsed() - session.last_byte >= kStreamSilence;
+  const bool later = error.code == Code::kUnavailable || IsExpired(error) || IsAhead(error);
+  streams_ = later && !idle;
+  return error;
 }
 
 // A whole list, in pages where the server serves them from its cache: with a version other than "0"
@@ -520,7 +575,44 @@ bool Reflector::Machine::OnLine(std::string_view line, Session& session) {
                                         "\" at version \"" + header.meta.resource_version + "\""});
     return true;
   }
-  return OnObject(header, session);
+  return session.lists ? OnListed(header, session) : OnObject(header, session);
+}
+
+// False: the list is whole, or does not come to its end.
+bool Reflector::Machine::OnListed(const EventHeader& header, Session& session) {
+  const nanoseconds now = owner_.clock_.Elapsed();
+  if (header.type == "BOOKMARK" && IsEndOfList()) {
+    session.listed = true;
+    session.version = header.meta.resource_version;
+    owner_.sink_.EndList(session.version);
+    return false;
+  }
+  if (header.type == "ADDED") session.last_item = now;
+  if (now - session.last_item >= kStreamStall) {
+    session.error = Error{Code::kInternal, "a streamed list does not come to its end"};
+    return false;
+  }
+  TakeListed(header);
+  return true;
+}
+
+bool Reflector::Machine::IsEndOfList() {
+  ObjectMeta meta;
+  const MetaFilter one{.labels = false, .prefix = kEndOfList};
+  const Status read = WithObject([&](JsonValue object) -> Status {
+    return VisitObject(object, [&](std::string_view key, JsonValue value) -> Status {
+      return key == "metadata" ? DecodeMeta(value, meta, one) : Ok{};
+    });
+  });
+  const auto end = meta.annotations.find(kEndOfList);
+  return read && end != meta.annotations.end() && end->second == "true";
+}
+
+void Reflector::Machine::TakeListed(const EventHeader& header) {
+  if (header.type == "BOOKMARK") return;
+  if (header.type == "DELETED") return owner_.sink_.ListGone(Key(header.meta));
+  Status done = WithObject([this](JsonValue object) { return owner_.sink_.ListItem(object); });
+  if (!done) BadObject(std::move(done).error().While(Key(header.meta)));
 }
 
 // False: the store turned out to differ from the server.
@@ -548,24 +640,27 @@ void Reflector::Machine::Take(const EventHeader& header) {
     owner_.sink_.Bookmark(version);
     return;
   }
-  if (Status done = Deliver(header); !done) {
+  const bool gone = header.type == "DELETED";
+  Status done = WithObject([&](JsonValue object) {
+    return gone ? owner_.sink_.Delete(object) : owner_.sink_.Upsert(object);
+  });
+  if (!done) {
     BadObject(std::move(done).error().While(Key(header.meta)));
     // Whoever waits for this version must not wait for ever.
     owner_.sink_.Bookmark(version);
   }
 }
 
-// Hands the event's object to the sink, from the text that was parsed for the header.
-Status Reflector::Machine::Deliver(const EventHeader& header) {
+Status Reflector::Machine::WithObject(const OnItem& use) {
   Result<JsonValue> root = parser_.Again();
   if (!root) return std::move(root).error();
-  Status delivered = Ok{};
+  Status used = Ok{};
   Status read = VisitObject(*root, [&](std::string_view key, JsonValue value) -> Status {
     if (key != "object") return Ok{};
-    delivered = header.type == "DELETED" ? owner_.sink_.Delete(value) : owner_.sink_.Upsert(value);
+    used = use(value);
     return Ok{};
   });
-  return read ? delivered : read;
+  return read ? used : read;
 }
 
 // --- after a watch ---

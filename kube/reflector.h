@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <random>
 #include <set>
@@ -45,7 +46,10 @@ class ObjectSink {
   virtual ~ObjectSink() = default;
   // A list that was begun and not ended is dropped by the next BeginList.
   virtual void BeginList() = 0;
+  // One that came twice is as it came last.
   virtual Status ListItem(JsonValue object) = 0;
+  // What was listed under this key has gone since.
+  virtual void ListGone(const std::string& key) = 0;
   virtual void EndList(const std::string& version) = 0;
   virtual Status Upsert(JsonValue object) = 0;
   virtual Status Delete(JsonValue object) = 0;
@@ -64,12 +68,17 @@ class StoreSink final : public ObjectSink {
 
   void BeginList() override {
     list_.clear();
+    list_gone_.clear();
     list_unread_.clear();
   }
   Status ListItem(JsonValue object) override {
     T item;
     Status done = decode_(object, item);
-    if (!done) list_unread_.insert(Key(item.meta));
+    if (done) {
+      list_unread_.erase(Key(item.meta));
+    } else {
+      list_unread_.insert(Key(item.meta));
+    }
     if (done) {
       list_.push_back(std::move(item));
     } else if (const auto known = store_.Get(Key(item.meta))) {
@@ -77,9 +86,15 @@ class StoreSink final : public ObjectSink {
     }
     return done;
   }
+  void ListGone(const std::string& key) override {
+    list_gone_[key] = list_.size();
+    list_unread_.erase(key);
+  }
   void EndList(const std::string& version) override {
+    if (!list_gone_.empty()) DropGone();
     store_.Replace(std::move(list_), version);
     list_ = {};
+    list_gone_.clear();
     unread_.swap(list_unread_);
   }
   Status Upsert(JsonValue object) override {
@@ -109,11 +124,20 @@ class StoreSink final : public ObjectSink {
   }
 
  private:
+  void DropGone() {
+    size_t at = 0;
+    std::erase_if(list_, [&](const T& item) {
+      const auto gone = list_gone_.find(Key(item.meta));
+      return at++ < (gone == list_gone_.end() ? 0 : gone->second);
+    });
+  }
+
   Store<T>& store_;
   Decode decode_;
   std::vector<T> list_;
-  std::set<std::string> list_unread_;  // of the list that is coming in
-  std::set<std::string> unread_;       // keys of objects as they are now
+  std::map<std::string, size_t> list_gone_;  // what came before so many items went again
+  std::set<std::string> list_unread_;        // of the list that is coming in
+  std::set<std::string> unread_;             // keys of objects as they are now
 };
 
 // Delays between attempts: 0.8 s doubling to 30 s, each with up to as much again on top, back to
@@ -161,6 +185,10 @@ class Reflector {
     // Least time between two looks whether the store has what the server has; the longest is twice
     // that, and what is left of a watch.
     std::chrono::seconds check_every{1800};
+    // Lists come as the first events of a watch (WatchList, since Kubernetes 1.34), which spares
+    // the server a list in its memory and takes more bytes. A server that refuses, or does not come
+    // to the end of it, is asked for lists from then on.
+    bool stream_lists = false;
     ReflectorHooks hooks{};
     // Waits for `delay` or until `stop`. Empty: real time.
     std::function<void(std::chrono::milliseconds delay, const std::stop_token& stop)> wait{};

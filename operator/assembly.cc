@@ -62,7 +62,7 @@ struct Assembly::Parts {
         templates(client, clock, log, [this] { Dirty(); }),
         metrics(registry),
         loop(stores, gated, clock, log, metrics, templates, options.settings, LoopHooks(), {}),
-        watching(stores, client, clock, log, registry),
+        watching(stores, client, clock, log, registry, options.stream_lists),
         access(client, clock) {
     stores.SetOnAdvance([this] { loop.Advanced(); });
     started = true;
@@ -245,6 +245,7 @@ void Assembly::Start() {
   parts.log.Info("starting", {{"version", SPILLWAY_VERSION},
                               {"identity", parts.options.identity},
                               {"transport", kube::NameOf(parts.options.transport)},
+                              {"lists", parts.options.stream_lists ? "streamed" : "paged"},
                               {"mode", observe ? "Observe" : "Enforce"}});
   parts.watching.Start();
   parts.deciding = std::jthread(

@@ -40,6 +40,7 @@ int Refuse(const std::string& sentence) {
 struct RawFlags {
   std::string config;
   std::string transport = "cpprest";
+  std::string lists = "paged";
   std::string log_level = "info";
   std::string log_format = "json";
   int lease_duration = 15;
@@ -58,6 +59,9 @@ void Declare(CLI::App& app, Options& options, RawFlags& raw) {
   app.add_option("--as-uid", options.as.uid, "The user's UID");
   app.add_option("--transport", raw.transport, "Library that speaks with the API server")
       ->check(CLI::IsMember({"cpprest", "curl"}))
+      ->capture_default_str();
+  app.add_option("--lists", raw.lists, "How whole lists come from the API server")
+      ->check(CLI::IsMember({"paged", "streamed"}))
       ->capture_default_str();
   app.add_option("--namespace", options.ns, "Namespace of the Lease; default: $POD_NAMESPACE")
       ->envname("POD_NAMESPACE");
@@ -116,6 +120,7 @@ ParsedOptions ParseOptions(int argc, char** argv) {
                                                           {"error", LogLevel::kError}};
   options.settings = *std::move(settings);
   options.transport = kube::TransportKinds().at(raw.transport);
+  options.stream_lists = raw.lists == "streamed";
   options.log_level = kLevels.at(raw.log_level);
   options.log_json = raw.log_format == "json";
   options.lease_duration = std::chrono::seconds(raw.lease_duration);

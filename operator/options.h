@@ -18,7 +18,8 @@ struct Options {
   std::string context;
   kube::Impersonation as;  // on whose behalf
   kube::TransportKind transport = kube::TransportKind::kCpprest;
-  std::string ns;  // of the Lease
+  bool stream_lists = false;  // see kube::Reflector::Options
+  std::string ns;             // of the Lease
   std::string lease_name = "spillway";
   std::string identity;
   std::string listen = "127.0.0.1:8080";

@@ -400,12 +400,14 @@ TEST_F(LoopTest, WrongClassesAndPriceCurrenciesAreSaid) {
   Run();
   ASSERT_TRUE(Await([&] { return Reason("run", "Placed") == "Misconfigured"; }));
   EXPECT_THAT(Message("run", "Placed"), HasSubstr("none-such"));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
   Json group = *server_.Get("nodegroups", "", "home");
   group["spec"]["cost"]["currency"] = "EUR";
   server_.Put(group);
   ASSERT_TRUE(Await([&] {
-    const auto home = server_.Get("nodegroups", "", "home");
-    for (const Json& condition : (*home)["status"]["conditions"]) {
+    const Json home = *server_.Get("nodegroups", "", "home");
+    const Json status = home.value("status", Json::object());
+    for (const Json& condition : status.value("conditions", Json::array())) {
       if (condition["type"] == "Ready") return condition["reason"] == "Misconfigured";
     }
     return false;

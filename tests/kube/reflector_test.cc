@@ -80,7 +80,7 @@ struct Act {
   size_t piece = std::string::npos;  // of the body
   // Of a watch; not given: as long as asked, or a minute if it breaks off.
   std::optional<milliseconds> lasts{};
-  milliseconds takes{0};  // of a list
+  milliseconds takes{0};  // of a list, or between two pieces of a watch
 };
 Act Refuse(int status, const std::string& reason, const std::string& message = "told so") {
   return {.status = status, .body = support::StatusObject(status, reason, message).dump()};
@@ -112,6 +112,7 @@ class ScriptedTransport final : public Transport {
         return support::JsonAnswer(200, "");
       }
       if (act->piece == std::string::npos) break;
+      clock_.Advance(act->takes);
     }
     const auto target = support::ParseTarget(request.target);
     const seconds timeout(std::stoi(target->Query("timeoutSeconds")));
@@ -120,7 +121,7 @@ class ScriptedTransport final : public Transport {
     return support::JsonAnswer(200, "");
   }
 
-  // "list rv=0 limit=500", "watch rv=5".
+  // "list rv=0 limit=500", "watch rv=5", "stream rv=0" (a watch that begins with a list).
   std::vector<std::string> asked;
   std::vector<HttpRequest> requests;
 
@@ -133,6 +134,7 @@ class ScriptedTransport final : public Transport {
     requests.push_back(request);
     const auto target = support::ParseTarget(request.target);
     std::string line = target->Query("watch").empty() ? "list" : "watch";
+    if (target->Query("sendInitialEvents") == "true") line = "stream";
     const std::pair<const char*, const char*> shown[] = {
         {"resourceVersion", " rv="}, {"limit", " limit="}, {"continue", " continue="}};
     for (const auto& [key, label] : shown) {
@@ -168,7 +170,8 @@ std::string Print(const Store<Thing>& store) {
   return text + "| " + store.ResourceVersion();
 }
 
-Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = seconds(1800)) {
+Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = seconds(1800),
+            bool stream_lists = false) {
   FakeClock clock;
   Log log(LogLevel::kError, true);
   std::stop_source stop;
@@ -177,7 +180,8 @@ Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = secon
   Store<Thing> store([] {});
   StoreSink<Thing> sink(store, DecodeThing);
   Played out;
-  Reflector::Options options{.resource = Things(), .seed = seed, .check_every = check_every};
+  Reflector::Options options{
+      .resource = Things(), .seed = seed, .check_every = check_every, .stream_lists = stream_lists};
   options.hooks.listed = [&](std::string_view why) {
     out.hooks.push_back("listed:" + std::string(why));
   };
@@ -199,6 +203,16 @@ Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = secon
   return out;
 }
 
+Played Stream(std::deque<Act> acts) { return Play(std::move(acts), 1, seconds(1800), true); }
+
+// The bookmark that ends a streamed list, if `end` is "true".
+std::string EndOfList(int version, const std::string& end = "true") {
+  return Event("BOOKMARK", {{"kind", "TrainingPool"},
+                            {"metadata",
+                             {{"resourceVersion", std::to_string(version)},
+                              {"annotations", {{"k8s.io/initial-events-end", end}}}}}});
+}
+
 // What the server has, as metadata only.
 std::string MetadataBody(int version, const std::vector<json>& items,
                          const std::string& next = "") {
@@ -206,6 +220,100 @@ std::string MetadataBody(int version, const std::vector<json>& items,
   list["kind"] = "PartialObjectMetadataList";
   for (json& item : list["items"]) item.erase("spec");
   return list.dump();
+}
+
+// --- streamed lists ---
+
+TEST(StreamedList, IsWhatComesUpToItsEndWhateverHappenedMeanwhile) {
+  const Played got =
+      Stream({{.body = Event("ADDED", Object("a", 3)) + Event("ADDED", Object("b", 7, 2)) +
+                       Event("ADDED", Object("c", 5)) + Event("MODIFIED", Object("a", 10, 5)) +
+                       Event("DELETED", Object("b", 11)) + Event("DELETED", Object("c", 12)) +
+                       Event("ADDED", Object("c", 13, 8)) + EndOfList(13) +
+                       Event("ADDED", Object("x", 14))},
+              {.body = Event("ADDED", Object("d", 20))}});
+  EXPECT_THAT(got.asked, ElementsAre("stream rv=0", "watch rv=13"));
+  EXPECT_EQ(got.store, "a=5@10 c=8@13 d=1@20 | 20") << "x comes again with the watch";
+  EXPECT_THAT(got.hooks, testing::Contains("listed:start"));
+  EXPECT_EQ(support::ParseTarget(got.requests[0].target)->Query("resourceVersionMatch"),
+            "NotOlderThan");
+}
+
+TEST(StreamedList, IsSeenAsAWholeOrNotAtAll) {
+  const std::string items = Event("ADDED", Object("a", 3)) + Event("ADDED", Object("b", 7));
+  for (const std::string& rest : {std::string(), Bookmark(9), EndOfList(9, "false")}) {
+    const Played got = Stream({Reset(items + rest)});
+    EXPECT_EQ(got.store, "| ") << rest;
+    EXPECT_FALSE(got.synced) << rest;
+  }
+}
+
+TEST(StreamedList, ThatBreaksOffIsAskedForAnewFromTheStart) {
+  Act broken = Reset(Event("ADDED", Object("gone", 3)));
+  broken.lasts = seconds(1);
+  const Played got = Stream({broken,
+                             Refuse(429, "TooManyRequests"),
+                             {.body = Event("ADDED", Object("a", 4)) + EndOfList(9)}});
+  EXPECT_THAT(got.asked, ElementsAre("stream rv=0", "stream rv=0", "stream rv=0"));
+  EXPECT_EQ(got.store, "a=1@4 | 9");
+  EXPECT_THAT(got.waits, testing::SizeIs(2));
+}
+
+// Some servers and proxies never send the end, or end the stream before it.
+TEST(StreamedList, ThatDoesNotComeToItsEndIsGivenUpForAListForGood) {
+  const Error silent{Code::kUnavailable, "silent for 15000 ms"};
+  const std::string item = Event("ADDED", Object("a", 3));
+  const std::string change = Event("MODIFIED", Object("a", 3));
+  const Act list = {.body = ListBody(9, {Object("a", 3)})};
+  const Act expired = {.body = ErrorEvent(410, "Expired")};
+  const std::deque<Act> given_up[] = {
+      {{.error = silent, .lasts = seconds(15)}},
+      {{.body = item, .error = silent, .lasts = seconds(15)}},
+      {{.body = item + change + change, .piece = change.size(), .takes = seconds(6)}},
+      {Refuse(422, "Invalid")},
+      {Refuse(400, "BadRequest")},
+      {Refuse(403, "Forbidden")},
+      {{.body = item}, {.body = item}},
+  };
+  for (std::deque<Act> acts : given_up) {
+    const size_t streams = acts.size();
+    acts.insert(acts.end(), {list, expired, list});
+    const Played got = Stream(std::move(acts));
+    ASSERT_EQ(got.asked.size(), streams + 3);
+    EXPECT_EQ(got.asked[streams - 1], "stream rv=0");
+    EXPECT_EQ(got.asked[streams], "list rv=0 limit=500");
+    EXPECT_EQ(got.asked[streams + 2], "list rv=9") << "later ones too";
+    EXPECT_EQ(got.store, "a=1@3 | 9");
+  }
+}
+
+// Items may take their time as long as they come.
+TEST(StreamedList, ThatIsLongIsNotGivenUp) {
+  const std::string item = Event("ADDED", Object("a", 3));
+  std::string items;
+  for (int i = 0; i < 20; ++i) items += item;
+  const Played got =
+      Stream({{.body = items + EndOfList(9), .piece = item.size(), .takes = seconds(9)}});
+  EXPECT_EQ(got.store, "a=1@3 | 9");
+  EXPECT_EQ(got.requests[0].idle_deadline, seconds(15));
+}
+
+TEST(StreamedList, TakesTheNewestOnceWhereTheVersionIsGone) {
+  const std::string a = Event("ADDED", Object("a", 3));
+  const Played got = Stream({{.body = a + EndOfList(9)},
+                             {.body = ErrorEvent(410, "Expired")},
+                             {.body = ErrorEvent(410, "Expired")},
+                             {.body = a + EndOfList(12)}});
+  EXPECT_THAT(got.asked, ElementsAre("stream rv=0", "watch rv=9", "stream rv=9", "stream"));
+  EXPECT_EQ(got.store, "a=1@3 | 12");
+}
+
+TEST(StreamedList, OfAnObjectThatCannotBeReadKeepsWhatWasKnown) {
+  const Played got = Stream({{.body = Event("ADDED", Object("a", 3)) + EndOfList(9)},
+                             {.body = ErrorEvent(410, "Expired")},
+                             {.body = Event("ADDED", Object("a", 10, "many")) + EndOfList(12)}});
+  EXPECT_EQ(got.store, "a=1@3 | 12");
+  EXPECT_THAT(got.hooks, testing::Contains(testing::StartsWith("bad:")));
 }
 
 // --- the ordinary course ---

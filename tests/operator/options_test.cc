@@ -51,6 +51,7 @@ TEST(Options, Defaults) {
   EXPECT_EQ(options.renew_deadline, seconds(10));
   EXPECT_EQ(options.retry_period, seconds(2));
   EXPECT_EQ(options.transport, kube::TransportKind::kCpprest);
+  EXPECT_FALSE(options.stream_lists);
   EXPECT_EQ(options.log_level, LogLevel::kInfo);
   EXPECT_TRUE(options.log_json);
   EXPECT_THAT(options.ns, IsEmpty());
@@ -74,6 +75,7 @@ TEST(Options, EveryFlagReachesItsOption) {
        }},
       {"--transport=curl",
        [](const Options& o) { return o.transport == kube::TransportKind::kCurl; }},
+      {"--lists=streamed", [](const Options& o) { return o.stream_lists; }},
       {"--kubeconfig=/k", [](const Options& o) { return o.kubeconfig == "/k"; }},
       {"--context=c", [](const Options& o) { return o.context == "c"; }},
       {"--as=u", [](const Options& o) { return o.as.user == "u"; }},
@@ -129,6 +131,7 @@ TEST(Options, WhatIsWrongEndsItWithASentence) {
            {{"--no-such"}, "--no-such"},
            {{"something"}, "something"},
            {{"--transport=pigeon"}, "--transport"},
+           {{"--lists=none"}, "--lists"},
            {{"--log-level=loud"}, "--log-level"},
            {{"--log-format=xml"}, "--log-format"},
            {{"--retry-period-seconds=soon"}, "--retry-period-seconds"},
