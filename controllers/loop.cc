@@ -286,7 +286,7 @@ void Loop::Run(const std::stop_token& stop, const std::stop_token& abort) {
   while (WaitForWork(stop)) {
     WaitForCaches(stop);
     if (stop.stop_requested()) return;
-    Pass(abort);
+    Pass(abort, stop);
   }
 }
 
@@ -314,30 +314,38 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
   return snapshot;
 }
 
-// With the API server's answers about new templates, which come within milliseconds mostly.
-placement::Snapshot Loop::TakeJudgedSnapshot(const World& world, const std::stop_token& stop) {
-  placement::Snapshot snapshot = TakeSnapshot(world);
-  const seconds wait = passed_ ? options_.answers_wait : options_.first_answers_wait;
-  const auto beat = [this] { beat_ = clock_.Elapsed().count(); };
-  const bool waited = templates_.WaitForAnswers(clock_.Elapsed() + wait, beat, stop);
-  passed_ = true;
-  return waited ? TakeSnapshot(world) : std::move(snapshot);
+void Loop::Look(Facts& facts) {
+  facts.world = ReadWorld(stores_);
+  facts.IndexWorld();
+  facts.snapshot = TakeSnapshot(facts.world);
+  facts.now = facts.snapshot.now;
 }
 
-void Loop::Pass(const std::stop_token& stop) {
+// For the API server's answers about new templates, which come within milliseconds mostly. True:
+// time has passed, and what was seen before is old.
+bool Loop::AwaitAnswers(const std::stop_token& stop) {
+  const seconds wait = passed_ ? options_.answers_wait : options_.first_answers_wait;
+  passed_ = true;
+  return templates_.WaitForAnswers(wait, [this] { beat_ = clock_.Elapsed().count(); }, stop);
+}
+
+void Loop::Pass(const std::stop_token& abort, const std::stop_token& stop) {
   if (!stores_.Unsynced().empty()) return;
   {
     const std::scoped_lock lock(mutex_);
     dirty_ = false;
   }
-  const nanoseconds start = clock_.Elapsed();
+  nanoseconds start = clock_.Elapsed();
   beat_ = start.count();
   wake_at_ = nanoseconds{0};
   Facts facts;
-  facts.world = ReadWorld(stores_);
-  facts.IndexWorld();
-  facts.snapshot = TakeJudgedSnapshot(facts.world, stop);
-  facts.now = facts.snapshot.now;
+  Look(facts);
+  if (AwaitAnswers(stop)) {
+    if (stop.stop_requested()) return;
+    start = clock_.Elapsed();
+    facts = {};
+    Look(facts);
+  }
   const nanoseconds before_plan = clock_.Elapsed();
   facts.plan = placement::MakePlan(facts.snapshot);
   const nanoseconds plan_time = clock_.Elapsed() - before_plan;
@@ -358,7 +366,7 @@ void Loop::Pass(const std::stop_token& stop) {
   }
   std::vector<WriteList> lists = CollectWrites(facts);
   if (hooks_.leading()) {
-    Settle(facts, lists, applier_.Apply(lists, stop));
+    Settle(facts, lists, applier_.Apply(lists, abort));
     metrics_.PublishDomain(facts.snapshot, facts.plan);
     metrics_.PublishConditions(facts.world);
   } else {

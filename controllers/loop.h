@@ -78,8 +78,8 @@ class Loop {
   // Passes until `stop`; a pass that is under way then finishes its writes, unless `abort` is
   // requested as well.
   void Run(const std::stop_token& stop, const std::stop_token& abort);
-  // One pass, now. Nothing if a store has not synced.
-  void Pass(const std::stop_token& stop);
+  // One pass, now. Nothing if a store has not synced, or if `stop` is requested before it decides.
+  void Pass(const std::stop_token& abort, const std::stop_token& stop = {});
 
   void MarkDirty();
   void RequestSnapshot() {
@@ -128,7 +128,8 @@ class Loop {
   void WakeAt(std::chrono::nanoseconds elapsed);
 
   placement::Snapshot TakeSnapshot(const World& world);
-  placement::Snapshot TakeJudgedSnapshot(const World& world, const std::stop_token& stop);
+  void Look(Facts& facts);
+  bool AwaitAnswers(const std::stop_token& stop);
   std::vector<WriteList> CollectWrites(const Facts& facts);
   std::optional<WriteList> PoolWrites(const Facts& facts, size_t pool);
   std::optional<WriteList> InferenceWrites(const Facts& facts,

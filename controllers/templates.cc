@@ -300,6 +300,7 @@ TemplateAnswer TemplateChecker::Ask(const TemplateSubject& subject) {
   const std::string key = KeyOf(subject);
   const std::scoped_lock lock(mutex_);
   const auto [at, fresh] = entries_.try_emplace(key);
+  if (fresh) at->second.since = clock_.Elapsed();
   Entry& entry = at->second;
   if (fresh) entry.refusal = RefuseTemplate(subject);
   if (!entry.refusal.empty()) return {TemplateAnswer::State::kInvalid, {}, entry.refusal};
@@ -320,21 +321,22 @@ std::optional<std::chrono::seconds> TemplateChecker::AsksAgainAfter(const Templa
   return quota ? std::optional(kAskAgainForQuota) : std::nullopt;
 }
 
-bool TemplateChecker::AllPut() const {
-  return std::ranges::all_of(entries_, [](const auto& entry) {
-    return entry.second.put || !entry.second.refusal.empty();
+bool TemplateChecker::AwaitsAny(std::chrono::seconds wait) const {
+  const auto oldest = clock_.Elapsed() - wait;
+  return std::ranges::any_of(entries_, [&](const auto& one) {
+    const Entry& entry = one.second;
+    return !entry.put && entry.refusal.empty() && entry.since > oldest;
   });
 }
 
-bool TemplateChecker::WaitForAnswers(std::chrono::nanoseconds until,
-                                     const std::function<void()>& beat,
+bool TemplateChecker::WaitForAnswers(std::chrono::seconds wait, const std::function<void()>& beat,
                                      const std::stop_token& stop) {
   constexpr std::chrono::seconds kBeat{1};
   std::unique_lock lock(mutex_);
-  if (AllPut()) return false;
-  while (!stop.stop_requested() && clock_.Elapsed() < until) {
+  if (!AwaitsAny(wait)) return false;
+  while (!stop.stop_requested() && AwaitsAny(wait)) {
     beat();
-    if (put_.wait_for(lock, stop, kBeat, [this] { return AllPut(); })) break;
+    put_.wait_for(lock, stop, kBeat, [&] { return !AwaitsAny(wait); });
   }
   return true;
 }
@@ -373,8 +375,14 @@ void TemplateChecker::Run(const std::stop_token& stop) {
     Entry& entry = at->second;
     entry.put = true;
     put_.notify_all();
-    if (none) {  // ask again soon
-      wake_.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
+    if (none) {  // ask again soon, after those that were not asked about yet
+      const auto new_one = [this] {
+        return std::ranges::any_of(questions_, [this](const Question& one) {
+          const auto about = entries_.find(one.key);
+          return about != entries_.end() && !about->second.put;
+        });
+      };
+      wake_.wait_for(lock, stop, std::chrono::seconds(1), new_one);
       if (entries_.contains(question.key)) questions_.push_back(std::move(question));
       continue;
     }

@@ -84,9 +84,9 @@ class TemplateChecker {
   TemplateChecker& operator=(const TemplateChecker&) = delete;
 
   TemplateAnswer Ask(const TemplateSubject& subject);
-  // Waits until every question has been put once, whatever came of it, or `until` on the clock's
-  // Elapsed has passed; `beat` is called now and then. False: there was none to wait for.
-  bool WaitForAnswers(std::chrono::nanoseconds until, const std::function<void()>& beat,
+  // Waits until every question has been put once, whatever came of it, or was first asked for
+  // longer than `wait` ago; `beat` is called now and then. False: there was none to wait for.
+  bool WaitForAnswers(std::chrono::seconds wait, const std::function<void()>& beat,
                       const std::stop_token& stop);
   // How long after such an answer it is asked again; nullopt: it is not.
   static std::optional<std::chrono::seconds> AsksAgainAfter(const TemplateAnswer& answer);
@@ -100,7 +100,8 @@ class TemplateChecker {
     TemplateAnswer answer;
     std::chrono::nanoseconds asked{0};
     bool queued = false;
-    bool put = false;  // at least once
+    bool put = false;                   // at least once
+    std::chrono::nanoseconds since{0};  // first asked
   };
   struct Question {
     std::string key;
@@ -109,7 +110,7 @@ class TemplateChecker {
     std::string pod_template;
   };
   void Run(const std::stop_token& stop);
-  [[nodiscard]] bool AllPut() const;  // with mutex_ held
+  [[nodiscard]] bool AwaitsAny(std::chrono::seconds wait) const;  // with mutex_ held
   TemplateAnswer Put(const Question& question, const std::stop_token& stop);
 
   kube::Client& client_;

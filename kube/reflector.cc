@@ -31,6 +31,7 @@ constexpr seconds kTimeoutSlack{5};
 // A streamed list is given up after so long without a byte, or without an object or its end.
 constexpr seconds kStreamSilence{15};
 constexpr seconds kStreamStall{10};
+constexpr seconds kLongestStream{120};
 constexpr const char* kEndOfList = "k8s.io/initial-events-end";
 // What comes meanwhile is not seen before the next watch, for which the server must still have it.
 constexpr seconds kLongestSample{20};
@@ -200,6 +201,7 @@ class Reflector::Machine {
     bool differs = false;        // likewise: the store has other objects than the server
     bool lists = false;          // what comes is a list, as far as it has come
     bool listed = false;         // to its end
+    bool heard = false;          // something came
     nanoseconds last_item{0};
     LineReader lines;
   };
@@ -224,6 +226,7 @@ class Reflector::Machine {
   Result<std::string> List(const std::string& version);
   Result<std::string> ListAll(const std::string& version);
   Result<std::string> StreamList(const std::string& version);
+  bool GoesOnStreaming(const Error& error, const Session& session);
   Result<std::string> ListPages(ListOptions& query);
   static Result<Page> ReadPage(const std::string& body, JsonParser& parser, const OnItem& on_item);
   [[nodiscard]] Status CheckKind(const Page& page, bool metadata_only) const;
@@ -266,7 +269,7 @@ class Reflector::Machine {
   bool bookmarks_ = false;      // this server sends them
   bool pages_always_ = false;   // lists with a version come in pages too
   bool streams_ = false;        // lists are streamed
-  bool cut_short_ = false;      // the last one that was ended before its end
+  bool cut_short_ = false;      // the last one broke off
   bool expired_again_ = false;  // the last watch expired at once, or before it brought anything
   bool at_once_ = false;        // the server closed the last watch within a second
   bool silent_ = false;         // the last watch ended for its silence
@@ -307,15 +310,14 @@ Result<std::string> Reflector::Machine::List(const std::string& version) {
 }
 
 // A whole list as the first events of a watch, which ends with it: what goes on for long is asked
-// for anew, and may be silent for longer. An error for which asking again is no use, or for the
-// second time in a row an end before the end, leaves `streams_` false.
+// for anew, and may be silent for longer.
 Result<std::string> Reflector::Machine::StreamList(const std::string& version) {
   WatchOptions query = WatchQuery(version);
   query.idle_deadline = kStreamSilence;
   query.initial_events = true;
   Session session;
   session.lists = true;
-  session.last_byte = session.last_item = owner_.clock_.Elapsed();
+  session.started = session.last_byte = session.last_item = owner_.clock_.Elapsed();
   owner_.sink_.BeginList();
   Status done = owner_.client_.Watch(
       options_.resource, query, [&](std::string_view bytes) { return OnBytes(bytes, session); },
@@ -329,11 +331,22 @@ Result<std::string> Reflector::Machine::StreamList(const std::string& version) {
     streams_ = !std::exchange(cut_short_, true);
     return Error{Code::kUnavailable, "the server ended a streamed list before its end"};
   }
-  const Error& error = done.error();
-  const bool idle = owner_.clock_.Elapsed() - session.last_byte >= kStreamSilence;
-  const bool later = error.code == Code::kUnavailable || IsExpired(error) || IsAhead(error);
-  streams_ = later && !idle;
-  return error;
+  streams_ = GoesOnStreaming(done.error(), session);
+  return std::move(done).error();
+}
+
+// Is it worth asking for another stream? Not of a server that refuses them, or that falls silent
+// within one; nor once two have broken off in a row.
+bool Reflector::Machine::GoesOnStreaming(const Error& error, const Session& session) {
+  constexpr int kNotYet[] = {401, 404, 429};  // credentials, or the kind, may come; load passes
+  if (IsExpired(error) || IsAhead(error)) return true;
+  if (std::ranges::find(kNotYet, error.http_status) != std::end(kNotYet)) return true;
+  if (error.code != Code::kUnavailable && error.http_status < 500) return false;
+  const bool silent = owner_.clock_.Elapsed() - session.last_byte >= kStreamSilence;
+  if (silent && session.heard) return false;
+  // Who cannot be reached at all has said nothing of streams.
+  if (!silent && !session.heard && error.http_status == 0) return true;
+  return !std::exchange(cut_short_, true);
 }
 
 // A whole list, in pages where the server serves them from its cache: with a version other than "0"
@@ -536,6 +549,7 @@ Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
 
 bool Reflector::Machine::OnBytes(std::string_view bytes, Session& session) {
   session.last_byte = owner_.clock_.Elapsed();
+  session.heard = true;
   if (options_.hooks.event) options_.hooks.event();
   const bool more =
       session.lines.Feed(bytes, [&](std::string_view line) { return OnLine(line, session); });
@@ -588,7 +602,7 @@ bool Reflector::Machine::OnListed(const EventHeader& header, Session& session) {
     return false;
   }
   if (header.type == "ADDED") session.last_item = now;
-  if (now - session.last_item >= kStreamStall) {
+  if (now - session.last_item >= kStreamStall || now - session.started >= kLongestStream) {
     session.error = Error{Code::kInternal, "a streamed list does not come to its end"};
     return false;
   }

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <set>
@@ -68,6 +71,7 @@ class StoreSink final : public ObjectSink {
 
   void BeginList() override {
     list_.clear();
+    list_known_.clear();
     list_gone_.clear();
     list_unread_.clear();
   }
@@ -81,19 +85,26 @@ class StoreSink final : public ObjectSink {
     }
     if (done) {
       list_.push_back(std::move(item));
-    } else if (const auto known = store_.Get(Key(item.meta))) {
-      list_.push_back(*known);
+    } else if (!list_gone_.contains(Key(item.meta))) {
+      if (auto known = store_.Get(Key(item.meta))) list_known_[Key(item.meta)] = std::move(known);
     }
     return done;
   }
   void ListGone(const std::string& key) override {
     list_gone_[key] = list_.size();
+    list_known_.erase(key);
     list_unread_.erase(key);
   }
   void EndList(const std::string& version) override {
     if (!list_gone_.empty()) DropGone();
-    store_.Replace(std::move(list_), version);
+    // Before what could be read of the same object, which takes their place.
+    std::vector<T> all;
+    all.reserve(list_known_.size() + list_.size());
+    for (const auto& [key, known] : list_known_) all.push_back(*known);
+    std::ranges::move(list_, std::back_inserter(all));
+    store_.Replace(std::move(all), version);
     list_ = {};
+    list_known_.clear();
     list_gone_.clear();
     unread_.swap(list_unread_);
   }
@@ -136,8 +147,10 @@ class StoreSink final : public ObjectSink {
   Decode decode_;
   std::vector<T> list_;
   std::map<std::string, size_t> list_gone_;  // what came before so many items went again
-  std::set<std::string> list_unread_;        // of the list that is coming in
-  std::set<std::string> unread_;             // keys of objects as they are now
+  // As it was known, of what could not be read.
+  std::map<std::string, std::shared_ptr<const T>> list_known_;
+  std::set<std::string> list_unread_;  // of the list that is coming in
+  std::set<std::string> unread_;       // keys of objects as they are now
 };
 
 // Delays between attempts: 0.8 s doubling to 30 s, each with up to as much again on top, back to

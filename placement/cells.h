@@ -55,11 +55,7 @@ struct CellState {
   [[nodiscard]] bool Rolling() const {
     return roll || (deployment != nullptr && deployment->rolling);
   }
-  // None where there is nothing to replace: neither is a replica wanted nor does one run.
-  [[nodiscard]] int Surge() const {
-    const bool any = memory.desired > 0 || (deployment != nullptr && deployment->replicas > 0);
-    return Rolling() && any ? surge : 0;
-  }
+  [[nodiscard]] int Surge() const { return Rolling() ? surge : 0; }
   [[nodiscard]] int Bound() const { return live - unbound; }
   // Pods that are still to be bound somewhere on its nodes.
   [[nodiscard]] int AtLarge() const { return std::max(0, memory.desired + Surge() - Bound()); }

@@ -1129,6 +1129,7 @@ bool MayBeKept(const World& world, const Plan& plan, const std::string& group) {
 bool UnboundGaveWay(const World& world, const Plan& plan, const std::string& group) {
   for (size_t p = 0; p < world.inference.size(); ++p) {
     const InferencePool& pool = *world.inference[p];
+    if (plan.inference_pools[p].memory.evictions == pool.memory.evictions) continue;
     for (const CellMemory& cell : pool.memory.cells) {
       if (cell.node_group != group) continue;
       const auto bound = std::ranges::count_if(pool.live, [&](const Replica& replica) {

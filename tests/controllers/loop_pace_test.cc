@@ -182,6 +182,56 @@ TEST_F(HeldLoop, NobodyGetsAheadForBeingJudgedSooner) {
   }
 }
 
+// A pool whose template the API server is asked about for as long as the test wants.
+class SlowAnswer : public LoopPaceTest {
+ protected:
+  SlowAnswer() {
+    server_.Put(PoolJson("run", 2));
+    server_.SetAdmission(
+        [asked = asked_, answer = answer_](const support::ServedKind& kind,
+                                           Json& /*object*/) -> std::optional<kube::HttpResponse> {
+          if (kind.plural != "pods") return {};
+          *asked = true;
+          asked->notify_all();
+          answer->wait(false);
+          return {};
+        });
+    watching_.Start();
+  }
+  void TearDown() override {
+    Answer();
+    LoopPaceTest::TearDown();
+  }
+  void Answer() {
+    *answer_ = true;
+    answer_->notify_all();
+  }
+
+  const std::shared_ptr<std::atomic<bool>> asked_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<std::atomic<bool>> answer_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+TEST_F(SlowAnswer, WhatWasSeenBeforeItIsOld) {
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
+  {
+    const std::jthread pass([&] { loop_.Pass({}); });
+    asked_->wait(false);
+    // No reflector writes meanwhile: the server answers nobody.
+    for (const char* node : {"h0", "h1"}) stores_.nodes.Erase(node, "1");
+    Answer();
+  }
+  EXPECT_EQ(passes_, 1);
+  EXPECT_EQ(Status("run")["placement"]["nodeGroup"], "cloud") << "there is no node at home";
+}
+
+TEST_F(SlowAnswer, HoldsUpNobodyWhoIsToStop) {
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
+  std::stop_source stop;
+  stop.request_stop();
+  loop_.Pass({}, stop.get_token());
+  EXPECT_EQ(passes_, 0) << "nothing is decided any more";
+}
+
 TEST_F(LoopPaceTest, APassThatIsUnderWayWhenTheLoopIsToStopFinishesItsWrites) {
   std::stop_source stop;
   on_pass_ = [&] { stop.request_stop(); };

@@ -93,7 +93,7 @@ kube::ReflectorHooks HooksInto(std::vector<std::string>& told) {
       .bad_object = [&](const Error& error) { told.push_back("bad " + error.message); }};
 }
 
-Outcome Run(const std::vector<std::string_view>& parts, size_t piece) {
+Outcome Run(const std::vector<std::string_view>& parts, size_t piece, bool stream_lists) {
   static Log log(LogLevel::kError, false);
   Outcome out;
   support::FakeClock clock;
@@ -106,6 +106,7 @@ Outcome Run(const std::vector<std::string_view>& parts, size_t piece) {
   kube::Reflector(client, clock, log, sink,
                   {.resource = kube::PodResource(),
                    .check_every = std::chrono::seconds(60),
+                   .stream_lists = stream_lists,
                    .hooks = HooksInto(out.told),
                    .wait = [&](auto delay, const auto&) { clock.Advance(delay); }})
       .Run(stop.get_token());
@@ -122,9 +123,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace spillway;
   const auto parts = fuzz::Parts(fuzz::TextOf(data, size));
   if (parts.size() > fuzz::kMostAnswers) return 0;
-  const fuzz::Outcome whole = fuzz::Run(parts, fuzz::kWhole);
-  for (const size_t piece : {size_t{1}, size / 3 + 2}) {
-    fuzz::Require(fuzz::Run(parts, piece) == whole, "a stream says the same in pieces");
+  for (const bool stream_lists : {false, true}) {
+    const fuzz::Outcome whole = fuzz::Run(parts, fuzz::kWhole, stream_lists);
+    for (const size_t piece : {size_t{1}, size / 3 + 2}) {
+      fuzz::Require(fuzz::Run(parts, piece, stream_lists) == whole,
+                    "a stream says the same in pieces");
+    }
   }
   return 0;
 }

@@ -264,16 +264,22 @@ TEST(StreamedList, ThatDoesNotComeToItsEndIsGivenUpForAListForGood) {
   const Error silent{Code::kUnavailable, "silent for 15000 ms"};
   const std::string item = Event("ADDED", Object("a", 3));
   const std::string change = Event("MODIFIED", Object("a", 3));
+  const Error reset{Code::kUnavailable, "connection reset"};
+  std::string many;  // without end
+  for (int i = 0; i < 50; ++i) many += item;
   const Act list = {.body = ListBody(9, {Object("a", 3)})};
   const Act expired = {.body = ErrorEvent(410, "Expired")};
   const std::deque<Act> given_up[] = {
-      {{.error = silent, .lasts = seconds(15)}},
       {{.body = item, .error = silent, .lasts = seconds(15)}},
       {{.body = item + change + change, .piece = change.size(), .takes = seconds(6)}},
       {Refuse(422, "Invalid")},
       {Refuse(400, "BadRequest")},
       {Refuse(403, "Forbidden")},
       {{.body = item}, {.body = item}},
+      {{.body = item, .error = reset, .lasts = seconds(1)}, {.body = item}},
+      {{.error = silent, .lasts = seconds(15)}, {.error = silent, .lasts = seconds(15)}},
+      {Refuse(504, "Timeout"), Refuse(504, "Timeout")},
+      {{.body = many, .piece = item.size(), .takes = seconds(6)}},
   };
   for (std::deque<Act> acts : given_up) {
     const size_t streams = acts.size();
@@ -291,11 +297,26 @@ TEST(StreamedList, ThatDoesNotComeToItsEndIsGivenUpForAListForGood) {
 TEST(StreamedList, ThatIsLongIsNotGivenUp) {
   const std::string item = Event("ADDED", Object("a", 3));
   std::string items;
-  for (int i = 0; i < 20; ++i) items += item;
+  for (int i = 0; i < 12; ++i) items += item;
   const Played got =
       Stream({{.body = items + EndOfList(9), .piece = item.size(), .takes = seconds(9)}});
   EXPECT_EQ(got.store, "a=1@3 | 9");
   EXPECT_EQ(got.requests[0].idle_deadline, seconds(15));
+}
+
+// What passes by itself is no reason to stream no longer.
+TEST(StreamedList, IsAskedForAgainByWhoCouldNotBeReachedYet) {
+  const Error refused{Code::kUnavailable, "connection refused"};
+  const Act away = {.error = refused, .lasts = seconds(1)};
+  const Played got = Stream({away,
+                             away,
+                             away,
+                             Refuse(401, "Unauthorized"),
+                             Refuse(404, "NotFound"),
+                             Refuse(429, "TooManyRequests"),
+                             {.body = Event("ADDED", Object("a", 3)) + EndOfList(9)}});
+  EXPECT_THAT(got.asked, testing::Each("stream rv=0"));
+  EXPECT_EQ(got.store, "a=1@3 | 9");
 }
 
 TEST(StreamedList, TakesTheNewestOnceWhereTheVersionIsGone) {
@@ -306,6 +327,19 @@ TEST(StreamedList, TakesTheNewestOnceWhereTheVersionIsGone) {
                              {.body = a + EndOfList(12)}});
   EXPECT_THAT(got.asked, ElementsAre("stream rv=0", "watch rv=9", "stream rv=9", "stream"));
   EXPECT_EQ(got.store, "a=1@3 | 12");
+}
+
+TEST(StreamedList, ThatChangesWhatCannotBeReadKeepsTheNewestThatCould) {
+  const std::string first = Event("ADDED", Object("a", 3)) + Event("ADDED", Object("b", 4)) +
+                            Event("ADDED", Object("c", 5)) + EndOfList(9);
+  const Played got = Stream(
+      {{.body = first},
+       {.body = ErrorEvent(410, "Expired")},
+       {.body = Event("ADDED", Object("a", 10, 2)) + Event("MODIFIED", Object("a", 13, "many")) +
+                Event("DELETED", Object("b", 14)) + Event("ADDED", Object("b", 15, "many")) +
+                Event("ADDED", Object("c", 11, "many")) + Event("DELETED", Object("c", 16)) +
+                EndOfList(20)}});
+  EXPECT_EQ(got.store, "a=2@10 | 20");
 }
 
 TEST(StreamedList, OfAnObjectThatCannotBeReadKeepsWhatWasKnown) {

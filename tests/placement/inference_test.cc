@@ -829,22 +829,6 @@ TEST(Inference, ARolloutThatHasNoRoomAnyMoreGoesOnDownFirst) {
   EXPECT_EQ(decision.cells[0].unavailable, 1);
 }
 
-// Its Deployment is at 0 already, so no pod beyond that can come.
-TEST(Inference, ARolloutOfNothingKeepsNoRoom) {
-  Snapshot world = Mixed(1, 0, 0);
-  InferencePool pool = Chat(0);
-  pool.cells.emplace_back();
-  pool.cells[0].variant = "gpu";
-  pool.cells[0].node_group = "home";
-  pool.cells[0].rolling = true;
-  pool.cells[0].surge = 1;
-  world.inference_pools = {pool};
-  world.pools = {Wants("gang", 1)};
-  EXPECT_EQ(MakePlan(world).pools[0].action, Action::kPlace);
-  world.inference_pools[0].cells[0].replicas = 1;
-  EXPECT_EQ(MakePlan(world).pools[0].action, Action::kWait);
-}
-
 TEST(Inference, ATemplateThatIsNotJudgedYetChangesNothing) {
   Snapshot world = Changed(4, 2, 4);
   world.inference_pools[0].variants[0].template_unchecked = true;
