@@ -22,6 +22,21 @@ def test_measure(arguments: list[str]) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.soak
+def test_the_runtime_and_its_peers_are_measured(tmp_path: Path) -> None:
+    subprocess.run(["go", "vet", "./..."], cwd=REPO / "bench" / "peers", check=True, timeout=1800)
+    formatted = subprocess.run(["gofmt", "-l", "."], cwd=REPO / "bench" / "peers", check=True, capture_output=True, text=True, timeout=60)
+    assert formatted.stdout == ""
+    lines = tmp_path / "lines.json"
+    done = subprocess.run([REPO / "bench" / "runtime.py", "--runs=1", "--pods=500", "--nodes=50", f"--json={lines}", "sync", "pools", "idle"],
+                          timeout=1800)
+    assert done.returncode == 0
+    sides = {part: {line["side"] for line in of} for part, of in json.loads(lines.read_text()).items()}
+    assert sides["pools"] == {"spillway-curl", "spillway-cpprest"}
+    assert sides["sync"] == sides["pools"] | {"client-go-json", "client-go-protobuf", "client-go-json-stripped",
+                                              "client-go-protobuf-stripped", "controller-runtime"}
+
+
 def growth(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
     runs = [{"name": name, "cpu_time": 2.0 * (n + 1), "time_unit": "ms"} for n, name in enumerate(names)]
     (folder / "growth.json").write_text(json.dumps({"benchmarks": runs}))
