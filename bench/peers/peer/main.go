@@ -23,6 +23,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
@@ -30,6 +31,7 @@ import (
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
@@ -131,25 +133,23 @@ func coreClient(config *rest.Config) *rest.RESTClient {
 	return client
 }
 
-// start has pods and nodes cached in one of the ways; all that is there is in when it returns.
+// start has pods and nodes cached in one of the ways; handlers are told of each object.
 func start(ctx context.Context, config *rest.Config, side string, all *events) {
 	if side == "controller-runtime" {
-		c, err := cache.New(config, cache.Options{Scheme: scheme.Scheme})
+		mapper := meta.NewDefaultRESTMapper(nil) // in place of discovery, which the canned server has not
+		mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
+		mapper.Add(corev1.SchemeGroupVersion.WithKind("Node"), meta.RESTScopeRoot)
+		c, err := cache.New(config, cache.Options{Scheme: scheme.Scheme, Mapper: mapper})
 		check(err)
-		for _, object := range []interface {
-			metav1.Object
-			k8sruntime.Object
-		}{&corev1.Pod{}, &corev1.Node{}} {
+		for _, object := range []client.Object{&corev1.Pod{}, &corev1.Node{}} {
 			informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 			check(err)
 			_, err = informer.AddEventHandler(all.handler())
 			check(err)
 		}
 		go func() { check(c.Start(ctx)) }()
-		c.WaitForCacheSync(ctx)
 		return
 	}
-	var started []toolscache.SharedIndexInformer
 	for plural, object := range map[string]k8sruntime.Object{"pods": &corev1.Pod{}, "nodes": &corev1.Node{}} {
 		list := toolscache.NewListWatchFromClient(coreClient(config), plural, "", fields.Everything())
 		informer := toolscache.NewSharedIndexInformer(list, object, 0, toolscache.Indexers{toolscache.NamespaceIndex: toolscache.MetaNamespaceIndexFunc})
@@ -159,18 +159,14 @@ func start(ctx context.Context, config *rest.Config, side string, all *events) {
 		_, err := informer.AddEventHandler(all.handler())
 		check(err)
 		go informer.Run(ctx.Done())
-		started = append(started, informer)
-	}
-	for _, informer := range started {
-		toolscache.WaitForCacheSync(ctx.Done(), informer.HasSynced)
 	}
 }
 
 // idle opens as many watches of nothing.
 func idle(ctx context.Context, config *rest.Config, watches int) {
-	client := coreClient(config)
+	core := coreClient(config)
 	for i := range watches {
-		list := toolscache.NewFilteredListWatchFromClient(client, "pods", "", func(options *metav1.ListOptions) {
+		list := toolscache.NewFilteredListWatchFromClient(core, "pods", "", func(options *metav1.ListOptions) {
 			options.FieldSelector = fields.OneTermEqualSelector("metadata.name", fmt.Sprintf("none-%d", i)).String()
 		})
 		informer := toolscache.NewSharedIndexInformer(list, &corev1.Pod{}, 0, toolscache.Indexers{})
