@@ -29,7 +29,7 @@ BUILT = REPO / "build" / "peers"
 SYNC_BENCH = REPO / "build" / "release" / "bench" / "sync_bench"
 GO_SIDES = ["client-go-json", "client-go-protobuf", "client-go-json-stripped", "client-go-protobuf-stripped", "controller-runtime"]
 TRANSPORTS = ["curl", "cpprest"]
-BURST, RATE, OPEN_LOOP = 200_000, 5_000, 100_000  # events; a second; events
+BURST, RATE, OPEN_LOOP = 100_000, 5_000, 25_000  # events; a second; events
 IDLE = 50
 Line = dict[str, float | str]
 
