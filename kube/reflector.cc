@@ -297,6 +297,11 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   }
   // A body that is too long to be had at once fails the same way each time: ask for pages.
   if (error.http_status == 0 && !streams_) pages_always_ = true;
+  // To "0" a watch cache answers with the whole list, whatever the limit; of the newest it has
+  // pages.
+  if (listing.version == "0" && error.http_status == 0 && error.code == Code::kInternal) {
+    return Listing{"", listing.reason};
+  }
   return WaitThen(Listing{listing.version, listing.reason}, &error);
 }
 

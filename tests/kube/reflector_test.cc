@@ -732,6 +732,18 @@ TEST(Reflector, AFailedPageLeavesTheStoreAsItWas) {
   EXPECT_EQ(got.store, "| ");
 }
 
+TEST(Reflector, AFirstListThatIsTooLongIsReadInPagesOfTheNewest) {
+  const Played got =
+      Play({{.error = Error{Code::kInternal, "the answer is longer than 67108864 bytes"}},
+            {.body = ListBody(9, {Object("a", 3)}, "t1")},
+            {.body = ListBody(9, {Object("b", 4)})},
+            {}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "list limit=500",
+                                     "list limit=500 continue=t1", "watch rv=9"));
+  EXPECT_THAT(got.waits, IsEmpty());
+  EXPECT_EQ(got.store, "a=1@3 b=1@4 | 9");
+}
+
 TEST(Reflector, ABodyThatIsTooLongIsAskedForInPages) {
   const Played got =
       Play({{.body = ListBody(9, {})},
