@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <sstream>
 
 namespace spillway::support {
@@ -11,25 +12,26 @@ using nlohmann::json;
 
 const std::array<ServedKind, 19>& Kinds() {
   static const std::array<ServedKind, 19> kKinds = {{
-      {"", "v1", "nodes", "Node", false},
-      {"", "v1", "pods", "Pod", true},
-      {"", "v1", "services", "Service", true},
-      {"", "v1", "configmaps", "ConfigMap", true},
-      {"", "v1", "namespaces", "Namespace", false},
-      {"batch", "v1", "jobs", "Job", true},
-      {"apps", "v1", "deployments", "Deployment", true},
-      {"apps", "v1", "replicasets", "ReplicaSet", true},
-      {"example.com", "v1", "fleets", "Fleet", true, true},
-      {"example.com", "v1", "racks", "Rack", true},
-      {"example.com", "v1", "machines", "Machine", true},
-      {"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true},
-      {"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false},
-      {"coordination.k8s.io", "v1", "leases", "Lease", true},
-      {"events.k8s.io", "v1", "events", "Event", true},
-      {"spillway.dev", "v1alpha1", "nodegroups", "NodeGroup", false},
-      {"spillway.dev", "v1alpha1", "trainingpools", "TrainingPool", true},
-      {"spillway.dev", "v1alpha1", "inferencepools", "InferencePool", true},
-      {"spillway.dev", "v1alpha1", "poolquotas", "PoolQuota", true},
+      // Group, version, plural, kind, namespaced, scalable, generation, free_update.
+      {"", "v1", "nodes", "Node", false, false, false, true},
+      {"", "v1", "pods", "Pod", true, false, true, true},
+      {"", "v1", "services", "Service", true, false, false, true},
+      {"", "v1", "configmaps", "ConfigMap", true, false, false, true},
+      {"", "v1", "namespaces", "Namespace", false, false, false, false},
+      {"batch", "v1", "jobs", "Job", true, false, true, true},
+      {"apps", "v1", "deployments", "Deployment", true, false, true, true},
+      {"apps", "v1", "replicasets", "ReplicaSet", true, false, true, true},
+      {"example.com", "v1", "fleets", "Fleet", true, true, true, false},
+      {"example.com", "v1", "racks", "Rack", true, false, true, false},
+      {"example.com", "v1", "machines", "Machine", true, false, true, false},
+      {"policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true, false, true, false},
+      {"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false, false, true, true},
+      {"coordination.k8s.io", "v1", "leases", "Lease", true, false, false, false},
+      {"events.k8s.io", "v1", "events", "Event", true, false, false, true},
+      {"spillway.dev", "v1alpha1", "nodegroups", "NodeGroup", false, false, true, false},
+      {"spillway.dev", "v1alpha1", "trainingpools", "TrainingPool", true, false, true, false},
+      {"spillway.dev", "v1alpha1", "inferencepools", "InferencePool", true, false, true, false},
+      {"spillway.dev", "v1alpha1", "poolquotas", "PoolQuota", true, false, true, false},
   }};
   return kKinds;
 }
@@ -134,8 +136,10 @@ std::optional<ApiTarget> ParseTarget(const std::string& target) {
   if (++at < parts.size()) out.name = parts[at];
   if (++at < parts.size()) out.subresource = parts[at];
   if (++at < parts.size()) return std::nullopt;
-  const bool known =
-      out.subresource == "status" || (out.subresource == "scale" && out.kind->scalable);
+  static const std::set<std::string> kStateless = {"configmaps", "leases", "events",
+                                                   "priorityclasses"};
+  const bool known = (out.subresource == "status" && !kStateless.contains(out.kind->plural)) ||
+                     (out.subresource == "scale" && out.kind->scalable);
   if (!out.subresource.empty() && !known) return std::nullopt;
   if (!out.kind->namespaced && !out.ns.empty()) return std::nullopt;
   if (out.kind->namespaced && !out.name.empty() && out.ns.empty()) return std::nullopt;
@@ -146,6 +150,21 @@ std::optional<Selector> Selector::Parse(const std::string& labels, const std::st
   Selector out;
   if (!ParseTerms(labels, out.labels_) || !ParseTerms(fields, out.fields_)) return std::nullopt;
   return out;
+}
+
+std::string Selector::WrongField(const ServedKind& kind) const {
+  static const std::map<std::string, std::set<std::string>> kFields = {
+      {"pods", {"spec.nodeName", "spec.schedulerName", "status.phase"}},
+      {"nodes", {"spec.unschedulable"}},
+      {"jobs", {"status.successful"}},
+  };
+  const auto known = kFields.find(kind.plural);
+  for (const Term& term : fields_) {
+    const bool name = term.key == "metadata.name";
+    if (name || (kind.namespaced && term.key == "metadata.namespace")) continue;
+    if (known == kFields.end() || !known->second.contains(term.key)) return term.key;
+  }
+  return {};
 }
 
 bool Selector::ParseTerms(const std::string& text, std::vector<Term>& out) {
@@ -213,8 +232,11 @@ json StatusObject(int code, const std::string& reason, const std::string& messag
           {"code", code}};
 }
 
-kube::HttpResponse StatusAnswer(int code, const std::string& reason, const std::string& message) {
-  return JsonAnswer(code, StatusObject(code, reason, message).dump());
+kube::HttpResponse StatusAnswer(int code, const std::string& reason, const std::string& message,
+                                const json& details) {
+  json status = StatusObject(code, reason, message);
+  if (!details.is_null()) status["details"] = details;
+  return JsonAnswer(code, status.dump());
 }
 
 }  // namespace spillway::support

@@ -18,7 +18,12 @@ struct ServedKind {
   std::string plural;
   std::string kind;
   bool namespaced = true;
-  bool scalable = false;  // has a scale subresource over .spec.replicas
+  bool scalable = false;    // has a scale subresource over .spec.replicas
+  bool generation = true;   // has metadata.generation
+  bool free_update = true;  // an update may name no resource version
+
+  // Of a CustomResourceDefinition.
+  [[nodiscard]] bool IsCustom() const { return group == "spillway.dev" || group == "example.com"; }
 
   [[nodiscard]] std::string ApiVersion() const {
     return group.empty() ? version : group + "/" + version;
@@ -41,6 +46,8 @@ struct ApiTarget {
   std::string name;         // empty: the collection
   std::string subresource;  // "status", "scale" or empty
   std::map<std::string, std::string> query;
+  std::string manager;         // who writes: "NAME/apply/status", see FakeApiServer
+  bool metadata_only = false;  // objects are asked for as PartialObjectMetadata
 
   [[nodiscard]] std::string Query(const std::string& key) const {
     const auto at = query.find(key);
@@ -56,6 +63,9 @@ class Selector {
   // Nothing if it uses a form that is not known here.
   static std::optional<Selector> Parse(const std::string& labels, const std::string& fields);
   [[nodiscard]] bool Matches(const nlohmann::json& object) const;
+  [[nodiscard]] bool empty() const { return labels_.empty() && fields_.empty(); }
+  // The first field that no selector of that kind may name; empty if there is none.
+  [[nodiscard]] std::string WrongField(const ServedKind& kind) const;
 
  private:
   struct Term {
@@ -74,6 +84,7 @@ class Selector {
 // An answer with a JSON body, and one with a Status as the API server words its refusals.
 kube::HttpResponse JsonAnswer(int status, const std::string& body);
 nlohmann::json StatusObject(int code, const std::string& reason, const std::string& message);
-kube::HttpResponse StatusAnswer(int code, const std::string& reason, const std::string& message);
+kube::HttpResponse StatusAnswer(int code, const std::string& reason, const std::string& message,
+                                const nlohmann::json& details = nullptr);
 
 }  // namespace spillway::support

@@ -80,7 +80,110 @@ void Remove(json& live, const json& before, const json& intent, const std::vecto
   }
 }
 
+// The value of a field, or an entry of `conditions`, in `of`; null if there is none.
+const json* Lookup(const json& of, const std::string& field) {
+  if (!of.is_object()) return nullptr;
+  const auto at = of.find(field);
+  return at == of.end() ? nullptr : &*at;
+}
+
+const json* LookupType(const json* list, const json& type) {
+  if (list == nullptr || !list->is_array()) return nullptr;
+  const auto at = std::find_if(list->begin(), list->end(), [&](const json& entry) {
+    return entry.value("type", json()) == type;
+  });
+  return at == list->end() ? nullptr : &*at;
+}
+
+bool Same(const json* one, const json* other) {
+  if (one == nullptr || other == nullptr) return one == other;
+  return *one == *other;
+}
+
+void FindConflicts(const json* live, const json& intent, const json* other, const std::string& path,
+                   std::vector<std::string>& out) {
+  if (live == nullptr || other == nullptr) return;
+  if (intent.is_object() && live->is_object() && other->is_object()) {
+    for (const auto& [field, value] : intent.items()) {
+      const std::string here = path + "." + field;
+      if (!IsTypedList(field, value)) {
+        FindConflicts(Lookup(*live, field), value, Lookup(*other, field), here, out);
+        continue;
+      }
+      for (const json& entry : value) {
+        const json type = entry.value("type", json());
+        FindConflicts(LookupType(Lookup(*live, field), type), entry,
+                      LookupType(Lookup(*other, field), type), here + "[type=" + type.dump() + "]",
+                      out);
+      }
+    }
+  } else if (*live != intent) {
+    out.push_back(path);
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> Conflicts(const json& live, const json& intent, const json& other) {
+  std::vector<std::string> out;
+  FindConflicts(&live, intent, &other, "", out);
+  return out;
+}
+
+json ChangedFields(const json& before, const json& after) {
+  json out = json::object();
+  for (const auto& [field, value] : after.items()) {
+    const json* was = Lookup(before, field);
+    if (was != nullptr && *was == value) continue;
+    if (value.is_object() && (was == nullptr || was->is_object())) {
+      out[field] = ChangedFields(was == nullptr ? json::object() : *was, value);
+    } else if (IsTypedList(field, value)) {
+      json& entries = out[field] = json::array();
+      for (const json& entry : value) {
+        const json type = entry.value("type", json());
+        const json* old = LookupType(was, type);
+        if (old != nullptr && *old == entry) continue;
+        entries.push_back(ChangedFields(old == nullptr ? json::object() : *old, entry));
+        entries.back()["type"] = type;
+      }
+    } else {
+      out[field] = value;
+    }
+  }
+  return out;
+}
+
+json StillOwned(const json& owned, const json& before, const json& after) {
+  json out = json::object();
+  for (const auto& [field, value] : owned.items()) {
+    const json* was = Lookup(before, field);
+    const json* is = Lookup(after, field);
+    if (is == nullptr) continue;
+    if (Same(was, is)) {
+      out[field] = value;
+    } else if (value.is_object() && is->is_object()) {
+      json below = StillOwned(value, was == nullptr ? json() : *was, *is);
+      if (!below.empty()) out[field] = std::move(below);
+    } else if (IsTypedList(field, value)) {
+      json entries = json::array();
+      for (const json& entry : value) {
+        const json type = entry.value("type", json());
+        const json* now = LookupType(is, type);
+        if (now == nullptr) continue;
+        const json* old = LookupType(was, type);
+        entries.push_back(StillOwned(entry, old == nullptr ? json() : *old, *now));
+      }
+      if (!entries.empty()) out[field] = std::move(entries);
+    }
+  }
+  return out;
+}
+
+json JoinFields(json owned, const json& more) {
+  if (!owned.is_object()) owned = json::object();
+  Merge(owned, more);
+  return owned;
+}
 
 json ApplyIntent(json live, const json& before, const json& intent,
                  const std::vector<json>& others) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <utility>
 
@@ -24,12 +25,12 @@ FakeApiServer::Json FakeApiServer::Put(Json object) {
   }
   const Ptr old = Find(*kind, MetaText(object, "namespace"), MetaText(object, "name"));
   if (old != nullptr) {
-    for (const char* field : {"uid", "creationTimestamp", "generation"}) {
+    for (const char* field : {"uid", "creationTimestamp"}) {
       object["metadata"][field] = old->object["metadata"][field];
     }
-    if (SpecOf(object) != SpecOf(old->object)) {
-      object["metadata"]["generation"] = old->object["metadata"]["generation"].get<int64_t>() + 1;
-    }
+    const bool other = SpecOf(object) != SpecOf(old->object);
+    object["metadata"]["generation"] =
+        old->object["metadata"].value("generation", int64_t{1}) + (other ? 1 : 0);
   }
   Identify(*kind, object);
   return Store(*kind, std::move(object))->object;
@@ -46,8 +47,9 @@ FakeApiServer::Json FakeApiServer::Patch(const std::string& plural, const std::s
     object = old->object;
     object.merge_patch(patch);
     if (object == old->object) return object;
-    if (SpecOf(object) != SpecOf(old->object)) {
-      object["metadata"]["generation"] = old->object["metadata"]["generation"].get<int64_t>() + 1;
+    if (kind->generation && SpecOf(object) != SpecOf(old->object)) {
+      object["metadata"]["generation"] =
+          old->object["metadata"].value("generation", int64_t{1}) + 1;
     }
     return Store(*kind, std::move(object))->object;
   }
@@ -111,8 +113,83 @@ int64_t FakeApiServer::version() const {
 int FakeApiServer::CollectGarbage() {
   const std::scoped_lock lock(mutex_);
   int removed = 0;
-  while (RemoveNextOrphan()) ++removed;
-  return removed;
+  while (true) {
+    if (RemoveNextOrphan()) {
+      ++removed;
+    } else if (!FinishNextPropagation()) {
+      return removed;
+    }
+  }
+}
+
+namespace {
+
+bool Has(const nlohmann::json& list, const std::string& text) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+nlohmann::json Without(const nlohmann::json& list,
+                       const std::function<bool(const nlohmann::json&)>& goes) {
+  nlohmann::json out = nlohmann::json::array();
+  std::copy_if(list.begin(), list.end(), std::back_inserter(out),
+               [&](const auto& one) { return !goes(one); });
+  return out;
+}
+
+}  // namespace
+
+bool FakeApiServer::FinishNextPropagation() {
+  for (const auto& [kind, all] : objects_) {
+    for (const auto& [key, stored] : all) {
+      const Json& meta = stored->object["metadata"];
+      const Json finalizers = meta.value("finalizers", Json::array());
+      const bool orphans = Has(finalizers, "orphan");
+      if (!meta.contains("deletionTimestamp") ||
+          (!orphans && !Has(finalizers, "foregroundDeletion")))
+        continue;
+      const Ptr owner = stored;
+      const Dependents left = SettleNextDependent(MetaText(owner->object, "uid"), orphans);
+      if (left == Dependents::kSettledOne) return true;
+      if (left == Dependents::kLeaving) continue;
+      ApiTarget target;
+      target.kind = kind;
+      target.ns = MetaText(owner->object, "namespace");
+      target.name = MetaText(owner->object, "name");
+      Json fresh = owner->object;
+      fresh["metadata"]["finalizers"] = Without(finalizers, [&](const Json& one) {
+        return one == (orphans ? "orphan" : "foregroundDeletion");
+      });
+      StoreChanged(target, owner, std::move(fresh));
+      return true;
+    }
+  }
+  return false;
+}
+
+FakeApiServer::Dependents FakeApiServer::SettleNextDependent(const std::string& owner,
+                                                             bool orphan) {
+  Dependents found = Dependents::kNone;
+  const auto mine = [&](const Json& reference) { return reference.value("uid", "") == owner; };
+  for (const auto& [kind, all] : objects_) {
+    for (const auto& [key, stored] : all) {
+      const Json owners = stored->object["metadata"].value("ownerReferences", Json::array());
+      if (std::none_of(owners.begin(), owners.end(), mine)) continue;
+      if (!orphan && stored->object["metadata"].contains("deletionTimestamp")) {
+        found = Dependents::kLeaving;
+        continue;
+      }
+      const Ptr dependent = stored;
+      if (!orphan) {
+        DeleteGracefully(*kind, dependent, -1);
+        return Dependents::kSettledOne;
+      }
+      Json fresh = dependent->object;
+      fresh["metadata"]["ownerReferences"] = Without(owners, mine);
+      Store(*kind, std::move(fresh));
+      return Dependents::kSettledOne;
+    }
+  }
+  return found;
 }
 
 bool FakeApiServer::RemoveNextOrphan() {

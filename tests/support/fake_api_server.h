@@ -31,6 +31,7 @@ struct LoggedRequest {
   std::string content_type;
   std::string body;
   int status = 0;  // 0: the connection was dropped
+  std::string accept{};
 
   [[nodiscard]] bool DryRun() const { return query.contains("dryRun"); }
   // Would change something if it succeeded.
@@ -67,9 +68,17 @@ struct Chaos {
 };
 
 // An API server in the process: objects by kind, namespace and name under one resource version that
-// grows with every write, with list, watch, create, server-side apply, merge and JSON patch,
-// update, status and delete as the real one words them. No schema validation, no RBAC, no
-// namespaces to create first.
+// grows with every write, with list, watch (streaming lists too), create, server-side apply, merge
+// and JSON patch, update, status, scale and delete as the real one words them. What it does, the
+// conformance tests ask of it and of a kube-apiserver alike.
+//
+// Deliberately not: schemas (no validation, defaults, pruning, fieldValidation or warnings; the
+// validation of names), RBAC, namespaces to create first, admission but SetAdmission's, strategic
+// merge patches, Tables, set-based selectors, lists of an older version (resourceVersionMatch=Exact
+// answers with what is there now), deletes of a collection, evictions, creation by update, the
+// managedFields themselves, lists merged by a key but `conditions`, and the wait for a version that
+// lies in the future. Discovery has the resources of a group's version, no more. Bookmarks come
+// when SendBookmarks says so, and at the end of a streaming list's first part.
 //
 // Thread-safe, never sleeps: a watch is woken by writes, by its stop token and by the controls
 // below. Times come from the clock; after moving it, call Tick.
@@ -156,6 +165,7 @@ class FakeApiServer final : public kube::Transport {
   kube::HttpResponse List(const ApiTarget& target);
   kube::HttpResponse ListPage(const ApiTarget& target, Pages pages);
   kube::HttpResponse Create(const ApiTarget& target, const std::string& body);
+  kube::HttpResponse CreateObject(const ApiTarget& target, Json object);
   kube::HttpResponse Update(const ApiTarget& target, const std::string& body);
   kube::HttpResponse PatchObject(const ApiTarget& target, const LoggedRequest& request);
   kube::HttpResponse PatchByOperations(const ApiTarget& target, const Json& operations);
@@ -171,8 +181,17 @@ class FakeApiServer final : public kube::Transport {
   void Identify(const ServedKind& kind, Json& object);
   Ptr Store(const ServedKind& kind, Json object);
   void Erase(const ServedKind& kind, const std::string& key);
-  void DeleteGracefully(const ServedKind& kind, const Ptr& object, int64_t grace_seconds);
+  // `finalizer`: to be put on it; empty: none. What is left of it; null if it is gone.
+  Ptr DeleteGracefully(const ServedKind& kind, const Ptr& object, int64_t grace_seconds,
+                       const std::string& finalizer = {});
+  // Notes which fields the request's manager has set by making `after` of `before`.
+  void Own(const ApiTarget& target, const Json& before, const Json& after);
   bool RemoveNextOrphan();
+  // What waits for its dependents to be orphaned or deleted: goes on with one such object.
+  bool FinishNextPropagation();
+  enum class Dependents { kNone, kLeaving, kSettledOne };
+  // Orphans, or deletes, something that `owner` (a uid) owns.
+  Dependents SettleNextDependent(const std::string& owner, bool orphan);
 
   size_t LogRequest(const kube::HttpRequest& request);
   Blow NextBlow(const LoggedRequest& request);
@@ -192,7 +211,8 @@ class FakeApiServer final : public kube::Transport {
   mutable std::mutex mutex_;
   mutable std::condition_variable_any changed_;
   std::map<const ServedKind*, Objects> objects_;
-  std::map<std::string, std::map<std::string, Json>> intents_;  // uid → manager → last applied
+  // uid → manager, "apply" or "update", subresource → the fields that are its own, with values.
+  std::map<std::string, std::map<std::string, Json>> owned_;
   std::vector<std::shared_ptr<const Event>> history_;
   size_t forgotten_ = 0;  // events before history_
   int64_t version_ = 0;

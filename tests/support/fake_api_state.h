@@ -30,8 +30,9 @@ struct FakeApiServer::Watch {
   ApiTarget target;
   Selector selector;
   bool bookmarks = false;
-  size_t next = 0;    // event number, counted from the beginning of time
-  std::string first;  // what was there when it was opened
+  bool initial_end = false;  // a bookmark says where what was there at first ends
+  size_t next = 0;           // event number, counted from the beginning of time
+  std::string first;         // what was there when it was opened
   bool over = false;
   uint64_t bookmarks_seen = 0;
   uint64_t closings_seen = 0;
@@ -43,6 +44,7 @@ struct FakeApiServer::Watch {
 // What is left of a list that is read in pages.
 struct FakeApiServer::Pages {
   int64_t version = 0;
+  bool counted = true;  // a page says how many there are after it
   std::vector<Ptr> left;
 };
 
@@ -56,6 +58,11 @@ struct FakeApiServer::Blow {
 std::string MetaText(const nlohmann::json& object, const char* field);
 // What counts as specification: all but metadata and status.
 nlohmann::json SpecOf(const nlohmann::json& object);
+// The text of an object as PartialObjectMetadata.
+std::string MetadataText(const nlohmann::json& object);
+// 422: a query or DeleteOptions of a wrong form; `options` such as "ListOptions".
+kube::HttpResponse InvalidOptions(const std::string& options, const std::string& field,
+                                  const std::string& cause, const std::string& message);
 std::string KeyOf(const std::string& ns, const std::string& name);
 
 }  // namespace spillway::support

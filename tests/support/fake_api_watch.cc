@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <utility>
 
 #include "tests/support/fake_api_server.h"
@@ -24,23 +25,27 @@ std::optional<int64_t> ParseVersion(const std::string& text) {
   return version;
 }
 
+constexpr std::string_view kToken = "page-";
+
 std::string EventLine(const char* type, const std::string& object) {
   return fmt::format("{{\"type\":\"{}\",\"object\":{}}}\n", type, object);
 }
 
-// In the order in which the real server writes a list of built-in kinds.
-std::string ListText(const ServedKind& kind, int64_t version, const std::string& token, size_t left,
-                     const std::vector<const std::string*>& items) {
+// In the order in which the real server writes a list of built-in kinds. `left`: how many there are
+// more; 0: it does not say.
+std::string ListText(const ApiTarget& target, int64_t version, const std::string& token,
+                     size_t left, const std::vector<std::string>& items) {
+  const bool partial = target.metadata_only;
   std::string text =
       fmt::format(R"({{"kind":"{}List","apiVersion":"{}","metadata":{{"resourceVersion":"{}")",
-                  kind.kind, kind.ApiVersion(), version);
-  if (!token.empty()) {
-    text += fmt::format(R"(,"continue":"{}","remainingItemCount":{})", token, left);
-  }
+                  partial ? "PartialObjectMetadata" : target.kind->kind,
+                  partial ? "meta.k8s.io/v1" : target.kind->ApiVersion(), version);
+  if (!token.empty()) text += fmt::format(R"(,"continue":"{}")", token);
+  if (left > 0) text += fmt::format(R"(,"remainingItemCount":{})", left);
   text += R"(},"items":[)";
   for (size_t i = 0; i < items.size(); ++i) {
     if (i > 0) text += ',';
-    text += *items[i];
+    text += items[i];
   }
   return text + "]}";
 }
@@ -51,18 +56,98 @@ HttpResponse Expired(const std::string& what) {
 
 Json TooOld() { return StatusObject(410, "Expired", "too old resource version"); }
 
+// A version that the server has not come to. The real one waits some seconds before it says so.
+Json TooLarge(const std::string& asked, int64_t version) {
+  Json status = StatusObject(
+      504, "Timeout",
+      fmt::format("Timeout: Too large resource version: {}, current: {}", asked, version));
+  status["details"] = {{"causes", Json::array({{{"reason", "ResourceVersionTooLarge"},
+                                                {"message", "Too large resource version"}}})},
+                       {"retryAfterSeconds", 1}};
+  return status;
+}
+
+HttpResponse Forbidden(const std::string& field, const std::string& why) {
+  return InvalidOptions("ListOptions", field, "FieldValueForbidden",
+                        fmt::format("Forbidden: {}", why));
+}
+
+HttpResponse UnsupportedMatch(const std::string& match) {
+  return InvalidOptions("ListOptions", "resourceVersionMatch", "FieldValueNotSupported",
+                        fmt::format("Unsupported value: \"{}\"", match));
+}
+
 // What makes a list's query wrong; nothing if it is right.
-std::optional<std::string> WrongListQuery(const ApiTarget& target) {
-  const bool versioned = !target.Query("resourceVersion").empty();
-  const bool continued = !target.Query("continue").empty();
-  if (continued && versioned)
-    return "specifying resource version is not allowed when using continue";
-  if (!target.Query("resourceVersionMatch").empty() && !versioned) {
-    return "resourceVersionMatch is forbidden unless resourceVersion is provided";
+std::optional<HttpResponse> WrongListQuery(const ApiTarget& target) {
+  const std::string version = target.Query("resourceVersion");
+  const std::string match = target.Query("resourceVersionMatch");
+  if (!target.Query("sendInitialEvents").empty()) {
+    return Forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
   }
-  if (!target.Query("sendInitialEvents").empty()) return "sendInitialEvents is forbidden for list";
-  if (!ParseVersion(target.Query("resourceVersion"))) return "resourceVersion is no number";
+  if (!match.empty() && version.empty()) {
+    return Forbidden("resourceVersionMatch",
+                     "resourceVersionMatch is forbidden unless resourceVersion is provided");
+  }
+  if (match == "Exact" && version == "0") {
+    return Forbidden("resourceVersionMatch",
+                     "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+  }
+  if (!match.empty() && match != "Exact" && match != "NotOlderThan") return UnsupportedMatch(match);
+  if (!ParseVersion(version)) return StatusAnswer(400, "BadRequest", "invalid resource version");
+  if (!target.Query("continue").empty() && !version.empty() && version != "0") {
+    return StatusAnswer(400, "BadRequest",
+                        "specifying resource version is not allowed when using continue");
+  }
   return std::nullopt;
+}
+
+// The same of a watch's.
+std::optional<HttpResponse> WrongWatchQuery(const ApiTarget& target) {
+  const std::string match = target.Query("resourceVersionMatch");
+  const std::string initial = target.Query("sendInitialEvents");
+  if (initial.empty() && !match.empty()) {
+    return Forbidden("resourceVersionMatch",
+                     "resourceVersionMatch is forbidden for watch unless sendInitialEvents is "
+                     "provided");
+  }
+  if (!initial.empty() && match != "NotOlderThan") {
+    return Forbidden("resourceVersionMatch",
+                     "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+  }
+  if (!ParseVersion(target.Query("resourceVersion"))) {
+    return StatusAnswer(500, "", "resourceVersion: Invalid value");
+  }
+  return std::nullopt;
+}
+
+// Nothing, and why not, if there is something in them that this kind is not selected by.
+std::optional<Selector> SelectorOf(const ApiTarget& target, std::optional<HttpResponse>& refused) {
+  auto selector = Selector::Parse(target.Query("labelSelector"), target.Query("fieldSelector"));
+  if (!selector) {
+    refused = StatusAnswer(400, "BadRequest", "a selector of a form not served here");
+  } else if (const std::string wrong = selector->WrongField(*target.kind); !wrong.empty()) {
+    refused =
+        StatusAnswer(400, "BadRequest", fmt::format("\"{}\" is not a known field selector", wrong));
+  }
+  if (refused) return std::nullopt;
+  return selector;
+}
+
+Json Bookmark(const ApiTarget& target, int64_t version) {
+  const bool partial = target.metadata_only;
+  return {{"kind", partial ? "PartialObjectMetadata" : target.kind->kind},
+          {"apiVersion", partial ? "meta.k8s.io/v1" : target.kind->ApiVersion()},
+          {"metadata", {{"resourceVersion", std::to_string(version)}}}};
+}
+
+// Items of built-in kinds do not say their kind.
+std::string ItemText(const ApiTarget& target, const Json& object, const std::string& text) {
+  if (target.metadata_only) return MetadataText(object);
+  if (target.kind->IsCustom()) return text;
+  Json item = object;
+  item.erase("kind");
+  item.erase("apiVersion");
+  return item.dump();
 }
 
 }  // namespace
@@ -70,24 +155,28 @@ std::optional<std::string> WrongListQuery(const ApiTarget& target) {
 // --- lists ---
 
 HttpResponse FakeApiServer::List(const ApiTarget& target) {
-  if (const auto wrong = WrongListQuery(target)) return StatusAnswer(400, "BadRequest", *wrong);
+  if (auto wrong = WrongListQuery(target)) return *wrong;
   const std::string token = target.Query("continue");
   if (!token.empty()) {
+    if (!token.starts_with(kToken)) {
+      return StatusAnswer(400, "BadRequest", "invalid continue token");
+    }
     const auto pages = pages_.find(token);
     if (pages == pages_.end()) return Expired("the provided continue parameter");
     return ListPage(target, *pages->second);
   }
-  const auto selector =
-      Selector::Parse(target.Query("labelSelector"), target.Query("fieldSelector"));
-  if (!selector) return StatusAnswer(400, "BadRequest", "a selector of a form not served here");
+  std::optional<HttpResponse> refused;
+  const auto selector = SelectorOf(target, refused);
+  if (refused) return *refused;
   if (*ParseVersion(target.Query("resourceVersion")) > version_) {
-    HttpResponse answer = StatusAnswer(504, "Timeout",
-                                       fmt::format("Too large resource version: {}, current: {}",
-                                                   target.Query("resourceVersion"), version_));
+    HttpResponse answer =
+        JsonAnswer(504, TooLarge(target.Query("resourceVersion"), version_).dump());
+    answer.headers["retry-after"] = "1";
     return answer;
   }
   Pages pages;
   pages.version = version_;
+  pages.counted = selector->empty();
   for (const auto& [key, stored] : objects_[target.kind]) {
     const bool here = target.ns.empty() || key.starts_with(target.ns + "/");
     if (here && selector->Matches(stored->object)) pages.left.push_back(stored);
@@ -97,22 +186,24 @@ HttpResponse FakeApiServer::List(const ApiTarget& target) {
 
 HttpResponse FakeApiServer::ListPage(const ApiTarget& target, Pages pages) {
   size_t limit = pages.left.size();
+  // What comes from the cache comes at once.
+  const bool cached = target.Query("resourceVersion") == "0";
   const int64_t asked = ParseVersion(target.Query("limit")).value_or(0);
-  if (asked > 0) limit = std::min(limit, static_cast<size_t>(asked));
+  if (asked > 0 && !cached) limit = std::min(limit, static_cast<size_t>(asked));
   const auto cut = pages.left.begin() + static_cast<std::ptrdiff_t>(limit);
-  const std::vector<Ptr> page(pages.left.begin(), cut);
-  std::vector<const std::string*> items;
-  items.reserve(page.size());
-  for (const Ptr& one : page) items.push_back(&one->text);
+  std::vector<std::string> items;
+  items.reserve(limit);
+  std::transform(pages.left.begin(), cut, std::back_inserter(items),
+                 [&](const Ptr& one) { return ItemText(target, one->object, one->text); });
   std::string token;
   pages.left.erase(pages.left.begin(), cut);
   const int64_t version = pages.version;
-  const size_t left = pages.left.size();
-  if (left > 0) {
-    token = fmt::format("page-{}", next_id_++);
+  const size_t left = pages.counted ? pages.left.size() : 0;
+  if (!pages.left.empty()) {
+    token = fmt::format("{}{}", kToken, next_id_++);
     pages_[token] = std::make_shared<Pages>(std::move(pages));
   }
-  return JsonAnswer(200, ListText(*target.kind, version, token, left, items));
+  return JsonAnswer(200, ListText(target, version, token, left, items));
 }
 
 // --- watches ---
@@ -161,28 +252,33 @@ std::optional<HttpResponse> FakeApiServer::OpenWatch(const LoggedRequest& reques
   target->query = request.query;
   if (request.verb != "watch")
     return StatusAnswer(400, "BadRequest", "only watches are streams here");
-  if (!target->Query("resourceVersionMatch").empty() ||
-      !target->Query("sendInitialEvents").empty()) {
-    return StatusAnswer(422, "Invalid", "streaming lists are not served here");
-  }
-  const auto selector =
-      Selector::Parse(target->Query("labelSelector"), target->Query("fieldSelector"));
-  const auto version = ParseVersion(target->Query("resourceVersion"));
-  if (!selector || !version) return StatusAnswer(400, "BadRequest", "a wrong selector or version");
+  target->metadata_only = request.accept.find("as=PartialObjectMetadata;") != std::string::npos;
+  if (auto wrong = WrongWatchQuery(*target)) return *wrong;
+  std::optional<HttpResponse> refused;
+  const auto selector = SelectorOf(*target, refused);
+  if (refused) return *refused;
+  const int64_t version = *ParseVersion(target->Query("resourceVersion"));
   watch.selector = *selector;
   watch.bookmarks = target->Query("allowWatchBookmarks") == "true";
-  const bool from_nowhere = *version == 0;
-  if (!from_nowhere && *version < compacted_) watch.failure = TooOld();
+  // A watch from nowhere is a streaming list, asked for as such or not.
+  const std::string asked = target->Query("sendInitialEvents");
+  const bool initial = asked.empty() ? version == 0 : asked == "true" || asked == "1";
+  const bool from_now = initial || version == 0;
+  watch.initial_end = initial && watch.bookmarks;
+  if (initial && version > version_) {
+    watch.failure = TooLarge(target->Query("resourceVersion"), version_);
+  }
+  if (!from_now && version < compacted_) watch.failure = TooOld();
   watch.bookmarks_seen = bookmarks_;
   watch.closings_seen = closings_;
   const auto timeout = ParseVersion(target->Query("timeoutSeconds")).value_or(0);
   watch.deadline = clock_.Elapsed() + std::chrono::seconds(timeout > 0 ? timeout : 1800);
   const auto first = std::find_if(history_.begin(), history_.end(),
-                                  [&](const auto& event) { return event->version > *version; });
+                                  [&](const auto& event) { return event->version > version; });
   watch.next =
-      forgotten_ + (from_nowhere ? history_.size() : static_cast<size_t>(first - history_.begin()));
+      forgotten_ + (from_now ? history_.size() : static_cast<size_t>(first - history_.begin()));
   watch.target = *std::move(target);
-  if (from_nowhere) AppendAll(watch, watch.first);
+  if (initial) AppendAll(watch, watch.first);
   return std::nullopt;
 }
 
@@ -235,10 +331,7 @@ std::string FakeApiServer::NextBytes(Watch& watch) const {
     if (event.kind == watch.target.kind) AppendEvent(event, watch, out);
   }
   if (watch.bookmarks && watch.bookmarks_seen != bookmarks_) {
-    const Json bookmark = {{"kind", watch.target.kind->kind},
-                           {"apiVersion", watch.target.kind->ApiVersion()},
-                           {"metadata", {{"resourceVersion", std::to_string(version_)}}}};
-    out += EventLine("BOOKMARK", bookmark.dump());
+    out += EventLine("BOOKMARK", Bookmark(watch.target, version_).dump());
   }
   watch.bookmarks_seen = bookmarks_;
   return out;
@@ -246,11 +339,15 @@ std::string FakeApiServer::NextBytes(Watch& watch) const {
 
 // What is there, as if it had just come.
 void FakeApiServer::AppendAll(const Watch& watch, std::string& out) const {
-  const auto all = objects_.find(watch.target.kind);
-  if (all == objects_.end()) return;
-  for (const auto& [key, stored] : all->second) {
-    AppendEvent({watch.target.kind, nullptr, stored, false, stored->version}, watch, out);
+  if (const auto all = objects_.find(watch.target.kind); all != objects_.end()) {
+    for (const auto& [key, stored] : all->second) {
+      AppendEvent({watch.target.kind, nullptr, stored, false, stored->version}, watch, out);
+    }
   }
+  if (!watch.initial_end) return;
+  Json end = Bookmark(watch.target, version_);
+  end["metadata"]["annotations"]["k8s.io/initial-events-end"] = "true";
+  out += EventLine("BOOKMARK", end.dump());
 }
 
 // An object that begins to match a selector is ADDED, one that ceases to is DELETED as it was.
@@ -261,11 +358,12 @@ void FakeApiServer::AppendEvent(const Event& event, const Watch& watch, std::str
   const bool before = event.before != nullptr && watch.selector.Matches(event.before->object);
   const bool after = !event.deleted && watch.selector.Matches(object);
   if (after) {
-    out += EventLine(before ? "MODIFIED" : "ADDED", event.after->text);
+    out += EventLine(before ? "MODIFIED" : "ADDED",
+                     watch.target.metadata_only ? MetadataText(object) : event.after->text);
   } else if (before) {
     Json last = event.before->object;
     last["metadata"]["resourceVersion"] = std::to_string(event.version);
-    out += EventLine("DELETED", last.dump());
+    out += EventLine("DELETED", watch.target.metadata_only ? MetadataText(last) : last.dump());
   }
 }
 
