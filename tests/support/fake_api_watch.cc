@@ -171,7 +171,7 @@ HttpResponse FakeApiServer::List(const ApiTarget& target) {
   if (*ParseVersion(target.Query("resourceVersion")) > version_) {
     HttpResponse answer =
         JsonAnswer(504, TooLarge(target.Query("resourceVersion"), version_).dump());
-    answer.headers["retry-after"] = "1";
+    answer.headers.emplace("retry-after", "1");
     return answer;
   }
   Pages pages;
