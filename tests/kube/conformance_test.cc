@@ -282,6 +282,7 @@ TEST_F(Conformance, NamesAreGenerated) {
 }
 
 TEST_F(Conformance, RefusalsSayWhatOfAndWhy) {
+  Make(Fleet("first"));  // so that nothing else is of version 1
   const std::string map = Maps() + "/" + Own("a");
   const std::string fleet = Fleets() + "/" + Own("a");
   Make(Map("a"));
@@ -502,6 +503,7 @@ TEST_F(Conformance, ADryRunAnswersAndStoresNothing) {
 }
 
 TEST_F(Conformance, AJsonPatchIsDoneAsAWholeOrNot) {
+  Make(Map("first"));  // so that nothing else is of version 1
   const std::string fleet = Fleets() + "/" + Own("a");
   const std::string uid = Make(Fleet("a")).Uid();
   const auto op = [](const char* name, const char* path, const json& value) {

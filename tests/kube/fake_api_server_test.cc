@@ -242,7 +242,9 @@ TEST_F(FakeApi, AppliedStatusLosesWhatIsNoLongerSaid) {
         "status?force=true&fieldManager=" +
         manager;
     request.headers = {{"Content-Type", "application/apply-patch+yaml"}};
-    request.body = json{{"status", status}}.dump();
+    request.body =
+        json{{"apiVersion", "spillway.dev/v1alpha1"}, {"kind", "TrainingPool"}, {"status", status}}
+            .dump();
     return server.Send(request, stop).value().body;
   };
   const auto status_of = [](const std::string& body) { return json::parse(body)["status"].dump(); };
@@ -265,12 +267,14 @@ TEST_F(FakeApi, AppliedStatusLosesWhatIsNoLongerSaid) {
   EXPECT_EQ(status_of(apply_status(json::object(), "s")), R"({"note":1})");
 }
 
-TEST_F(FakeApi, ApplyWithAnotherUidOrVersionIsAConflict) {
+TEST_F(FakeApi, ApplyWithAnotherUidOrVersionIsRefused) {
   json service = Service("s");
   ASSERT_TRUE(Apply(kube::ServiceResource(), "s", service));
   service["metadata"]["uid"] = "somebody-else";
-  EXPECT_EQ(Apply(kube::ServiceResource(), "s", service).error().code, Code::kConflict);
+  EXPECT_EQ(Apply(kube::ServiceResource(), "s", service).error().code, Code::kInvalid);
+  service["metadata"]["name"] = "t";
   EXPECT_EQ(Apply(kube::ServiceResource(), "t", service).error().code, Code::kConflict);
+  service["metadata"]["name"] = "s";
   service["metadata"].erase("uid");
   service["metadata"]["resourceVersion"] = "99";
   EXPECT_EQ(Apply(kube::ServiceResource(), "s", service).error().code, Code::kConflict);
@@ -320,13 +324,12 @@ TEST_F(FakeApi, AJsonPatchOfWhichOneOperationFailsDoesNothing) {
       Operation("test", "/metadata/uid", "somebody-else"),
       Operation("test", "/spec/workers", 1),  // it is 5 by then
       Operation("test", "/spec/nothing", 1),
-      Operation("replace", "/spec/nothing", 1),
+      Operation("replace", "/spec/nothing/below", 1),
       Operation("add", "/spec/nothing/below", 1),
       {{"op", "remove"}, {"path", "/spec/nothing"}},
       Operation("invent", "/spec/workers", 1),
       Operation("replace", "", 1),
       Operation("replace", "/metadata", 1),
-      json("no operation"),
   };
   for (const json& operation : failing) {
     const auto got = PatchPool("a", {change, operation});
@@ -340,11 +343,12 @@ TEST_F(FakeApi, AJsonPatchOfWhichOneOperationFailsDoesNothing) {
   EXPECT_EQ(PatchPool("b", {change}).error().code, Code::kNotFound);
 }
 
-TEST_F(FakeApi, AJsonPatchOfIdentityIsAConflict) {
+TEST_F(FakeApi, AJsonPatchOfIdentityIsRefused) {
   ASSERT_TRUE(Create(Pools(), Pool("a")));
-  for (const char* field : {"/metadata/uid", "/metadata/resourceVersion"}) {
-    EXPECT_EQ(PatchPool("a", {Operation("replace", field, "99")}).error().code, Code::kConflict);
-  }
+  EXPECT_EQ(PatchPool("a", {Operation("replace", "/metadata/uid", "99")}).error().code,
+            Code::kInvalid);
+  EXPECT_EQ(PatchPool("a", {Operation("replace", "/metadata/resourceVersion", "99")}).error().code,
+            Code::kConflict);
   EXPECT_TRUE(PatchPool("a", {Operation("replace", "/metadata/resourceVersion", "1"),
                               Operation("replace", "/spec/workers", 2)}));
 }
@@ -485,7 +489,7 @@ TEST_F(FakeApi, AListOfTheFutureIsRefused) {
   const auto got = client.List(kube::ServiceResource(), {.resource_version = "2"}, stop);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().http_status, 504);
-  EXPECT_EQ(got.error().message, "Too large resource version: 2, current: 1");
+  EXPECT_EQ(got.error().message, "Timeout: Too large resource version: 2, current: 1");
   EXPECT_TRUE(client.List(kube::ServiceResource(), {.resource_version = "1"}, stop));
 }
 
@@ -511,7 +515,7 @@ TEST_F(FakeApi, AWatchFromNowhereBeginsWithAllThatIsThere) {
   ASSERT_TRUE(server.WaitUntil([&] { return server.open_watches() == 1; }));
   server.CloseWatches();
   EXPECT_EQ(watcher.Join(), "ok");
-  EXPECT_EQ(watcher.Events(), "ADDED a@1 ADDED b@2 ");
+  EXPECT_EQ(watcher.Events(), "ADDED a@1 ADDED b@2 BOOKMARK @2 ");
 }
 
 TEST_F(FakeApi, ASelectorTurnsChangesIntoComingAndGoing) {

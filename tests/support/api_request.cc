@@ -232,10 +232,14 @@ json StatusObject(int code, const std::string& reason, const std::string& messag
           {"code", code}};
 }
 
+kube::HttpResponse StatusAnswer(int code, const std::string& reason, const std::string& message) {
+  return JsonAnswer(code, StatusObject(code, reason, message).dump());
+}
+
 kube::HttpResponse StatusAnswer(int code, const std::string& reason, const std::string& message,
                                 const json& details) {
   json status = StatusObject(code, reason, message);
-  if (!details.is_null()) status["details"] = details;
+  status["details"] = details;
   return JsonAnswer(code, status.dump());
 }
 

@@ -84,7 +84,8 @@ class Selector {
 // An answer with a JSON body, and one with a Status as the API server words its refusals.
 kube::HttpResponse JsonAnswer(int status, const std::string& body);
 nlohmann::json StatusObject(int code, const std::string& reason, const std::string& message);
+kube::HttpResponse StatusAnswer(int code, const std::string& reason, const std::string& message);
 kube::HttpResponse StatusAnswer(int code, const std::string& reason, const std::string& message,
-                                const nlohmann::json& details = nullptr);
+                                const nlohmann::json& details);
 
 }  // namespace spillway::support

@@ -49,13 +49,20 @@ bool AnyHas(const std::vector<json>& others, const json::json_pointer& path) {
                      [&](const json& other) { return other.contains(path); });
 }
 
-void RemoveConditions(json& live, const json& before, const json& intent) {
+bool HasType(const json& list, const json& type) {
+  return std::any_of(list.begin(), list.end(),
+                     [&](const json& entry) { return entry.value("type", json()) == type; });
+}
+
+// Takes out of `live` the entries that were said before, are not said now, and nobody else owns.
+void RemoveConditions(json& live, const json& before, const json& intent,
+                      const std::vector<json>& others, const json::json_pointer& path) {
   for (const json& entry : before) {
     const json type = entry.value("type", json());
-    const bool kept = std::any_of(intent.begin(), intent.end(), [&](const json& now) {
-      return now.value("type", json()) == type;
+    const bool theirs = std::any_of(others.begin(), others.end(), [&](const json& other) {
+      return other.contains(path) && HasType(other[path], type);
     });
-    if (kept) continue;
+    if (theirs || HasType(intent, type)) continue;
     live.erase(std::remove_if(live.begin(), live.end(),
                               [&](const json& now) { return now.value("type", json()) == type; }),
                live.end());
@@ -72,8 +79,9 @@ void Remove(json& live, const json& before, const json& intent, const std::vecto
     if (value.is_object() && live[field].is_object()) {
       Remove(live[field], value, said ? intent[field] : json(), others, here);
       if (!said && live[field].empty() && !AnyHas(others, here)) live.erase(field);
-    } else if (said && IsTypedList(field, value)) {
-      RemoveConditions(live[field], value, intent[field]);
+    } else if (IsTypedList(field, value) && live[field].is_array()) {
+      RemoveConditions(live[field], value, said ? intent[field] : json::array(), others, here);
+      if (!said && live[field].empty()) live.erase(field);
     } else if (!said && !AnyHas(others, here)) {
       live.erase(field);
     }

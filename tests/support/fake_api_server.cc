@@ -306,7 +306,11 @@ size_t FakeApiServer::LogRequest(const HttpRequest& request) {
   for (const auto& [name, value] : request.headers) {
     if (name == "User-Agent") entry.user_agent = value;
     if (name == "Content-Type") entry.content_type = value;
-    if (name == "Accept") entry.accept = value;
+    if (name == "Accept") {
+      const std::string_view wanted =
+          entry.verb == "list" ? "as=PartialObjectMetadataList;" : "as=PartialObjectMetadata;";
+      entry.metadata_only = value.find(wanted) != std::string::npos;
+    }
   }
   entry.body = request.body;
   log_.push_back(std::move(entry));
@@ -322,9 +326,7 @@ HttpResponse FakeApiServer::Serve(const LoggedRequest& request) {
   if (!target) return NoSuchResource();
   target->query = request.query;
   target->manager = ManagerOf(request, *target);
-  const std::string list = request.verb == "list" ? "List;" : ";";
-  target->metadata_only =
-      request.accept.find("as=PartialObjectMetadata" + list) != std::string::npos;
+  target->metadata_only = request.metadata_only;
   if (request.method != "GET" && request.DryRun() && target->Query("dryRun") != "All") {
     return InvalidOptions("CreateOptions", "dryRun", "FieldValueNotSupported",
                           "Unsupported value: supported values: \"All\"");
@@ -356,7 +358,12 @@ HttpResponse FakeApiServer::Create(const ApiTarget& target, const std::string& b
   if (!object.is_object()) return BadRequest("the body is no object");
   const std::string kind = object.value("kind", "");
   if (kind != target.kind->kind && target.kind->IsCustom()) {
-    return Invalid(target, "kind", "FieldValueInvalid",
+    ServedKind said = *target.kind;
+    said.kind = kind;
+    ApiTarget other = target;
+    other.kind = &said;
+    other.name = MetaText(object, "name");
+    return Invalid(other, "kind", "FieldValueInvalid",
                    fmt::format("Invalid value: \"{}\": must be {}", kind, target.kind->kind));
   }
   if (kind != target.kind->kind) return BadRequest("the body is no " + target.kind->kind);

@@ -30,8 +30,8 @@ struct LoggedRequest {
   std::string user_agent;
   std::string content_type;
   std::string body;
-  int status = 0;  // 0: the connection was dropped
-  std::string accept{};
+  int status = 0;              // 0: the connection was dropped
+  bool metadata_only = false;  // asks for PartialObjectMetadata, or for a list of it
 
   [[nodiscard]] bool DryRun() const { return query.contains("dryRun"); }
   // Would change something if it succeeded.

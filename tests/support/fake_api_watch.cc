@@ -252,7 +252,7 @@ std::optional<HttpResponse> FakeApiServer::OpenWatch(const LoggedRequest& reques
   target->query = request.query;
   if (request.verb != "watch")
     return StatusAnswer(400, "BadRequest", "only watches are streams here");
-  target->metadata_only = request.accept.find("as=PartialObjectMetadata;") != std::string::npos;
+  target->metadata_only = request.metadata_only;
   if (auto wrong = WrongWatchQuery(*target)) return *wrong;
   std::optional<HttpResponse> refused;
   const auto selector = SelectorOf(*target, refused);
