@@ -11,8 +11,9 @@ from typing import Any, Iterator
 
 import pytest
 
-from harness import Cluster, Operators, describe, metric, parse_time, wait_for
-from pools import is_lease, lease_holder, succeeded, training_pool
+from harness import Cluster, Operators, metric, parse_time, wait_for
+from leaders import assert_never_two_writers, pool_writes
+from pools import lease_holder, training_pool
 from spillway_dev.operator_process import NAMESPACE, OperatorProcess
 
 Object = dict[str, Any]
@@ -77,41 +78,10 @@ def now() -> datetime.datetime:
     return datetime.datetime.now(datetime.timezone.utc)
 
 
-def identity_of(event: Object) -> str:
-    return event["userAgent"].split()[-1]
-
-
-def pool_writes(cluster: Cluster, mark: int, identity: str) -> list[Object]:
-    """The operator's writes that changed something other than its Lease."""
-    return [one for one in cluster.audit.writes(mark, identity) if not is_lease(one) and succeeded(one)]
-
-
 def first_write_after(cluster: Cluster, mark: int, identity: str, since: datetime.datetime, seconds: float) -> float:
     """Seconds from a moment to the first write of an operator to anything other than its Lease."""
     found = wait_for(lambda: pool_writes(cluster, mark, identity), seconds, f"a write by operator {identity}")
     return (parse_time(found[0]["requestReceivedTimestamp"]) - since).total_seconds()
-
-
-def assert_never_two_writers(cluster: Cluster, mark: int) -> list[str]:
-    """Whatever an operator wrote, the Lease was its own when the API server had received and when it had answered it.
-
-    Whose the Lease is, follows from the API server's record too: of who last wrote it, from when that request came.
-    Returns the leaders in order.
-    """
-    events = cluster.audit.writes(mark)
-    takes = sorted((parse_time(one["requestReceivedTimestamp"]), identity_of(one)) for one in events
-                   if is_lease(one) and succeeded(one))
-    leaders = [identity for identity, _ in itertools.groupby(identity for _, identity in takes)]
-    writes = [one for one in events if not is_lease(one)]
-    assert writes and takes, "nobody wrote anything: the test shows nothing"
-    wrong = []
-    for one in writes:
-        for moment in (parse_time(one["requestReceivedTimestamp"]), parse_time(one["stageTimestamp"])):
-            holder = [identity for when, identity in takes if when <= moment][-1:]
-            if holder != [identity_of(one)]:
-                wrong.append(f"{describe(one)}: the Lease was {holder[0] if holder else 'nobody'}'s")
-    assert wrong == []
-    return leaders
 
 
 def test_leadership_passes_within_20_s_of_a_kill_and_3_s_of_a_sigterm(
