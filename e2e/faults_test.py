@@ -11,6 +11,7 @@ import http.client
 import itertools
 import os
 import random
+import re
 import signal
 import ssl
 import threading
@@ -24,7 +25,7 @@ import pytest
 from fault_proxy import DOWN, UP, FaultProxy
 from harness import Cluster, Operators, condition_of, describe, holds_for, metric, parse_time, wait_for
 from leaders import assert_never_two_writers, identity_of, pool_writes
-from pools import is_lease, lease_holder, placement, ready, succeeded, training_pool
+from pools import children, is_lease, lease_holder, placement, ready, succeeded, training_pool
 from serving import a100, children_of_pool, inference_pool, is_ready_pod, ready_pool, scale
 from spillway_dev import kubeconfig
 from spillway_dev.controlplane import ControlPlane
@@ -55,7 +56,7 @@ def mark(cluster: Cluster) -> int:
 class Load:
     """Training pools that come and go, and an inference pool that is scaled all the time."""
 
-    def __init__(self, cluster: Cluster, namespace: str, chance: random.Random, every: int = 3, pace: float = 1) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, chance: random.Random, every: int = 4, pace: float = 1) -> None:
         self._cluster = cluster
         self._namespace = namespace
         self._guests = guests(chance, every, pace)
@@ -223,7 +224,7 @@ def calm(proxy: FaultProxy) -> None:
     proxy.reset()
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.soak)])
 def test_connections_that_are_cut_all_the_time_double_and_lose_nothing(
         cluster: Cluster, operators: Operators, node_groups: None, namespace: str, proxy: FaultProxy, through: dict[str, str],
         chance: random.Random, mark: int, every: int) -> None:
@@ -251,10 +252,10 @@ def test_an_api_server_that_is_killed_again_and_again(
         cluster: Cluster, operators: Operators, node_groups: None, namespace: str, chance: random.Random, mark: int,
         kills: int) -> None:
     with kept(operators, "one", "two") as running:
-        load = Load(cluster, namespace, chance, *((3, 3) if kills < 10 else (1, 8)))
+        load = Load(cluster, namespace, chance, *((4, 2) if kills < 10 else (1, 8)))
         amid = 0
         for _ in range(kills):
-            time.sleep(chance.uniform(0.5, 3))  # the moment of the kill is what varies
+            time.sleep(chance.uniform(0.2, 1.5))  # the moment of the kill is what varies
             amid += load.comes_and_goes()
             cluster.plane.restart_apiserver(kill=True)
         load.settle(150)
@@ -310,7 +311,7 @@ class Noise:
         while not self._ending.wait(0.05):
             with contextlib.suppress(OSError, http.client.HTTPException):
                 connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=10, context=self._context)
-                while not self._ending.wait(0.05):
+                while not self._ending.wait(0.02):
                     connection.request("GET", self._path, headers={"Authorization": f"Bearer {self._token}"})
                     connection.getresponse().read()
 
@@ -340,7 +341,7 @@ def storm(cluster: Cluster, namespace: str, precedence: int) -> Iterator[None]:
     """Most requests of the operator are answered by 429."""
     cluster.kubectl("create", "rolebinding", "noise", "--clusterrole=view", f"--serviceaccount={namespace}:default", "-n", namespace)
     cluster.apply([LEVEL, storm_schema(namespace, precedence)])
-    noise = Noise(cluster.plane, namespace, 12)
+    noise = Noise(cluster.plane, namespace, 16)
     try:
         yield
     finally:
@@ -371,7 +372,7 @@ def asked_too_soon(events: list[Object]) -> list[str]:
 
 
 @pytest.mark.parametrize(("precedence", "seconds"), [
-    pytest.param(500, 12, id="others"), pytest.param(100, 30, id="leases-too", marks=pytest.mark.soak)])
+    pytest.param(500, 8, id="others"), pytest.param(100, 30, id="leases-too", marks=pytest.mark.soak)])
 def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, node_groups: None, namespace: str,
                                       proxy: FaultProxy, through: dict[str, str], chance: random.Random, mark: int,
                                       precedence: int, seconds: float) -> None:
@@ -470,33 +471,44 @@ def effects(cluster: Cluster, mark: int, namespace: str) -> list[Object]:
 
 
 def live_through(cluster: Cluster, namespace: str) -> None:
-    """A few pools and what happens to them, one after another, each step when the one before has settled."""
+    """A few pools and what happens to them, one after another where the order would make a difference."""
     def complete(name: str) -> None:
         cluster.wait_condition("trainingpool", name, namespace, "Complete", seconds=90)
-    cluster.apply([training_pool("large", 3, 8), training_pool("small", 2, 4), inference_pool("served", 2, a100())], namespace)
+    cluster.apply([training_pool("large", 3, 8), training_pool("small", 2, 4)], namespace)
     for name in ("large", "small"):
         ready(cluster, name, namespace, 90)
-    ready_pool(cluster, "served", namespace, 90)
-    fails = {"run-seconds": 1, "exit-code": 1, "exit-attempt": 1}
+    fails = {"run-seconds": 1, "exit-code": 1, "exit-attempt": 1, "exit-index": 0}
     cluster.apply([training_pool("again", 2, 8, simulation=fails, restart={"backoffSeconds": 0}),
                    training_pool("large-cloud", 14, 8, placement={"spill": {"afterSeconds": 0}})], namespace)
     complete("again")
     ready(cluster, "large-cloud", namespace, 90)
     cluster.patch("trainingpool", "small", {"spec": {"suspend": True}}, namespace)
     cluster.delete("trainingpool", "large", namespace, "--wait=false")
+    wait_for(lambda: not {"large", "small"} & children(cluster, namespace).keys(), 60, "their children to be gone")
+    cluster.apply(inference_pool("served", 2, a100()), namespace)
+    ready_pool(cluster, "served", namespace, 90)
     scale(cluster, "served", namespace, 4)
     ready_pool(cluster, "served", namespace, 90)
 
 
-FLEETING = {"message", "lastTransitionTime", "hourlyCost", "marginalHourlyCost"}
+FLEETING = ("time", "Time", "Since", "At", "Seconds", "since")
+NAMES_OF_THE_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=for pod )\S+")
 
 
 def lasting(value: Any) -> Any:
-    """A status without times."""
+    """A status without times, how long things took, uids and names of pods; nor which node the scheduler gave a worker that failed."""
     if isinstance(value, dict):
         return {key: lasting(one) for key, one in value.items()
-                if key not in FLEETING and not key.endswith(("Time", "Since", "At"))}
+                if not key.endswith(FLEETING) and not (key == "node" and "exitCode" in value)}
+    if isinstance(value, str):
+        return NAMES_OF_THE_MOMENT.sub("…", value)
     return [lasting(one) for one in value] if isinstance(value, list) else value
+
+
+def where(pod: Object) -> str:
+    """A worker's node is the operator's choice, a replica's that of the scheduler among those of its group."""
+    node = pod["spec"].get("nodeName", "")
+    return node.rpartition("-")[0] if "spillway.dev/variant" in pod["metadata"]["labels"] else node
 
 
 def outcome(cluster: Cluster, namespace: str) -> Object:
@@ -505,22 +517,30 @@ def outcome(cluster: Cluster, namespace: str) -> Object:
              for one in cluster.list("trainingpools,inferencepools", namespace)}
     made = cluster.list("jobs,services,poddisruptionbudgets,deployments,pods", namespace, "app.kubernetes.io/managed-by=spillway")
     names = sorted(f"{one['kind']}/{one['metadata']['name']}" for one in made if one["kind"] != "Pod")
-    pods = Counter((one["metadata"]["labels"]["spillway.dev/pool"], one["spec"].get("nodeName", ""), one["status"]["phase"])
+    pods = Counter((one["metadata"]["labels"]["spillway.dev/pool"], where(one), one["status"]["phase"])
                    for one in made if one["kind"] == "Pod")
     return {"pools": pools, "children": names, "pods": pods}
 
 
 def settled_outcome(cluster: Cluster, namespace: str) -> Object:
-    """The outcome, once it is the same for three seconds."""
+    """The outcome, once it is the same for two seconds."""
     seen: list[tuple[float, Object]] = []
 
     def steady() -> bool:
         now = outcome(cluster, namespace)
         if not seen or seen[-1][1] != now:
             seen.append((time.monotonic(), now))
-        return time.monotonic() > seen[-1][0] + 3
+        return time.monotonic() > seen[-1][0] + 2
     wait_for(steady, 60, "all to have settled", 0.5)
     return seen[-1][1]
+
+
+def differences(wanted: Any, seen: Any, path: str = "") -> list[str]:
+    """Where two outcomes differ."""
+    if isinstance(wanted, dict) and isinstance(seen, dict):
+        return [one for key in sorted(wanted.keys() | seen.keys(), key=str)
+                for one in differences(wanted.get(key), seen.get(key), f"{path}/{key}")]
+    return [] if wanted == seen else [f"{path}: {wanted!r}, now {seen!r}"]
 
 
 def fresh_namespace(cluster: Cluster, base: str, number: int) -> str:
@@ -552,10 +572,12 @@ def test_killed_after_any_of_its_writes_it_ends_as_if_it_had_not_been(
             begun = cluster.audit.mark()
             killer = Killer(cluster, place, operator, moment)
             live_through(cluster, place)
-            assert settled_outcome(cluster, place) == wanted, f"killed after write {moment} of {writes}"
+            wrong = differences(wanted, settled_outcome(cluster, place))
+            assert not wrong, "\n".join([f"killed after write {moment} of {writes}:", *wrong])
             killer.leave()
             assert killer.killed, f"there was no write {moment} of {writes}"
             doubled = {name: count for name, count in jobs_created(cluster, begun, place).items() if count > 1}
             assert doubled == {}, f"killed after write {moment} of {writes}"
-            leave_nothing(cluster, place)
+            if number < points:
+                leave_nothing(cluster, place)
         assert running.ends["one"] == points
