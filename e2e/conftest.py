@@ -106,7 +106,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is marked last comes after all others, and what breaks the server after that; soak tests run only when they are asked for by their mark."""
+    """What is marked last comes after all others, and what breaks the server after that; soak tests run only when asked for by their mark."""
     items.sort(key=lambda item: [item.get_closest_marker(mark) is not None for mark in ("breaks_server", "last")])
     if "soak" in (config.getoption("-m") or ""):
         return

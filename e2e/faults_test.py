@@ -354,10 +354,13 @@ def refused(event: Object) -> bool:
     return event.get("responseStatus", {}).get("code") == 429
 
 
-def asked_too_soon(events: list[Object]) -> list[str]:
-    """Requests that came again less than a second, the least that Retry-After says, after a 429 to the same one."""
+MOST_A_SECOND = 60  # requests in a storm: sixteen places, and a watch of each kind, a few times over
+
+
+def waits_after_429(events: list[Object]) -> list[tuple[float, str]]:
+    """Seconds from each 429 until the same was asked for again, and what it was."""
     last: dict[tuple[str, str, str], Object] = {}
-    wrong = []
+    found = []
     for one in sorted(events, key=lambda event: event["requestReceivedTimestamp"]):
         if one["verb"] in ("create", "watch", "list"):
             continue  # many things are created at one URL; reflectors wait by their own rule
@@ -365,10 +368,9 @@ def asked_too_soon(events: list[Object]) -> list[str]:
         before = last.get(request)
         if before is not None and refused(before):
             since = parse_time(one["requestReceivedTimestamp"]) - parse_time(before["stageTimestamp"])
-            if since.total_seconds() < 0.95:
-                wrong.append(f"{describe(one)}: {since.total_seconds():.3f} s after a 429")
+            found.append((since.total_seconds(), describe(one)))
         last[request] = one
-    return wrong
+    return found
 
 
 @pytest.mark.parametrize(("precedence", "seconds"), [
@@ -379,8 +381,7 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
     """Behind its own flow schema the Lease is kept; without it the leader ends in time. Either way no storm answers the storm."""
     with kept(operators, "one", extra=through) as running:
         leads(cluster, "one")
-        ready_one = inference_pool("early", 1, a100())
-        cluster.apply(ready_one, namespace)
+        cluster.apply(inference_pool("early", 1, a100()), namespace)
         ready_pool(cluster, "early", namespace)
         before = (transitions(cluster), lists_of(operators))
         begun = cluster.audit.mark()
@@ -398,8 +399,9 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
     print(f"{len(during)} requests in the storm, at most {max(by_second.values())} in a second, codes {dict(codes)}; "
           f"operators ended: {dict(running.ends)}")
     assert sum(refused(one) for one in during) >= 10, "the storm was a breeze: the test shows nothing"
-    assert asked_too_soon(during) == []
-    assert max(by_second.values()) <= 60
+    waits = waits_after_429([one for one in during if not is_lease(one)])
+    assert waits and min(waits)[0] >= 0.95, waits  # Retry-After says a second at least; the record takes its time
+    assert max(by_second.values()) <= MOST_A_SECOND
     if precedence > 250:  # of the chart's FlowSchema spillway-lease
         assert (after, dict(running.ends)) == (before, {})
     else:
