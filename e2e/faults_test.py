@@ -425,10 +425,10 @@ def test_a_leader_that_is_frozen_again_and_again_has_no_effect_when_it_wakes(
             frozen = running.processes[leader]
             time.sleep(chance.uniform(0, 1))  # the moment is what varies
             frozen.signal(signal.SIGSTOP)
-            asleep = cluster.audit.mark()
             time.sleep(20)  # what is asked for is this time
             other = "two" if leader == "one" else "one"
             assert lease_holder(cluster) == other
+            asleep = cluster.audit.mark()  # what was on its way when it froze has been answered
             woken = running.ends[leader]
             frozen.signal(signal.SIGCONT)
             wait_for(lambda: running.ends[leader] > woken, 20, "the leader that lost its Lease to end")
