@@ -124,11 +124,11 @@ def assert_as_expected(guest: Guest, pool: Object | None, found: Children) -> No
     assert found.owners() == {pool["metadata"]["uid"]}, guest
     assert len(found.pods) == guest.workers, (guest, found.names())
     ended = guest.fate in ("completes", "fails-once")
-    assert {one["status"]["phase"] for one in found.pods} == {"Succeeded" if ended else "Running"}, guest
+    assert {one["status"]["phase"] for one in found.pods} == {"Succeeded" if ended else "Running"}, (guest, found.names())
     assert condition_of(pool, "Complete" if ended else "Ready")["status"] == "True", (guest, says(pool, "Ready"))
     failures = 1 if guest.fate == "fails-once" else 0
     counts = {key: pool["status"].get(key, 0) for key in ("attempts", "restarts", "failures")}
-    assert counts == {"attempts": 1 + failures, "restarts": failures, "failures": failures}, guest
+    assert counts == {"attempts": 1 + failures, "restarts": failures, "failures": failures}, (guest, counts)
     last = pool["status"].get("lastFailure", {})
     if guest.fate == "fails-once":
         assert (last["attempt"], last["exitCode"], last["reason"], last["message"]) == (1, 1, "Error", "lost a shard"), last
