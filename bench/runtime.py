@@ -21,8 +21,8 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "scripts"))
-from spillway_dev import cli  # noqa: E402
-from spillway_dev.report import Failure  # noqa: E402
+from spillway_dev import cli, golang  # noqa: E402
+from spillway_dev.report import Failure, Reporter  # noqa: E402
 
 PEERS = REPO / "bench" / "peers"
 BUILT = REPO / "build" / "peers"
@@ -36,7 +36,8 @@ Line = dict[str, float | str]
 
 def build() -> None:
     BUILT.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["nice", "-n", "15", "go", "build", "-p", "1", "-o", f"{BUILT}/", "./canned", "./peer"], cwd=PEERS, check=True)
+    go = golang.find_go(Reporter())
+    subprocess.run([str(go.binary), "build", "-o", f"{BUILT}/", "./canned", "./peer"], cwd=PEERS, env=go.environment(), check=True)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@
 #include "controllers/names.h"
 #include "controllers/observe_inference.h"
 #include "controllers/placement_record.h"
+#include "placement/lifecycle.h"
 #include "placement/sharing.h"
 
 namespace spillway::controllers {
@@ -468,7 +469,8 @@ int SucceededOf(const Family& family, const kube::Job& job, int attempt) {
 // Was a worker evicted or deleted, while none ended by its own exit? A worker that failed itself
 // stays as a failed pod that nobody deletes; the others are deleted by its Job only after that, so
 // that a pod which is deleted, or gone already, beside none that failed itself was taken away.
-bool CameFromDisruption(const Family& family, const placement::Placement& placement) {
+// `awaited`: a pod that is not there may be one that is not seen yet.
+bool CameFromDisruption(const Family& family, const placement::Placement& placement, bool awaited) {
   bool taken = false;
   bool failed_itself = false;
   std::set<int> there;
@@ -482,7 +484,8 @@ bool CameFromDisruption(const Family& family, const placement::Placement& placem
       failed_itself = true;
     }
   }
-  return !failed_itself && (taken || std::ssize(there) < placement.workers);
+  const bool gone = !awaited && std::ssize(there) < placement.workers;
+  return !failed_itself && (taken || gone);
 }
 
 placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory, Time now) {
@@ -495,7 +498,9 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
     facts.failed = job->failed_condition;
     facts.succeeded = SucceededOf(family, *job, memory.placement->attempt);
     if (!facts.failed) continue;
-    facts.disrupted = CameFromDisruption(family, *memory.placement);
+    const Time failed_at = job->finished.value_or(job->meta.created);
+    const bool awaited = now < failed_at + placement::kPodAwaited;
+    facts.disrupted = CameFromDisruption(family, *memory.placement, awaited);
     facts.failure = FirstFailure(family, *job, memory.placement->attempt, facts.disrupted);
     // A node's clock that is ahead must not prolong the backoff.
     facts.failure->time = std::min(facts.failure->time, now);

@@ -236,7 +236,8 @@ def calm(proxy: FaultProxy) -> None:
     proxy.reset()
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("every", [4, 1])
 def test_connections_that_are_cut_all_the_time_double_and_lose_nothing(
         cluster: Cluster, operators: Operators, node_groups: None, namespace: str, proxy: FaultProxy, through: dict[str, str],
         chance: random.Random, mark: int, every: int) -> None:

@@ -50,6 +50,12 @@ bool IsAhead(const Error& error) {
   return error.message.find("Too large resource version") != std::string::npos;
 }
 
+// What both transports say of a body that is longer than it may be.
+bool IsTooLong(const Error& error) {
+  return error.code == Code::kInternal &&
+         error.message.find("the answer is longer than") != std::string::npos;
+}
+
 bool IsExpired(const Error& error) {
   return error.code == Code::kGone || error.reason == "Expired" || error.reason == "Gone";
 }
@@ -299,7 +305,7 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   if (error.http_status == 0 && !streams_) pages_always_ = true;
   // To "0" a watch cache answers with the whole list, whatever the limit; of the newest it has
   // pages.
-  if (listing.version == "0" && error.http_status == 0 && error.code == Code::kInternal) {
+  if (listing.version == "0" && IsTooLong(error)) {
     return Listing{"", listing.reason};
   }
   return WaitThen(Listing{listing.version, listing.reason}, &error);

@@ -14,8 +14,6 @@ namespace spillway::placement {
 namespace {
 
 constexpr Seconds kExclusion{3600};
-// Jobs and pods are watched apart: the pod that tells why may be seen a moment after its Job.
-constexpr Seconds kPodAwaited{5};
 
 // A placed pool and what is known of its gang.
 struct Case {

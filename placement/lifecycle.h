@@ -15,6 +15,9 @@ namespace spillway::placement {
 
 // Having to leave home within so many seconds of a move makes the next return wait longer.
 inline constexpr Seconds kAfterMove{86400};
+// A Job that failed may be seen before its pods are, which come by another watch: for so long after
+// it the cause of its failure is waited for.
+inline constexpr Seconds kPodAwaited{30};
 
 enum class Course {
   kRest,   // takes no part in the queue: ended, suspended, refused

@@ -647,6 +647,18 @@ TEST(ObserveAttempt, AWorkerThatWasTakenAwayIsNoFailureOfItsOwn) {
   }
 }
 
+// Pods are watched apart from Jobs: their watch may have been cut when the Job failed.
+TEST(ObserveAttempt, APodThatIsNotSeenYetIsNotTakenForOneThatIsGone) {
+  for (const int ago : {0, 29, 30, 600}) {
+    Cluster cluster;
+    cluster.Commit(2);
+    kube::Job& job = cluster.AddJob(2);
+    job.failed_condition = true;
+    job.finished = Time(Seconds(9000 - ago));
+    EXPECT_EQ(cluster.Pool().attempt.disrupted, ago >= 30) << ago;
+  }
+}
+
 TEST(ObserveAttempt, OnlyTheCommittedAttemptsJobCounts) {
   Cluster cluster;
   cluster.Commit(2);

@@ -529,7 +529,7 @@ TEST_F(FakeApi, ASelectorTurnsChangesIntoComingAndGoing) {
   server.Remove("services", "ns", "a");
   server.CloseWatches();
   EXPECT_EQ(watcher.Join(), "ok");
-  EXPECT_EQ(watcher.Events(), "ADDED a@2 MODIFIED a@3 DELETED a@4 ");
+  EXPECT_EQ(watcher.Events(), "BOOKMARK @0 ADDED a@2 MODIFIED a@3 DELETED a@4 ");
 }
 
 TEST_F(FakeApi, BookmarksCarryTheVersionOfAllKinds) {
@@ -546,18 +546,22 @@ TEST_F(FakeApi, BookmarksCarryTheVersionOfAllKinds) {
 TEST_F(FakeApi, AHeldWatchTellsAllOnceItIsReleased) {
   Watcher held(client, kube::ServiceResource(), {.resource_version = "0"});
   Watcher other(client, kube::PodResource(), {.resource_version = "0"});
-  ASSERT_TRUE(server.WaitUntil([&] { return server.open_watches() == 2; }));
+  // A watch from nowhere begins with what there is: nothing.
+  for (Watcher* watcher : {&held, &other}) {
+    ASSERT_TRUE(support::Eventually([&] { return watcher->Events() == "BOOKMARK @0 "; }));
+  }
   server.HoldWatches("services");
   server.Put(Service("a"));
   server.Put(PodObject("p"));
   server.SendBookmarks();
-  ASSERT_TRUE(support::Eventually([&] { return !other.Events().empty(); }));
-  EXPECT_EQ(held.Events(), "");
+  const char* seen = "BOOKMARK @0 ADDED p@2 BOOKMARK @2 ";
+  ASSERT_TRUE(support::Eventually([&] { return other.Events() == seen; }));
+  EXPECT_EQ(held.Events(), "BOOKMARK @0 ");
   server.ReleaseWatches();
   server.CloseWatches();
   EXPECT_EQ(held.Join(), "ok");
   EXPECT_EQ(other.Join(), "ok");
-  EXPECT_EQ(held.Events(), "ADDED a@1 BOOKMARK @2 ");
+  EXPECT_EQ(held.Events(), "BOOKMARK @0 ADDED a@1 BOOKMARK @2 ");
 }
 
 TEST_F(FakeApi, AForgottenVersionIsAnErrorEvent) {
@@ -691,7 +695,9 @@ TEST_F(FakeApi, WatchersSeeEveryWriteOnceInOrder) {
   for (auto& watcher : watchers) EXPECT_EQ(watcher->Join(), "ok");
   EXPECT_EQ(watchers[0]->Text(), watchers[1]->Text());
   EXPECT_EQ(watchers[0]->Text(), watchers[2]->Text());
-  std::istringstream events(watchers[0]->Events());
+  const std::string begin = "BOOKMARK @0 ";
+  ASSERT_THAT(watchers[0]->Events(), testing::StartsWith(begin));
+  std::istringstream events(watchers[0]->Events().substr(begin.size()));
   int64_t last = 0;
   for (std::string type, at; events >> type >> at;) {
     const int64_t version = std::stoll(at.substr(at.find('@') + 1));

@@ -351,7 +351,7 @@ TEST(Failure, WaitsAMomentForThePodThatTellsWhy) {
   Snapshot world = Running();
   Failure untold;
   untold.reason = "PodFailurePolicy";
-  untold.time = kNow - Seconds{4};
+  untold.time = kNow - Seconds{29};
   Fail(world, untold);
   EXPECT_EQ(Decide(world).action, Action::kKeep);
   EXPECT_EQ(MakePlan(world).next_wake, kNow + Seconds{1});
