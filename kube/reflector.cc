@@ -27,7 +27,6 @@ constexpr seconds kEarly{1};
 constexpr int64_t kSpreadMillis = 1000;
 // Bookmarks come about once a minute: three of them missing means that the connection is dead.
 constexpr seconds kSilence{200};
-constexpr seconds kTimeoutSlack{5};
 // A streamed list is given up after so long without a byte, or without an object or its end.
 constexpr seconds kStreamSilence{15};
 constexpr seconds kStreamStall{10};
@@ -528,7 +527,7 @@ WatchOptions Reflector::Machine::WatchQuery(const std::string& version) {
   query.field_selector = options_.field_selector;
   query.resource_version = version;
   query.timeout = seconds(kShortestTimeout + static_cast<int64_t>(random_() % kShortestTimeout));
-  query.idle_deadline = bookmarks_ ? kSilence : query.timeout + kTimeoutSlack;
+  query.idle_deadline = kSilence;
   return query;
 }
 
@@ -712,8 +711,9 @@ Reflector::Machine::State Reflector::Machine::AfterError(const Session& session,
                                    {"error", error.message}});
   if (idle) {
     // A connection may die once. A server that lost history has nothing to say to who is ahead of
-    // it, not even bookmarks; asked for a list, it tells.
-    if (!std::exchange(silent_, !silent_)) return Watching{session.version};
+    // it, not even bookmarks; asked for a list, it tells. One that never sent any may be just
+    // quiet.
+    if (!bookmarks_ || !std::exchange(silent_, !silent_)) return Watching{session.version};
     return Listing{session.version, "idle"};
   }
   if (error.code == Code::kUnavailable) return WaitThen(Watching{session.version}, &error);
