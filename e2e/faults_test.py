@@ -568,7 +568,8 @@ def test_killed_after_any_of_its_writes_it_ends_as_if_it_had_not_been(
         wanted = settled_outcome(cluster, undisturbed)
         writes = len(effects(cluster, mark, undisturbed))
         leave_nothing(cluster, undisturbed)
-        after = sorted(chance.sample(range(1, writes), points))
+        # Statuses that only bring numbers up to date may be written together: another life may have a few writes less.
+        after = sorted(chance.sample(range(1, writes - 5), points))
         print(f"{writes} writes; killed after {after}")
         for number, moment in enumerate(after, 1):
             place = fresh_namespace(cluster, namespace, number)
