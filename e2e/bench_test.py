@@ -9,7 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from spillway_dev import golang
 from spillway_dev.paths import REPO
+from spillway_dev.report import Reporter
 
 MEASUREMENTS = [["latency.py"], ["footprint.py", "size"], ["footprint.py", "demo"], ["footprint.py", "large"]]
 
@@ -24,8 +26,10 @@ def test_measure(arguments: list[str]) -> None:
 
 @pytest.mark.soak
 def test_the_runtime_and_its_peers_are_measured(tmp_path: Path) -> None:
-    subprocess.run(["go", "vet", "./..."], cwd=REPO / "bench" / "peers", check=True, timeout=1800)
-    formatted = subprocess.run(["gofmt", "-l", "."], cwd=REPO / "bench" / "peers", check=True, capture_output=True, text=True, timeout=60)
+    go = golang.find_go(Reporter())
+    inside = {"cwd": REPO / "bench" / "peers", "env": go.environment(), "check": True}
+    subprocess.run([str(go.binary), "vet", "./..."], timeout=1800, **inside)
+    formatted = subprocess.run([str(go.binary.with_name("gofmt")), "-l", "."], capture_output=True, text=True, timeout=60, **inside)
     assert formatted.stdout == ""
     lines = tmp_path / "lines.json"
     done = subprocess.run([REPO / "bench" / "runtime.py", "--runs=1", "--pods=500", "--nodes=50", f"--json={lines}", "sync", "pools", "idle"],

@@ -87,9 +87,12 @@ class FaultProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # the listener was closed
-            while True:
+        while True:
+            try:
                 client, _ = self._listener.accept()
+            except OSError:
+                return  # the listener was closed
+            with contextlib.suppress(OSError):  # of this connection, whose client is told by its end
                 self._connect(client)
 
     def _connect(self, client: socket.socket) -> None:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -75,6 +75,11 @@ class Load:
             with contextlib.suppress(Failure):
                 scale(self._cluster, "served", self._namespace, replicas)
 
+    def leave(self) -> None:
+        """Ends what changes things, also where a test ends early."""
+        self._calm.set()
+        self._traffic.leave()
+
     def comes_and_goes(self) -> bool:
         return self._traffic.is_alive()
 
@@ -98,6 +103,19 @@ class Load:
         assert all(is_ready_pod(one) for one in found.pods)
         assert condition_of(pool, "Ready")["status"] == "True" and pool["status"]["replicas"] == SERVED, pool["status"]
         return True
+
+
+@pytest.fixture
+def load(cluster: Cluster, namespace: str, chance: random.Random) -> Iterator[Callable[..., Load]]:
+    """Starts a load; what is left of it ends with the test."""
+    started: list[Load] = []
+
+    def start(every: int = 4, pace: float = 1) -> Load:
+        started.append(Load(cluster, namespace, chance, every, pace))
+        return started[-1]
+    yield start
+    for one in started:
+        one.leave()
 
 
 class Kept(threading.Thread):
@@ -177,17 +195,17 @@ def transitions(cluster: Cluster) -> tuple[str, int]:
 
 SILENCE = 45       # seconds after which keepalive ends a connection whose peer is gone
 IDLE = 200         # seconds without a byte after which a watch is asked anew
-A_LITTLE = 15      # for the watch to be opened again and the pool to be placed, on a machine with other work to do
+A_LITTLE = 30      # for the watch to be opened again and the pool to be placed, on a machine with other work to do
 
 
 @pytest.mark.parametrize(("fault", "deadline"), [("silent", SILENCE), pytest.param("swallowed", IDLE, marks=pytest.mark.soak)])
 def test_watches_whose_connections_lead_nowhere_go_on_where_they_were(
         cluster: Cluster, operators: Operators, node_groups: None, namespace: str, proxy: FaultProxy, through: dict[str, str],
-        chance: random.Random, fault: str, deadline: float) -> None:
+        load: Callable[..., Load], fault: str, deadline: float) -> None:
     """Nothing that came meanwhile is missed, nothing is listed anew or made twice, and the Lease is kept."""
     operator = operators.start("one", extra=through)
     leads(cluster, "one")
-    load = Load(cluster, namespace, chance)
+    loaded = load()
     cluster.apply(training_pool("before", 2, 4), namespace)
     ready(cluster, "before", namespace)
     before = (operator.process.pid, transitions(cluster), lists_of(operators))
@@ -201,7 +219,7 @@ def test_watches_whose_connections_lead_nowhere_go_on_where_they_were(
     print(f"{held} connections led nowhere ({fault}); a pool that came then was ready after {took:.0f} s")
     assert took > 10, "the watch of pools went on: the test shows nothing"
 
-    load.settle()
+    loaded.settle()
     assert (operator.process.pid, transitions(cluster), lists_of(operators)) == before
     assert (metric(operators.metrics("one"), "reflector_watch_restarts_total") or 0) >= restarts + 5
 
@@ -228,17 +246,17 @@ def calm(proxy: FaultProxy) -> None:
 @pytest.mark.parametrize("every", [4, 1])
 def test_connections_that_are_cut_all_the_time_double_and_lose_nothing(
         cluster: Cluster, operators: Operators, node_groups: None, namespace: str, proxy: FaultProxy, through: dict[str, str],
-        chance: random.Random, mark: int, every: int) -> None:
+        chance: random.Random, load: Callable[..., Load], mark: int, every: int) -> None:
     with kept(operators, "one", extra=through) as running:
         leads(cluster, "one")
         opened = proxy.opened
-        load = Load(cluster, namespace, chance, every)
+        loaded = load(every)
         disturbances = 0
-        while load.comes_and_goes():
+        while loaded.comes_and_goes():
             disturb(proxy, chance)
             disturbances += 1
         calm(proxy)
-        load.settle()
+        loaded.settle()
         print(f"{disturbances} disturbances, {proxy.opened - opened} connections; ended {dict(running.ends)}")
     assert disturbances >= 10 and proxy.opened - opened > 20, "the network was too good: the test shows nothing"
     assert all("lease" in words for words in running.last_words), running.last_words
@@ -250,16 +268,16 @@ def test_connections_that_are_cut_all_the_time_double_and_lose_nothing(
 @pytest.mark.breaks_server
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.soak)])
 def test_an_api_server_that_is_killed_again_and_again(
-        cluster: Cluster, operators: Operators, node_groups: None, namespace: str, chance: random.Random, mark: int,
-        kills: int) -> None:
+        cluster: Cluster, operators: Operators, node_groups: None, namespace: str, chance: random.Random,
+        load: Callable[..., Load], mark: int, kills: int) -> None:
     with kept(operators, "one", "two") as running:
-        load = Load(cluster, namespace, chance, *((4, 2) if kills < 10 else (1, 8)))
+        loaded = load(*((4, 2) if kills < 10 else (1, 8)))
         amid = 0
         for _ in range(kills):
             time.sleep(chance.uniform(0.2, 1.5))  # the moment of the kill is what varies
-            amid += load.comes_and_goes()
+            amid += loaded.comes_and_goes()
             cluster.plane.restart_apiserver(kill=True)
-        load.settle(150)
+        loaded.settle(150)
         print(f"{amid} of {kills} kills came while pools did; operators ended: {dict(running.ends)}")
     assert amid >= kills * 2 // 3, "too few kills came while pools did: the test shows nothing"
     assert all("lease" in words for words in running.last_words), running.last_words
@@ -269,10 +287,10 @@ def test_an_api_server_that_is_killed_again_and_again(
 @pytest.mark.breaks_server
 @pytest.mark.parametrize("seconds", [12, pytest.param(60, marks=pytest.mark.soak)])
 def test_a_store_that_stands_still(cluster: Cluster, operators: Operators, node_groups: None, namespace: str,
-                                   chance: random.Random, mark: int, seconds: float) -> None:
+                                   load: Callable[..., Load], mark: int, seconds: float) -> None:
     """A leader that cannot renew ends before its Lease does; nobody else can take it either; then all goes on."""
     with kept(operators, "one", "two") as running:
-        load = Load(cluster, namespace, chance)
+        loaded = load()
         wait_for(lambda: pool_writes(cluster, mark, lease_holder(cluster)), 20, "the leader to be at work")
         leader = running.processes[lease_holder(cluster)]
         pid = leader.process.pid
@@ -286,7 +304,7 @@ def test_a_store_that_stands_still(cluster: Cluster, operators: Operators, node_
                     ended = time.monotonic() - started
         finally:
             cluster.plane.etcd.signal(signal.SIGCONT)
-        load.settle(150)
+        loaded.settle(150)
         print(f"the leader ended {ended} s after the store stood still; all in all {dict(running.ends)}")
     assert seconds < 15 or (ended is not None and ended < 15), "a leader outlived its Lease"
     assert all("lease" in words for words in running.last_words), running.last_words
@@ -341,14 +359,16 @@ def storm_schema(namespace: str, precedence: int) -> Object:
 def storm(cluster: Cluster, namespace: str, precedence: int) -> Iterator[None]:
     """Most requests of the operator are answered by 429."""
     cluster.kubectl("create", "rolebinding", "noise", "--clusterrole=view", f"--serviceaccount={namespace}:default", "-n", namespace)
-    cluster.apply([LEVEL, storm_schema(namespace, precedence)])
-    noise = Noise(cluster.plane, namespace, 16)
     try:
-        yield
+        cluster.apply([LEVEL, storm_schema(namespace, precedence)])
+        noise = Noise(cluster.plane, namespace, 16)
+        try:
+            yield
+        finally:
+            noise.end()
     finally:
-        noise.end()
-        cluster.delete("flowschema", "storm")
-        cluster.delete("prioritylevelconfiguration", "storm")
+        for kind in ("flowschema", "prioritylevelconfiguration"):
+            cluster.kubectl("delete", kind, "storm", "--ignore-not-found")
 
 
 def refused(event: Object) -> bool:
@@ -368,7 +388,7 @@ def waits_after_429(events: list[Object]) -> list[tuple[float, str]]:
         request = (identity_of(one), one["verb"], one["requestURI"])
         before = last.get(request)
         if before is not None and refused(before):
-            since = parse_time(one["requestReceivedTimestamp"]) - parse_time(before["stageTimestamp"])
+            since = parse_time(one["requestReceivedTimestamp"]) - parse_time(before["requestReceivedTimestamp"])
             found.append((since.total_seconds(), describe(one)))
         last[request] = one
     return found
@@ -377,7 +397,7 @@ def waits_after_429(events: list[Object]) -> list[tuple[float, str]]:
 @pytest.mark.parametrize(("precedence", "seconds"), [
     pytest.param(500, 8, id="others"), pytest.param(100, 30, id="leases-too", marks=pytest.mark.soak)])
 def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, node_groups: None, namespace: str,
-                                      proxy: FaultProxy, through: dict[str, str], chance: random.Random, mark: int,
+                                      proxy: FaultProxy, through: dict[str, str], load: Callable[..., Load], mark: int,
                                       precedence: int, seconds: float) -> None:
     """Behind its own flow schema the Lease is kept; without it the leader ends in time. Either way no storm answers the storm."""
     with kept(operators, "one", extra=through) as running:
@@ -388,12 +408,12 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
         begun = cluster.audit.mark()
         with storm(cluster, namespace, precedence):
             started = time.monotonic()
-            load = Load(cluster, namespace, chance)
+            loaded = load()
             wait_for(lambda: any(refused(one) for one in cluster.audit.writes(begun)), 20, "a write to be refused")
             proxy.reset()  # watches are opened anew in the storm
             wait_for(lambda: time.monotonic() > started + seconds, seconds + 5, "the storm's time to be over")
             during = cluster.audit.by_operator(begun)
-        load.settle(120)
+        loaded.settle(120)
         after = (transitions(cluster), lists_of(operators))
     by_second = Counter(parse_time(one["requestReceivedTimestamp"]).replace(microsecond=0) for one in during)
     codes = Counter(one["responseStatus"]["code"] for one in during)
@@ -401,7 +421,7 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
           f"operators ended: {dict(running.ends)}")
     assert sum(refused(one) for one in during) >= 10, "the storm was a breeze: the test shows nothing"
     waits = waits_after_429([one for one in during if not is_lease(one)])
-    assert waits and min(waits)[0] >= 0.95, waits  # Retry-After says a second at least; the record takes its time
+    assert waits and min(waits)[0] >= 0.95, waits  # Retry-After says a second at least
     assert max(by_second.values()) <= MOST_A_SECOND
     if precedence > 250:  # of the chart's FlowSchema spillway-lease
         assert (after, dict(running.ends)) == (before, {})
@@ -414,11 +434,12 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
 
 @pytest.mark.soak
 def test_a_leader_that_is_frozen_again_and_again_has_no_effect_when_it_wakes(
-        cluster: Cluster, operators: Operators, node_groups: None, namespace: str, chance: random.Random, mark: int) -> None:
+        cluster: Cluster, operators: Operators, node_groups: None, namespace: str, chance: random.Random,
+        load: Callable[..., Load], mark: int) -> None:
     """Twenty seconds each time, at any moment of its work: between a question for the Lease and the write too."""
     rounds = 6
     with kept(operators, "one", "two") as running:
-        load = Load(cluster, namespace, chance, every=1, pace=8)
+        loaded = load(every=1, pace=8)
         for number in range(rounds):
             begun = cluster.audit.mark()
             wait_for(lambda: any(pool_writes(cluster, begun, one) for one in ("one", "two")), 60, "a leader at work")
@@ -435,7 +456,7 @@ def test_a_leader_that_is_frozen_again_and_again_has_no_effect_when_it_wakes(
             wait_for(lambda: running.ends[leader] > woken, 20, "the leader that lost its Lease to end")
             late = [one for one in cluster.audit.writes(asleep, leader) if not is_lease(one)]
             assert len(late) <= 16 and not any(succeeded(one) for one in late), [describe(one) for one in late]
-        load.settle(120)
+        loaded.settle(120)
         print(f"{rounds} times; operators ended: {dict(running.ends)}")
     assert len(assert_never_two_writers(cluster, mark)) == rounds + 1
 
@@ -569,16 +590,18 @@ def test_killed_after_any_of_its_writes_it_ends_as_if_it_had_not_been(
         writes = len(effects(cluster, mark, undisturbed))
         leave_nothing(cluster, undisturbed)
         # Statuses that only bring numbers up to date may be written together: another life may have a few writes less.
-        after = sorted(chance.sample(range(1, writes - 5), points))
+        after = sorted(chance.sample(range(1, writes * 4 // 5), points))
         print(f"{writes} writes; killed after {after}")
         for number, moment in enumerate(after, 1):
             place = fresh_namespace(cluster, namespace, number)
             begun = cluster.audit.mark()
             killer = Killer(cluster, place, operator, moment)
-            live_through(cluster, place)
-            wrong = differences(wanted, settled_outcome(cluster, place))
+            try:
+                live_through(cluster, place)
+                wrong = differences(wanted, settled_outcome(cluster, place))
+            finally:
+                killer.leave()
             assert not wrong, "\n".join([f"killed after write {moment} of {writes}:", *wrong])
-            killer.leave()
             assert killer.killed, f"there was no write {moment} of {writes}"
             doubled = {name: count for name, count in jobs_created(cluster, begun, place).items() if count > 1}
             assert doubled == {}, f"killed after write {moment} of {writes}"

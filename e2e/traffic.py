@@ -62,12 +62,14 @@ class Traffic(threading.Thread):
         self._coming = coming
         self._leaving: list[tuple[float, Guest]] = []
         self._error: BaseException | None = None
+        self._left = threading.Event()
         self.start()
 
     def run(self) -> None:
         try:
             for guest in self._coming:
-                time.sleep(guest.pause)  # the rhythm of the traffic; nothing is waited for
+                if self._left.wait(guest.pause):  # the rhythm of the traffic; nothing is waited for
+                    return
                 self._insist(lambda: self._cluster.apply(guest.manifest(), self._namespace))
                 if guest.fate in ("deleted", "recreated"):
                     self._leaving.append((time.monotonic() + guest.lasting, guest))
@@ -90,9 +92,12 @@ class Traffic(threading.Thread):
                 change()
                 return
             except Failure:
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= deadline or self._left.wait(0.3):
                     raise
-                time.sleep(0.3)
+
+    def leave(self) -> None:
+        """Changes nothing more, whatever was still to come."""
+        self._left.set()
 
     def finish(self, seconds: float) -> None:
         self.join(seconds)

@@ -97,12 +97,8 @@ class StoreSink final : public ObjectSink {
   }
   void EndList(const std::string& version) override {
     if (!list_gone_.empty()) DropGone();
-    // Before what could be read of the same object, which takes their place.
-    std::vector<T> all;
-    all.reserve(list_known_.size() + list_.size());
-    for (const auto& [key, known] : list_known_) all.push_back(*known);
-    std::ranges::move(list_, std::back_inserter(all));
-    store_.Replace(std::move(all), version);
+    if (!list_known_.empty()) AddKnown();
+    store_.Replace(std::move(list_), version);
     list_ = {};
     list_known_.clear();
     list_gone_.clear();
@@ -135,6 +131,14 @@ class StoreSink final : public ObjectSink {
   }
 
  private:
+  // Before what could be read of the same object, which takes their place.
+  void AddKnown() {
+    std::vector<T> all;
+    all.reserve(list_known_.size() + list_.size());
+    for (const auto& [key, known] : list_known_) all.push_back(*known);
+    std::ranges::move(list_, std::back_inserter(all));
+    list_ = std::move(all);
+  }
   void DropGone() {
     size_t at = 0;
     std::erase_if(list_, [&](const T& item) {
