@@ -368,30 +368,35 @@ void TemplateChecker::Run(const std::stop_token& stop) {
       questions_.pop_front();
     }
     TemplateAnswer answer = Put(question, stop);
-    const bool none = answer.state == TemplateAnswer::State::kPending && answer.message.empty();
-    std::unique_lock lock(mutex_);
-    const auto at = entries_.find(question.key);
-    if (at == entries_.end()) continue;  // nobody asks any more
-    Entry& entry = at->second;
-    entry.put = true;
-    put_.notify_all();
-    if (none) {  // ask again soon, after those that were not asked about yet
-      const auto new_one = [this] {
-        return std::ranges::any_of(questions_, [this](const Question& one) {
-          const auto about = entries_.find(one.key);
-          return about != entries_.end() && !about->second.put;
-        });
-      };
-      wake_.wait_for(lock, stop, std::chrono::seconds(1), new_one);
-      if (entries_.contains(question.key)) questions_.push_back(std::move(question));
-      continue;
-    }
-    entry.queued = false;
-    entry.asked = clock_.Elapsed();
-    entry.answer = std::move(answer);
-    lock.unlock();
-    on_answer_();
+    if (Take(std::move(question), std::move(answer), stop)) on_answer_();
   }
+}
+
+// False: there was no answer, or nobody asks any more.
+bool TemplateChecker::Take(Question question, TemplateAnswer answer, const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  const auto at = entries_.find(question.key);
+  if (at == entries_.end()) return false;
+  Entry& entry = at->second;
+  entry.put = true;
+  put_.notify_all();
+  if (answer.state == TemplateAnswer::State::kPending && answer.message.empty()) {
+    // Ask again soon, after those that were not asked about yet.
+    wake_.wait_for(lock, stop, std::chrono::seconds(1), [this] { return HasNewQuestion(); });
+    if (entries_.contains(question.key)) questions_.push_back(std::move(question));
+    return false;
+  }
+  entry.queued = false;
+  entry.asked = clock_.Elapsed();
+  entry.answer = std::move(answer);
+  return true;
+}
+
+bool TemplateChecker::HasNewQuestion() const {
+  return std::ranges::any_of(questions_, [this](const Question& question) {
+    const auto about = entries_.find(question.key);
+    return about != entries_.end() && !about->second.put;
+  });
 }
 
 }  // namespace spillway::controllers

@@ -110,7 +110,10 @@ class TemplateChecker {
     std::string pod_template;
   };
   void Run(const std::stop_token& stop);
-  [[nodiscard]] bool AwaitsAny(std::chrono::seconds wait) const;  // with mutex_ held
+  bool Take(Question question, TemplateAnswer answer, const std::stop_token& stop);
+  // Both with mutex_ held.
+  [[nodiscard]] bool AwaitsAny(std::chrono::seconds wait) const;
+  [[nodiscard]] bool HasNewQuestion() const;
   TemplateAnswer Put(const Question& question, const std::stop_token& stop);
 
   kube::Client& client_;
