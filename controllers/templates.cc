@@ -321,6 +321,11 @@ std::optional<std::chrono::seconds> TemplateChecker::AsksAgainAfter(const Templa
   return quota ? std::optional(kAskAgainForQuota) : std::nullopt;
 }
 
+void TemplateChecker::Stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
 bool TemplateChecker::AwaitsAny(std::chrono::seconds wait) const {
   const auto oldest = clock_.Elapsed() - wait;
   return std::ranges::any_of(entries_, [&](const auto& one) {

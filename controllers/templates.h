@@ -83,6 +83,9 @@ class TemplateChecker {
   TemplateChecker(const TemplateChecker&) = delete;
   TemplateChecker& operator=(const TemplateChecker&) = delete;
 
+  // Asks no more; `on_answer` is not called again. Before what that uses goes.
+  void Stop();
+
   TemplateAnswer Ask(const TemplateSubject& subject);
   // Waits until every question has been put once, whatever came of it, or was first asked for
   // longer than `wait` ago; `beat` is called now and then. False: there was none to wait for.

@@ -298,6 +298,7 @@ void Assembly::Stop() {
   if (parts.watchdog.joinable()) parts.watchdog.join();
   parts.elector.Release();
   parts.watching.Stop();
+  parts.templates.Stop();
 }
 
 }  // namespace spillway

@@ -81,6 +81,7 @@ class LoopTest : public testing::Test {
     running_.request_stop();
     if (running_.joinable()) running_.join();
     watching_.Stop();
+    templates_.Stop();
     // Looked for in debug builds only.
     EXPECT_THAT(registry_.Text(), testing::HasSubstr("spillway_broken_plans_total 0"));
   }
