@@ -1132,12 +1132,8 @@ bool UnboundGaveWay(const World& world, const Plan& plan, const std::string& gro
     if (plan.inference_pools[p].memory.evictions == pool.memory.evictions) continue;
     for (const CellMemory& cell : pool.memory.cells) {
       if (cell.node_group != group) continue;
-      const auto bound = std::ranges::count_if(pool.live, [&](const Replica& replica) {
-        return replica.variant == cell.variant && replica.node_group == group &&
-               !replica.node.empty() && !replica.terminating;
-      });
       const int desired = DecidedFor(cell, plan.inference_pools[p]).desired;
-      if (cell.desired > bound && desired < cell.desired) return true;
+      if (cell.desired > BoundReplicas(pool, cell) && desired < cell.desired) return true;
     }
   }
   return false;

@@ -82,11 +82,7 @@ class Taken {
     for (const Replica& replica : pool.live) names_.insert(replica.node);
     if (decision.memory.claim) Add(decision.memory.claim->hold.nodes);
     for (const CellMemory& cell : decision.memory.cells) {
-      const auto bound = std::ranges::count_if(pool.live, [&](const Replica& replica) {
-        return replica.variant == cell.variant && replica.node_group == cell.node_group &&
-               !replica.node.empty() && !replica.terminating;
-      });
-      if (cell.desired > bound) unbound_.insert(cell.node_group);
+      if (cell.desired > BoundReplicas(pool, cell)) unbound_.insert(cell.node_group);
     }
   }
 
@@ -233,6 +229,13 @@ std::optional<std::string> ScalesAreRight(const World& world, const Plan& plan) 
     }
   }
   return {};
+}
+
+int64_t BoundReplicas(const InferencePool& pool, const CellMemory& cell) {
+  return std::ranges::count_if(pool.live, [&](const Replica& replica) {
+    return replica.variant == cell.variant && replica.node_group == cell.node_group &&
+           !replica.node.empty() && !replica.terminating;
+  });
 }
 
 }  // namespace spillway::placement
