@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import json
 import os
@@ -29,6 +30,8 @@ READERS = {
 WORDS_OF = {"json": ["crds/v1alpha1/*.cc", "kube/exec_plugin.cc"], "snapshot": ["placement/*_fields.h", "placement/words.cc"]}
 LEAST_COVERAGE = 85.0  # percent of the lines of a fuzzer's readers
 SLOWEST_INPUT = 20  # seconds
+LAST_LINES = 30  # of a log, in what tells of a failure
+LONGEST_TOLD = 8192  # bytes of an input, in what tells of a failure
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -36,11 +39,14 @@ OPTIONS = {
 }
 
 
-def run(reporter: Reporter, seconds: int) -> None:
-    """Each fuzzer for so many seconds, as many at once as there are cores; Failure names an input that breaks one."""
+def run(reporter: Reporter, seconds: int, seed: int = 1) -> None:
+    """Each fuzzer for so many seconds, as many at once as there are cores; Failure names an input that breaks one.
+
+    The same seed makes the same inputs, in the same order; 0 makes others in each run.
+    """
     cpp.build(reporter, "fuzz")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        runs = {name: pool.submit(_fuzz, name, seconds) for name in READERS}
+        runs = {name: pool.submit(_fuzz, name, seconds, seed) for name in READERS}
     for name, one in runs.items():
         reporter.line(f"fuzz {name}: {one.result()}")
 
@@ -82,11 +88,11 @@ def _dictionary(name: str) -> Path:
     return path
 
 
-def _fuzz(name: str, seconds: int) -> str:
+def _fuzz(name: str, seconds: int, seed: int) -> str:
     failures = BUILD / "failures"
     failures.mkdir(parents=True, exist_ok=True)
     log = BUILD / f"fuzz-{name}.log"
-    command = [str(_program(name)), str(_found(name)), str(SOURCES / "corpus" / name), f"-max_total_time={seconds}",
+    command = [str(_program(name)), str(_found(name)), str(SOURCES / "corpus" / name), f"-max_total_time={seconds}", f"-seed={seed}",
                f"-timeout={SLOWEST_INPUT}", f"-dict={_dictionary(name)}", f"-artifact_prefix={failures / name}-"]
     with log.open("w") as out:
         code = subprocess.run(command, cwd=BUILD, env={**os.environ, **OPTIONS}, stdin=subprocess.DEVNULL, stdout=out,
@@ -95,9 +101,16 @@ def _fuzz(name: str, seconds: int) -> str:
     if code != 0:
         broken = re.findall(r"Test unit written to (\S+)", text)
         where = f"; the input is {broken[-1]}, to be kept in tests/fuzz/corpus/{name}" if broken else ""
-        raise Failure(f"the fuzzer {name} ended with exit code {code}{where}", [str(log)])
+        raise Failure(f"the fuzzer {name} ended with exit code {code}{where}{_told(text, broken)}", [str(log)])
     done = re.findall(r"Done (\d+) runs", text)
     return f"{int(done[-1]):,} inputs in {seconds} s, and none breaks it" if done else "no input breaks it"
+
+
+def _told(text: str, broken: list[str]) -> str:
+    """What is known of a failure, for where only the output is kept: the input, and the last lines of the log."""
+    data = Path(broken[-1]).read_bytes() if broken else b""
+    whole = f"\n  input, base64: {base64.b64encode(data).decode()}" if 0 < len(data) <= LONGEST_TOLD else ""
+    return whole + "".join(f"\n  | {line}" for line in text.splitlines()[-LAST_LINES:])
 
 
 def _lines() -> dict[str, tuple[int, int]]:

@@ -115,9 +115,11 @@ Status ReadAsAnything(JsonValue value) {
   });
 }
 
-// Is it a JSON object, by another reader's word? Nested no deeper than ours goes.
+// Is it a JSON object, by another reader's word? Nested no deeper than ours goes. That reader takes
+// a NUL for the end of the text; RFC 8259 has it nowhere.
 bool IsJsonObject(std::string_view text) {
   constexpr int kDepth = 500;
+  if (text.find('\0') != std::string_view::npos) return false;
   bool too_deep = false;
   const auto look = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
     too_deep = too_deep || depth > kDepth;
