@@ -190,9 +190,10 @@ Error ErrorOf(const HttpResponse& response, bool write) {
 }
 
 // How long to wait before trying again; nothing if that is not asked for.
-std::optional<milliseconds> WaitBeforeRetry(const HttpResponse& response, bool write) {
+std::optional<milliseconds> WaitBeforeRetry(const HttpResponse& response, const Error& error,
+                                            bool write) {
   const bool overload = response.status == 429 || response.status >= 500;
-  if (!overload || (write && response.status == 504)) return std::nullopt;
+  if (!overload || (write && response.status == 504) || IsAhead(error)) return std::nullopt;
   const auto asked = RetryAfter(response);
   if (!asked) return std::nullopt;
   return std::min(*asked, kLongestWait);
@@ -201,6 +202,10 @@ std::optional<milliseconds> WaitBeforeRetry(const HttpResponse& response, bool w
 bool IsWrite(const HttpRequest& request) { return request.method != "GET"; }
 
 }  // namespace
+
+bool IsAhead(const Error& error) {
+  return error.message.find("Too large resource version") != std::string::npos;
+}
 
 std::string UserAgent(std::string_view program, std::string_view version) {
 #if defined(__x86_64__)
@@ -334,7 +339,7 @@ Result<std::string> Client::Exchange(std::string_view verb, HttpRequest request,
     if (!response) return std::move(response).error();
     if (response->status / 100 == 2) return std::move(response->body);
     Error error = ErrorOf(*response, write);
-    const auto wait = WaitBeforeRetry(*response, write);
+    const auto wait = WaitBeforeRetry(*response, error, write);
     if (tries == kRetries || !wait || Now() + *wait >= until) return error;
     if (!Sleep(*wait, stop)) return Error{Code::kCancelled, "stopped while asked to wait"};
   }

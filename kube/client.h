@@ -70,10 +70,15 @@ using RequestObserver = std::function<void(std::string_view verb, int status, do
 // from many threads.
 using WriteGate = std::function<Status(std::chrono::milliseconds deadline)>;
 
+// Does the server say that it has not reached the version that was asked for (it lost history, or
+// is a replica that lags)? It has waited for it already, and will next time.
+bool IsAhead(const Error& error);
+
 // Speaks the Kubernetes API over a transport: paths, query, headers, and errors decoded from Status
 // objects. Bodies are JSON text in and out. Thread-safe. At most `in_flight` requests at a time,
 // watches not counted. A 429 or 5xx with Retry-After is retried up to 3 times within the deadline
-// (never longer than 10 s a wait; a 504 on a write and a watch never); without it, nothing is.
+// (never longer than 10 s a wait; a watch, a 504 on a write and what IsAhead never); without it,
+// nothing is.
 //
 // Errors by HTTP status and Status.reason: 404 kNotFound; 409 AlreadyExists kExists, else
 // kConflict; 410 kGone; 400, 413, 415, 422 kInvalid; 401, 403 kForbidden; 429, 5xx kUnavailable

@@ -31,6 +31,7 @@ constexpr seconds kSilence{200};
 constexpr seconds kStreamSilence{15};
 constexpr seconds kStreamStall{10};
 constexpr seconds kLongestStream{120};
+constexpr int kUnreached = 3;  // streams that end before anything came, until a list is tried
 constexpr const char* kEndOfList = "k8s.io/initial-events-end";
 // What comes meanwhile is not seen before the next watch, for which the server must still have it.
 constexpr seconds kLongestSample{20};
@@ -41,12 +42,6 @@ void WaitFor(milliseconds delay, const std::stop_token& stop) {
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
   never.wait_for(lock, stop, delay, [] { return false; });
-}
-
-// What the server says when asked for a version that it has not reached (it lost history, or is a
-// replica that lags).
-bool IsAhead(const Error& error) {
-  return error.message.find("Too large resource version") != std::string::npos;
 }
 
 // What both transports say of a body that is longer than it may be.
@@ -231,6 +226,8 @@ class Reflector::Machine {
   Result<std::string> List(const std::string& version);
   Result<std::string> ListAll(const std::string& version);
   Result<std::string> StreamList(const std::string& version);
+  Result<std::string> ListWhereNoStreamComes(const std::string& version);
+  void StreamsNoLonger(const std::string& because);
   bool GoesOnStreaming(const Error& error, const Session& session);
   Result<std::string> ListPages(ListOptions& query);
   static Result<Page> ReadPage(const std::string& body, JsonParser& parser, const OnItem& on_item);
@@ -275,6 +272,7 @@ class Reflector::Machine {
   bool pages_always_ = false;   // lists with a version come in pages too
   bool streams_ = false;        // lists are streamed
   bool cut_short_ = false;      // the last one broke off
+  int unreached_ = 0;           // so many in a row ended before anything came
   bool expired_again_ = false;  // the last watch expired at once, or before it brought anything
   bool at_once_ = false;        // the server closed the last watch within a second
   bool silent_ = false;         // the last watch ended for its silence
@@ -312,11 +310,26 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
 
 Result<std::string> Reflector::Machine::List(const std::string& version) {
   if (!streams_) return ListAll(version);
+  if (unreached_ >= kUnreached) return ListWhereNoStreamComes(version);
   Result<std::string> listed = StreamList(version);
   if (listed || streams_ || stop_.stop_requested()) return listed;
-  owner_.log_.Warn("lists are streamed no longer",
-                   {{"resource", options_.resource.plural}, {"error", listed.error().message}});
+  StreamsNoLonger(listed.error().message);
   return ListAll(version);
+}
+
+void Reflector::Machine::StreamsNoLonger(const std::string& because) {
+  streams_ = false;
+  owner_.log_.Warn("lists are streamed no longer",
+                   {{"resource", options_.resource.plural}, {"error", because}});
+}
+
+// Several streams ended before their first byte. An ordinary list tells whether the server is away,
+// or something before it that takes streams for nothing.
+Result<std::string> Reflector::Machine::ListWhereNoStreamComes(const std::string& version) {
+  unreached_ = 0;
+  Result<std::string> listed = ListAll(version);
+  if (listed) StreamsNoLonger("nothing comes of a stream, but a list does");
+  return listed;
 }
 
 // A whole list as the first events of a watch, which ends with it: what goes on for long is asked
@@ -332,6 +345,7 @@ Result<std::string> Reflector::Machine::StreamList(const std::string& version) {
   Status done = owner_.client_.Watch(
       options_.resource, query, [&](std::string_view bytes) { return OnBytes(bytes, session); },
       stop_);
+  if (session.heard || (!done && done.error().http_status != 0)) unreached_ = 0;
   if (session.listed) {
     cut_short_ = false;
     return session.version;
@@ -355,7 +369,10 @@ bool Reflector::Machine::GoesOnStreaming(const Error& error, const Session& sess
   const bool silent = owner_.clock_.Elapsed() - session.last_byte >= kStreamSilence;
   if (silent && session.heard) return false;
   // Who cannot be reached at all has said nothing of streams.
-  if (!silent && !session.heard && error.http_status == 0) return true;
+  if (!silent && !session.heard && error.http_status == 0) {
+    ++unreached_;
+    return true;
+  }
   return !std::exchange(cut_short_, true);
 }
 

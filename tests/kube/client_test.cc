@@ -306,6 +306,17 @@ TEST_F(ClientTest, DoesNotRepeatAWriteThatMayHaveHappened) {
   EXPECT_EQ(transport_.Requests().size(), 1U);
 }
 
+// It waited for that version itself, and would again.
+TEST_F(ClientTest, DoesNotAskAgainForAVersionThatTheServerHasNotReached) {
+  answer_ = With(504,
+                 R"({"kind":"Status","reason":"Timeout","message":"Timeout: Too large resource )"
+                 R"(version: 9, current: 7"})",
+                 {{"retry-after", "0"}});
+  const auto listed = client_.List(Nodes(), {.resource_version = "9"}, {});
+  EXPECT_TRUE(IsAhead(listed.error()));
+  EXPECT_EQ(transport_.Requests().size(), 1U);
+}
+
 TEST_F(ClientTest, AsksTheGateBeforeEachWriteAndNoRead) {
   int asked = 0;
   bool open = true;

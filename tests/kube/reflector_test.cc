@@ -311,12 +311,37 @@ TEST(StreamedList, IsAskedForAgainByWhoCouldNotBeReachedYet) {
   const Played got = Stream({away,
                              away,
                              away,
+                             away,
                              Refuse(401, "Unauthorized"),
                              Refuse(404, "NotFound"),
                              Refuse(429, "TooManyRequests"),
                              {.body = Event("ADDED", Object("a", 3)) + EndOfList(9)}});
-  EXPECT_THAT(got.asked, testing::Each("stream rv=0"));
+  ASSERT_EQ(got.asked.size(), 9U);
+  EXPECT_EQ(got.asked[3], "list rv=0 limit=500") << "nor does a list come";
+  EXPECT_EQ(std::ranges::count(got.asked, "stream rv=0"), 7);
   EXPECT_EQ(got.store, "a=1@3 | 9");
+}
+
+// Something between that ends each stream before its first byte looks like a server that is away.
+TEST(StreamedList, IsGivenUpWhereNoneComesButAListDoes) {
+  const Act reset = {.error = Error{Code::kUnavailable, "connection reset"}, .lasts = seconds(1)};
+  const Act list = {.body = ListBody(9, {Object("a", 3)})};
+  const Played got =
+      Stream({reset, reset, reset, list, {.body = ErrorEvent(410, "Expired")}, list});
+  EXPECT_THAT(got.asked, ElementsAre("stream rv=0", "stream rv=0", "stream rv=0",
+                                     "list rv=0 limit=500", "watch rv=9", "list rv=9"));
+  EXPECT_EQ(got.store, "a=1@3 | 9");
+}
+
+// One that comes ends the row.
+TEST(StreamedList, IsNotGivenUpForWhatWasBeforeTheLastOne) {
+  const Act reset = {.error = Error{Code::kUnavailable, "connection reset"}, .lasts = seconds(1)};
+  const Act good = {.body = Event("ADDED", Object("a", 3)) + EndOfList(9)};
+  const Act expired = {.body = ErrorEvent(410, "Expired")};
+  const Played got = Stream({reset, reset, good, expired, reset, reset, good});
+  EXPECT_EQ(std::ranges::count_if(got.asked,
+                                  [](const std::string& one) { return one.starts_with("list"); }),
+            0);
 }
 
 TEST(StreamedList, TakesTheNewestOnceWhereTheVersionIsGone) {
