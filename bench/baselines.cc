@@ -70,17 +70,15 @@ class Desk {
     return int64_t{Pool(pool).accelerators.front().workers} * Pool(pool).per_worker;
   }
 
+  [[nodiscard]] bool CanPlace(size_t pool, const GroupView& group) const {
+    const auto need = NeedIn(Pool(pool), *group.spec);
+    return need && !RoomsFor(group, *need).empty();
+  }
+
   bool Place(size_t pool, const GroupView& group) {
     const auto need = NeedIn(Pool(pool), *group.spec);
     if (!need) return false;
-    std::vector<Room> rooms = Enough(RoomsIn(group, *need), need->workers);
-    // Nobody can say which of a gang's nodes its workers come to first: where others come to in
-    // this pass too, they could take their room.
-    if (rooms.size() > 1) {
-      rooms = RoomsIn(group, *need);
-      std::erase_if(rooms, [&](const Room& room) { return taken_.contains(room.node); });
-      rooms = Enough(std::move(rooms), need->workers);
-    }
+    const std::vector<Room> rooms = RoomsFor(group, *need);
     if (rooms.empty()) return false;
     Placement placement;
     for (const Room& room : rooms) {
@@ -102,6 +100,17 @@ class Desk {
     int64_t workers = 0;  // that fit
     auto operator<=>(const Room&) const = default;
   };
+
+  // Where all workers would be; empty: there is not room for all.
+  [[nodiscard]] std::vector<Room> RoomsFor(const GroupView& group, const Need& need) const {
+    std::vector<Room> rooms = Enough(RoomsIn(group, need), need.workers);
+    if (rooms.size() <= 1) return rooms;
+    // Nobody can say which of a gang's nodes its workers come to first: where others come to in
+    // this pass too, they could take their room.
+    rooms = RoomsIn(group, need);
+    std::erase_if(rooms, [&](const Room& room) { return taken_.contains(room.node); });
+    return Enough(std::move(rooms), need.workers);
+  }
 
   // The fullest nodes first.
   [[nodiscard]] std::vector<Room> RoomsIn(const GroupView& group, const Need& need) const {
@@ -233,55 +242,100 @@ bool LeavesKept(const Desk& desk, size_t pool, const GroupView& group,
   return desk.NeedOf(pool) <= kept->more;
 }
 
-// Puts the heads of all queues into one order: who is within its share comes first.
-class Heads {
+// Kueue's cycles over the heads of the namespaces' queues; each namespace has an equal share of
+// every group. After pkg/scheduler of Kueue 0.17 (nominate, schedule, quotaResourcesToReserve).
+class Cycles {
  public:
-  explicit Heads(const Desk& desk) : desk_(desk) {
-    int64_t home = 0;
-    for (const GroupView& group : desk.Facts().groups) {
-      if (group.spec->tier > 0) continue;
-      for (const Member& member : group.members) {
-        home += AcceleratorsIn(*group.spec, desk.Facts().nodes[member.node]->allocatable);
+  explicit Cycles(Desk& desk) : desk_(desk), groups_(desk.GroupsByTier()) {
+    std::set<std::string> namespaces;
+    for (size_t p = 0; p < desk.Facts().gangs; ++p) namespaces.insert(desk.Pool(p).key.ns);
+    for (const GroupView* group : groups_) {
+      int64_t all = 0;
+      for (const Member& member : group->members) {
+        all += AcceleratorsIn(*group->spec, desk.Facts().nodes[member.node]->allocatable);
       }
+      share_[group->spec->name] = namespaces.empty() ? 0 : all / std::ssize(namespaces);
     }
     for (size_t p = 0; p < desk.Facts().gangs; ++p) {
       const PoolMemory& memory = desk.MemoryOf(p);
-      int64_t& used = used_[desk.Pool(p).key.ns];
-      if (memory.placement && !memory.completed) used += desk.NeedOf(p);
+      if (memory.placement && !memory.completed) Used(p, memory.placement->node_group) += NeedOf(p);
     }
-    share_ = used_.empty() ? 0 : home / std::ssize(used_);
     for (const size_t pool : desk.InOrder()) queues_[desk.Pool(pool).key.ns].push_back(pool);
     for (auto& [ns, queue] : queues_) std::reverse(queue.begin(), queue.end());
   }
 
-  // The next head, which leaves its queue.
-  std::optional<size_t> Next() {
-    auto best = queues_.end();
-    for (auto at = queues_.begin(); at != queues_.end(); ++at) {
-      if (at->second.empty()) continue;
-      if (best == queues_.end() || ComesBefore(at->second.back(), best->second.back())) best = at;
+  // Each head once: it starts, or waits for this cycle to pass as another one was faster, or is put
+  // aside. False: there are no heads any more.
+  bool Run() {
+    kept_.clear();
+    std::vector<Nominee> nominees;
+    for (const auto& [ns, queue] : queues_) {
+      if (!queue.empty()) nominees.push_back(Nominate(queue.back()));
     }
-    if (best == queues_.end()) return std::nullopt;
-    const size_t pool = best->second.back();
-    best->second.pop_back();
-    return pool;
+    std::sort(nominees.begin(), nominees.end(), [&](const Nominee& a, const Nominee& b) {
+      if (a.borrows != b.borrows) return b.borrows;
+      return desk_.ComesBefore(a.pool, b.pool);
+    });
+    for (const Nominee& one : nominees) {
+      if (Answer(one)) queues_[desk_.Pool(one.pool).key.ns].pop_back();
+    }
+    return !nominees.empty();
   }
-
-  void Count(size_t pool) { used_[desk_.Pool(pool).key.ns] += desk_.NeedOf(pool); }
 
  private:
-  [[nodiscard]] bool Borrows(size_t pool) const {
-    return used_.at(desk_.Pool(pool).key.ns) + desk_.NeedOf(pool) > share_;
+  struct Nominee {
+    size_t pool = 0;
+    const GroupView* group = nullptr;  // nullptr: no group's share is enough for it
+    bool fits = false;                 // there, as the cycle begins
+    bool borrows = false;
+  };
+
+  [[nodiscard]] int64_t NeedOf(size_t pool) const { return desk_.NeedOf(pool); }
+  int64_t& Used(size_t pool, const std::string& group) {
+    return used_[{desk_.Pool(pool).key.ns, group}];
   }
-  [[nodiscard]] bool ComesBefore(size_t a, size_t b) const {
-    if (Borrows(a) != Borrows(b)) return Borrows(b);
-    return desk_.ComesBefore(a, b);
+  [[nodiscard]] bool HasRoom(size_t pool, const GroupView& group) const {
+    const auto kept = kept_.find(group.spec->name);
+    const int64_t away = kept == kept_.end() ? 0 : kept->second;
+    return NeedOf(pool) + away <= desk_.FreeIn(group) && desk_.CanPlace(pool, group);
   }
 
-  const Desk& desk_;
-  int64_t share_ = 0;
-  std::map<std::string, int64_t> used_;                // accelerators, by namespace
-  std::map<std::string, std::vector<size_t>> queues_;  // by namespace, the head last
+  // The first group with room, borrowing or not. Without one the first of those whose share is
+  // enough, rather where the namespace has as much left of it.
+  Nominee Nominate(size_t pool) {
+    Nominee best{.pool = pool};
+    for (const GroupView* group : groups_) {
+      const int64_t share = share_[group->spec->name];
+      const bool borrows = Used(pool, group->spec->name) + NeedOf(pool) > share;
+      if (HasRoom(pool, *group)) return {pool, group, true, borrows};
+      if (NeedOf(pool) > share || (best.group != nullptr && best.borrows <= borrows)) continue;
+      best = {pool, group, false, borrows};
+    }
+    return best;
+  }
+
+  // False: it fitted as the cycle began, and others took the room; it stays the head.
+  bool Answer(const Nominee& one) {
+    if (one.group == nullptr) return true;
+    const std::string& group = one.group->spec->name;
+    int64_t& used = Used(one.pool, group);
+    if (!one.fits) {
+      // Nobody else of this cycle gets what it may have a right to.
+      const int64_t left = std::max<int64_t>(share_[group] - used, 0);
+      kept_[group] += one.borrows ? NeedOf(one.pool) : std::min(NeedOf(one.pool), left);
+      return true;
+    }
+    if (!HasRoom(one.pool, *one.group) || !desk_.Place(one.pool, *one.group)) return false;
+    used += NeedOf(one.pool);
+    return true;
+  }
+
+  Desk& desk_;
+  std::vector<const GroupView*> groups_;
+  std::map<std::string, int64_t> share_;                         // accelerators, by group
+  std::map<std::string, int64_t> kept_;                          // in this cycle, by group
+  std::map<std::pair<std::string, std::string>, int64_t> used_;  // by namespace and group
+  std::map<std::string, std::vector<size_t>> queues_;            // by namespace, the head last
 };
 
 }  // namespace
@@ -321,13 +375,8 @@ Plan EasyWithoutPrice(const Snapshot& snapshot) {
 
 Plan QueueHeads(const Snapshot& snapshot) {
   Desk desk(snapshot);
-  Heads heads(desk);
-  while (const auto pool = heads.Next()) {
-    for (const GroupView* group : desk.GroupsByTier()) {
-      if (!desk.Place(*pool, *group)) continue;
-      heads.Count(*pool);
-      break;
-    }
+  Cycles cycles(desk);
+  while (cycles.Run()) {
   }
   return desk.Take();
 }

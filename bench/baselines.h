@@ -16,9 +16,12 @@ placement::Plan FirstFitByTier(const placement::Snapshot& snapshot);
 // if their own deadlines end them by then, or if it is more than the first needs.
 placement::Plan EasyWithoutPrice(const placement::Snapshot& snapshot);
 
-// The heads of the namespaces' queues in turn, as Kueue does with BestEffortFIFO and a cohort:
-// those within their equal share of home before those that borrow, then by priority and arrival;
-// the first group by tier that has room. A head without room is put aside for this pass.
+// As Kueue does with BestEffortFIFO, one cohort in which each namespace has an equal share of every
+// group, flavors in the order of tiers, and no preemption: in cycles, the heads of all namespaces'
+// queues, those within their shares before those that borrow, then by priority and arrival; each
+// into the first group with room. A head without room is put aside for this pass; in that cycle
+// nobody takes what its share has left. Unlike Kueue it looks at nodes: room that is split over
+// more nodes than a gang's workers can use is none.
 placement::Plan QueueHeads(const placement::Snapshot& snapshot);
 
 }  // namespace spillway::bench

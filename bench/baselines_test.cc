@@ -5,6 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
 #include "placement/play.h"
 #include "tests/support/builders.h"
 
@@ -89,6 +94,103 @@ TEST(QueueHeads, PutsAsideWhoFindsNoRoom) {
   Snapshot world = Fleet(1);
   world.pools = {Queued("a1", 16, 30, "a"), Queued("a2", 8, 10, "a")};
   EXPECT_THAT(Placed(QueueHeads(world)), ElementsAre("a2@home"));
+}
+
+TEST(QueueHeads, ComeInCyclesOfOneForEachQueue) {
+  Snapshot world = Fleet(1);
+  world.pools = {Queued("a1", 2, 30, "a"), Queued("a2", 4, 20, "a"), Queued("b1", 4, 10, "b")};
+  world.pools[1].priority = 10;
+  world.pools[0].priority = 10;
+  EXPECT_THAT(Placed(QueueHeads(world)), ElementsAre("a1@home", "b1@home"));
+}
+
+// b1 does not fit, though its share is enough for it: a1, which borrows, gets nothing in that
+// cycle, and in the next one b2 comes first.
+TEST(QueueHeads, KeepsForACycleWhatAHeadHasARightTo) {
+  Snapshot world = Fleet(2);
+  AddRunning(world, "a0", 1, 8, "home", {"home-1"}).key.ns = "a";
+  AddRunning(world, "a00", 1, 4, "home", {"home-2"}).key.ns = "a";
+  world.pools.push_back(Queued("a1", 2, 50, "a"));
+  world.pools.push_back(Queued("b1", 6, 40, "b"));
+  world.pools.push_back(Queued("b2", 4, 30, "b"));
+  EXPECT_THAT(Placed(QueueHeads(world)), ElementsAre("a0@home", "a00@home", "b2@home"));
+}
+
+// What bench/queue_order.py recorded of the real Kueue: its two flavors are two groups of one node
+// each, so that quotas decide, and every gang is one worker.
+class Recorded : public testing::Test {
+ protected:
+  using Json = nlohmann::json;
+
+  static Json Record() {
+    std::ifstream file(SPILLWAY_QUEUE_ORDER);
+    return Json::parse(file);
+  }
+
+  explicit Recorded() {
+    const int queues = static_cast<int>(record_["queues"].size());
+    int tier = 0;
+    for (const auto& [flavor, own] : record_["flavors"].items()) tiers_[flavor] = 0;
+    for (const char* flavor : {"home", "cloud"}) {
+      tiers_.at(flavor) = tier;
+      tier += 10;
+      fleet_.groups.push_back(Group(flavor, tiers_.at(flavor)));
+      AddNodes(fleet_, flavor, 1, queues * record_["flavors"][flavor].get<int>());
+    }
+    fleet_.now = kNow;
+    fleet_.render_revision = "r1";
+  }
+
+  // All gangs as they stand: those in `running` have their places, and so had those in `finished`.
+  Snapshot World() const {
+    Snapshot world = fleet_;
+    int waited = static_cast<int>(record_["gangs"].size());
+    for (const Json& gang : record_["gangs"]) {
+      const std::string name = gang["name"];
+      const int accelerators = gang["accelerators"];
+      const auto at = running_.find(name);
+      if (at != running_.end()) {
+        AddRunning(world, name, 1, accelerators, at->second, {at->second + "-1"},
+                   tiers_.at(at->second));
+      } else {
+        world.pools.push_back(Wants(name, 1, accelerators));
+      }
+      TrainingPool& pool = world.pools.back();
+      pool.key.ns = gang["queue"];
+      pool.priority = gang["priority"];
+      pool.memory.queued_since = kNow - Seconds{waited--};
+      if (finished_.contains(name)) pool.memory.completed = kNow;
+    }
+    return world;
+  }
+
+  const Json record_ = Record();
+  Snapshot fleet_;
+  std::map<std::string, int> tiers_;
+  std::map<std::string, std::string> running_;  // group, by gang
+  std::set<std::string> finished_;
+};
+
+TEST_F(Recorded, QueueHeadsStartsWhomKueueStarts) {
+  running_ = record_["steps"][0]["started"].get<std::map<std::string, std::string>>();
+  size_t started = 0;
+  for (const Json& step : record_["steps"]) {
+    if (step["finished"].is_null()) continue;
+    const std::string finished = step["finished"];
+    running_.erase(finished);
+    finished_.insert(finished);
+    const auto real = step["started"].get<std::map<std::string, std::string>>();
+    std::map<std::string, std::string> ours;
+    for (const placement::PoolDecision& one : QueueHeads(World()).pools) {
+      if (one.action == placement::Action::kPlace) {
+        ours[one.key.name] = one.memory.placement->node_group;
+      }
+    }
+    EXPECT_EQ(ours, real) << "after the end of " << finished;
+    running_.insert(real.begin(), real.end());
+    started += real.size();
+  }
+  EXPECT_EQ(started + record_["steps"][0]["started"].size(), record_["gangs"].size());
 }
 
 TEST(EveryBaseline, FinishesWorkAndEndsAtDeadlines) {
