@@ -63,6 +63,26 @@ int64_t FitIn(const Row& request, int64_t most, const auto& room) {
   return std::max<int64_t>(most, 0);
 }
 
+// Rows of many amounts, most quickly where these are the same many times in a row.
+class RowMaker {
+ public:
+  explicit RowMaker(const Columns& columns) : columns_(columns) {}
+
+  // Good until the next question.
+  const Row& Of(const Resources& amounts) {
+    if (row_.empty() || amounts != last_) {
+      row_ = columns_.RowOf(amounts);
+      last_ = amounts;
+    }
+    return row_;
+  }
+
+ private:
+  const Columns& columns_;
+  Resources last_;
+  Row row_;
+};
+
 }  // namespace
 
 Resources RequestIn(const TrainingPool& pool, const NodeGroup& group) {
@@ -154,9 +174,11 @@ Capacity::Capacity(const World& world)
       shares_(world.pools.size() + world.groups.size() + 1),
       remains_(shares_.size()),
       pledges_(world.groups.size()) {
+  const Resources* last = nullptr;  // mostly the same of all
   for (const Node* node : world.nodes) {
-    columns_.Add(node->allocatable);
+    if (last == nullptr || *last != node->allocatable) columns_.Add(node->allocatable);
     columns_.Add(node->used);
+    last = &node->allocatable;
   }
   std::vector<int64_t> ours(world.nodes.size() * columns_.Width());
   AddPods(world, ours);
@@ -166,21 +188,21 @@ Capacity::Capacity(const World& world)
 // Sums up, by node, what pods of pools request.
 void Capacity::AddPods(const World& world, std::vector<int64_t>& ours) {
   const size_t width = columns_.Width();
+  RowMaker rows(columns_);
   for (size_t p = 0; p < world.pools.size(); ++p) {
     const std::string cluster = ClusterOf(*world.pools[p]);
     NodeFinder finder(world, cluster);
-    const Resources* known = nullptr;  // workers are alike
-    Row requests;
+    size_t last = kNowhere;
+    size_t live = 0;
     for (const Worker& worker : world.pools[p]->workers) {
       if (worker.ended || worker.node.empty()) continue;
       const auto node = finder.Find(worker.node);
       if (!node) continue;
-      if (known == nullptr || *known != worker.requests) {
-        requests = columns_.RowOf(worker.requests);
-        known = &worker.requests;
-      }
+      if (*node != last) live = ShareOf(p, *node).live;
+      last = *node;
+      const Row& requests = rows.Of(worker.requests);
       AddTimes({&ours[*node * width], width}, requests, 1);
-      AddTimes(At(ShareOf(p, *node).live), requests, 1);
+      AddTimes(At(live), requests, 1);
     }
     for (const Share& share : shares_[p]) {
       std::ranges::copy(At(share.live), At(share.reserved).begin());
@@ -208,6 +230,7 @@ void Capacity::RememberPods(const World& world, size_t seeker) {
 void Capacity::AddRooms(const World& world, const std::vector<int64_t>& ours) {
   const size_t width = columns_.Width();
   physical_.resize(ours.size());
+  RowMaker rows(columns_);
   Row foreign(width);
   for (size_t n = 0; n < world.nodes.size(); ++n) {
     const Amounts pods{&ours[n * width], width};
@@ -215,7 +238,7 @@ void Capacity::AddRooms(const World& world, const std::vector<int64_t>& ours) {
     AddTimes(foreign, pods, -1);
     for (int64_t& amount : foreign) amount = std::max<int64_t>(amount, 0);
     const std::span<int64_t> room{&physical_[n * width], width};
-    columns_.Fill(world.nodes[n]->allocatable, room);
+    std::ranges::copy(rows.Of(world.nodes[n]->allocatable), room.begin());
     AddTimes(room, foreign, -1);
     AddTimes(room, pods, -1);
   }

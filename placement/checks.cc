@@ -740,11 +740,12 @@ bool IsShortage(const Finding& finding) {
 void Check(Look& look) {
   Option& option = look.option;
   for (Found (*check)(Look&) : kChecks) {
-    if (const Found found = check(look)) {
-      if (!option.finding) option.finding = found;
+    if (Found found = check(look)) {
+      const bool last = found->last;
       option.only_short = option.only_short && IsShortage(*found);
       if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
-      if (found->last) break;
+      if (!option.finding) option.finding = std::move(found);
+      if (last) break;
     }
     if (!option.finding) ++option.passed;
   }
@@ -818,6 +819,24 @@ bool ComesBefore(Preference preference, const Option& left, const Option& right)
   return std::tuple(slack(left), left_name) < std::tuple(slack(right), right_name);
 }
 
+// Takes them out of `options` in the order of these indices.
+std::vector<Option> InOrder(std::vector<Option>& options, const std::vector<size_t>& order) {
+  std::vector<Option> sorted;
+  sorted.reserve(options.size());
+  for (const size_t i : order) sorted.push_back(std::move(options[i]));
+  return sorted;
+}
+
+// They are large: each is moved once.
+void SortOptions(Preference preference, std::vector<Option>& options) {
+  std::vector<size_t> order(options.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t left, size_t right) {
+    return ComesBefore(preference, options[left], options[right]);
+  });
+  options = InOrder(options, order);
+}
+
 // All workers in any group of a tier come before fewer in another one of it; and fewer at home
 // before anything but what the pool prefers to home.
 void PutFewerLater(std::vector<Option>& options) {
@@ -838,10 +857,10 @@ void PutFewerLater(std::vector<Option>& options) {
     turns.emplace_back(fewer ? std::max(last[tier], last_at_home) : i, fewer, fewer ? tier : 0, i);
   }
   std::sort(turns.begin(), turns.end());
-  std::vector<Option> sorted;
-  sorted.reserve(options.size());
-  for (const Turn& turn : turns) sorted.push_back(std::move(options[std::get<3>(turn)]));
-  options = std::move(sorted);
+  std::vector<size_t> order;
+  order.reserve(turns.size());
+  for (const Turn& turn : turns) order.push_back(std::get<3>(turn));
+  options = InOrder(options, order);
 }
 
 // One group for so many workers as `need` has.
@@ -876,7 +895,7 @@ Option LargestOption(const Scene& scene, size_t pool, const PoolMemory& memory,
     if (fit) best = looked;
     return fit;
   });
-  return best ? *best : looked;
+  return best ? std::move(*best) : std::move(looked);
 }
 
 }  // namespace
@@ -953,9 +972,7 @@ std::vector<Option> OptionsFor(const Scene& scene, size_t pool, const PoolMemory
   for (const GroupView& group : scene.world.groups) {
     options.push_back(OptionIn(scene, pool, memory, group, home_could));
   }
-  std::sort(options.begin(), options.end(), [&](const Option& left, const Option& right) {
-    return ComesBefore(spec.preference, left, right);
-  });
+  SortOptions(spec.preference, options);
   PutFewerLater(options);
   return options;
 }

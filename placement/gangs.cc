@@ -5,6 +5,8 @@
 #include <tuple>
 #include <utility>
 
+#include "placement/choice.h"
+
 namespace spillway::placement {
 namespace {
 
@@ -12,36 +14,10 @@ int64_t Kept(const std::vector<Slot>& slots) {
   return std::count_if(slots.begin(), slots.end(), [](const Slot& slot) { return slot.kept; });
 }
 
-// Takes nodes in order until all workers have a place, then drops what the others can do without.
-std::vector<size_t> Choose(std::vector<Slot> slots, int workers) {
-  std::erase_if(slots, [](const Slot& slot) { return slot.workers == 0; });
-  // A heap: most gangs take few of many nodes.
-  const auto comes_after = [](const Slot& a, const Slot& b) {
-    return std::tuple(!a.kept, a.whole, a.free, a.node) >
-           std::tuple(!b.kept, b.whole, b.free, b.node);
-  };
-  std::make_heap(slots.begin(), slots.end(), comes_after);
-  std::vector<Slot> taken;
-  int64_t room = 0;
-  while (room < workers && !slots.empty()) {
-    std::pop_heap(slots.begin(), slots.end(), comes_after);
-    taken.push_back(slots.back());
-    room += slots.back().workers;
-    slots.pop_back();
-  }
-  std::sort(taken.begin(), taken.end(), [](const Slot& a, const Slot& b) {
-    return std::tuple(a.kept, a.workers, a.node) < std::tuple(b.kept, b.workers, b.node);
-  });
-  std::vector<size_t> nodes;
-  for (const Slot& slot : taken) {
-    if (room - slot.workers >= workers) {
-      room -= slot.workers;
-    } else {
-      nodes.push_back(slot.node);
-    }
-  }
-  std::sort(nodes.begin(), nodes.end());
-  return nodes;
+std::vector<size_t> Choose(const std::vector<Slot>& slots, int workers) {
+  Choice choice(workers);
+  for (const Slot& slot : slots) choice.Show(slot);
+  return choice.Nodes();
 }
 
 // What the slots in one domain come to.
@@ -126,7 +102,7 @@ std::string SharedDomain(const World& world, const std::vector<std::string>& lab
 Fit FitInside(const Domains& domains, uint32_t domain, std::vector<Slot> slots, int workers) {
   const int64_t left_over = WorkersIn(slots) - workers;
   return {.workers = workers,
-          .nodes = Choose(std::move(slots), workers),
+          .nodes = Choose(slots, workers),
           .domain = std::string(domains.names[domain]),
           .left_over = left_over};
 }

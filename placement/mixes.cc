@@ -752,7 +752,9 @@ class Solver {
       if (reachable_[k][index] == 0) continue;
       const State state = StateOf(k, index);
       for (const size_t o : stages_[k].tried) {
-        const auto step = After(k, state, stages_[k].options[o]);
+        const StageOption& option = stages_[k].options[o];
+        const auto step =
+            stages_[k].weighed ? After(k, state, option) : Straight(index, state, option);
         if (step && MaySuffice(k + 1, step->index)) reachable_[k + 1][step->index] = 1;
       }
     }
@@ -795,11 +797,24 @@ class Solver {
   }
 
   // By what leads alone: saves looking at the rest.
-  [[nodiscard]] static bool IsWorse(int64_t unmet, int64_t short_of, int64_t distance,
-                                    const MixCost& than) {
-    if (unmet != than.unmet) return unmet > than.unmet;
-    if (short_of != than.short_of) return short_of > than.short_of;
-    return distance > than.distance;
+  struct Lead {
+    int64_t unmet = 0;
+    int64_t short_of = 0;
+    int64_t distance = 0;
+    int64_t least_distance = 0;
+    MoneySeconds money = 0;
+    [[nodiscard]] bool IsWorse(const MixCost& than) const {
+      if (unmet != than.unmet) return unmet > than.unmet;
+      if (short_of != than.short_of) return short_of > than.short_of;
+      if (distance != than.distance) return distance > than.distance;
+      if (least_distance != than.least_distance) return least_distance > than.least_distance;
+      return money > than.money;
+    }
+  };
+
+  // Where no limit weighs the stage, each has as much left behind it.
+  [[nodiscard]] static Step Straight(size_t index, const State& state, const StageOption& option) {
+    return {.index = index - static_cast<size_t>(std::min(state.need, option.units))};
   }
 
   // The best that can be done from stage k on, given what the stages behind it can do.
@@ -816,25 +831,26 @@ class Solver {
 
   void DecideByOptions(size_t k) {
     const StagePlan& stage = stages_[k];
+    const int64_t tier = problem_.home_first ? stage.tier : 0;
     for (size_t index = 0; index < best_.size(); ++index) {
       if (reachable_[k][index] == 0) continue;
       const State state = StateOf(k, index);
       bool found = false;
       for (const size_t o : stage.tried) {
         const StageOption& option = stage.options[o];
-        const auto step = After(k, state, option);
+        const auto step = stage.weighed ? After(k, state, option) : Straight(index, state, option);
         if (!step || reachable_[k + 1][step->index] == 0) continue;
         const MixCost& tail = tail_[step->index];
-        const int64_t distance =
-            problem_.home_first ? stage.tier * std::min(option.units, state.need) : 0;
-        if (found && IsWorse(tail.unmet + step->unmet, tail.short_of, tail.distance + distance,
-                             best_[index])) {
-          continue;
-        }
+        const Lead lead{.unmet = tail.unmet + step->unmet,
+                        .short_of = tail.short_of,
+                        .distance = tail.distance + tier * std::min(option.units, state.need),
+                        .least_distance = tail.least_distance + tier * step->leasts,
+                        .money = tail.money + option.cost.money};
+        if (found && lead.IsWorse(best_[index])) continue;
         MixCost cost = Sum(option.cost, tail);
-        cost.unmet += step->unmet;
-        cost.distance += distance;
-        if (problem_.home_first) cost.least_distance += stage.tier * step->leasts;
+        cost.unmet = lead.unmet;
+        cost.distance = lead.distance;
+        cost.least_distance = lead.least_distance;
         if (found && !(cost < best_[index])) continue;
         found = true;
         best_[index] = cost;

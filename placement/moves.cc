@@ -149,6 +149,28 @@ bool ComesFirst(Preference preference, const Option& left, const Option& right) 
          std::tie(right.fit->left_over, right.group->spec->name);
 }
 
+// The gang in a group at home, if it could return to it now.
+std::optional<Option> HomeOption(Draft& draft, size_t pool, const GroupView& from,
+                                 const GroupView& to) {
+  if (to.spec->tier > 0) return std::nullopt;
+  const TrainingPool& gang = draft.Pool(pool);
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const auto need = NeedToReturn(gang, *memory.placement, *to.spec);
+  if (!need || !Pays(gang, *memory.placement, from, to, *need)) return std::nullopt;
+  Option option = OptionFor(draft.Look(), pool, memory, to, *need);
+  if (!option.Fits()) return std::nullopt;
+  return option;
+}
+
+// Is there any?
+bool FitsAtHome(Draft& draft, size_t pool) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const GroupView& from = *draft.world.FindGroup(memory.placement->node_group);
+  return std::ranges::any_of(draft.world.groups, [&](const GroupView& to) {
+    return HomeOption(draft, pool, from, to).has_value();
+  });
+}
+
 // Groups at home that the gang could return to now, the best first.
 std::vector<Option> HomeOptions(Draft& draft, size_t pool) {
   const TrainingPool& gang = draft.Pool(pool);
@@ -156,11 +178,8 @@ std::vector<Option> HomeOptions(Draft& draft, size_t pool) {
   const GroupView& from = *draft.world.FindGroup(memory.placement->node_group);
   std::vector<Option> options;
   for (const GroupView& to : draft.world.groups) {
-    if (to.spec->tier > 0) continue;
-    const auto need = NeedToReturn(gang, *memory.placement, *to.spec);
-    if (!need || !Pays(gang, *memory.placement, from, to, *need)) continue;
-    Option option = OptionFor(draft.Look(), pool, memory, to, *need);
-    if (option.Fits()) options.push_back(std::move(option));
+    auto option = HomeOption(draft, pool, from, to);
+    if (option) options.push_back(std::move(*option));
   }
   std::sort(options.begin(), options.end(), [&](const Option& left, const Option& right) {
     return ComesFirst(gang.preference, left, right);
@@ -472,7 +491,7 @@ void NoteReturn(Draft& draft, size_t pool) {
   }
   if (memory.Moves()) return;
   const CountedOnce once(draft, pool);
-  if (HomeOptions(draft, pool).empty()) {
+  if (!FitsAtHome(draft, pool)) {
     memory.home_fits_since.reset();
   } else if (!memory.home_fits_since) {
     memory.home_fits_since = draft.Now();

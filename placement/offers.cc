@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "placement/choice.h"
 #include "placement/constraints.h"
 
 namespace spillway::placement {
@@ -103,6 +104,24 @@ void MakeLists(Offer& offer) {
       Keep(offer.piece, slot);
     }
   }
+}
+
+// Wherever in the group. REQUIRES the lists.
+std::optional<Fit> FitAnywhere(const World& world, const Offer& offer, const Need& need,
+                               const Topology& topology) {
+  Choice choice(need.workers);
+  for (const size_t i : offer.open) {
+    Slot slot = offer.places[i].slot;
+    slot.workers = Fitting(offer.places[i], need.workers);
+    choice.Show(slot);
+  }
+  if (choice.Room() < need.workers) return std::nullopt;
+  Fit fit{.workers = need.workers,
+          .nodes = choice.Nodes(),
+          .domain = {},
+          .left_over = choice.Room() - need.workers};
+  fit.domain = SharedDomain(world, topology.group_levels, fit.nodes);
+  return fit;
 }
 
 // Where the domain is in the list. REQUIRES that it is.
@@ -249,7 +268,9 @@ void Offers::Update(const GroupView& group, KnownOffer& known) const {
     for (size_t i = 0; i < nodes.size(); ++i) LookAgain(group, known, i);
     return;
   }
+  if (nodes.empty()) return;
   for (const size_t node : changed) {
+    if (node < nodes.front() || node > nodes.back()) continue;  // most are of other groups
     const auto at = std::ranges::lower_bound(nodes, node);
     if (at == nodes.end() || *at != node) continue;
     LookAgain(group, known, static_cast<size_t>(at - nodes.begin()));
@@ -297,9 +318,15 @@ std::optional<Fit> Offers::QuickFit(const GroupView& group,
     return std::nullopt;
   }
   KnownOffer& known = KnownFor(group, ground, need.request);
-  if (!topology.levels.empty()) return FitInDomain(known, need, topology);
-  const bool is_one = need.workers == 1 && topology.mode != TopologyMode::kRequired;
-  return is_one ? FitOne(known.offer, topology) : std::nullopt;
+  if (!topology.levels.empty()) {
+    auto fit = FitInDomain(known, need, topology);
+    if (fit || known.most > need.workers) return fit;
+  }
+  if (topology.mode == TopologyMode::kRequired) return std::nullopt;
+  if (need.workers == 1) return FitOne(known.offer, topology);
+  if (!known.listed) MakeLists(known.offer);
+  known.listed = true;
+  return FitAnywhere(world_, known.offer, need, topology);
 }
 
 // The node in use with the least left, as all slots are for one worker each.

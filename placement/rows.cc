@@ -46,8 +46,15 @@ void AddTimes(std::span<int64_t> row, std::span<const int64_t> other, int64_t ti
   constexpr Wide kMin = std::numeric_limits<int64_t>::min();
   constexpr Wide kMax = std::numeric_limits<int64_t>::max();
   for (size_t i = 0; i < row.size(); ++i) {
-    const Wide sum = Wide{row[i]} + Wide{other[i]} * times;
-    row[i] = static_cast<int64_t>(std::clamp(sum, kMin, kMax));
+    int64_t more = 0;
+    int64_t sum = 0;
+    if (!__builtin_mul_overflow(other[i], times, &more) &&
+        !__builtin_add_overflow(row[i], more, &sum)) {
+      row[i] = sum;
+      continue;
+    }
+    const Wide wide = Wide{row[i]} + Wide{other[i]} * times;
+    row[i] = static_cast<int64_t>(std::clamp(wide, kMin, kMax));
   }
 }
 

@@ -56,6 +56,9 @@ TEST(Rows, SaturateAsResourcesDo) {
   EXPECT_EQ(row[0], kMost);
   AddTimes(row, Row{5, kMost}, -1);
   EXPECT_EQ(row[1], std::numeric_limits<int64_t>::min());
+  row = {5, 5};
+  AddTimes(row, Row{kMost, -kMost}, 3);
+  EXPECT_EQ(row, (Row{kMost, std::numeric_limits<int64_t>::min()}));
 }
 
 TEST(Domains, AreNumberedByNameWhateverTheOrderOfTheNodes) {
