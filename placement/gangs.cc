@@ -81,7 +81,7 @@ std::optional<Fit> FitInDomain(const World& world, const std::string& label,
   std::vector<Slot> inside;
   std::copy_if(slots.begin(), slots.end(), std::back_inserter(inside),
                [&](const Slot& slot) { return domains.of[slot.node] == *domain; });
-  return FitInside(domains, *domain, std::move(inside), workers);
+  return FitInside(domains, *domain, inside, workers);
 }
 
 }  // namespace
@@ -99,7 +99,8 @@ std::string SharedDomain(const World& world, const std::vector<std::string>& lab
   return "";
 }
 
-Fit FitInside(const Domains& domains, uint32_t domain, std::vector<Slot> slots, int workers) {
+Fit FitInside(const Domains& domains, uint32_t domain, const std::vector<Slot>& slots,
+              int workers) {
   const int64_t left_over = WorkersIn(slots) - workers;
   return {.workers = workers,
           .nodes = Choose(slots, workers),

@@ -54,7 +54,7 @@ std::optional<Fit> FitGang(const World& world, const Topology& topology,
                            const std::vector<Slot>& slots, int workers);
 
 // Nodes for the workers in one domain. REQUIRES that all slots are in it and have room for them.
-Fit FitInside(const Domains& domains, uint32_t domain, std::vector<Slot> slots, int workers);
+Fit FitInside(const Domains& domains, uint32_t domain, const std::vector<Slot>& slots, int workers);
 
 // Nodes for the largest number of workers, from `least` to `most`, for which `fit_at` has any; it
 // is asked about some of them, on the understanding that fewer workers never need more room.

@@ -364,7 +364,7 @@ std::optional<Fit> Offers::FitInDomain(KnownOffer& known, const Need& need,
       slot.workers = Fitting(known.offer.places[i], need.workers);
       if (slot.workers > 0) slots.push_back(slot);
     }
-    return FitInside(*level.domains, one.domain, std::move(slots), need.workers);
+    return FitInside(*level.domains, one.domain, slots, need.workers);
   }
   return std::nullopt;
 }
