@@ -5,7 +5,7 @@ All read the same canned server (bench/peers/canned) over plain HTTP/1.1 on loop
 and who is measured core 1. The sides take turns, so that what else the machine does meets all of them alike. Needs Go
 1.26; the first run fetches the modules of bench/peers.
 
-  bench/runtime.py [--runs 5] [--pods 20000] [--nodes 5000] [--json FILE] [sync] [pools] [burst] [latency] [idle] [huge]
+  bench/runtime.py [--runs 5] [--pods 20000] [--nodes 5000] [--json FILE] [sync] [pods] [nodes] [pools] [burst] [latency] [idle] [huge]
 """
 
 from __future__ import annotations
@@ -133,6 +133,8 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=5_000)
     parser.add_argument("--json", type=Path, help="all lines go there")
     parts = {"sync": lambda a: sync(a.runs, a.pods, a.nodes),
+             "pods": lambda a: sync(a.runs, a.pods, 0),
+             "nodes": lambda a: sync(a.runs, 0, a.nodes),
              "pools": lambda a: sync(a.runs, 0, 0, a.pods, commands([])),
              "burst": lambda a: watch(a.runs, a.pods, BURST, 0),
              "latency": lambda a: watch(a.runs, a.pods, OPEN_LOOP, RATE),

@@ -192,11 +192,6 @@ placement::Node ObserveNode(const kube::Node& node, Time now) {
   return out;
 }
 
-// Pods that come and go with their node: of a DaemonSet, or the mirror of a static one.
-bool BelongsToNode(const kube::Pod& pod) {
-  return pod.meta.controller_kind == "DaemonSet" || pod.meta.controller_kind == "Node";
-}
-
 // Tells the pools' own pods from those of others.
 class Owners {
  public:
@@ -228,14 +223,20 @@ void ObserveNodes(const World& world, placement::Sharing& sharing, placement::Sn
     snapshot.nodes.push_back(ObserveNode(*node, snapshot.now));
     sharing.Share(snapshot.nodes.back());
   }
+  const auto use = [&](const std::string& name, const Resources& requests, bool other) {
+    const auto at = index.find(name);
+    if (at == index.end()) return;
+    placement::Node& node = snapshot.nodes[at->second];
+    node.used.Add(requests);
+    if (other) ++node.other_pods;
+  };
   const Owners owners(world);
   for (const auto& pod : world.pods) {
     if (!pod->UsesNode()) continue;
-    const auto at = index.find(pod->node);
-    if (at == index.end()) continue;
-    placement::Node& node = snapshot.nodes[at->second];
-    node.used.Add(pod->requests);
-    if (!BelongsToNode(*pod) && !owners.Has(*pod)) ++node.other_pods;
+    use(pod->node, pod->requests, !pod->ComesWithNode() && !owners.Has(*pod));
+  }
+  for (const auto& pod : world.other_pods) {
+    if (pod->UsesNode()) use(pod->node.Get(), pod->requests.Get(), !pod->comes_with_node);
   }
   for (placement::Node& node : snapshot.nodes) sharing.Share(node.used);
 }

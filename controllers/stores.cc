@@ -48,10 +48,20 @@ void Stores::SetOnAdvance(const std::function<void()>& on_advance) {
   pool_quotas.SetOnAdvance(on_advance);
 }
 
+void SplitPods(std::vector<std::shared_ptr<const kube::KeptPod>> pods, World& world) {
+  for (auto& pod : pods) {
+    if (pod->own != nullptr) {
+      world.pods.push_back(pod->own);
+    } else {
+      world.other_pods.push_back(std::move(pod));
+    }
+  }
+}
+
 World ReadWorld(const Stores& stores) {
   World world;
   world.nodes = stores.nodes.List();
-  world.pods = stores.pods.List();
+  SplitPods(stores.pods.List(), world);
   world.jobs = stores.jobs.List();
   world.deployments = stores.deployments.List();
   world.services = stores.services.List();

@@ -22,7 +22,7 @@ struct Stores {
   explicit Stores(const std::function<void()>& on_change);
 
   kube::Store<kube::Node> nodes;
-  kube::Store<kube::Pod> pods;
+  kube::Store<kube::KeptPod> pods;
   kube::Store<kube::Job> jobs;                     // only those with our managed-by label
   kube::Store<kube::Deployment> deployments;       // likewise
   kube::Store<kube::MetaOnly> services;            // likewise
@@ -41,7 +41,8 @@ struct Stores {
 // One moment of the stores: shared const values, sorted by key.
 struct World {
   std::vector<std::shared_ptr<const kube::Node>> nodes;
-  std::vector<std::shared_ptr<const kube::Pod>> pods;
+  std::vector<std::shared_ptr<const kube::Pod>> pods;            // those with a label of ours
+  std::vector<std::shared_ptr<const kube::KeptPod>> other_pods;  // all others
   std::vector<std::shared_ptr<const kube::Job>> jobs;
   std::vector<std::shared_ptr<const kube::Deployment>> deployments;
   std::vector<std::shared_ptr<const kube::MetaOnly>> services;
@@ -57,5 +58,7 @@ struct World {
 // which heals by itself; the other way round a new node could look free while its pods were
 // missing. Our own kinds are read last, so that a commit is never older than the pods it led to.
 World ReadWorld(const Stores& stores);
+// Each pod to where it belongs in `world`.
+void SplitPods(std::vector<std::shared_ptr<const kube::KeptPod>> pods, World& world);
 
 }  // namespace spillway::controllers

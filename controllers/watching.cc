@@ -16,8 +16,9 @@ Watching::Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
   Add(stores.nodes, kube::NodeResource(), "", [](kube::JsonValue value, kube::Node& node) {
     return kube::DecodeNode(value, kPrefix, node);
   });
+  const auto keeper = std::make_shared<kube::PodKeeper>(kPrefix);
   Add(stores.pods, kube::PodResource(), "",
-      [](kube::JsonValue value, kube::Pod& pod) { return kube::DecodePod(value, kPrefix, pod); });
+      [keeper](kube::JsonValue value, kube::KeptPod& pod) { return keeper->Read(value, pod); });
   Add(stores.jobs, kube::JobResource(), ours, kube::DecodeJob);
   Add(stores.deployments, kube::DeploymentResource(), ours, kube::DecodeDeployment);
   Add(stores.services, kube::ServiceResource(), ours, kube::DecodeMetaOnly);

@@ -1,5 +1,7 @@
 #include "kube/reflector.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
@@ -7,6 +9,8 @@
 #include <optional>
 #include <utility>
 #include <variant>
+
+#include "kube/object_key.h"
 
 namespace spillway::kube {
 namespace {
@@ -42,6 +46,13 @@ void WaitFor(milliseconds delay, const std::stop_token& stop) {
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
   never.wait_for(lock, stop, delay, [] { return false; });
+}
+
+// A list takes many times what is kept of it, and the allocator would hold on to that for good.
+void GiveBackMemory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 // What both transports say of a body that is longer than it may be.
@@ -97,7 +108,7 @@ struct EventHeader {
   std::string type;
   std::string api_version;
   std::string kind;
-  ObjectMeta meta;
+  Identity meta;
   int code = 0;
   std::string reason;
   std::string message;
@@ -115,14 +126,13 @@ Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) 
 }
 
 Status ReadHeader(JsonValue root, EventHeader& out) {
-  const MetaFilter no_maps{.labels = false, .annotations = false};
   return VisitObject(root, [&](std::string_view key, JsonValue value) -> Status {
     if (key == "type") return Read(value, out.type);
     if (key != "object") return Ok{};
     return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
       if (name == "apiVersion") return Read(inner, out.api_version);
       if (name == "kind") return Read(inner, out.kind);
-      if (name == "metadata") return DecodeMeta(inner, out.meta, no_maps);
+      if (name == "metadata") return ReadIdentity(inner, out.meta);
       // Other kinds have fields of these names too, of any type.
       (void)ReadStatusField(name, inner, out);
       return Ok{};
@@ -286,6 +296,7 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   sample_.reset();
   const Result<std::string> version = List(listing.version);
   if (version) {
+    GiveBackMemory();
     if (options_.hooks.listed) options_.hooks.listed(listing.reason);
     return Watching{*version};
   }
@@ -500,9 +511,8 @@ Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
   const auto add = [&](JsonValue item) -> Status {
     return VisitObject(item, [&](std::string_view key, JsonValue value) -> Status {
       if (key != "metadata") return Ok{};
-      ObjectMeta meta;
-      const MetaFilter no_maps{.labels = false, .annotations = false};
-      if (Status done = DecodeMeta(value, meta, no_maps); !done) return done;
+      Identity meta;
+      if (Status done = ReadIdentity(value, meta); !done) return done;
       sample.contents.Add(Key(meta), meta.resource_version);
       return Ok{};
     });

@@ -79,7 +79,7 @@ class StoreSink final : public ObjectSink {
     T item;
     Status done = decode_(object, item);
     if (done) {
-      list_unread_.erase(Key(item.meta));
+      if (!list_unread_.empty()) list_unread_.erase(Key(item.meta));
     } else {
       list_unread_.insert(Key(item.meta));
     }
@@ -110,7 +110,7 @@ class StoreSink final : public ObjectSink {
       unread_.insert(Key(item.meta));
       return done;
     }
-    unread_.erase(Key(item.meta));
+    if (!unread_.empty()) unread_.erase(Key(item.meta));
     store_.Upsert(std::move(item));
     return Ok{};
   }

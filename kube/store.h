@@ -1,19 +1,20 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "kube/object_meta.h"
+#include "kube/object_key.h"
 
 namespace spillway::kube {
 
 // The last known facts of all objects of one kind: one writer (the reflector), many readers of
-// shared const values. T has a member `meta` and operator==.
+// shared const values. T has operator== and a member `meta` with a resource version, for which
+// there is KeyOf.
 //
 // Whenever the store's version moves, exactly one of two functions is called, outside the lock and
 // after readers can see the new state: `on_change` if facts changed (not the resource version
@@ -31,14 +32,14 @@ class Store {
     const std::scoped_lock lock(mutex_);
     std::vector<Ptr> all;
     all.reserve(objects_.size());
-    for (const auto& [key, object] : objects_) all.push_back(object);
+    for (const Slot& slot : objects_) all.push_back(slot.object);
     return all;
   }
   // Null if absent.
   [[nodiscard]] Ptr Get(const std::string& key) const {
     const std::scoped_lock lock(mutex_);
-    const auto at = objects_.find(key);
-    return at == objects_.end() ? nullptr : at->second;
+    const auto at = objects_.find(KeyFrom(key));
+    return at == objects_.end() ? nullptr : at->object;
   }
   [[nodiscard]] size_t size() const {
     const std::scoped_lock lock(mutex_);
@@ -65,12 +66,11 @@ class Store {
   // if it is empty.
   void Replace(std::vector<T> objects, const std::string& version) {
     // Only this thread writes, so reading without the lock is sound here and below.
-    std::map<std::string, Ptr> fresh;
+    Objects fresh;
     bool changed = !synced_;
     for (T& object : objects) {
-      std::string key = Key(object.meta);
-      changed = !SameFacts(object, objects_, key) || changed;
-      fresh.insert_or_assign(std::move(key), std::make_shared<const T>(std::move(object)));
+      changed = !SameFacts(object, objects_.find(KeyOf(object.meta))) || changed;
+      Put(std::make_shared<const T>(std::move(object)), fresh);
     }
     changed = changed || fresh.size() != objects_.size();
     {
@@ -82,14 +82,17 @@ class Store {
     Call(changed);
   }
   void Upsert(T object) {
-    const std::string key = Key(object.meta);
-    const bool changed = !SameFacts(object, objects_, key);
+    const auto at = objects_.find(KeyOf(object.meta));
+    const bool changed = !SameFacts(object, at);
     auto fresh = std::make_shared<const T>(std::move(object));
     {
       const std::scoped_lock lock(mutex_);
-      Ptr& slot = objects_[key];
       version_ = fresh->meta.resource_version;
-      slot.swap(fresh);  // what was there is freed outside the lock
+      if (at == objects_.end()) {
+        objects_.insert({std::move(fresh)});
+      } else {
+        at->object.swap(fresh);  // what was there is freed outside the lock
+      }
     }
     Call(changed);
   }
@@ -98,7 +101,9 @@ class Store {
     bool changed = false;
     {
       const std::scoped_lock lock(mutex_);
-      changed = objects_.erase(key) > 0;
+      const auto at = objects_.find(KeyFrom(key));
+      changed = at != objects_.end();
+      if (changed) objects_.erase(at);
       version_ = version;
     }
     Call(changed);
@@ -113,14 +118,30 @@ class Store {
   }
 
  private:
-  // Whether `known` has the object, equal but for the resource version.
-  static bool SameFacts(T& object, const std::map<std::string, Ptr>& known,
-                        const std::string& key) {
-    const auto at = known.find(key);
-    if (at == known.end()) return false;
-    std::string version = at->second->meta.resource_version;
+  // A name is kept once, in the object.
+  struct Slot {
+    mutable Ptr object;  // never null; one of the same key may take its place
+  };
+  struct ByKey {
+    using is_transparent = void;
+    static KeyView Of(const Slot& slot) { return KeyOf(slot.object->meta); }
+    static KeyView Of(KeyView key) { return key; }
+    bool operator()(const auto& left, const auto& right) const { return Of(left) < Of(right); }
+  };
+  using Objects = std::set<Slot, ByKey>;
+
+  // Lists come in order, mostly.
+  static void Put(Ptr object, Objects& into) {
+    const size_t before = into.size();
+    const auto at = into.insert(into.end(), Slot{object});
+    if (into.size() == before) at->object = std::move(object);
+  }
+  // Whether what is known is equal but for the resource version.
+  bool SameFacts(T& object, typename Objects::const_iterator known) const {
+    if (known == objects_.end()) return false;
+    std::string version = known->object->meta.resource_version;
     version.swap(object.meta.resource_version);
-    const bool same = object == *at->second;
+    const bool same = object == *known->object;
     version.swap(object.meta.resource_version);
     return same;
   }
@@ -130,7 +151,7 @@ class Store {
   }
 
   mutable std::mutex mutex_;
-  std::map<std::string, Ptr> objects_;
+  Objects objects_;
   std::string version_;
   bool synced_ = false;
   std::function<void()> on_change_;   // constant once the writer runs

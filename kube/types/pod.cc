@@ -223,15 +223,33 @@ void TakeIndex(std::map<std::string, std::string>& from, Pod& out) {
   from.erase(at);
 }
 
-}  // namespace
+bool IsOurs(const ObjectMeta& meta, const std::string& prefix) {
+  const auto at = meta.labels.lower_bound(prefix);
+  return at != meta.labels.end() && at->first.starts_with(prefix);
+}
 
-Status DecodePod(JsonValue value, const std::string& prefix, Pod& out) {
+// Of a status, what is kept of a foreign pod's.
+Status DecodePhase(JsonValue value, Pod& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+    return key == "phase" ? ReadPhase(inner, out.phase) : Ok{};
+  });
+}
+
+// `briefly`: a foreign pod's status is read no further than the phase, as long as its metadata
+// comes first, which it does from every API server.
+Status Decode(JsonValue value, const std::string& prefix, bool briefly, Pod& out) {
   const MetaFilter filter{.prefix = prefix, .also = std::string(kCompletionIndex)};
   Spec spec;
   PodStatus status;
+  bool foreign = false;
   Status done = VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
-    if (key == "metadata") return DecodeMeta(inner, out.meta, filter);
+    if (key == "metadata") {
+      Status read = DecodeMeta(inner, out.meta, filter);
+      foreign = !IsOurs(out.meta, prefix);
+      return read;
+    }
     if (key == "spec") return DecodeSpec(inner, spec);
+    if (key == "status" && briefly && foreign) return DecodePhase(inner, out);
     if (key == "status") return DecodeStatus(inner, out, status);
     return Ok{};
   });
@@ -244,6 +262,54 @@ Status DecodePod(JsonValue value, const std::string& prefix, Pod& out) {
   out.requests.Set(kPods, 1);
   out.node = std::move(spec.node);
   return Ok{};
+}
+
+bool SameButVersion(const Pod& pod, Pod other) {
+  other.meta.resource_version = pod.meta.resource_version;
+  return pod == other;
+}
+
+bool SameOwn(const std::shared_ptr<const Pod>& own, const std::shared_ptr<const Pod>& other) {
+  if (own == nullptr || other == nullptr) return own == other;
+  return SameButVersion(*own, *other);
+}
+
+}  // namespace
+
+Status DecodePod(JsonValue value, const std::string& prefix, Pod& out) {
+  return Decode(value, prefix, false, out);
+}
+
+bool KeptPod::operator==(const KeptPod& other) const {
+  return meta == other.meta && node == other.node && requests == other.requests &&
+         phase == other.phase && comes_with_node == other.comes_with_node &&
+         SameOwn(own, other.own);
+}
+
+Status PodKeeper::Read(JsonValue value, KeptPod& out) {
+  Pod pod;
+  Status done = Decode(value, prefix_, true, pod);
+  if (done) {
+    out = Keep(std::move(pod));
+  } else {
+    out.meta = KeepMeta(pod.meta);
+  }
+  return done;
+}
+
+KeptPod PodKeeper::Keep(Pod pod) {
+  KeptPod out;
+  out.meta = KeepMeta(pod.meta);
+  out.node = texts_.Of(pod.node);
+  out.requests = requests_.Of(pod.requests);
+  out.phase = pod.phase;
+  out.comes_with_node = pod.ComesWithNode();
+  if (IsOurs(pod.meta, prefix_)) out.own = std::make_shared<const Pod>(std::move(pod));
+  return out;
+}
+
+KeptPod::Meta PodKeeper::KeepMeta(const ObjectMeta& meta) {
+  return {texts_.Of(meta.ns), meta.name, meta.resource_version};
 }
 
 Status DecodePodRequests(JsonValue spec, Resources& out) {

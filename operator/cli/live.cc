@@ -37,8 +37,9 @@ Status Fill(kube::Client& client, const kube::Resource& resource, const std::str
 Status FillAll(kube::Client& client, controllers::Stores& stores) {
   const std::string ours =
       std::string(controllers::kManagedByLabel) + "=" + controllers::kManagedBy;
-  const auto pod = [](kube::JsonValue value, kube::Pod& out) {
-    return kube::DecodePod(value, controllers::kPrefix, out);
+  kube::PodKeeper keeper(controllers::kPrefix);
+  const auto pod = [&keeper](kube::JsonValue value, kube::KeptPod& out) {
+    return keeper.Read(value, out);
   };
   const auto node = [](kube::JsonValue value, kube::Node& out) {
     return kube::DecodeNode(value, controllers::kPrefix, out);

@@ -409,7 +409,7 @@ class ManyGroups : public LoopPaceTest {
     EXPECT_TRUE(support::Eventually([&] {
       const auto pods = stores_.pods.List();
       return pods.size() == kGroups && std::all_of(pods.begin(), pods.end(), [&](const auto& pod) {
-               return pod->requests.Get("nvidia.com/gpu") == gpus;
+               return pod->requests.Get().Get("nvidia.com/gpu") == gpus;
              });
     }));
   }

@@ -38,7 +38,10 @@ struct Cluster {
   [[nodiscard]] placement::Snapshot Observe() const {
     World world;
     world.nodes = Share(nodes);
-    world.pods = Share(pods);
+    std::vector<kube::KeptPod> kept;
+    kube::PodKeeper keeper(kPrefix);
+    for (const kube::Pod& pod : pods) kept.push_back(keeper.Keep(pod));
+    SplitPods(Share(kept), world);
     world.jobs = Share(jobs);
     world.services = Share(services);
     world.priority_classes = Share(priorities);

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "kube/json.h"
+#include "kube/object_meta.h"
+
+namespace spillway::kube {
+
+// Of an object's metadata, what says which one it is, and at which version.
+struct Identity {
+  std::string ns;  // empty for cluster-scoped objects
+  std::string name;
+  std::string resource_version;
+};
+Status ReadIdentity(JsonValue value, Identity& out);
+
+// A key in its two parts, of which it owns neither. In the order of the texts that Key makes.
+struct KeyView {
+  std::string_view ns;
+  std::string_view name;
+};
+bool operator<(KeyView a, KeyView b);
+// Of the text that Key makes, which must outlive it.
+KeyView KeyFrom(std::string_view text);
+
+inline KeyView KeyOf(const ObjectMeta& meta) { return {meta.ns, meta.name}; }
+inline std::string Key(const Identity& meta) { return Key(meta.ns, meta.name); }
+
+}  // namespace spillway::kube
