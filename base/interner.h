@@ -53,9 +53,11 @@ class Interner {
 
   struct ByValue {
     using is_transparent = void;
-    static const T& Of(const Interned<T>& one) { return one.Get(); }
-    static const T& Of(const T& one) { return one; }
-    bool operator()(const auto& left, const auto& right) const { return Of(left) < Of(right); }
+    bool operator()(const Interned<T>& left, const Interned<T>& right) const {
+      return left.Get() < right.Get();
+    }
+    bool operator()(const Interned<T>& left, const T& right) const { return left.Get() < right; }
+    bool operator()(const T& left, const Interned<T>& right) const { return left < right.Get(); }
   };
 
   void Sweep() {
