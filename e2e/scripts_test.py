@@ -57,6 +57,19 @@ def test_process_id_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
         stranger.wait()
 
 
+def test_process_runs_until_its_last_thread_has_ended(tmp_path: Path) -> None:
+    """Until then it has its files, and the port that it listens on."""
+    process = Process(tmp_path, "threads")
+    process.start([sys.executable, "-c", "import ctypes, threading, time\n"
+                   "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+                   "ctypes.CDLL(None).pthread_exit(None)"])
+    stat = Path(f"/proc/{process.pid}/stat")
+    wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "Z", 10, "the first thread to end")
+    assert process.running()
+    process.kill()
+    assert not process.running()
+
+
 def test_waiting_ends_early_when_the_process_ends(tmp_path: Path) -> None:
     process = Process(tmp_path, "brief")
     process.start(["/bin/sh", "-c", "echo no such thing >&2; exit 3"])

@@ -41,11 +41,13 @@ class Identity:
     start_ticks: int
 
 
-def _parse_stat(stat: str) -> tuple[int, str, int]:
-    """(process id, state, start time in ticks since boot) of a /proc/PID/stat line."""
+def _parse_stat(stat: str) -> tuple[int, bool, int]:
+    """(process id, whether it has ended, start time in ticks since boot) of a /proc/PID/stat line."""
     pid = int(stat.split(" ", 1)[0])
     fields = stat.rsplit(")", 1)[1].split()
-    return pid, fields[0], int(fields[19])
+    # A killed process whose first thread has ended before the others has its files, and its port, until they end too.
+    ended = fields[0] in "ZX" and int(fields[17]) <= 1
+    return pid, ended, int(fields[19])
 
 
 def _read_record(record: Path) -> Identity | None:
@@ -64,10 +66,10 @@ def _runs(identity: Identity) -> bool:
     try:
         if BOOT_ID.read_text().strip() != identity.boot:
             return False
-        _, state, start = _parse_stat(Path(f"/proc/{identity.pid}/stat").read_text())
+        _, ended, start = _parse_stat(Path(f"/proc/{identity.pid}/stat").read_text())
     except (OSError, ValueError, IndexError):
         return False
-    return start == identity.start_ticks and state not in "ZX"
+    return start == identity.start_ticks and not ended
 
 
 class Process:
