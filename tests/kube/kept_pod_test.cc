@@ -27,6 +27,11 @@ void* operator new(size_t size) {
   in_use += Taken(at);
   return at;
 }
+void* operator new(size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  void* at = std::malloc(size);
+  if (at != nullptr) in_use += Taken(at);
+  return at;
+}
 void operator delete(void* at) noexcept {
   if (at != nullptr) in_use -= Taken(at);
   std::free(at);
