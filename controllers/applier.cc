@@ -127,19 +127,10 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
           write,
           client_.Patch(*write.resource, write.ns, write.name, write.body, {kFieldManager}, stop),
           outcome);
-    case Write::Verb::kDelete: {
-      Status done = client_.Delete(*write.resource, write.ns, write.name, write.deletion, stop);
-      // Gone already, or another object by now: what had to go is gone.
-      const bool gone =
-          !done && (done.error().code == Code::kNotFound || done.error().code == Code::kConflict);
-      if (!done && !gone) {
-        outcome.error = std::move(done).error().While(
-            fmt::format("deleting {} {}/{}", write.resource->kind, write.ns, write.name));
-        return false;
-      }
-      outcome.deleted_uids.push_back(write.deletion.uid);
-      return true;
-    }
+    case Write::Verb::kDelete:
+      return Delete(write, outcome, stop);
+    case Write::Verb::kCollect:
+      return Collect(write, outcome, stop);
     case Write::Verb::kProbe:
       return Probe(write, outcome, stop);
     case Write::Verb::kScale:
@@ -176,6 +167,33 @@ bool Applier::Create(const Write& write, Outcome& outcome, const std::stop_token
   }
   outcome.taken = Taken(*write.resource, write.ns, write.name, *meta);
   return false;
+}
+
+bool Applier::Delete(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+  Status done = client_.Delete(*write.resource, write.ns, write.name, write.deletion, stop);
+  // Gone already, or another object by now: what had to go is gone.
+  const bool gone =
+      !done && (done.error().code == Code::kNotFound || done.error().code == Code::kConflict);
+  if (!done && !gone) {
+    outcome.error = std::move(done).error().While(
+        fmt::format("deleting {} {}/{}", write.resource->kind, write.ns, write.name));
+    return false;
+  }
+  outcome.deleted_uids.push_back(write.deletion.uid);
+  return true;
+}
+
+// What the caches say of two pools of one name may be old news of either. Asked now, after the
+// child has been seen, the API server knows which of them is there; the other never comes back.
+bool Applier::Collect(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+  auto there = client_.Get(*write.owner_kind, write.ns, write.owner_name, stop);
+  if (!there) return Written(write, std::move(there), outcome);
+  const auto pool = MetaOf(*there);
+  if (!pool || pool->uid != write.owner_uid) {
+    outcome.error = Error{Code::kConflict, write.owner_name + " is another pool by now"};
+    return false;
+  }
+  return Delete(write, outcome, stop);
 }
 
 bool Applier::Release(const Write& write, Outcome& outcome, const std::stop_token& stop) {

@@ -55,6 +55,8 @@ class Applier {
   // False: the list ends here.
   bool ApplyOne(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Create(const Write& write, Outcome& outcome, const std::stop_token& stop);
+  bool Delete(const Write& write, Outcome& outcome, const std::stop_token& stop);
+  bool Collect(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Probe(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Release(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Written(const Write& write, Result<std::string> answer, Outcome& outcome);

@@ -166,4 +166,19 @@ class ChildrenDiff {
 
 std::vector<Write> DiffChildren(const DiffInput& input) { return ChildrenDiff(input).Run(); }
 
+std::vector<Write> CollectLeftovers(const kube::Resource& kind, const kube::ObjectMeta& pool,
+                                    const std::vector<Leftover>& leftovers,
+                                    const std::set<std::string>& deleted_uids) {
+  std::vector<Write> writes;
+  for (const Leftover& left : leftovers) {
+    if (left.meta->deleted || deleted_uids.contains(left.meta->uid)) continue;
+    Write write{Write::Verb::kCollect, left.resource, pool.ns, left.meta->name, {}, pool.uid, {}};
+    write.deletion.uid = left.meta->uid;
+    write.owner_kind = &kind;
+    write.owner_name = pool.name;
+    writes.push_back(std::move(write));
+  }
+  return writes;
+}
+
 }  // namespace spillway::controllers

@@ -15,7 +15,8 @@ namespace spillway::controllers {
 
 // One request that changes something, or (kProbe) looks whether a taken name is free again, or
 // (kScale) looks at the target of an elastic group, raises its replicas if they are too few, and
-// gives nodes back, or (kRelease) undoes what that did to a node that stays.
+// gives nodes back, or (kRelease) undoes what that did to a node that stays, or (kCollect) deletes
+// what a pool left behind whose name another one has by now.
 struct Write {
   enum class Verb {
     kStatus,
@@ -23,6 +24,7 @@ struct Write {
     kApply,
     kPatch,
     kDelete,
+    kCollect,
     kProbe,
     kScale,
     kRelease
@@ -30,10 +32,12 @@ struct Write {
   const kube::Resource* resource = nullptr;
   std::string ns;
   std::string name;
-  std::string body;       // JSON; none for kDelete, kProbe, kScale and kRelease
-  std::string owner_uid;  // kCreate, kProbe: whose the object must be
+  std::string body;       // JSON; none for kDelete, kCollect, kProbe, kScale and kRelease
+  std::string owner_uid;  // kCreate, kProbe: whose the object must be; kCollect: of that other pool
   kube::DeleteOptions deletion;
-  std::optional<TargetWish> wish{};  // kScale
+  std::optional<TargetWish> wish{};            // kScale
+  const kube::Resource* owner_kind = nullptr;  // kCollect: of both pools
+  std::string owner_name{};                    // likewise
 
   bool operator==(const Write& other) const {
     return verb == other.verb && *resource == *other.resource && ns == other.ns &&
@@ -81,6 +85,17 @@ struct InferenceDiffInput {
 
 // What to write to the pool's children so that they follow from the decision. Nothing if they do.
 std::vector<Write> DiffChildren(const InferenceDiffInput& input);
+
+// A child of a pool that is gone, whose name and kind another pool has.
+struct Leftover {
+  const kube::Resource* resource = nullptr;
+  const kube::ObjectMeta* meta = nullptr;
+};
+// The garbage collector of a cluster never finds these where it had to list pools anew just then,
+// since it takes the one pool for the other. `pool`: the one that is there, of this kind.
+std::vector<Write> CollectLeftovers(const kube::Resource& kind, const kube::ObjectMeta& pool,
+                                    const std::vector<Leftover>& leftovers,
+                                    const std::set<std::string>& deleted_uids);
 
 // Deployments whose replicas somebody else has changed: what the pool's owner is to be told, a
 // sentence for each.

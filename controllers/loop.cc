@@ -32,6 +32,10 @@ bool IsHeld(const kube::Node& node) {
          node.meta.annotations.contains(kMachineAnnotation);
 }
 
+void Append(std::vector<Write> more, std::vector<Write>& to) {
+  std::ranges::move(more, std::back_inserter(to));
+}
+
 double InSeconds(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
 }  // namespace
@@ -57,6 +61,7 @@ struct Loop::Facts {
   std::map<std::string, std::vector<const kube::Deployment*>> deployments;
   std::map<std::string, std::vector<const kube::MetaOnly*>> services;
   std::map<std::string, const kube::MetaOnly*> budgets;
+  std::map<std::string, std::vector<Leftover>> leftovers;
   std::map<placement::PoolKey, const placement::TrainingPool*> pool_facts;
   std::map<placement::PoolKey, const placement::PoolDecision*> decisions;
   std::map<placement::PoolKey, const placement::InferencePool*> inference_facts;
@@ -120,6 +125,37 @@ struct Loop::Facts {
     for (const auto& budget : world.disruption_budgets) {
       budgets.emplace(budget->meta.controller_uid, budget.get());
     }
+    IndexLeftovers();
+  }
+  void IndexLeftovers() {
+    using Named = std::pair<std::string, std::string>;  // kind, key
+    std::map<Named, const kube::ObjectMeta*> pools;
+    for (const auto& pool : world.training_pools) {
+      pools[{"TrainingPool", kube::Key(pool->meta)}] = &pool->meta;
+    }
+    for (const auto& pool : world.inference_pools) {
+      pools[{"InferencePool", kube::Key(pool->meta)}] = &pool->meta;
+    }
+    const auto look = [&](const kube::Resource& resource, const auto& objects) {
+      for (const auto& object : objects) {
+        const kube::ObjectMeta& meta = object->meta;
+        if (meta.controller_uid.empty()) continue;
+        const auto pool =
+            pools.find({meta.controller_kind, kube::Key(meta.ns, meta.controller_name)});
+        if (pool == pools.end() || pool->second->uid == meta.controller_uid) continue;
+        leftovers[pool->second->uid].push_back({&resource, &meta});
+      }
+    };
+    look(kube::JobResource(), world.jobs);
+    look(kube::DeploymentResource(), world.deployments);
+    look(kube::ServiceResource(), world.services);
+    look(kube::PodDisruptionBudgetResource(), world.disruption_budgets);
+  }
+  [[nodiscard]] std::vector<Write> Collect(const kube::Resource& kind,
+                                           const kube::ObjectMeta& pool) const {
+    const auto left = leftovers.find(pool.uid);
+    if (left == leftovers.end()) return {};
+    return CollectLeftovers(kind, pool, left->second, deleted_uids);
   }
   void IndexPlan() {
     for (const auto& pool : snapshot.pools) pool_facts.emplace(pool.key, &pool);
@@ -213,8 +249,37 @@ void Loop::Advanced() {
   // Under the lock, so that a pass which has just looked is already waiting when told.
   {
     const std::scoped_lock lock(mutex_);
+    LookForAwaitedPods();
   }
   wake_.notify_all();
+}
+
+// Under the lock.
+void Loop::LookForAwaitedPods() {
+  if (pods_awaited_.empty()) return;
+  if (kube::NewerVersion(pods_awaited_, stores_.pods.ResourceVersion())) return;
+  pods_awaited_.clear();
+  dirty_ = true;
+  ++changes_;
+}
+
+// Where a failure's cause is not seen as pods are seen late: that nothing became of them, which is
+// no change of theirs, decides as well.
+void Loop::AwaitPods(const Facts& facts) {
+  const bool awaited = std::ranges::any_of(facts.snapshot.pools, [](const auto& pool) {
+    const placement::AttemptFacts& attempt = pool.attempt;
+    return attempt.pods_behind && !attempt.disrupted && attempt.failure->worker < 0;
+  });
+  std::string newest;
+  for (const auto& job : facts.world.jobs) {
+    if (!awaited || !job->failed_condition) continue;
+    if (kube::NewerVersion(job->meta.resource_version, newest)) {
+      newest = job->meta.resource_version;
+    }
+  }
+  const std::scoped_lock lock(mutex_);
+  pods_awaited_ = std::move(newest);
+  LookForAwaitedPods();
 }
 
 nanoseconds Loop::UntilWake() const {
@@ -354,6 +419,7 @@ void Loop::Pass(const std::stop_token& abort, const std::stop_token& stop) {
 #endif
   facts.IndexPlan();
   facts.IndexAsks();
+  AwaitPods(facts);
   Forget(facts);
   for (const auto& [uid, when] : deleted_) facts.deleted_uids.insert(uid);
   if (snapshot_requested_.exchange(false) && hooks_.snapshot_wanted) {
@@ -473,8 +539,8 @@ std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t pool) {
     list.writes.push_back(*std::move(write));
   }
   if (settings_.mode == Mode::kEnforce) {
-    auto children = DiffChildren(facts.Children(object, *decision->second));
-    std::move(children.begin(), children.end(), std::back_inserter(list.writes));
+    Append(facts.Collect(crds::v1alpha1::TrainingPoolResource(), object.meta), list.writes);
+    Append(DiffChildren(facts.Children(object, *decision->second)), list.writes);
   }
   if (list.writes.empty()) return std::nullopt;
   return list;
@@ -499,8 +565,8 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts,
   if (settings_.mode == Mode::kEnforce) {
     InferenceDiffInput children = facts.Children(object, *decision->second);
     children.name_taken = !pool.name_conflict.empty();
-    auto writes = DiffChildren(children);
-    std::move(writes.begin(), writes.end(), std::back_inserter(list.writes));
+    Append(facts.Collect(crds::v1alpha1::InferencePoolResource(), object.meta), list.writes);
+    Append(DiffChildren(children), list.writes);
     TellOfOthers(object, ScaledByOthers(children));
   }
   if (list.writes.empty()) return std::nullopt;

@@ -129,6 +129,8 @@ class Loop {
 
   placement::Snapshot TakeSnapshot(const World& world);
   void Look(Facts& facts);
+  void AwaitPods(const Facts& facts);
+  void LookForAwaitedPods();
   bool AwaitAnswers(const std::stop_token& stop);
   std::vector<WriteList> CollectWrites(const Facts& facts);
   std::optional<WriteList> PoolWrites(const Facts& facts, size_t pool);
@@ -195,6 +197,7 @@ class Loop {
   std::condition_variable_any wake_;
   bool dirty_ = true;
   uint64_t changes_ = 0;
+  std::string pods_awaited_;  // once their store has come so far, a pass is due; "": none is
 
   // Synchronise themselves.
   std::atomic<bool> snapshot_requested_{false};

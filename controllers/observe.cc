@@ -489,7 +489,8 @@ bool CameFromDisruption(const Family& family, const placement::Placement& placem
   return !failed_itself && (taken || gone);
 }
 
-placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory, Time now) {
+placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& memory, Time now,
+                                       const std::string& pods_version) {
   placement::AttemptFacts facts;
   if (!memory.placement) return facts;
   for (const kube::Job* job : family.jobs) {
@@ -500,7 +501,8 @@ placement::AttemptFacts ObserveAttempt(const Family& family, const PoolMemory& m
     facts.succeeded = SucceededOf(family, *job, memory.placement->attempt);
     if (!facts.failed) continue;
     const Time failed_at = job->finished.value_or(job->meta.created);
-    const bool awaited = now < failed_at + placement::kPodAwaited;
+    facts.pods_behind = kube::NewerVersion(job->meta.resource_version, pods_version);
+    const bool awaited = now < placement::PodAwaitedUntil(failed_at, facts.pods_behind);
     facts.disrupted = CameFromDisruption(family, *memory.placement, awaited);
     facts.failure = FirstFailure(family, *job, memory.placement->attempt, facts.disrupted);
     // A node's clock that is ahead must not prolong the backoff.
@@ -646,6 +648,7 @@ class PoolObserver {
                const std::vector<placement::NodeGroup>& groups)
       : input_(input),
         groups_(groups),
+        pods_version_(world.pods_version),
         families_(ObserveFamilies(world)),
         children_(ObserveChildren(world)),
         priorities_(ObservePriorities(world)) {
@@ -669,7 +672,7 @@ class PoolObserver {
     out.memory = MemoryOf(pool.status);
     RebuildMemory(mine, out.memory);
     if (input_.settings->mode == Mode::kObserve) PretendQueued(pool, out.memory);
-    out.attempt = ObserveAttempt(mine, out.memory, input_.now);
+    out.attempt = ObserveAttempt(mine, out.memory, input_.now, pods_version_);
     out.workers = ObserveWorkers(mine);
     ObserveTemplate(pool, input_.ask_template(SubjectOf(pool)), groups_, out);
     out.name_conflict = NameConflict(pool);
@@ -701,6 +704,7 @@ class PoolObserver {
   const Family no_family_{};
   const ObserveInput& input_;
   const std::vector<placement::NodeGroup>& groups_;
+  const std::string& pods_version_;
   Families families_;
   Children children_;
   Priorities priorities_;

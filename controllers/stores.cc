@@ -61,6 +61,7 @@ void SplitPods(std::vector<std::shared_ptr<const kube::KeptPod>> pods, World& wo
 World ReadWorld(const Stores& stores) {
   World world;
   world.nodes = stores.nodes.List();
+  world.pods_version = stores.pods.ResourceVersion();  // before them, so that they are not older
   SplitPods(stores.pods.List(), world);
   world.jobs = stores.jobs.List();
   world.deployments = stores.deployments.List();

@@ -41,7 +41,8 @@ struct Stores {
 // One moment of the stores: shared const values, sorted by key.
 struct World {
   std::vector<std::shared_ptr<const kube::Node>> nodes;
-  std::vector<std::shared_ptr<const kube::Pod>> pods;            // those with a label of ours
+  std::string pods_version;                            // all that happened to pods up to it is in
+  std::vector<std::shared_ptr<const kube::Pod>> pods;  // those with a label of ours
   std::vector<std::shared_ptr<const kube::KeptPod>> other_pods;  // all others
   std::vector<std::shared_ptr<const kube::Job>> jobs;
   std::vector<std::shared_ptr<const kube::Deployment>> deployments;

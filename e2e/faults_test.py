@@ -285,6 +285,41 @@ def test_an_api_server_that_is_killed_again_and_again(
 
 
 @pytest.mark.breaks_server
+def test_pools_made_anew_unseen_by_the_garbage_collector_get_their_children(
+        cluster: Cluster, operators: Operators, node_groups: None, namespace: str) -> None:
+    """It compares names, no uids, where it has to list anew: children of a pool that came back meanwhile stay for ever."""
+    pools = [training_pool("again", 2, 4), inference_pool("served", 2, a100())]
+
+    def all_ready() -> dict[str, str]:
+        ready(cluster, "again", namespace, 60)
+        ready_pool(cluster, "served", namespace, 60)
+        found = {**children(cluster, namespace)["again"].identities(), **children_of_pool(cluster, "served", namespace).identities()}
+        return {name: uid for name, uid in found.items() if not name.startswith("Pod/")}
+
+    def collects(kind: str) -> bool:
+        return any(one["verb"] == "watch" and one["objectRef"].get("resource") == kind
+                   and one["user"]["username"] == "system:kube-controller-manager" for one in cluster.audit.since(0))
+
+    for kind in ("trainingpools", "inferencepools"):  # it looks for new kinds now and then
+        wait_for(lambda: collects(kind), 90, f"the garbage collector to watch {kind}", 1)
+    operators.start("one")
+    cluster.apply(pools, namespace)
+    before = all_ready()
+    collector = cluster.plane.controller_manager
+    collector.signal(signal.SIGSTOP)
+    try:
+        cluster.plane.restart_apiserver(kill=True)  # which ends its watches
+        for kind, name in (("trainingpool", "again"), ("inferencepool", "served")):
+            cluster.delete(kind, name, namespace, "--wait=false")
+        cluster.apply(pools, namespace)
+        cluster.plane.restart_apiserver(kill=True)
+    finally:
+        collector.signal(signal.SIGCONT)
+    after = all_ready()
+    assert not set(before.values()) & set(after.values()), (before, after)
+
+
+@pytest.mark.breaks_server
 @pytest.mark.parametrize("seconds", [12, pytest.param(60, marks=pytest.mark.soak)])
 def test_a_store_that_stands_still(cluster: Cluster, operators: Operators, node_groups: None, namespace: str,
                                    load: Callable[..., Load], mark: int, seconds: float) -> None:
@@ -375,6 +410,7 @@ def refused(event: Object) -> bool:
     return event.get("responseStatus", {}).get("code") == 429
 
 
+BLOWS = 10          # requests refused that a storm has at least
 MOST_A_SECOND = 60  # requests in a storm: sixteen places, and a watch of each kind, a few times over
 
 
@@ -400,6 +436,9 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
                                       proxy: FaultProxy, through: dict[str, str], load: Callable[..., Load], mark: int,
                                       precedence: int, seconds: float) -> None:
     """Behind its own flow schema the Lease is kept; without it the leader ends in time. Either way no storm answers the storm."""
+    def blows() -> int:
+        return sum(refused(one) for one in cluster.audit.by_operator(begun))
+
     with kept(operators, "one", extra=through) as running:
         leads(cluster, "one")
         cluster.apply(inference_pool("early", 1, a100()), namespace)
@@ -411,7 +450,7 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
             loaded = load()
             wait_for(lambda: any(refused(one) for one in cluster.audit.writes(begun)), 20, "a write to be refused")
             proxy.reset()  # watches are opened anew in the storm
-            wait_for(lambda: time.monotonic() > started + seconds, seconds + 5, "the storm's time to be over")
+            wait_for(lambda: time.monotonic() > started + seconds and blows() >= BLOWS, seconds + 60, f"{BLOWS} requests refused")
             during = cluster.audit.by_operator(begun)
         loaded.settle(120)
         after = (transitions(cluster), lists_of(operators))
@@ -419,7 +458,6 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
     codes = Counter(one["responseStatus"]["code"] for one in during)
     print(f"{len(during)} requests in the storm, at most {max(by_second.values())} in a second, codes {dict(codes)}; "
           f"operators ended: {dict(running.ends)}")
-    assert sum(refused(one) for one in during) >= 10, "the storm was a breeze: the test shows nothing"
     waits = waits_after_429([one for one in during if not is_lease(one)])
     assert waits and min(waits)[0] >= 0.95, waits  # Retry-After says a second at least
     assert max(by_second.values()) <= MOST_A_SECOND

@@ -11,6 +11,10 @@
 #include "placement/words.h"
 
 namespace spillway::placement {
+Time PodAwaitedUntil(Time failed, bool pods_behind) {
+  return failed + (pods_behind ? kOldPodAwaited : kPodAwaited);
+}
+
 namespace {
 
 constexpr Seconds kExclusion{3600};
@@ -200,7 +204,7 @@ bool WaitsForNodes(const Case& c) {
 std::optional<Time> AwaitsFailedPod(const TrainingPool& pool) {
   const AttemptFacts& attempt = pool.attempt;
   if (!attempt.failed || !attempt.failure || attempt.failure->worker >= 0) return std::nullopt;
-  return attempt.failure->time + kPodAwaited;
+  return PodAwaitedUntil(attempt.failure->time, attempt.pods_behind);
 }
 
 std::string DisruptionSentence(const Case& c) {

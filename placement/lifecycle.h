@@ -15,9 +15,14 @@ namespace spillway::placement {
 
 // Having to leave home within so many seconds of a move makes the next return wait longer.
 inline constexpr Seconds kAfterMove{86400};
-// A Job that failed may be seen before its pods are, which come by another watch: for so long after
-// it the cause of its failure is waited for.
+// A Job that failed may be seen before its pods are, which come by another watch: the cause of its
+// failure is waited for. So long at least, as versions of two kinds can't be compared everywhere.
 inline constexpr Seconds kPodAwaited{30};
+// And so long at most, where the pods that are seen are known to be older than the Job: a watch
+// that leads nowhere is found out before.
+inline constexpr Seconds kOldPodAwaited{300};
+// Until when, after a Job that failed at `failed`.
+Time PodAwaitedUntil(Time failed, bool pods_behind);
 
 enum class Course {
   kRest,   // takes no part in the queue: ended, suspended, refused

@@ -358,6 +358,7 @@ struct AttemptFacts {
   bool failed = false;
   bool disrupted = false;  // with failed: a worker was evicted or deleted, none failed itself
   std::optional<Failure> failure;  // with failed: which worker, how
+  bool pods_behind = false;        // with failed: the pods that are seen are older than its Job
   int succeeded = 0;
   bool operator==(const AttemptFacts&) const = default;
 };

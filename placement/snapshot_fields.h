@@ -266,6 +266,7 @@ void Fields(A& a, Of<AttemptFacts> /*type*/) {
   a("failed", &AttemptFacts::failed);
   a("disrupted", &AttemptFacts::disrupted);
   a("failure", &AttemptFacts::failure);
+  a("podsBehind", &AttemptFacts::pods_behind);
   a("succeeded", &AttemptFacts::succeeded);
 }
 

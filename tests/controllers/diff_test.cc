@@ -132,6 +132,30 @@ TEST(Diff, ATakenNameMakesNothingAndStillRemovesWhatMustGo) {
   EXPECT_THAT(world.Lines(), ElementsAre("delete Job run-train-1"));
 }
 
+TEST(Leftovers, AreAskedForOnceAndNotWhileTheyGo) {
+  kube::ObjectMeta pool;
+  pool.ns = "lab";
+  pool.name = "run";
+  pool.uid = "now";
+  kube::ObjectMeta there;
+  there.name = "run-train";
+  there.uid = "there";
+  kube::ObjectMeta going = there;
+  going.uid = "going";
+  going.deleted = Time(std::chrono::seconds(5));
+  kube::ObjectMeta asked = there;
+  asked.uid = "asked";
+  const auto& service = kube::ServiceResource();
+  const auto writes =
+      CollectLeftovers(crds::v1alpha1::TrainingPoolResource(), pool,
+                       {{&service, &going}, {&service, &there}, {&service, &asked}}, {"asked"});
+  ASSERT_THAT(writes, testing::SizeIs(1));
+  EXPECT_EQ(writes[0].verb, Write::Verb::kCollect);
+  EXPECT_EQ(writes[0].deletion.uid, "there");
+  EXPECT_EQ(writes[0].owner_uid, "now");
+  EXPECT_EQ(writes[0].ns + "/" + writes[0].owner_name, "lab/run");
+}
+
 TEST(Diff, ANewAttemptRemovesTheOldJobFirst) {
   World world;
   world.AddCompanions();

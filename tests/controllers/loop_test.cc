@@ -7,6 +7,7 @@
 
 #include "controllers/render.h"
 #include "tests/controllers/loop_fixture.h"
+#include "tests/support/eventually.h"
 #include "tests/support/fake_cluster.h"
 
 namespace spillway::controllers {
@@ -316,6 +317,91 @@ TEST_F(LoopTest, ADeletedJobOfARunningGangLeadsToOneNewAttemptUnderANewName) {
   EXPECT_EQ(Status("run")["placement"]["nodes"], Json({"h0", "h1"}));
   EXPECT_EQ(Status("run")["restarts"], 1);
   EXPECT_FALSE(Status("run").contains("excludedNodes"));
+}
+
+// Of a running gang whose Job fails while the watch of pods is slow. Time passes, in which a pod
+// that is not seen would be one that is gone.
+class SlowPods : public LoopTest {
+ protected:
+  void SetUp() override {
+    server_.Put(PoolJson("run", 2));
+    Run();
+    ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+    cluster_.Settle();
+    ASSERT_TRUE(Await([&] { return Reason("run", "Ready") == "AsExpected"; }));
+  }
+  bool SeesFailedJob() {
+    return support::Eventually([&] {
+      const auto job = stores_.jobs.Get("lab/run-train-1");
+      return job != nullptr && job->failed_condition;
+    });
+  }
+  // Passes, without bookmarks.
+  void LetPass(std::chrono::seconds time) {
+    for (int i = 0; i < 2; ++i) {
+      const int before = passes_;
+      Advance(time / 2);
+      ASSERT_TRUE(AwaitPass(before));
+    }
+  }
+
+  support::FakeCluster cluster_{server_, clock_};
+};
+
+TEST_F(SlowPods, ThatTellWhyTheJobFailedAreWaitedFor) {
+  server_.HoldWatches("pods");
+  cluster_.FinishPod("lab", cluster_.PodsOf("lab", "run-train-1")[1]["metadata"]["name"], 3,
+                     "lost");
+  cluster_.Settle();
+  ASSERT_TRUE(SeesFailedJob());
+  ASSERT_NO_FATAL_FAILURE(LetPass(std::chrono::seconds(120)));
+  EXPECT_EQ(Status("run")["attempts"], 1);
+  server_.ReleaseWatches();
+  ASSERT_TRUE(Await([&] { return Status("run")["attempts"] == 2; }));
+  EXPECT_EQ(Status("run")["failures"], 1);
+  EXPECT_EQ(Status("run")["lastFailure"]["exitCode"], 3);
+  EXPECT_EQ(Status("run")["lastFailure"]["message"], "lost");
+}
+
+TEST_F(SlowPods, ThatHaveNothingMoreToTellDecideAsSoonAsThatIsKnown) {
+  for (const Json& pod : cluster_.PodsOf("lab", "run-train-1")) {
+    const std::string name = pod["metadata"]["name"];
+    server_.Remove("pods", "lab", name);
+    ASSERT_TRUE(support::Eventually([&] { return stores_.pods.Get("lab/" + name) == nullptr; }));
+  }
+  server_.Patch("jobs", "lab", "run-train-1",
+                {{"status", {{"conditions", {{{"type", "Failed"}, {"status", "True"}}}}}}});
+  ASSERT_TRUE(SeesFailedJob());
+  ASSERT_NO_FATAL_FAILURE(LetPass(std::chrono::seconds(120)));
+  EXPECT_EQ(Status("run")["attempts"], 1);
+  server_.SendBookmarks();  // which changes nothing
+  ASSERT_TRUE(Await([&] { return Status("run")["attempts"] == 2; }));
+  EXPECT_EQ(Status("run").value("failures", 0), 0) << "its workers were taken away";
+}
+
+// The garbage collector does nothing here, as it does where it takes the one pool for the other.
+TEST_F(LoopTest, WhatAnEarlierPoolOfItsNameLeftBehindIsDeletedBeforeAPoolGetsItsOwn) {
+  support::FakeCluster cluster(server_, clock_);
+  const std::string before = server_.Put(PoolJson("run", 2))["metadata"]["uid"];
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  cluster.RunKubelets();
+  Json extra = *server_.Get("jobs", "lab", "run-train-1");
+  extra["metadata"]["name"] = "run-train-7";  // of a later attempt; none is there that it hinders
+  extra["metadata"].erase("uid");
+  const auto owner_of = [&](const std::string& plural, const std::string& name) -> std::string {
+    const auto object = server_.Get(plural, "lab", name);
+    return object ? (*object)["metadata"]["ownerReferences"][0]["uid"] : Json("");
+  };
+  server_.Remove("trainingpools", "lab", "run");
+  server_.Put(extra);
+  ASSERT_EQ(owner_of("services", "run-train"), before);
+  const std::string after = server_.Put(PoolJson("run", 2))["metadata"]["uid"];
+  ASSERT_TRUE(Await([&] { return owner_of("jobs", "run-train-1") == after; }));
+  EXPECT_EQ(owner_of("services", "run-train"), after);
+  EXPECT_EQ(owner_of("poddisruptionbudgets", "run-train"), after);
+  EXPECT_FALSE(Exists("jobs", "run-train-7"));
+  ExpectQuiet();
 }
 
 // Names repeat across namespaces: a pod on a lost node is deleted by force, its namesake is not.

@@ -20,6 +20,7 @@ struct Cluster {
   Settings settings;
   std::vector<kube::Node> nodes;
   std::vector<kube::Pod> pods;
+  std::string pods_version;
   std::vector<kube::Job> jobs;
   std::vector<kube::MetaOnly> services;
   std::vector<kube::PriorityClass> priorities;
@@ -42,6 +43,7 @@ struct Cluster {
     kube::PodKeeper keeper(kPrefix);
     for (const kube::Pod& pod : pods) kept.push_back(keeper.Keep(pod));
     SplitPods(Share(kept), world);
+    world.pods_version = pods_version;
     world.jobs = Share(jobs);
     world.services = Share(services);
     world.priority_classes = Share(priorities);
@@ -659,6 +661,34 @@ TEST(ObserveAttempt, APodThatIsNotSeenYetIsNotTakenForOneThatIsGone) {
     job.failed_condition = true;
     job.finished = Time(Seconds(9000 - ago));
     EXPECT_EQ(cluster.Pool().attempt.disrupted, ago >= 30) << ago;
+  }
+}
+
+// However long ago the Job failed: a watch of pods that led nowhere has yet to say what became of
+// them. One that never comes so far is not waited for for ever.
+TEST(ObserveAttempt, PodsThatAreOlderThanTheirJobAreWaitedForLonger) {
+  struct Case {
+    std::string pods_version;
+    int ago;
+    bool disrupted;
+  };
+  const std::vector<Case> cases = {
+      {"99", 30, false}, {"99", 299, false}, {"99", 300, true},  {"100", 29, false},
+      {"100", 30, true}, {"101", 30, true},  {"1000", 30, true}, {"", 30, false},
+  };
+  for (const Case& c : cases) {
+    Cluster cluster;
+    cluster.pods_version = c.pods_version;
+    cluster.Commit(2);
+    kube::Job& job = cluster.AddJob(2);
+    job.meta.resource_version = "100";
+    job.failed_condition = true;
+    job.finished = Time(Seconds(9000 - c.ago));
+    const auto attempt = cluster.Pool().attempt;
+    EXPECT_EQ(attempt.disrupted, c.disrupted) << c.pods_version << ", " << c.ago;
+    EXPECT_EQ(attempt.pods_behind, c.pods_version.size() < 3) << c.pods_version;
+    job.failed_condition = false;
+    EXPECT_FALSE(cluster.Pool().attempt.pods_behind) << "it has not failed";
   }
 }
 

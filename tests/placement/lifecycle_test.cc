@@ -365,6 +365,24 @@ TEST(Failure, WaitsAMomentForThePodThatTellsWhy) {
   EXPECT_EQ(decision.memory.last_failure->time, untold.time);
 }
 
+TEST(Failure, WaitsForThePodsWhereThoseThatAreSeenAreOlder) {
+  Snapshot world = Running();
+  Failure untold;
+  untold.time = kNow - Seconds{299};
+  Fail(world, untold);
+  P(world).attempt.pods_behind = true;
+  EXPECT_EQ(Decide(world).action, Action::kKeep);
+  EXPECT_EQ(MakePlan(world).next_wake, kNow + Seconds{1});
+  Snapshot seen = world;
+  P(seen).attempt.pods_behind = false;
+  EXPECT_EQ(Decide(seen).action, Action::kRestart) << "there is no more to come";
+  Snapshot told = world;
+  P(told).attempt.failure = Crash(137);
+  EXPECT_EQ(Decide(told).action, Action::kRestart) << "the one that failed is seen";
+  world.now = kNow + Seconds{1};
+  EXPECT_EQ(Decide(world).action, Action::kRestart) << "a watch that never comes so far";
+}
+
 TEST(Failure, OverTheLimitEndsThePoolAndKeepsTheLastJob) {
   Snapshot world = Running();
   P(world).max_restarts = 2;

@@ -27,7 +27,8 @@ class Maker {
         orders_(seed + 6'000'000),
         yields_(seed + 7'000'000),
         spares_(seed + 8'000'000),
-        targets_(seed + 9'000'000) {}
+        targets_(seed + 9'000'000),
+        causes_(seed + 10'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -53,6 +54,7 @@ class Maker {
     if (orders_.OneIn(8)) AddElastic();
     if (yields_.OneIn(4)) AddYielding();
     AddReplicaClaims();
+    AddUnseenCauses();
     return std::move(world_);
   }
 
@@ -273,6 +275,15 @@ class Maker {
       pool.attempt.succeeded = placement.workers;
       for (const Worker& worker : pool.workers) Unbind(worker);
       pool.workers.clear();
+    }
+  }
+
+  void AddUnseenCauses() {
+    for (TrainingPool& pool : world_.pools) {
+      AttemptFacts& attempt = pool.attempt;
+      if (!attempt.failed || !attempt.failure || !causes_.OneIn(3)) continue;
+      attempt.failure->worker = -1;
+      attempt.pods_behind = causes_.OneIn(2);
     }
   }
 
@@ -896,6 +907,7 @@ class Maker {
   Dice yields_;     // likewise
   Dice spares_;     // likewise
   Dice targets_;    // likewise
+  Dice causes_;     // likewise
   Snapshot world_;
 };
 
