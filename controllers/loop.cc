@@ -1,6 +1,7 @@
 #include "controllers/loop.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "controllers/names.h"
 #include "controllers/observe.h"
@@ -128,28 +129,37 @@ struct Loop::Facts {
     IndexLeftovers();
   }
   void IndexLeftovers() {
-    using Named = std::pair<std::string, std::string>;  // kind, key
-    std::map<Named, const kube::ObjectMeta*> pools;
-    for (const auto& pool : world.training_pools) {
-      pools[{"TrainingPool", kube::Key(pool->meta)}] = &pool->meta;
-    }
-    for (const auto& pool : world.inference_pools) {
-      pools[{"InferencePool", kube::Key(pool->meta)}] = &pool->meta;
-    }
+    std::set<std::string_view> living;  // uids
+    for (const auto& pool : world.training_pools) living.insert(pool->meta.uid);
+    for (const auto& pool : world.inference_pools) living.insert(pool->meta.uid);
+    std::vector<Leftover> orphans;
     const auto look = [&](const kube::Resource& resource, const auto& objects) {
       for (const auto& object : objects) {
         const kube::ObjectMeta& meta = object->meta;
-        if (meta.controller_uid.empty()) continue;
-        const auto pool =
-            pools.find({meta.controller_kind, kube::Key(meta.ns, meta.controller_name)});
-        if (pool == pools.end() || pool->second->uid == meta.controller_uid) continue;
-        leftovers[pool->second->uid].push_back({&resource, &meta});
+        if (meta.controller_uid.empty() || living.contains(meta.controller_uid)) continue;
+        orphans.push_back({&resource, &meta});
       }
     };
     look(kube::JobResource(), world.jobs);
     look(kube::DeploymentResource(), world.deployments);
     look(kube::ServiceResource(), world.services);
     look(kube::PodDisruptionBudgetResource(), world.disruption_budgets);
+    if (!orphans.empty()) FindSuccessors(orphans);  // there are none in most passes
+  }
+  void FindSuccessors(const std::vector<Leftover>& orphans) {
+    std::map<std::pair<std::string, std::string>, std::string> pools;  // kind and key to uid
+    for (const auto& pool : world.training_pools) {
+      pools[{"TrainingPool", kube::Key(pool->meta)}] = pool->meta.uid;
+    }
+    for (const auto& pool : world.inference_pools) {
+      pools[{"InferencePool", kube::Key(pool->meta)}] = pool->meta.uid;
+    }
+    for (const Leftover& orphan : orphans) {
+      const kube::ObjectMeta& meta = *orphan.meta;
+      const auto pool =
+          pools.find({meta.controller_kind, kube::Key(meta.ns, meta.controller_name)});
+      if (pool != pools.end()) leftovers[pool->second].push_back(orphan);
+    }
   }
   [[nodiscard]] std::vector<Write> Collect(const kube::Resource& kind,
                                            const kube::ObjectMeta& pool) const {
@@ -272,8 +282,8 @@ void Loop::AwaitPods(const Facts& facts) {
   });
   std::string newest;
   for (const auto& job : facts.world.jobs) {
-    if (!awaited || !job->failed_condition) continue;
-    if (kube::NewerVersion(job->meta.resource_version, newest)) {
+    if (!awaited) break;
+    if (job->failed_condition && kube::NewerVersion(job->meta.resource_version, newest)) {
       newest = job->meta.resource_version;
     }
   }
