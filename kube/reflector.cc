@@ -1,7 +1,5 @@
 #include "kube/reflector.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <functional>
@@ -10,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/heap.h"
 #include "kube/object_key.h"
 
 namespace spillway::kube {
@@ -46,13 +45,6 @@ void WaitFor(milliseconds delay, const std::stop_token& stop) {
   std::condition_variable_any never;
   std::unique_lock lock(mutex);
   never.wait_for(lock, stop, delay, [] { return false; });
-}
-
-// A list takes many times what is kept of it, and the allocator would hold on to that for good.
-void GiveBackMemory() {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
 }
 
 // What both transports say of a body that is longer than it may be.
@@ -296,7 +288,7 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   sample_.reset();
   const Result<std::string> version = List(listing.version);
   if (version) {
-    GiveBackMemory();
+    GiveBackFreeHeap();  // a list takes many times what is kept of it
     if (options_.hooks.listed) options_.hooks.listed(listing.reason);
     return Watching{*version};
   }
