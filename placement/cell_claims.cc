@@ -93,8 +93,8 @@ class Wanting {
 
   [[nodiscard]] bool IsDue() const {
     const auto& since = pool_.memory.short_since;
-    return since && !pool_.link_suspect && draft_.Now() >= *since + Spec().preempt_after &&
-           !Spills();
+    return since && pool_.asks.empty() && !pool_.link_suspect &&
+           draft_.Now() >= *since + Spec().preempt_after && !Spills();
   }
 
   // Where it would spill before long it makes nobody go.

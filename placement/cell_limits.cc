@@ -44,7 +44,8 @@ int64_t AcceleratorsOf(const CellState& cell, const std::string& type) {
 int64_t CellLimits::OfVariant(const Variant& variant) const {
   int64_t replicas = 0;
   for (const CellState& cell : draft_.cells) {
-    if (cell.variant == &variant && !cell.leaving) replicas += cell.memory.desired;
+    if (cell.variant != &variant || cell.leaving) continue;
+    replicas += cell.memory.desired + draft_.AskedFor(cell);
   }
   return replicas;
 }
@@ -61,7 +62,7 @@ int64_t CellLimits::LeavingAccelerators(const std::string& type) const {
 Money CellLimits::Spending() const {
   Money sum;
   for (const CellState& cell : draft_.cells) {
-    sum += CostAboveHome(cell).Times(cell.memory.desired);
+    sum += CostAboveHome(cell).Times(cell.memory.desired + draft_.AskedFor(cell));
   }
   return sum;
 }
@@ -197,6 +198,12 @@ bool CellLimits::HomeCouldServe() const {
     return cell.Known() && cell.memory.tier == 0 && cell.variant->template_invalid.empty() &&
            CouldEverFit(scene, *world_.pools[cell.seeker], *cell.group);
   });
+}
+
+std::optional<Finding> CellLimits::WhyNoNewNodes(const CellState& cell,
+                                                 const NewSupply& supply) const {
+  return FindingOnNew(Scene{world_, capacity_, quotas_, offers_}, cell.seeker, CheckMemory(),
+                      *cell.group, HomeCouldServe(), supply);
 }
 
 std::optional<Finding> CellLimits::Refusal(CellState& cell) const {

@@ -34,14 +34,19 @@ class CellLimits {
   // Why the cell takes nothing at all, whatever the numbers; nullopt: nothing of the kind.
   std::optional<Finding> Refusal(CellState& cell) const;
 
+  // Why the cell's group is not asked for new nodes, whatever the numbers; nullopt: it may be.
+  [[nodiscard]] std::optional<Finding> WhyNoNewNodes(const CellState& cell,
+                                                     const NewSupply& supply) const;
+
   // What is decided for cells that are to stay.
   [[nodiscard]] Throughput Promised(bool home_only) const;
+  // With those for which nodes are asked for.
   [[nodiscard]] int64_t OfVariant(const Variant& variant) const;
 
   // A variant that is not the one in use has no least.
   [[nodiscard]] int LeastOf(const Variant& variant) const;
 
-  // What replicas outside home cost an hour.
+  // What replicas outside home cost an hour, with those for which nodes are asked for.
   [[nodiscard]] Money Spending() const;
 
  private:

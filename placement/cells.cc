@@ -207,6 +207,18 @@ void Recount(const World& world, const InferenceDraft& draft, CellState& cell) {
   CountReplicas(world, draft, cell);
 }
 
+const CellAsk* InferenceDraft::AskOf(const CellState& cell) const {
+  const auto at = std::find_if(asks.begin(), asks.end(), [&](const CellAsk& ask) {
+    return ask.variant == cell.memory.variant && ask.node_group == cell.memory.node_group;
+  });
+  return at == asks.end() ? nullptr : &*at;
+}
+
+int64_t InferenceDraft::AskedFor(const CellState& cell) const {
+  const CellAsk* ask = AskOf(cell);
+  return ask == nullptr ? 0 : ask->replicas;
+}
+
 bool InferenceDraft::Stays(const Replica& replica) const {
   return !replica.terminating && !std::binary_search(evict.begin(), evict.end(), replica.pod) &&
          !std::binary_search(force_delete.begin(), force_delete.end(), replica.pod);

@@ -78,9 +78,15 @@ struct InferenceDraft {
   std::optional<Cause> held;          // why nothing is decided at all: paused, misconfigured, …
   bool claims = false;                // what its claim has is reserved for it by now
   std::vector<Leaver> awaits;         // with a claim: whom it waits for
-  std::vector<Leaver> yields;         // to whom replicas of it give way, how many, and when
+  // Nodes that elastic groups are asked for in this round, for what all cells together lack.
+  std::vector<CellAsk> asks = {};
+  std::vector<Leaver> yields;      // to whom replicas of it give way, how many, and when
   std::vector<std::string> evict;  // pods on nodes that are not coming back soon, or that give way
   std::vector<std::string> force_delete;
+
+  // What is asked for the cell; nullptr: nothing.
+  [[nodiscard]] const CellAsk* AskOf(const CellState& cell) const;
+  [[nodiscard]] int64_t AskedFor(const CellState& cell) const;  // replicas
 
   // Is the pod there to stay? Not if it is on its way out, or is sent there now.
   [[nodiscard]] bool Stays(const Replica& replica) const;

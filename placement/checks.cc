@@ -902,8 +902,30 @@ Option LargestOption(const Scene& scene, size_t pool, const PoolMemory& memory,
 
 bool CouldEverFit(const Scene& scene, const TrainingPool& pool, const GroupView& group) {
   const auto need = NeedIfOpen(pool, *group.spec);
-  return need && FitsWhenEmpty(scene.world, pool, group, *need,
-                               *scene.offers.HealthyGroundFor(group, pool), 0);
+  return need &&
+         FitsWhenEmpty(scene.world, pool, group, *need, *scene.offers.HealthyGroundFor(group, pool),
+                       WorkersOnAllNew(scene, pool, group, *need));
+}
+
+std::optional<Finding> FindingOnNew(const Scene& scene, size_t pool, const PoolMemory& memory,
+                                    const GroupView& group, bool home_could,
+                                    const NewSupply& supply) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  Option option;
+  option.group = &group;
+  option.need = NeedIn(spec, *group.spec);
+  option.acceptable = option.need && Accepts(spec, *group.spec);
+  Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
+  look.supply = &supply;
+  for (Found (*check)(Look&) : kChecksOfNew) {
+    if (auto found = check(look)) return found;
+  }
+  return std::nullopt;
+}
+
+int64_t FitOnNew(const Scene& scene, const TrainingPool& pool, const GroupView& group,
+                 const Need& need) {
+  return WorkersOnNew(scene, pool, group, need);
 }
 
 // Exact, by cross multiplication.

@@ -105,8 +105,19 @@ bool MayFitOnNew(const TrainingPool& pool, const GroupView& group, const Need& n
 // Holds the gang back before a spill: it would fit at home some day.
 bool HomeCould(const Scene& scene, size_t pool, const PoolMemory& memory);
 
+// The first check that fails for nodes that do not exist yet in an elastic group, room left out;
+// nullopt: none does.
+std::optional<Finding> FindingOnNew(const Scene& scene, size_t pool, const PoolMemory& memory,
+                                    const GroupView& group, bool home_could,
+                                    const NewSupply& supply);
+
+// Workers that fit on one new node of the elastic group, no more than are needed, as far as is
+// known.
+int64_t FitOnNew(const Scene& scene, const TrainingPool& pool, const GroupView& group,
+                 const Need& need);
+
 // Would the gang, or the least of it, fit in the group some day: on all matched nodes, whatever
-// their health and use?
+// their health and use, and those that it may still get?
 bool CouldEverFit(const Scene& scene, const TrainingPool& pool, const GroupView& group);
 
 // Marginal price of one accelerator: negative where it is lower on the left, 0 where it is equal.

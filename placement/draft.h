@@ -61,6 +61,8 @@ struct Draft {
   // Nodes that waiting gangs ask for in this round: by gang, and how many by group.
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;
+  // By group: what those nodes have left that inference pools are the ones to have asked for.
+  std::vector<std::vector<Resources>> left_on_new;
   std::vector<std::optional<Stockout>> stockouts;  // by group; of elastic ones, as they are by now
   std::vector<std::optional<SpareNodes>> spare;    // likewise
   std::vector<std::optional<LeavingNodes>> leaving;  // likewise

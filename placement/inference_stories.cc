@@ -172,8 +172,9 @@ class Teller {
         return cell.shortage && cell.shortage->reason == reason;
       });
     };
-    for (const Reason reason : {Reason::kHoldingBackSpill, Reason::kSpendLimitReached,
-                                Reason::kQuotaExceeded, Reason::kWaitingForCapacity}) {
+    for (const Reason reason :
+         {Reason::kWaitingForNodes, Reason::kHoldingBackSpill, Reason::kOutOfStock,
+          Reason::kSpendLimitReached, Reason::kQuotaExceeded, Reason::kWaitingForCapacity}) {
       const auto at = first(reason);
       if (at != draft_.cells.end()) return &*at;
     }

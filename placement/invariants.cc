@@ -979,8 +979,31 @@ const GroupView* CountAsk(const World& world, const Plan& plan, size_t pool, Quo
   return group;
 }
 
+// The cell that is asked for; nullptr: the pool has no such cell.
+const CellState* CellOf(const InferenceDraft& draft, const CellAsk& ask) {
+  const auto at = std::find_if(draft.cells.begin(), draft.cells.end(), [&](const CellState& cell) {
+    return cell.memory.variant == ask.variant && cell.memory.node_group == ask.node_group;
+  });
+  return at == draft.cells.end() ? nullptr : &*at;
+}
+
+// What replicas ask for counts as if they had it.
+void CountCellAsks(const World& world, const Plan& plan, QuotaBook& quotas) {
+  const std::vector<InferenceDraft> drafts = Settled(world, plan);
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    for (const CellAsk& ask : plan.inference_pools[p].memory.asks) {
+      const CellState* cell = CellOf(drafts[p], ask);
+      if (cell == nullptr || cell->variant == nullptr) continue;
+      quotas.Add(drafts[p].pool->key.ns, cell->variant->accelerator,
+                 int64_t{ask.replicas} * cell->variant->per_replica,
+                 CostAboveHome(*cell).Times(ask.replicas));
+    }
+  }
+}
+
 QuotaBook WithAsks(const World& world, const Plan& plan, QuotaBook quotas) {
   for (size_t p = 0; p < plan.pools.size(); ++p) CountAsk(world, plan, p, quotas);
+  CountCellAsks(world, plan, quotas);
   return quotas;
 }
 
@@ -1278,6 +1301,7 @@ Problem NobodyAsksBesideRoom(const World& world, const Plan& plan, const QuotaBo
   const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   Offers offers(world, capacity);
   QuotaBook counted = WithReleased(world, plan, WithClaims(world, plan, quotas));
+  CountCellAsks(world, plan, counted);
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     if (!asks(plan.pools[p])) continue;
     const NodeAsk& ask = *AskOf(plan.pools[p]);
@@ -1307,6 +1331,7 @@ Problem AsksAreWithinLimits(const World& world, const Plan& plan, QuotaBook quot
     const GroupView* group = CountAsk(world, plan, p, quotas);
     if (group != nullptr) asking.emplace_back(&plan.pools[p], group);
   }
+  CountCellAsks(world, plan, quotas);
   for (const auto& [decision, group] : asking) {
     if (auto problem = LimitIsCrossed(quotas, decision->key, group->spec->accelerator)) {
       return problem;
@@ -1316,6 +1341,165 @@ Problem AsksAreWithinLimits(const World& world, const Plan& plan, QuotaBook quot
     }
   }
   return {};
+}
+
+// The same of what inference pools ask for.
+Problem CellAsksAreWithinLimits(const World& world, const Plan& plan, QuotaBook quotas) {
+  const std::vector<InferenceDraft> drafts = Settled(world, plan);
+  for (const InferenceDraft& draft : drafts) {
+    for (const auto& [type, use] : UseByType(draft)) {
+      quotas.Add(draft.pool->key.ns, type, -use.MovedOnce(), Money());
+    }
+  }
+  quotas = WithAsks(world, plan, std::move(quotas));
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    Money sum;
+    for (const CellState& cell : drafts[p].cells) {
+      sum += CostAboveHome(cell).Times(cell.memory.desired);
+    }
+    bool above_home = false;
+    for (const CellAsk& ask : plan.inference_pools[p].memory.asks) {
+      const CellState& cell = *CellOf(drafts[p], ask);
+      if (auto problem = LimitIsCrossed(quotas, drafts[p].pool->key, cell.variant->accelerator)) {
+        return *problem + " by what it asks for";
+      }
+      above_home = above_home || CostAboveHome(cell) > Money();
+      sum += CostAboveHome(cell).Times(ask.replicas);
+    }
+    const auto& most = drafts[p].pool->spill_max_hourly_cost;
+    if (above_home &&
+        (quotas.Spend().IsExceeded(drafts[p].pool->key.ns) || (most && sum > *most))) {
+      return drafts[p].pool->key.Format() + " asks for nodes across a spend limit";
+    }
+  }
+  return {};
+}
+
+// What an inference pool lacks but for what it asks for. With Uniform routing one variant serves.
+Throughput LacksOf(const InferenceDraft& draft, const std::vector<CellAsk>& asks) {
+  const auto serves = [&](const CellState& cell) {
+    return draft.pool->routing != Routing::kUniform || cell.memory.variant == asks.front().variant;
+  };
+  Throughput lacks = draft.required;
+  for (const CellState& cell : draft.cells) {
+    if (!cell.leaving && serves(cell)) lacks -= cell.Promised();
+  }
+  return lacks;
+}
+
+int64_t OfVariantWithAsks(const InferenceDraft& draft, const std::vector<CellAsk>& asks,
+                          const Variant& variant) {
+  int64_t replicas = 0;
+  for (const CellState& cell : draft.cells) {
+    if (cell.variant == &variant && !cell.leaving) replicas += cell.memory.desired;
+  }
+  for (const CellAsk& ask : asks) replicas += ask.variant == variant.name ? ask.replicas : 0;
+  return replicas;
+}
+
+// None of the replicas that are asked for could be left out, and no variant gets too many.
+Problem AsksForWhatItLacks(const InferenceDraft& draft, const std::vector<CellAsk>& asks) {
+  Throughput asked = 0;
+  for (const CellAsk& ask : asks) asked += CellOf(draft, ask)->Each() * ask.replicas;
+  const Throughput lacks = LacksOf(draft, asks);
+  for (const CellAsk& ask : asks) {
+    const CellState& cell = *CellOf(draft, ask);
+    const int64_t has = OfVariantWithAsks(draft, asks, *cell.variant);
+    if (cell.variant->max_replicas && has > *cell.variant->max_replicas) {
+      return "asks for more replicas than maxReplicas";
+    }
+    // What was asked for before stands, though something larger may have to be asked for beside it.
+    const auto& before = draft.pool->memory.asks;
+    const bool stands = std::any_of(before.begin(), before.end(), [&](const CellAsk& one) {
+      return one.variant == ask.variant && one.node_group == ask.node_group &&
+             one.replicas >= ask.replicas;
+    });
+    const bool needless = asked - cell.Each() >= lacks && has > cell.variant->min_replicas;
+    if (needless && !(stands && lacks > 0)) return "asks for nodes for more than it lacks";
+    if (draft.pool->routing == Routing::kUniform && ask.variant != asks.front().variant) {
+      return "asks for nodes for several variants, and one serves";
+    }
+  }
+  return {};
+}
+
+// The cell may have more, and its group may be asked for nodes now.
+Problem MayAskFor(const World& world, const Plan& plan, const InferenceDraft& draft,
+                  const CellAsk& ask) {
+  const CellState* cell = CellOf(draft, ask);
+  if (cell == nullptr || !cell->Known() || !cell->group->spec->elastic) {
+    return "asks for nodes where it may not go";
+  }
+  if (auto problem = MayGrow(world, draft, *cell)) return "asks for nodes, but " + *problem;
+  if (world.now >= ask.since + cell->group->spec->elastic->provision_timeout) {
+    return "waits for nodes past their time";
+  }
+  const auto& stockout = plan.groups[world.IndexOf(*cell->group)].memory.stockout;
+  if (stockout && world.now < stockout->next_try) return "asks for nodes that are out of stock";
+  return {};
+}
+
+// No more nodes are asked for than its replicas need by themselves, while none has room for one.
+Problem AsksForWhatItNeeds(const Scene& scene, const Plan& plan, const InferenceDraft& draft,
+                           const CellAsk& ask) {
+  CellState cell = *CellOf(draft, ask);
+  const TrainingPool& seeker = *scene.world.pools[cell.seeker];
+  Need need = NeedIn(seeker, *cell.group->spec)->For(static_cast<int>(kManyReplicas));
+  need.request = cell.request;
+  const int64_t each = FitOnNew(scene, seeker, *cell.group, need);
+  if (each < 1 || ask.replicas < 1 || ask.nodes < 0 ||
+      ask.nodes > (ask.replicas + each - 1) / each) {
+    return "asks for a wrong number of nodes";
+  }
+  if (MayBeKept(scene.world, plan, cell.group->spec->name)) return {};
+  const CellLimits limits(scene.world, scene.capacity, scene.offers, scene.quotas, draft);
+  if (limits.WithinRoom(cell, 1) > 0) {
+    return "asks for nodes while one has room for another replica";
+  }
+  return {};
+}
+
+// The nodes that all together ask a group for have room for all of them, by accelerators.
+Problem NewNodesSuffice(const Plan& plan, const std::vector<InferenceDraft>& drafts) {
+  std::map<const GroupView*, int64_t> lacks;
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    for (const CellAsk& ask : plan.inference_pools[p].memory.asks) {
+      const CellState& cell = *CellOf(drafts[p], ask);
+      const NodeGroup& group = *cell.group->spec;
+      lacks[cell.group] += int64_t{ask.replicas} * cell.variant->per_replica -
+                           int64_t{ask.nodes} * AcceleratorsIn(group, group.elastic->node_shape);
+    }
+  }
+  for (const auto& [group, accelerators] : lacks) {
+    if (accelerators > 0) {
+      return group->spec->name + " is asked for fewer nodes than replicas wait for";
+    }
+  }
+  return {};
+}
+
+Problem CellAsksAreRight(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  const auto asks = [](const InferenceDecision& decision) { return !decision.memory.asks.empty(); };
+  if (std::none_of(plan.inference_pools.begin(), plan.inference_pools.end(), asks)) return {};
+  const std::vector<InferenceDraft> drafts = Settled(world, plan);
+  const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
+  Offers offers(world, capacity);
+  const Scene scene{world, capacity, quotas, offers};
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    const InferenceDecision& decision = plan.inference_pools[p];
+    if (!asks(decision)) continue;
+    const auto says = [&](const std::string& problem) {
+      return decision.key.Format() + " " + problem;
+    };
+    if (drafts[p].held || decision.memory.claim) return says("asks for nodes and waits for none");
+    for (const CellAsk& ask : decision.memory.asks) {
+      if (auto problem = MayAskFor(world, plan, drafts[p], ask)) return says(*problem);
+      if (auto problem = AsksForWhatItNeeds(scene, plan, drafts[p], ask)) return says(*problem);
+    }
+    if (auto problem = AsksForWhatItLacks(drafts[p], decision.memory.asks)) return says(*problem);
+  }
+  if (auto problem = NewNodesSuffice(plan, drafts)) return problem;
+  return CellAsksAreWithinLimits(world, plan, quotas);
 }
 
 Status Broken(const std::string& what) { return Error{Code::kInternal, what}; }
@@ -1352,6 +1536,7 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = ScalesAreRight(world, plan)) return Broken(*problem);
   if (const auto problem = NobodyAsksBesideRoom(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = AsksAreWithinLimits(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = CellAsksAreRight(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);
   if (const auto problem = ReplicasHaveRoom(world, plan)) return Broken(*problem);
   return Ok{};

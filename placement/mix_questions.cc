@@ -79,7 +79,9 @@ Question MixQuestions::Ask(Freedom freedom, const Variant* only) {
     }
   }
   for (size_t s = 0; s < question.cells.size(); ++s) {
-    problem.stages[s].free = FreeTogether(question.cells[s], problem.stages[s]);
+    problem.stages[s].free = freedom == Freedom::kAsk
+                                 ? NewTogether(question.cells[s])
+                                 : FreeTogether(question.cells[s], problem.stages[s]);
   }
   if (freedom == Freedom::kShrink) {  // limits take nothing away
     for (MixVariant& variant : problem.variants) variant.most.reset();
@@ -92,7 +94,11 @@ void MixQuestions::SetLimits(MixProblem& problem) const {
     const auto limit = quotas_.Limit(pool_.key.ns, variant.type);
     if (!limit) continue;
     int64_t others = quotas_.Used(pool_.key.ns, variant.type);
-    for (const CellState& cell : draft_.cells) others -= AcceleratorsOf(cell, variant.type);
+    for (const CellState& cell : draft_.cells) {
+      others -= AcceleratorsOf(cell, variant.type);
+      if (cell.variant == nullptr || cell.variant->accelerator != variant.type) continue;
+      others -= draft_.AskedFor(cell) * cell.variant->per_replica;
+    }
     problem.accelerators[variant.type] = std::max<int64_t>(*limit - others, 0);
   }
   problem.spend = quotas_.Spend().Left(pool_.key.ns);
@@ -128,8 +134,9 @@ void MixQuestions::AddCell(Freedom freedom, CellState& cell, Question& question)
     question.cells.emplace_back();
     stage = std::prev(stages.end());
   }
-  const bool stays = freedom == Freedom::kGrow || cell.group->LinkSuspect();
-  const int64_t now = cell.memory.desired;
+  const bool stays =
+      freedom == Freedom::kGrow || freedom == Freedom::kAsk || cell.group->LinkSuspect();
+  const int64_t now = cell.memory.desired + draft_.AskedFor(cell);
   stage->cells.push_back({.variant = IndexOf(*cell.variant),
                           .price = MarginalHourlyCost(cell),
                           // What is missing is started in any case.
@@ -144,7 +151,10 @@ void MixQuestions::AddCell(Freedom freedom, CellState& cell, Question& question)
 int64_t MixQuestions::Room(Freedom freedom, CellState& cell) {
   if (freedom == Freedom::kShrink) return 0;
   int64_t room = 0;
-  if (freedom == Freedom::kGrow) {
+  if (freedom == Freedom::kAsk) {
+    const auto at = to_come_.find(&cell);
+    room = at == to_come_.end() ? 0 : at->second.more;
+  } else if (freedom == Freedom::kGrow) {
     room = limits_.More(cell, CeilDiv(draft_.required - limits_.Promised(false), cell.Each()));
   } else {
     const int64_t needed = CeilDiv(draft_.required, cell.Each());
@@ -160,6 +170,15 @@ int64_t MixQuestions::Room(Freedom freedom, CellState& cell) {
   }
   const auto cut = cuts_.find(&cell);
   return cut == cuts_.end() ? room : std::min(room, cut->second);
+}
+
+// The same for nodes that are yet to come.
+std::vector<int64_t> MixQuestions::NewTogether(const std::vector<CellState*>& cells) const {
+  for (const CellState* cell : cells) {
+    const auto at = to_come_.find(cell);
+    if (at != to_come_.end()) return at->second.free;
+  }
+  return {};
 }
 
 // Free accelerators by node, for cells that would grow beside each other: fewer than there are

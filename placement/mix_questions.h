@@ -18,6 +18,13 @@ enum class Freedom {
   kGrow,    // everything stays, and more may come
   kShrink,  // nothing comes
   kMove,    // whatever is best
+  kAsk,     // everything stays, what is asked for too, and more may come to nodes yet to come
+};
+
+// What a cell could have on nodes that do not exist yet.
+struct RoomToCome {
+  int64_t more = 0;           // replicas, beside those that are asked for
+  std::vector<int64_t> free;  // accelerators on each of the nodes of its group
 };
 
 struct Question {
@@ -64,6 +71,9 @@ class MixQuestions {
   // the shortage of each cell that may get more.
   Question Ask(Freedom freedom, const Variant* only);
 
+  // What Freedom::kAsk asks about: by cell. Others have nothing.
+  void SetRoomToCome(std::map<const CellState*, RoomToCome> rooms) { to_come_ = std::move(rooms); }
+
   // The cell can have no more than so many more beside what others are given.
   void Cut(const CellState& cell, int64_t most) { cuts_[&cell] = most; }
   void ForgetCuts() { cuts_.clear(); }
@@ -84,6 +94,7 @@ class MixQuestions {
   int64_t Room(Freedom freedom, CellState& cell);
   [[nodiscard]] std::vector<int64_t> FreeTogether(const std::vector<CellState*>& cells,
                                                   const MixStage& stage) const;
+  [[nodiscard]] std::vector<int64_t> NewTogether(const std::vector<CellState*>& cells) const;
   [[nodiscard]] int64_t FreeOn(size_t node, const std::vector<const CellState*>& growing) const;
 
   const World& world_;
@@ -94,6 +105,7 @@ class MixQuestions {
   CellLimits limits_;
   // By cell: the most that it can have more, where that is less beside others than alone.
   std::map<const CellState*, int64_t> cuts_;
+  std::map<const CellState*, RoomToCome> to_come_;
 };
 
 }  // namespace spillway::placement

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "placement/cell_asks.h"
 #include "placement/spend.h"
 
 namespace spillway::placement {
@@ -21,16 +22,11 @@ const GroupView* GroupAsked(const Draft& draft, size_t gang) {
   return group != nullptr && group->spec->elastic ? group : nullptr;
 }
 
-Time Due(const NodeAsk& ask, const GroupView& group) {
-  return ask.since + group.spec->elastic->provision_timeout;
-}
+Time Due(const NodeAsk& ask, const GroupView& group) { return DueIn(group, ask.since); }
 
 NewSupply SupplyFor(const Draft& draft, size_t gang, const GroupView& group) {
-  const size_t index = draft.world.IndexOf(group);
-  const int there = NodesThere(group) + NodesLeaving(group);
-  const int missing = std::max(group.spec->elastic->max_nodes - there, 0);
-  NewSupply supply{.nodes = missing + NodesComing(group) - draft.coming[index],
-                   .stockout = draft.stockouts[index],
+  NewSupply supply{.nodes = NodesToGet(draft, group),
+                   .stockout = draft.stockouts[draft.world.IndexOf(group)],
                    .since = draft.Now()};
   const bool same = GroupAsked(draft, gang) == &group;
   if (same && draft.Now() < Due(*AskedBefore(draft, gang), group)) {
@@ -52,16 +48,7 @@ bool MayWait(const Option& option) {
 bool NoteStockout(Draft& draft, size_t gang) {
   const GroupView* group = GroupAsked(draft, gang);
   if (group == nullptr || draft.Now() < Due(*AskedBefore(draft, gang), *group)) return false;
-  std::optional<Stockout>& stockout = draft.stockouts[draft.world.IndexOf(*group)];
-  if (stockout && draft.Now() < stockout->next_try) return false;
-  const Elastic& elastic = *group->spec->elastic;
-  Stockout next = stockout.value_or(Stockout{.since = draft.Now(), .attempts = 0, .next_try = {}});
-  Seconds wait = std::max(elastic.backoff_initial, Seconds{1});
-  for (int i = 0; i < next.attempts && wait < elastic.backoff_max; ++i) wait *= 2;
-  ++next.attempts;
-  next.next_try = draft.Now() + std::min(wait, std::max(elastic.backoff_max, Seconds{1}));
-  stockout = next;
-  return true;
+  return MarkOutOfStock(draft, *group);
 }
 
 void CountAsk(Draft& draft, size_t gang, int sign) {
@@ -96,10 +83,7 @@ void NoteDeliveries(Draft& draft) {
     const GroupView* group = GroupAsked(draft, gang);
     const auto& placement = draft.fates[gang].memory.placement;
     if (group == nullptr || !placement || placement->node_group != ask->node_group) continue;
-    std::optional<Stockout>& stockout = draft.stockouts[draft.world.IndexOf(*group)];
-    if (placement->workers >= ask->workers && stockout && stockout->next_try <= draft.Now()) {
-      stockout.reset();
-    }
+    if (placement->workers >= ask->workers) MarkInStock(draft, *group);
   }
 }
 
@@ -117,11 +101,7 @@ void Explain(Option& option, Option look, bool asked) {
   }
   if (look.held_until) option.held_until = look.held_until;
   option.new_nodes = look.new_nodes;
-  const Reason reason = look.finding->reason;
-  if (reason == Reason::kWaitingForCapacity || reason == Reason::kWaitingForDomain ||
-      reason == Reason::kNodeTooSmall || reason == Reason::kConstraintsNotMet) {
-    option.finding->message += "; " + look.finding->message;
-  } else if (reason != Reason::kWaitingForNodes && reason != option.finding->reason) {
+  if (Explains(*look.finding, *option.finding)) {
     option.short_of_room = option.LacksRoom();
     option.finding = look.finding;
     option.remedies = look.remedies;
@@ -129,6 +109,44 @@ void Explain(Option& option, Option look, bool asked) {
 }
 
 }  // namespace
+
+int NodesToGet(const Draft& draft, const GroupView& group) {
+  const int there = NodesThere(group) + NodesLeaving(group);
+  const int missing = std::max(group.spec->elastic->max_nodes - there, 0);
+  return missing + NodesComing(group) - draft.coming[draft.world.IndexOf(group)];
+}
+
+Time DueIn(const GroupView& group, Time since) {
+  return since + group.spec->elastic->provision_timeout;
+}
+
+bool MarkOutOfStock(Draft& draft, const GroupView& group) {
+  std::optional<Stockout>& stockout = draft.stockouts[draft.world.IndexOf(group)];
+  if (stockout && draft.Now() < stockout->next_try) return false;
+  const Elastic& elastic = *group.spec->elastic;
+  Stockout next = stockout.value_or(Stockout{.since = draft.Now(), .attempts = 0, .next_try = {}});
+  Seconds wait = std::max(elastic.backoff_initial, Seconds{1});
+  for (int i = 0; i < next.attempts && wait < elastic.backoff_max; ++i) wait *= 2;
+  ++next.attempts;
+  next.next_try = draft.Now() + std::min(wait, std::max(elastic.backoff_max, Seconds{1}));
+  stockout = next;
+  return true;
+}
+
+void MarkInStock(Draft& draft, const GroupView& group) {
+  std::optional<Stockout>& stockout = draft.stockouts[draft.world.IndexOf(group)];
+  if (stockout && stockout->next_try <= draft.Now()) stockout.reset();
+}
+
+bool Explains(const Finding& new_nodes, Finding& now) {
+  const Reason reason = new_nodes.reason;
+  if (reason == Reason::kWaitingForCapacity || reason == Reason::kWaitingForDomain ||
+      reason == Reason::kNodeTooSmall || reason == Reason::kConstraintsNotMet) {
+    now.message += "; " + new_nodes.message;
+    return false;
+  }
+  return reason != Reason::kWaitingForNodes && reason != now.reason;
+}
 
 void ForgetAsk(Draft& draft, size_t gang) {
   if (!draft.asks[gang]) return;
@@ -141,6 +159,7 @@ void ForgetAsk(Draft& draft, size_t gang) {
 
 void ForgetAsks(Draft& draft) {
   for (size_t gang = 0; gang < draft.asks.size(); ++gang) ForgetAsk(draft, gang);
+  ForgetCellAsks(draft);
 }
 
 std::optional<Option> AskThatStands(Draft& draft, size_t gang) {
@@ -184,6 +203,7 @@ void UncountAsks(Draft& draft) {
   for (size_t gang = 0; gang < draft.asks.size(); ++gang) {
     if (draft.asks[gang]) CountAsk(draft, gang, -1);
   }
+  UncountCellAsks(draft);
 }
 
 int DesiredNodes(const Draft& draft, size_t index) {
@@ -216,6 +236,7 @@ void SettleAsks(Draft& draft) {
     draft.moments.push_back(
         Due(*fate.memory.ask, *draft.world.FindGroup(fate.memory.ask->node_group)));
   }
+  SettleCellAsks(draft);
   for (const auto& stockout : draft.stockouts) {
     if (stockout) draft.moments.push_back(stockout->next_try);
   }

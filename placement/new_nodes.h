@@ -11,6 +11,24 @@
 // against quotas and money from the start, as a claim does. Asks add up, in the order of turns.
 namespace spillway::placement {
 
+// Nodes of an elastic group that are starting, asked for or not yet asked for, and promised to
+// nobody.
+int NodesToGet(const Draft& draft, const GroupView& group);
+
+// When what the group was asked for at that time is to be there.
+Time DueIn(const GroupView& group, Time since);
+
+// What the group was asked for did not come in time. Says whether that is new: it is out of stock
+// from now on, and was not.
+bool MarkOutOfStock(Draft& draft, const GroupView& group);
+
+// What it was asked for has come.
+void MarkInStock(Draft& draft, const GroupView& group);
+
+// Which of what is in the way in a group is told: what could help with new nodes, or what they
+// lack. Says whether that is something else than `now`, which is what is in the way without them.
+bool Explains(const Finding& new_nodes, Finding& now);
+
 // Nobody has asked for anything: before each round. Or one gang has not.
 void ForgetAsks(Draft& draft);
 void ForgetAsk(Draft& draft, size_t gang);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "placement/cell_asks.h"
 #include "placement/cell_limits.h"
 #include "placement/mix_questions.h"
 #include "placement/other_places.h"
@@ -202,6 +203,7 @@ std::vector<Alternative> AlternativesFor(const Snapshot& snapshot,
     Rank rank = RankOf(pool, draft.Now());
     rank.guaranteed = draft.first->Grows(p);
     OpenTo(draft, rank);
+    ForgetCellAsks(draft, p);
     return OtherCells(draft, pool, decision).Tell();
   }
   return decision.alternatives;

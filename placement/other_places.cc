@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 
+#include "placement/cell_asks.h"
 #include "placement/checks.h"
 #include "placement/moves.h"
 #include "placement/new_nodes.h"
@@ -103,6 +104,11 @@ void OpenTo(Draft& draft, const Rank& rank) {
     promise.reset();
   }
   LiftMoves(draft);
+  for (size_t other = 0; other < draft.inference.size(); ++other) {
+    const bool is_behind =
+        HasTurnBefore(draft.quotas, rank, RankOf(draft.inference[other], draft.Now()));
+    if (is_behind) ForgetCellAsks(draft, other);
+  }
   for (size_t other = 0; other < draft.fates.size(); ++other) {
     if (draft.asks[other] && is_before(other)) ForgetAsk(draft, other);
     // Who only grows takes what everybody else leaves.

@@ -6,6 +6,7 @@
 
 #include "placement/attempts.h"
 #include "placement/capacity.h"
+#include "placement/cell_asks.h"
 #include "placement/cell_claims.h"
 #include "placement/checks.h"
 #include "placement/claims.h"
@@ -35,6 +36,7 @@ Draft::Draft(const Snapshot& snapshot)
       asked(world.groups.size()),
       asks(world.gangs),
       coming(world.groups.size()),
+      left_on_new(world.groups.size()),
       spare(world.groups.size()),
       leaving(world.groups.size()) {
   for (const GroupView& group : world.groups) {
@@ -301,9 +303,10 @@ bool Serve(Draft& draft, size_t pool) {
   CountCellClaim(draft, pool, -1);
   DecideCells(draft.world, draft.capacity, draft.offers, draft.quotas, inference);
   SettleCellClaim(inference, before);
+  const bool released = AskForReplicas(draft, pool).released;
   const bool claims = ClaimForReplicas(draft, pool);
   CountCellClaim(draft, pool, 1);
-  return claims || ReplicasOf(inference) != before;
+  return released || claims || ReplicasOf(inference) != before;
 }
 
 // More rounds than it takes until room that one pool leaves has found its way to those before it.

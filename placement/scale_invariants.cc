@@ -206,6 +206,9 @@ std::optional<std::string> ScalesAreRight(const World& world, const Plan& plan) 
     const auto& ask = decision.memory.ask;
     if (ask && decision.action != Action::kDone) asked[ask->node_group] += ask->nodes;
   }
+  for (const InferenceDecision& decision : plan.inference_pools) {
+    for (const CellAsk& ask : decision.memory.asks) asked[ask.node_group] += ask.nodes;
+  }
   const bool elastic = std::ranges::any_of(
       world.groups, [](const GroupView& group) { return group.spec->elastic.has_value(); });
   if (!elastic && plan.groups.empty()) return {};  // not every planner reports on groups

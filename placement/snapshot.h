@@ -464,6 +464,16 @@ struct CellClaim {
   bool operator==(const CellClaim&) const = default;
 };
 
+// Nodes that an inference pool has asked a group for, for replicas of a variant.
+struct CellAsk {
+  std::string variant;
+  std::string node_group;
+  int nodes = 0;     // that are still to come for it; none where those of others have room for all
+  int replicas = 0;  // that start once they are there
+  Time since{};
+  bool operator==(const CellAsk&) const = default;
+};
+
 // A number of units that was asked for until a moment in the past.
 struct RecentUnits {
   int units = 0;
@@ -490,6 +500,7 @@ struct InferenceMemory {
   std::optional<Time> home_fits_since;  // since a better mix of cells has been possible
   std::optional<Time> short_since;      // since all cells together have not met the need
   std::optional<CellClaim> claim;
+  std::vector<CellAsk> asks = {};   // by (variant, node group)
   std::vector<Eviction> evictions;  // the last times that replicas gave way, the oldest first
   bool operator==(const InferenceMemory&) const = default;
 };

@@ -381,6 +381,15 @@ void Fields(A& a, Of<CellClaim> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<CellAsk> /*type*/) {
+  a("variant", &CellAsk::variant);
+  a("nodeGroup", &CellAsk::node_group);
+  a("nodes", &CellAsk::nodes);
+  a("replicas", &CellAsk::replicas);
+  a("since", &CellAsk::since);
+}
+
+template <class A>
 void Fields(A& a, Of<RecentUnits> /*type*/) {
   a("units", &RecentUnits::units);
   a("until", &RecentUnits::until);
@@ -405,6 +414,7 @@ void Fields(A& a, Of<InferenceMemory> /*type*/) {
   a("homeFitsSince", &InferenceMemory::home_fits_since);
   a("shortSince", &InferenceMemory::short_since);
   a("claim", &InferenceMemory::claim);
+  a("asks", &InferenceMemory::asks);
   a("evictions", &InferenceMemory::evictions);
 }
 

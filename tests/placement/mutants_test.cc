@@ -543,9 +543,67 @@ std::vector<Mutant> OfReplicas() {
   };
 }
 
+// Spoils the first thing that an inference pool asks for.
+Mutant Asking(const char* bug, const std::function<void(CellAsk&)>& spoil) {
+  return Serving(bug, [=](const Snapshot&, const InferencePool&, InferenceDecision& decision) {
+    if (decision.memory.asks.empty()) return false;
+    spoil(decision.memory.asks.front());
+    return true;
+  });
+}
+
+// Spoils what the plan says of a group that an inference pool asks for nodes.
+Mutant AskedGroup(const char* bug,
+                  const std::function<bool(const Snapshot&, GroupReport&)>& spoil) {
+  return {bug, [=](const Snapshot& world, Plan& plan) {
+            for (const InferenceDecision& decision : plan.inference_pools) {
+              for (const CellAsk& ask : decision.memory.asks) {
+                for (GroupReport& report : plan.groups) {
+                  if (report.name == ask.node_group && spoil(world, report)) return true;
+                }
+              }
+            }
+            return false;
+          }};
+}
+
+std::vector<Mutant> OfAsks() {
+  return {
+      Asking("asks for a node that no replica needs", [](CellAsk& ask) { ++ask.nodes; }),
+      Asking("asks for too few nodes", [](CellAsk& ask) { ask.nodes = 0; }),
+      Asking("asks for replicas that are not lacking", [](CellAsk& ask) { ask.replicas += 50; }),
+      Asking("waits for nodes past their time",
+             [](CellAsk& ask) { ask.since -= Seconds{100'000}; }),
+      Asking("asks a group that is not there", [](CellAsk& ask) { ask.node_group = "none"; }),
+      Serving("asks for nodes while it waits for a claim",
+              [](const Snapshot& world, const InferencePool&, InferenceDecision& decision) {
+                if (decision.memory.asks.empty() || decision.memory.claim) return false;
+                const CellAsk& ask = decision.memory.asks.front();
+                CellClaim& claim = decision.memory.claim.emplace();
+                claim.variant = ask.variant;
+                claim.hold.node_group = ask.node_group;
+                claim.hold.until = world.now + Seconds{60};
+                return true;
+              }),
+      AskedGroup("asks for nodes that are out of stock",
+                 [](const Snapshot& world, GroupReport& report) {
+                   report.memory.stockout = Stockout{
+                       .since = world.now, .attempts = 1, .next_try = world.now + Seconds{60}};
+                   return true;
+                 }),
+      AskedGroup("has fewer nodes made than replicas wait for",
+                 [](const Snapshot&, GroupReport& report) {
+                   if (report.memory.desired == report.there) return false;
+                   report.memory.desired = report.there;
+                   return true;
+                 }),
+  };
+}
+
 TEST(Mutants, AreAllFound) {
   std::vector<Mutant> mutants;
-  for (const auto& part : {OfAnswers(), OfSizes(), OfPlacements(), OfLives(), OfReplicas()}) {
+  for (const auto& part :
+       {OfAnswers(), OfSizes(), OfPlacements(), OfLives(), OfReplicas(), OfAsks()}) {
     mutants.insert(mutants.end(), part.begin(), part.end());
   }
   EXPECT_GE(mutants.size(), 30U);

@@ -89,6 +89,7 @@ Plan Full() {
   serving.memory.step_up = placement::ScalingStep();
   serving.memory.step_down = placement::ScalingStep();
   serving.memory.cells.emplace_back();
+  serving.memory.asks.emplace_back();
   serving.memory.evictions.emplace_back();
   serving.cells.emplace_back();
   serving.weights.emplace_back("v", 1);
@@ -248,6 +249,11 @@ std::vector<Change> ChangesOfInferencePools() {
       {"queuedSince", pool([](D& d) { d.memory.queued_since = kNow; })},
       {"waitingSince", pool([](D& d) { d.memory.waiting_since = kNow; })},
       {"homeFitsSince", pool([](D& d) { d.memory.home_fits_since = kNow; })},
+      {"ask variant", pool([](D& d) { d.memory.asks[0].variant = "x"; })},
+      {"ask nodeGroup", pool([](D& d) { d.memory.asks[0].node_group = "x"; })},
+      {"ask nodes", pool([](D& d) { d.memory.asks[0].nodes = 1; })},
+      {"ask replicas", pool([](D& d) { d.memory.asks[0].replicas = 1; })},
+      {"ask since", pool([](D& d) { d.memory.asks[0].since = kNow; })},
       {"eviction time", pool([](D& d) { d.memory.evictions[0].time = kNow; })},
       {"eviction cause", pool([](D& d) { d.memory.evictions[0].cause = "x"; })},
   };

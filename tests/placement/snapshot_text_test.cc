@@ -74,7 +74,13 @@ TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
   pool.memory.ask =
       placement::NodeAsk{.node_group = "cloud", .nodes = 3, .workers = 4, .since = kNow};
   world.pools = {pool};
+  InferencePool chat = Chat(4);
+  chat.memory.asks = {
+      {.variant = "gpu", .node_group = "cloud", .nodes = 1, .replicas = 4, .since = kNow}};
+  world.inference_pools = {chat};
   const std::string text = WriteSnapshot(world);
+  EXPECT_THAT(text, HasSubstr("asks: [{variant: gpu, nodeGroup: cloud, nodes: 1, replicas: 4, "
+                              "since: 2026-11-24T12:00:00Z}]"));
   EXPECT_THAT(
       text,
       HasSubstr("elastic: {minNodes: 1, maxNodes: 675, stepNodes: 16, singleDomain: true, "

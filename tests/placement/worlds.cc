@@ -28,7 +28,8 @@ class Maker {
         yields_(seed + 7'000'000),
         spares_(seed + 8'000'000),
         targets_(seed + 9'000'000),
-        causes_(seed + 10'000'000) {}
+        causes_(seed + 10'000'000),
+        cell_orders_(seed + 11'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -55,6 +56,7 @@ class Maker {
     if (yields_.OneIn(4)) AddYielding();
     AddReplicaClaims();
     AddUnseenCauses();
+    if (cell_orders_.OneIn(6)) AddElasticServing();
     return std::move(world_);
   }
 
@@ -897,17 +899,99 @@ class Maker {
                               .since = kNow - Seconds{orders_.Roll(1500)}};
   }
 
+  // A corner of the world where pools serve from groups that may get nodes: they lack some, and may
+  // have asked for them before.
+  void AddElasticServing() {
+    if (cell_orders_.OneIn(2)) AddElasticGroup("own", 0);
+    AddElasticGroup("near", 10);
+    if (cell_orders_.OneIn(2)) AddElasticGroup("far", 20);
+    for (int n = cell_orders_.Roll(3) + 1; n > 0; --n) AddAskingPool(n);
+    if (cell_orders_.OneIn(3)) {
+      placement::Quota& quota = QuotaOf(cell_orders_.OneIn(2) ? "red" : "blue");
+      std::erase_if(quota.limits, [](const auto& limit) { return limit.type == "t4"; });
+      quota.limits.push_back(
+          {.type = "t4", .limit = cell_orders_.Roll(30), .guaranteed = cell_orders_.Roll(4)});
+    }
+    for (int n = cell_orders_.Roll(3); n > 0; --n) {
+      TrainingPool gang = Wants("e" + std::to_string(n), cell_orders_.Roll(2) + 1,
+                                cell_orders_.Pick<int>({2, 4, 8}));
+      gang.key.ns = cell_orders_.OneIn(2) ? "red" : "blue";
+      gang.accelerators.front().type = "t4";
+      gang.priority = cell_orders_.Roll(4);
+      gang.spill_after = Seconds{cell_orders_.Pick<int>({0, 600})};
+      world_.pools.push_back(std::move(gang));
+    }
+  }
+
+  void AddElasticGroup(const std::string& name, int tier) {
+    NodeGroup group = Group(name, tier);
+    group.accelerator = "t4";
+    group.marginal_per_node_hour = Money::FromMicros(cell_orders_.Roll(20) * 1'000'000);
+    if (cell_orders_.OneIn(12)) group.admission = Admission::kClosed;
+    const int there = cell_orders_.OneIn(2) ? 0 : cell_orders_.Roll(3);
+    Elastic& elastic = group.elastic.emplace();
+    elastic.min_nodes = cell_orders_.OneIn(4) ? 1 : 0;
+    elastic.max_nodes = cell_orders_.Roll(6);
+    elastic.step_nodes = cell_orders_.Pick<int>({1, 1, 2, 4});
+    elastic.node_shape = Amounts({{"cpu", cell_orders_.Pick<std::string>({"96", "20", "9"})},
+                                  {"memory", "1024Gi"},
+                                  {kGpu, "8"}});
+    elastic.provision_timeout = Seconds{cell_orders_.Pick<int>({600, 1200})};
+    if (cell_orders_.OneIn(3)) {
+      elastic.scale_down_delay = Seconds{cell_orders_.Pick<int>({0, 600})};
+      group.target_replicas = there;
+    }
+    if (cell_orders_.OneIn(2)) group.memory.desired = there + cell_orders_.Roll(5);
+    if (cell_orders_.OneIn(5)) {
+      group.memory.stockout = Stockout{.since = kNow - Seconds{cell_orders_.Roll(4000)},
+                                       .attempts = cell_orders_.Roll(3) + 1,
+                                       .next_try = kNow + Seconds{cell_orders_.Roll(1200) - 600}};
+    }
+    world_.groups.push_back(group);
+    AddNodes(world_, name, there);
+    for (placement::Node& node : world_.nodes) {
+      if (node.labels.find("group")->second == name && cell_orders_.OneIn(4)) node.starting = true;
+    }
+  }
+
+  void AddAskingPool(int number) {
+    InferencePool pool = Chat(cell_orders_.Roll(24), "a" + std::to_string(number));
+    pool.key.ns = cell_orders_.OneIn(2) ? "red" : "blue";
+    pool.priority = cell_orders_.Roll(3);
+    pool.variants = {Serves("big", "t4", 4, "16"), Serves("small", "t4", 1, "3")};
+    if (cell_orders_.OneIn(2)) pool.variants.pop_back();
+    if (cell_orders_.OneIn(3)) pool.variants[0].max_replicas = cell_orders_.Roll(6) + 1;
+    if (cell_orders_.OneIn(3)) pool.variants[0].min_replicas = 1;
+    if (cell_orders_.OneIn(3)) pool.routing = Routing::kUniform;
+    if (cell_orders_.OneIn(3)) pool.preference = Preference::kPrice;
+    if (cell_orders_.OneIn(8)) pool.paused = true;
+    if (cell_orders_.OneIn(6)) pool.spill_max_hourly_cost = Dollars("12");
+    pool.spill_after = Seconds{cell_orders_.Pick<int>({0, 0, 120})};
+    pool.preempt_after = Seconds{cell_orders_.Pick<int>({0, 300})};
+    if (cell_orders_.OneIn(2)) pool.memory.short_since = kNow - Seconds{cell_orders_.Roll(900)};
+    for (const std::string group : {"own", "near", "far"}) {
+      if (!cell_orders_.OneIn(3)) continue;
+      pool.memory.asks.push_back({.variant = pool.variants.front().name,
+                                  .node_group = group,
+                                  .nodes = cell_orders_.Roll(3),
+                                  .replicas = cell_orders_.Roll(6) + 1,
+                                  .since = kNow - Seconds{cell_orders_.Roll(1400)}});
+    }
+    world_.inference_pools.push_back(std::move(pool));
+  }
+
   Dice dice_;
-  Dice moves_;      // of gangs alone, so that other worlds are not all different ones
-  Dice shortages_;  // likewise
-  Dice sizes_;      // likewise
-  Dice ends_;       // likewise
-  Dice drains_;     // likewise
-  Dice orders_;     // likewise
-  Dice yields_;     // likewise
-  Dice spares_;     // likewise
-  Dice targets_;    // likewise
-  Dice causes_;     // likewise
+  Dice moves_;        // of gangs alone, so that other worlds are not all different ones
+  Dice shortages_;    // likewise
+  Dice sizes_;        // likewise
+  Dice ends_;         // likewise
+  Dice drains_;       // likewise
+  Dice orders_;       // likewise
+  Dice yields_;       // likewise
+  Dice spares_;       // likewise
+  Dice targets_;      // likewise
+  Dice cell_orders_;  // likewise
+  Dice causes_;       // likewise
   Snapshot world_;
 };
 
@@ -926,6 +1010,7 @@ Snapshot Shuffled(const Snapshot& world, uint32_t seed) {
     dice.Shuffle(pool.live);
     dice.Shuffle(pool.cells);
     dice.Shuffle(pool.memory.cells);
+    dice.Shuffle(pool.memory.asks);
   }
   dice.Shuffle(out.quotas);
   dice.Shuffle(out.default_limits);

@@ -1,0 +1,399 @@
+#include "placement/cell_asks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "placement/cell_limits.h"
+#include "placement/mix_questions.h"
+#include "placement/words.h"
+
+namespace spillway::placement {
+namespace {
+
+constexpr int kMostTries = 8;  // until cells that share new nodes are given what fits there
+
+// What a new node of the group has. A shape that does not mention pods has enough of them.
+Resources NewNode(const NodeGroup& group) {
+  Resources node = group.elastic->node_shape;
+  if (node.Get(kPods) == 0) node.Set(kPods, std::numeric_limits<int64_t>::max() / 2);
+  return node;
+}
+
+void CountAsks(Draft& draft, const InferenceDraft& pool, int sign) {
+  for (const CellState& cell : pool.cells) {
+    const int64_t replicas = sign * pool.AskedFor(cell);
+    if (replicas == 0) continue;
+    draft.quotas.Add(pool.pool->key.ns, cell.variant->accelerator,
+                     replicas * cell.variant->per_replica, CostAboveHome(cell).Times(replicas));
+  }
+}
+
+// What the cell had asked for when the pass began; nullptr: nothing.
+const CellAsk* AskedBefore(const InferenceDraft& pool, const CellState& cell) {
+  const auto& asks = pool.pool->memory.asks;
+  const auto at = std::find_if(asks.begin(), asks.end(), [&](const CellAsk& ask) {
+    return ask.variant == cell.memory.variant && ask.node_group == cell.memory.node_group;
+  });
+  return at == asks.end() ? nullptr : &*at;
+}
+
+// Some of it has come: the time of the rest counts anew.
+bool HasCome(const CellState& cell) { return cell.memory.desired > cell.before; }
+
+// May the cell have more at all, and could its group be asked for nodes?
+bool MayAsk(const CellState& cell, Time now) {
+  return cell.Known() && cell.group->spec->elastic && !cell.leaving && !cell.Blocked(now) &&
+         IsTemplateKnown(*cell.variant);
+}
+
+// A cell whose group may get nodes.
+struct Chance {
+  CellState* cell = nullptr;
+  std::optional<Finding> finding;  // what is in the way of asking
+  int64_t on_new = 0;              // replicas that one new node takes
+  Resources node;                  // what it has, as far as is known
+
+  [[nodiscard]] bool May() const { return !finding; }
+};
+
+class Asking {
+ public:
+  Asking(Draft& draft, size_t pool)
+      : draft_(draft),
+        pool_(draft.inference[pool]),
+        limits_(draft.world, draft.capacity, draft.offers, draft.quotas, pool_),
+        mixes_(draft.world, draft.capacity, draft.offers, draft.quotas, pool_) {}
+
+  Asked Run() {
+    if (pool_.held || pool_.memory.claim || !IsShort()) return {};
+    Asked asked{.released = NoteStockouts()};
+    FindChances();
+    KeepAsks();
+    AskForCheapest();
+    for (Chance& chance : chances_) Take(chance, WantedOf(*chance.cell));
+    for (Chance& chance : chances_) Explain(chance);
+    asked.waits = !pool_.asks.empty();
+    return asked;
+  }
+
+ private:
+  // ---- what is lacking ----
+
+  [[nodiscard]] Throughput Missing() const {
+    Throughput missing = pool_.required - limits_.Promised(false);
+    for (const CellState& cell : pool_.cells) missing -= cell.Each() * pool_.AskedFor(cell);
+    return missing;
+  }
+
+  [[nodiscard]] int64_t LeastMissing(const Variant& variant) const {
+    return limits_.LeastOf(variant) - limits_.OfVariant(variant);
+  }
+
+  [[nodiscard]] int64_t WantedOf(const CellState& cell) const {
+    const int64_t lacks = std::max<Throughput>(Missing(), 0);
+    return std::max(CeilDiv(lacks, cell.Each()), LeastMissing(*cell.variant));
+  }
+
+  [[nodiscard]] bool IsShort() const {
+    return Missing() > 0 || std::any_of(pool_.pool->variants.begin(), pool_.pool->variants.end(),
+                                        [&](const Variant& one) { return LeastMissing(one) > 0; });
+  }
+
+  // ---- stock ----
+
+  // The time of what it had asked for is over. Says whether a group is out of stock only since.
+  bool NoteStockouts() {
+    bool any = false;
+    for (const CellState& cell : pool_.cells) {
+      const CellAsk* before = AskedBefore(pool_, cell);
+      if (before == nullptr || !MayAsk(cell, draft_.Now()) || HasCome(cell)) continue;
+      if (draft_.Now() < DueIn(*cell.group, before->since)) continue;
+      any = MarkOutOfStock(draft_, *cell.group) || any;
+    }
+    return any;
+  }
+
+  // When the cell asked, or asks, for what it still waits for.
+  [[nodiscard]] Time SinceOf(const CellState& cell) const {
+    const CellAsk* before = AskedBefore(pool_, cell);
+    const bool stands =
+        before != nullptr && !HasCome(cell) && draft_.Now() < DueIn(*cell.group, before->since);
+    return stands ? before->since : draft_.Now();
+  }
+
+  // ---- who could be asked ----
+
+  void FindChances() {
+    for (CellState& cell : pool_.cells) {
+      if (MayAsk(cell, draft_.Now())) chances_.push_back(ChanceOf(cell));
+    }
+  }
+
+  Chance ChanceOf(CellState& cell) {
+    const size_t group = draft_.world.IndexOf(*cell.group);
+    const bool is_left =
+        std::any_of(draft_.left_on_new[group].begin(), draft_.left_on_new[group].end(),
+                    [&](const Resources& node) { return node.HowMany(cell.request, 1) > 0; });
+    const NewSupply supply{.nodes = NodesToGet(draft_, *cell.group) + (is_left ? 1 : 0),
+                           .stockout = draft_.stockouts[group],
+                           .since = SinceOf(cell)};
+    Chance chance;
+    chance.cell = &cell;
+    chance.finding = limits_.WhyNoNewNodes(cell, supply);
+    CellState another = cell;  // what this asks is not to be told
+    if (chance.May() && limits_.WithinRoom(another, 1) > 0) chance.finding = HasRoom();
+    if (chance.May() && supply.nodes < 1) chance.finding = NoneToCome(*cell.group);
+    if (!chance.May()) return chance;
+    const TrainingPool& seeker = *draft_.world.pools[cell.seeker];
+    Need need = NeedIn(seeker, *cell.group->spec)->For(static_cast<int>(kManyReplicas));
+    need.request = cell.request;
+    chance.on_new = FitOnNew(draft_.Look(), seeker, *cell.group, need);
+    if (chance.on_new < 1) chance.finding = TooLarge();
+    chance.node = NewNode(*cell.group->spec);
+    if (chance.node.HowMany(cell.request, kManyReplicas) > chance.on_new) {
+      // Those that are there tell that they are smaller than the group's shape.
+      chance.node = Resources();
+      chance.node.AddTimes(cell.request, chance.on_new);
+    }
+    return chance;
+  }
+
+  static Finding HasRoom() {
+    return {.reason = Reason::kWaitingForCapacity,
+            .message = "no node is asked for while one has room",
+            .remedy = {}};
+  }
+  static Finding NoneToCome(const GroupView& group) {
+    return {.reason = Reason::kWaitingForCapacity,
+            .message = fmt::format("none of its elastic.maxNodes ({}) may still come",
+                                   group.spec->elastic->max_nodes),
+            .remedy = {}};
+  }
+  static Finding TooLarge() {
+    return {.reason = Reason::kNodeTooSmall,
+            .message = "one replica as its pods are now does not fit on a new node",
+            .remedy = {}};
+  }
+
+  // ---- room on nodes that are to come ----
+
+  // So many of `wanted` go to nodes that are asked for by now and, beyond that, to others that are
+  // asked for from now on; says how many of each.
+  struct Put {
+    int64_t replicas = 0;
+    int nodes = 0;
+  };
+  Put PutOnNew(const Chance& chance, int64_t wanted) {
+    const CellState& cell = *chance.cell;
+    std::vector<Resources>& nodes = draft_.left_on_new[draft_.world.IndexOf(*cell.group)];
+    Put put;
+    const auto fill = [&](Resources& node, int64_t most) {
+      const int64_t here = node.HowMany(cell.request, std::min(most, wanted - put.replicas));
+      node.AddTimes(cell.request, -here);
+      put.replicas += here;
+    };
+    for (Resources& node : nodes) fill(node, chance.on_new);
+    const int most = NodesToGet(draft_, *cell.group);
+    while (put.replicas < wanted && put.nodes < most) {
+      fill(nodes.emplace_back(chance.node), chance.on_new);
+      ++put.nodes;
+    }
+    return put;
+  }
+
+  // Asks for nodes for so many more replicas of the cell, or as many as may be. Says how many.
+  int64_t Take(const Chance& chance, int64_t wanted) {
+    if (!chance.May() || wanted < 1) return 0;
+    CellState cell = *chance.cell;  // what limits this is not to be told
+    const int64_t more = limits_.WithinLimits(cell, wanted);
+    if (more < 1) return 0;
+    const Put put = PutOnNew(chance, more);
+    if (put.replicas < 1) return 0;
+    CountAsks(draft_, pool_, -1);
+    CellAsk& ask = AskFor(*chance.cell);
+    ask.replicas += static_cast<int>(put.replicas);
+    ask.nodes += put.nodes;
+    CountAsks(draft_, pool_, 1);
+    draft_.coming[draft_.world.IndexOf(*cell.group)] += put.nodes;
+    return put.replicas;
+  }
+
+  CellAsk& AskFor(const CellState& cell) {
+    for (CellAsk& ask : pool_.asks) {
+      if (&ask == pool_.AskOf(cell)) return ask;
+    }
+    return pool_.asks.emplace_back(CellAsk{.variant = cell.memory.variant,
+                                           .node_group = cell.memory.node_group,
+                                           .since = SinceOf(cell)});
+  }
+
+  // ---- what is asked for ----
+
+  void KeepAsks() {
+    for (const Chance& chance : chances_) {
+      const CellAsk* before = AskedBefore(pool_, *chance.cell);
+      if (before == nullptr) continue;
+      Take(chance, std::min<int64_t>(before->replicas, WantedOf(*chance.cell)));
+    }
+  }
+
+  // What the group's new nodes have, as many of them as could be of use.
+  [[nodiscard]] std::vector<int64_t> FreeOnNew(const GroupView& group) const {
+    const NodeGroup& spec = *group.spec;
+    std::vector<int64_t> free;
+    for (const Resources& node : draft_.left_on_new[draft_.world.IndexOf(group)]) {
+      free.push_back(AcceleratorsIn(spec, node));
+    }
+    int64_t most = 0;
+    for (const Chance& chance : chances_) {
+      if (!chance.May() || chance.cell->group != &group) continue;
+      most += CeilDiv(WantedOf(*chance.cell), chance.on_new);
+    }
+    most = std::min<int64_t>(most, NodesToGet(draft_, group));
+    const int64_t each = AcceleratorsIn(spec, spec.elastic->node_shape);
+    for (int64_t node = 0; node < most; ++node) free.push_back(each);
+    return free;
+  }
+
+  [[nodiscard]] RoomToCome RoomToComeFor(const Chance& chance,
+                                         const std::map<const CellState*, int64_t>& cuts) const {
+    const CellState& cell = *chance.cell;
+    RoomToCome room{.more = 0, .free = FreeOnNew(*cell.group)};
+    if (!chance.May()) return room;
+    for (const Resources& node : draft_.left_on_new[draft_.world.IndexOf(*cell.group)]) {
+      room.more += node.HowMany(cell.request, kManyReplicas);
+    }
+    room.more += int64_t{NodesToGet(draft_, *cell.group)} * chance.on_new;
+    room.more = std::min(room.more, WantedOf(cell));
+    const auto cut = cuts.find(&cell);
+    if (cut != cuts.end()) room.more = std::min(room.more, cut->second);
+    return room;
+  }
+
+  // The cheapest mix of what is lacking still.
+  void AskForCheapest() {
+    std::map<const CellState*, int64_t> cuts;
+    for (int tries = 0; tries < kMostTries && IsShort(); ++tries) {
+      std::map<const CellState*, RoomToCome> rooms;
+      for (const Chance& chance : chances_) {
+        rooms[chance.cell] = RoomToComeFor(chance, cuts);
+      }
+      const bool any = std::any_of(rooms.begin(), rooms.end(),
+                                   [](const auto& one) { return one.second.more > 0; });
+      if (!any) return;
+      mixes_.SetRoomToCome(std::move(rooms));
+      const Question question = mixes_.Ask(Freedom::kAsk, nullptr);
+      if (TakeMix(question, CheapestMix(question.problem), cuts)) return;
+    }
+  }
+
+  // False: beside the others a cell has less room than by itself; nothing is asked for, and the
+  // next question knows.
+  bool TakeMix(const Question& question, const Mix& mix,
+               std::map<const CellState*, int64_t>& cuts) {
+    const std::vector<CellAsk> asks = pool_.asks;
+    const std::vector<int> coming = draft_.coming;
+    const auto left = draft_.left_on_new;
+    for (const Chance& chance : chances_) {
+      const CellState& cell = *chance.cell;
+      const int64_t has = cell.memory.desired + pool_.AskedFor(cell);
+      const int64_t more = question.Of(cell, mix).value_or(has) - has;
+      const int64_t taken = Take(chance, more);
+      if (taken >= more) continue;
+      cuts[&cell] = taken;
+      CountAsks(draft_, pool_, -1);
+      pool_.asks = asks;
+      CountAsks(draft_, pool_, 1);
+      draft_.coming = coming;
+      draft_.left_on_new = left;
+      return false;
+    }
+    return true;
+  }
+
+  // ---- what is told ----
+
+  [[nodiscard]] Finding Waits(const CellState& cell, const CellAsk& ask) const {
+    const std::string due = FormatTime(DueIn(*cell.group, ask.since));
+    const std::string replicas = Count(ask.replicas, "more replica");
+    const std::string what =
+        ask.nodes == 0 ? fmt::format("{} on nodes that others have asked for too, at {}", replicas,
+                                     FormatTime(ask.since))
+                       : fmt::format("{} asked for at {} for {}", Count(ask.nodes, "more node"),
+                                     FormatTime(ask.since), replicas);
+    return Finding{.reason = Reason::kWaitingForNodes,
+                   .message = fmt::format("{}, due by {}", what, due),
+                   .remedy = fmt::format("wait until {}", due)};
+  }
+
+  void Explain(const Chance& chance) {
+    std::optional<Finding>& shortage = chance.cell->shortage;
+    const CellAsk* ask = pool_.AskOf(*chance.cell);
+    const auto& finding = chance.finding;
+    if (ask != nullptr) {
+      shortage = Waits(*chance.cell, *ask);
+    } else if (finding && (!shortage || Explains(*finding, *shortage))) {
+      shortage = finding;
+    }
+  }
+
+  Draft& draft_;
+  InferenceDraft& pool_;
+  CellLimits limits_;
+  MixQuestions mixes_;
+  std::vector<Chance> chances_;  // in the order of the cells
+};
+
+}  // namespace
+
+Asked AskForReplicas(Draft& draft, size_t pool) {
+  const auto& cells = draft.inference[pool].cells;
+  const bool could = std::any_of(cells.begin(), cells.end(),
+                                 [&](const CellState& cell) { return MayAsk(cell, draft.Now()); });
+  return could ? Asking(draft, pool).Run() : Asked{};
+}
+
+void ForgetCellAsks(Draft& draft, size_t pool) {
+  InferenceDraft& inference = draft.inference[pool];
+  CountAsks(draft, inference, -1);
+  for (const CellAsk& ask : inference.asks) {
+    draft.coming[draft.world.IndexOf(*draft.world.FindGroup(ask.node_group))] -= ask.nodes;
+  }
+  inference.asks.clear();
+}
+
+void ForgetCellAsks(Draft& draft) {
+  for (size_t pool = 0; pool < draft.inference.size(); ++pool) ForgetCellAsks(draft, pool);
+  for (std::vector<Resources>& nodes : draft.left_on_new) nodes.clear();
+}
+
+void UncountCellAsks(Draft& draft) {
+  for (const InferenceDraft& pool : draft.inference) CountAsks(draft, pool, -1);
+}
+
+void SettleCellAsks(Draft& draft) {
+  for (InferenceDraft& pool : draft.inference) {
+    for (const CellState& cell : pool.cells) {
+      const CellAsk* before = AskedBefore(pool, cell);
+      const bool all = before != nullptr && cell.Known() && cell.group->spec->elastic &&
+                       cell.memory.desired - cell.before >= before->replicas;
+      if (all) MarkInStock(draft, *cell.group);
+    }
+    pool.memory.asks = pool.asks;
+    std::sort(pool.memory.asks.begin(), pool.memory.asks.end(),
+              [](const CellAsk& a, const CellAsk& b) {
+                return std::tie(a.variant, a.node_group) < std::tie(b.variant, b.node_group);
+              });
+    for (const CellAsk& ask : pool.asks) {
+      draft.moments.push_back(DueIn(*draft.world.FindGroup(ask.node_group), ask.since));
+    }
+  }
+}
+
+}  // namespace spillway::placement
