@@ -71,17 +71,39 @@ struct Loop::Facts {
   std::map<std::string, const placement::QuotaReport*> quota_reports;
   std::set<std::string> deleted_uids;
 
-  // Groups that a gang asked for nodes which waits for the verdict on its template, as all do after
+  // Groups that a pool asked for nodes which waits for the verdict on its template, as all do after
   // a restart: until then they stay as they are, or what is under way would be asked for again.
   std::set<std::string> asked_unchecked;
-  // Groups of which gangs ask more than stands in their statuses.
+  // Groups of which pools ask more than stands in their statuses.
   std::set<std::string> asked_unwritten;
+
+  // Is there no verdict yet on the template of the variant that the pool asked for?
+  static bool IsUnchecked(const placement::InferencePool& pool, const placement::CellAsk& ask) {
+    return std::any_of(pool.variants.begin(), pool.variants.end(), [&](const auto& variant) {
+      return variant.name == ask.variant && variant.template_unchecked &&
+             variant.namespace_quota.empty();
+    });
+  }
 
   void IndexAsks() {
     for (const placement::TrainingPool& pool : snapshot.pools) {
       const auto& ask = pool.memory.ask;
       if (ask && pool.template_unchecked && pool.namespace_quota.empty()) {
         asked_unchecked.insert(ask->node_group);
+      }
+    }
+    for (const placement::InferencePool& pool : snapshot.inference_pools) {
+      for (const placement::CellAsk& ask : pool.memory.asks) {
+        if (IsUnchecked(pool, ask)) asked_unchecked.insert(ask.node_group);
+      }
+    }
+    for (const placement::InferenceDecision& decision : plan.inference_pools) {
+      const auto pool = inference_facts.find(decision.key);
+      const bool written =
+          pool != inference_facts.end() && pool->second->memory.asks == decision.memory.asks;
+      if (written) continue;
+      for (const placement::CellAsk& ask : decision.memory.asks) {
+        asked_unwritten.insert(ask.node_group);
       }
     }
     for (const placement::PoolDecision& decision : plan.pools) {

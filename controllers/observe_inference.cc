@@ -296,6 +296,9 @@ placement::InferenceMemory MemoryOf(const crds::v1alpha1::InferencePoolStatus& s
   memory.home_fits_since = status.home_fits_since;
   memory.short_since = status.short_since;
   if (status.claim) memory.claim = ClaimOf(*status.claim);
+  for (const auto& ask : status.asks) {
+    memory.asks.push_back({ask.variant, ask.node_group, ask.nodes, ask.replicas, ask.since});
+  }
   for (const auto& eviction : status.evictions) {
     memory.evictions.push_back({eviction.time, eviction.cause});
   }

@@ -84,6 +84,9 @@ void Remember(const InferenceDecision& decision, InferencePoolStatus& out) {
   out.home_fits_since = memory.home_fits_since;
   out.short_since = memory.short_since;
   if (memory.claim) out.claim = ClaimStatus(*memory.claim);
+  for (const auto& ask : memory.asks) {
+    out.asks.push_back({ask.variant, ask.node_group, ask.nodes, ask.replicas, ask.since});
+  }
   for (const auto& eviction : memory.evictions) {
     out.evictions.push_back({eviction.time, eviction.cause});
   }

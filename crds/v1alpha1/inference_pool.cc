@@ -157,6 +157,17 @@ Status DecodeClaim(JsonValue value, CellClaimStatus& out) {
   });
 }
 
+Status DecodeAsk(JsonValue value, CellAskStatus& out) {
+  return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
+    if (key == "variant") return Read(field, out.variant);
+    if (key == "nodeGroup") return Read(field, out.node_group);
+    if (key == "nodes") return Read(field, out.nodes);
+    if (key == "replicas") return Read(field, out.replicas);
+    if (key == "since") return Read(field, out.since);
+    return Ok{};
+  });
+}
+
 Status DecodeService(JsonValue value, ServiceStatus& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "name") return Read(field, out.name);
@@ -202,6 +213,7 @@ Status DecodeMemory(std::string_view key, JsonValue field, InferencePoolStatus& 
   if (key == "stepDown") return Optional(field, out.step_down, DecodeStep);
   if (key == "shortSince") return Read(field, out.short_since);
   if (key == "claim") return Optional(field, out.claim, DecodeClaim);
+  if (key == "asks") return ReadList(field, out.asks, DecodeAsk);
   if (key == "evictions") return ReadList(field, out.evictions, DecodeEviction);
   return Ok{};
 }
@@ -257,6 +269,14 @@ Json Encode(const CellClaimStatus& claim) {
           {"victims", claim.victims}};
 }
 
+Json Encode(const CellAskStatus& ask) {
+  return {{"variant", ask.variant},
+          {"nodeGroup", ask.node_group},
+          {"nodes", ask.nodes},
+          {"replicas", ask.replicas},
+          {"since", FormatTime(ask.since)}};
+}
+
 Json Encode(const ServiceStatus& service) {
   Json out = {{"name", service.name}, {"weight", service.weight}};
   Put(out, "variant", service.variant);
@@ -293,6 +313,7 @@ void EncodeMemory(Json& out, const InferencePoolStatus& status) {
   Put(out, "homeFitsSince", status.home_fits_since);
   Put(out, "shortSince", status.short_since);
   if (status.claim) out["claim"] = Encode(*status.claim);
+  PutEncoded(out, "asks", status.asks);
   if (!status.evictions.empty()) out["evictions"] = detail::EncodeEvictions(status.evictions);
   if (status.last_decision) out["lastDecision"] = Encode(*status.last_decision);
 }

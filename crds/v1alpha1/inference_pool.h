@@ -107,6 +107,14 @@ struct RejectedMixStatus {
   std::string why;
   bool operator==(const RejectedMixStatus&) const = default;
 };
+struct CellAskStatus {
+  std::string variant;
+  std::string node_group;
+  int nodes = 0;
+  int replicas = 0;
+  Time since{};
+  bool operator==(const CellAskStatus&) const = default;
+};
 struct DecisionStatus {
   Time time{};
   std::string action;
@@ -134,6 +142,7 @@ struct InferencePoolStatus {
   std::optional<Time> short_since;
   std::vector<EvictionStatus> evictions;
   std::optional<CellClaimStatus> claim;
+  std::vector<CellAskStatus> asks;
   std::string hourly_cost, marginal_hourly_cost;
   std::optional<DecisionStatus> last_decision;
   std::vector<Condition> conditions;

@@ -489,6 +489,81 @@ TEST_F(ElasticLoopTest, WhatIsUnderWayWhenTheOperatorStartsIsNotAskedForAgain) {
   EXPECT_EQ(Replicas(), 8);
 }
 
+// Home and cloud have room for 48 of its replicas.
+Json ServingJson(int replicas) {
+  return {{"apiVersion", "spillway.dev/v1alpha1"},
+          {"kind", "InferencePool"},
+          {"metadata", {{"name", "chat"}, {"namespace", "lab"}}},
+          {"spec",
+           {{"replicas", replicas},
+            {"variants", Json::array({{{"name", "a100"},
+                                       {"accelerator", "nvidia-a100-80gb"},
+                                       {"acceleratorsPerReplica", 1},
+                                       {"throughput", "1"},
+                                       {"template", samples::PodTemplate()}}})},
+            {"placement", {{"spill", {{"afterSeconds", 0}}}}}}}};
+}
+
+class ElasticServingTest : public ElasticLoopTest {
+ protected:
+  Json Serving() {
+    const auto object = server_.Get("inferencepools", "lab", "chat");
+    return object && object->contains("status") ? (*object)["status"] : Json::object();
+  }
+  // Replicas that were decided for the group.
+  int Decided(const std::string& group) {
+    for (const Json& cell : Serving().value("cells", Json::array())) {
+      if (cell["nodeGroup"] == group) return cell["desired"];
+    }
+    return 0;
+  }
+};
+
+TEST_F(ElasticServingTest, ReplicasThatFitNowhereHaveTheTargetRaisedAndStartOnceTheNodesCome) {
+  server_.Put(ServingJson(50));
+  Run();
+  ASSERT_TRUE(Await([&] { return Replicas() == 4; }));
+  const Json ask = Serving()["asks"][0];
+  EXPECT_EQ(ask["nodeGroup"], "burst");
+  EXPECT_EQ(ask["nodes"], 1);
+  EXPECT_EQ(ask["replicas"], 2);
+  EXPECT_EQ(Decided("burst"), 0) << "none is started before";
+  Deliver(4);
+  ASSERT_TRUE(Await([&] { return Decided("burst") == 2; }));
+  EXPECT_FALSE(Serving().contains("asks"));
+  EXPECT_EQ(Decided("home") + Decided("cloud"), 48);
+  EXPECT_EQ(Replicas(), 4);
+}
+
+TEST_F(ElasticServingTest, AnAskOfReplicasThatCouldNotBeWrittenDownRaisesNothing) {
+  server_.Inject({.verb = "update", .path_contains = "/inferencepools/chat/status", .times = -1});
+  server_.Put(ServingJson(50));
+  Run();
+  ASSERT_TRUE(Await([&] { return GroupStatus().value("/scale/desired"_json_pointer, 0) == 4; }));
+  PassTwice();
+  EXPECT_EQ(Replicas(), 0);
+  server_.ClearFaults();
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(5), [&] { return Replicas() == 4; }));
+}
+
+TEST_F(ElasticServingTest, NodesForReplicasThatAreUnderWayWhenItStartsAreNotAskedForAgain) {
+  server_.Patch("nodegroups", "", "burst",
+                {{"status", {{"scale", {{"desired", 4}, {"target", 4}, {"observed", 0}}}}}});
+  server_.Patch("fleets", "infra", "burst", {{"spec", {{"replicas", 4}}}});
+  Json pool = ServingJson(50);
+  pool["status"]["asks"] = Json::array({{{"variant", "a100"},
+                                         {"nodeGroup", "burst"},
+                                         {"nodes", 1},
+                                         {"replicas", 2},
+                                         {"since", FormatTime(clock_.Now())}}});
+  server_.Put(pool);
+  Run();
+  ASSERT_TRUE(Await([&] { return Decided("cloud") == 32; }));
+  PassTwice();
+  EXPECT_EQ(GroupStatus()["scale"]["desired"], 4);
+  EXPECT_EQ(Replicas(), 4);
+}
+
 TEST_F(ElasticLoopTest, ATargetThatSomebodyLowersIsRaisedAgainWhileNodesAreAwaited) {
   server_.Put(PoolJson("large", 5));
   Run();

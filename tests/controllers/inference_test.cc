@@ -432,6 +432,11 @@ TEST(ObserveInference, MemoryIsWhatTheStatusSays) {
                            .until = Time(Seconds(900)),
                            .since = Time(Seconds(5)),
                            .victims = {{.ns = "team", .name = "low"}}}};
+  memory.asks = {{.variant = "a100",
+                  .node_group = "burst",
+                  .nodes = 2,
+                  .replicas = 12,
+                  .since = Time(Seconds(6))}};
   memory.evictions = {{.time = Time(Seconds(50)), .cause = "gave a replica up for team/high"}};
   const placement::InferencePool facts;
   pool.status = DesiredStatus(pool, decision, facts, Mode::kEnforce, Time(Seconds(100)));
