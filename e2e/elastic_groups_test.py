@@ -8,8 +8,10 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from harness import Cluster, Operators, condition_of, holds_for, wait_for
-from placement_test import apply_home, waits
+from placement_test import HOME, apply_home, waits
 from pools import children_of, placement, ready, says, training_pool
+from serving import a100, inference_pool, serving_group
+from serving import scale as scale_pool
 from spillway_dev.kubectl import CommandFailed
 from spillway_dev.operator_process import NAMESPACE, install_chart
 
@@ -141,8 +143,8 @@ def provider(cluster: Cluster, namespace: str, chart: None) -> Iterator[Provider
     provider = Provider(cluster, namespace)
     yield provider
     # While their nodes are there pods go at once; of nodes that are gone they are collected in the minute after.
-    cluster.kubectl("delete", "trainingpools", "-n", namespace, "--all")
-    cluster.kubectl("delete", "jobs,pods", "-n", namespace, "--all", "--wait=false", "--ignore-not-found")
+    cluster.kubectl("delete", "trainingpools,inferencepools", "-n", namespace, "--all")
+    cluster.kubectl("delete", "jobs,deployments,pods", "-n", namespace, "--all", "--wait=false", "--ignore-not-found")
     wait_for(lambda: not cluster.list("pods", namespace), 30, "the pods to go")
     provider.end()
     permit(cluster, False)
@@ -179,6 +181,34 @@ def test_a_gang_that_fits_nowhere_gets_nodes_made_and_runs_on_them(
     assert condition_of(cluster.get("nodegroup", "burst"), "InStock")["status"] == "True"
     assert scaled(cluster, mark) == [("burst", 200)]
     assert children_of(cluster, "fits", namespace).identities() == untouched
+
+
+def desired(cluster: Cluster, pool: str, namespace: str) -> dict[str, int]:
+    """Replicas that were decided, by node group."""
+    cells = cluster.get("inferencepool", pool, namespace).get("status", {}).get("cells", [])
+    return {one["nodeGroup"]: one["desired"] for one in cells if one["desired"]}
+
+
+def test_replicas_that_fit_nowhere_get_nodes_made_and_run_on_them(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    operators.start("one")
+    cluster.apply(serving_group(HOME, cluster.nodes_of(HOME)[:1]))
+    provider.apply("burst")
+    cluster.apply(elastic_group("burst", namespace, stepNodes=1, scaleDownDelaySeconds=10))
+    mark = cluster.audit.mark()
+    cluster.apply(inference_pool("chat", 8, a100()), namespace)
+    cluster.wait_condition("inferencepool", "chat", namespace, "Ready", seconds=60)
+    assert desired(cluster, "chat", namespace) == {HOME: 8} and provider.replicas("burst") == 0, "there is room at home"
+    scale_pool(cluster, "chat", namespace, 20)
+    chat = cluster.wait_condition("inferencepool", "chat", namespace, "CapacityMet", "False", "WaitingForNodes")
+    assert "2 more nodes asked for at" in says(chat, "CapacityMet")
+    wait_for(lambda: desired(cluster, "chat", namespace) == {HOME: 8, "burst": 12}, 60, "the replicas to be placed")
+    chat = cluster.wait_condition("inferencepool", "chat", namespace, "Ready", seconds=60)
+    assert "asks" not in chat["status"]
+    assert scaled(cluster, mark) == [("burst", 200)] and provider.replicas("burst") == 2
+    scale_pool(cluster, "chat", namespace, 8)
+    wait_for(lambda: desired(cluster, "chat", namespace) == {HOME: 8}, 60, "the replicas to go")
+    wait_for(lambda: provider.replicas("burst") == 0, 90, "the nodes to be given back")
 
 
 def test_nodes_that_do_not_come_are_a_stock_out_and_the_next_group_is_asked(
