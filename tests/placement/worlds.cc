@@ -990,8 +990,8 @@ class Maker {
   Dice yields_;       // likewise
   Dice spares_;       // likewise
   Dice targets_;      // likewise
-  Dice cell_orders_;  // likewise
   Dice causes_;       // likewise
+  Dice cell_orders_;  // likewise
   Snapshot world_;
 };
 
