@@ -74,7 +74,7 @@ TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
   pool.memory.ask =
       placement::NodeAsk{.node_group = "cloud", .nodes = 3, .workers = 4, .since = kNow};
   world.pools = {pool};
-  InferencePool chat = Chat(4);
+  placement::InferencePool chat = Chat(4);
   chat.memory.asks = {
       {.variant = "gpu", .node_group = "cloud", .nodes = 1, .replicas = 4, .since = kNow}};
   world.inference_pools = {chat};
