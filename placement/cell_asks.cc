@@ -43,8 +43,10 @@ const CellAsk* AskedBefore(const InferenceDraft& pool, const CellState& cell) {
   return at == asks.end() ? nullptr : &*at;
 }
 
-// Some of it has come: the time of the rest counts anew.
-bool HasCome(const CellState& cell) { return cell.memory.desired > cell.before; }
+// Has what it asked for before, nodes of its own, not come in its time?
+bool IsOverdue(const GroupView& group, const CellAsk& before, Time now) {
+  return before.nodes > 0 && now >= DueIn(group, before.since);
+}
 
 // May the cell have more at all, and could its group be asked for nodes?
 bool MayAsk(const CellState& cell, Time now) {
@@ -57,6 +59,7 @@ struct Chance {
   CellState* cell = nullptr;
   std::optional<Finding> finding;  // what is in the way of asking
   int64_t on_new = 0;              // replicas that one new node takes
+  int nodes = 0;                   // that it may ask for at the most
   Resources node;                  // what it has, as far as is known
 
   [[nodiscard]] bool May() const { return !finding; }
@@ -66,23 +69,84 @@ class Asking {
  public:
   Asking(Draft& draft, size_t pool)
       : draft_(draft),
+        index_(pool),
         pool_(draft.inference[pool]),
         limits_(draft.world, draft.capacity, draft.offers, draft.quotas, pool_),
         mixes_(draft.world, draft.capacity, draft.offers, draft.quotas, pool_) {}
 
   Asked Run() {
     if (pool_.held || pool_.memory.claim || !IsShort()) return {};
-    Asked asked{.released = NoteStockouts()};
-    FindChances();
-    KeepAsks();
-    AskForCheapest();
-    for (Chance& chance : chances_) Take(chance, WantedOf(*chance.cell));
-    for (Chance& chance : chances_) Explain(chance);
+    Asked asked;
+    if (pool_.pool->routing == Routing::kUniform && !Serves()) {
+      AskForOneVariant(asked);
+    } else {
+      Ask(asked);
+    }
     asked.waits = !pool_.asks.empty();
     return asked;
   }
 
  private:
+  void Ask(Asked& asked) {
+    const auto left = draft_.left_on_new;
+    TryToAsk();
+    while (NoteStockouts()) {
+      asked.released = true;
+      ForgetCellAsks(draft_, index_);
+      draft_.left_on_new = left;
+      TryToAsk();
+    }
+    for (CellAsk& ask : pool_.asks) ask.since = SinceOf(*CellOf(ask), ask);
+    for (Chance& chance : chances_) Explain(chance);
+  }
+  void TryToAsk() {
+    chances_.clear();
+    FindChances();
+    KeepAsks();
+    AskForCheapest();
+    for (Chance& chance : chances_) Take(chance, WantedOf(*chance.cell));
+  }
+
+  // ---- Uniform routing ----
+
+  [[nodiscard]] bool Serves() const {
+    return std::ranges::any_of(pool_.cells,
+                               [](const CellState& cell) { return cell.memory.desired > 0; });
+  }
+
+  // One variant serves. While none does, it is the first for which nodes may come: what has been
+  // asked for already, what would serve by the room there is, then the others in their order.
+  void AskForOneVariant(Asked& asked) {
+    std::vector<const Variant*> order;
+    const auto add = [&](const Variant* variant) {
+      const bool is_new = std::ranges::find(order, variant) == order.end();
+      if (variant != nullptr && is_new) order.push_back(variant);
+    };
+    for (const CellState& cell : pool_.cells) {
+      if (AskedBefore(pool_, cell) != nullptr) add(cell.variant);
+    }
+    const Variant* chosen = nullptr;
+    for (const CellState& cell : pool_.cells) {
+      if (!cell.leaving) chosen = cell.variant;
+    }
+    add(chosen);
+    for (const Variant& variant : pool_.pool->variants) add(&variant);
+    for (const Variant* variant : order) {
+      Choose(variant);
+      Ask(asked);
+      if (!pool_.asks.empty()) return;
+    }
+    Choose(chosen);
+  }
+  void Choose(const Variant* variant) {
+    for (CellState& cell : pool_.cells) cell.leaving = cell.unwanted || cell.variant != variant;
+  }
+
+  [[nodiscard]] const CellState* CellOf(const CellAsk& ask) const {
+    return &*std::ranges::find_if(pool_.cells,
+                                  [&](const CellState& cell) { return pool_.AskOf(cell) == &ask; });
+  }
+
   // ---- what is lacking ----
 
   [[nodiscard]] Throughput Missing() const {
@@ -107,24 +171,28 @@ class Asking {
 
   // ---- stock ----
 
-  // The time of what it had asked for is over. Says whether a group is out of stock only since.
+  // The time of what it had asked for is over, and it would ask for no less. Says whether a group
+  // is out of stock only since.
   bool NoteStockouts() {
     bool any = false;
     for (const CellState& cell : pool_.cells) {
       const CellAsk* before = AskedBefore(pool_, cell);
-      if (before == nullptr || !MayAsk(cell, draft_.Now()) || HasCome(cell)) continue;
-      if (draft_.Now() < DueIn(*cell.group, before->since)) continue;
+      const CellAsk* ask = pool_.AskOf(cell);
+      if (before == nullptr || ask == nullptr || ask->nodes < before->nodes) continue;
+      if (!IsOverdue(*cell.group, *before, draft_.Now())) continue;
       any = MarkOutOfStock(draft_, *cell.group) || any;
     }
     return any;
   }
 
-  // When the cell asked, or asks, for what it still waits for.
-  [[nodiscard]] Time SinceOf(const CellState& cell) const {
+  // When the cell asked, or asks, for what it still waits for. Nodes of its own count anew where
+  // some have come, or it had asked for none: not where a replica found room elsewhere, or a
+  // provider that has nothing would never be given up.
+  [[nodiscard]] Time SinceOf(const CellState& cell, const CellAsk& ask) const {
     const CellAsk* before = AskedBefore(pool_, cell);
-    const bool stands =
-        before != nullptr && !HasCome(cell) && draft_.Now() < DueIn(*cell.group, before->since);
-    return stands ? before->since : draft_.Now();
+    if (before == nullptr || IsOverdue(*cell.group, *before, draft_.Now())) return draft_.Now();
+    const bool anew = before->nodes == 0 ? ask.nodes > 0 : ask.nodes < before->nodes;
+    return anew ? draft_.Now() : before->since;
   }
 
   // ---- who could be asked ----
@@ -142,13 +210,20 @@ class Asking {
                     [&](const Resources& node) { return node.HowMany(cell.request, 1) > 0; });
     const NewSupply supply{.nodes = NodesToGet(draft_, *cell.group) + (is_left ? 1 : 0),
                            .stockout = draft_.stockouts[group],
-                           .since = SinceOf(cell)};
+                           .since = draft_.Now()};
     Chance chance;
     chance.cell = &cell;
     chance.finding = limits_.WhyNoNewNodes(cell, supply);
     CellState another = cell;  // what this asks is not to be told
     if (chance.May() && limits_.WithinRoom(another, 1) > 0) chance.finding = HasRoom();
+    chance.nodes = NodesToGet(draft_, *cell.group);
     if (chance.May() && supply.nodes < 1) chance.finding = NoneToCome(*cell.group);
+    if (chance.May() && OthersStart(cell)) {
+      // What they leave room for is not known yet; what was asked for stands.
+      const CellAsk* before = AskedBefore(pool_, cell);
+      chance.nodes = std::min(chance.nodes, before == nullptr ? 0 : before->nodes);
+      if (chance.nodes == 0 && !is_left) chance.finding = OthersFirst();
+    }
     if (!chance.May()) return chance;
     const TrainingPool& seeker = *draft_.world.pools[cell.seeker];
     Need need = NeedIn(seeker, *cell.group->spec)->For(static_cast<int>(kManyReplicas));
@@ -164,6 +239,33 @@ class Asking {
     return chance;
   }
 
+  // Pods of others are yet to be bound on the group's nodes: until then each of these is taken for
+  // what they could take there at the most.
+  [[nodiscard]] bool OthersStart(const CellState& cell) const {
+    for (const InferenceDraft& pool : draft_.inference) {
+      for (const CellState& other : pool.cells) {
+        if (&other != &cell && other.group == cell.group && other.AtLarge() > 0) return true;
+      }
+    }
+    for (size_t gang = 0; gang < draft_.world.gangs; ++gang) {
+      const PoolMemory& memory = draft_.fates[gang].memory;
+      const auto& placement = memory.placement;
+      if (memory.completed || !placement || placement->node_group != cell.group->spec->name)
+        continue;
+      if (!AllBound(draft_.Pool(gang), *placement)) return true;
+    }
+    return false;
+  }
+  static bool AllBound(const TrainingPool& gang, const Placement& placement) {
+    const WorkerCounts counts = CountWorkers(gang, placement.attempt);
+    return counts.active - counts.unbound + gang.attempt.succeeded >= placement.workers;
+  }
+
+  static Finding OthersFirst() {
+    return {.reason = Reason::kWaitingForCapacity,
+            .message = "no node is asked for while others have yet to start there",
+            .remedy = {}};
+  }
   static Finding HasRoom() {
     return {.reason = Reason::kWaitingForCapacity,
             .message = "no node is asked for while one has room",
@@ -199,7 +301,9 @@ class Asking {
       put.replicas += here;
     };
     for (Resources& node : nodes) fill(node, chance.on_new);
-    const int most = NodesToGet(draft_, *cell.group);
+    const CellAsk* ask = pool_.AskOf(cell);
+    const int most =
+        std::min(NodesToGet(draft_, *cell.group), chance.nodes - (ask == nullptr ? 0 : ask->nodes));
     while (put.replicas < wanted && put.nodes < most) {
       fill(nodes.emplace_back(chance.node), chance.on_new);
       ++put.nodes;
@@ -230,7 +334,7 @@ class Asking {
     }
     return pool_.asks.emplace_back(CellAsk{.variant = cell.memory.variant,
                                            .node_group = cell.memory.node_group,
-                                           .since = SinceOf(cell)});
+                                           .since = draft_.Now()});
   }
 
   // ---- what is asked for ----
@@ -253,7 +357,7 @@ class Asking {
     int64_t most = 0;
     for (const Chance& chance : chances_) {
       if (!chance.May() || chance.cell->group != &group) continue;
-      most += CeilDiv(WantedOf(*chance.cell), chance.on_new);
+      most += std::min<int64_t>(CeilDiv(WantedOf(*chance.cell), chance.on_new), chance.nodes);
     }
     most = std::min<int64_t>(most, NodesToGet(draft_, group));
     const int64_t each = AcceleratorsIn(spec, spec.elastic->node_shape);
@@ -269,7 +373,10 @@ class Asking {
     for (const Resources& node : draft_.left_on_new[draft_.world.IndexOf(*cell.group)]) {
       room.more += node.HowMany(cell.request, kManyReplicas);
     }
-    room.more += int64_t{NodesToGet(draft_, *cell.group)} * chance.on_new;
+    const CellAsk* ask = pool_.AskOf(cell);
+    const int nodes =
+        std::min(NodesToGet(draft_, *cell.group), chance.nodes - (ask == nullptr ? 0 : ask->nodes));
+    room.more += int64_t{nodes} * chance.on_new;
     room.more = std::min(room.more, WantedOf(cell));
     const auto cut = cuts.find(&cell);
     if (cut != cuts.end()) room.more = std::min(room.more, cut->second);
@@ -344,6 +451,7 @@ class Asking {
   }
 
   Draft& draft_;
+  size_t index_;
   InferenceDraft& pool_;
   CellLimits limits_;
   MixQuestions mixes_;

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "placement/checks.h"
+
 namespace spillway::placement {
 namespace {
 
@@ -16,6 +18,18 @@ bool IsKeptFromAsking(const TrainingPool& pool, const Option& option) {
   const Reason reason = option.finding->reason;
   return (reason == Reason::kNodeTooSmall || reason == Reason::kConstraintsNotMet) &&
          MayFitOnNew(pool, *option.group, *option.need);
+}
+
+// Likewise for a cell: or it is held back from a spill for a moment still.
+bool IsKeptFromAsking(const Draft& draft, const CellState& cell) {
+  if (!cell.Known() || cell.leaving || !cell.group->spec->elastic || !cell.shortage) return false;
+  const Reason reason = cell.shortage->reason;
+  if (reason == Reason::kHoldingBackSpill) return true;
+  if (reason != Reason::kNodeTooSmall && reason != Reason::kConstraintsNotMet) return false;
+  const TrainingPool& seeker = *draft.world.pools[cell.seeker];
+  Need need = NeedIn(seeker, *cell.group->spec)->For(1);
+  need.request = cell.request;
+  return MayFitOnNew(seeker, *cell.group, need);
 }
 
 // Where a gang that runs has room to grow, or to return to, and waits for that to have lasted.
@@ -51,7 +65,7 @@ std::vector<bool> NeededGroups(const Draft& draft) {
       // A better mix waits for having been possible for long enough, wherever that is.
       const bool moves = pool.memory.home_fits_since.has_value();
       const bool binds = cell.memory.desired > 0 && cell.AtLarge() > 0;
-      if (cell.group != nullptr && (moves || binds))
+      if (cell.group != nullptr && (moves || binds || IsKeptFromAsking(draft, cell)))
         needed[draft.world.IndexOf(*cell.group)] = true;
     }
   }

@@ -233,6 +233,64 @@ TEST(CellAsks, ThatAreServedInPartHaveNewTime) {
   EXPECT_FALSE(GroupOf(after, "near").memory.stockout);
 }
 
+// A replica that finds room on a node that was there says nothing of the provider.
+TEST(CellAsks, HaveNoNewTimeForRoomThatOthersLeft) {
+  Snapshot world = HomeAndClouds();
+  AddNodes(world, "near", 1);
+  NodeOf(world, "near-1").used = Amounts({{kGpu, "8"}});
+  NodeOf(world, "near-1").other_pods = 8;
+  world.inference_pools = {Patient(20)};
+  Plan plan = Checked(world);
+  ASSERT_THAT(AsksOf(ServingOf(plan)), ElementsAre("2 for 12 gpu@near"));
+  Snapshot after = After(world, plan, kNow + Seconds{900});
+  NodeOf(after, "near-1").used = Amounts({{kGpu, "7"}});
+  NodeOf(after, "near-1").other_pods = 7;
+  plan = Checked(after);
+  ASSERT_THAT(AsksOf(ServingOf(plan)), ElementsAre("2 for 11 gpu@near"));
+  EXPECT_EQ(ServingOf(plan).memory.asks.front().since, kNow);
+  after = After(after, plan, kNow + Seconds{1200});
+  EXPECT_THAT(Asks(after), ElementsAre("2 for 11 gpu@far"));
+}
+
+// ---- one variant serves ----
+
+// No room anywhere; the first variant can only go to the group `near`, the second to `far`.
+Snapshot OneOfTwo() {
+  Snapshot world = HomeAndClouds();
+  std::erase_if(world.groups, [](const auto& one) { return one.name == "home"; });
+  world.nodes.clear();
+  GroupOf(world, "far").accelerator = "l40s";
+  world.inference_pools = {Patient(10)};
+  world.inference_pools[0].routing = placement::Routing::kUniform;
+  world.inference_pools[0].variants = {Serves("large", "a100", 1, "4"),
+                                       Serves("small", "l40s", 1, "2")};
+  return world;
+}
+
+TEST(UniformCellAsks, AreForTheFirstVariantThatMayGetNodes) {
+  Snapshot world = OneOfTwo();
+  EXPECT_THAT(Asks(world), ElementsAre("2 for 10 large@near"));
+  Snapshot fixed = world;
+  GroupOf(fixed, "near").elastic.reset();
+  EXPECT_THAT(Asks(fixed), ElementsAre("3 for 20 small@far"));
+  GroupOf(fixed, "far").elastic.reset();
+  EXPECT_THAT(Asks(fixed), IsEmpty());
+}
+
+TEST(UniformCellAsks, GoToTheNextVariantWhereNodesDoNotComeAndStandThere) {
+  const Snapshot world = OneOfTwo();
+  Snapshot after = After(world, Checked(world), kNow + Seconds{1200});
+  const Plan plan = Checked(after);
+  ASSERT_THAT(AsksOf(ServingOf(plan)), ElementsAre("3 for 20 small@far"));
+  EXPECT_EQ(In(ServingOf(plan), "large@near").reason, Reason::kOutOfStock);
+  // The first is to be had again.
+  after = After(after, plan, after.now + Seconds{900});
+  EXPECT_THAT(Asks(after), ElementsAre("3 for 20 small@far"));
+  EXPECT_EQ(ServingOf(Checked(after)).memory.asks.front().since, kNow + Seconds{1200});
+  AddNodes(after, "far", 3);
+  EXPECT_EQ(ServingOf(Checked(after)).chosen, "20 small@far");
+}
+
 // ---- limits ----
 
 TEST(CellAsks, KeepWithinLimits) {
@@ -278,6 +336,28 @@ TEST(CellAsks, OfSeveralPoolsShareNodes) {
   EXPECT_EQ(Desired(plan, "near"), 2);
   EXPECT_THAT(ServingOf(plan, "other").capacity_message,
               HasSubstr("3 more replicas on nodes that others have asked for too"));
+}
+
+// Until those that have just been placed are bound, each node is taken for all that they could have
+// of it.
+TEST(CellAsks, AreNotForMoreWhileOthersHaveYetToStartThere) {
+  Snapshot world = HomeAndClouds();
+  world.inference_pools = {Patient(20), Patient(2)};
+  world.inference_pools[1].key.name = "other";
+  world.inference_pools[0].priority = 1;
+  Plan plan = Checked(world);
+  ASSERT_THAT(AsksOf(ServingOf(plan)), ElementsAre("2 for 12 gpu@near"));
+  ASSERT_THAT(AsksOf(ServingOf(plan, "other")), ElementsAre("0 for 2 gpu@near"));
+  Snapshot after = After(world, plan, kNow + Seconds{100});
+  AddNodes(after, "near", 2);
+  plan = Checked(after);
+  ASSERT_EQ(ServingOf(plan).chosen, "8 gpu@home and 12 gpu@near");
+  EXPECT_THAT(AsksOf(ServingOf(plan, "other")), IsEmpty());
+  EXPECT_EQ(Desired(plan, "near"), 2);
+  after = After(after, plan, kNow + Seconds{101});
+  plan = Checked(after);
+  EXPECT_THAT(AsksOf(ServingOf(plan, "other")), IsEmpty()) << "nor in the next pass";
+  EXPECT_EQ(Desired(plan, "near"), 2);
 }
 
 TEST(CellAsks, OfSeveralVariantsShareNodes) {

@@ -250,6 +250,28 @@ TEST(SpareNodes, AreNoneWhileSomebodyWouldAskForOthersIfTheyWereGone) {
   EXPECT_EQ(GivenBack(world).size(), 3U) << "not even a new one would be large enough";
 }
 
+TEST(SpareNodes, AreNoneWhileReplicasWouldAskForOthersIfTheyWereGone) {
+  Snapshot world = World();
+  world.inference_pools = {Chat(1)};
+  world.inference_pools[0].variants[0].per_replica = 8;
+  for (auto& node : world.nodes) node.allocatable.Set(kGpu, 4);
+  GroupOf(world, "azure").per_node = 4;
+  ASSERT_TRUE(ServingOf(Checked(world)).memory.asks.empty());
+  EXPECT_THAT(GivenBack(world), IsEmpty());
+  world.inference_pools[0].variants[0].per_replica = 16;
+  EXPECT_EQ(GivenBack(world).size(), 3U) << "not even a new one would be large enough";
+}
+
+TEST(SpareNodes, AreNoneWhileReplicasHoldBackFromThem) {
+  Snapshot world = World();
+  AddNodes(world, "home", 1);
+  AddRunning(world, "llm", 1, 8, "home", {"home-1"});
+  world.inference_pools = {Chat(1)};
+  world.inference_pools[0].spill_after = Seconds{300};
+  ASSERT_EQ(ServingOf(Checked(world)).capacity_reason, Reason::kHoldingBackSpill);
+  EXPECT_THAT(GivenBack(world), IsEmpty());
+}
+
 // ---- held ----
 
 constexpr Seconds kHeldFor = placement::kHeldFor;
