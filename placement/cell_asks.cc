@@ -17,6 +17,8 @@ namespace spillway::placement {
 namespace {
 
 constexpr int kMostTries = 8;  // until cells that share new nodes are given what fits there
+// Pods that are placed are bound within so long, where nothing is in their way.
+constexpr Seconds kBinds{10};
 
 // What a new node of the group has. A shape that does not mention pods has enough of them.
 Resources NewNode(const NodeGroup& group) {
@@ -48,11 +50,13 @@ bool IsOverdue(const GroupView& group, const CellAsk& before, Time now) {
   return before.nodes > 0 && now >= DueIn(group, before.since);
 }
 
-// May the cell have more at all, and could its group be asked for nodes?
-bool MayAsk(const CellState& cell, Time now) {
-  return cell.Known() && cell.group->spec->elastic && !cell.leaving && !cell.Blocked(now) &&
+// May the cell have more at all, if its variant is the one that serves, and could its group be
+// asked for nodes?
+bool MayAskIfServing(const CellState& cell, Time now) {
+  return cell.Known() && cell.group->spec->elastic && !cell.unwanted && !cell.Blocked(now) &&
          IsTemplateKnown(*cell.variant);
 }
+bool MayAsk(const CellState& cell, Time now) { return !cell.leaving && MayAskIfServing(cell, now); }
 
 // A cell whose group may get nodes.
 struct Chance {
@@ -76,6 +80,8 @@ class Asking {
 
   Asked Run() {
     if (pool_.held || pool_.memory.claim || !IsShort()) return {};
+    others_start_ = OthersStart();
+    if (others_start_) draft_.moments.push_back(draft_.Now() + kBinds);
     Asked asked;
     if (pool_.pool->routing == Routing::kUniform && !Serves()) {
       AskForOneVariant(asked);
@@ -190,8 +196,9 @@ class Asking {
   // provider that has nothing would never be given up.
   [[nodiscard]] Time SinceOf(const CellState& cell, const CellAsk& ask) const {
     const CellAsk* before = AskedBefore(pool_, cell);
-    if (before == nullptr || IsOverdue(*cell.group, *before, draft_.Now())) return draft_.Now();
-    const bool anew = before->nodes == 0 ? ask.nodes > 0 : ask.nodes < before->nodes;
+    if (before == nullptr || draft_.Now() >= DueIn(*cell.group, before->since)) return draft_.Now();
+    const bool has_come = cell.memory.desired > cell.before && ask.nodes < before->nodes;
+    const bool anew = before->nodes == 0 ? ask.nodes > 0 : has_come;
     return anew ? draft_.Now() : before->since;
   }
 
@@ -218,8 +225,7 @@ class Asking {
     if (chance.May() && limits_.WithinRoom(another, 1) > 0) chance.finding = HasRoom();
     chance.nodes = NodesToGet(draft_, *cell.group);
     if (chance.May() && supply.nodes < 1) chance.finding = NoneToCome(*cell.group);
-    if (chance.May() && OthersStart(cell)) {
-      // What they leave room for is not known yet; what was asked for stands.
+    if (chance.May() && others_start_) {
       const CellAsk* before = AskedBefore(pool_, cell);
       chance.nodes = std::min(chance.nodes, before == nullptr ? 0 : before->nodes);
       if (chance.nodes == 0 && !is_left) chance.finding = OthersFirst();
@@ -239,19 +245,40 @@ class Asking {
     return chance;
   }
 
-  // Pods of others are yet to be bound on the group's nodes: until then each of these is taken for
-  // what they could take there at the most.
-  [[nodiscard]] bool OthersStart(const CellState& cell) const {
+  // Pods of others have yet to be bound on nodes that the pool may use: until then each of these is
+  // taken for all that they could have there, and what they leave may be enough. No more nodes are
+  // asked for than were before. Those that are not bound for longer have something in their way.
+  [[nodiscard]] bool OthersStart() const {
+    return std::ranges::any_of(pool_.cells, [&](const CellState& cell) {
+      return cell.Known() && !cell.unwanted && (ReplicasStart(cell) || WorkersStart(cell));
+    });
+  }
+  [[nodiscard]] bool ReplicasStart(const CellState& cell) const {
     for (const InferenceDraft& pool : draft_.inference) {
       for (const CellState& other : pool.cells) {
-        if (&other != &cell && other.group == cell.group && other.AtLarge() > 0) return true;
+        if (&other == &cell || other.group != cell.group || other.AtLarge() < 1) continue;
+        if (StartsLately(pool, other)) return true;
       }
     }
+    return false;
+  }
+  [[nodiscard]] bool StartsLately(const InferenceDraft& pool, const CellState& cell) const {
+    const auto is_late = [&](Time since) { return draft_.Now() < since + kBinds; };
+    const auto& pending = cell.memory.pending_since;
+    return (pending && is_late(*pending)) ||
+           std::ranges::any_of(pool.pool->live, [&](const Replica& replica) {
+             return replica.node.empty() && IsIn(replica, cell) && is_late(replica.since);
+           });
+  }
+  // Workers that take whole nodes hide nothing.
+  [[nodiscard]] bool WorkersStart(const CellState& cell) const {
+    const NodeGroup& group = *cell.group->spec;
     for (size_t gang = 0; gang < draft_.world.gangs; ++gang) {
       const PoolMemory& memory = draft_.fates[gang].memory;
       const auto& placement = memory.placement;
-      if (memory.completed || !placement || placement->node_group != cell.group->spec->name)
-        continue;
+      if (memory.completed || !placement || placement->node_group != group.name) continue;
+      if (draft_.Pool(gang).per_worker == group.per_node) continue;
+      if (draft_.Now() >= placement->since + kBinds) continue;
       if (!AllBound(draft_.Pool(gang), *placement)) return true;
     }
     return false;
@@ -455,6 +482,7 @@ class Asking {
   InferenceDraft& pool_;
   CellLimits limits_;
   MixQuestions mixes_;
+  bool others_start_ = false;
   std::vector<Chance> chances_;  // in the order of the cells
 };
 
@@ -462,8 +490,9 @@ class Asking {
 
 Asked AskForReplicas(Draft& draft, size_t pool) {
   const auto& cells = draft.inference[pool].cells;
-  const bool could = std::any_of(cells.begin(), cells.end(),
-                                 [&](const CellState& cell) { return MayAsk(cell, draft.Now()); });
+  const bool could = std::any_of(cells.begin(), cells.end(), [&](const CellState& cell) {
+    return MayAskIfServing(cell, draft.Now());
+  });
   return could ? Asking(draft, pool).Run() : Asked{};
 }
 

@@ -326,14 +326,16 @@ TEST(CellAsks, CountAgainstTheLimitsOfOthers) {
 
 TEST(CellAsks, OfSeveralPoolsShareNodes) {
   Snapshot world = HomeAndClouds();
+  std::erase_if(world.groups, [](const auto& one) { return one.name == "home"; });
+  world.nodes.clear();
   world.inference_pools = {Chat(10), Chat(3, "other"), Chat(4, "third")};
   world.inference_pools[0].priority = 2;
   world.inference_pools[1].priority = 1;
   const Plan plan = Checked(world);
-  EXPECT_THAT(AsksOf(ServingOf(plan)), ElementsAre("1 for 2 gpu@near"));
+  EXPECT_THAT(AsksOf(ServingOf(plan)), ElementsAre("2 for 10 gpu@near"));
   EXPECT_THAT(AsksOf(ServingOf(plan, "other")), ElementsAre("0 for 3 gpu@near"));
   EXPECT_THAT(AsksOf(ServingOf(plan, "third")), ElementsAre("1 for 4 gpu@near"));
-  EXPECT_EQ(Desired(plan, "near"), 2);
+  EXPECT_EQ(Desired(plan, "near"), 3);
   EXPECT_THAT(ServingOf(plan, "other").capacity_message,
               HasSubstr("3 more replicas on nodes that others have asked for too"));
 }
@@ -358,6 +360,11 @@ TEST(CellAsks, AreNotForMoreWhileOthersHaveYetToStartThere) {
   plan = Checked(after);
   EXPECT_THAT(AsksOf(ServingOf(plan, "other")), IsEmpty()) << "nor in the next pass";
   EXPECT_EQ(Desired(plan, "near"), 2);
+  EXPECT_THAT(In(ServingOf(plan, "other"), "gpu@near").message,
+              HasSubstr("no node is asked for while others have yet to start"));
+  EXPECT_EQ(plan.next_wake, after.now + Seconds{9});
+  after = After(after, plan, kNow + Seconds{110});
+  EXPECT_THAT(Asks(after, "other"), ElementsAre("1 for 2 gpu@near")) << "something is in their way";
 }
 
 TEST(CellAsks, OfSeveralVariantsShareNodes) {
