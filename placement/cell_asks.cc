@@ -81,7 +81,6 @@ class Asking {
   Asked Run() {
     if (pool_.held || pool_.memory.claim || !IsShort()) return {};
     others_start_ = OthersStart();
-    if (others_start_) draft_.moments.push_back(draft_.Now() + kBinds);
     Asked asked;
     if (pool_.pool->routing == Routing::kUniform && !Serves()) {
       AskForOneVariant(asked);
@@ -248,12 +247,12 @@ class Asking {
   // Pods of others have yet to be bound on nodes that the pool may use: until then each of these is
   // taken for all that they could have there, and what they leave may be enough. No more nodes are
   // asked for than were before. Those that are not bound for longer have something in their way.
-  [[nodiscard]] bool OthersStart() const {
+  bool OthersStart() {
     return std::ranges::any_of(pool_.cells, [&](const CellState& cell) {
       return cell.Known() && !cell.unwanted && (ReplicasStart(cell) || WorkersStart(cell));
     });
   }
-  [[nodiscard]] bool ReplicasStart(const CellState& cell) const {
+  bool ReplicasStart(const CellState& cell) {
     for (const InferenceDraft& pool : draft_.inference) {
       for (const CellState& other : pool.cells) {
         if (&other == &cell || other.group != cell.group || other.AtLarge() < 1) continue;
@@ -262,24 +261,28 @@ class Asking {
     }
     return false;
   }
-  [[nodiscard]] bool StartsLately(const InferenceDraft& pool, const CellState& cell) const {
-    const auto is_late = [&](Time since) { return draft_.Now() < since + kBinds; };
+  bool StartsLately(const InferenceDraft& pool, const CellState& cell) {
     const auto& pending = cell.memory.pending_since;
-    return (pending && is_late(*pending)) ||
+    return (pending && IsLate(*pending)) ||
            std::ranges::any_of(pool.pool->live, [&](const Replica& replica) {
-             return replica.node.empty() && IsIn(replica, cell) && is_late(replica.since);
+             return replica.node.empty() && IsIn(replica, cell) && IsLate(replica.since);
            });
   }
+  bool IsLate(Time since) {
+    if (draft_.Now() >= since + kBinds) return false;
+    draft_.moments.push_back(since + kBinds);
+    return true;
+  }
   // Workers that take whole nodes hide nothing.
-  [[nodiscard]] bool WorkersStart(const CellState& cell) const {
+  bool WorkersStart(const CellState& cell) {
     const NodeGroup& group = *cell.group->spec;
     for (size_t gang = 0; gang < draft_.world.gangs; ++gang) {
       const PoolMemory& memory = draft_.fates[gang].memory;
       const auto& placement = memory.placement;
       if (memory.completed || !placement || placement->node_group != group.name) continue;
       if (draft_.Pool(gang).per_worker == group.per_node) continue;
-      if (draft_.Now() >= placement->since + kBinds) continue;
-      if (!AllBound(draft_.Pool(gang), *placement)) return true;
+      if (AllBound(draft_.Pool(gang), *placement)) continue;
+      if (IsLate(placement->since)) return true;
     }
     return false;
   }

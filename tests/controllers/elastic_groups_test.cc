@@ -548,9 +548,11 @@ TEST_F(ElasticServingTest, AnAskOfReplicasThatCouldNotBeWrittenDownRaisesNothing
 
 TEST_F(ElasticServingTest, NodesForReplicasThatAreUnderWayWhenItStartsAreNotAskedForAgain) {
   server_.Patch("nodegroups", "", "burst",
-                {{"status", {{"scale", {{"desired", 4}, {"target", 4}, {"observed", 0}}}}}});
-  server_.Patch("fleets", "infra", "burst", {{"spec", {{"replicas", 4}}}});
-  Json pool = ServingJson(50);
+                {{"spec", {{"elastic", {{"maxNodes", 16}}}}},
+                 {"status", {{"scale", {{"desired", 8}, {"target", 8}, {"observed", 7}}}}}});
+  server_.Patch("fleets", "infra", "burst", {{"spec", {{"replicas", 8}}}});
+  Deliver(7);
+  Json pool = ServingJson(106);
   pool["status"]["asks"] = Json::array({{{"variant", "a100"},
                                          {"nodeGroup", "burst"},
                                          {"nodes", 1},
@@ -558,10 +560,11 @@ TEST_F(ElasticServingTest, NodesForReplicasThatAreUnderWayWhenItStartsAreNotAske
                                          {"since", FormatTime(clock_.Now())}}});
   server_.Put(pool);
   Run();
-  ASSERT_TRUE(Await([&] { return Decided("cloud") == 32; }));
+  ASSERT_TRUE(Await([&] { return Decided("burst") == 56; }));
   PassTwice();
-  EXPECT_EQ(GroupStatus()["scale"]["desired"], 4);
-  EXPECT_EQ(Replicas(), 4);
+  EXPECT_EQ(Serving()["asks"][0]["nodes"], 1);
+  EXPECT_EQ(GroupStatus()["scale"]["desired"], 8);
+  EXPECT_EQ(Replicas(), 8);
 }
 
 TEST_F(ElasticLoopTest, ATargetThatSomebodyLowersIsRaisedAgainWhileNodesAreAwaited) {
