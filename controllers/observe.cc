@@ -12,7 +12,9 @@
 #include "controllers/observe_inference.h"
 #include "controllers/placement_record.h"
 #include "placement/lifecycle.h"
+#include "placement/nodes.h"
 #include "placement/sharing.h"
+#include "placement/words.h"
 
 namespace spillway::controllers {
 
@@ -292,6 +294,7 @@ placement::Elastic ObserveElastic(const ElasticSpec& elastic) {
   if (elastic.scale_down_delay_seconds) {
     out.scale_down_delay = Seconds(*elastic.scale_down_delay_seconds);
   }
+  out.max_hourly_cost = AmountOf(elastic.max_hourly_cost);
   return out;
 }
 
@@ -309,6 +312,18 @@ placement::GroupMemory GroupMemoryOf(const crds::v1alpha1::NodeGroupStatus& stat
     memory.stockout = {stockout->since, stockout->attempts, stockout->next_try};
   }
   return memory;
+}
+
+// The nodes that the group has whoever needs them cost more than it may.
+void RefuseDearLeast(placement::NodeGroup& group) {
+  const int most = placement::MostNodes(group);
+  const placement::Elastic& elastic = *group.elastic;
+  if (!group.misconfigured.empty() || elastic.min_nodes <= most) return;
+  group.misconfigured = fmt::format(
+      "spec.elastic.maxHourlyCost {} pays for {} at spec.cost.perNodeHour {}, fewer than "
+      "spec.elastic.minNodes {}; raise the one or lower the other",
+      elastic.max_hourly_cost.value_or(Money()).Format(), placement::Count(most, "node"),
+      group.per_node_hour.Format(), elastic.min_nodes);
 }
 
 // Two groups that scale one object would each take its nodes for their own doing.
@@ -367,6 +382,7 @@ placement::NodeGroup ObserveGroup(const crds::v1alpha1::NodeGroup& group, const 
   if (spec.elastic) {
     out.elastic = ObserveElastic(*spec.elastic);
     out.memory = GroupMemoryOf(group.status);
+    RefuseDearLeast(out);
   }
   return out;
 }

@@ -183,6 +183,29 @@ def test_a_gang_that_fits_nowhere_gets_nodes_made_and_runs_on_them(
     assert children_of(cluster, "fits", namespace).identities() == untouched
 
 
+def test_no_more_nodes_are_made_than_the_groups_money_pays_for(
+        operators: Operators, cluster: Cluster, provider: Provider, namespace: str) -> None:
+    def pays(amount: str, **elastic: Any) -> None:
+        cluster.apply(elastic_group("burst", namespace, maxHourlyCost=amount, **elastic))
+
+    operators.start("one")
+    apply_home(cluster, 2)
+    provider.apply("burst")
+    pays("98.31")
+    cluster.apply(training_pool("large", 4), namespace)
+    large = waits(cluster, "large", namespace, "WaitingForCapacity")
+    assert "with 3 nodes of its elastic.maxHourlyCost (98.31, 3 nodes)" in condition_of(large, "Placed")["message"]
+    holds_for(lambda: provider.replicas("burst") == 0, 5, "no node is asked for")
+    pays("131.08")
+    assert placement(ready(cluster, "large", namespace, 60))["nodeGroup"] == "burst"
+    assert provider.replicas("burst") == 4
+    pays("32.77")
+    holds_for(lambda: provider.replicas("burst") == 4, 5, "what is there stays")
+    pays("32.77", minNodes=2)
+    burst = cluster.wait_condition("nodegroup", "burst", None, "Ready", "False", "Misconfigured")
+    assert "pays for 1 node at spec.cost.perNodeHour 32.77, fewer than spec.elastic.minNodes 2" in condition_of(burst, "Ready")["message"]
+
+
 def desired(cluster: Cluster, pool: str, namespace: str) -> dict[str, int]:
     """Replicas that were decided, by node group."""
     cells = cluster.get("inferencepool", pool, namespace).get("status", {}).get("cells", [])

@@ -303,8 +303,7 @@ class Asking {
   }
   static Finding NoneToCome(const GroupView& group) {
     return {.reason = Reason::kWaitingForCapacity,
-            .message = fmt::format("none of its elastic.maxNodes ({}) may still come",
-                                   group.spec->elastic->max_nodes),
+            .message = fmt::format("none of its {} may still come", MostNodesBy(*group.spec)),
             .remedy = {}};
   }
   static Finding TooLarge() {

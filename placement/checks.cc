@@ -594,9 +594,8 @@ Found HasEnoughNew(Look& look) {
   if (nodes == 0 || nodes > look.supply->nodes || too_many) {
     return Finding{
         .reason = Reason::kWaitingForCapacity,
-        .message = fmt::format(
-            "with {} of its elastic.maxNodes ({}) that may still come it would not fit either",
-            Count(look.supply->nodes, "node"), look.Spec().elastic->max_nodes),
+        .message = fmt::format("with {} of its {} that may still come it would not fit either",
+                               Count(look.supply->nodes, "node"), MostNodesBy(look.Spec())),
         .remedy = {}};
   }
   NewNodes& wanted = look.option.new_nodes.emplace();
@@ -770,7 +769,7 @@ int64_t WorkersOnAllNew(const Scene& scene, const TrainingPool& pool, const Grou
                         const Need& need) {
   const auto& elastic = group.spec->elastic;
   if (!elastic) return 0;
-  const int64_t nodes = std::max(elastic->max_nodes - NodesThere(group), 0);
+  const int64_t nodes = std::max(MostNodes(*group.spec) - NodesThere(group), 0);
   return nodes * WorkersOnNew(scene, pool, group, need);
 }
 

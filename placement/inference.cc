@@ -7,6 +7,7 @@
 #include "placement/cell_limits.h"
 #include "placement/mix_questions.h"
 #include "placement/mixes.h"
+#include "placement/preemption.h"
 #include "placement/scaling.h"
 #include "placement/words.h"
 
@@ -415,8 +416,8 @@ class Decider {
   bool HasHeld(const Question& question, const Mix& mix) {
     std::optional<Time>& since = draft_.memory.home_fits_since;
     if (!since) since = Now();
-    if (Now() >= *since + pool_.return_after) return true;
-    return Reject(question, mix, WhenTaken(pool_, *since));
+    if (Now() >= *since + ReturnWait(pool_, draft_.memory, Now())) return true;
+    return Reject(question, mix, WhenTaken(pool_, draft_.memory, Now()));
   }
 
   bool Reject(const Question& question, const Mix& mix, std::string why) {
@@ -634,7 +635,11 @@ std::vector<Time> MomentsOf(const World& world, const InferenceDraft& draft) {
     moments.push_back(*draft.memory.waiting_since + pool.spill_after);
   }
   if (draft.memory.home_fits_since) {
-    moments.push_back(*draft.memory.home_fits_since + pool.return_after);
+    const Seconds wait = ReturnWait(pool, draft.memory, world.now);
+    moments.push_back(*draft.memory.home_fits_since + wait);
+    for (const Eviction& eviction : draft.memory.evictions) {  // it is shorter by then
+      moments.push_back(eviction.time + kEvictionsCount);
+    }
   }
   if (draft.memory.short_since) {
     moments.push_back(*draft.memory.short_since + pool.preempt_after);

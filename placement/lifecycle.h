@@ -15,6 +15,11 @@ namespace spillway::placement {
 
 // Having to leave home within so many seconds of a move makes the next return wait longer.
 inline constexpr Seconds kAfterMove{86400};
+
+// A wait for a return that was doubled, since the last ones did not last, is so long at the least
+// and at the most.
+inline constexpr Seconds kLeastDwell{60};
+inline constexpr Seconds kMostDwell{86400};
 // A Job that failed may be seen before its pods are, which come by another watch: the cause of its
 // failure is waited for. So long at least, as versions of two kinds can't be compared everywhere.
 inline constexpr Seconds kPodAwaited{30};

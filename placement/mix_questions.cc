@@ -5,10 +5,25 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <set>
 
+#include "placement/lifecycle.h"
+#include "placement/preemption.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
+namespace {
+
+// Those that went in one pass went at once.
+int TimesGaveWay(const InferenceMemory& memory, Time now) {
+  std::set<Time> times;
+  for (const Eviction& eviction : memory.evictions) {
+    if (now < eviction.time + kEvictionsCount) times.insert(eviction.time);
+  }
+  return static_cast<int>(times.size());
+}
+
+}  // namespace
 
 std::optional<int64_t> Question::Of(const CellState& cell, const Mix& mix) const {
   for (size_t s = 0; s < cells.size(); ++s) {
@@ -46,9 +61,22 @@ Money MoneyOf(MoneySeconds micros) {
   return Money::FromMicros(static_cast<int64_t>(std::clamp<MoneySeconds>(micros, 0, kMost)));
 }
 
-std::string WhenTaken(const InferencePool& pool, Time since) {
-  return fmt::format("it is better, and is taken at {} if it still is",
-                     FormatTime(since + pool.return_after));
+Seconds ReturnWait(const InferencePool& pool, const InferenceMemory& memory, Time now) {
+  const int times = TimesGaveWay(memory, now);
+  if (times < 2) return pool.return_after;
+  Seconds wait = std::max(pool.return_after, kLeastDwell);
+  for (int i = 1; i < times && wait < kMostDwell; ++i) wait *= 2;
+  return std::min(wait, std::max(kMostDwell, pool.return_after));
+}
+
+std::string WhenTaken(const InferencePool& pool, const InferenceMemory& memory, Time now) {
+  const Seconds wait = ReturnWait(pool, memory, now);
+  std::string when = fmt::format("it is better, and is taken at {} if it still is",
+                                 FormatTime(*memory.home_fits_since + wait));
+  if (wait == pool.return_after) return when;
+  return when +
+         fmt::format(", after {} s instead of {}: its replicas gave way {} times in 24 hours",
+                     wait.count(), pool.return_after.count(), TimesGaveWay(memory, now));
 }
 
 int64_t CeilDiv(int64_t amount, int64_t by) { return by < 1 ? 0 : (amount + by - 1) / by; }

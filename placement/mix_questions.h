@@ -49,8 +49,13 @@ Benefit BenefitOf(const Question& from, const Mix& kept, const Question& to, con
 // Not less than nothing, and no more than money can be.
 Money MoneyOf(MoneySeconds micros);
 
-// A better mix is known since then: when the pool takes it.
-std::string WhenTaken(const InferencePool& pool, Time since);
+// For how long a better mix must have been possible before the pool takes it: its return_after,
+// doubled by each time but the first that its replicas gave way within 24 hours, from at least a
+// minute to at most a day. Who goes home and is sent away again does so ever more rarely.
+Seconds ReturnWait(const InferencePool& pool, const InferenceMemory& memory, Time now);
+
+// When that is. REQUIRES that a better mix is known.
+std::string WhenTaken(const InferencePool& pool, const InferenceMemory& memory, Time now);
 
 // amount ÷ by, rounded up; nothing by nothing.
 int64_t CeilDiv(int64_t amount, int64_t by);

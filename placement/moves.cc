@@ -17,8 +17,6 @@ namespace {
 
 __extension__ using Wide = __int128;
 
-constexpr Seconds kLeastDwell{60};
-constexpr Seconds kMostDwell{86400};
 // What must be left of a gang's work for a return, in times that a new attempt takes to start.
 constexpr int kLeastRest = 10;
 

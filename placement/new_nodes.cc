@@ -112,7 +112,7 @@ void Explain(Option& option, Option look, bool asked) {
 
 int NodesToGet(const Draft& draft, const GroupView& group) {
   const int there = NodesThere(group) + NodesLeaving(group);
-  const int missing = std::max(group.spec->elastic->max_nodes - there, 0);
+  const int missing = std::max(MostNodes(*group.spec) - there, 0);
   return missing + NodesComing(group) - draft.coming[draft.world.IndexOf(group)];
 }
 
@@ -215,7 +215,7 @@ int DesiredNodes(const Draft& draft, size_t index) {
   const bool decided = leaving && leaving->replicas && NodesLeaving(group) == 0;
   const int there =
       NodesThere(group) - (decided ? static_cast<int>(std::ssize(leaving->nodes)) : 0);
-  const int most = std::max(elastic.max_nodes, there);
+  const int most = std::max(MostNodes(*group.spec), there);
   const int least = std::max(there, std::min(elastic.min_nodes, most));
   if (asked == 0) return least;
   const int wanted = std::max(asked - NodesComing(group), 0);

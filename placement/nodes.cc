@@ -407,6 +407,22 @@ int NodesLeaving(const GroupView& view) {
   return static_cast<int>(std::ranges::count_if(view.members, &Member::leaving));
 }
 
+int MostNodes(const NodeGroup& group) {
+  const auto& most = group.elastic->max_hourly_cost;
+  const int64_t price = group.per_node_hour.micros();
+  if (!most || price <= 0) return group.elastic->max_nodes;
+  return static_cast<int>(std::min<int64_t>(most->micros() / price, group.elastic->max_nodes));
+}
+
+std::string MostNodesBy(const NodeGroup& group) {
+  const Elastic& elastic = *group.elastic;
+  if (MostNodes(group) == elastic.max_nodes) {
+    return fmt::format("elastic.maxNodes ({})", elastic.max_nodes);
+  }
+  return fmt::format("elastic.maxHourlyCost ({}, {})", elastic.max_hourly_cost->Format(),
+                     Count(MostNodes(group), "node"));
+}
+
 bool TargetIsExact(const GroupView& view) {
   return view.spec->target_replicas == static_cast<int>(view.members.size()) &&
          !view.spec->target_fixed;

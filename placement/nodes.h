@@ -65,6 +65,12 @@ struct GroupView {
 int NodesThere(const GroupView& view);
 int NodesComing(const GroupView& view);
 int NodesLeaving(const GroupView& view);
+
+// Nodes that an elastic group may have: its maxNodes, or fewer where its maxHourlyCost pays for no
+// more. What is there already stays. And what sets that limit: "elastic.maxNodes (5)".
+int MostNodes(const NodeGroup& group);
+std::string MostNodesBy(const NodeGroup& group);
+
 // All nodes that match are replicas of the target, it has no others, and nothing is known to be in
 // the way of lowering it.
 bool TargetIsExact(const GroupView& view);

@@ -181,7 +181,7 @@ class OtherCells {
     if (!spec_.return_allowed) return "it is better, and placement.returnHome.policy is Never";
     if (settled_.link_suspect) return "it is better, and waits until a link is no longer in doubt";
     if (!settled_.memory.home_fits_since) return "";
-    return WhenTaken(spec_, *settled_.memory.home_fits_since);
+    return WhenTaken(spec_, settled_.memory, draft_.Now());
   }
 
   Draft& draft_;

@@ -28,7 +28,7 @@ Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked
   if (!after.desired) return "has no number of nodes";
   const Elastic& elastic = *group.spec->elastic;
   const int there = StayThere(group, after);
-  const int most = std::max(elastic.max_nodes, there);
+  const int most = std::max(MostNodes(*group.spec), there);
   if (*after.desired < there || *after.desired > most)
     return "is to have too many nodes or too few";
   const int least = std::max(there, std::min(elastic.min_nodes, most));

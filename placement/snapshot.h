@@ -139,6 +139,7 @@ struct Elastic {
   Seconds backoff_max{3600};
   // Nodes that nobody needs for so long are given back; nullopt: none are.
   std::optional<Seconds> scale_down_delay;
+  std::optional<Money> max_hourly_cost;  // of all its nodes, by per_node_hour; nullopt: no limit
   bool operator==(const Elastic&) const = default;
 };
 // What a group was asked for did not come in time.

@@ -81,6 +81,7 @@ void Fields(A& a, Of<Elastic> /*type*/) {
     g("maxSeconds", &Elastic::backoff_max);
   });
   a("scaleDownDelaySeconds", &Elastic::scale_down_delay);
+  a("maxHourlyCost", &Elastic::max_hourly_cost);
 }
 
 template <class A>

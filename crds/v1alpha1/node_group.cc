@@ -104,6 +104,7 @@ Status DecodeElastic(JsonValue value, std::optional<ElasticSpec>& out) {
     if (key == "target") return DecodeTarget(field, elastic.target);
     if (key == "provisionTimeoutSeconds") return Read(field, elastic.provision_timeout_seconds);
     if (key == "stockoutBackoff") return DecodeBackoff(field, elastic);
+    if (key == "maxHourlyCost") return Read(field, elastic.max_hourly_cost);
     if (key == "scaleDownDelaySeconds") {
       return Read(field, elastic.scale_down_delay_seconds.emplace());
     }

@@ -40,6 +40,7 @@ struct ElasticSpec {
   int backoff_initial_seconds = 300;  // stockoutBackoff
   int backoff_max_seconds = 3600;
   std::optional<int> scale_down_delay_seconds;  // not given: no node is given back
+  std::string max_hourly_cost;                  // empty: no limit
   bool operator==(const ElasticSpec&) const = default;
 };
 

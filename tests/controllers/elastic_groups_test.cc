@@ -62,6 +62,7 @@ TEST(ObserveElastic, EveryFieldAndWhatWasRememberedReachTheSnapshot) {
   elastic.provision_timeout_seconds = 60;
   elastic.backoff_initial_seconds = 30;
   elastic.backoff_max_seconds = 90;
+  elastic.max_hourly_cost = "40.5";
   group.status.scale = {.desired = 4, .target = 5, .observed = 2};
   group.status.stockout = {
       .since = Time(Seconds(10)), .attempts = 2, .next_try = Time(Seconds(20))};
@@ -75,9 +76,22 @@ TEST(ObserveElastic, EveryFieldAndWhatWasRememberedReachTheSnapshot) {
   expected.provision_timeout = Seconds(60);
   expected.backoff_initial = Seconds(30);
   expected.backoff_max = Seconds(90);
+  expected.max_hourly_cost = Money::FromMicros(40'500'000);
   EXPECT_EQ(seen.elastic, expected);
   EXPECT_EQ(seen.memory.desired, 4);
   EXPECT_EQ(seen.memory.stockout, (placement::Stockout{Time(Seconds(10)), 2, Time(Seconds(20))}));
+}
+
+TEST(ObserveElastic, MoneyHasToPayForTheLeastNodes) {
+  crds::v1alpha1::NodeGroup group = ElasticGroup();
+  group.spec.cost.per_node_hour = "20";
+  group.spec.elastic->min_nodes = 3;
+  group.spec.elastic->max_hourly_cost = "59.99";
+  EXPECT_EQ(ObserveGroups({group}).groups.at(0).misconfigured,
+            "spec.elastic.maxHourlyCost 59.99 pays for 2 nodes at spec.cost.perNodeHour 20.00, "
+            "fewer than spec.elastic.minNodes 3; raise the one or lower the other");
+  group.spec.elastic->max_hourly_cost = "60";
+  EXPECT_THAT(ObserveGroups({group}).groups.at(0).misconfigured, IsEmpty());
 }
 
 TEST(ObserveElastic, OnceAllNodesHaveComeNoneAreUnderWay) {

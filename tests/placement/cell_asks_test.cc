@@ -90,6 +90,17 @@ TEST(CellAsks, AreForWhatHomeHasNoRoomFor) {
   EXPECT_EQ(plan.next_wake, kNow + Seconds{1200});
 }
 
+TEST(CellAsks, AreForNoMoreNodesThanTheGroupsMoneyPaysFor) {
+  Snapshot world = HomeAndClouds();
+  world.inference_pools = {Patient(20)};
+  GroupOf(world, "near").elastic->max_hourly_cost = Dollars("63.99");
+  EXPECT_THAT(Asks(world), ElementsAre("1 for 4 gpu@far", "1 for 8 gpu@near"));
+  GroupOf(world, "near").elastic->max_hourly_cost = Dollars("31");
+  EXPECT_THAT(Asks(world), ElementsAre("2 for 12 gpu@far"));
+  EXPECT_THAT(In(ServingOf(Checked(world)), "gpu@near").message,
+              HasSubstr("none of its elastic.maxHourlyCost (31.00, 0 nodes) may still come"));
+}
+
 TEST(CellAsks, EndAsNodesComeAndReplicasStartThere) {
   Snapshot world = HomeAndClouds();
   world.inference_pools = {Chat(20)};

@@ -535,6 +535,60 @@ TEST(Inference, GoesHomeOnlyWhenHomeHasFitForLongEnough) {
   EXPECT_EQ(Mix(decision), "3 gpu@azure, 3 gpu@home");  // added before others are taken away
 }
 
+// Each time in 24 hours but the first that its replicas gave way doubles the wait.
+TEST(Inference, GoesHomeEverMoreRarelyWhereItHasToLeaveAgain) {
+  struct Case {
+    std::vector<Seconds> ago;  // it gave way
+    int after;
+    int waits;
+  };
+  const std::vector<Case> cases = {
+      {{Seconds{100}}, 300, 300},
+      {{Seconds{900}, Seconds{100}}, 300, 600},
+      {{Seconds{900}, Seconds{900}, Seconds{100}}, 300, 600},  // two cells at once
+      {{Seconds{86400}, Seconds{100}}, 300, 300},              // a day is over
+      {{Seconds{2000}, Seconds{900}, Seconds{100}}, 300, 1200},
+      {{Seconds{2000}, Seconds{900}, Seconds{100}}, 0, 240},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = Mixed(1, 1, 0);
+    world.inference_pools = {Away(world, 3)};
+    InferencePool& pool = world.inference_pools[0];
+    pool.return_after = Seconds{c.after};
+    for (const Seconds ago : c.ago) pool.memory.evictions.push_back({kNow - ago, "gave way"});
+    pool.memory.home_fits_since = kNow - Seconds{c.waits - 1};
+    EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure") << c.waits;
+    pool.memory.home_fits_since = kNow - Seconds{c.waits};
+    EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 3 gpu@home") << c.waits;
+  }
+}
+
+TEST(Inference, NeverWaitsLongerThanADayToGoHome) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {Away(world, 3)};
+  InferencePool& pool = world.inference_pools[0];
+  for (int i = 20; i > 0; --i) pool.memory.evictions.push_back({kNow - Seconds{i}, "gave way"});
+  pool.memory.home_fits_since = kNow - Seconds{86399};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure");
+  pool.memory.home_fits_since = kNow - Seconds{86400};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 3 gpu@home");
+}
+
+TEST(Inference, SaysWhyItWaitsLonger) {
+  Snapshot world = Mixed(1, 1, 0);
+  world.inference_pools = {Away(world, 3)};
+  InferencePool& pool = world.inference_pools[0];
+  pool.memory.evictions = {{kNow - Seconds{86000}, "gave way"}, {kNow - Seconds{100}, "gave way"}};
+  pool.memory.home_fits_since = kNow - Seconds{100};
+  EXPECT_EQ(
+      Decide(world).rejected.at(0).why,
+      "it is better, and is taken at 2026-11-24T12:08:20Z if it still is, after 600 s instead "
+      "of 300: its replicas gave way 2 times in 24 hours");
+  EXPECT_EQ(MakePlan(world).next_wake, kNow + Seconds{400}) << "when a day is over since the first";
+  world.now = kNow + Seconds{400};
+  EXPECT_EQ(Mix(Decide(world)), "3 gpu@azure, 3 gpu@home");
+}
+
 TEST(Inference, WhatHomeServesIsTakenAwayElsewhere) {
   Snapshot world = Mixed(1, 1, 0);
   InferencePool pool = Chat(3);

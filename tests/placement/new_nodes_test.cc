@@ -107,6 +107,55 @@ TEST(NewNodes, AreNeverMoreThanTheMaximum) {
                         "fit either"));
 }
 
+// The builder's nodes cost 32 an hour.
+TEST(NewNodes, AreNoMoreThanTheGroupsMoneyPaysFor) {
+  const auto asked = [](const char* money) {
+    Snapshot world = Clouds(10, 4);
+    GroupOf(world, "near").elastic->max_hourly_cost = Dollars(money);
+    world.pools = {Wants("llm", 3)};
+    return Checked(world);
+  };
+  EXPECT_EQ(Desired(asked("128"), "near"), 4) << "reached, not crossed";
+  EXPECT_EQ(Desired(asked("127.99"), "near"), 3) << "less than a step";
+  EXPECT_EQ(Desired(asked("1000"), "near"), 4);
+  const Plan plan = asked("95.99");
+  EXPECT_EQ(DecisionOf(plan, "llm").memory.ask->node_group, "far");
+  EXPECT_EQ(Desired(plan, "near"), 0);
+  EXPECT_THAT(In(DecisionOf(plan, "llm"), "near").message,
+              HasSubstr("with 2 nodes of its elastic.maxHourlyCost (95.99, 2 nodes) that may still "
+                        "come it would not fit either"));
+  EXPECT_THAT(In(DecisionOf(asked("0"), "llm"), "near").message,
+              HasSubstr("with 0 nodes of its elastic.maxHourlyCost (0.00, 0 nodes)"));
+}
+
+TEST(NewNodes, ThatCostNothingHaveNoLimitOfMoney) {
+  Snapshot world = Clouds();
+  GroupOf(world, "near").per_node_hour = Money();
+  GroupOf(world, "near").elastic->max_hourly_cost = Money();
+  world.pools = {Wants("llm", 3)};
+  EXPECT_EQ(Desired(Checked(world), "near"), 3);
+}
+
+// What is paid for whatever uses it counts too: it is the bill that is limited.
+TEST(NewNodes, AreLimitedByTheirFullPrice) {
+  Snapshot world = Clouds();
+  GroupOf(world, "near").marginal_per_node_hour = Money();
+  GroupOf(world, "near").elastic->max_hourly_cost = Dollars("64");
+  world.pools = {Wants("llm", 3)};
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->node_group, "far");
+}
+
+TEST(NewNodes, ThatAreThereStayWhenMoneyIsLess) {
+  Snapshot world = Clouds();
+  AddNodes(world, "near", 3);
+  NodeGroup& near = GroupOf(world, "near");
+  near.elastic->max_hourly_cost = Dollars("32");
+  near.elastic->min_nodes = 2;
+  EXPECT_EQ(Desired(Checked(world), "near"), 3);
+  world.nodes.clear();
+  EXPECT_EQ(Desired(Checked(world), "near"), 1) << "the money is the stronger limit";
+}
+
 TEST(NewNodes, AreNotAskedForByWhoFindsRoom) {
   Snapshot world = Clouds();
   AddNodes(world, "far", 2);
@@ -284,6 +333,9 @@ TEST(NewNodes, AtHomeCountAsRoomThereSomeDay) {
   EXPECT_EQ(DecisionOf(plan, "llm").memory.ask->node_group, "home");
   EXPECT_EQ(In(DecisionOf(plan, "llm"), "azure").reason, Reason::kHoldingBackSpill);
   GroupOf(world, "home").elastic->max_nodes = 2;
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.placement->node_group, "azure");
+  GroupOf(world, "home").elastic->max_nodes = 3;
+  GroupOf(world, "home").elastic->max_hourly_cost = Dollars("64");
   EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.placement->node_group, "azure");
 }
 
@@ -609,6 +661,10 @@ TEST(NewNodes, VerifyFindsWhatIsWrong) {
        [](Snapshot& world, Plan& plan, auto&) {
          AddNodes(world, "far", 2);
          plan.groups[0].memory.desired = plan.groups[0].there = 2;
+       }},
+      {"near is to have too many nodes or too few",
+       [](Snapshot& world, auto&, auto&) {
+         GroupOf(world, "near").elastic->max_hourly_cost = Dollars("63.99");
        }},
       {"far has another number of nodes than its report says",
        [](auto&, Plan& plan, auto&) { plan.groups[0].there = 7; }},

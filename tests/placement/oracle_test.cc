@@ -191,6 +191,7 @@ void MakeGroupsElastic(Snapshot& world, uint32_t seed) {
                                          return node.labels.find("group")->second == group.name;
                                        })) +
         dice.Roll(5);
+    if (dice.OneIn(3)) elastic.max_hourly_cost = group.per_node_hour.Times(dice.Roll(8));
     elastic.single_domain = dice.OneIn(2);
     elastic.node_shape = Amounts({{"memory", std::to_string(dice.Pick<int>({16, 40, 64})) + "Gi"},
                                   {"cpu", std::to_string(dice.Pick<int>({4, 9, 16}))},
@@ -248,6 +249,8 @@ Order OrderIn(const Snapshot& world, const NodeGroup& group) {
     int now = workers;
     while (now > 0 && !Possible(world, group, now)) --now;
     for (int64_t nodes = 1; there + nodes <= group.elastic->max_nodes; ++nodes) {
+      const auto& most = group.elastic->max_hourly_cost;
+      if (most && group.per_node_hour.Times(there + nodes) > *most) break;
       if (now + nodes * OnNewNode(world, group) >= workers) return {workers, nodes};
     }
   }

@@ -60,6 +60,7 @@ TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
   elastic.backoff_initial = Seconds{60};
   elastic.backoff_max = Seconds{600};
   elastic.scale_down_delay = Seconds{120};
+  elastic.max_hourly_cost = Dollars("5000.5");
   group.memory.desired = 48;
   group.memory.spare = placement::SpareNodes{.nodes = 2, .since = kNow};
   group.memory.leaving = placement::LeavingNodes{
@@ -86,7 +87,8 @@ TEST(SnapshotText, HasAllOfElasticGroupsAndOfWhatTheyAreAskedFor) {
       HasSubstr("elastic: {minNodes: 1, maxNodes: 675, stepNodes: 16, singleDomain: true, "
                 "nodeShape: {cpu: 94940m, nvidia.com/gpu: 8}, provisionTimeoutSeconds: 900, "
                 "stockoutBackoff: {initialSeconds: 60, maxSeconds: 600}, scaleDownDelaySeconds: "
-                "120}, targetReplicas: 47, targetFixed: true, leavingStay: true, status: {scale: "
+                "120, maxHourlyCost: \"5000.50\"}, targetReplicas: 47, targetFixed: true, "
+                "leavingStay: true, status: {scale: "
                 "{desired: "
                 "48, spare: {nodes: 2, since: "
                 "2026-11-24T12:00:00Z}, leaving: {nodes: [n-1, n-7], since: "

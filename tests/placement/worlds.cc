@@ -29,7 +29,8 @@ class Maker {
         spares_(seed + 8'000'000),
         targets_(seed + 9'000'000),
         causes_(seed + 10'000'000),
-        cell_orders_(seed + 11'000'000) {}
+        cell_orders_(seed + 11'000'000),
+        bills_(seed + 12'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -57,6 +58,7 @@ class Maker {
     AddReplicaClaims();
     AddUnseenCauses();
     if (cell_orders_.OneIn(6)) AddElasticServing();
+    AddBills();
     return std::move(world_);
   }
 
@@ -848,6 +850,14 @@ class Maker {
     }
   }
 
+  // What the nodes of some elastic groups may cost together.
+  void AddBills() {
+    for (NodeGroup& group : world_.groups) {
+      if (!group.elastic || !bills_.OneIn(3)) continue;
+      group.elastic->max_hourly_cost = Money::FromMicros(bills_.Roll(300) * 1'000'000);
+    }
+  }
+
   // In some of these worlds groups give nodes back, which pods may have come to since.
   void AddSpare() {
     if (!spares_.OneIn(3)) return;
@@ -992,6 +1002,7 @@ class Maker {
   Dice targets_;      // likewise
   Dice causes_;       // likewise
   Dice cell_orders_;  // likewise
+  Dice bills_;        // likewise
   Snapshot world_;
 };
 
