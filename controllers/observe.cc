@@ -318,11 +318,12 @@ placement::GroupMemory GroupMemoryOf(const crds::v1alpha1::NodeGroupStatus& stat
 void RefuseDearLeast(placement::NodeGroup& group) {
   const int most = placement::MostNodes(group);
   const placement::Elastic& elastic = *group.elastic;
-  if (!group.misconfigured.empty() || elastic.min_nodes <= most) return;
+  if (!group.misconfigured.empty() || !elastic.max_hourly_cost) return;
+  if (elastic.min_nodes <= most || elastic.max_nodes <= most) return;
   group.misconfigured = fmt::format(
       "spec.elastic.maxHourlyCost {} pays for {} at spec.cost.perNodeHour {}, fewer than "
       "spec.elastic.minNodes {}; raise the one or lower the other",
-      elastic.max_hourly_cost.value_or(Money()).Format(), placement::Count(most, "node"),
+      elastic.max_hourly_cost->Format(), placement::Count(most, "node"),
       group.per_node_hour.Format(), elastic.min_nodes);
 }
 

@@ -92,6 +92,11 @@ TEST(ObserveElastic, MoneyHasToPayForTheLeastNodes) {
             "fewer than spec.elastic.minNodes 3; raise the one or lower the other");
   group.spec.elastic->max_hourly_cost = "60";
   EXPECT_THAT(ObserveGroups({group}).groups.at(0).misconfigured, IsEmpty());
+  group.spec.elastic->max_nodes = 2;  // as an older definition of NodeGroups lets through
+  for (const char* money : {"", "60"}) {
+    group.spec.elastic->max_hourly_cost = money;
+    EXPECT_THAT(ObserveGroups({group}).groups.at(0).misconfigured, IsEmpty());
+  }
 }
 
 TEST(ObserveElastic, OnceAllNodesHaveComeNoneAreUnderWay) {
