@@ -38,11 +38,7 @@ void CountAsks(Draft& draft, const InferenceDraft& pool, int sign) {
 
 // What the cell had asked for when the pass began; nullptr: nothing.
 const CellAsk* AskedBefore(const InferenceDraft& pool, const CellState& cell) {
-  const auto& asks = pool.pool->memory.asks;
-  const auto at = std::find_if(asks.begin(), asks.end(), [&](const CellAsk& ask) {
-    return ask.variant == cell.memory.variant && ask.node_group == cell.memory.node_group;
-  });
-  return at == asks.end() ? nullptr : &*at;
+  return FindAsk(pool.pool->memory.asks, cell);
 }
 
 // Has what it asked for before, nodes of its own, not come in its time?

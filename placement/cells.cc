@@ -207,7 +207,7 @@ void Recount(const World& world, const InferenceDraft& draft, CellState& cell) {
   CountReplicas(world, draft, cell);
 }
 
-const CellAsk* InferenceDraft::AskOf(const CellState& cell) const {
+const CellAsk* FindAsk(const std::vector<CellAsk>& asks, const CellState& cell) {
   const auto at = std::find_if(asks.begin(), asks.end(), [&](const CellAsk& ask) {
     return ask.variant == cell.memory.variant && ask.node_group == cell.memory.node_group;
   });

@@ -64,6 +64,9 @@ struct CellState {
   [[nodiscard]] Throughput Promised() const { return Each() * (memory.desired - away); }
 };
 
+// What of these is asked for the cell; nullptr: nothing.
+const CellAsk* FindAsk(const std::vector<CellAsk>& asks, const CellState& cell);
+
 // The deciding of one inference pool. A pass decides it again when room has come back, and goes on
 // from what it had decided.
 struct InferenceDraft {
@@ -84,8 +87,8 @@ struct InferenceDraft {
   std::vector<std::string> evict;  // pods on nodes that are not coming back soon, or that give way
   std::vector<std::string> force_delete;
 
-  // What is asked for the cell; nullptr: nothing.
-  [[nodiscard]] const CellAsk* AskOf(const CellState& cell) const;
+  // What is asked for the cell in this round; nullptr: nothing.
+  [[nodiscard]] const CellAsk* AskOf(const CellState& cell) const { return FindAsk(asks, cell); }
   [[nodiscard]] int64_t AskedFor(const CellState& cell) const;  // replicas
 
   // Is the pod there to stay? Not if it is on its way out, or is sent there now.

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "elastic_groups.h"
 #include "passes.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
@@ -18,15 +19,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-NodeGroup& MakeElastic(Snapshot& world, const std::string& name, int most, int step = 1) {
-  NodeGroup& group = GroupOf(world, name);
-  placement::Elastic& elastic = group.elastic.emplace();
-  elastic.max_nodes = most;
-  elastic.step_nodes = step;
-  elastic.node_shape = Amounts({{"cpu", "96"}, {"memory", "1024Gi"}, {kGpu, "8"}});
-  return group;
-}
-
 // Home has one node of 8 GPUs; two clouds have none yet, the first one tier before the second.
 Snapshot HomeAndClouds(int most = 10, int step = 1) {
   Snapshot world = Fleet(1);
@@ -42,12 +34,6 @@ placement::InferencePool Patient(int units) {
   pool.start_deadline = Seconds{9000};
   pool.preempt_after = Seconds{9000};
   return pool;
-}
-
-int Desired(const Plan& plan, const std::string& name) {
-  const auto report = std::find_if(plan.groups.begin(), plan.groups.end(),
-                                   [&](const auto& one) { return one.name == name; });
-  return report->memory.desired.value_or(-1);
 }
 
 const placement::Alternative& In(const InferenceDecision& decision, const std::string& cell) {

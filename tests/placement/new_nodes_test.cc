@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "elastic_groups.h"
 #include "passes.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
@@ -20,15 +21,6 @@ using placement::Stockout;
 using placement::TopologyMode;
 using testing::HasSubstr;
 
-NodeGroup& MakeElastic(Snapshot& world, const std::string& name, int most, int step = 1) {
-  NodeGroup& group = GroupOf(world, name);
-  placement::Elastic& elastic = group.elastic.emplace();
-  elastic.max_nodes = most;
-  elastic.step_nodes = step;
-  elastic.node_shape = Amounts({{"cpu", "96"}, {"memory", "1024Gi"}, {kGpu, "8"}});
-  return group;
-}
-
 // No home; two clouds that have no nodes yet, the first one tier before the second.
 Snapshot Clouds(int most = 10, int step = 1) {
   Snapshot world = Fleet(0, 0);
@@ -36,14 +28,6 @@ Snapshot Clouds(int most = 10, int step = 1) {
   MakeElastic(world, "near", most, step);
   MakeElastic(world, "far", 10);
   return world;
-}
-
-const placement::GroupReport& ReportOf(const Plan& plan, const std::string& name) {
-  return *std::find_if(plan.groups.begin(), plan.groups.end(),
-                       [&](const auto& report) { return report.name == name; });
-}
-int Desired(const Plan& plan, const std::string& name) {
-  return ReportOf(plan, name).memory.desired.value_or(-1);
 }
 
 const placement::Alternative& In(const PoolDecision& decision, const std::string& group) {
