@@ -1,7 +1,8 @@
-"""One control plane for the whole session; for every test a namespace of its own and a clean fleet."""
+"""One control plane for the whole session, or for each of pytest-xdist's workers; for every test a namespace of its own and a clean fleet."""
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from harness import Cluster, Operators, example  # noqa: E402
+from rights import judge  # noqa: E402
 from spillway_dev import binaries, operator_process, paths, report  # noqa: E402
 from spillway_dev.controlplane import ControlPlane, Options  # noqa: E402
 from spillway_dev.locks import exclusive  # noqa: E402
@@ -32,7 +34,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """The control plane. SPILLWAY_E2E_STATE moves its state, SPILLWAY_E2E_KEEP=1 leaves it running."""
-    state = Path(os.environ.get("SPILLWAY_E2E_STATE", paths.tools_dir() / "e2e")).resolve()
+    state = Path(os.environ.get("SPILLWAY_E2E_STATE", paths.tools_dir() / "e2e")).resolve() / os.environ.get("PYTEST_XDIST_WORKER", "")
     with exclusive(state / "lock", busy=f"another test session uses {state}"):
         plane = ControlPlane(state, binaries.ensure_binaries(report.Reporter()), OPTIONS)
         try:
@@ -44,18 +46,22 @@ def plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture(scope="session")
-def fleet_cluster(plane: ControlPlane) -> Cluster:
-    """The control plane with the fleet of examples/fleet, all nodes Ready."""
+def fleet_cluster(plane: ControlPlane) -> Iterator[Cluster]:
+    """The control plane with the fleet of examples/fleet, all nodes Ready; at the end nobody was refused what operators need."""
     cluster = Cluster(plane)
     cluster.create_fleet()
-    return cluster
+    yield cluster
+    judge(cluster)
 
 
 @pytest.fixture
-def cluster(fleet_cluster: Cluster) -> Iterator[Cluster]:
+def cluster(fleet_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster, restored after the test: no pools, no groups, no namespaces of tests, the fleet as it was."""
+    began = datetime.datetime.now(datetime.timezone.utc)
     yield fleet_cluster
     fleet_cluster.restore()
+    if request.node.get_closest_marker("breaks_server"):
+        fleet_cluster.disturbed.append((began, datetime.datetime.now(datetime.timezone.utc)))
 
 
 @pytest.fixture(scope="session")
@@ -106,8 +112,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is marked last comes after all others, and what breaks the server after that; soak tests run only when asked for by their mark."""
-    items.sort(key=lambda item: [item.get_closest_marker(mark) is not None for mark in ("breaks_server", "last")])
+    """Soak tests run only when asked for by their mark."""
     if "soak" in (config.getoption("-m") or ""):
         return
     soak = [item for item in items if item.get_closest_marker("soak")]

@@ -1,4 +1,4 @@
-"""What the end-to-end tests do to a real cluster, and how they read it back: by kubectl and the audit log."""
+"""What the end-to-end tests do to a real cluster, by kubectl, and how they read it back: its objects and the audit log."""
 
 from __future__ import annotations
 
@@ -193,10 +193,11 @@ class Cluster:
         self.plane = plane
         self.audit = AuditLog(plane.audit_log)
         self._kubectl = plane.kubectl
+        self.disturbed: list[tuple[datetime.datetime, datetime.datetime]] = []  # when the API server or its store was
         self._fleet: dict[str, Object] = {}
         self._wanted: list[Object] = []
 
-    # Reading and writing, always through kubectl.
+    # Writing is always through kubectl.
 
     def kubectl(self, *arguments: str, input: str | None = None, seconds: float = 120) -> str:
         """Standard output; CommandFailed (with .error) if kubectl exits with another code than 0."""
@@ -313,18 +314,19 @@ class Cluster:
         self._remove_custom_resources()
         namespaces = [one["metadata"]["name"] for one in self.list("namespaces", selector="spillway.dev/e2e")]
         for name in namespaces:  # at once: the deletion of a namespace takes its time over what is in it
-            self.kubectl("delete", "jobs,pods", "-n", name, "--all", "--wait=false", "--ignore-not-found")
+            for kind in ("jobs", "pods"):
+                self._kubectl.api.delete_all(kind, name)
         if namespaces:
             self.kubectl("delete", "namespace", *namespaces, "--wait=false", "--ignore-not-found")
         self._restore_fleet()
         self._wait_no_pods(namespaces)
-        self.kubectl("delete", "lease", "-n", NAMESPACE, "spillway", "--ignore-not-found")
+        if self.find("lease", "spillway", NAMESPACE):
+            self.delete("lease", "spillway", NAMESPACE)
 
     def _remove_custom_resources(self) -> None:
-        kinds = self.kubectl("api-resources", "--api-group=spillway.dev", "--verbs=delete", "-o", "name").split()
-        for kind in sorted(kinds):
-            scope = ["-A"] if not kind.startswith("nodegroups.") else []
-            if self.kubectl("get", kind, *scope, "-o", "name").strip():
+        for kind in self._kubectl.api.kinds("spillway.dev"):
+            if self.list(kind):
+                scope = ["-A"] if not kind.startswith("nodegroups.") else []
                 self.kubectl("delete", kind, *scope, "--all", "--cascade=background")
 
     def _revive_kubelets(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import datetime
 import re
 import signal
 import subprocess
@@ -14,8 +13,9 @@ import pytest
 import yaml
 
 from commands import spillway
-from harness import BADGE, Cluster, Operators, condition_of, describe, example, holds_for, metric, parse_time, wait_for
-from pools import children, children_of, is_lease, placement, ready, says, succeeded, training_pool
+from harness import Cluster, Operators, condition_of, describe, example, holds_for, metric, parse_time, wait_for
+from pools import children, children_of, is_lease, placement, ready, says, training_pool
+from rights import ACCOUNT, refused
 from serving import graviton, inference_pool
 from spillway_dev import packages, report
 from spillway_dev.operator_process import NAMESPACE, OperatorProcess, install_chart
@@ -23,7 +23,6 @@ from spillway_dev.paths import REPO
 from spillway_dev.prometheus import Prometheus
 
 Object = dict[str, Any]
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:spillway"
 OBSERVE = "mode: Observe\ncurrency: USD\n"
 GPU = "nvidia.com/gpu"
 
@@ -491,46 +490,6 @@ def test_command_line_shows_what_the_operator_would_do(cluster: Cluster, operato
 
 # Rights.
 
-def lacks_a_right(event: Object) -> bool:
-    """Whether it was for want of a right: a quota, a limit range or a policy refuses what the right allows."""
-    return (event.get("responseStatus", {}).get("code") in (401, 403)
-            and event.get("annotations", {}).get("authorization.k8s.io/decision") != "allow")
-
-
-Span = tuple[datetime.datetime, datetime.datetime]
-
-
-def taken_away(cluster: Cluster) -> dict[int, list[Span]]:
-    """When an operator that went on while the chart was uninstalled, or its token ended, may be refused, by status code.
-
-    401: a token of a deleted ServiceAccount is nobody's, nor is one that is bound to a deleted Secret. 403: from the deletion of a binding until it is made anew; authorizers take a
-    moment to hear of either.
-    """
-    events = [one for one in cluster.audit.since(0)
-              if one.get("objectRef", {}).get("name") in ("spillway", BADGE) and succeeded(one)]
-    moment = datetime.timedelta(seconds=2)
-
-    def times(verbs: tuple[str, ...], resource: str, *codes: int) -> list[datetime.datetime]:
-        return [parse_time(one["stageTimestamp"]) for one in events if one["verb"] in verbs
-                and one["objectRef"]["resource"] == resource and one["responseStatus"]["code"] in codes]
-    spans: dict[int, list[Span]] = {401: [], 403: []}
-    for owner in ("serviceaccounts", "secrets"):
-        for time in times(("delete",), owner, 200):
-            spans[401].append((time, time + datetime.timedelta(seconds=30)))
-    for binding in ("rolebindings", "clusterrolebindings"):
-        made = times(("create", "patch"), binding, 201)
-        for time in times(("delete",), binding, 200):
-            again = min((one for one in made if one > time), default=datetime.datetime.max.replace(tzinfo=datetime.timezone.utc) - moment)
-            spans[403].append((time - moment, again + moment))
-    return spans
-
-
-def is_left_behind(event: Object, spans: dict[int, list[Span]]) -> bool:
-    """Of an operator that went on with what had been taken from it."""
-    received = parse_time(event["requestReceivedTimestamp"])
-    return any(begin <= received <= end for begin, end in spans.get(event["responseStatus"]["code"], []))
-
-
 def live_a_life(cluster: Cluster, namespace: str) -> None:
     """Every kind of request that the operator makes, once."""
     apply_everything(cluster, namespace)
@@ -548,11 +507,6 @@ def live_a_life(cluster: Cluster, namespace: str) -> None:
     cluster.wait_condition("trainingpool", "clash", namespace, "Placed", "False", "NameConflict")
 
 
-# Kinds of providers that tests make up, and give the operator the right to and take it again.
-RIGHTS_TAKEN = {"provider.example"}
-
-
-@pytest.mark.last
 def test_service_account_is_never_refused(cluster: Cluster, operator: OperatorProcess, node_groups: None,
                                           namespace: str) -> None:
     mark = cluster.audit.mark()
@@ -562,9 +516,4 @@ def test_service_account_is_never_refused(cluster: Cluster, operator: OperatorPr
     assert verbs >= {("create", "jobs"), ("delete", "jobs"), ("create", "services"), ("create", "poddisruptionbudgets"),
                      ("create", "pods"), ("delete", "pods"), ("update", "trainingpools"), ("create", "events"),
                      ("update", "leases"), ("get", "services")}
-    spans = taken_away(cluster)
-    session = [one for one in cluster.audit.by_operator(0) if not (lacks_a_right(one) and is_left_behind(one, spans))]
-    assert {one["user"]["username"] for one in session} == {ACCOUNT}
-    wrong = [f"{describe(one)}: {one['responseStatus'].get('message')}" for one in session
-             if lacks_a_right(one) and one["objectRef"].get("apiGroup") not in RIGHTS_TAKEN]
-    assert wrong == []
+    assert refused(cluster, cluster.audit.by_operator(mark)) == []

@@ -17,7 +17,7 @@ def placed(cluster: Cluster, pool: str, namespace: str, seconds: float = 20) -> 
     cluster.wait_condition("trainingpool", pool, namespace, "Placed", "True", seconds=seconds)
 
 
-@pytest.mark.last
+@pytest.mark.breaks_server
 def test_an_operator_over_libcurl_places_pools_before_and_after_the_api_server_was_away(
         cluster: Cluster, operators: Operators, node_groups: None, namespace: str) -> None:
     operator = operators.start("one", extra={"--transport": "curl", **PATIENT})

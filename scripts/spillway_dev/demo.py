@@ -106,7 +106,7 @@ class Demo:
         with self.reporter.step("fleet") as step:
             step.detail = "creating nodes"
             wanted = fleet.all_nodes(settings.sizes)
-            have = set(kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split())
+            have = {node["metadata"]["name"] for node in kubectl.list("nodes")}
             extra = have - {node["metadata"]["name"] for node in wanted}
             fleet.create(kubectl, [node for node in wanted if node["metadata"]["name"] not in have])
             step.detail = "waiting for nodes to be Ready"
@@ -233,7 +233,7 @@ class Demo:
         say(f"API server  {self.plane.server}  (KUBECONFIG={relative(self.plane.admin_kubeconfig)})")
         say(f"operator    http://{self.operator.address}/metrics")
         say(f"Prometheus  http://{self.prometheus.address}")
-        not_ready = fleet.not_ready(self.plane.kubectl)
+        not_ready = fleet.not_ready(self.plane.kubectl.list("nodes"))
         say(f"nodes       {len(not_ready)} not Ready" if not_ready else "nodes       all Ready")
         self._show_tables()
         return 0

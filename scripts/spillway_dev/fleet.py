@@ -9,7 +9,7 @@ import string
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from .kubectl import Kubectl
 from .paths import EXAMPLES
@@ -84,19 +84,19 @@ def create(kubectl: Kubectl, wanted: list[dict[str, Any]]) -> None:
         kubectl.apply(wanted[start:start + BATCH], server_side=True)
 
 
-def not_ready(kubectl: Kubectl) -> list[str]:
+def not_ready(nodes: Iterable[dict[str, Any]]) -> list[str]:
     """Names of nodes that aren't Ready."""
-    template = ('{range .items[*]}{.metadata.name}{" "}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}')
-    lines = kubectl("get", "nodes", "-o", f"jsonpath={template}").splitlines()
-    return [line.split()[0] for line in lines if line and line.split()[1:] != ["True"]]
+    def ready(node: dict[str, Any]) -> bool:
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"].get("conditions", []))
+    return [node["metadata"]["name"] for node in nodes if not ready(node)]
 
 
 def wait_ready(kubectl: Kubectl, count: int, seconds: float) -> None:
     """Waits until `count` nodes exist and none is other than Ready."""
     deadline = time.monotonic() + seconds
     while True:
-        waiting = not_ready(kubectl)
-        have = len(kubectl("get", "nodes", "-o", "name").splitlines())
+        nodes = kubectl.list("nodes")
+        waiting, have = not_ready(nodes), len(nodes)
         if not waiting and have >= count:
             return
         if time.monotonic() >= deadline:

@@ -1,4 +1,4 @@
-"""kubectl and helm against one cluster, with every cache inside its state directory."""
+"""kubectl and helm against one cluster, with every cache inside its state directory; objects are read without either."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from .api import Api
 from .report import Failure
 
 
@@ -27,6 +28,7 @@ class Kubectl:
     def __init__(self, binaries: Path, kubeconfig: Path, state: Path) -> None:
         self.binaries = binaries
         self.kubeconfig = kubeconfig
+        self.api = Api(kubeconfig)
         self.environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
@@ -60,16 +62,11 @@ class Kubectl:
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """The object, or None if there is none of that name."""
-        scope = ("-n", namespace) if namespace else ()
-        text = self("get", kind, name, *scope, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
+        return self.api.get(kind, name, namespace)
 
     def list(self, kind: str, namespace: str | None = None, selector: str = "") -> list[dict[str, Any]]:
-        """Objects of a kind; without a namespace those of all namespaces."""
-        scope = ["-n", namespace] if namespace else ["-A"]
-        if selector:
-            scope += ["-l", selector]
-        return self.json("get", kind, *scope)["items"]
+        """Objects of a kind, or of some with commas between them; without a namespace those of all namespaces."""
+        return [one for name in kind.split(",") for one in self.api.list(name, namespace, selector)]
 
     def apply(self, manifest: str | dict[str, Any] | list[dict[str, Any]], *arguments: str,
               server_side: bool = False) -> str:
