@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import AuditLog, example, json_values, metric, on_terminal, parse_metrics
-from spillway_dev import evidence, fleet, paths, runtime_page
+from spillway_dev import api, evidence, fleet, paths, runtime_page, tidy
 from spillway_dev.locks import exclusive
 from spillway_dev.operator_process import override
 from spillway_dev.processes import Process, recorded, stop_all, wait_until
@@ -301,3 +301,46 @@ def test_page_names_tests_that_passed(tmp_path: Path, ctest: str, pytest_case: s
                          f"{pytest_case}</testsuite></testsuites>")
     reports = [runtime_page.report(path) for path in ([by_ctest, by_pytest] if pytest_case else [by_ctest])]
     assert [one.partition("R-01: ")[2] for one in runtime_page.not_passed(ROWS, reports)] == findings
+
+
+# clang-tidy.
+
+PREPROCESSED = b'# 1 "/one/base/money.cc"\nint money;'
+
+
+@pytest.mark.parametrize("preprocessed, salt, options, repository, same", [
+    (PREPROCESSED, "tidy", ["-I/one", "-O2"], "/one", True),
+    (PREPROCESSED.replace(b"/one", b"/two"), "tidy", ["-I/two", "-O2"], "/two", True),
+    (PREPROCESSED + b" // NOLINT", "tidy", ["-I/one", "-O2"], "/one", False),
+    (PREPROCESSED, "tidy, and another check", ["-I/one", "-O2"], "/one", False),
+    (PREPROCESSED, "tidy", ["-I/one", "-O1"], "/one", False),
+    (PREPROCESSED, "tidy", ["-I/one"], "/one", False),
+])
+def test_a_source_is_looked_at_again_when_what_it_is_judged_by_has_changed(
+        preprocessed: bytes, salt: str, options: list[str], repository: str, same: bool) -> None:
+    known = tidy.digest(PREPROCESSED, "tidy", ["-I/one", "-O2"], Path("/one"))
+    assert (tidy.digest(preprocessed, salt, options, Path(repository)) == known) == same
+
+
+def test_sources_are_chosen_by_how_their_path_begins() -> None:
+    sources = [tidy.Source(path, "", ()) for path in ("base/money.cc", "kube/base.cc", "tests/base/money_test.cc")]
+    assert [one.path for one in tidy.chosen(sources, ["base/"])] == ["base/money.cc"]
+    assert [one.path for one in tidy.chosen(sources, ["(base|kube)/"])] == ["base/money.cc", "kube/base.cc"]
+    assert tidy.chosen(sources, []) == sources
+
+
+# Objects without kubectl.
+
+def test_a_kind_has_the_names_that_kubectl_takes() -> None:
+    discovered = {"items": [{"metadata": {"name": "batch"}, "versions": [{"version": "v1", "resources": [
+        {"resource": "jobs", "singularResource": "job", "responseKind": {"kind": "Job"}, "scope": "Namespaced"}]}]}]}
+    [job] = api.resources("/apis", discovered)
+    assert {"jobs", "job", "jobs.batch", "job.v1.batch"} <= set(job.names)
+    assert job.path("team", "run") == "/apis/batch/v1/namespaces/team/jobs/run"
+    assert job.path(None) == "/apis/batch/v1/jobs"
+
+
+def test_a_kubeconfig_of_another_cluster_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("clusters:\n- cluster:\n    server: https://127.0.0.1:1\n")
+    with pytest.raises(Failure, match="is not of a control plane of ours: it has no certificate-authority-data, client"):
+        api.Api(tmp_path / "config").list("nodes")

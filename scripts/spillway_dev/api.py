@@ -95,7 +95,7 @@ class Api:
                 status, body = self._request("GET", root, accept=DISCOVERY)
                 if status != 200:
                     raise Failure(f"GET {root}: {_message(status, body)}")
-                found += _resources(root, json.loads(body))
+                found += resources(root, json.loads(body))
             self._resources = found
         return self._resources
 
@@ -137,7 +137,8 @@ class Api:
         return http.client.HTTPSConnection(server.hostname or "", server.port, context=context, timeout=SECONDS)
 
 
-def _resources(root: str, discovered: dict[str, Any]) -> list[Resource]:
+def resources(root: str, discovered: dict[str, Any]) -> list[Resource]:
+    """What a discovery document of `/api` or `/apis` lists, in its order."""
     found = []
     for group in discovered["items"]:
         name = group["metadata"].get("name", "")

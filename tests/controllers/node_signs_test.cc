@@ -95,7 +95,7 @@ TEST(NodeSigns, AreAsEveryRecordedNodeExpects) {
 
 TEST(NodeSigns, SayWhatAGuessIsFrom) {
   const auto from = [](const char* file, const Sign NodeSigns::* sign) {
-    const std::string path = std::string(SPILLWAY_TESTDATA "/nodes/") + file;
+    const auto path = support::Testdata(std::string("nodes/") + file);
     return (SignsOf(support::ReadYamlFile(path)).*sign).from;
   };
   EXPECT_EQ(from("01-aks-nd96amsr-a100-v4.yaml", &NodeSigns::provider),
@@ -294,13 +294,13 @@ TEST(NodeSigns, DevicesThatAreThereInPartAreSaidWithNumbers) {
 }
 
 TEST(NodeSigns, PartsOfDevicesAreNoWholeOnes) {
-  const NodeSigns mixed = SignsOf(support::ReadYamlFile(
-      std::string(SPILLWAY_TESTDATA "/nodes/36-rke2-mig-stale-whole-gpu.yaml")));
+  const NodeSigns mixed =
+      SignsOf(support::ReadYamlFile(support::Testdata("nodes/36-rke2-mig-stale-whole-gpu.yaml")));
   EXPECT_EQ(mixed.accelerator.whole, 0);
   EXPECT_EQ(mixed.accelerator.part_resource, "nvidia.com/mig-1g.10gb");
   EXPECT_EQ(mixed.accelerator.part_suffix, "mig-1g-10gb");
-  const NodeSigns shared = SignsOf(support::ReadYamlFile(
-      std::string(SPILLWAY_TESTDATA "/nodes/30-microk8s-t4-timesliced.yaml")));
+  const NodeSigns shared =
+      SignsOf(support::ReadYamlFile(support::Testdata("nodes/30-microk8s-t4-timesliced.yaml")));
   EXPECT_EQ(shared.accelerator.whole, 0);
   EXPECT_EQ(shared.accelerator.part_suffix, "shared");
 }

@@ -44,10 +44,13 @@ json YamlToJson(const std::string& text) { return Convert(YAML::Load(text)); }
 
 json ReadYamlFile(const std::filesystem::path& file) { return Convert(YAML::LoadFile(file)); }
 
+std::filesystem::path Testdata(const std::string& file) {
+  return std::filesystem::path(SPILLWAY_TESTDATA) / file;
+}
+
 std::vector<std::filesystem::path> TestdataFiles(const std::string& folder) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::path(SPILLWAY_TESTDATA) / folder)) {
+  for (const auto& entry : std::filesystem::directory_iterator(Testdata(folder))) {
     files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

@@ -11,6 +11,9 @@ namespace spillway::support {
 nlohmann::json YamlToJson(const std::string& text);
 nlohmann::json ReadYamlFile(const std::filesystem::path& file);
 
+// A file under tests/testdata, such as "nodes/36-rke2-mig-stale-whole-gpu.yaml".
+std::filesystem::path Testdata(const std::string& file);
+
 // The files of a folder under tests/testdata, by name.
 std::vector<std::filesystem::path> TestdataFiles(const std::string& folder);
 
