@@ -9,6 +9,7 @@ import re
 import ssl
 import tempfile
 import threading
+import time
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from .report import Failure
 
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 SECONDS = 60.0  # of one request
+TRIES = 10  # where the server says that it is too busy
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Api:
         if body is not None:
             headers["Content-Type"] = "application/json"
         text = None if body is None else json.dumps(body)
-        for kept in (True, False):
+        for attempt in range(TRIES):
             connection = getattr(self._mine, "connection", None)
             fresh = connection is None
             try:
@@ -112,14 +114,19 @@ class Api:
                     connection = self._mine.connection = self._connect()
                 connection.request(method, path, text, headers)
                 answer = connection.getresponse()
-                return answer.status, answer.read()
+                read = answer.read()
             except (OSError, http.client.HTTPException) as error:
                 self._mine.connection = None
                 if connection is not None:
                     connection.close()
-                if fresh or not kept:
+                if fresh:
                     raise Failure(f"{method} {path}: {error or type(error).__name__}") from None
-        raise AssertionError("the second try returns or raises")
+                continue  # the server had closed the one that was kept
+            later = answer.getheader("Retry-After", "")
+            if answer.status != 429 or not later.isdecimal() or attempt + 1 == TRIES:
+                return answer.status, read
+            time.sleep(int(later))  # as kubectl does
+        raise AssertionError("the last try returns or raises")
 
     def _connect(self) -> http.client.HTTPSConnection:
         values = dict(re.findall(r"^ *([a-z-]+): (\S+)$", self._config.read_text(), re.MULTILINE))
