@@ -1,4 +1,4 @@
-"""One control plane for the whole session, or for each of pytest-xdist's workers; for every test a namespace of its own and a clean fleet."""
+"""One control plane for the whole session, or for each worker of pytest-xdist; for every test a namespace and a clean fleet."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """The control plane. SPILLWAY_E2E_STATE moves its state, SPILLWAY_E2E_KEEP=1 leaves it running."""
-    state = Path(os.environ.get("SPILLWAY_E2E_STATE", paths.tools_dir() / "e2e")).resolve() / os.environ.get("PYTEST_XDIST_WORKER", "")
+    base = Path(os.environ.get("SPILLWAY_E2E_STATE", paths.tools_dir() / "e2e")).resolve()
+    state = base / os.environ.get("PYTEST_XDIST_WORKER", "")
     with exclusive(state / "lock", busy=f"another test session uses {state}"):
         plane = ControlPlane(state, binaries.ensure_binaries(report.Reporter()), OPTIONS)
         try:
@@ -59,9 +60,11 @@ def cluster(fleet_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[
     """The cluster, restored after the test: no pools, no groups, no namespaces of tests, the fleet as it was."""
     began = datetime.datetime.now(datetime.timezone.utc)
     yield fleet_cluster
-    fleet_cluster.restore()
-    if request.node.get_closest_marker("breaks_server"):
-        fleet_cluster.disturbed.append((began, datetime.datetime.now(datetime.timezone.utc)))
+    try:
+        fleet_cluster.restore()
+    finally:
+        if request.node.get_closest_marker("breaks_server"):
+            fleet_cluster.disturbed.append((began, datetime.datetime.now(datetime.timezone.utc)))
 
 
 @pytest.fixture(scope="session")

@@ -197,7 +197,7 @@ class Cluster:
         self._fleet: dict[str, Object] = {}
         self._wanted: list[Object] = []
 
-    # Writing is always through kubectl.
+    # What a test writes goes through kubectl; what clears up after it need not.
 
     def kubectl(self, *arguments: str, input: str | None = None, seconds: float = 120) -> str:
         """Standard output; CommandFailed (with .error) if kubectl exits with another code than 0."""

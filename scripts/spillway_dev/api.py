@@ -1,4 +1,4 @@
-"""Reads objects of a control plane of ours over one kept connection: a poll by kubectl costs a process each time."""
+"""Reads objects of a control plane of ours, and clears them away, over one kept connection: kubectl costs a process each time."""
 
 from __future__ import annotations
 
