@@ -118,6 +118,49 @@ def test_script_that_fails_says_why_and_which_files_to_read(error: str, code: in
     assert (done.returncode, done.stdout, done.stderr) == (code, "", said)
 
 
+LOST = """
+import os, signal
+from spillway_dev import cli
+from spillway_dev.report import Reporter
+class Closing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{signal})
+def main():
+    with Reporter().step("dig") as step:
+        one = Closing()
+        {when}
+    print("dug")
+cli.run(main)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("when, said", [
+    ("del one; step.detail = 'deep'", r"stopped dig \(\d\.\d s\)\n"),
+    ("del one\n    with Reporter().step('fill'): pass", r"ok      dig \(\d\.\d s\)\n"),
+    ("pass\n    del one", r"ok      dig \(\d\.\d s\)\ndug\n")], ids=["within a step", "before a step", "after all"])
+def test_interrupt_while_an_object_is_destroyed_is_not_lost(name: str, when: str, said: str) -> None:
+    done = subprocess.run(python(LOST.format(signal=name, when=when)), capture_output=True, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert done.returncode == 130 and re.fullmatch(said, done.stdout), done
+    assert done.stderr.endswith("\ninterrupted\n") and "KeyboardInterrupt" in done.stderr, done
+
+
+def test_interrupted_work_is_cleared_up_to_its_end() -> None:
+    done = subprocess.run(python("""
+import os, signal
+from spillway_dev import cli
+from spillway_dev.report import Reporter
+def main():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        with Reporter().step("fill") as step:
+            step.detail = "level"
+cli.run(main)"""), capture_output=True, text=True)
+    assert done.returncode == 130 and done.stdout.startswith("ok      fill: level ") and done.stderr == "interrupted\n", done
+
+
 def test_lock_has_one_holder_and_names_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with exclusive(path):

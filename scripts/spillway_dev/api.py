@@ -113,8 +113,8 @@ class Api:
                 if connection is None:
                     connection = self._mine.connection = self._connect()
                 connection.request(method, path, text, headers)
-                answer = connection.getresponse()
-                read = answer.read()
+                with connection.getresponse() as answer:
+                    read = answer.read()
             except (OSError, http.client.HTTPException) as error:
                 self._mine.connection = None
                 if connection is not None:

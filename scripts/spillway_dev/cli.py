@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import Callable
 
+from . import interrupts
 from .report import Failure
 
 
 def run(main: Callable[[], int | None], on_interrupt: str = "") -> None:
     """Calls main and exits: 0, or what main returns; 1 for a Failure; 130 when interrupted, by SIGTERM too."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.listen()
     try:
-        sys.exit(main() or 0)
+        code = main()
+        interrupts.check()
+        sys.exit(code or 0)
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         for log in failure.logs:

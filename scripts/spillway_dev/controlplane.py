@@ -77,6 +77,7 @@ class ControlPlane:
         self.pki = self.state / "pki"
         self.audit_log = self.state / "logs" / "audit.jsonl"
         self.admin_kubeconfig = self.state / "kubeconfig"
+        self.kubectl = Kubectl(self.binaries, self.admin_kubeconfig, self.state)
         self.etcd = Process(self.state, "etcd")
         self.apiserver = Process(self.state, "kube-apiserver")
         self.controller_manager = Process(self.state, "kube-controller-manager")
@@ -91,10 +92,6 @@ class ControlPlane:
     @property
     def server(self) -> str:
         return f"https://127.0.0.1:{self.ports.apiserver}"
-
-    @property
-    def kubectl(self) -> Kubectl:
-        return Kubectl(self.binaries, self.admin_kubeconfig, self.state)
 
     def running(self) -> bool:
         """All processes are there and the API server says it is ready."""

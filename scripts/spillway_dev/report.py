@@ -14,6 +14,8 @@ import threading
 import time
 from types import TracebackType
 
+from . import interrupts
+
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 STILL_AT_WORK_SECONDS = 30.0
 
@@ -48,7 +50,7 @@ class Reporter:
 
 
 class Step:
-    """A context manager for one step; `detail` may be changed while it runs."""
+    """A context manager for one step; `detail` may be changed while it runs. Either notices an interrupt."""
 
     def __init__(self, reporter: Reporter, title: str) -> None:
         self._reporter = reporter
@@ -64,9 +66,11 @@ class Step:
 
     @detail.setter
     def detail(self, text: str) -> None:
+        interrupts.check()
         self._detail = text
 
     def __enter__(self) -> "Step":
+        interrupts.check()
         self._started = time.monotonic()
         self._thread.start()
         return self
