@@ -11,14 +11,13 @@
 
 #include "placement/cell_limits.h"
 #include "placement/mix_questions.h"
+#include "placement/starting.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
 namespace {
 
 constexpr int kMostTries = 8;  // until cells that share new nodes are given what fits there
-// Pods that are placed are bound within so long, where nothing is in their way.
-constexpr Seconds kBinds{10};
 
 // What a new node of the group has. A shape that does not mention pods has enough of them.
 Resources NewNode(const NodeGroup& group) {
@@ -240,58 +239,15 @@ class Asking {
     return chance;
   }
 
-  // Pods of others have yet to be bound on nodes that the pool may use: until then each of these is
-  // taken for all that they could have there, and what they leave may be enough. No more nodes are
-  // asked for than were before. Those that are not bound for longer have something in their way.
+  // Others have yet to be bound on nodes that the pool may use: no more nodes are asked for than
+  // were before.
   bool OthersStart() {
     return std::ranges::any_of(pool_.cells, [&](const CellState& cell) {
-      return cell.Known() && !cell.unwanted && (ReplicasStart(cell) || WorkersStart(cell));
+      return cell.Known() && !cell.unwanted &&
+             (ReplicasStart(draft_, *cell.group, &cell) || WorkersStart(draft_, *cell.group));
     });
   }
-  bool ReplicasStart(const CellState& cell) {
-    for (const InferenceDraft& pool : draft_.inference) {
-      for (const CellState& other : pool.cells) {
-        if (&other == &cell || other.group != cell.group || other.AtLarge() < 1) continue;
-        if (StartsLately(pool, other)) return true;
-      }
-    }
-    return false;
-  }
-  bool StartsLately(const InferenceDraft& pool, const CellState& cell) {
-    const auto& pending = cell.memory.pending_since;
-    return (pending && IsLate(*pending)) ||
-           std::ranges::any_of(pool.pool->live, [&](const Replica& replica) {
-             return replica.node.empty() && IsIn(replica, cell) && IsLate(replica.since);
-           });
-  }
-  bool IsLate(Time since) {
-    if (draft_.Now() >= since + kBinds) return false;
-    draft_.moments.push_back(since + kBinds);
-    return true;
-  }
-  // Workers that take whole nodes hide nothing.
-  bool WorkersStart(const CellState& cell) {
-    const NodeGroup& group = *cell.group->spec;
-    for (size_t gang = 0; gang < draft_.world.gangs; ++gang) {
-      const PoolMemory& memory = draft_.fates[gang].memory;
-      const auto& placement = memory.placement;
-      if (memory.completed || !placement || placement->node_group != group.name) continue;
-      if (draft_.Pool(gang).per_worker == group.per_node) continue;
-      if (AllBound(draft_.Pool(gang), *placement)) continue;
-      if (IsLate(placement->since)) return true;
-    }
-    return false;
-  }
-  static bool AllBound(const TrainingPool& gang, const Placement& placement) {
-    const WorkerCounts counts = CountWorkers(gang, placement.attempt);
-    return counts.active - counts.unbound + gang.attempt.succeeded >= placement.workers;
-  }
 
-  static Finding OthersFirst() {
-    return {.reason = Reason::kWaitingForCapacity,
-            .message = "no node is asked for while others have yet to start there",
-            .remedy = {}};
-  }
   static Finding HasRoom() {
     return {.reason = Reason::kWaitingForCapacity,
             .message = "no node is asked for while one has room",

@@ -589,7 +589,11 @@ Found HasEnoughNew(Look& look) {
   }
   const int64_t fit = WorkersIn(slots);
   const int64_t lacks = std::max<int64_t>(need.workers - fit, 0);
-  const int64_t nodes = (lacks + look.on_new - 1) / look.on_new;
+  int64_t nodes = (lacks + look.on_new - 1) / look.on_new;
+  if (nodes > 0 && look.supply->at_most) {
+    if (*look.supply->at_most < 1) return OthersFirst();
+    nodes = std::min<int64_t>(nodes, *look.supply->at_most);
+  }
   const bool too_many = nodes + std::ssize(slots) > static_cast<int64_t>(kMostNodes);
   if (nodes == 0 || nodes > look.supply->nodes || too_many) {
     return Finding{
@@ -953,6 +957,12 @@ bool HomeCould(const Scene& scene, size_t pool, const PoolMemory& memory) {
   const TrainingPool& spec = *scene.world.pools[pool];
   return HoldBackEnd(spec, memory, scene.world.now) > scene.world.now &&
          HomeCouldEverFit(scene, spec);
+}
+
+Finding OthersFirst() {
+  return {.reason = Reason::kWaitingForCapacity,
+          .message = "no node is asked for while others have yet to start there",
+          .remedy = {}};
 }
 
 Option OptionWithNewNodes(const Scene& scene, size_t pool, const PoolMemory& memory,

@@ -41,7 +41,12 @@ struct NewSupply {
   int nodes = 0;  // starting, asked for or not yet asked for, and promised to nobody
   std::optional<Stockout> stockout;
   Time since{};  // when the gang asked for them
+  // No more of them are asked for, as others have yet to start there; nullopt: nobody has.
+  std::optional<int> at_most = std::nullopt;
 };
+
+// Why it asks for none of them until then.
+Finding OthersFirst();
 
 // New nodes with which a gang would fit.
 struct NewNodes {

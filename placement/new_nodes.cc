@@ -6,6 +6,7 @@
 
 #include "placement/cell_asks.h"
 #include "placement/spend.h"
+#include "placement/starting.h"
 
 namespace spillway::placement {
 namespace {
@@ -24,7 +25,15 @@ const GroupView* GroupAsked(const Draft& draft, size_t gang) {
 
 Time Due(const NodeAsk& ask, const GroupView& group) { return DueIn(group, ask.since); }
 
-NewSupply SupplyFor(const Draft& draft, size_t gang, const GroupView& group) {
+// Others have yet to start in a group that the gang could ask.
+bool OthersStart(Draft& draft, size_t gang) {
+  return std::ranges::any_of(draft.world.groups, [&](const GroupView& group) {
+    return group.spec->elastic && Accepts(draft.Pool(gang), *group.spec) &&
+           (ReplicasStart(draft, group, nullptr) || WorkersStart(draft, group));
+  });
+}
+
+NewSupply SupplyFor(Draft& draft, size_t gang, const GroupView& group) {
   NewSupply supply{.nodes = NodesToGet(draft, group),
                    .stockout = draft.stockouts[draft.world.IndexOf(group)],
                    .since = draft.Now()};
@@ -32,6 +41,7 @@ NewSupply SupplyFor(const Draft& draft, size_t gang, const GroupView& group) {
   if (same && draft.Now() < Due(*AskedBefore(draft, gang), group)) {
     supply.since = AskedBefore(draft, gang)->since;
   }
+  if (OthersStart(draft, gang)) supply.at_most = same ? AskedBefore(draft, gang)->nodes : 0;
   return supply;
 }
 

@@ -323,6 +323,38 @@ TEST(NewNodes, AtHomeCountAsRoomThereSomeDay) {
   EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.placement->node_group, "azure");
 }
 
+// Until those that have just been placed are bound, each node is taken for all that they could have
+// of it.
+TEST(NewNodes, AreNotForMoreWhileReplicasHaveYetToStartThere) {
+  Snapshot world = Clouds();
+  AddNodes(world, "near", 3);
+  placement::InferencePool chat = Chat(3);
+  Runs(world, chat, "gpu", "near", 3, 0, Nodes("near", 1), 10);
+  for (placement::Replica& replica : chat.live) replica.node.clear();
+  chat.memory.cells[0].pending_since = kNow - Seconds{4};
+  world.inference_pools = {chat};
+  world.pools = {Wants("llm", 4)};
+  Plan plan = Checked(world);
+  EXPECT_FALSE(DecisionOf(plan, "llm").memory.ask);
+  EXPECT_EQ(Desired(plan, "near"), 3);
+  EXPECT_EQ(Desired(plan, "far"), 0) << "nor elsewhere";
+  EXPECT_THAT(In(DecisionOf(plan, "llm"), "near").message,
+              HasSubstr("no node is asked for while others have yet to start there"));
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{6});
+  // What was asked for before stands as it is.
+  const NodeAsk before{.node_group = "near", .nodes = 1, .workers = 4, .since = kNow - Seconds{60}};
+  world.pools[0].memory.ask = before;
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask, before);
+  world.pools[0].memory.ask.reset();
+  // Something is in their way.
+  world.inference_pools[0].memory.cells[0].pending_since = kNow - Seconds{10};
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->nodes, 4);
+  // They are bound.
+  world.inference_pools[0] = Chat(3);
+  Runs(world, world.inference_pools[0], "gpu", "near", 3, 0, Nodes("near", 1), 10);
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->nodes, 2);
+}
+
 // ---- waiting ----
 
 TEST(NewNodes, AreKeptForWhoAskedForThem) {

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "placement/draft.h"
+
+// Pods that have been given a place and have yet to be bound to a node. Until they are, each node
+// that they may be bound to is taken for all that they could have there, and what they leave of it
+// may be enough for whoever asks for new nodes. Those that are not bound for longer than it takes
+// have something in their way, and are not waited for. The moments until when they are go to the
+// draft's.
+namespace spillway::placement {
+
+// Replicas in a cell of the group other than `but`.
+bool ReplicasStart(Draft& draft, const GroupView& group, const CellState* but);
+
+// Workers in the group; those that take whole nodes hide nothing.
+bool WorkersStart(Draft& draft, const GroupView& group);
+
+}  // namespace spillway::placement
