@@ -329,7 +329,7 @@ TEST(NewNodes, AreNotForMoreWhileReplicasHaveYetToStartThere) {
   Snapshot world = Clouds();
   AddNodes(world, "near", 3);
   placement::InferencePool chat = Chat(3);
-  Runs(world, chat, "gpu", "near", 3, 0, Nodes("near", 1), 10);
+  Runs(world, chat, "gpu", "near", 3, 0, {"near-1"}, 10);
   for (placement::Replica& replica : chat.live) replica.node.clear();
   chat.memory.cells[0].pending_since = kNow - Seconds{4};
   world.inference_pools = {chat};
@@ -351,7 +351,7 @@ TEST(NewNodes, AreNotForMoreWhileReplicasHaveYetToStartThere) {
   EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->nodes, 4);
   // They are bound.
   world.inference_pools[0] = Chat(3);
-  Runs(world, world.inference_pools[0], "gpu", "near", 3, 0, Nodes("near", 1), 10);
+  Runs(world, world.inference_pools[0], "gpu", "near", 3, 0, {"near-1"}, 10);
   EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->nodes, 2);
 }
 
