@@ -1451,7 +1451,8 @@ Problem AsksForWhatItNeeds(const Scene& scene, const Plan& plan, const Inference
       ask.nodes > (ask.replicas + each - 1) / each) {
     return "asks for a wrong number of nodes";
   }
-  if (MayBeKept(scene.world, plan, cell.group->spec->name)) return {};
+  const std::string& group = cell.group->spec->name;
+  if (MayBeKept(scene.world, plan, group) || UnboundGaveWay(scene.world, plan, group)) return {};
   const CellLimits limits(scene.world, scene.capacity, scene.offers, scene.quotas, draft);
   if (limits.WithinRoom(cell, 1) > 0) {
     return "asks for nodes while one has room for another replica";

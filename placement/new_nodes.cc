@@ -25,11 +25,12 @@ const GroupView* GroupAsked(const Draft& draft, size_t gang) {
 
 Time Due(const NodeAsk& ask, const GroupView& group) { return DueIn(group, ask.since); }
 
-// Others have yet to start in a group that the gang could ask.
-bool OthersStart(Draft& draft, size_t gang) {
+// Replicas have yet to start in a group that the gang could ask. Workers are not waited for: a gang
+// that is placed in this pass would end what others have asked for in it.
+bool ReplicasStartFor(Draft& draft, size_t gang) {
   return std::ranges::any_of(draft.world.groups, [&](const GroupView& group) {
     return group.spec->elastic && Accepts(draft.Pool(gang), *group.spec) &&
-           (ReplicasStart(draft, group, nullptr) || WorkersStart(draft, group));
+           ReplicasStart(draft, group, nullptr);
   });
 }
 
@@ -41,7 +42,7 @@ NewSupply SupplyFor(Draft& draft, size_t gang, const GroupView& group) {
   if (same && draft.Now() < Due(*AskedBefore(draft, gang), group)) {
     supply.since = AskedBefore(draft, gang)->since;
   }
-  if (OthersStart(draft, gang)) supply.at_most = same ? AskedBefore(draft, gang)->nodes : 0;
+  if (ReplicasStartFor(draft, gang)) supply.at_most = same ? AskedBefore(draft, gang)->nodes : 0;
   return supply;
 }
 
