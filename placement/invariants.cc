@@ -1439,6 +1439,14 @@ Problem MayAskFor(const World& world, const Plan& plan, const InferenceDraft& dr
   return {};
 }
 
+// Does a gang have a claim on nodes of the group? It counts on room there beside that of its
+// victims, and no replica may be on its way there that could take it.
+bool IsClaimed(const Plan& plan, const std::string& group) {
+  return std::ranges::any_of(plan.pools, [&](const PoolDecision& decision) {
+    return HasClaim(decision) && decision.memory.hold->node_group == group;
+  });
+}
+
 // No more nodes are asked for than its replicas need by themselves, while none has room for one.
 Problem AsksForWhatItNeeds(const Scene& scene, const Plan& plan, const InferenceDraft& draft,
                            const CellAsk& ask) {
@@ -1452,7 +1460,8 @@ Problem AsksForWhatItNeeds(const Scene& scene, const Plan& plan, const Inference
     return "asks for a wrong number of nodes";
   }
   const std::string& group = cell.group->spec->name;
-  if (MayBeKept(scene.world, plan, group) || UnboundGaveWay(scene.world, plan, group)) return {};
+  if (MayBeKept(scene.world, plan, group) || IsClaimed(plan, group)) return {};
+  if (UnboundGaveWay(scene.world, plan, group)) return {};
   const CellLimits limits(scene.world, scene.capacity, scene.offers, scene.quotas, draft);
   if (limits.WithinRoom(cell, 1) > 0) {
     return "asks for nodes while one has room for another replica";
