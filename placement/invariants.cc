@@ -1439,11 +1439,12 @@ Problem MayAskFor(const World& world, const Plan& plan, const InferenceDraft& dr
   return {};
 }
 
-// Does a gang have a claim on nodes of the group? It counts on room there beside that of its
-// victims, and no replica may be on its way there that could take it.
-bool IsClaimed(const Plan& plan, const std::string& group) {
+// Does a gang count on room of the group that replicas on their way there could take? That is so
+// with a claim, beside the room of its victims, and with what it was to move to.
+bool IsCountedOn(const Plan& plan, const std::string& group) {
   return std::ranges::any_of(plan.pools, [&](const PoolDecision& decision) {
-    return HasClaim(decision) && decision.memory.hold->node_group == group;
+    const auto& hold = decision.memory.hold;
+    return hold && hold->node_group == group && (hold->IsClaim() || hold->since);
   });
 }
 
@@ -1460,7 +1461,7 @@ Problem AsksForWhatItNeeds(const Scene& scene, const Plan& plan, const Inference
     return "asks for a wrong number of nodes";
   }
   const std::string& group = cell.group->spec->name;
-  if (MayBeKept(scene.world, plan, group) || IsClaimed(plan, group)) return {};
+  if (MayBeKept(scene.world, plan, group) || IsCountedOn(plan, group)) return {};
   if (UnboundGaveWay(scene.world, plan, group)) return {};
   const CellLimits limits(scene.world, scene.capacity, scene.offers, scene.quotas, draft);
   if (limits.WithinRoom(cell, 1) > 0) {
