@@ -328,28 +328,62 @@ class Asking {
     }
   }
 
-  // What the group's new nodes have, as many of them as could be of use.
-  [[nodiscard]] std::vector<int64_t> FreeOnNew(const GroupView& group) const {
+  [[nodiscard]] std::vector<const Chance*> ChancesIn(const GroupView& group) const {
+    std::vector<const Chance*> chances;
+    for (const Chance& chance : chances_) {
+      if (chance.May() && chance.cell->group == &group) chances.push_back(&chance);
+    }
+    return chances;
+  }
+
+  // Accelerators on a node of which each chance, by itself, could have room for so many replicas:
+  // fewer than there are where something else is scarcer.
+  template <class Fits>
+  static int64_t FreeFor(const std::vector<const Chance*>& chances, int64_t accelerators,
+                         Fits fits) {
+    bool alone = true;
+    int64_t least = accelerators;
+    for (const Chance* chance : chances) {
+      const int64_t size = chance->cell->variant->per_replica;
+      const int64_t here = fits(*chance);
+      alone = alone && here >= accelerators / size;
+      least = std::min(least, here * size);
+    }
+    return alone ? accelerators : least;
+  }
+
+  // The group's new nodes, as many of them as could be of use, and what they cost. Those that come
+  // anyway cost their share.
+  [[nodiscard]] RoomToCome NewIn(const GroupView& group) const {
     const NodeGroup& spec = *group.spec;
-    std::vector<int64_t> free;
+    const std::vector<const Chance*> chances = ChancesIn(group);
+    RoomToCome room;
     for (const Resources& node : draft_.left_on_new[draft_.world.IndexOf(group)]) {
-      free.push_back(AcceleratorsIn(spec, node));
+      room.free.push_back(FreeFor(chances, AcceleratorsIn(spec, node), [&](const Chance& chance) {
+        return node.HowMany(chance.cell->request, chance.on_new);
+      }));
     }
     int64_t most = 0;
-    for (const Chance& chance : chances_) {
-      if (!chance.May() || chance.cell->group != &group) continue;
-      most += std::min<int64_t>(CeilDiv(WantedOf(*chance.cell), chance.on_new), chance.nodes);
+    for (const Chance* chance : chances) {
+      most += std::min<int64_t>(CeilDiv(WantedOf(*chance->cell), chance->on_new), chance->nodes);
     }
     most = std::min<int64_t>(most, NodesToGet(draft_, group));
-    const int64_t each = AcceleratorsIn(spec, spec.elastic->node_shape);
-    for (int64_t node = 0; node < most; ++node) free.push_back(each);
-    return free;
+    const int64_t each = FreeFor(chances, AcceleratorsIn(spec, spec.elastic->node_shape),
+                                 [](const Chance& chance) { return chance.on_new; });
+    const Growth growth = GrowthOf(draft_, group);
+    for (int node = 0; node < most; ++node) {
+      room.free.push_back(each);
+      const int caused = growth.CausedBy(node + 1);
+      if (caused > 0 && room.made.empty()) room.made.emplace_back();
+      if (caused > 0) room.made.push_back(spec.marginal_per_node_hour.Times(caused));
+    }
+    return room;
   }
 
   [[nodiscard]] RoomToCome RoomToComeFor(const Chance& chance,
                                          const std::map<const CellState*, int64_t>& cuts) const {
     const CellState& cell = *chance.cell;
-    RoomToCome room{.more = 0, .free = FreeOnNew(*cell.group)};
+    RoomToCome room = NewIn(*cell.group);
     if (!chance.May()) return room;
     for (const Resources& node : draft_.left_on_new[draft_.world.IndexOf(*cell.group)]) {
       room.more += node.HowMany(cell.request, kManyReplicas);

@@ -107,9 +107,11 @@ Question MixQuestions::Ask(Freedom freedom, const Variant* only) {
     }
   }
   for (size_t s = 0; s < question.cells.size(); ++s) {
-    problem.stages[s].free = freedom == Freedom::kAsk
-                                 ? NewTogether(question.cells[s])
-                                 : FreeTogether(question.cells[s], problem.stages[s]);
+    if (freedom == Freedom::kAsk) {
+      SetNew(question.cells[s], problem.stages[s]);
+    } else {
+      problem.stages[s].free = FreeTogether(question.cells[s], problem.stages[s]);
+    }
   }
   if (freedom == Freedom::kShrink) {  // limits take nothing away
     for (MixVariant& variant : problem.variants) variant.most.reset();
@@ -200,13 +202,15 @@ int64_t MixQuestions::Room(Freedom freedom, CellState& cell) {
   return cut == cuts_.end() ? room : std::min(room, cut->second);
 }
 
-// The same for nodes that are yet to come.
-std::vector<int64_t> MixQuestions::NewTogether(const std::vector<CellState*>& cells) const {
+// The nodes that are yet to come.
+void MixQuestions::SetNew(const std::vector<CellState*>& cells, MixStage& stage) const {
   for (const CellState* cell : cells) {
     const auto at = to_come_.find(cell);
-    if (at != to_come_.end()) return at->second.free;
+    if (at == to_come_.end()) continue;
+    stage.free = at->second.free;
+    stage.made = at->second.made;
+    return;
   }
-  return {};
 }
 
 // Free accelerators by node, for cells that would grow beside each other: fewer than there are

@@ -25,6 +25,7 @@ enum class Freedom {
 struct RoomToCome {
   int64_t more = 0;           // replicas, beside those that are asked for
   std::vector<int64_t> free;  // accelerators on each of the nodes of its group
+  std::vector<Money> made;    // as MixStage has it
 };
 
 struct Question {
@@ -99,7 +100,7 @@ class MixQuestions {
   int64_t Room(Freedom freedom, CellState& cell);
   [[nodiscard]] std::vector<int64_t> FreeTogether(const std::vector<CellState*>& cells,
                                                   const MixStage& stage) const;
-  [[nodiscard]] std::vector<int64_t> NewTogether(const std::vector<CellState*>& cells) const;
+  void SetNew(const std::vector<CellState*>& cells, MixStage& stage) const;
   [[nodiscard]] int64_t FreeOn(size_t node, const std::vector<const CellState*>& growing) const;
 
   const World& world_;

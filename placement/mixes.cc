@@ -17,6 +17,7 @@ constexpr int64_t kMostStates = 500'000;      // between two stages
 constexpr int64_t kMostSteps = 50'000'000;    // from the states before a stage by all its options
 constexpr int64_t kMostOptions = 8'192;       // of one stage
 constexpr int64_t kMostPacking = 20'000'000;  // steps to find what fits on a stage's nodes together
+constexpr size_t kMostStretches = 32;         // of a cell on nodes that are to be made
 
 constexpr int64_t kLargest = std::numeric_limits<int64_t>::max();
 
@@ -156,6 +157,8 @@ struct StagePlan {
   std::vector<StageOption> options;  // more replicas in the first cells first
   std::vector<size_t> tried;         // of these, those that a best mix may have
   bool weighed = false;              // by one of the limits that are looked at
+  // Of one cell on nodes of which some are yet to be made: what so many more replicas cost an hour.
+  std::vector<Wide> bills;
 };
 
 MixCost& operator+=(MixCost& sum, const MixCost& more) {
@@ -337,9 +340,12 @@ class Solver {
       Packing packing = PackingOf(stage);
       std::vector<int64_t> most;
       for (size_t p = stage.from; p < stage.to; ++p) most.push_back(places_[p].Growth());
-      if (!packing.Fits(most)) {
+      const bool fits = packing.Fits(most);
+      if (!fits) {
         rounded_ = rounded_ || !packing.Known();
         stage.packing = std::move(packing);
+      }
+      if (!fits || (Makes(stage) && GrowingIn(most) > 1)) {
         stages.push_back(std::move(stage));
         continue;
       }
@@ -351,6 +357,84 @@ class Solver {
       }
     }
     stages_ = std::move(stages);
+    for (StagePlan& stage : stages_) {
+      if (stage.to - stage.from == 1 && Makes(stage)) SetBills(stage);
+    }
+  }
+
+  [[nodiscard]] static int64_t GrowingIn(const std::vector<int64_t>& most) {
+    return std::count_if(most.begin(), most.end(), [](int64_t n) { return n > 0; });
+  }
+
+  // ---- nodes that are yet to be made ----
+
+  [[nodiscard]] const MixStage& SpecOf(const StagePlan& stage) const {
+    return problem_.stages[places_[stage.from].stage];
+  }
+  [[nodiscard]] bool Makes(const StagePlan& stage) const { return !SpecOf(stage).made.empty(); }
+
+  // What so many more replicas of each of the stage's cells cost an hour. Beyond what its nodes
+  // hold there is nothing to be had, and nothing to be paid.
+  [[nodiscard]] Wide BillFor(const StagePlan& stage, std::vector<int64_t> added) const {
+    const MixStage& spec = SpecOf(stage);
+    const size_t there = spec.free.size() + 1 - spec.made.size();
+    Wide bill = 0;
+    size_t made = 0;
+    for (size_t n = 0; n < spec.free.size(); ++n) {
+      int64_t free = spec.free[n];
+      for (size_t i = 0; i < added.size(); ++i) {
+        const Place& place = places_[stage.from + i];
+        const int64_t here = std::clamp<int64_t>(free / place.size, 0, added[i]);
+        free -= here * place.size;
+        added[i] -= here;
+        if (here > 0 && n < there) bill += Wide{place.spec->price.micros()} * here;
+        if (here > 0 && n >= there) made = n + 1 - there;
+      }
+    }
+    return bill + spec.made[made].micros();
+  }
+
+  // Node by node; beyond what its nodes hold, as if replicas cost nothing more.
+  void SetBills(StagePlan& stage) {
+    const MixStage& spec = SpecOf(stage);
+    const Place& place = places_[stage.from];
+    const auto growth = static_cast<size_t>(place.Growth());
+    const size_t there = spec.free.size() + 1 - spec.made.size();
+    Wide on_those = 0;  // the replicas on nodes that are there
+    stage.bills = {0};
+    for (size_t n = 0; n < spec.free.size(); ++n) {
+      const auto here = static_cast<size_t>(std::max<int64_t>(spec.free[n] / place.size, 0));
+      for (size_t i = 0; i < here && stage.bills.size() <= growth; ++i) {
+        if (n < there) on_those += place.spec->price.micros();
+        stage.bills.push_back(n < there ? on_those : on_those + spec.made[n + 1 - there].micros());
+      }
+    }
+    stage.bills.resize(growth + 1, stage.bills.back());
+    Spread(stage.bills);
+  }
+
+  // Behind the first stretches over which they grow evenly, by as much for each replica.
+  void Spread(std::vector<Wide>& bills) {
+    size_t stretches = 0;
+    size_t from = 1;
+    for (; from < bills.size(); from = EndOfStretch(bills, from)) {
+      if (++stretches > kMostStretches) break;
+    }
+    if (from >= bills.size()) return;
+    rounded_ = true;
+    const auto count = static_cast<Wide>(bills.size() - from);
+    const Wide each = (bills.back() - bills[from - 1]) / count;
+    for (size_t k = from; k < bills.size(); ++k) bills[k] = bills[k - 1] + each;
+  }
+
+  // The first number from which on replicas cost another price than the one before does; a
+  // stretch's first may cost anything.
+  [[nodiscard]] static size_t EndOfStretch(const std::vector<Wide>& bills, size_t from) {
+    size_t to = from + 1;
+    if (to >= bills.size()) return to;
+    const Wide each = bills[to] - bills[from];
+    while (to < bills.size() && bills[to] - bills[to - 1] == each) ++to;
+    return to;
   }
 
   [[nodiscard]] Packing PackingOf(const StagePlan& stage) const {
@@ -567,8 +651,21 @@ class Solver {
       option.cost.tiers += stage.tier * counts[i];
       option.cost.replicas += counts[i];
     }
+    if (Makes(stage)) option.cost.money += DearerBy(stage, counts);
     option.units = static_cast<int64_t>(std::min<Wide>(units, need_));
     return option;
+  }
+
+  // By how much they cost more, over the payback, as some of them need nodes that are to be made.
+  [[nodiscard]] MoneySeconds DearerBy(const StagePlan& stage,
+                                      const std::vector<int64_t>& counts) const {
+    const std::vector<int64_t> added = Added(stage, counts);
+    Wide bill = stage.bills.empty() ? BillFor(stage, added)
+                                    : stage.bills[static_cast<size_t>(added.front())];
+    for (size_t i = 0; i < added.size(); ++i) {
+      bill -= Wide{places_[stage.from + i].spec->price.micros()} * added[i];
+    }
+    return bill * std::max<int64_t>(problem_.payback.count(), 1);
   }
 
   void FindWeighed() {
@@ -894,7 +991,9 @@ class Solver {
     start.money = price * place.spec->startup.count();
     start.added = 1;
     std::vector<Stretch> stretches;
-    if (place.most > now) {
+    if (!stage.bills.empty()) {
+      AddBilled(stage, kept, start, stretches);
+    } else if (place.most > now) {
       stretches.push_back({.least = std::max(place.least, now + 1),
                            .most = place.most,
                            .base = Times(start, -now),
@@ -905,6 +1004,39 @@ class Solver {
           {.least = place.least, .most = std::min(place.most, now), .base = {}, .each = kept});
     }
     return stretches;
+  }
+
+  // Those beyond what the cell has, or must have, which costs its price.
+  void AddBilled(const StagePlan& stage, const MixCost& kept, const MixCost& start,
+                 std::vector<Stretch>& stretches) const {
+    const Place& place = places_[stage.from];
+    const Wide payback = std::max<int64_t>(problem_.payback.count(), 1);
+    const int64_t base = place.Base();
+    const int64_t now = place.spec->now;
+    std::vector<Stretch> billed;
+    if (base > now) {
+      billed.push_back({.least = std::max(place.least, now + 1),
+                        .most = base,
+                        .base = Times(start, -now),
+                        .each = Sum(kept, start)});
+    }
+    const std::vector<Wide>& bills = stage.bills;
+    for (size_t from = 1; from < bills.size();) {
+      const auto to = EndOfStretch(bills, from);
+      const Wide each = to - from > 1 ? bills[from + 1] - bills[from] : 0;
+      const auto first = static_cast<int64_t>(from);
+      if (base + first > place.most) break;  // a limit lets no more in
+      Stretch stretch{.least = base + first,
+                      .most = std::min(base + static_cast<int64_t>(to) - 1, place.most),
+                      .base = Times(start, -now),
+                      .each = Sum(kept, start)};
+      stretch.each.money += each * payback - kept.money;
+      // At `least` it comes to what is billed, beside what `base` replicas cost.
+      stretch.base.money += kept.money * base + (bills[from] - each * (base + first)) * payback;
+      billed.push_back(stretch);
+      from = to;
+    }
+    stretches.insert(stretches.end(), billed.rbegin(), billed.rend());
   }
 
   // Of a slice of states, the one that needs `full` replicas of the cell and `first` more.

@@ -41,6 +41,10 @@ struct MixStage {
   int64_t tier = 0;  // at least 0
   std::vector<MixCell> cells;
   std::vector<int64_t> free;  // accelerators on each of the nodes that all its cells may use
+  // The last made.size() - 1 of these nodes are yet to be made, in this order: made[n] is what the
+  // first n of them cost an hour in whole, never less than fewer, and made[0] nothing. Empty: all
+  // are there.
+  std::vector<Money> made = {};
 };
 
 struct MixProblem {
@@ -93,6 +97,12 @@ struct Mix {
 // joint numbers of cells that do not all fit on their nodes stay small; beyond that rounded, always
 // to the safe side, and marked so. A cell that stands alone in its stage takes time in proportion
 // to the need, however many replicas it may have.
+//
+// Replicas that are added go to nodes that are there first, those of earlier variants before
+// others, and cost their price there; what goes to nodes that have to be made costs those nodes,
+// however little of the last one is used. Of a cell that stands alone that is so for the first 32
+// nodes: beyond them the cost is spread evenly over its replicas, and the mix is marked as rounded.
+// Spend counts the prices of replicas.
 Mix CheapestMix(const MixProblem& problem);
 
 }  // namespace spillway::placement

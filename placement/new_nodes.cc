@@ -11,6 +11,8 @@
 namespace spillway::placement {
 namespace {
 
+__extension__ using Wide = __int128;
+
 const NodeAsk* AskedBefore(const Draft& draft, size_t gang) {
   const auto& ask = draft.Pool(gang).memory.ask;
   return ask ? &*ask : nullptr;
@@ -102,6 +104,38 @@ void NoteDeliveries(Draft& draft) {
 bool IsForAllWhere(const Option& option, const Option& other) {
   return option.group->spec->tier == other.group->spec->tier && !option.need->IsPart() &&
          other.need->IsPart();
+}
+
+// What it would cost an hour there: its share of nodes that there are, and all of those that it
+// causes.
+Money BillOf(const Draft& draft, size_t gang, const Option& option) {
+  const GroupView& group = *option.group;
+  const NewNodes& wanted = *option.new_nodes;
+  const Money node = group.spec->marginal_per_node_hour;
+  const auto share = [&](int64_t workers) {
+    return node.Share(workers * draft.Pool(gang).per_worker, group.per_node);
+  };
+  const Money caused = node.Times(GrowthOf(draft, group).CausedBy(wanted.nodes));
+  return share(wanted.fit) + std::max(caused, share(wanted.workers - wanted.fit));
+}
+
+// Does it cost less for each worker, where nothing but price decides between them?
+bool IsCheaper(const Draft& draft, size_t gang, const Option& option, const Option& other) {
+  if (option.need->IsPart() != other.need->IsPart()) return false;
+  const auto place = [](const Option& one) {
+    return std::pair(one.group->spec->tier, one.need->choice);
+  };
+  if (draft.Pool(gang).preference != Preference::kPrice && place(option) != place(other)) {
+    return false;
+  }
+  const auto bill = [&](const Option& one, const Option& by) {
+    return Wide{BillOf(draft, gang, one).micros()} * by.new_nodes->workers;
+  };
+  return bill(option, other) < bill(other, option);
+}
+
+bool ComesBefore(const Draft& draft, size_t gang, const Option& option, const Option& other) {
+  return IsForAllWhere(option, other) || IsCheaper(draft, gang, option, other);
 }
 
 // Which of what is in the way the gang says: what could help with new nodes, or what they lack.
@@ -198,9 +232,10 @@ Asked AskForNodes(Draft& draft, size_t gang) {
     if (!option.acceptable || !option.group->spec->elastic) continue;
     looks.emplace_back(&option, LookAt(draft, gang, *option.group, home_could));
     const Option& look = looks.back().second;
+    if (!MayWait(look)) continue;
     const bool prefers = stands ? option.group == stands->group
-                                : !chosen || IsForAllWhere(look, looks[*chosen].second);
-    if (MayWait(look) && prefers) chosen = looks.size() - 1;
+                                : !chosen || ComesBefore(draft, gang, look, looks[*chosen].second);
+    if (prefers) chosen = looks.size() - 1;
   }
   if (chosen) Ask(draft, gang, looks[*chosen].second);
   for (size_t i = 0; i < looks.size(); ++i) {
@@ -218,8 +253,11 @@ void UncountAsks(Draft& draft) {
 }
 
 int DesiredNodes(const Draft& draft, size_t index) {
-  const GroupView& group = draft.world.groups[index];
-  const int asked = draft.coming[index];
+  return GrowthOf(draft, draft.world.groups[index]).Desired(0);
+}
+
+Growth GrowthOf(const Draft& draft, const GroupView& group) {
+  const size_t index = draft.world.IndexOf(group);
   const Elastic& elastic = *group.spec->elastic;
   // What was decided before is not there any more as it is.
   const auto& leaving = draft.leaving[index];
@@ -227,11 +265,18 @@ int DesiredNodes(const Draft& draft, size_t index) {
   const int there =
       NodesThere(group) - (decided ? static_cast<int>(std::ssize(leaving->nodes)) : 0);
   const int most = std::max(MostNodes(*group.spec), there);
-  const int least = std::max(there, std::min(elastic.min_nodes, most));
-  if (asked == 0) return least;
-  const int wanted = std::max(asked - NodesComing(group), 0);
-  const int step = std::max(elastic.step_nodes, 1);
-  const int before = std::clamp(group.spec->memory.desired.value_or(there), there, most);
+  return {.there = there,
+          .coming = NodesComing(group),
+          .asked = draft.coming[index],
+          .before = std::clamp(group.spec->memory.desired.value_or(there), there, most),
+          .step = std::max(elastic.step_nodes, 1),
+          .least = std::max(there, std::min(elastic.min_nodes, most)),
+          .most = most};
+}
+
+int Growth::Desired(int more) const {
+  if (asked + more == 0) return least;
+  const int wanted = std::max(asked + more - coming, 0);
   const int short_of = std::max(there + wanted - before, 0);
   const int steps = (short_of + step - 1) / step;
   return std::clamp(before + steps * step, least, most);

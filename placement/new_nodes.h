@@ -7,7 +7,8 @@
 
 // Nodes that elastic groups are asked for. A gang for which there is no room anywhere asks the
 // first group in its order that could hold it with nodes that do not exist yet, for all that it
-// lacks there at once. What is free there is kept for it meanwhile, and what it asks for counts
+// lacks there at once. Where price decides in that order, it is that of the nodes which it would
+// cause, in whole. What is free there is kept for it meanwhile, and what it asks for counts
 // against quotas and money from the start, as a claim does. Asks add up, in the order of turns.
 namespace spillway::placement {
 
@@ -51,6 +52,24 @@ void SettleAsks(Draft& draft);
 
 // Takes what is asked for out of the quotas' and the money's account.
 void UncountAsks(Draft& draft);
+
+// What decides how many nodes an elastic group is to have, in numbers of them.
+struct Growth {
+  int there = 0;   // and not given back
+  int coming = 0;  // of these
+  int asked = 0;   // for by now
+  int before = 0;  // it was to have so many before
+  int step = 1;
+  int least = 0;
+  int most = 0;
+
+  // Where so many more are asked for, at least 0.
+  [[nodiscard]] int Desired(int more) const;
+  // So many more it has for them: more than those where it gets them in steps, fewer where some
+  // come anyway.
+  [[nodiscard]] int CausedBy(int more) const { return Desired(more) - Desired(0); }
+};
+Growth GrowthOf(const Draft& draft, const GroupView& group);
 
 // What an elastic group is to have: what it has and does not give back, and while nodes are asked
 // for, those that are coming among them, in steps from what it was to have before, within its

@@ -87,6 +87,47 @@ TEST(CellAsks, AreForNoMoreNodesThanTheGroupsMoneyPaysFor) {
               HasSubstr("none of its elastic.maxHourlyCost (31.00, 0 nodes) may still come"));
 }
 
+// Replicas that would have most of a node to themselves are dearer there than their share says.
+TEST(CellAsks, AreOfTheMixThatCostsTheLeastInWhole) {
+  Snapshot world = HomeAndClouds();
+  world.inference_pools = {Chat(9)};
+  world.inference_pools[0].preference = placement::Preference::kPrice;
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("16");
+  NodeGroup& small = GroupOf(world, "far");
+  small.per_node = 2;
+  small.elastic->node_shape.Set(kGpu, 2);
+  small.marginal_per_node_hour = Dollars("6");
+  const auto asked = [&](int units) {
+    world.inference_pools[0] = Chat(units);
+    world.inference_pools[0].preference = placement::Preference::kPrice;
+    return Asks(world);
+  };
+  EXPECT_THAT(asked(9), ElementsAre("1 for 1 gpu@far")) << "6 instead of 16";
+  EXPECT_THAT(asked(12), ElementsAre("2 for 4 gpu@far")) << "12 instead of 16";
+  EXPECT_THAT(asked(13), ElementsAre("1 for 5 gpu@near")) << "16 instead of 18";
+  EXPECT_THAT(asked(16 + 1), ElementsAre("1 for 1 gpu@far", "1 for 8 gpu@near"));
+  GroupOf(world, "near").elastic->step_nodes = 2;
+  EXPECT_THAT(asked(13), ElementsAre("3 for 5 gpu@far")) << "18 instead of 32";
+  // A node that comes anyway costs what is used of it.
+  GroupOf(world, "near").elastic->step_nodes = 1;
+  GroupOf(world, "near").elastic->min_nodes = 1;
+  EXPECT_THAT(asked(9), ElementsAre("1 for 1 gpu@near"));
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("64");
+  EXPECT_THAT(asked(9), ElementsAre("1 for 1 gpu@far")) << "6 instead of 8";
+}
+
+TEST(CellAsks, CountNodesByWhatIsScarceThere) {
+  Snapshot world = HomeAndClouds();
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("16");
+  GroupOf(world, "far").marginal_per_node_hour = Dollars("24");
+  world.inference_pools = {Chat(12)};
+  world.inference_pools[0].preference = placement::Preference::kPrice;
+  EXPECT_THAT(Asks(world), ElementsAre("1 for 4 gpu@near"));
+  const int64_t cpu = world.inference_pools[0].variants[0].requests.Get("cpu");
+  GroupOf(world, "near").elastic->node_shape.Set("cpu", 3 * cpu);
+  EXPECT_THAT(Asks(world), ElementsAre("1 for 4 gpu@far")) << "two nodes would cost 32";
+}
+
 TEST(CellAsks, EndAsNodesComeAndReplicasStartThere) {
   Snapshot world = HomeAndClouds();
   world.inference_pools = {Chat(20)};

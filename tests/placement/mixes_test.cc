@@ -265,6 +265,44 @@ TEST(CheapestMix, WhatACellHasAlreadyTakesNoneOfWhatIsFree) {
 
 // ---- large and strange numbers ----
 
+TEST(CheapestMix, PaysForNodesThatAreToBeMadeInWhole) {
+  // A node of eight for 80, and small ones of one for 12 each.
+  MixProblem problem = Needs(1, {Way(1)},
+                             {On("large", 0, {Of(0, 1000, 16)}, {8, 8}),
+                              On("small", 0, {Of(0, 1200, 8)}, std::vector<int64_t>(8, 1))});
+  problem.stages[0].made = {Money(), Cents(8000), Cents(16000)};
+  problem.stages[1].made = {Money()};
+  for (int n = 1; n <= 8; ++n) problem.stages[1].made.push_back(Cents(1200 * n));
+  const auto best = [&](int64_t need) {
+    problem.need = need;
+    return Shown(CheapestMix(problem).replicas);
+  };
+  EXPECT_EQ(best(1), "0 1");
+  EXPECT_EQ(best(6), "0 6") << "72";
+  EXPECT_EQ(best(7), "7 0") << "80 instead of 84";
+  EXPECT_EQ(best(9), "8 1");
+  EXPECT_EQ(best(15), "15 0");
+  problem.stages[0].made = {Money(), Cents(8000)};  // the first of them is there
+  EXPECT_EQ(best(1), "1 0") << "10 instead of 12";
+  EXPECT_EQ(best(9), "8 1");
+}
+
+TEST(CheapestMix, SpreadsTheCostOfManyNodesThatAreToBeMadeAndSaysSo) {
+  MixProblem problem =
+      Needs(64, {Way(1)}, {On("large", 0, {Of(0, 100, 200)}, std::vector<int64_t>(100, 2))});
+  problem.stages[0].made = {Money()};
+  for (int n = 1; n <= 100; ++n) problem.stages[0].made.push_back(Cents(200 * n));
+  const auto hourly = [&](int64_t need) {
+    problem.need = need;
+    return CheapestMix(problem).cost.money / problem.payback.count() / 10'000;
+  };
+  EXPECT_FALSE(CheapestMix(problem).rounded.has_value());
+  EXPECT_EQ(hourly(63), 6400) << "32 nodes";
+  EXPECT_EQ(hourly(64), 6400);
+  EXPECT_NEAR(static_cast<double>(hourly(101)), 10200, 1) << "51 nodes";
+  EXPECT_TRUE(CheapestMix(problem).rounded.has_value());
+}
+
 TEST(CheapestMix, OfALargeNeedIsRoundedToTheSafeSideAndSaysSo) {
   auto problem = Needs(1'000'001, {Way(997), Way(1009)},
                        {On("a", 0, {Of(0, 10, 9'000)}), On("b", 0, {Of(1, 11, 9'000)})});
@@ -334,8 +372,16 @@ TEST(CheapestMix, TriesOnlySomeJointNumbersWhereThereAreTooMany) {
 
 // ---- against all mixes there are ----
 
+// Some of the stage's nodes are yet to be made, or all; some cost nothing more than those before.
+void AddMade(Dice& dice, MixStage& stage) {
+  stage.made = {Money()};
+  for (int n = dice.Roll(static_cast<int>(stage.free.size())) + 1; n > 0; --n) {
+    stage.made.push_back(stage.made.back() + Cents(dice.Roll(7) * 10));
+  }
+}
+
 // A small problem: up to three groups, three variants and six cells, groups that several share,
-// limits.
+// nodes that are yet to be made, limits.
 MixProblem SmallProblem(uint32_t seed) {
   Dice dice(seed);
   MixProblem problem;
@@ -368,6 +414,7 @@ MixProblem SmallProblem(uint32_t seed) {
     }
     const int nodes = dice.Roll(3) + 1;
     for (int n = 0; n < nodes; ++n) stage.free.push_back(dice.Roll(7));
+    if (dice.OneIn(3)) AddMade(dice, stage);
     problem.stages.push_back(std::move(stage));
   }
   problem.need = dice.Roll(30) * unit + (dice.OneIn(3) ? dice.Roll(2) : 0);
@@ -538,6 +585,35 @@ class Oracle {
     return distance;
   }
 
+  int64_t NewIn(size_t s, size_t c) const {
+    return std::max<int64_t>(counts_[s][c] - std::max(Cell(s, c).now, Cell(s, c).least), 0);
+  }
+  int64_t PricesOfNew(size_t s, size_t c) const {
+    return NewIn(s, c) * Cell(s, c).price.micros() * problem_.payback.count();
+  }
+
+  // Each new replica goes to the first node that has room for it: to one that is there for its
+  // price, else for that of the nodes which are made.
+  int64_t BillOfNew(size_t s) const {
+    const MixStage& stage = problem_.stages[s];
+    std::vector<int64_t> free = stage.free;
+    const size_t there = free.size() - (stage.made.size() - 1);
+    int64_t bill = 0;
+    size_t made = 0;
+    for (size_t c = 0; c < stage.cells.size(); ++c) {
+      for (int64_t n = NewIn(s, c); n > 0; --n) {
+        const auto node = std::find_if(free.begin(), free.end(),
+                                       [&](int64_t left) { return left >= VariantOf(s, c).size; });
+        if (node == free.end()) break;
+        *node -= VariantOf(s, c).size;
+        const auto at = static_cast<size_t>(node - free.begin());
+        if (at < there) bill += stage.cells[c].price.micros();
+        if (at >= there) made = std::max(made, at - there + 1);
+      }
+    }
+    return (bill + stage.made[made].micros()) * problem_.payback.count();
+  }
+
   Rank RankOf() const {
     int64_t unmet = 0;
     for (size_t v = 0; v < problem_.variants.size(); ++v) {
@@ -567,11 +643,13 @@ class Oracle {
         distance += served * problem_.stages[s].tier;
         money += Cell(s, c).price.micros() *
                  (n * problem_.payback.count() + more * Cell(s, c).startup.count());
+        money += problem_.stages[s].made.empty() ? 0 : -PricesOfNew(s, c);
         added += more;
         tiers += n * problem_.stages[s].tier;
         replicas += n;
         by_variant.emplace_back(Cell(s, c).variant, -n);
       }
+      if (!problem_.stages[s].made.empty()) money += BillOfNew(s);
       std::sort(by_variant.begin(), by_variant.end());
       for (const auto& [variant, n] : by_variant) names.push_back(n);
     }
@@ -606,6 +684,7 @@ std::string Told(uint32_t seed, const MixProblem& problem) {
   for (const MixStage& stage : problem.stages) {
     text += "  " + stage.name + ", tier " + std::to_string(stage.tier) + ", free";
     for (const int64_t free : stage.free) text += " " + std::to_string(free);
+    for (const Money made : stage.made) text += " made " + made.Format();
     for (const MixCell& cell : stage.cells) {
       text += "; " + std::to_string(cell.variant) + ": " + cell.price.Format() + ", now " +
               std::to_string(cell.now) + ", " + std::to_string(cell.least) + " to " +
@@ -633,7 +712,7 @@ TEST(CheapestMix, IsTheBestOfAllMixes) {
   EXPECT_GT(short_of, static_cast<int>(kProblems / 20));
 }
 
-// Three cells of many replicas, each on nodes of its own.
+// Three cells of many replicas, each on nodes of its own, some of which are yet to be made.
 MixProblem LongProblem(uint32_t seed) {
   Dice dice(seed);
   MixProblem problem;
@@ -646,6 +725,10 @@ MixProblem LongProblem(uint32_t seed) {
     if (dice.OneIn(4)) cell.least = dice.Roll(4);
     cell.most = std::max<int64_t>(cell.least, dice.Roll(14));
     problem.stages.push_back(On("g" + std::to_string(v), dice.Pick<int>({0, 1, 5}), {cell}));
+    if (!dice.OneIn(3)) continue;
+    MixStage& stage = problem.stages.back();
+    for (int n = dice.Roll(8) + 1; n > 0; --n) stage.free.push_back(dice.Roll(10));
+    AddMade(dice, stage);
   }
   problem.need = dice.Roll(140);
   if (dice.OneIn(6)) problem.variants[0].most = dice.Roll(12);
@@ -675,7 +758,7 @@ TEST(CheapestMix, IsTheSameWhateverTheOrderOfStagesAndCells) {
     dice.Shuffle(other.stages);
     for (MixStage& stage : other.stages) {
       dice.Shuffle(stage.cells);
-      dice.Shuffle(stage.free);
+      if (stage.made.empty()) dice.Shuffle(stage.free);
     }
     std::set<std::tuple<std::string, size_t, int64_t>> here;
     std::set<std::tuple<std::string, size_t, int64_t>> there;

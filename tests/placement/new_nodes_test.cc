@@ -355,6 +355,40 @@ TEST(NewNodes, AreNotForMoreWhileReplicasHaveYetToStartThere) {
   EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->nodes, 2);
 }
 
+// A worker that would have most of a node to itself is dearer there than its share says.
+TEST(NewNodes, AreThoseThatCostTheLeastInWhole) {
+  Snapshot world = Clouds();
+  for (const char* name : {"near", "far"}) GroupOf(world, name).tier = 10;
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("16");
+  NodeGroup& small = GroupOf(world, "far");
+  small.per_node = 2;
+  small.elastic->node_shape.Set(kGpu, 2);
+  small.marginal_per_node_hour = Dollars("8");
+  world.pools = {Wants("llm", 1)};
+  const auto asked = [&](int per_worker, int workers = 1) {
+    world.pools[0].per_worker = per_worker;
+    world.pools[0].accelerators[0].workers = workers;
+    return DecisionOf(Checked(world), "llm").memory.ask->node_group;
+  };
+  EXPECT_EQ(asked(2), "far") << "8 instead of 16, though half as much for an accelerator";
+  EXPECT_EQ(asked(1, 3), "near") << "two nodes would cost as much, and this is the first in order";
+  EXPECT_EQ(asked(2, 4), "near") << "32 instead of 16";
+  EXPECT_EQ(asked(8), "near");
+  GroupOf(world, "near").elastic->step_nodes = 2;
+  EXPECT_EQ(asked(2, 3), "far") << "24 instead of 32";
+  EXPECT_EQ(asked(2, 4), "near") << "as much";
+  GroupOf(world, "near").tier = 5;
+  EXPECT_EQ(asked(2), "near") << "the tier leads";
+  world.pools[0].preference = placement::Preference::kPrice;
+  EXPECT_EQ(asked(2), "far");
+  // Nodes that come anyway cost what is used of them.
+  GroupOf(world, "near").elastic->step_nodes = 1;
+  GroupOf(world, "near").elastic->min_nodes = 1;
+  EXPECT_EQ(asked(2), "near");
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("64");
+  EXPECT_EQ(asked(2), "far") << "8 instead of 16";
+}
+
 // ---- waiting ----
 
 TEST(NewNodes, AreKeptForWhoAskedForThem) {
