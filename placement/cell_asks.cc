@@ -75,6 +75,9 @@ class Asking {
 
   Asked Run() {
     if (pool_.held || pool_.memory.claim || !IsShort()) return {};
+    for (const CellAsk& ask : pool_.pool->memory.asks) {
+      TakeBackBefore(draft_, ask.node_group, ask.nodes);
+    }
     others_start_ = OthersStart();
     Asked asked;
     if (pool_.pool->routing == Routing::kUniform && !Serves()) {
@@ -336,43 +339,30 @@ class Asking {
     return chances;
   }
 
-  // Accelerators on a node of which each chance, by itself, could have room for so many replicas:
-  // fewer than there are where something else is scarcer.
-  template <class Fits>
-  static int64_t FreeFor(const std::vector<const Chance*>& chances, int64_t accelerators,
-                         Fits fits) {
-    bool alone = true;
-    int64_t least = accelerators;
-    for (const Chance* chance : chances) {
-      const int64_t size = chance->cell->variant->per_replica;
-      const int64_t here = fits(*chance);
-      alone = alone && here >= accelerators / size;
-      least = std::min(least, here * size);
-    }
-    return alone ? accelerators : least;
-  }
-
-  // The group's new nodes, as many of them as could be of use, and what they cost. Those that come
-  // anyway cost their share.
-  [[nodiscard]] RoomToCome NewIn(const GroupView& group) const {
+  // The group's new nodes, as many of them as could be of use, how many replicas of the chance fit
+  // on each, and what they cost. Those that come anyway cost their share.
+  [[nodiscard]] RoomToCome NewFor(const Chance& chance) const {
+    const GroupView& group = *chance.cell->group;
     const NodeGroup& spec = *group.spec;
     const std::vector<const Chance*> chances = ChancesIn(group);
     RoomToCome room;
     for (const Resources& node : draft_.left_on_new[draft_.world.IndexOf(group)]) {
-      room.free.push_back(FreeFor(chances, AcceleratorsIn(spec, node), [&](const Chance& chance) {
-        return node.HowMany(chance.cell->request, chance.on_new);
-      }));
+      const bool of_use = std::ranges::any_of(
+          chances, [&](const Chance* one) { return node.HowMany(one->cell->request, 1) > 0; });
+      if (!of_use) continue;
+      room.free.push_back(AcceleratorsIn(spec, node));
+      room.fits.push_back(node.HowMany(chance.cell->request, chance.on_new));
     }
     int64_t most = 0;
-    for (const Chance* chance : chances) {
-      most += std::min<int64_t>(CeilDiv(WantedOf(*chance->cell), chance->on_new), chance->nodes);
+    for (const Chance* one : chances) {
+      most += std::min<int64_t>(CeilDiv(WantedOf(*one->cell), one->on_new), one->nodes);
     }
     most = std::min<int64_t>(most, NodesToGet(draft_, group));
-    const int64_t each = FreeFor(chances, AcceleratorsIn(spec, spec.elastic->node_shape),
-                                 [](const Chance& chance) { return chance.on_new; });
+    const int64_t each = AcceleratorsIn(spec, spec.elastic->node_shape);
     const Growth growth = GrowthOf(draft_, group);
     for (int node = 0; node < most; ++node) {
       room.free.push_back(each);
+      room.fits.push_back(chance.on_new);
       const int caused = growth.CausedBy(node + 1);
       if (caused > 0 && room.made.empty()) room.made.emplace_back();
       if (caused > 0) room.made.push_back(spec.marginal_per_node_hour.Times(caused));
@@ -383,7 +373,7 @@ class Asking {
   [[nodiscard]] RoomToCome RoomToComeFor(const Chance& chance,
                                          const std::map<const CellState*, int64_t>& cuts) const {
     const CellState& cell = *chance.cell;
-    RoomToCome room = NewIn(*cell.group);
+    RoomToCome room = NewFor(chance);
     if (!chance.May()) return room;
     for (const Resources& node : draft_.left_on_new[draft_.world.IndexOf(*cell.group)]) {
       room.more += node.HowMany(cell.request, kManyReplicas);

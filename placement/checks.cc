@@ -589,11 +589,7 @@ Found HasEnoughNew(Look& look) {
   }
   const int64_t fit = WorkersIn(slots);
   const int64_t lacks = std::max<int64_t>(need.workers - fit, 0);
-  int64_t nodes = (lacks + look.on_new - 1) / look.on_new;
-  if (nodes > 0 && look.supply->at_most) {
-    if (*look.supply->at_most < 1) return OthersFirst();
-    nodes = std::min<int64_t>(nodes, *look.supply->at_most);
-  }
+  const int64_t nodes = (lacks + look.on_new - 1) / look.on_new;
   const bool too_many = nodes + std::ssize(slots) > static_cast<int64_t>(kMostNodes);
   if (nodes == 0 || nodes > look.supply->nodes || too_many) {
     return Finding{
@@ -604,9 +600,11 @@ Found HasEnoughNew(Look& look) {
   }
   NewNodes& wanted = look.option.new_nodes.emplace();
   wanted.workers = need.workers;
-  wanted.nodes = static_cast<int>(nodes);
+  wanted.nodes = static_cast<int>(std::min<int64_t>(nodes, look.supply->at_most.value_or(nodes)));
   wanted.fit = fit;
   for (const Slot& slot : slots) wanted.kept.push_back(slot.node);
+  wanted.others_first = wanted.nodes < 1 && !look.option.finding;
+  if (wanted.nodes < 1) return OthersFirst();
   return {};
 }
 

@@ -50,10 +50,11 @@ Finding OthersFirst();
 
 // New nodes with which a gang would fit.
 struct NewNodes {
-  int workers = 0;           // of the gang
-  int nodes = 0;             // that are to come
-  int64_t fit = 0;           // workers that fit on those there are
-  std::vector<size_t> kept;  // these nodes: what is free there the gang counts on
+  int workers = 0;            // of the gang
+  int nodes = 0;              // that are to come
+  int64_t fit = 0;            // workers that fit on those there are
+  std::vector<size_t> kept;   // these nodes: what is free there the gang counts on
+  bool others_first = false;  // none is asked for until others have started, and only for that
 };
 
 // One node group looked at for one pool.

@@ -61,6 +61,9 @@ struct Draft {
   // Nodes that waiting gangs ask for in this round: by gang, and how many by group.
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;
+  // By group: nodes that those have asked for before whose turn is yet to come in this round.
+  std::vector<int> asked_later;
+  std::vector<std::optional<bool>> replicas_start;  // by group; nullopt: nobody has looked
   // By group: what those nodes have left that inference pools are the ones to have asked for.
   std::vector<std::vector<Resources>> left_on_new;
   std::vector<std::optional<Stockout>> stockouts;  // by group; of elastic ones, as they are by now

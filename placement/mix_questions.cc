@@ -204,12 +204,12 @@ int64_t MixQuestions::Room(Freedom freedom, CellState& cell) {
 
 // The nodes that are yet to come.
 void MixQuestions::SetNew(const std::vector<CellState*>& cells, MixStage& stage) const {
-  for (const CellState* cell : cells) {
-    const auto at = to_come_.find(cell);
+  for (size_t c = 0; c < cells.size(); ++c) {
+    const auto at = to_come_.find(cells[c]);
     if (at == to_come_.end()) continue;
     stage.free = at->second.free;
     stage.made = at->second.made;
-    return;
+    stage.cells[c].fits = at->second.fits;
   }
 }
 

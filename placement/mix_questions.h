@@ -25,6 +25,7 @@ enum class Freedom {
 struct RoomToCome {
   int64_t more = 0;           // replicas, beside those that are asked for
   std::vector<int64_t> free;  // accelerators on each of the nodes of its group
+  std::vector<int64_t> fits;  // of it, on each of these
   std::vector<Money> made;    // as MixStage has it
 };
 

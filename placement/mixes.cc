@@ -373,43 +373,54 @@ class Solver {
   }
   [[nodiscard]] bool Makes(const StagePlan& stage) const { return !SpecOf(stage).made.empty(); }
 
-  // What so many more replicas of each of the stage's cells cost an hour. Beyond what its nodes
-  // hold there is nothing to be had, and nothing to be paid.
+  // How many of a cell a node has room for that has so many accelerators free.
+  [[nodiscard]] static int64_t FitOn(const Place& place, size_t node, int64_t free) {
+    const int64_t by_accelerators = std::max<int64_t>(free / place.size, 0);
+    const std::vector<int64_t>& fits = place.spec->fits;
+    return fits.empty() ? by_accelerators : std::min(fits[node], by_accelerators);
+  }
+
+  // What so many more replicas of each of the stage's cells cost an hour.
   [[nodiscard]] Wide BillFor(const StagePlan& stage, std::vector<int64_t> added) const {
     const MixStage& spec = SpecOf(stage);
     const size_t there = spec.free.size() + 1 - spec.made.size();
+    const auto price = [&](size_t i) { return Wide{places_[stage.from + i].spec->price.micros()}; };
     Wide bill = 0;
     size_t made = 0;
-    for (size_t n = 0; n < spec.free.size(); ++n) {
+    int64_t left = std::accumulate(added.begin(), added.end(), int64_t{0});
+    for (size_t n = 0; n < spec.free.size() && left > 0; ++n) {
       int64_t free = spec.free[n];
       for (size_t i = 0; i < added.size(); ++i) {
         const Place& place = places_[stage.from + i];
-        const int64_t here = std::clamp<int64_t>(free / place.size, 0, added[i]);
+        const int64_t here = std::min(FitOn(place, n, free), added[i]);
         free -= here * place.size;
         added[i] -= here;
-        if (here > 0 && n < there) bill += Wide{place.spec->price.micros()} * here;
-        if (here > 0 && n >= there) made = n + 1 - there;
+        left -= here;
+        if (n < there) bill += price(i) * here;
+        if (n >= there && here > 0) made = n + 1 - there;
       }
     }
+    for (size_t i = 0; i < added.size(); ++i) bill += price(i) * added[i];
     return bill + spec.made[made].micros();
   }
 
-  // Node by node; beyond what its nodes hold, as if replicas cost nothing more.
+  // The same for each number of replicas of one cell.
   void SetBills(StagePlan& stage) {
     const MixStage& spec = SpecOf(stage);
     const Place& place = places_[stage.from];
+    const Wide price = place.spec->price.micros();
     const auto growth = static_cast<size_t>(place.Growth());
     const size_t there = spec.free.size() + 1 - spec.made.size();
     Wide on_those = 0;  // the replicas on nodes that are there
     stage.bills = {0};
-    for (size_t n = 0; n < spec.free.size(); ++n) {
-      const auto here = static_cast<size_t>(std::max<int64_t>(spec.free[n] / place.size, 0));
-      for (size_t i = 0; i < here && stage.bills.size() <= growth; ++i) {
-        if (n < there) on_those += place.spec->price.micros();
+    for (size_t n = 0; n < spec.free.size() && stage.bills.size() <= growth; ++n) {
+      for (int64_t left = FitOn(place, n, spec.free[n]); left > 0; --left) {
+        if (stage.bills.size() > growth) break;
+        if (n < there) on_those += price;
         stage.bills.push_back(n < there ? on_those : on_those + spec.made[n + 1 - there].micros());
       }
     }
-    stage.bills.resize(growth + 1, stage.bills.back());
+    while (stage.bills.size() <= growth) stage.bills.push_back(stage.bills.back() + price);
     Spread(stage.bills);
   }
 

@@ -31,6 +31,9 @@ struct MixCell {
   int64_t now = 0;     // replicas it has
   int64_t least = 0;   // 0 <= least <= most
   int64_t most = 0;
+  // Where nodes of its stage are yet to be made: how many fit on each of them by itself, as far as
+  // something else than accelerators is scarce. Empty: as many as there are accelerators for.
+  std::vector<int64_t> fits = {};
 };
 
 // A node group: its cells compete for the same nodes. What several cells of a stage are given
@@ -99,10 +102,10 @@ struct Mix {
 // to the need, however many replicas it may have.
 //
 // Replicas that are added go to nodes that are there first, those of earlier variants before
-// others, and cost their price there; what goes to nodes that have to be made costs those nodes,
-// however little of the last one is used. Of a cell that stands alone that is so for the first 32
-// nodes: beyond them the cost is spread evenly over its replicas, and the mix is marked as rounded.
-// Spend counts the prices of replicas.
+// others, and cost their price there, as do those that no node has room for; what goes to nodes
+// that have to be made costs those nodes, however little of the last one is used. Of a cell that
+// stands alone that is so for the first 32 nodes: beyond them the cost is spread evenly over its
+// replicas, and the mix is marked as rounded. Spend counts the prices of replicas.
 Mix CheapestMix(const MixProblem& problem);
 
 }  // namespace spillway::placement

@@ -1,6 +1,7 @@
 #include "placement/new_nodes.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -27,16 +28,21 @@ const GroupView* GroupAsked(const Draft& draft, size_t gang) {
 
 Time Due(const NodeAsk& ask, const GroupView& group) { return DueIn(group, ask.since); }
 
+// Others start for so long at the most until a gang that waits asks for nodes all the same.
+constexpr Seconds kOthersFirst{60};
+
 // Replicas have yet to start in a group that the gang could ask. Workers are not waited for: a gang
 // that is placed in this pass would end what others have asked for in it.
 bool ReplicasStartFor(Draft& draft, size_t gang) {
+  const TrainingPool& spec = draft.Pool(gang);
+  const auto& waits = draft.fates[gang].memory.waiting_since;
+  if (waits && draft.Now() >= *waits + spec.spill_after + kOthersFirst) return false;
   return std::ranges::any_of(draft.world.groups, [&](const GroupView& group) {
-    return group.spec->elastic && Accepts(draft.Pool(gang), *group.spec) &&
-           ReplicasStart(draft, group, nullptr);
+    return group.spec->elastic && Accepts(spec, *group.spec) && ReplicasStart(draft, group);
   });
 }
 
-NewSupply SupplyFor(Draft& draft, size_t gang, const GroupView& group) {
+NewSupply SupplyFor(const Draft& draft, size_t gang, const GroupView& group, bool others_start) {
   NewSupply supply{.nodes = NodesToGet(draft, group),
                    .stockout = draft.stockouts[draft.world.IndexOf(group)],
                    .since = draft.Now()};
@@ -44,13 +50,14 @@ NewSupply SupplyFor(Draft& draft, size_t gang, const GroupView& group) {
   if (same && draft.Now() < Due(*AskedBefore(draft, gang), group)) {
     supply.since = AskedBefore(draft, gang)->since;
   }
-  if (ReplicasStartFor(draft, gang)) supply.at_most = same ? AskedBefore(draft, gang)->nodes : 0;
+  if (others_start) supply.at_most = same ? AskedBefore(draft, gang)->nodes : 0;
   return supply;
 }
 
-Option LookAt(Draft& draft, size_t gang, const GroupView& group, bool home_could) {
+Option LookAt(Draft& draft, size_t gang, const GroupView& group, bool home_could,
+              bool others_start) {
   return OptionWithNewNodes(draft.Look(), gang, draft.fates[gang].memory, group, home_could,
-                            SupplyFor(draft, gang, group));
+                            SupplyFor(draft, gang, group, others_start));
 }
 
 bool MayWait(const Option& option) {
@@ -77,7 +84,7 @@ void Ask(Draft& draft, size_t gang, const Option& option) {
   draft.asks[gang] = NodeAsk{.node_group = option.group->spec->name,
                              .nodes = wanted.nodes,
                              .workers = wanted.workers,
-                             .since = SupplyFor(draft, gang, *option.group).since};
+                             .since = SupplyFor(draft, gang, *option.group, false).since};
   draft.coming[draft.world.IndexOf(*option.group)] += wanted.nodes;
   CountAsk(draft, gang, 1);
   draft.capacity.Add(gang, Claim{.request = option.need->request,
@@ -119,23 +126,32 @@ Money BillOf(const Draft& draft, size_t gang, const Option& option) {
   return share(wanted.fit) + std::max(caused, share(wanted.workers - wanted.fit));
 }
 
-// Does it cost less for each worker, where nothing but price decides between them?
-bool IsCheaper(const Draft& draft, size_t gang, const Option& option, const Option& other) {
-  if (option.need->IsPart() != other.need->IsPart()) return false;
+// Would it ask for them if others had started?
+bool WaitsForOthers(const Option& option) {
+  return option.new_nodes && option.new_nodes->others_first;
+}
+
+// The first in the order of tiers and choices, and of those that stand there the one that costs the
+// least for each worker; where price leads, of all. nullptr: it may wait for none of them.
+const Option* ChooseLook(const Draft& draft, size_t gang, const std::vector<const Option*>& looks) {
+  const bool by_price = draft.Pool(gang).preference == Preference::kPrice;
   const auto place = [](const Option& one) {
-    return std::pair(one.group->spec->tier, one.need->choice);
+    return std::tuple(one.group->spec->tier, one.need->choice, one.need->IsPart());
   };
-  if (draft.Pool(gang).preference != Preference::kPrice && place(option) != place(other)) {
-    return false;
-  }
   const auto bill = [&](const Option& one, const Option& by) {
     return Wide{BillOf(draft, gang, one).micros()} * by.new_nodes->workers;
   };
-  return bill(option, other) < bill(other, option);
-}
-
-bool ComesBefore(const Draft& draft, size_t gang, const Option& option, const Option& other) {
-  return IsForAllWhere(option, other) || IsCheaper(draft, gang, option, other);
+  const Option* chosen = nullptr;
+  for (const Option* look : looks) {
+    const bool beaten = !MayWait(*look) || std::ranges::any_of(looks, [&](const Option* other) {
+      return MayWait(*other) && IsForAllWhere(*other, *look);
+    });
+    if (beaten) continue;
+    const bool cheaper = chosen != nullptr && (by_price || place(*look) == place(*chosen)) &&
+                         bill(*look, *chosen) < bill(*chosen, *look);
+    if (chosen == nullptr || cheaper) chosen = look;
+  }
+  return chosen;
 }
 
 // Which of what is in the way the gang says: what could help with new nodes, or what they lack.
@@ -202,7 +218,32 @@ void ForgetAsk(Draft& draft, size_t gang) {
   ClaimWhatItHas(draft, gang);
 }
 
+std::vector<int> NodesAskedBefore(const World& world) {
+  std::vector<int> nodes(world.groups.size());
+  const auto add = [&](const std::string& name, int count) {
+    const GroupView* group = world.FindGroup(name);
+    if (group != nullptr) nodes[world.IndexOf(*group)] += count;
+  };
+  for (size_t gang = 0; gang < world.gangs; ++gang) {
+    const auto& ask = world.pools[gang]->memory.ask;
+    if (ask) add(ask->node_group, ask->nodes);
+  }
+  for (const InferencePool* pool : world.inference) {
+    for (const CellAsk& ask : pool->memory.asks) add(ask.node_group, ask.nodes);
+  }
+  return nodes;
+}
+
+void TakeBackBefore(Draft& draft, const std::string& group, int nodes) {
+  const GroupView* view = draft.world.FindGroup(group);
+  if (view == nullptr) return;
+  int& later = draft.asked_later[draft.world.IndexOf(*view)];
+  later = std::max(later - nodes, 0);
+}
+
 void ForgetAsks(Draft& draft) {
+  draft.asked_later = NodesAskedBefore(draft.world);
+  ForgetStarting(draft);
   for (size_t gang = 0; gang < draft.asks.size(); ++gang) ForgetAsk(draft, gang);
   ForgetCellAsks(draft);
 }
@@ -213,7 +254,7 @@ std::optional<Option> AskThatStands(Draft& draft, size_t gang) {
     return std::nullopt;
   }
   const bool home_could = HomeCould(draft.Look(), gang, draft.fates[gang].memory);
-  Option option = LookAt(draft, gang, *group, home_could);
+  Option option = LookAt(draft, gang, *group, home_could, ReplicasStartFor(draft, gang));
   if (!MayWait(option)) return std::nullopt;
   return option;
 }
@@ -224,24 +265,28 @@ Asked AskForNodes(Draft& draft, size_t gang) {
   });
   if (!could && GroupAsked(draft, gang) == nullptr) return {};
   Asked asked{.released = NoteStockout(draft, gang)};
+  const NodeAsk* before = AskedBefore(draft, gang);
+  if (before != nullptr) TakeBackBefore(draft, before->node_group, before->nodes);
   const auto stands = AskThatStands(draft, gang);
   const bool home_could = HomeCould(draft.Look(), gang, draft.fates[gang].memory);
+  const bool others_start = ReplicasStartFor(draft, gang);
   std::vector<std::pair<Option*, Option>> looks;
-  std::optional<size_t> chosen;
   for (Option& option : draft.options[gang]) {
     if (!option.acceptable || !option.group->spec->elastic) continue;
-    looks.emplace_back(&option, LookAt(draft, gang, *option.group, home_could));
-    const Option& look = looks.back().second;
-    if (!MayWait(look)) continue;
-    const bool prefers = stands ? option.group == stands->group
-                                : !chosen || ComesBefore(draft, gang, look, looks[*chosen].second);
-    if (prefers) chosen = looks.size() - 1;
+    looks.emplace_back(&option, LookAt(draft, gang, *option.group, home_could, others_start));
   }
-  if (chosen) Ask(draft, gang, looks[*chosen].second);
-  for (size_t i = 0; i < looks.size(); ++i) {
-    Explain(*looks[i].first, std::move(looks[i].second), chosen == i);
+  std::vector<const Option*> may_ask;
+  for (const auto& [option, look] : looks) {
+    if (!stands || option->group == stands->group) may_ask.push_back(&look);
+    asked.waits = asked.waits || WaitsForOthers(look);
   }
-  asked.waits = chosen.has_value();
+  const Option* chosen = ChooseLook(draft, gang, may_ask);
+  if (chosen != nullptr) Ask(draft, gang, *chosen);
+  asked.waits = asked.waits || chosen != nullptr;
+  for (auto& [option, look] : looks) {
+    const bool is_chosen = &look == chosen;
+    Explain(*option, std::move(look), is_chosen);
+  }
   return asked;
 }
 
@@ -253,7 +298,9 @@ void UncountAsks(Draft& draft) {
 }
 
 int DesiredNodes(const Draft& draft, size_t index) {
-  return GrowthOf(draft, draft.world.groups[index]).Desired(0);
+  Growth growth = GrowthOf(draft, draft.world.groups[index]);
+  growth.asked = draft.coming[index];
+  return growth.Desired(0);
 }
 
 Growth GrowthOf(const Draft& draft, const GroupView& group) {
@@ -267,7 +314,7 @@ Growth GrowthOf(const Draft& draft, const GroupView& group) {
   const int most = std::max(MostNodes(*group.spec), there);
   return {.there = there,
           .coming = NodesComing(group),
-          .asked = draft.coming[index],
+          .asked = draft.coming[index] + draft.asked_later[index],
           .before = std::clamp(group.spec->memory.desired.value_or(there), there, most),
           .step = std::max(elastic.step_nodes, 1),
           .least = std::max(there, std::min(elastic.min_nodes, most)),

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "placement/draft.h"
 
@@ -40,7 +42,7 @@ std::optional<Option> AskThatStands(Draft& draft, size_t gang);
 
 // What became of a gang for which there is no room.
 struct Asked {
-  bool waits = false;     // for nodes
+  bool waits = false;     // for nodes, or for others to start before it asks for them
   bool released = false;  // a group is out of stock from now on: what it was asked for is nobody's
 };
 // REQUIRES that draft.options has the gang's, none of which fits, and that it has no claim. Writes
@@ -57,7 +59,7 @@ void UncountAsks(Draft& draft);
 struct Growth {
   int there = 0;   // and not given back
   int coming = 0;  // of these
-  int asked = 0;   // for by now
+  int asked = 0;   // for by others
   int before = 0;  // it was to have so many before
   int step = 1;
   int least = 0;
@@ -69,7 +71,15 @@ struct Growth {
   // come anyway.
   [[nodiscard]] int CausedBy(int more) const { return Desired(more) - Desired(0); }
 };
+// For whoever has the turn: beside what others have asked for in this round or, those whose turn is
+// yet to come, before it.
 Growth GrowthOf(const Draft& draft, const GroupView& group);
+
+// By group: all nodes that were asked for when the pass began.
+std::vector<int> NodesAskedBefore(const World& world);
+
+// Its turn has come: what it asked for before counts no longer.
+void TakeBackBefore(Draft& draft, const std::string& group, int nodes);
 
 // What an elastic group is to have: what it has and does not give back, and while nodes are asked
 // for, those that are coming among them, in steps from what it was to have before, within its

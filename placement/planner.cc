@@ -21,6 +21,7 @@
 #include "placement/reports.h"
 #include "placement/reservations.h"
 #include "placement/spare_nodes.h"
+#include "placement/starting.h"
 #include "placement/stories.h"
 
 namespace spillway::placement {
@@ -36,6 +37,8 @@ Draft::Draft(const Snapshot& snapshot)
       asked(world.groups.size()),
       asks(world.gangs),
       coming(world.groups.size()),
+      asked_later(NodesAskedBefore(world)),
+      replicas_start(world.groups.size()),
       left_on_new(world.groups.size()),
       spare(world.groups.size()),
       leaving(world.groups.size()) {
@@ -303,6 +306,7 @@ bool Serve(Draft& draft, size_t pool) {
   CountCellClaim(draft, pool, -1);
   DecideCells(draft.world, draft.capacity, draft.offers, draft.quotas, inference);
   SettleCellClaim(inference, before);
+  ForgetStarting(draft);
   const bool released = AskForReplicas(draft, pool).released;
   const bool claims = ClaimForReplicas(draft, pool);
   CountCellClaim(draft, pool, 1);

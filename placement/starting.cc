@@ -41,6 +41,14 @@ bool ReplicasStart(Draft& draft, const GroupView& group, const CellState* but) {
   return false;
 }
 
+bool ReplicasStart(Draft& draft, const GroupView& group) {
+  std::optional<bool>& known = draft.replicas_start[draft.world.IndexOf(group)];
+  if (!known) known = ReplicasStart(draft, group, nullptr);
+  return *known;
+}
+
+void ForgetStarting(Draft& draft) { std::ranges::fill(draft.replicas_start, std::nullopt); }
+
 bool WorkersStart(Draft& draft, const GroupView& group) {
   for (size_t gang = 0; gang < draft.world.gangs; ++gang) {
     const PoolMemory& memory = draft.fates[gang].memory;

@@ -9,8 +9,12 @@
 // draft's.
 namespace spillway::placement {
 
-// Replicas in a cell of the group other than `but`.
+// Replicas in a cell of the group; or in another one than `but`.
+bool ReplicasStart(Draft& draft, const GroupView& group);
 bool ReplicasStart(Draft& draft, const GroupView& group, const CellState* but);
+
+// What replicas there are has changed.
+void ForgetStarting(Draft& draft);
 
 // Workers in the group; those that take whole nodes hide nothing.
 bool WorkersStart(Draft& draft, const GroupView& group);

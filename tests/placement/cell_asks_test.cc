@@ -128,6 +128,29 @@ TEST(CellAsks, CountNodesByWhatIsScarceThere) {
   EXPECT_THAT(Asks(world), ElementsAre("1 for 4 gpu@far")) << "two nodes would cost 32";
 }
 
+// Of the second variant one node takes one replica, as far as processors go; of the first, two.
+TEST(CellAsks, CountNodesForEachVariantByItself) {
+  Snapshot world = HomeAndClouds();
+  std::erase_if(world.groups, [](const NodeGroup& one) { return one.name == "home"; });
+  world.nodes.clear();
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("64");
+  GroupOf(world, "far").marginal_per_node_hour = Dollars("32");
+  const auto asked = [&](int units, int size) {
+    placement::InferencePool pool = Chat(units);
+    pool.preference = placement::Preference::kPrice;
+    pool.variants[0].per_replica = size;
+    pool.variants.push_back(pool.variants[0]);
+    pool.variants[1].name = "cpu";
+    pool.variants[1].per_replica = size == 4 ? 3 : 1;
+    pool.variants[1].requests.Set("cpu", Amounts({{"cpu", "64"}}).Get("cpu"));
+    world.inference_pools = {pool};
+    return Asks(world);
+  };
+  EXPECT_THAT(asked(2, 4), ElementsAre("1 for 2 gpu@far")) << "in near they would cost 64";
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("16");
+  EXPECT_THAT(asked(8, 1), ElementsAre("1 for 8 gpu@near")) << "one node";
+}
+
 TEST(CellAsks, EndAsNodesComeAndReplicasStartThere) {
   Snapshot world = HomeAndClouds();
   world.inference_pools = {Chat(20)};

@@ -378,6 +378,10 @@ void AddMade(Dice& dice, MixStage& stage) {
   for (int n = dice.Roll(static_cast<int>(stage.free.size())) + 1; n > 0; --n) {
     stage.made.push_back(stage.made.back() + Cents(dice.Roll(7) * 10));
   }
+  for (MixCell& cell : stage.cells) {
+    if (!dice.OneIn(3)) continue;
+    for (size_t n = 0; n < stage.free.size(); ++n) cell.fits.push_back(dice.Roll(3));
+  }
 }
 
 // A small problem: up to three groups, three variants and six cells, groups that several share,
@@ -601,13 +605,15 @@ class Oracle {
     int64_t bill = 0;
     size_t made = 0;
     for (size_t c = 0; c < stage.cells.size(); ++c) {
+      std::vector<int64_t> fits = stage.cells[c].fits;
+      fits.resize(free.size(), fits.empty() ? 1'000 : 0);
       for (int64_t n = NewIn(s, c); n > 0; --n) {
-        const auto node = std::find_if(free.begin(), free.end(),
-                                       [&](int64_t left) { return left >= VariantOf(s, c).size; });
-        if (node == free.end()) break;
-        *node -= VariantOf(s, c).size;
-        const auto at = static_cast<size_t>(node - free.begin());
-        if (at < there) bill += stage.cells[c].price.micros();
+        size_t at = 0;
+        while (at < free.size() && (free[at] < VariantOf(s, c).size || fits[at] < 1)) ++at;
+        if (at == free.size() || at < there) bill += stage.cells[c].price.micros();
+        if (at == free.size()) continue;
+        free[at] -= VariantOf(s, c).size;
+        --fits[at];
         if (at >= there) made = std::max(made, at - there + 1);
       }
     }
@@ -689,6 +695,7 @@ std::string Told(uint32_t seed, const MixProblem& problem) {
       text += "; " + std::to_string(cell.variant) + ": " + cell.price.Format() + ", now " +
               std::to_string(cell.now) + ", " + std::to_string(cell.least) + " to " +
               std::to_string(cell.most);
+      for (const int64_t fits : cell.fits) text += " fits " + std::to_string(fits);
     }
     text += "\n";
   }

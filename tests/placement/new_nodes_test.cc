@@ -355,6 +355,99 @@ TEST(NewNodes, AreNotForMoreWhileReplicasHaveYetToStartThere) {
   EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask->nodes, 2);
 }
 
+// A pool that was given three replicas in `near` four seconds ago, of which none is bound.
+placement::InferencePool Starting(Snapshot& world) {
+  placement::InferencePool chat = Chat(3);
+  Runs(world, chat, "gpu", "near", 3, 0, {"near-1"}, 10);
+  for (placement::Replica& replica : chat.live) replica.node.clear();
+  for (placement::Node& node : world.nodes) node.used = {};
+  chat.memory.cells[0].pending_since = kNow - Seconds{4};
+  return chat;
+}
+
+TEST(NewNodes, ThatAreAskedForBeforeLongAreReasonEnoughToMakeNobodyGo) {
+  Snapshot world = Clouds();
+  AddNodes(world, "near", 2);
+  world.inference_pools = {Starting(world)};
+  AddOld(world, "old", 0, {"near-2"}, "near");
+  world.pools.push_back(Wants("llm", 2));
+  world.pools.back().priority = 10;
+  world.pools.back().preempts = placement::Preempts::kLowerPriority;
+  Plan plan = Checked(world);
+  EXPECT_FALSE(DecisionOf(plan, "llm").memory.ask);
+  EXPECT_FALSE(DecisionOf(plan, "llm").memory.hold);
+  EXPECT_EQ(DecisionOf(plan, "old").action, Action::kKeep);
+  // Nor at home, while it holds back from asking.
+  world.groups.insert(world.groups.begin(), Group("home", 0));
+  AddNodes(world, "home", 2);
+  AddOld(world, "busy", 0, {"home-1", "home-2"});
+  world.pools[1].spill_after = Seconds{300};
+  plan = Checked(world);
+  EXPECT_FALSE(DecisionOf(plan, "llm").memory.hold);
+  EXPECT_EQ(DecisionOf(plan, "busy").action, Action::kKeep);
+}
+
+TEST(NewNodes, AreAskedForInTheEndWhoeverStarts) {
+  Snapshot world = Clouds();
+  AddNodes(world, "near", 1);
+  world.inference_pools = {Starting(world)};
+  world.pools = {Wants("llm", 4)};
+  world.pools[0].spill_after = Seconds{30};
+  world.pools[0].memory.waiting_since = kNow - Seconds{89};
+  EXPECT_FALSE(DecisionOf(Checked(world), "llm").memory.ask);
+  world.pools[0].memory.waiting_since = kNow - Seconds{90};
+  EXPECT_TRUE(DecisionOf(Checked(world), "llm").memory.ask);
+}
+
+// What was asked for is for fewer workers than the gang would have: it stays so.
+TEST(NewNodes, ThatMayNotComeForAllAreNotAskedForAsIfTheyDid) {
+  Snapshot world = Clouds(3);
+  AddNodes(world, "near", 1);
+  world.groups.pop_back();
+  world.inference_pools = {Starting(world)};
+  world.pools = {Wants("llm", 4)};
+  world.pools[0].accelerators[0].min_workers = 2;
+  const NodeAsk before{.node_group = "near", .nodes = 2, .workers = 2, .since = kNow - Seconds{60}};
+  world.pools[0].memory.ask = before;
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask, before);
+}
+
+TEST(NewNodes, OfAStepThatOthersHaveAskedForCostTheirShare) {
+  Snapshot world = Clouds(10, 8);
+  for (NodeGroup& group : world.groups) group.tier = 10;
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("16");
+  GroupOf(world, "far").marginal_per_node_hour = Dollars("24");
+  world.pools = {Wants("first", 1), Wants("later", 1)};
+  world.pools[0].priority = 10;
+  EXPECT_EQ(DecisionOf(Checked(world), "first").memory.ask->node_group, "far") << "24, not 128";
+  GroupOf(world, "near").memory.desired = 8;
+  world.pools[1].memory.ask =
+      NodeAsk{.node_group = "near", .nodes = 1, .workers = 1, .since = kNow - Seconds{60}};
+  EXPECT_EQ(DecisionOf(Checked(world), "first").memory.ask->node_group, "near");
+}
+
+// In the order in which they are looked at: fewer for 8 each, all for 5, fewer for 6 in its tier.
+TEST(NewNodes, ForAllWorkersComeBeforeCheaperOnesForFewer) {
+  Snapshot world = Clouds();
+  world.groups.push_back(Group("other", 10));
+  MakeElastic(world, "other", 2);
+  const auto set = [&](const char* name, int tier, const char* price, int most, const char* cpu) {
+    NodeGroup& group = GroupOf(world, name);
+    group.tier = tier;
+    group.marginal_per_node_hour = Dollars(price);
+    group.elastic->max_nodes = most;
+    group.elastic->node_shape.Set("cpu", Amounts({{"cpu", cpu}}).Get("cpu"));
+  };
+  set("far", 20, "8", 2, "4");
+  set("near", 10, "10", 4, "96");
+  set("other", 10, "6", 2, "4");
+  world.pools = {Wants("llm", 4, 4)};
+  world.pools[0].accelerators[0].min_workers = 2;
+  world.pools[0].preference = placement::Preference::kPrice;
+  EXPECT_EQ(DecisionOf(Checked(world), "llm").memory.ask,
+            (NodeAsk{.node_group = "near", .nodes = 2, .workers = 4, .since = kNow}));
+}
+
 // A worker that would have most of a node to itself is dearer there than its share says.
 TEST(NewNodes, AreThoseThatCostTheLeastInWhole) {
   Snapshot world = Clouds();
