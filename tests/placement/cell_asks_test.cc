@@ -116,6 +116,19 @@ TEST(CellAsks, AreOfTheMixThatCostsTheLeastInWhole) {
   EXPECT_THAT(asked(9), ElementsAre("1 for 1 gpu@far")) << "6 instead of 8";
 }
 
+TEST(CellAsks, OfAStepThatThePoolHasAskedForCostTheirShare) {
+  Snapshot world = HomeAndClouds();
+  GroupOf(world, "near").marginal_per_node_hour = Dollars("16");
+  GroupOf(world, "near").elastic->step_nodes = 2;
+  GroupOf(world, "near").memory.desired = 2;
+  GroupOf(world, "far").marginal_per_node_hour = Dollars("24");
+  world.inference_pools = {Chat(17)};
+  world.inference_pools[0].preference = placement::Preference::kPrice;
+  world.inference_pools[0].memory.asks = {
+      CellAsk{.variant = "gpu", .node_group = "near", .nodes = 1, .replicas = 8, .since = kNow}};
+  EXPECT_THAT(Asks(world), ElementsAre("2 for 9 gpu@near")) << "24 in far, 32 for another step";
+}
+
 TEST(CellAsks, CountNodesByWhatIsScarceThere) {
   Snapshot world = HomeAndClouds();
   GroupOf(world, "near").marginal_per_node_hour = Dollars("16");
