@@ -369,8 +369,9 @@ TEST(NewNodes, ThatAreAskedForBeforeLongAreReasonEnoughToMakeNobodyGo) {
   Snapshot world = Clouds();
   AddNodes(world, "near", 2);
   world.inference_pools = {Starting(world)};
+  NodeOf(world, "near-1").used.Set(kGpu, 3);
   AddOld(world, "old", 0, {"near-2"}, "near");
-  world.pools.push_back(Wants("llm", 2));
+  world.pools.push_back(Wants("llm", 1, 4));
   world.pools.back().priority = 10;
   world.pools.back().preempts = placement::Preempts::kLowerPriority;
   Plan plan = Checked(world);
