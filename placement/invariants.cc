@@ -1343,12 +1343,25 @@ Problem AsksAreWithinLimits(const World& world, const Plan& plan, QuotaBook quot
   return {};
 }
 
-// The same of what inference pools ask for.
+// Accelerators of the type that the asks are for.
+int64_t AskedOf(const InferenceDraft& draft, const std::vector<CellAsk>& asks,
+                const std::string& type) {
+  int64_t accelerators = 0;
+  for (const CellAsk& ask : asks) {
+    const Variant& variant = *CellOf(draft, ask)->variant;
+    if (variant.accelerator == type) accelerators += int64_t{ask.replicas} * variant.per_replica;
+  }
+  return accelerators;
+}
+
+// The same of what inference pools ask for, which may be in place of what goes then.
 Problem CellAsksAreWithinLimits(const World& world, const Plan& plan, QuotaBook quotas) {
   const std::vector<InferenceDraft> drafts = Settled(world, plan);
-  for (const InferenceDraft& draft : drafts) {
-    for (const auto& [type, use] : UseByType(draft)) {
-      quotas.Add(draft.pool->key.ns, type, -use.MovedOnce(), Money());
+  for (size_t p = 0; p < drafts.size(); ++p) {
+    for (const auto& [type, use] : UseByType(drafts[p])) {
+      TypeUse with_asks = use;
+      with_asks.added += AskedOf(drafts[p], plan.inference_pools[p].memory.asks, type);
+      quotas.Add(drafts[p].pool->key.ns, type, -with_asks.MovedOnce(), Money());
     }
   }
   quotas = WithAsks(world, plan, std::move(quotas));
