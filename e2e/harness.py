@@ -87,8 +87,9 @@ class AuditLog:
         with self._path.open("rb") as log:
             log.seek(offset)
             for line in log:
-                if line.endswith(b"\n"):
-                    yield json.loads(line)
+                if not line.endswith(b"\n"):
+                    return  # the rest of it may be there by the time that the next line is asked for
+                yield json.loads(line)
 
     def about(self, offset: int, *resources: str) -> list[Object]:
         """Requests about some resources ("jobs", "pods", …), by anybody."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import io
 import json
 import os
 import re
@@ -263,6 +264,31 @@ def test_audit_log_leaves_a_line_that_is_being_written(tmp_path: Path) -> None:
     assert len(list(log.since(0))) == 3
     assert [one["requestURI"] for one in log.writes(0)] == ["/a"]
     assert log.writes(0, "two") == []
+
+
+class Growing(io.BytesIO):
+    """A file of which the end is written while it is read: what comes after `|` is there a moment later."""
+
+    def __init__(self, text: str) -> None:
+        self._later = text.partition("|")[2].encode()
+        super().__init__(text.partition("|")[0].encode())
+
+    def __next__(self) -> bytes:
+        line = super().__next__()
+        if not line.endswith(b"\n"):
+            at = self.tell()
+            self.write(self._later)
+            self.seek(at)
+        return line
+
+    def open(self, mode: str) -> "Growing":
+        assert mode == "rb"
+        return self
+
+
+def test_audit_log_takes_no_rest_of_a_line_for_a_line() -> None:
+    log = AuditLog(Growing('{"verb": "get"}\n{"verb": |"list"}\n'))  # type: ignore[arg-type]
+    assert list(log.since(0)) == [{"verb": "get"}]
 
 
 def test_evidence_names_commit_and_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
