@@ -25,6 +25,11 @@ int64_t CeilDiv(int64_t amount, int64_t by) { return amount / by + (amount % by 
 
 int64_t Clamped(Wide amount) { return amount > kLargest ? kLargest : static_cast<int64_t>(amount); }
 
+// Of these numbers of added replicas, how many are of cells that get any.
+int64_t GrowingIn(const std::vector<int64_t>& added) {
+  return std::count_if(added.begin(), added.end(), [](int64_t n) { return n > 0; });
+}
+
 // A cell in the order in which they are decided, with bounds that leave out what no best mix has.
 struct Place {
   size_t stage = 0;  // in the problem, as `cell`
@@ -81,8 +86,7 @@ class Packing {
   [[nodiscard]] bool Known() const { return known_; }
 
   [[nodiscard]] bool Fits(const std::vector<int64_t>& added) const {
-    const auto growing = std::count_if(added.begin(), added.end(), [](int64_t n) { return n > 0; });
-    if (growing < 2) return true;
+    if (GrowingIn(added) < 2) return true;
     return known_ && last_[IndexOf(added)] >= added.back();
   }
 
@@ -362,10 +366,6 @@ class Solver {
     }
   }
 
-  [[nodiscard]] static int64_t GrowingIn(const std::vector<int64_t>& most) {
-    return std::count_if(most.begin(), most.end(), [](int64_t n) { return n > 0; });
-  }
-
   // ---- nodes that are yet to be made ----
 
   [[nodiscard]] const MixStage& SpecOf(const StagePlan& stage) const {
@@ -455,8 +455,7 @@ class Solver {
       sizes.push_back(places_[p].size);
       most.push_back(places_[p].Growth());
     }
-    const auto growing = std::count_if(most.begin(), most.end(), [](int64_t n) { return n > 0; });
-    if (growing < 2) most.assign(most.size(), 0);  // no question of what fits beside what
+    if (GrowingIn(most) < 2) most.assign(most.size(), 0);  // no question of what fits beside what
     return {std::move(sizes), std::move(most), problem_.stages[places_[stage.from].stage].free};
   }
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from . import binaries, cpp, fleet, packages
 from .controlplane import ControlPlane, Options
-from .kubectl import Kubectl
 from .locks import exclusive
 from .operator_process import NAMESPACE, OperatorProcess, install_chart
 from .paths import CLI_BINARY, EXAMPLES, OPERATOR_BINARY, relative, tools_dir
@@ -268,8 +267,7 @@ class Demo:
         """An interactive shell, or one command, with KUBECONFIG and PATH set; its exit code."""
         if not (self.state / "bin").is_dir():
             raise Failure(f"no demo runs in {relative(self.state)}; scripts/demo up{self._state_flag()} starts one")
-        kubectl = Kubectl(self.plane.binaries, self.plane.admin_kubeconfig, self.state)
-        env = {**kubectl.environment, "PATH": f"{self.state / 'bin'}:{os.environ.get('PATH', '')}"}
+        env = {**self.plane.kubectl.environment, "PATH": f"{self.state / 'bin'}:{os.environ.get('PATH', '')}"}
         if command:
             return subprocess.run(command, env=env).returncode
         program = os.environ.get("SHELL", "/bin/bash")
