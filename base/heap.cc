@@ -16,4 +16,10 @@ void GiveBackFreeHeap() {
 #endif
 }
 
+void KeepFewHeaps() {
+#ifdef __GLIBC__
+  mallopt(M_ARENA_MAX, 2);
+#endif
+}
+
 }  // namespace spillway

@@ -7,4 +7,9 @@ namespace spillway {
 // large heap; does nothing where the C library is not glibc. Any thread.
 void GiveBackFreeHeap();
 
+// Keeps the allocator to two heaps for all threads, where it would make eight for each core: what
+// one thread has freed is then there for the next, and what stays free in them is little. For
+// programs most of whose threads wait most of the time. Before other threads are started.
+void KeepFewHeaps();
+
 }  // namespace spillway

@@ -138,6 +138,24 @@ def test_nothing_but_the_lease_is_written_once_everything_is_settled(cluster: Cl
     assert asked == []
 
 
+def heaps_of_threads(pid: int) -> int:
+    """How many heaps glibc has made beside the first: each is reserved as 64 MiB at a multiple of that, and used from its start."""
+    size = 64 << 20
+    starts = {}
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        span, rights, _, _, inode = line.split()[:5]
+        start, end = (int(one, 16) for one in span.split("-"))
+        starts[start] = (end, rights, inode)
+    used = [(start, *starts[start]) for start in starts if start % size == 0]
+    return sum(rights == "rw-p" and inode == "0" and starts.get(end, (0,))[0] == start + size for start, end, rights, inode in used)
+
+
+def test_all_threads_share_two_heaps(operator: OperatorProcess) -> None:
+    pid = operator.process.pid
+    assert len(list(Path(f"/proc/{pid}/task").iterdir())) > 10  # each could have its own
+    assert heaps_of_threads(pid) == 1
+
+
 # Coming and going.
 
 def identities(cluster: Cluster) -> dict[str, str]:

@@ -32,12 +32,16 @@ Status ReadScalars(JsonValue value, std::vector<T>& out) {
 }  // namespace
 
 Result<JsonValue> JsonParser::Parse(std::string_view text) {
-  // A capacity that only grows, so that a stream of lines is read without allocating.
-  if (text_.capacity() < text.size() + simdjson::SIMDJSON_PADDING) {
-    text_.reserve(2 * text.size() + simdjson::SIMDJSON_PADDING);
-  }
   text_.assign(text);
-  const simdjson::padded_string_view padded(text_.data(), text_.size(), text_.capacity());
+  return ParseInPlace(text_);
+}
+
+Result<JsonValue> JsonParser::ParseInPlace(std::string& text) {
+  // A capacity that only grows, so that a stream of lines is read without allocating.
+  if (text.capacity() < text.size() + simdjson::SIMDJSON_PADDING) {
+    text.reserve(2 * text.size() + simdjson::SIMDJSON_PADDING);
+  }
+  const simdjson::padded_string_view padded(text.data(), text.size(), text.capacity());
   if (const auto error = parser_.iterate(padded).get(document_); error != simdjson::SUCCESS) {
     return Error{Code::kInvalid, std::string("is no JSON: ") + simdjson::error_message(error)};
   }

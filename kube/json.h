@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -25,6 +26,9 @@ class JsonParser {
  public:
   // The document's root, which must be an object. What follows the root is not looked at.
   Result<JsonValue> Parse(std::string_view text);
+  // The same without a copy, for a text that stays as it is for as long as values are used. It may
+  // get more capacity.
+  Result<JsonValue> ParseInPlace(std::string& text);
 
   // The same document from its start again, without a second parse. Values handed out before are no
   // longer valid. kInvalid: what was read of it is no JSON. REQUIRES: Parse succeeded.
@@ -32,7 +36,7 @@ class JsonParser {
 
  private:
   simdjson::ondemand::parser parser_;
-  std::string text_;
+  std::string text_;  // of Parse
   simdjson::ondemand::document document_;
 };
 
@@ -61,10 +65,12 @@ Status ReadScalarText(JsonValue value, std::string& out);
 Status ReadRaw(JsonValue value, std::string& out);
 bool IsNull(JsonValue& value);
 
-// Calls visit(key, value) for each field of an object; null is an object without fields. A visitor
-// returns Status; Ok{} without touching the value skips it.
-template <class Visit>
-Status VisitObject(JsonValue value, Visit&& visit) {
+// Calls visit(key, value) for each field of an object until enough() after one of them; null is an
+// object without fields. A visitor returns Status; Ok{} without touching the value skips it, and
+// one may leave a value that it has read in part. What comes after enough is looked at only as far
+// as whoever reads what is around the object has to pass over it.
+template <class Visit, class Enough>
+Status VisitObjectUntil(JsonValue value, Visit&& visit, Enough&& enough) {
   if (IsNull(value)) return Ok{};
   simdjson::ondemand::object object;
   if (value.get_object().get(object) != simdjson::SUCCESS) return JsonError("is no object");
@@ -76,8 +82,15 @@ Status VisitObject(JsonValue value, Visit&& visit) {
     // The key lies in the parser's buffer, so it stays while the value is read.
     JsonValue inner = field.value();
     if (Status done = visit(key, inner); !done) return At(key, std::move(done).error());
+    if (enough()) return Ok{};
   }
   return Ok{};
+}
+
+// The same for all fields.
+template <class Visit>
+Status VisitObject(JsonValue value, Visit&& visit) {
+  return VisitObjectUntil(value, std::forward<Visit>(visit), [] { return false; });
 }
 
 // Calls visit(value) for each element of an array; null is an empty one.

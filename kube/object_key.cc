@@ -9,12 +9,16 @@ std::string TextOf(KeyView key) { return Key(std::string(key.ns), std::string(ke
 
 }  // namespace
 
+Status ReadIdentityField(std::string_view key, JsonValue value, Identity& out) {
+  if (key == "name") return Read(value, out.name);
+  if (key == "namespace") return Read(value, out.ns);
+  if (key == "resourceVersion") return Read(value, out.resource_version);
+  return Ok{};
+}
+
 Status ReadIdentity(JsonValue value, Identity& out) {
-  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
-    if (key == "name") return Read(inner, out.name);
-    if (key == "namespace") return Read(inner, out.ns);
-    if (key == "resourceVersion") return Read(inner, out.resource_version);
-    return Ok{};
+  return VisitObject(value, [&](std::string_view key, JsonValue inner) {
+    return ReadIdentityField(key, inner, out);
   });
 }
 

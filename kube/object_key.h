@@ -13,8 +13,13 @@ struct Identity {
   std::string ns;  // empty for cluster-scoped objects
   std::string name;
   std::string resource_version;
+  [[nodiscard]] bool IsWhole(bool namespaced) const {
+    return !name.empty() && !resource_version.empty() && (!namespaced || !ns.empty());
+  }
 };
 Status ReadIdentity(JsonValue value, Identity& out);
+// What one field of the metadata says of it.
+Status ReadIdentityField(std::string_view key, JsonValue value, Identity& out);
 
 // A key in its two parts, of which it owns neither. In the order of the texts that Key makes.
 struct KeyView {

@@ -60,38 +60,31 @@ bool IsExpired(const Error& error) {
 // Cuts a stream of bytes into lines, whatever the pieces they come in.
 class LineReader {
  public:
-  // Calls on_line for each whole line, without its end; stops early and returns false when that
-  // does, or when a line gets too long. What is after the last newline waits for the rest of it.
+  // Calls on_line(std::string&) for each whole line that is not empty, without its end; stops early
+  // and returns false when that does, or when a line gets too long. What is after the last newline
+  // waits for the rest of it.
   template <class OnLine>
   bool Feed(std::string_view bytes, OnLine&& on_line) {
     while (!bytes.empty()) {
       const size_t end = bytes.find('\n');
       const std::string_view piece = bytes.substr(0, end);
-      if (partial_.size() + piece.size() > kLongestLine) {
+      if (line_.size() + piece.size() > kLongestLine) {
         too_long_ = true;
         return false;
       }
-      if (end == std::string_view::npos) {
-        partial_ += piece;
-        return true;
-      }
+      line_ += piece;
+      if (end == std::string_view::npos) return true;
       bytes.remove_prefix(end + 1);
-      if (!Take(piece, on_line)) return false;
+      const bool more = line_.empty() || on_line(line_);
+      line_.clear();
+      if (!more) return false;
     }
     return true;
   }
   [[nodiscard]] bool too_long() const { return too_long_; }
 
  private:
-  template <class OnLine>
-  bool Take(std::string_view piece, OnLine&& on_line) {
-    if (partial_.empty()) return piece.empty() || on_line(piece);
-    partial_ += piece;
-    const bool more = on_line(std::string_view(partial_));
-    partial_.clear();
-    return more;
-  }
-  std::string partial_;
+  std::string line_;  // as far as it has come
   bool too_long_ = false;
 };
 
@@ -107,6 +100,10 @@ struct EventHeader {
   std::optional<int> retry_after;
 };
 
+bool IsOfObject(std::string_view type) {
+  return type == "ADDED" || type == "MODIFIED" || type == "DELETED";
+}
+
 Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) {
   if (key == "code") return Read(value, out.code);
   if (key == "reason") return Read(value, out.reason);
@@ -117,19 +114,28 @@ Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) 
   });
 }
 
-Status ReadHeader(JsonValue root, EventHeader& out) {
-  return VisitObject(root, [&](std::string_view key, JsonValue value) -> Status {
+// Reads no further than it must: the rest of an object, most of the line, is the sink's to read.
+Status ReadHeader(JsonValue root, bool namespaced, EventHeader& out) {
+  const auto enough = [&] {
+    return IsOfObject(out.type) && !out.kind.empty() && !out.api_version.empty() &&
+           out.meta.IsWhole(namespaced);
+  };
+  const auto in_metadata = [&](std::string_view key, JsonValue value) {
+    return ReadIdentityField(key, value, out.meta);
+  };
+  const auto in_object = [&](std::string_view key, JsonValue value) -> Status {
+    if (key == "apiVersion") return Read(value, out.api_version);
+    if (key == "kind") return Read(value, out.kind);
+    if (key == "metadata") return VisitObjectUntil(value, in_metadata, enough);
+    // Other kinds have fields of these names too, of any type.
+    (void)ReadStatusField(key, value, out);
+    return Ok{};
+  };
+  const auto in_event = [&](std::string_view key, JsonValue value) -> Status {
     if (key == "type") return Read(value, out.type);
-    if (key != "object") return Ok{};
-    return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
-      if (name == "apiVersion") return Read(inner, out.api_version);
-      if (name == "kind") return Read(inner, out.kind);
-      if (name == "metadata") return ReadIdentity(inner, out.meta);
-      // Other kinds have fields of these names too, of any type.
-      (void)ReadStatusField(name, inner, out);
-      return Ok{};
-    });
-  });
+    return key == "object" ? VisitObjectUntil(value, in_object, enough) : Ok{};
+  };
+  return VisitObjectUntil(root, in_event, enough);
 }
 
 // The server lost history (etcd was restored from a backup): what we know is of another one.
@@ -246,12 +252,15 @@ class Reflector::Machine {
 
   [[nodiscard]] WatchOptions WatchQuery(const std::string& version);
   bool OnBytes(std::string_view bytes, Session& session);
-  bool OnLine(std::string_view line, Session& session);
+  // False, of these and what follows: the watch ends here.
+  bool OnLine(std::string& line, Session& session);
+  Status CheckLine();
+  static bool IsNoJson(const Error& error, Session& session);
   bool OnObject(const EventHeader& header, Session& session);
   bool OnListed(const EventHeader& header, Session& session);
   bool IsEndOfList();
-  void TakeListed(const EventHeader& header);
-  void Take(const EventHeader& header);
+  bool TakeListed(const EventHeader& header, Session& session);
+  bool Take(const EventHeader& header, Session& session);
   // Hands the event's object on, from the text that was parsed for the header.
   Status WithObject(const OnItem& use);
   State AfterClose(const Session& session, seconds timeout);
@@ -581,32 +590,26 @@ bool Reflector::Machine::OnBytes(std::string_view bytes, Session& session) {
   session.heard = true;
   if (options_.hooks.event) options_.hooks.event();
   const bool more =
-      session.lines.Feed(bytes, [&](std::string_view line) { return OnLine(line, session); });
+      session.lines.Feed(bytes, [&](std::string& line) { return OnLine(line, session); });
   if (session.lines.too_long()) {
     session.error = Error{Code::kInternal, "a watch event is longer than 16 MiB"};
   }
   return more && !stop_.stop_requested();
 }
 
-bool Reflector::Machine::OnLine(std::string_view line, Session& session) {
+bool Reflector::Machine::OnLine(std::string& line, Session& session) {
   EventHeader header;
-  Result<JsonValue> root = parser_.Parse(line);
-  Status read = root ? ReadHeader(*root, header) : Status(std::move(root).error());
-  if (read) {
-    // Among what ReadHeader passes over may have been the end of what is JSON.
-    if (auto whole = parser_.Again(); !whole) read = std::move(whole).error();
-  }
-  if (!read) {
-    // No line of a healthy server: drop the connection and ask again from the last good event.
-    session.error = Error{Code::kUnavailable, "a watch event is no JSON: " + read.error().message};
-    return false;
-  }
+  Result<JsonValue> root = parser_.ParseInPlace(line);
+  const Status read = root ? ReadHeader(*root, options_.resource.namespaced, header)
+                           : Status(std::move(root).error());
+  if (!read) return IsNoJson(read.error(), session);
+  // Among what ReadHeader passes over may have been the end of what is JSON.
+  if (auto whole = parser_.Again(); !whole) return IsNoJson(whole.error(), session);
   if (header.type == "ERROR") {
     session.error = StatusError(header);
     return false;
   }
-  if (header.type != "ADDED" && header.type != "MODIFIED" && header.type != "DELETED" &&
-      header.type != "BOOKMARK") {
+  if (!IsOfObject(header.type) && header.type != "BOOKMARK") {
     owner_.log_.Warn("unknown watch event passed over",
                      {{"resource", options_.resource.plural}, {"type", header.type}});
     return true;
@@ -619,6 +622,19 @@ bool Reflector::Machine::OnLine(std::string_view line, Session& session) {
     return true;
   }
   return session.lists ? OnListed(header, session) : OnObject(header, session);
+}
+
+// What could not be read may be no JSON at all.
+Status Reflector::Machine::CheckLine() {
+  Result<JsonValue> root = parser_.Again();
+  if (!root) return std::move(root).error();
+  return VisitObject(*root, [](std::string_view, JsonValue) -> Status { return Ok{}; });
+}
+
+// No line of a healthy server: drop the connection and ask again from the last good event.
+bool Reflector::Machine::IsNoJson(const Error& error, Session& session) {
+  session.error = Error{Code::kUnavailable, "a watch event is no JSON: " + error.message};
+  return false;
 }
 
 // False: the list is whole, or does not come to its end.
@@ -635,8 +651,7 @@ bool Reflector::Machine::OnListed(const EventHeader& header, Session& session) {
     session.error = Error{Code::kInternal, "a streamed list does not come to its end"};
     return false;
   }
-  TakeListed(header);
-  return true;
+  return TakeListed(header, session);
 }
 
 bool Reflector::Machine::IsEndOfList() {
@@ -651,14 +666,20 @@ bool Reflector::Machine::IsEndOfList() {
   return read && end != meta.annotations.end() && end->second == "true";
 }
 
-void Reflector::Machine::TakeListed(const EventHeader& header) {
-  if (header.type == "BOOKMARK") return;
-  if (header.type == "DELETED") return owner_.sink_.ListGone(Key(header.meta));
+bool Reflector::Machine::TakeListed(const EventHeader& header, Session& session) {
+  if (header.type == "BOOKMARK") return true;
+  if (header.type == "DELETED") {
+    owner_.sink_.ListGone(Key(header.meta));
+    return true;
+  }
   Status done = WithObject([this](JsonValue object) { return owner_.sink_.ListItem(object); });
-  if (!done) BadObject(std::move(done).error().While(Key(header.meta)));
+  if (done) return true;
+  if (const Status whole = CheckLine(); !whole) return IsNoJson(whole.error(), session);
+  BadObject(std::move(done).error().While(Key(header.meta)));
+  return true;
 }
 
-// False: the store turned out to differ from the server.
+// False: the store turned out to differ from the server, or the event is no JSON.
 bool Reflector::Machine::OnObject(const EventHeader& header, Session& session) {
   const std::string& version = header.meta.resource_version;
   if (NewerVersion(session.version, version)) {
@@ -668,42 +689,42 @@ bool Reflector::Machine::OnObject(const EventHeader& header, Session& session) {
   // What comes now is beyond the sample, or is the last that it has.
   const bool beyond = sample_ && NewerVersion(version, sample_->version);
   session.differs = beyond && !HasWhatWasSampled();
-  if (session.differs) return false;
+  if (session.differs || !Take(header, session)) return false;
   session.version = version;
   ++session.events;
-  Take(header);
   session.differs = sample_ && version == sample_->version && !HasWhatWasSampled();
   return !session.differs;
 }
 
-void Reflector::Machine::Take(const EventHeader& header) {
+bool Reflector::Machine::Take(const EventHeader& header, Session& session) {
   const std::string& version = header.meta.resource_version;
   if (header.type == "BOOKMARK") {
     bookmarks_ = true;
     owner_.sink_.Bookmark(version);
-    return;
+    return true;
   }
   const bool gone = header.type == "DELETED";
   Status done = WithObject([&](JsonValue object) {
     return gone ? owner_.sink_.Delete(object) : owner_.sink_.Upsert(object);
   });
-  if (!done) {
-    BadObject(std::move(done).error().While(Key(header.meta)));
-    // Whoever waits for this version must not wait for ever.
-    owner_.sink_.Bookmark(version);
-  }
+  if (done) return true;
+  if (const Status whole = CheckLine(); !whole) return IsNoJson(whole.error(), session);
+  BadObject(std::move(done).error().While(Key(header.meta)));
+  // Whoever waits for this version must not wait for ever.
+  owner_.sink_.Bookmark(version);
+  return true;
 }
 
 Status Reflector::Machine::WithObject(const OnItem& use) {
   Result<JsonValue> root = parser_.Again();
   if (!root) return std::move(root).error();
-  Status used = Ok{};
-  Status read = VisitObject(*root, [&](std::string_view key, JsonValue value) -> Status {
-    if (key != "object") return Ok{};
-    used = use(value);
+  std::optional<Status> used;
+  const auto in_event = [&](std::string_view key, JsonValue value) -> Status {
+    if (key == "object") used = use(value);
     return Ok{};
-  });
-  return read ? used : read;
+  };
+  Status read = VisitObjectUntil(*root, in_event, [&] { return used.has_value(); });
+  return read && used ? *std::move(used) : read;
 }
 
 // --- after a watch ---

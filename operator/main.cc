@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "base/heap.h"
 #include "operator/assembly.h"
 #include "operator/options.h"
 
@@ -22,6 +23,7 @@ sigset_t BlockSignals() {
 }
 
 int Run(const Options& options) {
+  KeepFewHeaps();
   const sigset_t signals = BlockSignals();
   Log log(options.log_level, options.log_json);
   auto made = Assembly::Make(options, log);

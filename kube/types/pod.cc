@@ -159,18 +159,16 @@ Status ReadPhase(JsonValue value, PodPhase& out) {
   return Ok{};
 }
 
-Status DecodeStatus(JsonValue value, Pod& pod, PodStatus& out) {
-  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
-    if (key == "phase") return ReadPhase(inner, pod.phase);
-    if (key == "reason") return Read(inner, out.reason);
-    if (key == "message") return Read(inner, out.message);
-    if (key == "conditions") return ReadList(inner, out.conditions, DecodeCondition);
-    if (key == "containerStatuses") return ReadList(inner, out.containers, DecodeContainerStatus);
-    if (key == "initContainerStatuses") {
-      return ReadList(inner, out.init_containers, DecodeContainerStatus);
-    }
-    return Ok{};
-  });
+Status DecodeStatusField(std::string_view key, JsonValue value, Pod& pod, PodStatus& out) {
+  if (key == "phase") return ReadPhase(value, pod.phase);
+  if (key == "reason") return Read(value, out.reason);
+  if (key == "message") return Read(value, out.message);
+  if (key == "conditions") return ReadList(value, out.conditions, DecodeCondition);
+  if (key == "containerStatuses") return ReadList(value, out.containers, DecodeContainerStatus);
+  if (key == "initContainerStatuses") {
+    return ReadList(value, out.init_containers, DecodeContainerStatus);
+  }
+  return Ok{};
 }
 
 // The kubelet sorts statuses by name; the pod's own order says which container is the main one.
@@ -228,32 +226,34 @@ bool IsOurs(const ObjectMeta& meta, const std::string& prefix) {
   return at != meta.labels.end() && at->first.starts_with(prefix);
 }
 
-// Of a status, what is kept of a foreign pod's.
-Status DecodePhase(JsonValue value, Pod& out) {
-  return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
-    return key == "phase" ? ReadPhase(inner, out.phase) : Ok{};
-  });
-}
-
-// `briefly`: a foreign pod's status is read no further than the phase, as long as its metadata
-// comes first, which it does from every API server.
+// `briefly`: a foreign pod is read no further than its phase, as long as its metadata and its spec
+// come before its status, which they do from every API server.
 Status Decode(JsonValue value, const std::string& prefix, bool briefly, Pod& out) {
   const MetaFilter filter{.prefix = prefix, .also = std::string(kCompletionIndex)};
   Spec spec;
   PodStatus status;
   bool foreign = false;
-  Status done = VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
+  bool has_spec = false;
+  bool has_phase = false;
+  const auto enough = [&] { return briefly && foreign && has_spec && has_phase; };
+  const auto in_status = [&](std::string_view key, JsonValue inner) -> Status {
+    has_phase = has_phase || key == "phase";
+    if (briefly && foreign && key != "phase") return Ok{};
+    return DecodeStatusField(key, inner, out, status);
+  };
+  const auto in_pod = [&](std::string_view key, JsonValue inner) -> Status {
     if (key == "metadata") {
       Status read = DecodeMeta(inner, out.meta, filter);
       foreign = !IsOurs(out.meta, prefix);
       return read;
     }
-    if (key == "spec") return DecodeSpec(inner, spec);
-    if (key == "status" && briefly && foreign) return DecodePhase(inner, out);
-    if (key == "status") return DecodeStatus(inner, out, status);
-    return Ok{};
-  });
-  if (!done) return done;
+    if (key == "spec") {
+      has_spec = true;
+      return DecodeSpec(inner, spec);
+    }
+    return key == "status" ? VisitObjectUntil(inner, in_status, enough) : Ok{};
+  };
+  if (Status done = VisitObjectUntil(value, in_pod, enough); !done) return done;
   TakeIndex(out.meta.labels, out);
   TakeIndex(out.meta.annotations, out);
   ApplyConditions(status.conditions, out);

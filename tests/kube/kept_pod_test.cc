@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "kube/reflector.h"
 #include "kube/types/pod.h"
@@ -156,16 +158,26 @@ TEST_F(KeptPodTest, OneOfOursIsAllThere) {
 }
 
 // No API server writes so; what JSON says does not depend on the order.
-TEST_F(KeptPodTest, OneOfOursIsAllThereIfItsMetadataComesLast) {
-  const json object = OwnPodJson("worker-1");
-  const std::string text = R"({"status": )" + object["status"].dump() + R"(, "spec": )" +
-                           object["spec"].dump() + R"(, "metadata": )" + object["metadata"].dump() +
-                           "}";
-  JsonParser parser;
-  KeptPod pod;
-  ASSERT_TRUE(keeper_.Read(*parser.Parse(text), pod));
-  ASSERT_NE(pod.own, nullptr);
-  EXPECT_EQ(*pod.own, Whole(object));
+TEST_F(KeptPodTest, BothAreTheSameWhateverTheOrderOfTheirParts) {
+  for (const json& object : {PodJson("p"), OwnPodJson("worker-1")}) {
+    const KeptPod expected = Read(object);
+    std::vector<std::string> parts = {"metadata", "spec", "status"};
+    do {
+      std::string text;
+      for (const std::string& part : parts) {
+        text += (text.empty() ? R"({")" : R"(, ")") + part + R"(": )" + object[part].dump();
+      }
+      text += "}";
+      JsonParser parser;
+      KeptPod pod;
+      ASSERT_TRUE(keeper_.Read(*parser.Parse(text), pod)) << text;
+      EXPECT_EQ(pod, expected) << text;
+      ASSERT_EQ(pod.own != nullptr, expected.own != nullptr) << text;
+      if (pod.own) {
+        EXPECT_EQ(*pod.own, Whole(object)) << text;
+      }
+    } while (std::ranges::next_permutation(parts).found);
+  }
 }
 
 TEST_F(KeptPodTest, PodsThatComeWithTheirNodeAreKnown) {

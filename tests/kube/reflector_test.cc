@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -47,13 +48,15 @@ const Resource& Things() {
 }
 
 json Object(const std::string& name, int version, const json& size = 1) {
-  return {{"kind", "TrainingPool"},
+  return {{"apiVersion", "spillway.dev/v1alpha1"},
+          {"kind", "TrainingPool"},
           {"metadata",
            {{"name", name}, {"namespace", "ns"}, {"resourceVersion", std::to_string(version)}}},
           {"spec", {{"workers", size}}}};
 }
+// In the order in which API servers write it.
 std::string Event(const std::string& type, const json& object) {
-  return json{{"type", type}, {"object", object}}.dump() + "\n";
+  return R"({"type":)" + json(type).dump() + R"(,"object":)" + object.dump() + "}\n";
 }
 std::string Bookmark(int version) {
   return Event("BOOKMARK", {{"kind", "TrainingPool"},
@@ -527,6 +530,59 @@ TEST(Reflector, ALineThatEndsAsNoJsonBehindItsVersionIsNoEvent) {
   EXPECT_EQ(got.waits.size(), 1U) << "it is no healthy server's";
 }
 
+TEST(Reflector, ALineThatIsCutAnywhereIsNoEventAndNothingIsLost) {
+  const std::string event = Event("ADDED", Object("b", 11, 3));
+  for (size_t cut = 1; cut + 2 < event.size(); ++cut) {
+    const Played got =
+        Play({{.body = ListBody(9, {})},
+              {.body = Event("ADDED", Object("a", 10)) + event.substr(0, cut) + "\n"},
+              {.body = event}});
+    EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10")) << cut;
+    EXPECT_EQ(got.store, "a=1@10 b=3@11 | 11") << cut;
+    EXPECT_THAT(got.hooks, testing::Not(testing::Contains(testing::StartsWith("bad")))) << cut;
+  }
+}
+
+TEST(Reflector, AnObjectThatBreaksBehindItsVersionIsNoEvent) {
+  std::string broken = Event("MODIFIED", Object("a", 11, 2));
+  broken.replace(broken.find("\"workers\":"), 10, "\"workers\" ");
+  const Played got = Play({{.body = ListBody(9, {Object("a", 8)})},
+                           {.body = Event("ADDED", Object("b", 10)) + broken},
+                           {.body = Event("MODIFIED", Object("a", 11, 2))}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10"));
+  EXPECT_EQ(got.store, "a=2@11 b=1@10 | 11");
+  EXPECT_EQ(got.waits.size(), 1U);
+}
+
+TEST(StreamedList, OfAnObjectThatBreaksBehindItsVersionIsAskedForAnew) {
+  std::string broken = Event("ADDED", Object("a", 4));
+  broken.replace(broken.find("\"workers\":"), 10, "\"workers\" ");
+  const Played got = Stream(
+      {{.body = broken + EndOfList(9)}, {.body = Event("ADDED", Object("a", 4)) + EndOfList(9)}});
+  EXPECT_EQ(got.store, "a=1@4 | 9");
+  EXPECT_THAT(got.waits, testing::SizeIs(1));
+}
+
+TEST(Reflector, AnEventSaysTheSameWhateverTheOrderOfItsFields) {
+  const std::string metadata =
+      R"("metadata":{"resourceVersion":"10","labels":{"a":"b"},"name":"a","uid":"u","namespace":"ns"})";
+  std::vector<std::string> fields = {R"("apiVersion":"spillway.dev/v1alpha1")",
+                                     R"("kind":"TrainingPool")", metadata,
+                                     R"("spec":{"workers":7})"};
+  std::ranges::sort(fields);
+  do {
+    std::string object = "{" + fields[0];
+    for (size_t i = 1; i < fields.size(); ++i) object += "," + fields[i];
+    object += "}";
+    const std::string type_first = R"({"type":"ADDED","object":)" + object + "}\n";
+    const std::string type_last = R"({"object":)" + object + R"(,"type":"ADDED"})" + "\n";
+    for (const std::string& event : {type_first, type_last}) {
+      const Played got = Play({{.body = ListBody(9, {})}, {.body = event}});
+      EXPECT_EQ(got.store, "a=7@10 | 10") << event;
+    }
+  } while (std::ranges::next_permutation(fields).found);
+}
+
 TEST(Reflector, ALineWithoutEndIsGivenUp) {
   const std::string line(size_t{17} << 20, 'x');
   const Played got = Play({{.body = ListBody(9, {})},
@@ -812,11 +868,10 @@ TEST(Reflector, AnEventOfAnotherKindIsPassedOver) {
   const Played got = Play({{.body = ListBody(9, {})},
                            {.body = Event("ADDED", table) + Event("ADDED", Object("a", 11))}});
   EXPECT_EQ(got.store, "a=1@11 | 11");
-  EXPECT_THAT(got.hooks,
-              ElementsAre("listed:start",
-                          "bad:a watch on TrainingPool brought kind \"Table\" of \"\" at version "
-                          "\"10\"",
-                          "ended:timeout"));
+  EXPECT_THAT(got.hooks, ElementsAre("listed:start",
+                                     "bad:a watch on TrainingPool brought kind \"Table\" of "
+                                     "\"spillway.dev/v1alpha1\" at version \"10\"",
+                                     "ended:timeout"));
 }
 
 TEST(Reflector, AnEventOfAnotherVersionOfTheKindIsPassedOver) {
