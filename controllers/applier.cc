@@ -27,9 +27,9 @@ Result<kube::ObjectMeta> MetaOf(const std::string& body) {
 NameTaken Taken(const kube::Resource& resource, const std::string& ns, const std::string& name,
                 const kube::ObjectMeta& meta) {
   const std::string whose =
-      meta.controller_uid.empty()
+      meta.controller.Get().uid.empty()
           ? std::string("is nobody's that Spillway knows")
-          : fmt::format("belongs to {} {}", meta.controller_kind, meta.controller_name);
+          : fmt::format("belongs to {} {}", meta.controller.Get().kind, meta.controller.Get().name);
   return {
       &resource, ns, name,
       fmt::format("{} {}/{} exists and {}, and Spillway does not touch it: rename or remove it, "
@@ -48,7 +48,7 @@ Result<std::optional<NameTaken>> LookUpName(kube::Client& client, const kube::Re
   if (!existing) return existing.error();
   const auto meta = MetaOf(*existing);
   if (!meta) return meta.error();
-  if (meta->controller_uid == owner_uid) return std::optional<NameTaken>();
+  if (meta->controller.Get().uid == owner_uid) return std::optional<NameTaken>();
   return std::optional<NameTaken>(Taken(resource, ns, name, *meta));
 }
 
@@ -158,10 +158,10 @@ bool Applier::Create(const Write& write, Outcome& outcome, const std::stop_token
     outcome.error = meta.error();
     return false;
   }
-  if (meta->controller_uid == write.owner_uid && !meta->deleted) {
+  if (meta->controller.Get().uid == write.owner_uid && !meta->deleted) {
     return Written(write, std::move(existing), outcome);  // ours: written before, not seen yet
   }
-  if (meta->controller_uid == write.owner_uid) {
+  if (meta->controller.Get().uid == write.owner_uid) {
     outcome.error = Error{Code::kConflict, write.name + " is still being deleted"};
     return false;
   }

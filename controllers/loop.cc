@@ -123,7 +123,7 @@ struct Loop::Facts {
     std::map<std::string, const crds::v1alpha1::InferencePool*> serving;
     for (const auto& pool : world.inference_pools) serving.emplace(pool->meta.uid, pool.get());
     for (const auto& job : world.jobs) {
-      const auto pool = pools.find(job->meta.controller_uid);
+      const auto pool = pools.find(job->meta.controller.Get().uid);
       if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
         jobs[pool->first].push_back(job.get());
       }
@@ -138,15 +138,15 @@ struct Loop::Facts {
       if (worker || replica) pods[uid->second].push_back(pod.get());
     }
     for (const auto& deployment : world.deployments) {
-      if (deployment->meta.controller_uid.empty()) continue;
-      deployments[deployment->meta.controller_uid].push_back(deployment.get());
+      if (deployment->meta.controller.Get().uid.empty()) continue;
+      deployments[deployment->meta.controller.Get().uid].push_back(deployment.get());
     }
     for (const auto& service : world.services) {
-      if (service->meta.controller_uid.empty()) continue;
-      services[service->meta.controller_uid].push_back(service.get());
+      if (service->meta.controller.Get().uid.empty()) continue;
+      services[service->meta.controller.Get().uid].push_back(service.get());
     }
     for (const auto& budget : world.disruption_budgets) {
-      budgets.emplace(budget->meta.controller_uid, budget.get());
+      budgets.emplace(budget->meta.controller.Get().uid, budget.get());
     }
     IndexLeftovers();
   }
@@ -158,7 +158,8 @@ struct Loop::Facts {
     const auto look = [&](const kube::Resource& resource, const auto& objects) {
       for (const auto& object : objects) {
         const kube::ObjectMeta& meta = object->meta;
-        if (meta.controller_uid.empty() || living.contains(meta.controller_uid)) continue;
+        if (meta.controller.Get().uid.empty() || living.contains(meta.controller.Get().uid))
+          continue;
         orphans.push_back({&resource, &meta});
       }
     };
@@ -179,7 +180,7 @@ struct Loop::Facts {
     for (const Leftover& orphan : orphans) {
       const kube::ObjectMeta& meta = *orphan.meta;
       const auto pool =
-          pools.find({meta.controller_kind, kube::Key(meta.ns, meta.controller_name)});
+          pools.find({meta.controller.Get().kind, kube::Key(meta.ns, meta.controller.Get().name)});
       if (pool != pools.end()) leftovers[pool->second].push_back(orphan);
     }
   }

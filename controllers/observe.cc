@@ -583,7 +583,7 @@ void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
     out.accelerators.push_back({accepted.type, own ? accepted.workers : spec.workers,
                                 own ? accepted.min_workers : spec.min_workers});
   }
-  const auto& placing = spec.placement;
+  const auto& placing = spec.placement.Get();
   for (const std::string& provider : placing.providers) {
     if (const auto known = placement::ProviderFrom(provider)) out.providers.push_back(*known);
   }
@@ -601,19 +601,19 @@ void ObserveSpec(const TrainingPoolSpec& spec, placement::TrainingPool& out) {
                      .value_or(placement::TopologyMode::kPreferred);
   out.topology_level = placing.topology_level;
   out.start_deadline = Seconds(placing.start_deadline_seconds);
-  out.max_restarts = spec.restart.max_restarts;
-  out.backoff = Seconds(spec.restart.backoff_seconds);
-  out.node_lost = Seconds(spec.restart.node_lost_seconds);
-  out.hold = Seconds(spec.restart.hold_seconds);
-  out.on_unreachable = placement::OnUnreachableFrom(spec.restart.on_unreachable)
+  out.max_restarts = spec.restart.Get().max_restarts;
+  out.backoff = Seconds(spec.restart.Get().backoff_seconds);
+  out.node_lost = Seconds(spec.restart.Get().node_lost_seconds);
+  out.hold = Seconds(spec.restart.Get().hold_seconds);
+  out.on_unreachable = placement::OnUnreachableFrom(spec.restart.Get().on_unreachable)
                            .value_or(placement::OnUnreachable::kWait);
   out.checkpoint_interval = Seconds(spec.checkpoint.interval_seconds);
   out.checkpoint_grace = Seconds(spec.checkpoint.grace_seconds);
   out.preempts =
-      placement::PreemptsFrom(spec.preemption.preempts).value_or(placement::Preempts::kNever);
-  out.preemptible = placement::PreemptibleFrom(spec.preemption.preemptible)
+      placement::PreemptsFrom(spec.preemption.Get().preempts).value_or(placement::Preempts::kNever);
+  out.preemptible = placement::PreemptibleFrom(spec.preemption.Get().preemptible)
                         .value_or(placement::Preemptible::kNever);
-  out.min_run = Seconds(spec.preemption.min_run_seconds);
+  out.min_run = Seconds(spec.preemption.Get().min_run_seconds);
   if (spec.active_deadline_seconds) out.active_deadline = Seconds(*spec.active_deadline_seconds);
   if (spec.expected_seconds) out.expected = Seconds(*spec.expected_seconds);
   out.suspended = spec.suspend;
@@ -651,10 +651,11 @@ Children ObserveChildren(const World& world) {
   for (const auto& job : world.jobs) add("Job", job->meta);
   // Anybody may label a Service; one that no pool made is in the way only if it has our name.
   for (const auto& service : world.services) {
-    if (service->meta.controller_kind == "TrainingPool") add("Service", service->meta);
+    if (service->meta.controller.Get().kind == "TrainingPool") add("Service", service->meta);
   }
   for (const auto& budget : world.disruption_budgets) {
-    if (budget->meta.controller_kind == "TrainingPool") add("PodDisruptionBudget", budget->meta);
+    if (budget->meta.controller.Get().kind == "TrainingPool")
+      add("PodDisruptionBudget", budget->meta);
   }
   return children;
 }
@@ -710,7 +711,7 @@ class PoolObserver {
     if (children == children_.end()) return {};
     // Those of a pool that had this name before are on their way out.
     for (const auto& [kind, meta] : children->second) {
-      if (meta->controller_uid == pool.meta.uid) continue;
+      if (meta->controller.Get().uid == pool.meta.uid) continue;
       return fmt::format(
           "{} {} belongs to an earlier TrainingPool of this name; waiting until it is gone", kind,
           meta->name);
@@ -754,7 +755,7 @@ placement::Quota ObserveQuota(const PoolQuota& quota) {
 }  // namespace
 
 bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool) {
-  return job.meta.ns == pool.meta.ns && job.meta.controller_uid == pool.meta.uid;
+  return job.meta.ns == pool.meta.ns && job.meta.controller.Get().uid == pool.meta.uid;
 }
 
 placement::PoolKey KeyOf(const std::string& text) {
@@ -764,8 +765,8 @@ placement::PoolKey KeyOf(const std::string& text) {
 }
 
 bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool) {
-  return pod.meta.ns == pool.meta.ns && pod.meta.controller_kind == "Job" &&
-         pod.meta.controller_name == TrainJobName(pool.meta.name, AttemptOf(pod.meta));
+  return pod.meta.ns == pool.meta.ns && pod.meta.controller.Get().kind == "Job" &&
+         pod.meta.controller.Get().name == TrainJobName(pool.meta.name, AttemptOf(pod.meta));
 }
 
 placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
@@ -829,13 +830,13 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
 std::string SpecRevision(const TrainingPoolSpec& spec) {
   std::string text =
       fmt::format("{}|{}|{}|{}|{}|{}|{}", spec.workers, spec.accelerators_per_worker,
-                  spec.torch_port, spec.torch_proc_per_node, spec.placement.topology_mode,
-                  spec.placement.topology_level, spec.pod_template);
+                  spec.torch_port, spec.torch_proc_per_node, spec.placement.Get().topology_mode,
+                  spec.placement.Get().topology_level, spec.pod_template);
   for (const auto& accepted : spec.accelerators) {
     text += fmt::format("|{}={}", accepted.type, accepted.workers);
   }
-  for (const std::string& provider : spec.placement.providers) text += "|" + provider;
-  for (const auto& r : spec.placement.node_group_selector) {
+  for (const std::string& provider : spec.placement.Get().providers) text += "|" + provider;
+  for (const auto& r : spec.placement.Get().node_group_selector) {
     text += fmt::format("|{} {} {}", r.key, r.op, fmt::join(r.values, ","));
   }
   return HashHex(text, 8);

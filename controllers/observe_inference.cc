@@ -130,7 +130,7 @@ std::map<std::string, Family> ObserveFamilies(const World& world) {
   for (const auto& deployment : world.deployments) {
     const std::string uid = LabelOf(deployment->meta, kPoolUidLabel);
     // The label alone is anybody's to write; the controller reference is what makes it ours.
-    if (!uid.empty() && deployment->meta.controller_uid == uid) {
+    if (!uid.empty() && deployment->meta.controller.Get().uid == uid) {
       families[uid].deployments.push_back(deployment.get());
     }
   }
@@ -245,7 +245,8 @@ class InferenceObserver {
     // Those of a pool that had this name before are on their way out.
     const auto stranger = [&](const char* kind, const kube::ObjectMeta& meta) -> std::string {
       if (meta.ns != pool.meta.ns || LabelOf(meta, kPoolLabel) != pool.meta.name ||
-          meta.controller_kind != "InferencePool" || meta.controller_uid == pool.meta.uid) {
+          meta.controller.Get().kind != "InferencePool" ||
+          meta.controller.Get().uid == pool.meta.uid) {
         return {};
       }
       return fmt::format(
@@ -276,7 +277,7 @@ class InferenceObserver {
 
 // The ReplicaSet is not read: its pod's labels say which pool it is of, in the pool's namespace.
 bool IsReplicaOf(const kube::Pod& pod, const InferencePool& pool) {
-  return pod.meta.ns == pool.meta.ns && pod.meta.controller_kind == "ReplicaSet" &&
+  return pod.meta.ns == pool.meta.ns && pod.meta.controller.Get().kind == "ReplicaSet" &&
          LabelOf(pod.meta, kPoolUidLabel) == pool.meta.uid;
 }
 

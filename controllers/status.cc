@@ -19,8 +19,12 @@ bool SameMeaning(const std::vector<crds::v1alpha1::Condition>& a,
 
 namespace {
 
+using crds::v1alpha1::AskStatus;
 using crds::v1alpha1::Condition;
+using crds::v1alpha1::FailureStatus;
 using crds::v1alpha1::FindCondition;
+using crds::v1alpha1::HoldStatus;
+using crds::v1alpha1::PlacementStatus;
 using crds::v1alpha1::TrainingPoolStatus;
 using placement::PoolDecision;
 using placement::Reason;
@@ -166,17 +170,18 @@ std::vector<Condition> PoolConditions(const crds::v1alpha1::TrainingPool& old,
 void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
   if (memory.placement) {
     const auto& p = *memory.placement;
-    out.placement = {p.node_group,      p.accelerator,   p.domain, p.tier,
-                     p.workers,         p.per_worker,    p.nodes,  p.attempt,
-                     p.render_revision, p.spec_revision, p.since};
+    out.placement = PlacementStatus{p.node_group,      p.accelerator,   p.domain, p.tier,
+                                    p.workers,         p.per_worker,    p.nodes,  p.attempt,
+                                    p.render_revision, p.spec_revision, p.since};
   }
   if (memory.hold) {
-    out.hold = {memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
-                memory.hold->until,      memory.hold->since,  VictimsOf(*memory.hold),
-                ReplicasOf(*memory.hold)};
+    out.hold = HoldStatus{memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
+                          memory.hold->until,      memory.hold->since,  VictimsOf(*memory.hold),
+                          ReplicasOf(*memory.hold)};
   }
   if (memory.ask) {
-    out.ask = {memory.ask->node_group, memory.ask->nodes, memory.ask->workers, memory.ask->since};
+    out.ask = AskStatus{memory.ask->node_group, memory.ask->nodes, memory.ask->workers,
+                        memory.ask->since};
   }
 }
 
@@ -193,7 +198,8 @@ void Remember(const placement::PoolMemory& memory, TrainingPoolStatus& out) {
   out.failures = memory.failures;
   if (memory.last_failure) {
     const auto& f = *memory.last_failure;
-    out.last_failure = {f.attempt, f.worker, f.node, f.exit_code, f.reason, f.message, f.time};
+    out.last_failure =
+        FailureStatus{f.attempt, f.worker, f.node, f.exit_code, f.reason, f.message, f.time};
   }
   for (const auto& eviction : memory.evictions) {
     out.evictions.push_back({eviction.time, eviction.cause});

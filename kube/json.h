@@ -115,12 +115,14 @@ Status VisitArray(JsonValue value, Visit&& visit) {
 template <class T, class Decode>
 Status ReadList(JsonValue value, std::vector<T>& out, Decode&& decode) {
   out.clear();
-  return VisitArray(value, [&](JsonValue inner) -> Status {
+  Status read = VisitArray(value, [&](JsonValue inner) -> Status {
     T item;
     if (Status done = decode(inner, item); !done) return done;
     out.push_back(std::move(item));
     return Ok{};
   });
+  out.shrink_to_fit();  // most are kept for long
+  return read;
 }
 
 }  // namespace spillway::kube

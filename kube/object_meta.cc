@@ -22,21 +22,16 @@ Status ReadKept(JsonValue value, const MetaFilter& filter,
 
 Status ReadOwner(JsonValue value, ObjectMeta& out) {
   bool controller = false;
-  std::string uid;
-  std::string kind;
-  std::string name;
+  Owner owner;
   Status done = VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
     if (key == "controller") return Read(inner, controller);
-    if (key == "uid") return Read(inner, uid);
-    if (key == "kind") return Read(inner, kind);
-    if (key == "name") return Read(inner, name);
+    if (key == "uid") return Read(inner, owner.uid);
+    if (key == "kind") return Read(inner, owner.kind);
+    if (key == "name") return Read(inner, owner.name);
     return Ok{};
   });
-  if (!done || !controller) return done;
-  out.controller_uid = std::move(uid);
-  out.controller_kind = std::move(kind);
-  out.controller_name = std::move(name);
-  return Ok{};
+  if (done && controller) out.controller = Shared(std::move(owner));
+  return done;
 }
 
 std::string_view Digits(std::string_view version) {

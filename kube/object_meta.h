@@ -6,9 +6,17 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/shared.h"
 #include "kube/json.h"
 
 namespace spillway::kube {
+
+struct Owner {
+  std::string uid;
+  std::string kind;
+  std::string name;
+  bool operator==(const Owner&) const = default;
+};
 
 // What we read of an object's metadata.
 struct ObjectMeta {
@@ -21,9 +29,7 @@ struct ObjectMeta {
   std::optional<Time> deleted;  // deletionTimestamp: it is on its way out
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
-  std::string controller_uid;  // of the owner reference with controller: true; empty without one
-  std::string controller_kind;
-  std::string controller_name;
+  Shared<Owner> controller;  // the owner reference with controller: true; empty without one
 
   bool operator==(const ObjectMeta&) const = default;
 };

@@ -103,10 +103,10 @@ Status DecodeSpec(JsonValue value, TrainingPoolSpec& out) {
     if (key == "priorityClassName") return Read(field, out.priority_class_name);
     if (key == "activeDeadlineSeconds") return Read(field, out.active_deadline_seconds);
     if (key == "expectedSeconds") return Read(field, out.expected_seconds);
-    if (key == "placement") return DecodePlacementSpec(field, out.placement);
-    if (key == "restart") return DecodeRestart(field, out.restart);
+    if (key == "placement") return DecodePlacementSpec(field, out.placement.Own());
+    if (key == "restart") return DecodeRestart(field, out.restart.Own());
     if (key == "checkpoint") return DecodeCheckpoint(field, out.checkpoint);
-    if (key == "preemption") return DecodePreemption(field, out.preemption);
+    if (key == "preemption") return DecodePreemption(field, out.preemption.Own());
     if (key == "torch") return DecodeTorch(field, out);
     if (key == "suspend") return Read(field, out.suspend);
     if (key == "template") return kube::ReadRaw(field, out.pod_template);
@@ -188,7 +188,7 @@ Status DecodeWorkers(JsonValue value, TrainingPoolStatus::Workers& out) {
 }
 
 template <class T, class Decoder>
-Status Optional(JsonValue field, std::optional<T>& out, Decoder decode) {
+Status Optional(JsonValue field, Boxed<T>& out, Decoder decode) {
   if (kube::IsNull(field)) return Ok{};
   out.emplace();
   return decode(field, *out);

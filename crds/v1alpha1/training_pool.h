@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/boxed.h"
+#include "base/shared.h"
 #include "crds/v1alpha1/common.h"
 
 namespace spillway::crds::v1alpha1 {
@@ -20,6 +22,7 @@ struct TrainingPoolSpec {
   int workers = 0;
   int min_workers = 0;  // 0: all of them
   int accelerators_per_worker = 0;
+  bool suspend = false;
   std::vector<AcceptedAccelerator> accelerators;
   std::string priority_class_name;
   std::optional<int> active_deadline_seconds;
@@ -38,7 +41,7 @@ struct TrainingPoolSpec {
     std::string topology_level;
     int start_deadline_seconds = 1800;
     bool operator==(const Placement&) const = default;
-  } placement;
+  };
   struct Restart {
     int max_restarts = 20;
     int backoff_seconds = 10;
@@ -46,21 +49,25 @@ struct TrainingPoolSpec {
     int hold_seconds = 600;
     std::string on_unreachable = "Restart";
     bool operator==(const Restart&) const = default;
-  } restart;
+  };
   struct Checkpoint {
     int interval_seconds = 1800;
     int grace_seconds = 120;
     bool operator==(const Checkpoint&) const = default;
-  } checkpoint;
+  };
   struct Preemption {
     std::string preempts = "LowerPriority";
     std::string preemptible = "AtCheckpoint";
     int min_run_seconds = 1800;
     bool operator==(const Preemption&) const = default;
-  } preemption;
+  };
+  // What is not given takes no memory: that is most of them in most pools.
+  Shared<Placement> placement;
+  Shared<Restart> restart;
+  Checkpoint checkpoint;
+  Shared<Preemption> preemption;
   int torch_port = 29500;
   int torch_proc_per_node = 0;  // 0: accelerators_per_worker
-  bool suspend = false;
   std::string pod_template;  // the JSON text of `template`
   bool operator==(const TrainingPoolSpec&) const = default;
 };
@@ -115,9 +122,9 @@ struct ExcludedNodeStatus {
 
 struct TrainingPoolStatus {
   int64_t observed_generation = 0;
-  std::optional<PlacementStatus> placement;
-  std::optional<HoldStatus> hold;
-  std::optional<AskStatus> ask;
+  Boxed<PlacementStatus> placement;
+  Boxed<HoldStatus> hold;
+  Boxed<AskStatus> ask;
   std::optional<Time> queued_since;
   std::optional<Time> waiting_since;
   std::optional<Time> start_time;
@@ -130,7 +137,7 @@ struct TrainingPoolStatus {
   } workers;
   int restarts = 0;
   int failures = 0;
-  std::optional<FailureStatus> last_failure;
+  Boxed<FailureStatus> last_failure;
   std::vector<ExcludedNodeStatus> excluded_nodes;
   std::vector<EvictionStatus> evictions;
   std::optional<Time> ready_since;

@@ -49,7 +49,7 @@ struct Pod {
   [[nodiscard]] bool UsesNode() const { return TakesRoom(node, phase); }
   // Comes and goes with its node: of a DaemonSet, or the mirror of a static one.
   [[nodiscard]] bool ComesWithNode() const {
-    return meta.controller_kind == "DaemonSet" || meta.controller_kind == "Node";
+    return meta.controller.Get().kind == "DaemonSet" || meta.controller.Get().kind == "Node";
   }
   bool operator==(const Pod&) const = default;
 };

@@ -39,7 +39,7 @@ struct World {
     job.meta.ns = "lab";
     job.meta.name = TrainJobName("run", attempt);
     job.meta.uid = "job-" + std::to_string(attempt);
-    job.meta.controller_uid = "uid-run";
+    job.meta.controller.Own().uid = "uid-run";
     job.meta.labels[kAttemptLabel] = std::to_string(attempt);
     job.meta.annotations[kPlacementAnnotation] = EncodeRecord(samples::Placed(2, attempt));
     return jobs.emplace_back(std::move(job));
@@ -53,7 +53,7 @@ struct World {
     object.meta.ns = "lab";
     object.meta.name = "run-train";
     object.meta.uid = uid;
-    object.meta.controller_uid = "uid-run";
+    object.meta.controller.Own().uid = "uid-run";
     object.meta.annotations[kRevisionAnnotation] = RevisionIn(body);
     return object;
   }

@@ -11,6 +11,7 @@
 namespace spillway::controllers {
 namespace {
 
+using crds::v1alpha1::AskStatus;
 using crds::v1alpha1::FindCondition;
 using crds::v1alpha1::ScaleTarget;
 using testing::AllOf;
@@ -125,7 +126,8 @@ TEST(ObserveElastic, TwoGroupsMayNotHaveOneTarget) {
 
 TEST(ObserveElastic, WhatAGangAskedForIsRemembered) {
   crds::v1alpha1::TrainingPool pool = samples::Pool();
-  pool.status.ask = {.node_group = "burst", .nodes = 4, .workers = 2, .since = Time(Seconds(10))};
+  pool.status.ask =
+      AskStatus{.node_group = "burst", .nodes = 4, .workers = 2, .since = Time(Seconds(10))};
   const placement::PoolMemory memory = MemoryOf(pool.status);
   EXPECT_EQ(memory.ask, (placement::NodeAsk{"burst", 4, 2, Time(Seconds(10))}));
   placement::PoolDecision decision;

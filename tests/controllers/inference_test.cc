@@ -136,7 +136,7 @@ kube::Deployment There(int replicas) {
   deployment.meta.ns = "serving";
   deployment.meta.name = CellName("chat", "a100", "home");
   deployment.meta.uid = "uid-deployment";
-  deployment.meta.controller_uid = "uid-chat";
+  deployment.meta.controller.Own().uid = "uid-chat";
   deployment.replicas = replicas;
   deployment.max_surge = 1;
   return deployment;
@@ -338,7 +338,7 @@ kube::Pod ReplicaPod(const std::string& name, const std::string& revision) {
   pod.meta.ns = "serving";
   pod.meta.name = name;
   pod.meta.created = Time(Seconds(1000));
-  pod.meta.controller_kind = "ReplicaSet";
+  pod.meta.controller.Own().kind = "ReplicaSet";
   pod.meta.labels = {{kPoolUidLabel, "uid-chat"},
                      {kCellLabel, CellHash("a100", "home")},
                      {kTemplateLabel, revision}};
@@ -378,7 +378,7 @@ TEST(ObserveInference, PodsOfOtherNamespacesAndControllersAreNotItsReplicas) {
   kube::Pod elsewhere = ReplicaPod("elsewhere", "r1");
   elsewhere.meta.ns = "other";
   kube::Pod alone = ReplicaPod("alone", "r1");
-  alone.meta.controller_kind = "";
+  alone.meta.controller.Own().kind = "";
   kube::Pod of_another = ReplicaPod("of-another", "r1");
   of_another.meta.labels[kPoolUidLabel] = "uid-other";
   const auto pool = Observed(
@@ -396,7 +396,7 @@ TEST(ObserveInference, ItRollsWhilePodsOfAnotherTemplateAreThere) {
 
 TEST(ObserveInference, OthersPodsAndEndedOnesAreNoReplicas) {
   kube::Pod foreign = ReplicaPod("foreign", "r1");
-  foreign.meta.controller_kind = "Job";
+  foreign.meta.controller.Own().kind = "Job";
   kube::Pod failed = ReplicaPod("failed", "r1");
   failed.phase = kube::PodPhase::kFailed;
   EXPECT_THAT(Observed(WorldOf(Pool(), {}, {foreign, failed})).live, IsEmpty());
@@ -404,8 +404,8 @@ TEST(ObserveInference, OthersPodsAndEndedOnesAreNoReplicas) {
 
 TEST(ObserveInference, ChildrenOfAnEarlierPoolOfTheNameAreWaitedFor) {
   kube::Deployment old = Made("r1");
-  old.meta.controller_uid = "uid-before";
-  old.meta.controller_kind = "InferencePool";
+  old.meta.controller.Own().uid = "uid-before";
+  old.meta.controller.Own().kind = "InferencePool";
   EXPECT_THAT(Observed(WorldOf(Pool(), {old}, {})).name_conflict,
               HasSubstr("an earlier InferencePool of this name"));
 }

@@ -81,8 +81,8 @@ struct Cluster {
   kube::Pod& AddWorker(const std::string& name, int attempt, const std::string& node) {
     kube::Pod& pod = AddPod(name, node, 8);
     pod.meta.labels = {{kPoolUidLabel, "uid-run"}, {kAttemptLabel, std::to_string(attempt)}};
-    pod.meta.controller_kind = "Job";
-    pod.meta.controller_name = TrainJobName("run", attempt);
+    pod.meta.controller.Own().kind = "Job";
+    pod.meta.controller.Own().name = TrainJobName("run", attempt);
     pod.completion_index = 0;
     return pod;
   }
@@ -90,7 +90,7 @@ struct Cluster {
     kube::Job job;
     job.meta.ns = "lab";
     job.meta.name = TrainJobName("run", attempt);
-    job.meta.controller_uid = "uid-run";
+    job.meta.controller.Own().uid = "uid-run";
     job.meta.labels = {
         {kPoolUidLabel, "uid-run"}, {kPoolLabel, "run"}, {kAttemptLabel, std::to_string(attempt)}};
     job.meta.annotations[kPlacementAnnotation] = EncodeRecord(samples::Placed(2, attempt));
@@ -132,15 +132,15 @@ TEST(ObserveNodes, UsedIsWhatAllBoundPodsThatHaveNotEndedAskFor) {
 TEST(ObserveNodes, PodsOfOthersKeepANodeFromBeingEmpty) {
   Cluster cluster;
   cluster.AddNode("n0");
-  cluster.AddPod("daemon", "n0", 1).meta.controller_kind = "DaemonSet";
-  cluster.AddPod("static", "n0", 1).meta.controller_kind = "Node";
+  cluster.AddPod("daemon", "n0", 1).meta.controller.Own().kind = "DaemonSet";
+  cluster.AddPod("static", "n0", 1).meta.controller.Own().kind = "Node";
   cluster.AddPod("ended", "n0", 1).phase = kube::PodPhase::kFailed;
   cluster.AddJob(1);
   cluster.AddWorker("ours", 1, "n0");
   EXPECT_EQ(cluster.Observe().nodes.at(0).other_pods, 0);
-  cluster.AddPod("web", "n0", 0).meta.controller_kind = "ReplicaSet";
+  cluster.AddPod("web", "n0", 0).meta.controller.Own().kind = "ReplicaSet";
   cluster.AddPod("bare", "n0", 0);
-  cluster.AddWorker("forged", 1, "n0").meta.controller_kind = "ReplicaSet";
+  cluster.AddWorker("forged", 1, "n0").meta.controller.Own().kind = "ReplicaSet";
   EXPECT_EQ(cluster.Observe().nodes.at(0).other_pods, 3);
   cluster.pools[0].meta.deleted = Time(Seconds(1));
   EXPECT_EQ(cluster.Observe().nodes.at(0).other_pods, 4) << "its pool is on its way out";
@@ -288,9 +288,9 @@ TEST(ObservePools, TheSpecInOurWords) {
   Cluster cluster;
   auto& spec = cluster.pools[0].spec;
   spec.accelerators = {{"nvidia-a100-80gb", 0, 0}, {"nvidia-h100-80gb", 1, 0}};
-  spec.placement.providers = {"OnPrem", "Azure"};
-  spec.placement.spill_policy = "Never";
-  spec.restart.on_unreachable = "Wait";
+  spec.placement.Own().providers = {"OnPrem", "Azure"};
+  spec.placement.Own().spill_policy = "Never";
+  spec.restart.Own().on_unreachable = "Wait";
   spec.active_deadline_seconds = 60;
   spec.expected_seconds = 50;
   const auto pool = cluster.Pool();
@@ -324,7 +324,7 @@ TEST(ObservePools, ReturnsInOurWords) {
   EXPECT_EQ(cluster.Pool().return_home, placement::ReturnHome::kAtCheckpoint);
   EXPECT_EQ(cluster.Pool().return_after, Seconds(600));
   EXPECT_EQ(cluster.Pool().return_min_savings_percent, 10);
-  auto& placing = cluster.pools[0].spec.placement;
+  auto& placing = cluster.pools[0].spec.placement.Own();
   placing.return_policy = "Anytime";
   placing.return_after_seconds = 5;
   placing.return_min_savings_percent = 20;
@@ -341,7 +341,7 @@ TEST(ObservePools, PreemptionAndCheckpointsInOurWords) {
   EXPECT_EQ(cluster.Pool().preemptible, placement::Preemptible::kAtCheckpoint);
   EXPECT_EQ(cluster.Pool().last_checkpoint, std::nullopt);
   auto& spec = cluster.pools[0].spec;
-  spec.preemption = {"Never", "Always", 7};
+  spec.preemption.Own() = {"Never", "Always", 7};
   spec.checkpoint = {60, 5};
   cluster.pools[0].meta.annotations["spillway.dev/last-checkpoint"] = "1970-01-01T00:01:00Z";
   const auto pool = cluster.Pool();
@@ -483,7 +483,7 @@ TEST(ObservePools, AJobOfALaterAttemptShowsThatTheStatusIsBehind) {
 
 TEST(ObservePools, AJobWithOurLabelButAnotherOwnerProvesNothing) {
   Cluster cluster;
-  cluster.AddJob(1).meta.controller_uid = "somebody";
+  cluster.AddJob(1).meta.controller.Own().uid = "somebody";
   EXPECT_FALSE(cluster.Pool().memory.placement.has_value());
 }
 
@@ -492,9 +492,10 @@ TEST(ObservePools, PodsWithOurLabelsAreWorkersOnlyInOurNamespaceAndOfTheAttempts
   cluster.Commit(1);
   cluster.AddWorker("ours", 1, "n0");
   cluster.AddWorker("elsewhere", 1, "n0").meta.ns = "other";
-  cluster.AddWorker("of-another-job", 1, "n0").meta.controller_name = "sweep";
-  cluster.AddWorker("of-another-attempt", 2, "n0").meta.controller_name = TrainJobName("run", 1);
-  cluster.AddWorker("of-no-job", 1, "n0").meta.controller_kind = "ReplicaSet";
+  cluster.AddWorker("of-another-job", 1, "n0").meta.controller.Own().name = "sweep";
+  cluster.AddWorker("of-another-attempt", 2, "n0").meta.controller.Own().name =
+      TrainJobName("run", 1);
+  cluster.AddWorker("of-no-job", 1, "n0").meta.controller.Own().kind = "ReplicaSet";
   const auto pool = cluster.Pool();
   ASSERT_THAT(pool.workers, SizeIs(1));
   EXPECT_EQ(pool.workers[0].pod, "ours");
@@ -509,7 +510,7 @@ TEST(ObservePools, AJobInAnotherNamespaceProvesNothingEither) {
 TEST(ObservePools, ChildrenOfAnEarlierNamesakeAreAConflictUntilTheyAreGone) {
   Cluster cluster;
   kube::Job& job = cluster.AddJob(1);
-  job.meta.controller_uid = "uid-before";
+  job.meta.controller.Own().uid = "uid-before";
   job.meta.labels[kPoolUidLabel] = "uid-before";
   EXPECT_THAT(cluster.Pool().name_conflict, HasSubstr("run-train-1"));
   cluster.jobs.clear();
@@ -524,11 +525,11 @@ TEST(ObservePools, SoIsAServiceThatAnEarlierNamesakeMade) {
   service.meta.ns = "lab";
   service.meta.name = TrainServiceName("run");
   service.meta.labels = {{kPoolLabel, "run"}};
-  service.meta.controller_kind = "TrainingPool";
-  service.meta.controller_uid = "uid-before";
+  service.meta.controller.Own().kind = "TrainingPool";
+  service.meta.controller.Own().uid = "uid-before";
   cluster.services = {service};
   EXPECT_THAT(cluster.Pool().name_conflict, HasSubstr("Service run-train belongs to an earlier"));
-  cluster.services[0].meta.controller_uid = "uid-run";
+  cluster.services[0].meta.controller.Own().uid = "uid-run";
   EXPECT_THAT(cluster.Pool().name_conflict, IsEmpty());
 }
 
@@ -720,17 +721,18 @@ TEST(SpecRevision, ChangesWithWhatTakesEffectAtTheNextAttempt) {
   EXPECT_NE(base, revision([](auto& s) { s.workers = 9; }));
   EXPECT_NE(base, revision([](auto& s) { s.pod_template = "{}"; }));
   EXPECT_NE(base, revision([](auto& s) { s.torch_port = 1; }));
-  EXPECT_NE(base, revision([](auto& s) { s.placement.topology_mode = "Required"; }));
-  EXPECT_NE(base, revision([](auto& s) { s.placement.providers = {"AWS"}; }));
-  EXPECT_NE(base,
-            revision([](auto& s) { s.placement.node_group_selector = {{"a", "Exists", {}}}; }));
+  EXPECT_NE(base, revision([](auto& s) { s.placement.Own().topology_mode = "Required"; }));
+  EXPECT_NE(base, revision([](auto& s) { s.placement.Own().providers = {"AWS"}; }));
+  EXPECT_NE(base, revision([](auto& s) {
+              s.placement.Own().node_group_selector = {{"a", "Exists", {}}};
+            }));
   EXPECT_NE(base, revision([](auto& s) { s.accelerators[0].workers = 1; }));
   EXPECT_EQ(base, revision([](auto& s) { s.min_workers = 1; })) << "it only allows";
   EXPECT_EQ(base, revision([](auto& s) { s.accelerators[0].min_workers = 1; }));
-  EXPECT_EQ(base, revision([](auto& s) { s.restart.max_restarts = 1; }));
+  EXPECT_EQ(base, revision([](auto& s) { s.restart.Own().max_restarts = 1; }));
   EXPECT_EQ(base, revision([](auto& s) { s.suspend = true; }));
-  EXPECT_EQ(base, revision([](auto& s) { s.placement.spill_policy = "Never"; }));
-  EXPECT_EQ(base, revision([](auto& s) { s.placement.return_policy = "Never"; }));
+  EXPECT_EQ(base, revision([](auto& s) { s.placement.Own().spill_policy = "Never"; }));
+  EXPECT_EQ(base, revision([](auto& s) { s.placement.Own().return_policy = "Never"; }));
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ placement::Snapshot Observed(const PoolQuota& quota) {
   World world;
   world.pool_quotas = {std::make_shared<const PoolQuota>(quota)};
   auto pool = samples::Pool();
-  pool.spec.placement.spill_max_hourly_cost = "5000.5";
+  pool.spec.placement.Own().spill_max_hourly_cost = "5000.5";
   world.training_pools = {std::make_shared<const crds::v1alpha1::TrainingPool>(pool)};
   const Settings settings;
   const std::map<std::string, std::string> conflicts;

@@ -42,7 +42,7 @@ TEST(Decode, NullIsAbsent) {
       DecodePool(R"({"spec":{"restart":null,"workers":3},"status":{"placement":null}})", pool)
           .ok());
   EXPECT_EQ(pool.spec.workers, 3);
-  EXPECT_EQ(pool.spec.restart.max_restarts, 20);
+  EXPECT_EQ(pool.spec.restart.Get().max_restarts, 20);
   EXPECT_FALSE(pool.status.placement.has_value());
 }
 

@@ -38,9 +38,9 @@ TEST(ObjectMeta, Decodes) {
   ASSERT_TRUE(got->deleted);
   EXPECT_EQ(FormatTime(*got->deleted), "2026-11-24T02:00:00Z");
   EXPECT_THAT(got->labels, ElementsAre(Pair("app", "x"), Pair("spillway.dev/pool", "opt")));
-  EXPECT_EQ(got->controller_uid, "u-9");
-  EXPECT_EQ(got->controller_kind, "TrainingPool");
-  EXPECT_EQ(got->controller_name, "opt");
+  EXPECT_EQ(got->controller.Get().uid, "u-9");
+  EXPECT_EQ(got->controller.Get().kind, "TrainingPool");
+  EXPECT_EQ(got->controller.Get().name, "opt");
 }
 
 TEST(ObjectMeta, KeepsWhatTheFilterAsksFor) {
@@ -60,7 +60,7 @@ TEST(ObjectMeta, AnOwnerThatIsNoControllerIsNone) {
   const auto got = Decode(
       R"({"name": "x", "ownerReferences": [{"kind": "Node", "uid": "u", "name": "n", "controller": false}]})");
   ASSERT_TRUE(got);
-  EXPECT_EQ(got->controller_uid, "");
+  EXPECT_EQ(got->controller.Get().uid, "");
 }
 
 TEST(ObjectMeta, AbsentThingsAreEmpty) {
