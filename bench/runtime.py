@@ -5,7 +5,7 @@ All read the same canned server (bench/peers/canned) over plain HTTP/1.1 on loop
 and who is measured core 1. The sides take turns, so that what else the machine does meets all of them alike. Needs Go
 1.26; the first run fetches the modules of bench/peers.
 
-  bench/runtime.py [--runs 5] [--pods 20000] [--nodes 5000] [--json FILE] [sync] [pods] [nodes] [pools] [burst] [latency] [idle] [huge]
+  bench/runtime.py [--runs 5] [--pods 20000] [--nodes 5000] [--json FILE] [sync] [pods] [nodes] [pools] [burst] [latency] [idle] [passes] [huge]
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from spillway_dev.report import Failure, Reporter  # noqa: E402
 
 PEERS = REPO / "bench" / "peers"
 BUILT = REPO / "build" / "peers"
-SYNC_BENCH = REPO / "build" / "release" / "bench" / "sync_bench"
+SYNC_BENCH, PASS_BENCH = (REPO / "build" / "release" / "bench" / name for name in ("sync_bench", "pass_bench"))
 GO_SIDES = ["client-go-json", "client-go-protobuf", "client-go-json-stripped", "client-go-protobuf-stripped", "controller-runtime"]
 TRANSPORTS = ["curl", "cpprest"]
 BURST, RATE, OPEN_LOOP = 100_000, 5_000, 25_000  # events; a second; events
 IDLE = 50
+PASS_POOLS = 12_000
 Line = dict[str, float | str]
 
 
@@ -119,6 +120,20 @@ def watch(runs: int, pods: int, events: int, rate: float) -> list[Line]:
     return lines
 
 
+def passes(runs: int) -> list[Line]:
+    """Nothing to do: for 12,000 pools, each with a Job and a PodDisruptionBudget, in one pass, and for as many keys that read three pods."""
+    bench = ["taskset", "-c", "1", str(PASS_BENCH), f"--benchmark_filter=/{PASS_POOLS}$", "--benchmark_format=json"]
+    lines: list[Line] = []
+    with canned(PASS_POOLS, 0) as server:
+        for _ in range(runs):
+            done = json.loads(subprocess.run(bench, capture_output=True, text=True, timeout=900, check=True).stdout)
+            lines.append({"side": "spillway", "reconcileCpu": done["benchmarks"][0]["cpu_time"] / 1000})
+            lines.append(measure([str(BUILT / "peer"), "--side=controller-runtime", "--reconcile"], server["port"], {"objects": PASS_POOLS}))
+            print(json.dumps(lines[-2:]), file=sys.stderr, flush=True)
+    table(f"{PASS_POOLS:,} objects for which there is nothing to do", lines, {"reconcileCpu": ("CPU, ms", 1e-3, 0)})
+    return lines
+
+
 def idle(runs: int) -> list[Line]:
     with canned(1, 0) as server:
         lines = rounds(runs, commands(["client-go-json"]), server["port"], {"idle": IDLE})
@@ -139,6 +154,7 @@ def main() -> None:
              "burst": lambda a: watch(a.runs, a.pods, BURST, 0),
              "latency": lambda a: watch(a.runs, a.pods, OPEN_LOOP, RATE),
              "idle": lambda a: idle(a.runs),
+             "passes": lambda a: passes(a.runs),
              "huge": lambda a: sync(1, 1_000_000, 130_000, 0, commands([]))}
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="all, if none is named")
     arguments = parser.parse_args()

@@ -1,36 +1,62 @@
 #include "controllers/placement_record.h"
 
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "kube/json.h"
 
 namespace spillway::controllers {
 namespace {
 
 using Json = nlohmann::json;
+using kube::JsonValue;
 
+// What is not said, or not in its form, is as it was.
 template <class T>
-void Take(const Json& from, const char* key, T& out) {
-  const auto at = from.find(key);
-  if (at == from.end()) return;
-  if constexpr (std::is_same_v<T, Time>) {
-    if (!at->is_string()) return;
-    if (const auto time = ParseTime(at->get<std::string>())) out = *time;
-  } else if constexpr (std::is_same_v<T, std::optional<Time>>) {
-    Time time{};
-    Take(from, key, time);
-    if (time != Time{}) out = time;
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    if (at->is_string()) out = at->get<std::string>();
-  } else {
-    if (at->is_number_integer()) out = at->get<T>();
-  }
+void Take(JsonValue from, T& out) {
+  T value{};
+  if (kube::Read(from, value)) out = std::move(value);
 }
 
-void TakeNodes(const Json& from, std::vector<std::string>& out) {
-  const auto at = from.find("nodes");
-  if (at == from.end() || !at->is_array()) return;
-  for (const Json& node : *at) {
-    if (node.is_string()) out.push_back(node.get<std::string>());
+void TakeTiers(JsonValue from, std::set<int>& out) {
+  std::vector<int> tiers;
+  Take(from, tiers);
+  out.insert(tiers.begin(), tiers.end());
+}
+
+struct Record {
+  placement::PoolMemory memory;
+  bool has_attempt = false;
+  bool has_group = false;
+};
+
+void TakeField(std::string_view key, JsonValue field, Record& out) {
+  placement::PoolMemory& memory = out.memory;
+  placement::Placement& placement = *memory.placement;
+  if (key == "cluster") Take(field, placement.cluster);
+  if (key == "nodeGroup") {
+    out.has_group = true;
+    Take(field, placement.node_group);
   }
+  if (key == "accelerator") Take(field, placement.accelerator);
+  if (key == "domain") Take(field, placement.domain);
+  if (key == "tier") Take(field, placement.tier);
+  if (key == "workers") Take(field, placement.workers);
+  if (key == "acceleratorsPerWorker") Take(field, placement.per_worker);
+  if (key == "nodes") Take(field, placement.nodes);
+  if (key == "attempt") {
+    out.has_attempt = true;
+    Take(field, placement.attempt);
+  }
+  if (key == "renderRevision") Take(field, placement.render_revision);
+  if (key == "specRevision") Take(field, placement.spec_revision);
+  if (key == "since") Take(field, placement.since);
+  if (key == "restarts") Take(field, memory.restarts);
+  if (key == "failures") Take(field, memory.failures);
+  if (key == "queuedSince") Take(field, memory.queued_since);
+  if (key == "startTime") Take(field, memory.started);
+  if (key == "tiersUsed") TakeTiers(field, memory.tiers_used);
 }
 
 }  // namespace
@@ -58,35 +84,20 @@ std::string EncodeRecord(const placement::PoolMemory& memory) {
 }
 
 std::optional<placement::PoolMemory> DecodeRecord(const std::string& text) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object() || !json.contains("attempt") || !json.contains("nodeGroup")) {
-    return std::nullopt;
-  }
-  placement::PoolMemory memory;
-  placement::Placement& placement = memory.placement.emplace();
-  Take(json, "cluster", placement.cluster);
-  Take(json, "nodeGroup", placement.node_group);
-  Take(json, "accelerator", placement.accelerator);
-  Take(json, "domain", placement.domain);
-  Take(json, "tier", placement.tier);
-  Take(json, "workers", placement.workers);
-  Take(json, "acceleratorsPerWorker", placement.per_worker);
-  TakeNodes(json, placement.nodes);
-  Take(json, "attempt", placement.attempt);
-  Take(json, "renderRevision", placement.render_revision);
-  Take(json, "specRevision", placement.spec_revision);
-  Take(json, "since", placement.since);
-  Take(json, "restarts", memory.restarts);
-  Take(json, "failures", memory.failures);
-  Take(json, "queuedSince", memory.queued_since);
-  Take(json, "startTime", memory.started);
-  memory.attempts = placement.attempt;
-  memory.tiers_used.insert(placement.tier);
-  if (json.contains("tiersUsed") && json["tiersUsed"].is_array()) {
-    for (const Json& tier : json["tiersUsed"]) {
-      if (tier.is_number_integer()) memory.tiers_used.insert(tier.get<int>());
-    }
-  }
+  if (!text.ends_with('}')) return std::nullopt;  // cut off, which the parser need not notice
+  kube::JsonParser parser;
+  const auto root = parser.Parse(text);
+  if (!root) return std::nullopt;
+  Record record;
+  placement::PoolMemory& memory = record.memory;
+  memory.placement.emplace();
+  const Status read = kube::VisitObject(*root, [&](std::string_view key, JsonValue field) {
+    TakeField(key, field, record);
+    return Status(Ok{});
+  });
+  if (!read || !record.has_attempt || !record.has_group) return std::nullopt;
+  memory.attempts = memory.placement->attempt;
+  memory.tiers_used.insert(memory.placement->tier);
   return memory;
 }
 

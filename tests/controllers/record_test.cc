@@ -23,6 +23,11 @@ TEST(Record, WhatIsNoneIsNone) {
   EXPECT_FALSE(DecodeRecord("").has_value());
   EXPECT_FALSE(DecodeRecord("[]").has_value());
   EXPECT_FALSE(DecodeRecord("{\"attempt\":1}").has_value());
+  EXPECT_FALSE(DecodeRecord("{\"nodeGroup\":\"home\"}").has_value());
+  const std::string whole = EncodeRecord(samples::Placed());
+  for (size_t cut = 0; cut < whole.size(); ++cut) {
+    EXPECT_FALSE(DecodeRecord(whole.substr(0, cut)).has_value()) << cut;
+  }
 }
 
 TEST(Record, UnknownAndWronglyTypedFieldsAreLeftAlone) {
@@ -30,6 +35,16 @@ TEST(Record, UnknownAndWronglyTypedFieldsAreLeftAlone) {
   ASSERT_TRUE(back.has_value());
   EXPECT_EQ(back->placement->attempt, 2);
   EXPECT_TRUE(back->placement->nodes.empty());
+  const auto wrong = DecodeRecord(
+      R"({"since":7,"tier":"x","restarts":1.5,"failures":99999999999,"tiersUsed":[10,"a"],)"
+      R"("cluster":null,"queuedSince":"then","nodeGroup":{"a":[1]},"attempt":3,"workers":4})");
+  ASSERT_TRUE(wrong.has_value());
+  placement::PoolMemory expected;
+  expected.placement.emplace().attempt = 3;
+  expected.placement->workers = 4;
+  expected.attempts = 3;
+  expected.tiers_used = {0};
+  EXPECT_EQ(*wrong, expected);
 }
 
 TEST(Record, AChildFollowsFromTheSameAttemptOnTheSameNodes) {

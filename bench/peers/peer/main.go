@@ -27,9 +27,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	k8sruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
@@ -133,8 +135,9 @@ func coreClient(config *rest.Config) *rest.RESTClient {
 	return client
 }
 
-// start has pods and nodes cached in one of the ways; handlers are told of each object.
-func start(ctx context.Context, config *rest.Config, side string, all *events) {
+// start has pods and nodes cached in one of the ways; handlers are told of each object. Who reads them: of
+// controller-runtime alone.
+func start(ctx context.Context, config *rest.Config, side string, all *events) client.Reader {
 	if side == "controller-runtime" {
 		mapper := meta.NewDefaultRESTMapper(nil) // in place of discovery, which the canned server has not
 		mapper.Add(corev1.SchemeGroupVersion.WithKind("Pod"), meta.RESTScopeNamespace)
@@ -148,7 +151,7 @@ func start(ctx context.Context, config *rest.Config, side string, all *events) {
 			check(err)
 		}
 		go func() { check(c.Start(ctx)) }()
-		return
+		return c
 	}
 	for plural, object := range map[string]k8sruntime.Object{"pods": &corev1.Pod{}, "nodes": &corev1.Node{}} {
 		list := toolscache.NewListWatchFromClient(coreClient(config), plural, "", fields.Everything())
@@ -160,6 +163,38 @@ func start(ctx context.Context, config *rest.Config, side string, all *events) {
 		check(err)
 		go informer.Run(ctx.Done())
 	}
+	return nil
+}
+
+// reconcile has a queue of all pods worked off by who reads three objects for each and finds nothing to do: it and
+// the two after it, as a pool, its Job and its PodDisruptionBudget would be.
+func reconcile(ctx context.Context, reader client.Reader, keys []types.NamespacedName) {
+	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcileKey]())
+	for i := range keys {
+		queue.Add(reconcileKey(i))
+	}
+	for range keys {
+		key, _ := queue.Get()
+		for next := range reconcileKey(3) {
+			var pod corev1.Pod
+			check(reader.Get(ctx, keys[(key+next)%reconcileKey(len(keys))], &pod))
+		}
+		queue.Forget(key)
+		queue.Done(key)
+	}
+}
+
+type reconcileKey int
+
+// keysOf is of all pods that are cached.
+func keysOf(ctx context.Context, reader client.Reader) []types.NamespacedName {
+	var pods corev1.PodList
+	check(reader.List(ctx, &pods, client.UnsafeDisableDeepCopy))
+	keys := make([]types.NamespacedName, 0, len(pods.Items))
+	for i := range pods.Items {
+		keys = append(keys, client.ObjectKeyFromObject(&pods.Items[i]))
+	}
+	return keys
 }
 
 // idle opens as many watches of nothing.
@@ -189,6 +224,7 @@ func main() {
 	objects := flag.Int64("objects", 0, "how many the server has")
 	count := flag.Int64("events", 0, "to be sent after the lists")
 	rate := flag.Float64("rate", 0, "of them, a second; 0: as fast as can be")
+	reconciles := flag.Bool("reconcile", false, "once all is in, have all pods reconciled (controller-runtime only)")
 	watches := flag.Int("idle", 0, "only open this many watches that say nothing")
 	flag.Parse()
 	ctrllog.SetLogger(logr.Discard())
@@ -209,7 +245,7 @@ func main() {
 		return
 	}
 	all := &events{late: make([]int64, 0, *count)}
-	start(ctx, config, *side, all)
+	reader := start(ctx, config, *side, all)
 	all.wait(*objects)
 	line["wall"], line["cpu"], line["objects"] = time.Since(began).Seconds(), cpuSeconds()-cpu, *objects
 	line["peakRss"] = memory("VmHWM")
@@ -217,6 +253,12 @@ func main() {
 	line["baseRss"], line["settledRss"] = rss, memory("VmRSS")
 	if *objects > 0 {
 		line["bytesPerObject"] = float64(memory("VmRSS")-rss) / float64(*objects)
+	}
+	if *reconciles && reader != nil {
+		keys := keysOf(ctx, reader)
+		cpu = cpuSeconds()
+		reconcile(ctx, reader, keys)
+		line["reconciles"], line["reconcileCpu"] = len(keys), cpuSeconds()-cpu
 	}
 	if *count > 0 {
 		time.Sleep(time.Second) // until the watches that follow the lists are open
