@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
+#include <thread>
 
 #include "base/log.h"
 #include "base/metrics.h"

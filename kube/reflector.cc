@@ -100,9 +100,7 @@ struct EventHeader {
   std::optional<int> retry_after;
 };
 
-bool IsOfObject(std::string_view type) {
-  return type == "ADDED" || type == "MODIFIED" || type == "DELETED";
-}
+bool IsThere(std::string_view type) { return type == "ADDED" || type == "MODIFIED"; }
 
 Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) {
   if (key == "code") return Read(value, out.code);
@@ -114,11 +112,14 @@ Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) 
   });
 }
 
-// Reads no further than it must: the rest of an object, most of the line, is the sink's to read.
-Status ReadHeader(JsonValue root, bool namespaced, EventHeader& out) {
+enum class Extent { kIdentity, kLine };
+
+// kIdentity: of an object that is there, most of the line is the sink's to read, and this reads no
+// further than its version.
+Status ReadHeader(JsonValue root, bool namespaced, Extent extent, EventHeader& out) {
   const auto enough = [&] {
-    return IsOfObject(out.type) && !out.kind.empty() && !out.api_version.empty() &&
-           out.meta.IsWhole(namespaced);
+    return extent == Extent::kIdentity && IsThere(out.type) && !out.kind.empty() &&
+           !out.api_version.empty() && out.meta.IsWhole(namespaced);
   };
   const auto in_metadata = [&](std::string_view key, JsonValue value) {
     return ReadIdentityField(key, value, out.meta);
@@ -238,7 +239,7 @@ class Reflector::Machine {
   void StreamsNoLonger(const std::string& because);
   bool GoesOnStreaming(const Error& error, const Session& session);
   Result<std::string> ListPages(ListOptions& query);
-  static Result<Page> ReadPage(const std::string& body, JsonParser& parser, const OnItem& on_item);
+  static Result<Page> ReadPage(std::string& body, JsonParser& parser, const OnItem& on_item);
   [[nodiscard]] Status CheckKind(const Page& page, bool metadata_only) const;
   // A server need not say it; what it says must be what was asked for.
   [[nodiscard]] bool IsOurs(const std::string& api_version) const {
@@ -254,13 +255,13 @@ class Reflector::Machine {
   bool OnBytes(std::string_view bytes, Session& session);
   // False, of these and what follows: the watch ends here.
   bool OnLine(std::string& line, Session& session);
-  Status CheckLine();
-  static bool IsNoJson(const Error& error, Session& session);
-  bool OnObject(const EventHeader& header, Session& session);
-  bool OnListed(const EventHeader& header, Session& session);
+  bool OnObject(std::string& line, const EventHeader& header, Session& session);
+  bool OnListed(std::string& line, const EventHeader& header, Session& session);
   bool IsEndOfList();
-  bool TakeListed(const EventHeader& header, Session& session);
-  bool Take(const EventHeader& header, Session& session);
+  bool TakeListed(std::string& line, const EventHeader& header, Session& session);
+  bool Take(std::string& line, const EventHeader& header, Session& session);
+  Status ReadLine(std::string& line, Extent extent, EventHeader& header);
+  bool IsNoJson(std::string& line, Session& session);
   // Hands the event's object on, from the text that was parsed for the header.
   Status WithObject(const OnItem& use);
   State AfterClose(const Session& session, seconds timeout);
@@ -278,7 +279,7 @@ class Reflector::Machine {
   const std::stop_token& stop_;
   std::mt19937_64 random_;
   Backoff backoff_;
-  JsonParser parser_;           // of watch events
+  JsonParser parser_;           // of watch events: of the line at hand
   bool bookmarks_ = false;      // this server sends them
   bool pages_always_ = false;   // lists with a version come in pages too
   bool streams_ = false;        // lists are streamed
@@ -436,10 +437,9 @@ Result<std::string> Reflector::Machine::ListPages(ListOptions& query) {
   }
 }
 
-Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(const std::string& body,
-                                                              JsonParser& parser,
+Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(std::string& body, JsonParser& parser,
                                                               const OnItem& on_item) {
-  Result<JsonValue> root = parser.Parse(body);
+  Result<JsonValue> root = parser.ParseInPlace(body);
   if (!root) return std::move(root).error();
   Page page;
   Status done = VisitObject(*root, [&](std::string_view key, JsonValue value) -> Status {
@@ -459,6 +459,8 @@ Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(const std::string&
     });
   });
   if (!done) return std::move(done).error();
+  // An item that is no JSON ends the list for the parser, whatever comes behind it.
+  if (auto whole = parser.Again(); !whole) return std::move(whole).error();
   return page;
 }
 
@@ -599,17 +601,16 @@ bool Reflector::Machine::OnBytes(std::string_view bytes, Session& session) {
 
 bool Reflector::Machine::OnLine(std::string& line, Session& session) {
   EventHeader header;
-  Result<JsonValue> root = parser_.ParseInPlace(line);
-  const Status read = root ? ReadHeader(*root, options_.resource.namespaced, header)
-                           : Status(std::move(root).error());
-  if (!read) return IsNoJson(read.error(), session);
-  // Among what ReadHeader passes over may have been the end of what is JSON.
-  if (auto whole = parser_.Again(); !whole) return IsNoJson(whole.error(), session);
+  if (Status read = ReadLine(line, Extent::kIdentity, header); !read) {
+    // No line of a healthy server: drop the connection and ask again from the last good event.
+    session.error = std::move(read).error();
+    return false;
+  }
   if (header.type == "ERROR") {
     session.error = StatusError(header);
     return false;
   }
-  if (!IsOfObject(header.type) && header.type != "BOOKMARK") {
+  if (!IsThere(header.type) && header.type != "DELETED" && header.type != "BOOKMARK") {
     owner_.log_.Warn("unknown watch event passed over",
                      {{"resource", options_.resource.plural}, {"type", header.type}});
     return true;
@@ -621,24 +622,38 @@ bool Reflector::Machine::OnLine(std::string& line, Session& session) {
                                         "\" at version \"" + header.meta.resource_version + "\""});
     return true;
   }
-  return session.lists ? OnListed(header, session) : OnObject(header, session);
+  return session.lists ? OnListed(line, header, session) : OnObject(line, header, session);
 }
 
-// What could not be read may be no JSON at all.
-Status Reflector::Machine::CheckLine() {
-  Result<JsonValue> root = parser_.Again();
-  if (!root) return std::move(root).error();
-  return VisitObject(*root, [](std::string_view, JsonValue) -> Status { return Ok{}; });
+Status Reflector::Machine::ReadLine(std::string& line, Extent extent, EventHeader& header) {
+  const auto no_json = [](std::string_view why) {
+    return Error{Code::kUnavailable, "a watch event is no JSON: " + std::string(why)};
+  };
+  // Nobody else looks at the end of an object that is read no further than it must.
+  const size_t last = line.find_last_not_of(" \t\r");
+  if (last == std::string::npos || line[last] != '}') return no_json("is cut off");
+  Result<JsonValue> root = parser_.ParseInPlace(line);
+  if (!root) return no_json(root.error().message);
+  const Status read = ReadHeader(*root, options_.resource.namespaced, extent, header);
+  if (!read) return no_json(read.error().message);
+  // Among what ReadHeader passes over may have been the end of what is JSON.
+  const Result<JsonValue> whole = parser_.Again();
+  return whole ? Status(Ok{}) : no_json(whole.error().message);
 }
 
-// No line of a healthy server: drop the connection and ask again from the last good event.
-bool Reflector::Machine::IsNoJson(const Error& error, Session& session) {
-  session.error = Error{Code::kUnavailable, "a watch event is no JSON: " + error.message};
-  return false;
+// Of a line whose object could not be read: are its brackets none of JSON either? Then a list makes
+// good what may have been read of it; else it is one bad object.
+bool Reflector::Machine::IsNoJson(std::string& line, Session& session) {
+  EventHeader unused;
+  Status read = ReadLine(line, Extent::kLine, unused);
+  if (read) return false;
+  session.error = std::move(read).error();
+  if (!session.lists) session.error->code = Code::kInternal;
+  return true;
 }
 
-// False: the list is whole, or does not come to its end.
-bool Reflector::Machine::OnListed(const EventHeader& header, Session& session) {
+// False: the list is whole, or does not come to its end, or the event is no JSON.
+bool Reflector::Machine::OnListed(std::string& line, const EventHeader& header, Session& session) {
   const nanoseconds now = owner_.clock_.Elapsed();
   if (header.type == "BOOKMARK" && IsEndOfList()) {
     session.listed = true;
@@ -651,7 +666,7 @@ bool Reflector::Machine::OnListed(const EventHeader& header, Session& session) {
     session.error = Error{Code::kInternal, "a streamed list does not come to its end"};
     return false;
   }
-  return TakeListed(header, session);
+  return TakeListed(line, header, session);
 }
 
 bool Reflector::Machine::IsEndOfList() {
@@ -666,7 +681,8 @@ bool Reflector::Machine::IsEndOfList() {
   return read && end != meta.annotations.end() && end->second == "true";
 }
 
-bool Reflector::Machine::TakeListed(const EventHeader& header, Session& session) {
+bool Reflector::Machine::TakeListed(std::string& line, const EventHeader& header,
+                                    Session& session) {
   if (header.type == "BOOKMARK") return true;
   if (header.type == "DELETED") {
     owner_.sink_.ListGone(Key(header.meta));
@@ -674,13 +690,13 @@ bool Reflector::Machine::TakeListed(const EventHeader& header, Session& session)
   }
   Status done = WithObject([this](JsonValue object) { return owner_.sink_.ListItem(object); });
   if (done) return true;
-  if (const Status whole = CheckLine(); !whole) return IsNoJson(whole.error(), session);
+  if (IsNoJson(line, session)) return false;
   BadObject(std::move(done).error().While(Key(header.meta)));
   return true;
 }
 
 // False: the store turned out to differ from the server, or the event is no JSON.
-bool Reflector::Machine::OnObject(const EventHeader& header, Session& session) {
+bool Reflector::Machine::OnObject(std::string& line, const EventHeader& header, Session& session) {
   const std::string& version = header.meta.resource_version;
   if (NewerVersion(session.version, version)) {
     session.error = WentBack(session.version, version);
@@ -689,14 +705,14 @@ bool Reflector::Machine::OnObject(const EventHeader& header, Session& session) {
   // What comes now is beyond the sample, or is the last that it has.
   const bool beyond = sample_ && NewerVersion(version, sample_->version);
   session.differs = beyond && !HasWhatWasSampled();
-  if (session.differs || !Take(header, session)) return false;
+  if (session.differs || !Take(line, header, session)) return false;
   session.version = version;
   ++session.events;
   session.differs = sample_ && version == sample_->version && !HasWhatWasSampled();
   return !session.differs;
 }
 
-bool Reflector::Machine::Take(const EventHeader& header, Session& session) {
+bool Reflector::Machine::Take(std::string& line, const EventHeader& header, Session& session) {
   const std::string& version = header.meta.resource_version;
   if (header.type == "BOOKMARK") {
     bookmarks_ = true;
@@ -708,7 +724,7 @@ bool Reflector::Machine::Take(const EventHeader& header, Session& session) {
     return gone ? owner_.sink_.Delete(object) : owner_.sink_.Upsert(object);
   });
   if (done) return true;
-  if (const Status whole = CheckLine(); !whole) return IsNoJson(whole.error(), session);
+  if (IsNoJson(line, session)) return false;
   BadObject(std::move(done).error().While(Key(header.meta)));
   // Whoever waits for this version must not wait for ever.
   owner_.sink_.Bookmark(version);
@@ -724,7 +740,8 @@ Status Reflector::Machine::WithObject(const OnItem& use) {
     return Ok{};
   };
   Status read = VisitObjectUntil(*root, in_event, [&] { return used.has_value(); });
-  return read && used ? *std::move(used) : read;
+  if (!read) return read;
+  return used ? *std::move(used) : Status(JsonError("has no object"));
 }
 
 // --- after a watch ---
