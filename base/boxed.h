@@ -6,7 +6,7 @@
 namespace spillway {
 
 // An optional value that is rarely there: a word where it is absent, on the heap where it is not.
-// Copies are values of their own.
+// Copies are values of their own. NOLINTBEGIN(readability-identifier-naming): std::optional's names
 template <class T>
 class Boxed {
  public:
@@ -38,5 +38,5 @@ class Boxed {
  private:
   std::unique_ptr<T> value_;
 };
-
+// NOLINTEND(readability-identifier-naming)
 }  // namespace spillway
