@@ -68,7 +68,7 @@ struct TrainingPoolSpec {
   Shared<Preemption> preemption;
   int torch_port = 29500;
   int torch_proc_per_node = 0;  // 0: accelerators_per_worker
-  std::string pod_template;  // the JSON text of `template`
+  std::string pod_template;     // the JSON text of `template`
   bool operator==(const TrainingPoolSpec&) const = default;
 };
 
