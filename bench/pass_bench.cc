@@ -1,7 +1,6 @@
-// What a pass costs in which there is nothing to do, by how many pools run: each has its Job, its
-// Service and its PodDisruptionBudget, all of which are held against what they are meant to be. The
-// loop is the operator's own; the API server is one in the process, and has nothing to do
-// meanwhile.
+// What a pass costs in which there is nothing to do, by how many pools run: each has its Job and
+// its PodDisruptionBudget, both of which are held against what they are meant to be. The loop is
+// the operator's own; the API server is one in the process, and has nothing to do meanwhile.
 #include <benchmark/benchmark.h>
 
 #include <chrono>
@@ -69,7 +68,7 @@ Json PoolJson(int index) {
             {"template", {{"spec", {{"containers", {container}}}}}}}}};
 }
 
-controllers::Settings WithoutLimits() {
+controllers::Settings Enforcing() {
   controllers::Settings settings;
   settings.mode = controllers::Mode::kEnforce;
   return settings;
@@ -89,7 +88,7 @@ class Operator {
     templates_.Stop();
   }
 
-  // Until every pool has its Job, and passes write nothing more.
+  // Until every pool has both, and passes write nothing more.
   bool Settle(size_t pools) {
     watching_.Start();
     if (!support::Eventually([&] { return stores_.Unsynced().empty(); }, kLongest)) return false;
@@ -127,7 +126,7 @@ class Operator {
                           log_,
                           metrics_,
                           templates_,
-                          WithoutLimits(),
+                          Enforcing(),
                           {.leading = [] { return true; },
                            .event = [](const controllers::EventNote&) {},
                            .snapshot_wanted = {}},

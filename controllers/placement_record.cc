@@ -15,7 +15,7 @@ using kube::JsonValue;
 // What is not said, or not in its form, is as it was.
 template <class T>
 void Take(JsonValue from, T& out) {
-  T value{};
+  T value = out;
   if (kube::Read(from, value)) out = std::move(value);
 }
 
@@ -84,7 +84,6 @@ std::string EncodeRecord(const placement::PoolMemory& memory) {
 }
 
 std::optional<placement::PoolMemory> DecodeRecord(const std::string& text) {
-  if (!text.ends_with('}')) return std::nullopt;  // cut off, which the parser need not notice
   kube::JsonParser parser;
   const auto root = parser.Parse(text);
   if (!root) return std::nullopt;

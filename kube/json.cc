@@ -31,12 +31,26 @@ Status ReadScalars(JsonValue value, std::vector<T>& out) {
 
 }  // namespace
 
+namespace {
+
+// The library looks at a document's end only where it is read to there.
+bool EndsAsItBegins(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return false;
+  const char last = text[text.find_last_not_of(kSpace)];
+  return text[first] == '{' ? last == '}' : last == ']';
+}
+
+}  // namespace
+
 Result<JsonValue> JsonParser::Parse(std::string_view text) {
   text_.assign(text);
   return ParseInPlace(text_);
 }
 
 Result<JsonValue> JsonParser::ParseInPlace(std::string& text) {
+  if (!EndsAsItBegins(text)) return Error{Code::kInvalid, "is cut off or no JSON"};
   // A capacity that only grows, so that a stream of lines is read without allocating.
   if (text.capacity() < text.size() + simdjson::SIMDJSON_PADDING) {
     text.reserve(2 * text.size() + simdjson::SIMDJSON_PADDING);

@@ -24,7 +24,7 @@ using JsonValue = simdjson::ondemand::value;
 // it for many documents. Values are valid until the next Parse.
 class JsonParser {
  public:
-  // The document's root, which must be an object. What follows the root is not looked at.
+  // The document's root, an object or a list. kInvalid also where the text does not end as such.
   Result<JsonValue> Parse(std::string_view text);
   // The same without a copy, for a text that stays as it is for as long as values are used. It may
   // get more capacity.

@@ -629,9 +629,6 @@ Status Reflector::Machine::ReadLine(std::string& line, Extent extent, EventHeade
   const auto no_json = [](std::string_view why) {
     return Error{Code::kUnavailable, "a watch event is no JSON: " + std::string(why)};
   };
-  // Nobody else looks at the end of an object that is read no further than it must.
-  const size_t last = line.find_last_not_of(" \t\r");
-  if (last == std::string::npos || line[last] != '}') return no_json("is cut off");
   Result<JsonValue> root = parser_.ParseInPlace(line);
   if (!root) return no_json(root.error().message);
   const Status read = ReadHeader(*root, options_.resource.namespaced, extent, header);

@@ -45,6 +45,9 @@ TEST(Record, UnknownAndWronglyTypedFieldsAreLeftAlone) {
   expected.attempts = 3;
   expected.tiers_used = {0};
   EXPECT_EQ(*wrong, expected);
+  const auto null = DecodeRecord(R"({"attempt":null,"nodeGroup":"home"})");
+  ASSERT_TRUE(null.has_value());
+  EXPECT_EQ(null->placement->attempt, placement::Placement().attempt);
 }
 
 TEST(Record, AChildFollowsFromTheSameAttemptOnTheSameNodes) {

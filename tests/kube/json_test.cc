@@ -178,6 +178,16 @@ TEST(Json, AParserServesManyDocumentsAndReadsOneTwice) {
   }
 }
 
+TEST(Json, ATextThatDoesNotEndAsItBeginsIsNone) {
+  JsonParser parser;
+  for (const char* text : {"", " ", "{", R"({"text": )", R"({"text": "a"} x)", "{]", "[}", "1"}) {
+    EXPECT_FALSE(parser.Parse(text)) << text;
+  }
+  for (const char* text : {"{}", " [] ", "{\"text\": \"a\"}\r\n"}) {
+    EXPECT_TRUE(parser.Parse(text)) << text;
+  }
+}
+
 TEST(Json, WhatTurnedOutToBeNoJsonCannotBeReadAgain) {
   JsonParser parser;
   for (const std::string text :
