@@ -307,6 +307,17 @@ def test_evidence_names_commit_and_machine(tmp_path: Path, monkeypatch: pytest.M
         evidence.EVIDENCE.unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize("arguments, said", [
+    (["soak", "fuzzers"], "soak takes one of unit, cluster, fuzz, curl, or nothing"),
+    (["soak", "unit", "curl"], "soak takes one of unit, cluster, fuzz, curl, or nothing"),
+    (["fuzz", "0"], "fuzz takes a number of seconds, at least 1"),
+    (["asan", "unit"], "asan takes no further arguments"),
+])
+def test_arguments_of_test_that_are_none_are_refused(arguments: list[str], said: str) -> None:
+    done = subprocess.run([paths.SCRIPTS / "test", *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.endswith(f"error: {said}\n")
+
+
 # The page that accounts for the runtime's rules
 
 SOUND = """| Rule | What holds here | Test |
