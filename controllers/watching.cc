@@ -72,10 +72,7 @@ kube::ReflectorHooks Watching::Hooks(const std::string& resource) {
   hooks.event = [last, this] {
     last.Set(static_cast<double>(clock_.Now().time_since_epoch().count()));
   };
-  hooks.bad_object = [bad, resource, this](const Error& error) {
-    bad.Increment();
-    log_.Error("object passed over", {{"resource", resource}, {"error", error.message}});
-  };
+  hooks.bad_object = [bad](const Error&) { bad.Increment(); };
   return hooks;
 }
 

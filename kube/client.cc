@@ -22,6 +22,7 @@ using std::chrono::seconds;
 constexpr milliseconds kListDeadline{60'000};
 constexpr seconds kWatchSlack{30};  // the server ends a watch itself; this is for when it does not
 constexpr seconds kLongestWait{10};
+constexpr seconds kLongestAsked{86'400};  // what a server asks for beyond that is no time
 constexpr int kRetries = 3;
 constexpr size_t kShownBody = 512;
 constexpr size_t kMostWarnings = 1000;
@@ -144,7 +145,7 @@ std::optional<seconds> RetryAfter(const HttpResponse& response) {
   const char* last = at->second.data() + at->second.size();
   const auto [end, error] = std::from_chars(at->second.data(), last, value);
   if (error != std::errc() || end != last || value < 0) return std::nullopt;
-  return seconds(value);
+  return std::min(seconds(value), kLongestAsked);
 }
 
 // A string field of a JSON object, or nothing.
@@ -173,7 +174,7 @@ Error ErrorOf(const HttpResponse& response, bool write) {
     if (!error.retry_after && details != status.end() && details->is_object()) {
       const auto after = details->find("retryAfterSeconds");
       if (after != details->end() && after->is_number_integer() && after->get<int64_t>() > 0) {
-        error.retry_after = seconds(after->get<int64_t>());
+        error.retry_after = std::min(seconds(after->get<int64_t>()), kLongestAsked);
       }
     }
   }
@@ -196,7 +197,9 @@ std::optional<milliseconds> WaitBeforeRetry(const HttpResponse& response, const 
   if (!overload || (write && response.status == 504) || IsAhead(error)) return std::nullopt;
   const auto asked = RetryAfter(response);
   if (!asked) return std::nullopt;
-  return std::min(*asked, kLongestWait);
+  // Who is told to wait for longer than a caller should be held up hears of it.
+  if (*asked > kLongestWait) return std::nullopt;
+  return *asked;
 }
 
 bool IsWrite(const HttpRequest& request) { return request.method != "GET"; }

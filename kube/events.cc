@@ -131,14 +131,21 @@ void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop)
     const Code code = sent.error().code;
     if (code != Code::kUnavailable && code != Code::kUnknown) {
       log_.Debug("event refused", {{"object", record.name}, {"error", sent.error().message}});
+      Forget(record);
       return;
     }
     if (i + 1 == kTries) break;
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, stop, options_.first_wait * (1 << i), [] { return false; });
   }
+  Forget(record);
   const std::scoped_lock lock(mutex_);
   Drop(1);
+}
+
+void EventRecorder::Forget(const EventRecord& record) {
+  const std::scoped_lock lock(mutex_);
+  sent_.erase(Identity(record));
 }
 
 }  // namespace spillway::kube

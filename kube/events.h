@@ -31,7 +31,8 @@ struct EventRecord {
 
 // Sends Events (events.k8s.io/v1) from a thread of its own, one at a time. Record never blocks:
 // when 1,000 wait, the newest is dropped and counted. The same note about the same object within
-// ten minutes is sent once. Tried again only while the server is unavailable, five times in all.
+// ten minutes is sent once. Tried again only while the server is unavailable, five times in all;
+// what was not sent is no reason to leave the next one out.
 class EventRecorder {
  public:
   struct Options {
@@ -54,6 +55,7 @@ class EventRecorder {
   void Run(const std::stop_token& stop);
   void Send(const EventRecord& record, const std::stop_token& stop);
   bool Repeated(const EventRecord& record);
+  void Forget(const EventRecord& record);
   void Drop(size_t count);
 
   // Constant after construction.

@@ -53,6 +53,15 @@ bool IsTooLong(const Error& error) {
          error.message.find("the answer is longer than") != std::string::npos;
 }
 
+// A list that has not come after so long is too much at once for the wire, or for the server: as
+// a whole it would not come the next time either.
+constexpr seconds kSlowList{30};
+
+bool IsTooMuchAtOnce(const Error& error, nanoseconds took) {
+  const bool unanswered = error.http_status == 0 || error.http_status == 504;
+  return IsTooLong(error) || (unanswered && took >= kSlowList);
+}
+
 bool IsExpired(const Error& error) {
   return error.code == Code::kGone || error.reason == "Expired" || error.reason == "Gone";
 }
@@ -296,6 +305,7 @@ class Reflector::Machine {
 
 Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   sample_.reset();
+  const nanoseconds began = owner_.clock_.Elapsed();
   const Result<std::string> version = List(listing.version);
   if (version) {
     GiveBackFreeHeap();  // a list takes many times what is kept of it
@@ -311,12 +321,13 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   if (!listing.version.empty() && (IsExpired(error) || IsAhead(error))) {
     return Listing{"", "expired"};
   }
-  // A body that is too long to be had at once fails the same way each time: ask for pages.
-  if (error.http_status == 0 && !streams_) pages_always_ = true;
-  // To "0" a watch cache answers with the whole list, whatever the limit; of the newest it has
-  // pages.
-  if (listing.version == "0" && IsTooLong(error)) {
-    return Listing{"", listing.reason};
+  const bool too_much = !streams_ && IsTooMuchAtOnce(error, owner_.clock_.Elapsed() - began);
+  // It would fail the same way each time: ask for pages. To "0" a watch cache answers with the
+  // whole list, whatever the limit; of the newest it has pages.
+  if (too_much) pages_always_ = true;
+  if (too_much && listing.version == "0") {
+    if (IsTooLong(error)) return Listing{"", listing.reason};
+    return WaitThen(Listing{"", listing.reason}, &error);
   }
   return WaitThen(Listing{listing.version, listing.reason}, &error);
 }
@@ -803,8 +814,8 @@ Reflector::Machine::Waiting Reflector::Machine::WaitThen(std::variant<Listing, W
 }
 
 void Reflector::Machine::BadObject(Error error) const {
-  owner_.log_.Warn("object passed over",
-                   {{"resource", options_.resource.plural}, {"error", error.message}});
+  owner_.log_.Error("object passed over",
+                    {{"resource", options_.resource.plural}, {"error", error.message}});
   if (options_.hooks.bad_object) options_.hooks.bad_object(error);
 }
 

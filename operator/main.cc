@@ -6,6 +6,7 @@
 #include "base/heap.h"
 #include "operator/assembly.h"
 #include "operator/options.h"
+#include "operator/watchdog.h"
 
 namespace spillway {
 namespace {
@@ -38,6 +39,7 @@ int Run(const Options& options) {
   std::jthread lease([&](const std::stop_token& stop) {
     const Status lost = assembly.WaitUntilLost(stop);
     if (lost || stop.stop_requested()) return;
+    EndWithin(kLastWords);
     log.Error("the lease is lost; exiting", {{"error", lost.error().message}});
     log.Flush();
     std::_Exit(1);

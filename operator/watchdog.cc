@@ -9,6 +9,8 @@
 
 namespace spillway {
 
+void EndWithin(std::chrono::seconds time) { alarm(static_cast<unsigned>(time.count())); }
+
 void Watchdog(const kube::LeaderElector& elector, const Clock& clock, const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any wake;
@@ -19,6 +21,7 @@ void Watchdog(const kube::LeaderElector& elector, const Clock& clock, const std:
     if (until != std::chrono::nanoseconds{0} && clock.Elapsed() >= until) {
       constexpr std::string_view kLine =
           "{\"level\":\"error\",\"msg\":\"the lease ran out before it was renewed; exiting\"}\n";
+      EndWithin(kLastWords);
       [[maybe_unused]] const auto written = write(STDERR_FILENO, kLine.data(), kLine.size());
       _exit(1);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <stop_token>
 
 #include "base/clock.h"
@@ -7,8 +8,16 @@
 
 namespace spillway {
 
+// However long last words take: standard error may be a pipe that nobody reads any more.
+inline constexpr std::chrono::seconds kLastWords{1};
+
+// Lets the kernel end the process (by SIGALRM) after `time`, whatever it waits for. Nothing takes
+// it back. REQUIRES that SIGALRM is neither blocked nor handled.
+void EndWithin(std::chrono::seconds time);
+
 // Ends the process (exit code 1) when a lease that is held runs out, whatever the rest is doing. It
-// waits for nobody, takes no memory and says why by a plain write. Blocks until `stop`.
+// waits for nobody, takes no memory and says why by a plain write, for kLastWords at the most.
+// Blocks until `stop`.
 void Watchdog(const kube::LeaderElector& elector, const Clock& clock, const std::stop_token& stop);
 
 }  // namespace spillway

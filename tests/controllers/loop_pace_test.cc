@@ -300,6 +300,26 @@ TEST_F(RefusedGroup, IsTriedAgainAfterGrowingTimesAndHoldsNobodyUp) {
   EXPECT_TRUE(HasGroupStatus("home"));
 }
 
+TEST_F(RefusedGroup, IsTriedAgainAfterFiveMinutesWhateverTheServerAsksFor) {
+  server_.ClearFaults();
+  Fault maintenance;
+  maintenance.verb = "update";
+  maintenance.path_contains = "/nodegroups/home";
+  maintenance.status = 503;
+  maintenance.retry_after = 86'400;
+  server_.Inject(maintenance);
+  Run();
+  ASSERT_TRUE(OnePass());
+  ASSERT_EQ(Tries(), 1U);
+  clock_.Advance(milliseconds(299'999));
+  ASSERT_TRUE(OnePass());
+  ASSERT_EQ(Tries(), 1U);
+  clock_.Advance(milliseconds(1));
+  ASSERT_TRUE(OnePass());
+  EXPECT_EQ(Tries(), 2U);
+  EXPECT_TRUE(HasGroupStatus("home"));
+}
+
 TEST_F(RefusedGroup, ThatIsMadeAnewIsNoLongerHeldAgainstItsName) {
   Run();
   for (int i = 0; i < 5; ++i) {

@@ -238,6 +238,11 @@ TEST_F(ClientTest, TakesRetryAfterFromHeaderOrDetails) {
   EXPECT_EQ(transport_.Requests().size(), 1U);  // only the header asks for a retry
   answer_ = With(503, "", {{"retry-after", "30"}});
   EXPECT_EQ(client_.Get(Nodes(), "", "n", {}).error().retry_after, 30s);
+  answer_ = With(503, "", {{"retry-after", "100000"}});
+  EXPECT_EQ(client_.Get(Nodes(), "", "n", {}).error().retry_after, 86'400s);
+  answer_ =
+      With(429, "{\"kind\":\"Status\",\"details\":{\"retryAfterSeconds\":9223372036854775807}}");
+  EXPECT_EQ(client_.Get(Nodes(), "", "n", {}).error().retry_after, 86'400s);
 }
 
 TEST_F(ClientTest, AnOverloadNamesTheFlowSchemaThatItFellUnder) {
@@ -280,6 +285,12 @@ TEST_F(ClientTest, WaitsAsLongAsAsked) {
   const auto start = std::chrono::steady_clock::now();
   EXPECT_TRUE(client_.Get(Nodes(), "", "n", {}).ok());
   EXPECT_GE(std::chrono::steady_clock::now() - start, 1s);
+}
+
+TEST_F(ClientTest, DoesNotTrySoonerThanAskedHoweverLongItsDeadline) {
+  answer_ = With(503, "{}", {{"retry-after", "11"}});
+  EXPECT_EQ(client_.List(Nodes(), {}, {}).error().retry_after, 11s);
+  EXPECT_EQ(transport_.Requests().size(), 1U);
 }
 
 TEST_F(ClientTest, DoesNotWaitBeyondTheDeadline) {

@@ -183,6 +183,23 @@ TEST_F(EventsTest, DoesNotInsistWhereItIsRefused) {
   }
 }
 
+TEST_F(EventsTest, WhatWasNotSentIsSentTheNextTime) {
+  for (const std::vector<int>& failures : {std::vector<int>{403}, std::vector<int>(5, 503)}) {
+    statuses_ = failures;
+    statuses_.push_back(201);
+    sent_ = 0;
+    const size_t before = transport_.Requests().size();
+    EventRecorder recorder(client_, clock_, log_, Options());
+    recorder.Record(Spilled());
+    recorder.Record(Spilled("next"));  // once it is sent, the first one is done with
+    EXPECT_TRUE(
+        Eventually([&] { return transport_.Requests().size() == before + failures.size() + 1; }));
+    recorder.Record(Spilled());
+    EXPECT_TRUE(
+        Eventually([&] { return transport_.Requests().size() == before + failures.size() + 2; }));
+  }
+}
+
 TEST_F(EventsTest, NeverBlocksAndDropsTheNewestWhenAThousandWait) {
   held_ = true;
   EventRecorder recorder(client_, clock_, log_, Options());

@@ -101,8 +101,8 @@ class ScriptedTransport final : public Transport {
   Result<HttpResponse> Send(const HttpRequest& request, const std::stop_token&) override {
     const auto act = Next(request);
     if (!act) return Error{Code::kCancelled, "stopped"};
-    if (act->error) return *act->error;
     clock_.Advance(act->takes);
+    if (act->error) return *act->error;
     return support::JsonAnswer(act->status, act->body);
   }
   Result<HttpResponse> Stream(const HttpRequest& request, const OnBytes& on_bytes,
@@ -876,6 +876,38 @@ TEST(Reflector, ABodyThatIsTooLongIsAskedForInPages) {
             {.body = ListBody(12, {})}});
   EXPECT_THAT(got.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "list rv=9", "list rv=9 limit=500"));
+}
+
+TEST(Reflector, AFirstListThatIsTooSlowIsReadInPagesOfTheNewest) {
+  const Act slow = {.error = Error{Code::kUnavailable, "deadline exceeded"},
+                    .takes = milliseconds(60'000)};
+  Act timeout = Refuse(504, "Timeout");
+  timeout.takes = milliseconds(60'000);
+  for (const Act& first : {slow, timeout}) {
+    const Played got = Play({first,
+                             {.body = ListBody(9, {Object("a", 3)}, "t1")},
+                             {.body = ListBody(9, {Object("b", 4)})},
+                             {},
+                             Refuse(410, "Expired"),
+                             {.body = ListBody(12, {})}});
+    EXPECT_THAT(got.asked,
+                ElementsAre("list rv=0 limit=500", "list limit=500", "list limit=500 continue=t1",
+                            "watch rv=9", "watch rv=9", "list rv=9 limit=500"));
+    EXPECT_EQ(got.waits.size(), 1U);
+  }
+}
+
+// A server that was away answers in whole again, from its cache.
+TEST(Reflector, AListThatFailsAtOnceIsNoReasonForPages) {
+  for (const Act& failure : {Reset(), Refuse(504, "Timeout"), Refuse(500, "InternalError")}) {
+    const Played got = Play({failure,
+                             {.body = ListBody(9, {})},
+                             Refuse(410, "Expired"),
+                             failure,
+                             {.body = ListBody(12, {})}});
+    EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "list rv=0 limit=500", "watch rv=9",
+                                       "list rv=9", "list rv=9"));
+  }
 }
 
 // --- what is not what was asked for ---

@@ -1,7 +1,11 @@
 #include "operator/watchdog.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>  // SIGALRM has no C++ spelling
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -58,6 +62,31 @@ TEST(Watchdog, EndsTheProcessWhenTheLeaseRunsOut) {
         Watchdog(held.elector, held.clock, {});
       },
       testing::ExitedWithCode(1), "the lease ran out before it was renewed; exiting");
+}
+
+// Makes standard error a pipe that is full and that nobody reads.
+void StallStandardError() {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe2(ends.data(), O_NONBLOCK), 0);
+  const std::array<char, 4096> page{};
+  while (write(ends[1], page.data(), page.size()) > 0) {
+  }
+  while (write(ends[1], page.data(), 1) > 0) {
+  }
+  ASSERT_EQ(fcntl(ends[1], F_SETFL, 0), 0);  // who writes now waits
+  ASSERT_EQ(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+}
+
+TEST(Watchdog, EndsTheProcessEvenIfNobodyReadsItsLastWords) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        Held held;
+        StallStandardError();
+        held.clock.clock.Advance(13s);
+        Watchdog(held.elector, held.clock, {});
+      },
+      testing::KilledBySignal(SIGALRM), "");
 }
 
 TEST(Watchdog, LeavesALeaseThatIsGoodAlone) {
