@@ -268,15 +268,24 @@ Loop::Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log,
       // However many writes a pass has, the next one is a sign of life.
       applier_(client, log, options.writers, [this] { beat_ = clock_.Elapsed().count(); }) {
   beat_ = clock_.Elapsed().count();
+  MarkDirty();
 }
 
 void Loop::MarkDirty() {
   {
     const std::scoped_lock lock(mutex_);
-    dirty_ = true;
-    ++changes_;
+    Mark();
   }
   wake_.notify_all();
+}
+
+// Under the lock.
+void Loop::Mark() {
+  ++changes_;
+  if (dirty_) return;
+  dirty_ = true;
+  dirty_since_ = clock_.Elapsed();
+  metrics_.Passes().Due();
 }
 
 void Loop::Advanced() {
@@ -293,8 +302,7 @@ void Loop::LookForAwaitedPods() {
   if (pods_awaited_.empty()) return;
   if (kube::NewerVersion(pods_awaited_, stores_.pods.ResourceVersion())) return;
   pods_awaited_.clear();
-  dirty_ = true;
-  ++changes_;
+  Mark();
 }
 
 // Where a failure's cause is not seen as pods are seen late: that nothing became of them, which is
@@ -428,19 +436,45 @@ bool Loop::AwaitAnswers(const std::stop_token& stop) {
   return templates_.WaitForAnswers(wait, [this] { beat_ = clock_.Elapsed().count(); }, stop);
 }
 
+// What comes from now on is for the next pass.
+void Loop::BeginPass() {
+  const nanoseconds now = clock_.Elapsed();
+  const std::scoped_lock lock(mutex_);
+  if (!dirty_) Mark();  // by time alone
+  metrics_.Passes().Began(InSeconds(now - dirty_since_));
+  dirty_ = false;
+  beat_ = pass_since_ = now.count();
+  wake_at_ = nanoseconds{0};
+  refused_ = false;
+}
+
+void Loop::EndPass(bool decided) {
+  const nanoseconds took = PassTime();
+  pass_since_ = 0;
+  if (!decided) return metrics_.Passes().BrokeOff();
+  const auto well = wake_at_ == nanoseconds{0} ? PassMetrics::Result::kSuccess
+                                               : PassMetrics::Result::kRequeueAfter;
+  metrics_.Passes().Ended(InSeconds(took), refused_ ? PassMetrics::Result::kError : well);
+}
+
+nanoseconds Loop::PassTime() const {
+  const int64_t since = pass_since_;
+  return since == 0 ? nanoseconds{0} : clock_.Elapsed() - nanoseconds{since};
+}
+
 void Loop::Pass(const std::stop_token& abort, const std::stop_token& stop) {
   if (!stores_.Unsynced().empty()) return;
-  {
-    const std::scoped_lock lock(mutex_);
-    dirty_ = false;
-  }
+  BeginPass();
+  EndPass(Decide(abort, stop));
+}
+
+// False: it was told to stop before it decided.
+bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
   nanoseconds start = clock_.Elapsed();
-  beat_ = start.count();
-  wake_at_ = nanoseconds{0};
   Facts facts;
   Look(facts);
   if (AwaitAnswers(stop)) {
-    if (stop.stop_requested()) return;
+    if (stop.stop_requested()) return false;
     start = clock_.Elapsed();
     facts = {};
     Look(facts);
@@ -478,6 +512,7 @@ void Loop::Pass(const std::stop_token& abort, const std::stop_token& stop) {
     metrics_.PublishConditions({});
   }
   metrics_.PassDone(InSeconds(clock_.Elapsed() - start), InSeconds(plan_time));
+  return true;
 }
 
 // If so, the end of it starts a pass.
@@ -876,7 +911,11 @@ void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
   if (outcome.error->retry_after) {
     wait = std::max<nanoseconds>(wait, std::min(*outcome.error->retry_after, kLongestAsked));
   }
-  if (outcome.error->code != Code::kConflict) ++retry.failures;
+  if (outcome.error->code != Code::kConflict) {
+    ++retry.failures;
+    refused_ = true;
+    metrics_.Passes().Retried();
+  }
   retry.until = clock_.Elapsed() + wait;
   WakeAt(retry.until);
 }

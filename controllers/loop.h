@@ -88,6 +88,8 @@ class Loop {
   }
   // A store's version moved: a pass may be waiting for it.
   void Advanced();
+  // For how long the pass that is under way has been; 0: none is.
+  [[nodiscard]] std::chrono::nanoseconds PassTime() const;
   // When the loop last showed a sign of life, on Clock::Elapsed.
   [[nodiscard]] std::chrono::nanoseconds LastBeat() const {
     return std::chrono::nanoseconds(beat_);
@@ -131,6 +133,10 @@ class Loop {
   void Look(Facts& facts);
   void AwaitPods(const Facts& facts);
   void LookForAwaitedPods();
+  void Mark();
+  void BeginPass();
+  bool Decide(const std::stop_token& abort, const std::stop_token& stop);
+  void EndPass(bool decided);
   bool AwaitAnswers(const std::stop_token& stop);
   std::vector<WriteList> CollectWrites(const Facts& facts);
   std::optional<WriteList> PoolWrites(const Facts& facts, size_t pool);
@@ -188,6 +194,7 @@ class Loop {
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned
   bool passed_ = false;                                      // at least once
+  bool refused_ = false;                                     // a write of this pass
   int numbers_left_ = 0;                                     // of this pass's budget
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, News> to_tell_;
@@ -195,13 +202,15 @@ class Loop {
   // Guarded by mutex_.
   std::mutex mutex_;
   std::condition_variable_any wake_;
-  bool dirty_ = true;
+  bool dirty_ = false;
+  std::chrono::nanoseconds dirty_since_{0};  // where it is
   uint64_t changes_ = 0;
   std::string pods_awaited_;  // once their store has come so far, a pass is due; "": none is
 
   // Synchronise themselves.
   std::atomic<bool> snapshot_requested_{false};
   std::atomic<int64_t> beat_{0};
+  std::atomic<int64_t> pass_since_{0};  // on Elapsed; 0: none is under way
 };
 
 }  // namespace spillway::controllers

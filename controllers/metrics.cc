@@ -49,7 +49,8 @@ double Number(int64_t value) { return static_cast<double>(value); }
 }  // namespace
 
 Metrics::Metrics(MetricsRegistry& registry)
-    : passes_(registry.AddCounter("spillway_passes_total", "Passes from snapshot to writes.")),
+    : standard_(registry),
+      passes_(registry.AddCounter("spillway_passes_total", "Passes from snapshot to writes.")),
       pass_seconds_(registry.AddHistogram("spillway_pass_duration_seconds",
                                           "Time of a whole pass, writes included.", Durations())),
       plan_seconds_(registry.AddHistogram("spillway_plan_duration_seconds",

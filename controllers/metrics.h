@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "controllers/observe.h"
+#include "controllers/pass_metrics.h"
 #include "crds/v1alpha1/common.h"
 #include "placement/plan.h"
 
@@ -20,6 +21,9 @@ namespace spillway::controllers {
 class Metrics {
  public:
   explicit Metrics(MetricsRegistry& registry);
+
+  // What goes by controller-runtime's names.
+  [[nodiscard]] const PassMetrics& Passes() const { return standard_; }
 
   void PassDone(double pass_seconds, double plan_seconds) const;
   void CacheWaited(double seconds) const { cache_wait_seconds_.Observe(seconds); }
@@ -43,6 +47,7 @@ class Metrics {
   void PublishPools(const placement::Snapshot& snapshot, const placement::Plan& plan) const;
   void PublishQuotas(const placement::Plan& plan) const;
 
+  PassMetrics standard_;
   Counter passes_;
   Histogram pass_seconds_;
   Histogram plan_seconds_;

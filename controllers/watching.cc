@@ -36,6 +36,10 @@ template <class T>
 void Watching::Add(kube::Store<T>& store, const kube::Resource& resource,
                    const std::string& selector, typename kube::StoreSink<T>::Decode decode) {
   sinks_.push_back(std::make_unique<kube::StoreSink<T>>(store, std::move(decode)));
+  const Gauge objects =
+      registry_.AddGauge("reflector_store_objects", "Objects in the cache by resource.",
+                         {{"resource", resource.plural}});
+  counts_.emplace_back([&store, objects] { objects.Set(static_cast<double>(store.size())); });
   kube::Reflector::Options options;
   options.resource = resource;
   options.label_selector = selector;
@@ -49,10 +53,12 @@ void Watching::Add(kube::Store<T>& store, const kube::Resource& resource,
 
 kube::ReflectorHooks Watching::Hooks(const std::string& resource) {
   const MetricLabels labels = {{"resource", resource}};
-  const Counter lists =
-      registry_.AddCounter("reflector_lists_total", "Whole lists asked of the API server.", labels);
-  const Counter ends = registry_.AddCounter("reflector_watch_restarts_total",
-                                            "Watches that ended and were opened again.", labels);
+  const auto lists =
+      ByReason("reflector_lists_total", "Whole lists asked of the API server, by why.", resource,
+               {"start", "expired", "error", "idle", "differs"});
+  const auto ends = ByReason("reflector_watch_restarts_total",
+                             "Watches that ended and were opened again, by why.", resource,
+                             {"timeout", "expired", "error", "idle", "differs"});
   const Gauge last = registry_.AddGauge("reflector_last_event_timestamp_seconds",
                                         "When a watch last showed a sign of life.", labels);
   const Counter bad =
@@ -65,15 +71,32 @@ kube::ReflectorHooks Watching::Hooks(const std::string& resource) {
                            labels);
   kube::ReflectorHooks hooks;
   hooks.listed = [lists, heals](std::string_view reason) {
-    lists.Increment();
+    if (const auto at = lists.find(reason); at != lists.end()) at->second.Increment();
     if (reason == "differs") heals.Increment();
   };
-  hooks.watch_ended = [ends](std::string_view) { ends.Increment(); };
+  hooks.watch_ended = [ends](std::string_view reason) {
+    if (const auto at = ends.find(reason); at != ends.end()) at->second.Increment();
+  };
   hooks.event = [last, this] {
     last.Set(static_cast<double>(clock_.Now().time_since_epoch().count()));
   };
   hooks.bad_object = [bad](const Error&) { bad.Increment(); };
   return hooks;
+}
+
+std::map<std::string, Counter, std::less<>> Watching::ByReason(
+    const std::string& name, const std::string& help, const std::string& resource,
+    std::initializer_list<const char*> reasons) {
+  std::map<std::string, Counter, std::less<>> counters;
+  for (const char* reason : reasons) {
+    counters.emplace(
+        reason, registry_.AddCounter(name, help, {{"resource", resource}, {"reason", reason}}));
+  }
+  return counters;
+}
+
+void Watching::Refresh() const {
+  for (const auto& count : counts_) count();
 }
 
 void Watching::Start() {

@@ -397,6 +397,9 @@ def assert_own_series(cluster: Cluster, prometheus: Prometheus, namespace: str) 
         'sum(reflector_lists_total)': 11,
         'sum(reflector_undecodable_objects_total)': 0})
     for expression in ("spillway_cache_wait_seconds_count >= 3", "spillway_passes_total >= 3",
+                       'sum(controller_runtime_reconcile_total{controller="spillway"}) == sum(spillway_passes_total)',
+                       'workqueue_queue_duration_seconds_count{name="spillway"} >= 3',
+                       'reflector_store_objects{resource="trainingpools"} >= 3',
                        "process_max_fds > process_open_fds > 3",
                        "process_virtual_memory_bytes > process_resident_memory_bytes > 2^20",
                        'time() - reflector_last_event_timestamp_seconds{resource="pods"} < 120'):

@@ -38,11 +38,12 @@ std::optional<std::string> Environment(const std::string& name) {
 
 // Members stand in the order of dependence; Stop and the destructor go the other way.
 struct Assembly::Parts {
-  Parts(Options given, Log& the_log, std::unique_ptr<kube::Transport> the_transport,
+  Parts(Options given, Log& the_log, const std::string& server,
+        std::unique_ptr<kube::Transport> the_transport,
         std::unique_ptr<kube::Transport> the_lease_transport)
       : options(std::move(given)),
         log(the_log),
-        requests(registry),
+        requests(registry, HostOf(server)),
         process(registry),
         master(registry.AddGauge("leader_election_master_status",
                                  "1 while this process leads, else 0.",
@@ -132,6 +133,8 @@ struct Assembly::Parts {
   }
   HttpAnswer MetricsText() {
     process.Refresh();
+    watching.Refresh();
+    metrics.Passes().GoingOn(std::chrono::duration<double>(loop.PassTime()).count());
     master.Set(elector.Leading() ? 1 : 0);
     return {200, "text/plain; version=0.0.4; charset=utf-8", registry.Text()};
   }
@@ -223,8 +226,8 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
   if (!transport) return std::move(transport).error();
   auto lease_transport = kube::MakeTransport(options.transport, *config);
   if (!lease_transport) return std::move(lease_transport).error();
-  auto parts =
-      std::make_unique<Parts>(complete, log, *std::move(transport), *std::move(lease_transport));
+  auto parts = std::make_unique<Parts>(complete, log, config->server, *std::move(transport),
+                                       *std::move(lease_transport));
   auto http = HttpServer::Start(complete.listen, parts->Handlers());
   if (!http) return std::move(http).error().While("--listen");
   parts->http = *std::move(http);

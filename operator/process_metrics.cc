@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 namespace spillway {
@@ -29,6 +30,14 @@ std::vector<std::string> StatFields() {
 
 double Number(const std::vector<std::string>& fields, size_t field) {
   return field - 3 < fields.size() ? std::strtod(fields[field - 3].c_str(), nullptr) : 0;
+}
+
+const char* MethodOf(std::string_view verb) {
+  if (verb == "create") return "POST";
+  if (verb == "update") return "PUT";
+  if (verb == "patch") return "PATCH";
+  if (verb == "delete") return "DELETE";
+  return "GET";
 }
 
 double BootTime() {
@@ -73,34 +82,41 @@ void ProcessMetrics::Refresh() {
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) max_fds_.Set(static_cast<double>(limit.rlim_cur));
 }
 
-RequestMetrics::RequestMetrics(MetricsRegistry& registry) : registry_(registry) {
+std::string HostOf(std::string_view server) {
+  if (const auto scheme = server.find("://"); scheme != std::string_view::npos) {
+    server.remove_prefix(scheme + 3);
+  }
+  return std::string(server.substr(0, server.find('/')));
+}
+
+RequestMetrics::RequestMetrics(MetricsRegistry& registry, std::string host)
+    : registry_(registry), host_(std::move(host)) {
   for (const char* verb : kVerbs) {
     durations_.emplace(verb,
                        registry.AddHistogram("rest_client_request_duration_seconds",
                                              "Time of requests to the API server by verb.",
                                              {0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60},
-                                             {{"verb", verb}}));
-    requests_.emplace(std::make_pair(verb, 200),
-                      registry.AddCounter("rest_client_requests_total",
-                                          "Requests to the API server by verb and code.",
-                                          {{"verb", verb}, {"code", "200"}}));
+                                             {{"verb", verb}, {"host", host_}}));
+    Requests(verb, 200);
   }
+}
+
+Counter& RequestMetrics::Requests(const std::string& verb, int status) {
+  const auto at = requests_.find({verb, status});
+  if (at != requests_.end()) return at->second;
+  const MetricLabels labels = {{"verb", verb},
+                               {"method", MethodOf(verb)},
+                               {"host", host_},
+                               {"code", status == 0 ? "<error>" : std::to_string(status)}};
+  const Counter counter = registry_.AddCounter(
+      "rest_client_requests_total", "Requests to the API server by verb, method and code.", labels);
+  return requests_.emplace(std::make_pair(verb, status), counter).first->second;
 }
 
 void RequestMetrics::Observe(std::string_view verb, int status, double seconds) {
   const std::scoped_lock lock(mutex_);
   const std::string name(verb);
-  auto at = requests_.find({name, status});
-  if (at == requests_.end()) {
-    at = requests_
-             .emplace(
-                 std::make_pair(name, status),
-                 registry_.AddCounter(
-                     "rest_client_requests_total", "Requests to the API server by verb and code.",
-                     {{"verb", name}, {"code", status == 0 ? "<error>" : std::to_string(status)}}))
-             .first;
-  }
-  at->second.Increment();
+  Requests(name, status).Increment();
   const auto duration = durations_.find(name);
   if (duration != durations_.end()) duration->second.Observe(seconds);
 }

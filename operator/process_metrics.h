@@ -26,17 +26,25 @@ class ProcessMetrics {
   Gauge start_time_;
 };
 
-// Requests to the API server by verb and code. Thread-safe.
+// Requests to the API server by verb and code, under the names and labels of client-go, with the
+// verb beside the method. Thread-safe.
 class RequestMetrics {
  public:
-  explicit RequestMetrics(MetricsRegistry& registry);
+  // `host`: of the API server, "10.96.0.1:443".
+  RequestMetrics(MetricsRegistry& registry, std::string host);
   void Observe(std::string_view verb, int status, double seconds);
 
  private:
+  Counter& Requests(const std::string& verb, int status);
+
   MetricsRegistry& registry_;
+  const std::string host_;
   std::mutex mutex_;
   std::map<std::pair<std::string, int>, Counter> requests_;
   std::map<std::string, Histogram> durations_;
 };
+
+// "10.96.0.1:443" of "https://10.96.0.1:443/clusters/a".
+std::string HostOf(std::string_view server);
 
 }  // namespace spillway

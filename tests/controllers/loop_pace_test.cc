@@ -99,10 +99,44 @@ TEST_F(LoopPaceTest, TheLoopShowsLifeInEveryPassAndNoneWhileOneIsStuck) {
   const auto last = loop_.LastBeat();
   clock_.Advance(seconds(200));
   EXPECT_EQ(loop_.LastBeat(), last);
+  EXPECT_EQ(loop_.PassTime(), seconds(200));
   *stuck = false;
   stuck->notify_all();
   ASSERT_TRUE(OnePass());
   EXPECT_EQ(loop_.LastBeat(), clock_.Elapsed());
+  EXPECT_TRUE(support::Eventually([&] { return loop_.PassTime() == seconds(0); }));
+}
+
+// --- how long news waits ---
+
+TEST_F(LoopPaceTest, TellsHowLongNewsWaitedAndHowPassesEnded) {
+  const std::string labels = R"({controller="spillway",name="spillway"})";
+  const auto passes = [&](const std::string& result) {
+    return Metric(R"(controller_runtime_reconcile_total{controller="spillway",result=")" + result +
+                  "\"}");
+  };
+  watching_.Start();
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
+  EXPECT_EQ(Metric("workqueue_adds_total" + labels), 1) << "all that has come is one piece of news";
+  clock_.Advance(seconds(3));
+  loop_.MarkDirty();
+  clock_.Advance(seconds(2));
+  loop_.Pass({});
+  EXPECT_EQ(Metric("workqueue_queue_duration_seconds_sum" + labels), 5);
+  EXPECT_EQ(passes("error"), 0);
+  Fault refused;
+  refused.verb = "update";
+  refused.path_contains = "/nodegroups/late";
+  server_.Inject(refused);
+  server_.Put(GroupJson("late", 20));
+  ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("late") != nullptr; }));
+  loop_.Pass({});
+  EXPECT_EQ(passes("error"), 1);
+  EXPECT_EQ(Metric("workqueue_retries_total" + labels), 1);
+  clock_.Advance(seconds(1));
+  loop_.Pass({});
+  EXPECT_EQ(passes("error"), 1);
+  EXPECT_EQ(passes("success") + passes("requeue_after"), 2);
 }
 
 // --- one pass after the other ---

@@ -38,6 +38,15 @@ std::string Labelled(const std::string& name, const std::string& label, const st
   return name + "{" + label + "=\"" + value + "\"}";
 }
 
+std::string QueueSeries(const std::string& name) {
+  return "workqueue_" + name + R"({controller="spillway",name="spillway"})";
+}
+
+std::string ReasonSeries(const std::string& name, const std::string& resource,
+                         const std::string& reason) {
+  return name + "{reason=\"" + reason + "\",resource=\"" + resource + "\"}";
+}
+
 std::string TurnSeries(const std::string& kind, const std::string& condition,
                        const std::string& status) {
   return "spillway_condition_transitions_total{condition=\"" + condition + "\",kind=\"" + kind +
@@ -101,7 +110,60 @@ TEST_F(MetricsTest, EverySeriesWithFixedLabelsIsThereFromTheStart) {
   for (const char* action : {"place", "restart", "release", "finish", "scale"}) {
     expected.insert(Labelled("spillway_decisions_total", "action", action));
   }
+  for (const char* result : {"success", "error", "requeue_after"}) {
+    expected.insert(
+        std::string(R"(controller_runtime_reconcile_total{controller="spillway",result=")") +
+        result + "\"}");
+  }
+  for (const char* name : {"reconcile_errors_total", "reconcile_time_seconds_count",
+                           "active_workers", "max_concurrent_reconciles"}) {
+    expected.insert(Labelled(std::string("controller_runtime_") + name, "controller", "spillway"));
+  }
+  for (const char* name :
+       {"adds_total", "queue_duration_seconds_count", "work_duration_seconds_count",
+        "unfinished_work_seconds", "longest_running_processor_seconds", "retries_total"}) {
+    expected.insert(QueueSeries(name));
+  }
+  expected.insert(R"(workqueue_depth{controller="spillway",name="spillway",priority=""})");
   EXPECT_EQ(MetricSeries(registry_.Text()), expected);
+}
+
+TEST_F(MetricsTest, PassesGoByControllerRuntimesNamesToo) {
+  const std::string controller = R"({controller="spillway"})";
+  const std::string depth = R"(workqueue_depth{controller="spillway",name="spillway",priority=""})";
+  const auto passes = [&](const std::string& result) {
+    return Value(R"(controller_runtime_reconcile_total{controller="spillway",result=")" + result +
+                 "\"}");
+  };
+  const PassMetrics& pass = metrics_.Passes();
+  EXPECT_EQ(Value("controller_runtime_max_concurrent_reconciles" + controller), 1);
+  pass.Due();
+  EXPECT_EQ(Value(depth), 1);
+  EXPECT_EQ(Value("controller_runtime_active_workers" + controller), 0);
+  pass.Began(0.5);
+  pass.GoingOn(0.125);
+  EXPECT_EQ(Value(depth), 0);
+  EXPECT_EQ(Value("controller_runtime_active_workers" + controller), 1);
+  EXPECT_EQ(Value(QueueSeries("unfinished_work_seconds")), 0.125);
+  EXPECT_EQ(Value(QueueSeries("longest_running_processor_seconds")), 0.125);
+  pass.Ended(0.25, PassMetrics::Result::kError);
+  EXPECT_EQ(Value("controller_runtime_active_workers" + controller), 0);
+  pass.Ended(0.25, PassMetrics::Result::kSuccess);
+  pass.Ended(0.25, PassMetrics::Result::kRequeueAfter);
+  pass.Ended(0.25, PassMetrics::Result::kRequeueAfter);
+  pass.Retried();
+  EXPECT_EQ(passes("error"), 1);
+  EXPECT_EQ(passes("success"), 1);
+  EXPECT_EQ(passes("requeue_after"), 2);
+  EXPECT_EQ(Value("controller_runtime_reconcile_errors_total" + controller), 1);
+  EXPECT_EQ(Value("controller_runtime_reconcile_time_seconds_sum" + controller), 1);
+  EXPECT_EQ(Value(QueueSeries("adds_total")), 1);
+  EXPECT_EQ(Value(QueueSeries("queue_duration_seconds_sum")), 0.5);
+  EXPECT_EQ(Value(QueueSeries("work_duration_seconds_sum")), 1);
+  EXPECT_EQ(Value(QueueSeries("retries_total")), 1);
+  pass.Began(0);
+  pass.BrokeOff();
+  EXPECT_EQ(Value("controller_runtime_active_workers" + controller), 0);
 }
 
 TEST_F(MetricsTest, PassesWaitsAndWritesAreCounted) {
@@ -341,6 +403,15 @@ class WatchMetrics : public testing::Test {
   bool Becomes(const std::string& name, const std::string& resource, double value) const {
     return support::Eventually([&] { return Value(name, resource) == value; });
   }
+  double Lists(const std::string& resource, const std::string& reason) const {
+    return MetricValue(registry_.Text(), ReasonSeries("reflector_lists_total", resource, reason))
+        .value_or(-1);
+  }
+  double Restarts(const std::string& resource, const std::string& reason) const {
+    return MetricValue(registry_.Text(),
+                       ReasonSeries("reflector_watch_restarts_total", resource, reason))
+        .value_or(-1);
+  }
 
   support::FakeClock clock_;
   Log log_{LogLevel::kError, true};
@@ -354,22 +425,27 @@ class WatchMetrics : public testing::Test {
 TEST_F(WatchMetrics, AreThereForEveryKindFromTheStart) {
   std::set<std::string> expected;
   for (const char* resource : kWatched) {
-    for (const char* name :
-         {"reflector_lists_total", "reflector_heals_total", "reflector_watch_restarts_total",
-          "reflector_last_event_timestamp_seconds", "reflector_undecodable_objects_total"}) {
+    for (const char* name : {"reflector_heals_total", "reflector_last_event_timestamp_seconds",
+                             "reflector_undecodable_objects_total", "reflector_store_objects"}) {
       expected.insert(Labelled(name, "resource", resource));
+    }
+    for (const char* reason : {"start", "expired", "error", "idle", "differs"}) {
+      expected.insert(ReasonSeries("reflector_lists_total", resource, reason));
+    }
+    for (const char* reason : {"timeout", "expired", "error", "idle", "differs"}) {
+      expected.insert(ReasonSeries("reflector_watch_restarts_total", resource, reason));
     }
   }
   EXPECT_EQ(MetricSeries(registry_.Text()), expected);
-  EXPECT_EQ(Value("reflector_lists_total", "nodes"), 0);
+  EXPECT_EQ(Lists("nodes", "start"), 0);
 }
 
 TEST_F(WatchMetrics, TellOfListsSignsOfLifeEndsAndWhatCannotBeRead) {
   watching_.Start();
   ASSERT_TRUE(server_.WaitUntil([&] { return server_.open_watches() == kWatched.size(); }));
   for (const char* resource : kWatched) {
-    EXPECT_EQ(Value("reflector_lists_total", resource), 1) << resource;
-    EXPECT_EQ(Value("reflector_watch_restarts_total", resource), 0) << resource;
+    EXPECT_EQ(Lists(resource, "start"), 1) << resource;
+    EXPECT_EQ(Restarts(resource, "timeout"), 0) << resource;
   }
   clock_.Advance(std::chrono::seconds(40));
   const auto now = static_cast<double>(clock_.Now().time_since_epoch().count());
@@ -385,8 +461,19 @@ TEST_F(WatchMetrics, TellOfListsSignsOfLifeEndsAndWhatCannotBeRead) {
   EXPECT_EQ(Value("reflector_undecodable_objects_total", "pods"), 0);
   server_.CloseWatches();
   for (const char* resource : kWatched) {
-    EXPECT_TRUE(Becomes("reflector_watch_restarts_total", resource, 1)) << resource;
+    EXPECT_TRUE(support::Eventually([&] { return Restarts(resource, "timeout") == 1; }))
+        << resource;
   }
+}
+
+TEST_F(WatchMetrics, TellHowManyObjectsThereAreWhenTheyAreRead) {
+  server_.Put({{"apiVersion", "v1"}, {"kind", "Node"}, {"metadata", {{"name", "n1"}}}});
+  server_.Put({{"apiVersion", "v1"}, {"kind", "Node"}, {"metadata", {{"name", "n2"}}}});
+  watching_.Start();
+  ASSERT_TRUE(server_.WaitUntil([&] { return server_.open_watches() == kWatched.size(); }));
+  watching_.Refresh();
+  EXPECT_EQ(Value("reflector_store_objects", "nodes"), 2);
+  EXPECT_EQ(Value("reflector_store_objects", "pods"), 0);
 }
 
 TEST_F(WatchMetrics, ADeletionThatTheServerLostIsMadeGoodWithinTheHourAndCounted) {
@@ -402,6 +489,8 @@ TEST_F(WatchMetrics, ADeletionThatTheServerLostIsMadeGoodWithinTheHourAndCounted
     return stores_.nodes.size() == 0;
   }));
   EXPECT_TRUE(Becomes("reflector_heals_total", "nodes", 1));
+  EXPECT_EQ(Lists("nodes", "differs"), 1);
+  EXPECT_EQ(Restarts("nodes", "differs"), 1);
   EXPECT_EQ(Value("reflector_heals_total", "pods"), 0);
 }
 

@@ -33,30 +33,48 @@ TEST(ProcessMetrics, TellWhatTheProcessUses) {
   EXPECT_THAT(text, HasSubstr("spillway_build_info{version="));
 }
 
+std::string Requests(const std::string& code, const std::string& method, const std::string& verb) {
+  return "rest_client_requests_total{code=\"" + code + R"(",host="api:443",method=")" + method +
+         "\",verb=\"" + verb + "\"}";
+}
+
+TEST(RequestMetrics, NameTheHostWithoutSchemeAndPath) {
+  EXPECT_EQ(HostOf("https://10.96.0.1:443"), "10.96.0.1:443");
+  EXPECT_EQ(HostOf("https://api.example/k8s/clusters/a"), "api.example");
+  EXPECT_EQ(HostOf("http://[::1]:8001/"), "[::1]:8001");
+}
+
 TEST(RequestMetrics, AreThereForEveryVerbFromTheStart) {
   MetricsRegistry registry;
-  const RequestMetrics requests(registry);
+  const RequestMetrics requests(registry, "api:443");
   std::set<std::string> expected;
-  for (const char* verb : {"get", "list", "watch", "create", "patch", "update", "delete"}) {
-    const std::string label = std::string("verb=\"") + verb + "\"}";
-    expected.insert("rest_client_requests_total{code=\"200\"," + label);
-    expected.insert("rest_client_request_duration_seconds_count{" + label);
+  for (const auto& [verb, method] : std::map<std::string, std::string>{{"get", "GET"},
+                                                                       {"list", "GET"},
+                                                                       {"watch", "GET"},
+                                                                       {"create", "POST"},
+                                                                       {"patch", "PATCH"},
+                                                                       {"update", "PUT"},
+                                                                       {"delete", "DELETE"}}) {
+    expected.insert(Requests("200", method, verb));
+    expected.insert(R"(rest_client_request_duration_seconds_count{host="api:443",verb=")" + verb +
+                    "\"}");
   }
   EXPECT_EQ(MetricSeries(registry.Text()), expected);
 }
 
 TEST(RequestMetrics, CountByVerbAndCode) {
   MetricsRegistry registry;
-  RequestMetrics requests(registry);
-  EXPECT_EQ(ValueOf(registry.Text(), R"(rest_client_requests_total{code="200",verb="get"})"), 0);
+  RequestMetrics requests(registry, "api:443");
+  EXPECT_EQ(ValueOf(registry.Text(), Requests("200", "GET", "get")), 0);
   requests.Observe("get", 200, 0.01);
   requests.Observe("get", 409, 0.01);
   requests.Observe("create", 0, 0.01);
   const std::string text = registry.Text();
-  EXPECT_EQ(ValueOf(text, R"(rest_client_requests_total{code="200",verb="get"})"), 1);
-  EXPECT_EQ(ValueOf(text, R"(rest_client_requests_total{code="409",verb="get"})"), 1);
-  EXPECT_EQ(ValueOf(text, R"(rest_client_requests_total{code="<error>",verb="create"})"), 1);
-  EXPECT_EQ(ValueOf(text, R"(rest_client_request_duration_seconds_count{verb="get"})"), 2);
+  EXPECT_EQ(ValueOf(text, Requests("200", "GET", "get")), 1);
+  EXPECT_EQ(ValueOf(text, Requests("409", "GET", "get")), 1);
+  EXPECT_EQ(ValueOf(text, Requests("<error>", "POST", "create")), 1);
+  EXPECT_EQ(
+      ValueOf(text, R"(rest_client_request_duration_seconds_count{host="api:443",verb="get"})"), 2);
 }
 
 }  // namespace
