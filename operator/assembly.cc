@@ -222,6 +222,11 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
       !valid) {
     return std::move(valid).error();
   }
+  // A kubeconfig's, which has to be used, is refused below.
+  const bool has_proxy = !config->proxy.url.empty() && !config->proxy.required;
+  if (has_proxy && options.transport == kube::TransportKind::kCpprest) {
+    log.Warn("the environment's HTTPS_PROXY is not used; --transport=curl would use it");
+  }
   auto transport = kube::MakeTransport(options.transport, *config);
   if (!transport) return std::move(transport).error();
   auto lease_transport = kube::MakeTransport(options.transport, *config);

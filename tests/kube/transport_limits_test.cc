@@ -277,6 +277,19 @@ TEST_P(TransportLimits, EndsFiftyWatchesWhenItGoes) {
   EXPECT_TRUE(Eventually([&] { return server_->OpenConnections() == 0; }));
 }
 
+// As one does that has lost its lease.
+TEST_P(TransportLimits, TheProgramMayEndAtOnceWithFiftyWatchesOpen) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ServeWatches();
+        auto transport = Make(Config());
+        const Watches watches(*transport, Get("/"));
+        std::_Exit(watches.Cancelled() == 0 ? 7 : 1);
+      },
+      ::testing::ExitedWithCode(7), "");
+}
+
 TEST_P(TransportLimits, TheProgramMayExitWithFiftyWatchesOpen) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "tests/operator/http_get.h"
 #include "tests/support/eventually.h"
 #include "tests/support/temp_file.h"
@@ -14,6 +16,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 // A port that nobody listens on.
@@ -73,6 +76,25 @@ TEST(Assembly, OnlyCurlStartsWithAnIpv6Address) {
   EXPECT_THAT(refused.error().message, HasSubstr("use --transport=curl"));
   options.transport = kube::TransportKind::kCurl;
   EXPECT_TRUE(Assembly::Make(options, log).ok());
+}
+
+TEST(Assembly, SaysThatOnlyCurlUsesTheProxyOfTheEnvironment) {
+  const support::TempFile kubeconfig(support::KubeconfigFor("https://" + FreeAddress()));
+  Options options = With(kubeconfig);
+  const auto said = [&](kube::TransportKind transport) {
+    options.transport = transport;
+    Log log(LogLevel::kWarn, true);
+    testing::internal::CaptureStderr();
+    (void)Assembly::Make(options, log);
+    log.Flush();
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_THAT(said(kube::TransportKind::kCpprest), Not(HasSubstr("HTTPS_PROXY")));
+  setenv("HTTPS_PROXY", "http://me:secret@proxy:3128", 1);  // NOLINT(concurrency-mt-unsafe)
+  EXPECT_THAT(said(kube::TransportKind::kCpprest),
+              AllOf(HasSubstr("HTTPS_PROXY is not used"), Not(HasSubstr("secret"))));
+  EXPECT_THAT(said(kube::TransportKind::kCurl), Not(HasSubstr("HTTPS_PROXY")));
+  unsetenv("HTTPS_PROXY");  // NOLINT(concurrency-mt-unsafe)
 }
 
 TEST(Assembly, WhatItCannotStartWithIsOneSentence) {
