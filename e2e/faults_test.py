@@ -469,6 +469,62 @@ def test_a_storm_of_429_is_waited_out(cluster: Cluster, operators: Operators, no
     assert_never_two_writers(cluster, mark)
 
 
+# A clock that is set.
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+class SetClock:
+    """The wall clock of an operator, so much ahead of everybody else's; the clock that only counts is left alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._offset = folder / "offset"
+        self.ahead(0)
+        self.environment = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self._offset), "FAKETIME_NO_CACHE": "1",
+                            "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    def ahead(self, seconds: int) -> None:
+        self._offset.with_suffix(".new").write_text(f"+{seconds}\n")
+        self._offset.with_suffix(".new").replace(self._offset)
+
+
+def test_a_wall_clock_that_is_set_on_and_back_changes_neither_leader_nor_what_runs(
+        cluster: Cluster, operators: Operators, node_groups: None, namespace: str, mark: int, tmp_path: Path) -> None:
+    clock = SetClock(tmp_path)
+    operator = operators.start("one", environment=clock.environment)
+    leads(cluster, "one")
+    operators.start("two")  # has everybody's clock
+    cluster.apply([training_pool("long", 2, 8), inference_pool("served", 2, a100())], namespace)
+    ready(cluster, "long", namespace)
+    ready_pool(cluster, "served", namespace)
+    runs = {"long", "served"}
+
+    def pods() -> dict[str, str]:
+        return {one["metadata"]["uid"]: one["metadata"]["name"] for one in cluster.list("pods", namespace)}
+
+    before = (transitions(cluster), pods())
+
+    def undisturbed() -> bool:
+        assert operator.running() and transitions(cluster) == before[0] and lease_holder(cluster) == "one"
+        assert before[1].items() <= pods().items(), cluster.kubectl("get", "tpool,ipool,events", "-n", namespace, "-o", "wide")
+        return True
+
+    for number, ahead in enumerate([3600, 0], 1):
+        clock.ahead(ahead)
+        cluster.apply(training_pool(f"new-{number}", 1, 8), namespace)
+        runs.add(f"new-{number}")
+        ready(cluster, f"new-{number}", namespace)
+        since = parse_time(cluster.get("trainingpool", f"new-{number}", namespace)["status"]["placement"]["since"])
+        off = since.timestamp() - time.time()
+        assert abs(off - ahead) < 60, off  # it is the operator's clock that was set
+        holds_for(undisturbed, 20, "the leader and all that runs to stay", 1)  # longer than a Lease lasts
+    made = jobs_created(cluster, mark, namespace)
+    assert set(made.values()) == {1} and len(made) == 3, made
+    assert_never_two_writers(cluster, mark)
+    for name in runs - {"served"}:
+        assert cluster.get("trainingpool", name, namespace)["status"]["attempts"] == 1
+
+
 # A leader that is frozen.
 
 @pytest.mark.soak

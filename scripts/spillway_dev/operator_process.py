@@ -98,8 +98,8 @@ class OperatorProcess:
         self.folder = plane.state / f"operator-{identity}"
 
     def start(self, port: int = 0, extra: Mapping[str, str] | None = None, config: str | None = None,
-              ready_seconds: float = 30) -> None:
-        """Starts the binary as the chart would, with `extra` flags and maybe another configuration.
+              ready_seconds: float = 30, environment: Mapping[str, str] | None = None) -> None:
+        """Starts the binary as the chart would, with `extra` flags and maybe another configuration and environment.
 
         Waits until /readyz answers, unless ready_seconds is 0.
         """
@@ -114,7 +114,7 @@ class OperatorProcess:
                  "--listen": f"127.0.0.1:{port}", "--identity": self.identity, "--namespace": NAMESPACE,
                  **({"--transport": TRANSPORT} if TRANSPORT else {}), **(extra or {})}
         self.process.start([str(self.binary), *override(settings.arguments, flags)],
-                           env={**os.environ, **settings.environment})
+                           env={**os.environ, **settings.environment, **(environment or {})})
         if ready_seconds:
             self.wait_ready(ready_seconds)
 
