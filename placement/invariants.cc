@@ -1266,12 +1266,19 @@ bool IsTooSoonFor(const Judged& j, int tier) {
   return tier > 0 && !used && j.world.now < HoldBackEnd(j.pool, before, j.world.now);
 }
 
-// Nobody spills, or is to, while it has to hold back for home.
+// Where it asks for nodes, if it does.
+const GroupView* AsksIn(const Judged& j) {
+  const auto& ask = j.After().ask;
+  return ask && j.decision.action != Action::kDone ? j.world.FindGroup(ask->node_group) : nullptr;
+}
+
+// Nobody spills, is to, or asks for nodes to do so, while it has to hold back for home.
 Problem SpillsAreDue(const World& world, const Plan& plan, const QuotaBook& quotas) {
   std::vector<size_t> soon;
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const Judged judged{world, plan, quotas.Spend(), *world.pools[p], plan.pools[p]};
-    const GroupView* to = GoesTo(judged);
+    const GroupView* goes = GoesTo(judged);
+    const GroupView* to = goes != nullptr ? goes : AsksIn(judged);
     if (to != nullptr && IsTooSoonFor(judged, to->spec->tier)) soon.push_back(p);
   }
   if (soon.empty()) return {};

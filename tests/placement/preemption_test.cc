@@ -313,6 +313,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Preemption, WaitsForTheCheckpointAndKeepsItsClaim) {
   Snapshot world = Preempting();
+  PoolOf(world, "high").spill_after = Seconds{0};  // no other moment is of interest
   PoolOf(world, "low").preemptible = Preemptible::kAtCheckpoint;
   PoolOf(world, "low").checkpoint_interval = Seconds{1000};
   Plan plan = Checked(world);
