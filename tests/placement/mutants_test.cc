@@ -630,7 +630,7 @@ TEST(Mutants, AreAllFound) {
 struct Blindness {
   const char* bug;
   std::function<void(Snapshot&)> overlook;
-  // Must the gang, which this planner places in the group, not go there?
+  // Must the gang, which this planner sends to the group, not go there?
   std::function<bool(const Snapshot&, const PoolDecision&, const NodeGroup&)> is_wrong;
 };
 
@@ -681,14 +681,22 @@ std::vector<Blindness> AllBlindness() {
   };
 }
 
-// Does the blind plan place a gang where it must not go?
+// Where the gang is placed, is to move, has others leave, or asks for nodes. Empty: nowhere.
+std::string GoesTo(const PoolDecision& decision) {
+  const PoolMemory& memory = decision.memory;
+  if (decision.action == Action::kPlace) return memory.placement->node_group;
+  if (memory.hold && (memory.Moves() || memory.hold->IsClaim())) return memory.hold->node_group;
+  return memory.ask ? memory.ask->node_group : "";
+}
+
+// Does a gang go where it must not in the blind plan?
 bool GoesWrong(const Snapshot& world, const Plan& right, const Plan& blind,
                const Blindness& blindness) {
   for (size_t p = 0; p < blind.pools.size(); ++p) {
-    const PoolDecision& decision = blind.pools[p];
-    if (decision.action != Action::kPlace) continue;
-    const NodeGroup* group = FindGroup(world, decision.memory.placement->node_group);
-    if (blindness.is_wrong(world, right.pools[p], *group)) return true;
+    const NodeGroup* group = FindGroup(world, GoesTo(blind.pools[p]));
+    const bool ended = blind.pools[p].action == Action::kDone;
+    if (group != nullptr && !ended && blindness.is_wrong(world, right.pools[p], *group))
+      return true;
   }
   return false;
 }
