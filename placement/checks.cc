@@ -246,7 +246,7 @@ std::string WaitForSpill(const Look& look, Time end) {
                      look.pool.spill_after.count());
 }
 
-// It would hold back from spilling if it were allowed to.
+// `end`: until when it would hold back if it were allowed to spill.
 Finding MustNotSpill(Look& look, std::optional<Time> end) {
   const int tier = look.Spec().tier;
   Finding finding{

@@ -116,7 +116,7 @@ Problem NodesAreGood(const Judged& j) {
     return "spills although it must not";
   }
   if (placement.tier != group->spec->tier || placement.accelerator != group->spec->accelerator) {
-    return "is not told of as what its group is";
+    return "has the tier or the type of another group";
   }
   if (std::adjacent_find(placement.nodes.begin(), placement.nodes.end(), std::greater_equal<>()) !=
       placement.nodes.end()) {

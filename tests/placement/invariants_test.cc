@@ -103,7 +103,7 @@ TEST(Verify, FindsWhatIsWrong) {
        "team/new goes to a group that is misconfigured"},
       {"a tier that is not the group's",
        [](auto&, auto&, PoolDecision& placed, auto&) { placed.memory.placement->tier = 10; },
-       "team/new is not told of as what its group is"},
+       "team/new has the tier or the type of another group"},
       {"a domain that is not kept",
        [](Snapshot& world, auto&, auto&, auto&) { NodeOf(world, "home-2").labels[kDomain] = "d2"; },
        "team/new requires one domain, but has a node outside: home-2"},
