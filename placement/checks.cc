@@ -234,23 +234,43 @@ Found IsWithinSpend(Look& look) {
   return SpendFinding(look.scene, look.pool, look.group, *look.option.need);
 }
 
+// Until when the pool holds back from spilling to the tier; nullopt: it does not.
+std::optional<Time> HeldUntil(const Look& look, int tier) {
+  const Time end = HoldBackEnd(look.pool, look.memory, look.Now());
+  const bool holds = end > look.Now() && !look.memory.tiers_used.contains(tier) && look.home_could;
+  return holds ? std::optional(end) : std::nullopt;
+}
+
+std::string WaitForSpill(const Look& look, Time end) {
+  return fmt::format("wait until {}, or lower placement.spill.afterSeconds ({})", FormatTime(end),
+                     look.pool.spill_after.count());
+}
+
+// `end`: until when it would hold back if it were allowed to spill.
+Finding MustNotSpill(Look& look, std::optional<Time> end) {
+  const int tier = look.Spec().tier;
+  Finding finding{
+      .reason = Reason::kSpillForbidden,
+      .message = fmt::format("tier {} is not home and placement.spill.policy is Never", tier),
+      .remedy = "set placement.spill.policy to Allowed"};
+  if (!end) return finding;
+  finding.remedy += "; " + WaitForSpill(look, *end);
+  // When new nodes would be asked for depends on until when it really holds back.
+  if (look.supply == nullptr) look.option.held_until = end;
+  return finding;
+}
+
 Found MaySpill(Look& look) {
   const int tier = look.Spec().tier;
   if (tier == 0) return {};
-  if (!look.pool.spill_allowed) {
-    return Finding{
-        .reason = Reason::kSpillForbidden,
-        .message = fmt::format("tier {} is not home and placement.spill.policy is Never", tier),
-        .remedy = "set placement.spill.policy to Allowed"};
-  }
-  const Time end = HoldBackEnd(look.pool, look.memory, look.Now());
-  if (end <= look.Now() || look.memory.tiers_used.contains(tier) || !look.home_could) return {};
+  const auto end = HeldUntil(look, tier);
+  if (!look.pool.spill_allowed) return MustNotSpill(look, end);
+  if (!end) return {};
   look.option.held_until = end;
-  return Finding{
-      .reason = Reason::kHoldingBackSpill,
-      .message = fmt::format("holds back from spilling to tier {} until {}", tier, FormatTime(end)),
-      .remedy = fmt::format("wait until {}, or lower placement.spill.afterSeconds ({})",
-                            FormatTime(end), look.pool.spill_after.count())};
+  return Finding{.reason = Reason::kHoldingBackSpill,
+                 .message = fmt::format("holds back from spilling to tier {} until {}", tier,
+                                        FormatTime(*end)),
+                 .remedy = WaitForSpill(look, *end)};
 }
 
 Finding NoDomain(const std::string& message, const std::string& remedy) {
@@ -373,12 +393,27 @@ Totals AcceleratorTotals(const Look& look) {
   return totals;
 }
 
+// The domain that the gang must have its room in: with topology.mode Required the one with the
+// most. nullopt: any nodes do, or no domain could ever be large enough.
+std::optional<DomainRoom> DomainToFill(const Look& look) {
+  const Topology topology = TopologyIn(look.pool, look.Spec());
+  const bool one = topology.mode == TopologyMode::kRequired && !topology.levels.empty();
+  return one && !look.option.hopeless ? std::optional(LargestNow(look, topology)) : std::nullopt;
+}
+
+bool IsIn(const Look& look, size_t node, const DomainRoom& domain) {
+  const Labels& labels = look.scene.world.nodes[node]->labels;
+  const auto at = labels.find(TopologyIn(look.pool, look.Spec()).levels.front());
+  return at != labels.end() && at->second == domain.name;
+}
+
 // Workers that would fit besides on nodes that are not usable.
-int64_t FitsOnUnusable(const Look& look) {
+int64_t FitsOnUnusable(const Look& look, const std::optional<DomainRoom>& domain) {
   const Need& need = *look.option.need;
   const Row request = look.scene.capacity.RowOf(need.request);
   int64_t workers = 0;
   for (const size_t node : look.ground->unusable) {
+    if (domain && !IsIn(look, node, *domain)) continue;
     workers += look.scene.capacity.Fits(look.index, node, request, need.workers);
   }
   return workers;
@@ -413,11 +448,11 @@ std::string InPieces(const Look& look, int64_t in_pieces) {
   return text + fmt::format("{} has {}, {}", name, piece->free, Hindrance(look, piece->node));
 }
 
-std::string RoomFor(const Look& look, int64_t workers) {
+std::string RoomFor(const Look& look, int64_t workers, bool in_one_domain) {
   const std::string each = Count(look.pool.per_worker, "accelerator");
-  return fmt::format("room for {}: {}{} and all else that it requests on one node",
+  return fmt::format("room for {}{}: {}{} and all else that it requests on one node",
                      Count(workers, fmt::format("more {}", look.Noun())),
-                     workers == 1 ? "" : "for each ", each);
+                     in_one_domain ? " in one domain" : "", workers == 1 ? "" : "for each ", each);
 }
 
 Finding TooManyNodes(Look& look) {
@@ -444,13 +479,19 @@ Found HasRoom(Look& look) {
       fmt::format("{}, {} fit: {} of {} accelerators are free on {} that it may use", look.Needs(),
                   fit, totals.free, totals.all, Count(std::ssize(look.ground->nodes), "node"));
   finding.message += InPieces(look, totals.in_pieces);
+  const auto domain = DomainToFill(look);
+  if (domain && domain->workers < fit && !domain->name.empty()) {
+    finding.message +=
+        fmt::format("; it needs them in one domain, and {} has room for the most: {}", domain->name,
+                    domain->workers);
+  }
   const int64_t when_empty = look.WhenEmpty(look.ground->allowed);
   if (when_empty < workers) {
     look.option.hopeless = true;
     finding.message += fmt::format("; with all of them empty {} would", when_empty);
   }
-  finding.remedy = RoomFor(look, workers - fit);
-  if (const int64_t more = FitsOnUnusable(look); more > 0) {
+  finding.remedy = RoomFor(look, workers - (domain ? domain->workers : fit), domain.has_value());
+  if (const int64_t more = FitsOnUnusable(look, domain); more > 0) {
     finding.remedy += fmt::format("; for {} there would be room on nodes that are not usable: {}",
                                   more, States(look.group));
   }
@@ -460,6 +501,19 @@ Found HasRoom(Look& look) {
 constexpr std::array<Found (*)(Look&), 12> kChecks = {
     Admits,           IsUsableGroup, IsAcceptable,  IsLargeEnough, IsHealthy, HasNodesOfItsOwn,
     MeetsConstraints, IsWithinQuota, IsWithinSpend, MaySpill,      HasDomain, HasRoom};
+
+// These ask nothing of the nodes.
+constexpr std::array<Found (*)(Look&), 3> kChecksWithoutNodes = {IsWithinQuota, IsWithinSpend,
+                                                                 MaySpill};
+
+// What would be missing besides where the nodes are so that room can't be judged.
+void AddRemediesWithoutNodes(Look& look) {
+  if (!look.option.acceptable) return;
+  for (Found (*check)(Look&) : kChecksWithoutNodes) {
+    const Found found = check(look);
+    if (found && !found->remedy.empty()) look.option.remedies.push_back(found->remedy);
+  }
+}
 
 // ---- nodes that do not exist yet ----
 
@@ -637,7 +691,7 @@ void CheckNew(Look& look) {
     if (!found) continue;
     if (!option.finding) option.finding = found;
     if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
-    if (found->last) return;
+    if (found->last) return AddRemediesWithoutNodes(look);
   }
   const Found short_of = HasEnoughNew(look);
   // What is out of stock for longer than it holds back is not what it holds back for.
@@ -746,7 +800,10 @@ void Check(Look& look) {
       option.only_short = option.only_short && IsShortage(*found);
       if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
       if (!option.finding) option.finding = std::move(found);
-      if (last) break;
+      if (last) {
+        AddRemediesWithoutNodes(look);
+        break;
+      }
     }
     if (!option.finding) ++option.passed;
   }
@@ -1034,17 +1091,18 @@ bool Accepts(const TrainingPool& pool, const NodeGroup& group) {
 std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool,
                                     const GroupView& group, const Need& need) {
   const Money cost = CostAboveHome(group, need.Accelerators(pool));
+  const SpendBook& spend = scene.quotas.Spend();
+  const auto block = spend.BlockFor(pool.key.ns, cost);
   const auto& most = pool.spill_max_hourly_cost;
   if (most && cost > *most) {
+    const std::string also = block ? "; " + block->remedy : "";
     return Finding{.reason = Reason::kSpendLimitReached,
                    .message = fmt::format(
                        "would cost {} {} an hour, more than placement.spill.maxHourlyCost of {}",
                        cost.Format(), scene.world.snapshot->currency, most->Format()),
-                   .remedy = fmt::format("raise placement.spill.maxHourlyCost of {} to {}",
-                                         most->Format(), cost.Format())};
+                   .remedy = fmt::format("raise placement.spill.maxHourlyCost of {} to {}{}",
+                                         most->Format(), cost.Format(), also)};
   }
-  const SpendBook& spend = scene.quotas.Spend();
-  const auto block = spend.BlockFor(pool.key.ns, cost);
   if (!block) return std::nullopt;
   return Finding{.reason = Reason::kSpendLimitReached,
                  .message = block->message,

@@ -177,6 +177,15 @@ bool TakesNew(const NodeGroup& group) {
   return group.admission == Admission::kOpen && group.misconfigured.empty();
 }
 
+// Nor for one that the gang would not spill to by now: its policy, or what home could take some
+// day, may have changed since.
+bool WouldSpillTo(Draft& draft, size_t pool, const NodeGroup& group) {
+  const PoolMemory& memory = draft.fates[pool].memory;
+  if (group.tier == 0) return true;
+  if (!draft.Pool(pool).spill_allowed) return false;
+  return memory.tiers_used.contains(group.tier) || !HomeCould(draft.Look(), pool, memory);
+}
+
 struct Claiming {
   std::optional<Time> since;
   Rank rank;
@@ -263,7 +272,7 @@ void CarryClaims(Draft& draft) {
     if (!fate.memory.hold || !fate.memory.hold->IsClaim()) continue;
     const GroupView* group = draft.world.FindGroup(fate.memory.hold->node_group);
     if (fate.course != Course::kQueue || group == nullptr || !TakesNew(*group->spec) ||
-        !Accepts(draft.Pool(p), *group->spec)) {
+        !Accepts(draft.Pool(p), *group->spec) || !WouldSpillTo(draft, p, *group->spec)) {
       fate.memory.hold.reset();
     }
   }

@@ -115,6 +115,9 @@ Problem NodesAreGood(const Judged& j) {
   if (placement.tier > 0 && !j.pool.spill_allowed && !stays) {
     return "spills although it must not";
   }
+  if (placement.tier != group->spec->tier || placement.accelerator != group->spec->accelerator) {
+    return "has the tier or the type of another group";
+  }
   if (std::adjacent_find(placement.nodes.begin(), placement.nodes.end(), std::greater_equal<>()) !=
       placement.nodes.end()) {
     return "has nodes out of order or twice";
@@ -191,6 +194,33 @@ bool MayLeaveFor(const Judged& j, const std::string& group) {
 bool Grows(const Judged& j) {
   return j.decision.action == Action::kRestart && !Moves(j.Before(), j.decision) &&
          j.After().last_move == j.world.now && j.Before().last_move != j.world.now;
+}
+
+// The group where the gang gets a place that it did not have, or holds nodes to go there; nullptr:
+// none. A new attempt where it is may stay in a group that takes nobody.
+const GroupView* GoesTo(const Judged& j) {
+  const PoolMemory& memory = j.After();
+  if (memory.completed) return nullptr;
+  if (j.decision.action == Action::kPlace || Moves(j.Before(), j.decision) || Grows(j)) {
+    return j.world.FindGroup(memory.placement->node_group);
+  }
+  const bool is_to = memory.hold && (memory.Moves() || memory.hold->IsClaim());
+  return is_to ? j.world.FindGroup(memory.hold->node_group) : nullptr;
+}
+
+Problem GoesWhereItMay(const Judged& j) {
+  const GroupView* to = GoesTo(j);
+  if (to == nullptr) return {};
+  const NodeGroup& group = *to->spec;
+  if (group.admission != Admission::kOpen) return "goes to a group that takes nobody";
+  if (!group.misconfigured.empty()) return "goes to a group that is misconfigured";
+  if (!Accepts(j.pool, group)) return "goes to a group that it does not accept";
+  const bool is_there = j.decision.action != Action::kPlace && j.Before().placement &&
+                        j.Before().placement->node_group == group.name;
+  if (group.tier > 0 && !j.pool.spill_allowed && !is_there) {
+    return "goes to a group that it must not spill to";
+  }
+  return {};
 }
 
 Problem GrowsIndeed(const Judged& j) {
@@ -272,9 +302,10 @@ Problem BudgetIsMinded(const Judged& j) {
 }
 
 using Rule = Problem (*)(const Judged&);
-constexpr std::array<Rule, 10> kRules = {
-    ActionFitsMemory, ChangeHasReason, MayBePlaced,       NodesAreGood,    DomainHolds,
-    SizeIsRight,      GrowsIndeed,     MovesToWhatItHeld, HoldsForAReason, BudgetIsMinded};
+constexpr std::array<Rule, 11> kRules = {ActionFitsMemory, ChangeHasReason, MayBePlaced,
+                                         NodesAreGood,     GoesWhereItMay,  DomainHolds,
+                                         SizeIsRight,      GrowsIndeed,     MovesToWhatItHeld,
+                                         HoldsForAReason,  BudgetIsMinded};
 
 // ---- all decisions together ----
 
@@ -1226,6 +1257,42 @@ Problem GrowthIsLast(const World& world, const Plan& plan, const QuotaBook& quot
   return {};
 }
 
+// Is it too soon for the gang to spill to the tier, if home could take it some day? What it had
+// used and waited for before this pass counts.
+bool IsTooSoonFor(const Judged& j, int tier) {
+  const PoolMemory& before = j.Before();
+  const bool used =
+      before.tiers_used.contains(tier) || (before.placement && before.placement->tier == tier);
+  return tier > 0 && !used && j.world.now < HoldBackEnd(j.pool, before, j.world.now);
+}
+
+// Where it asks for nodes, if it does.
+const GroupView* AsksIn(const Judged& j) {
+  const auto& ask = j.After().ask;
+  return ask && j.decision.action != Action::kDone ? j.world.FindGroup(ask->node_group) : nullptr;
+}
+
+// Nobody spills, is to, or asks for nodes to do so, while it has to hold back for home.
+Problem SpillsAreDue(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  std::vector<size_t> soon;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const Judged judged{world, plan, quotas.Spend(), *world.pools[p], plan.pools[p]};
+    const GroupView* goes = GoesTo(judged);
+    const GroupView* to = goes != nullptr ? goes : AsksIn(judged);
+    if (to != nullptr && IsTooSoonFor(judged, to->spec->tier)) soon.push_back(p);
+  }
+  if (soon.empty()) return {};
+  const Capacity capacity(world);
+  Offers offers(world, capacity);
+  const Scene scene{world, capacity, quotas, offers};
+  for (const size_t p : soon) {
+    if (HomeCould(scene, p, world.pools[p]->memory)) {
+      return plan.pools[p].key.Format() + " spills while it has to hold back for home";
+    }
+  }
+  return {};
+}
+
 // ---- nodes that are asked for ----
 
 const std::optional<NodeAsk>& AskOf(const PoolDecision& decision) { return decision.memory.ask; }
@@ -1556,6 +1623,7 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = GuaranteesHold(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReservationsHold(world, plan)) return Broken(*problem);
   if (const auto problem = NewGangsAreLargest(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = SpillsAreDue(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = GrowthIsLast(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ScalesAreRight(world, plan)) return Broken(*problem);
   if (const auto problem = NobodyAsksBesideRoom(world, plan, quotas)) return Broken(*problem);

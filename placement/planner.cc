@@ -175,6 +175,14 @@ class Line {
     return turn;
   }
 
+  // Has another turn, among the borrowers. REQUIRES that it comes before all borrowers.
+  void Postpone(Turn turn) {
+    turn.rank.guaranteed = false;
+    const auto rest = turns_.begin() + static_cast<std::ptrdiff_t>(next_);
+    const auto comes_before = [](const Turn& a, const Turn& b) { return a.rank.Before(b.rank); };
+    turns_.insert(std::upper_bound(rest, turns_.end(), turn, comes_before), turn);
+  }
+
  private:
   using Peers = std::map<std::string, std::deque<Turn>>;  // by namespace
 
@@ -258,7 +266,18 @@ bool IsPartOf(const std::optional<Option>& waits_for, const Option& option) {
          option.need->workers < waits_for->need->workers;
 }
 
-News LookForPlace(Draft& draft, size_t pool) {
+// Does it come before borrowers for a type of which there is no room, and would borrow another?
+bool WouldBorrow(const Draft& draft, const Turn& turn, const Option& option) {
+  const auto is_guaranteed = [&](const Option& one) {
+    return draft.first->Gang(turn.pool, one.group->spec->accelerator);
+  };
+  return turn.rank.guaranteed && !is_guaranteed(option) &&
+         std::ranges::none_of(draft.options[turn.pool],
+                              [&](const Option& one) { return one.Fits() && is_guaranteed(one); });
+}
+
+News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
+  const size_t pool = turn.pool;
   const bool held = draft.fates[pool].memory.hold.has_value();
   const bool dropped = DropOverruled(draft, pool);
   const bool claims = draft.fates[pool].memory.hold && draft.fates[pool].memory.hold->IsClaim();
@@ -268,6 +287,11 @@ News LookForPlace(Draft& draft, size_t pool) {
   options = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);
   for (const Option& option : options) {
     if (option.Fits() && !IsPartOf(waits_for, option)) {
+      if (!claims && WouldBorrow(draft, turn, option)) {
+        line.Postpone(turn);
+        draft.order.pop_back();
+        return FreedIf(dropped);
+      }
       Take(draft, pool, *option.group, *option.fit, Action::kPlace);
       if (held) return News::kFreed;
       return AnyoneSeesBetter(draft) ? News::kTaken : News::kNone;
@@ -316,7 +340,7 @@ bool Serve(Draft& draft, size_t pool) {
 // More rounds than it takes until room that one pool leaves has found its way to those before it.
 constexpr int kMostRounds = 8;
 
-News TakeTurn(Draft& draft, const Turn& turn) {
+News TakeTurn(Draft& draft, const Turn& turn, Line& line) {
   if (turn.rank.inference) return FreedIf(Serve(draft, turn.pool));
   if (draft.fates[turn.pool].course == Course::kStay) {
     return FreedIf(LookForMove(draft, turn.pool));
@@ -325,7 +349,7 @@ News TakeTurn(Draft& draft, const Turn& turn) {
   if (renews) Renew(draft, turn.pool);
   News news = FreedIf(renews);
   if (draft.fates[turn.pool].course == Course::kQueue) {
-    news = std::max(news, LookForPlace(draft, turn.pool));
+    news = std::max(news, LookForPlace(draft, turn, line));
   }
   return news;
 }
@@ -342,7 +366,7 @@ News TakeTurns(Draft& draft) {
   while (const auto turn = line.Next(draft.quotas)) {
     draft.order.push_back(*turn);
     const bool late = news == News::kFreed;
-    news = std::max(news, TakeTurn(draft, *turn));
+    news = std::max(news, TakeTurn(draft, *turn, line));
     if (late && !turn->rank.inference && draft.given.contains(turn->pool)) {
       draft.late.push_back(turn->pool);
     }

@@ -104,23 +104,27 @@ std::optional<SpendBlock> SpendBook::BlockFor(const std::string& ns, Money more)
   if (HowMany(ns, more, 1) == 1) return std::nullopt;
   const Account& account = accounts_.at(ns);
   const std::string costs = fmt::format("would cost {} {} an hour", more.Format(), currency_);
+  const std::string most = account.most ? account.most->Format() : "";
+  std::string raise;  // empty: the hourly limit is not in the way
+  if (account.most && account.hourly + more > *account.most) {
+    raise = fmt::format("raise spend.maxHourlyCost of {} in namespace {} to {}", most, ns,
+                        (account.hourly + more).Format());
+  }
   if (account.UsedUp()) {
     const std::string amount = account.budget->amount.Format();
     const std::string end = FormatTime(account.period.end);
-    return SpendBlock{
-        .message =
-            fmt::format("{}, and namespace {} has used up its spend.budget of {} for this {}; "
-                        "the next one begins at {}",
-                        costs, ns, amount, Name(account.budget->period), end),
-        .remedy = fmt::format("raise spend.budget.amount of {} in namespace {}, or wait until {}",
-                              amount, ns, end)};
+    return SpendBlock{.message = fmt::format(
+                          "{}, and namespace {} has used up its spend.budget of {} for this {}; "
+                          "the next one begins at {}",
+                          costs, ns, amount, Name(account.budget->period), end),
+                      .remedy = fmt::format(
+                          "raise spend.budget.amount of {} in namespace {}, or wait until {}{}{}",
+                          amount, ns, end, raise.empty() ? "" : "; ", raise)};
   }
-  const std::string most = account.most->Format();
   return SpendBlock{
       .message = fmt::format("{}, and namespace {} has {} of its spend.maxHourlyCost of {} in use",
                              costs, ns, account.hourly.Format(), most),
-      .remedy = fmt::format("raise spend.maxHourlyCost of {} in namespace {} to {}", most, ns,
-                            (account.hourly + more).Format())};
+      .remedy = raise};
 }
 
 std::optional<Money> SpendBook::Excess(const std::string& ns, Money more) const {

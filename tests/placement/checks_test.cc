@@ -432,6 +432,126 @@ TEST(Remedies, SayAllThatIsMissingNotOnlyTheFirstThing) {
                   "room on nodes that are not usable: 1 cordoned"));
 }
 
+// 6 nodes in domains of 3, of which other pods have two in d1 and one in d2.
+Snapshot TwoDomains() {
+  Snapshot world = Fleet(6);
+  world.groups.pop_back();
+  for (int i = 1; i <= 6; ++i) {
+    NodeOf(world, "home-" + std::to_string(i)).labels[kDomain] = i <= 3 ? "d1" : "d2";
+  }
+  for (const char* node : {"home-1", "home-2", "home-4"}) Use(world, node, 1);
+  return world;
+}
+
+TEST(Remedies, CountRoomInOneDomainWhereOneIsRequired) {
+  Snapshot world = TwoDomains();
+  Use(world, "home-5", 1);  // 1 fits in d1, 1 in d2
+  world.pools = {Wants("p", 3)};
+  world.pools[0].topology = TopologyMode::kRequired;
+  const PoolDecision decision = MakePlan(world).pools[0];
+  EXPECT_EQ(decision.placed_message,
+            "home: needs 3 workers of 8 accelerators, 2 fit: 44 of 48 accelerators are free on 6 "
+            "nodes that it may use, 28 of them where no worker fits: at most 7 on one node "
+            "(home-1); it needs them in one domain, and d1 has room for the most: 1");
+  EXPECT_THAT(decision.remedies,
+              testing::ElementsAre("home: room for 2 more workers in one domain: for each 8 "
+                                   "accelerators and all else that it requests on one node"));
+}
+
+TEST(Remedies, CountRoomOnUnusableNodesInThatDomainOnly) {
+  Snapshot world = TwoDomains();
+  Cordon(world, {"home-3", "home-6"});  // none fits in d1, 1 in d2
+  AddNodes(world, "home", 2, 8, "d2");
+  Use(world, "home-8", 1);
+  world.pools = {Wants("p", 3)};
+  world.pools[0].topology = TopologyMode::kRequired;
+  EXPECT_THAT(MakePlan(world).pools[0].remedies,
+              testing::ElementsAre("home: room for 1 more worker in one domain: 8 accelerators and "
+                                   "all else that it requests on one node; for 1 there would be "
+                                   "room on nodes that are not usable: 2 cordoned"));
+}
+
+// home, where other pods are, could take the pool some day: it would hold back from azure.
+Snapshot WouldHoldBack() {
+  Snapshot world = Fleet(1, 1);
+  Use(world, "home-1", 8);
+  world.pools = {Wants("p", 1)};
+  world.pools[0].spill_allowed = false;
+  world.pools[0].spill_after = Seconds{300};
+  return world;
+}
+std::string RemedyOf(const Plan& plan, const std::string& group) {
+  for (const std::string& remedy : plan.pools[0].remedies) {
+    if (remedy.starts_with(group + ": ")) return remedy.substr(group.size() + 2);
+  }
+  return "";
+}
+
+TEST(Remedies, SayThatAPoolWouldHoldBackIfItMightSpill) {
+  Snapshot world = WouldHoldBack();
+  const Plan plan = MakePlan(world);
+  EXPECT_EQ(plan.pools[0].alternatives[1].message,
+            "tier 10 is not home and placement.spill.policy is Never");
+  EXPECT_EQ(RemedyOf(plan, "azure"),
+            "set placement.spill.policy to Allowed; wait until 2026-11-24T12:05:00Z, or lower "
+            "placement.spill.afterSeconds (300)");
+  EXPECT_EQ(plan.next_wake, kNow + Seconds{300}) << "it is told anew then";
+  const std::string allowed = "set placement.spill.policy to Allowed";
+  world.pools[0].memory.tiers_used = {10};
+  EXPECT_EQ(RemedyOf(MakePlan(world), "azure"), allowed) << "it has been there";
+  world = WouldHoldBack();
+  world.pools[0].memory.waiting_since = kNow - Seconds{300};
+  EXPECT_EQ(RemedyOf(MakePlan(world), "azure"), allowed) << "that time is over";
+  world = WouldHoldBack();
+  world.groups[0].admission = placement::Admission::kClosed;
+  EXPECT_EQ(RemedyOf(MakePlan(world), "azure"), allowed) << "home takes nobody";
+}
+
+// What else is missing where the nodes of azure do not do, by what makes them so.
+TEST(Remedies, SayAllThatIsMissingWhereNodesDoNotDo) {
+  struct NodesCase {
+    const char* sentence;
+    std::function<void(Snapshot& world, TrainingPool& pool)> make;
+    Reason reason;
+  };
+  const std::vector<NodesCase> cases = {
+      {"not usable", [](Snapshot& w, TrainingPool&) { Cordon(w, {"azure-1"}); },
+       Reason::kNodesUnhealthy},
+      {"two groups' own", [](Snapshot& w, TrainingPool&) { MatchTwice(w, {"azure-1"}); },
+       Reason::kNodesOverlap},
+      {"not tolerated",
+       [](Snapshot& w, TrainingPool&) {
+         NodeOf(w, "azure-1").taints = {{.key = "t", .value = "", .effect = "NoSchedule"}};
+       },
+       Reason::kConstraintsNotMet},
+      {"too small",
+       [](Snapshot& w, TrainingPool&) { NodeOf(w, "azure-1").allocatable.Set(kGpu, 4); },
+       Reason::kNodeTooSmall},
+  };
+  for (const NodesCase& c : cases) {
+    Snapshot world = WouldHoldBack();
+    world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 4}}}};
+    world.pools[0].spill_max_hourly_cost = Dollars("1");
+    c.make(world, world.pools[0]);
+    const Plan plan = MakePlan(world);
+    ASSERT_EQ(plan.pools[0].alternatives[1].group, "azure") << c.sentence;
+    EXPECT_EQ(ReasonName(plan.pools[0].alternatives[1].reason), ReasonName(c.reason)) << c.sentence;
+    EXPECT_THAT(
+        RemedyOf(plan, "azure"),
+        testing::EndsWith("; raise the limit of 4 for a100 in namespace team to 8; raise "
+                          "placement.spill.maxHourlyCost of 1.00 to 32.00; set "
+                          "placement.spill.policy to Allowed; wait until 2026-11-24T12:05:00Z, or "
+                          "lower placement.spill.afterSeconds (300)"))
+        << c.sentence;
+  }
+}
+
+TEST(Remedies, SayNothingMoreOfAGroupThatIsNotAcceptable) {
+  Snapshot world = WouldHoldBack();
+  world.groups[1].accelerator = "h100";
+  EXPECT_EQ(RemedyOf(MakePlan(world), "azure"), "");
+}
+
 TEST(Waiting, ForNothingAcceptableSaysWhatWasAskedAndWhatThereIs) {
   Snapshot world = Fleet(1, 1);
   world.groups[1].accelerator = "h100";

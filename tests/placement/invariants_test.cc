@@ -86,6 +86,24 @@ TEST(Verify, FindsWhatIsWrong) {
       {"a group that was not asked for",
        [](Snapshot& world, auto&, auto&, auto&) { world.groups[0].accelerator = "h100"; },
        "team/new is placed in a wrong group"},
+      {"a group that is closed",
+       [](Snapshot& world, auto&, auto&, auto&) {
+         world.groups[0].admission = placement::Admission::kClosed;
+       },
+       "team/new goes to a group that takes nobody"},
+      {"a group that is being drained",
+       [](Snapshot& world, auto&, auto&, auto&) {
+         world.groups[0].admission = placement::Admission::kDrain;
+       },
+       "team/new goes to a group that takes nobody"},
+      {"a group that is misconfigured",
+       [](Snapshot& world, auto&, auto&, auto&) {
+         world.groups[0].misconfigured = "two of them are named alike";
+       },
+       "team/new goes to a group that is misconfigured"},
+      {"a tier that is not the group's",
+       [](auto&, auto&, PoolDecision& placed, auto&) { placed.memory.placement->tier = 10; },
+       "team/new has the tier or the type of another group"},
       {"a domain that is not kept",
        [](Snapshot& world, auto&, auto&, auto&) { NodeOf(world, "home-2").labels[kDomain] = "d2"; },
        "team/new requires one domain, but has a node outside: home-2"},
@@ -154,6 +172,51 @@ TEST(Verify, FindsWhatIsWrong) {
     EXPECT_EQ(status.error().code, Code::kInternal) << c.sentence;
     EXPECT_EQ(status.error().message, c.message) << c.sentence;
   }
+}
+
+// new asks for 4 workers, and home, where other pods have one node of four, could take them some
+// day: they are placed on azure once new has waited for `waited`.
+Snapshot Spilled(Seconds waited) {
+  Snapshot world = Fleet(4, 4);
+  Use(world, "home-1", 8);
+  world.pools.push_back(Wants("new", 4));
+  world.pools.back().spill_after = Seconds{300};
+  world.pools.back().memory.waiting_since = kNow - waited;
+  world.pools.back().memory.queued_since = kNow - waited;
+  return world;
+}
+
+TEST(Verify, FindsASpillThatComesTooSoon) {
+  const Snapshot due = Spilled(Seconds{300});
+  const Plan plan = MakePlan(due);
+  ASSERT_EQ(plan.pools[0].memory.placement->node_group, "azure");
+  EXPECT_TRUE(Verify(due, plan).ok());
+  const Status soon = Verify(Spilled(Seconds{299}), plan);
+  ASSERT_FALSE(soon.ok());
+  EXPECT_EQ(soon.error().message, "team/new spills while it has to hold back for home");
+
+  Snapshot used = Spilled(Seconds{299});
+  used.pools[0].memory.tiers_used = {10};
+  EXPECT_TRUE(Verify(used, plan).ok()) << "it has been there";
+  Snapshot small = Spilled(Seconds{299});
+  NodeOf(small, "home-2").labels["group"] = "another";
+  EXPECT_TRUE(Verify(small, plan).ok()) << "home could never take it";
+  Snapshot never = Spilled(Seconds{300});
+  never.pools[0].spill_allowed = false;
+  const Status forbidden = Verify(never, plan);
+  ASSERT_FALSE(forbidden.ok());
+  EXPECT_EQ(forbidden.error().message, "team/new spills although it must not");
+}
+
+// A gang may start anew where it is, though the group takes nobody else.
+TEST(Verify, LetsAGangStartAnewInAClosedGroup) {
+  Snapshot world = Fleet(2, 0);
+  AddRunning(world, "old", 1, 8, "home", {"home-1"});
+  world.groups[0].admission = placement::Admission::kClosed;
+  NodeOf(world, "home-1").out_of_service = true;
+  const Plan plan = MakePlan(world);
+  ASSERT_EQ(plan.pools[0].action, Action::kRestart) << FormatPlan(plan, true);
+  EXPECT_TRUE(Verify(world, plan).ok());
 }
 
 // A pool with a replica at home and two on azure, and one more that is added to the latter.

@@ -626,5 +626,102 @@ TEST(Mutants, AreAllFound) {
   }
 }
 
+// A planner that overlooks one fact: the plan is one of the world as that planner takes it to be.
+struct Blindness {
+  const char* bug;
+  std::function<void(Snapshot&)> overlook;
+  // Must the gang, which this planner sends to the group, not go there?
+  std::function<bool(const Snapshot&, const PoolDecision&, const NodeGroup&)> is_wrong;
+};
+
+void OpenAll(Snapshot& world, Admission admission) {
+  for (NodeGroup& group : world.groups) {
+    if (group.admission == admission) group.admission = Admission::kOpen;
+  }
+}
+
+// Was this first against the group for the gang in the plan as it should be?
+auto IsAgainst(Reason reason) {
+  return [reason](const Snapshot&, const PoolDecision& decision, const NodeGroup& group) {
+    return std::ranges::any_of(decision.alternatives, [&](const Alternative& one) {
+      return one.group == group.name && !one.fits && one.reason == reason;
+    });
+  };
+}
+
+std::vector<Blindness> AllBlindness() {
+  const auto takes_nobody = [](Admission admission) {
+    return [admission](const Snapshot&, const PoolDecision&, const NodeGroup& group) {
+      return group.admission == admission;
+    };
+  };
+  return {
+      {"does not see that a group is closed",
+       [](Snapshot& world) { OpenAll(world, Admission::kClosed); },
+       takes_nobody(Admission::kClosed)},
+      {"does not see that a group is drained",
+       [](Snapshot& world) { OpenAll(world, Admission::kDrain); }, takes_nobody(Admission::kDrain)},
+      {"does not see that a group is misconfigured",
+       [](Snapshot& world) {
+         for (NodeGroup& group : world.groups) group.misconfigured.clear();
+       },
+       [](const Snapshot&, const PoolDecision&, const NodeGroup& group) {
+         return !group.misconfigured.empty();
+       }},
+      {"does not hold back before a spill",
+       [](Snapshot& world) {
+         for (TrainingPool& pool : world.pools) pool.spill_after = Seconds{0};
+       },
+       IsAgainst(Reason::kHoldingBackSpill)},
+      {"does not see that a gang must not spill",
+       [](Snapshot& world) {
+         for (TrainingPool& pool : world.pools) pool.spill_allowed = true;
+       },
+       IsAgainst(Reason::kSpillForbidden)},
+  };
+}
+
+// Where the gang is placed, is to move, has others leave, or asks for nodes. Empty: nowhere.
+std::string GoesTo(const PoolDecision& decision) {
+  const PoolMemory& memory = decision.memory;
+  if (decision.action == Action::kPlace) return memory.placement->node_group;
+  if (memory.hold && (memory.Moves() || memory.hold->IsClaim())) return memory.hold->node_group;
+  return memory.ask ? memory.ask->node_group : "";
+}
+
+// Does a gang go where it must not in the blind plan?
+bool GoesWrong(const Snapshot& world, const Plan& right, const Plan& blind,
+               const Blindness& blindness) {
+  for (size_t p = 0; p < blind.pools.size(); ++p) {
+    const NodeGroup* group = FindGroup(world, GoesTo(blind.pools[p]));
+    const bool ended = blind.pools[p].action == Action::kDone;
+    if (group != nullptr && !ended && blindness.is_wrong(world, right.pools[p], *group))
+      return true;
+  }
+  return false;
+}
+
+TEST(Mutants, ThatOverlookAFactAreFoundEachTime) {
+  const std::vector<Blindness> all = AllBlindness();
+  std::vector<int> planted(all.size());
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Plan right = MakePlan(world);
+    for (size_t b = 0; b < all.size(); ++b) {
+      if (planted[b] == kEnough) continue;
+      Snapshot seen = world;
+      all[b].overlook(seen);
+      const Plan blind = MakePlan(seen);
+      if (!GoesWrong(world, right, blind, all[b])) continue;
+      ++planted[b];
+      EXPECT_FALSE(Verify(world, blind).ok()) << all[b].bug << ", seed " << seed;
+    }
+  }
+  for (size_t b = 0; b < all.size(); ++b) {
+    std::cout << all[b].bug << ": planted " << planted[b] << "\n";
+    EXPECT_GE(planted[b], 5) << all[b].bug;
+  }
+}
+
 }  // namespace
 }  // namespace spillway::tests

@@ -313,6 +313,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Preemption, WaitsForTheCheckpointAndKeepsItsClaim) {
   Snapshot world = Preempting();
+  PoolOf(world, "high").spill_after = Seconds{0};  // no other moment is of interest
   PoolOf(world, "low").preemptible = Preemptible::kAtCheckpoint;
   PoolOf(world, "low").checkpoint_interval = Seconds{1000};
   Plan plan = Checked(world);
@@ -410,6 +411,29 @@ TEST(Preemption, NobodyGoesForAGroupThatHasBeenClosedSince) {
   const Plan plan = Checked(world);
   EXPECT_EQ(DecisionOf(plan, "low").action, Action::kKeep);
   EXPECT_EQ(DecisionOf(plan, "high").memory.hold, std::nullopt);
+}
+
+// high, for which home could have room some day, has made low leave azure, as it need not hold
+// back.
+TEST(Preemption, NobodyGoesForAPlaceThatTheGangMayNotSpillToAnyMore) {
+  Snapshot spills = Fleet(1, 1);
+  Use(spills, "home-1", 8);
+  AddOld(spills, "low", "team", 0, {"azure-1"}, "azure");
+  spills.pools.push_back(New("high", "team", 10, 1));
+  PoolOf(spills, "high").spill_after = Seconds{0};
+  const Snapshot world = Noticed(spills);
+  EXPECT_EQ(DecisionOf(Checked(world), "low").action, Action::kRelease);
+  Snapshot never = world;
+  PoolOf(never, "high").spill_allowed = false;
+  Snapshot later = world;
+  PoolOf(later, "high").spill_after = Seconds{1000};
+  for (const Snapshot& changed : {never, later}) {
+    const Plan plan = Checked(changed);
+    EXPECT_EQ(DecisionOf(plan, "low").action, Action::kKeep);
+    EXPECT_EQ(DecisionOf(plan, "high").memory.hold, std::nullopt);
+  }
+  PoolOf(later, "high").memory.tiers_used = {10};
+  EXPECT_EQ(DecisionOf(Checked(later), "low").action, Action::kRelease) << "it has been there";
 }
 
 TEST(Preemption, OfItsOwnNamespaceMakesRoomInTheQuota) {

@@ -99,6 +99,22 @@ TEST(Queue, ForgetsWhoWasGuaranteedOnlyInAnEarlierRound) {
                                                   "q@a[a-1]#1", "z@b[b-1]#1", "z2@c[c-1]#1"));
 }
 
+// p is guaranteed an a, which others' pods have; of b it only borrows, as q does.
+TEST(Queue, IsOfTheGuaranteedForWhatTheyAreGuaranteedOnly) {
+  Snapshot world = Homes({{"a", 1}, {"b", 1}});
+  Use(world, "a-1", 8);
+  world.quotas = {{.ns = "prod", .limits = {{.type = "a", .limit = 64, .guaranteed = 8}}}};
+  world.pools = {Asks("prod", "p", {"a", "b"}, 0, 30), Asks("lab", "q", {"b"}, 100, 20)};
+  const Plan plan = MakePlan(world);
+  EXPECT_THAT(Brief(plan), ElementsAre("q@b[b-1]#1", "p!WaitingForCapacity"));
+  EXPECT_EQ(DecisionOf(plan, "p").position, 1);
+  world.pools[1].suspended = true;
+  EXPECT_EQ(Brief(DecisionOf(MakePlan(world), "p")), "p@b[b-1]#1") << "nobody else wants it";
+  world.pools[1].suspended = false;
+  NodeOf(world, "a-1").used = Resources();
+  EXPECT_THAT(Brief(MakePlan(world)), ElementsAre("q@b[b-1]#1", "p@a[a-1]#1"));
+}
+
 TEST(Queue, IsNotHeldUpByABlockedPool) {
   Snapshot world = Fleet(2);
   world.pools = {Wants("huge", 3), Wants("small", 2)};

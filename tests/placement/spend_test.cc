@@ -340,6 +340,26 @@ TEST(SpendLimits, AreCountedInWholeThings) {
   EXPECT_EQ(book.HowMany("team", Dollars("2.5"), 9), 0) << "the limit was lowered";
 }
 
+TEST(SpendLimits, SayAllThatWouldHaveToBeRaised) {
+  Snapshot world = Cloud();
+  world.groups.erase(world.groups.begin());  // home
+  world.pools[0].spill_max_hourly_cost = Dollars("50");
+  Team(world).max_hourly_cost = Dollars("60");
+  Plan plan = Decide(world);
+  EXPECT_EQ(
+      plan.pools[0].placed_message,
+      "azure: would cost 64.00 USD an hour, more than placement.spill.maxHourlyCost of 50.00");
+  EXPECT_THAT(plan.pools[0].remedies,
+              ElementsAre("azure: raise placement.spill.maxHourlyCost of 50.00 to 64.00; raise "
+                          "spend.maxHourlyCost of 60.00 in namespace team to 64.00"));
+  world.pools[0].spill_max_hourly_cost.reset();
+  UseUp(Team(world));
+  plan = Decide(world);
+  EXPECT_THAT(plan.pools[0].placed_message, HasSubstr("has used up its spend.budget"));
+  EXPECT_THAT(plan.pools[0].remedies.front(),
+              HasSubstr("; raise spend.maxHourlyCost of 60.00 in namespace team to 64.00"));
+}
+
 TEST(SpendLimits, SayTheNumbersAndWhatWouldHelp) {
   Snapshot start = Cloud();
   start.groups.erase(start.groups.begin());  // home
