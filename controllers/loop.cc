@@ -438,9 +438,9 @@ bool Loop::AwaitAnswers(const std::stop_token& stop) {
 
 // What comes from now on is for the next pass.
 void Loop::BeginPass() {
-  const nanoseconds now = clock_.Elapsed();
   const std::scoped_lock lock(mutex_);
   if (!dirty_) Mark();  // by time alone
+  const nanoseconds now = clock_.Elapsed();
   metrics_.Passes().Began(InSeconds(now - dirty_since_));
   dirty_ = false;
   beat_ = pass_since_ = now.count();

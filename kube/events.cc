@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/hash.h"
@@ -17,6 +18,7 @@ constexpr size_t kLongestNote = 1024;
 constexpr size_t kLongestName = 253;
 constexpr std::chrono::minutes kSameAgain{10};
 constexpr int kTries = 5;
+constexpr std::chrono::seconds kLongestAsked{60};  // to wait between two tries
 
 // Never in the middle of a character: the server takes UTF-8 only, and counts bytes.
 std::string Cut(std::string text, size_t most) {
@@ -135,8 +137,12 @@ void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop)
       return;
     }
     if (i + 1 == kTries) break;
+    std::chrono::milliseconds wait = options_.first_wait * (1 << i);
+    if (const auto asked = sent.error().retry_after) {
+      wait = std::max<std::chrono::milliseconds>(wait, std::min(*asked, kLongestAsked));
+    }
     std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, stop, options_.first_wait * (1 << i), [] { return false; });
+    wake_.wait_for(lock, stop, wait, [] { return false; });
   }
   Forget(record);
   const std::scoped_lock lock(mutex_);

@@ -54,7 +54,8 @@ bool IsTooLong(const Error& error) {
 }
 
 // A list that has not come after so long is too much at once for the wire, or for the server: as
-// a whole it would not come the next time either.
+// a whole it would not come the next time either. So it looks, too, where a connection dies within
+// a list, and pages do no harm then.
 constexpr seconds kSlowList{30};
 
 bool IsTooMuchAtOnce(const Error& error, nanoseconds took) {
@@ -291,6 +292,7 @@ class Reflector::Machine {
   JsonParser parser_;           // of watch events: of the line at hand
   bool bookmarks_ = false;      // this server sends them
   bool pages_always_ = false;   // lists with a version come in pages too
+  nanoseconds list_took_{0};    // the last request for a list, or a page of one
   bool streams_ = false;        // lists are streamed
   bool cut_short_ = false;      // the last one broke off
   int unreached_ = 0;           // so many in a row ended before anything came
@@ -305,7 +307,6 @@ class Reflector::Machine {
 
 Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   sample_.reset();
-  const nanoseconds began = owner_.clock_.Elapsed();
   const Result<std::string> version = List(listing.version);
   if (version) {
     GiveBackFreeHeap();  // a list takes many times what is kept of it
@@ -321,7 +322,7 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   if (!listing.version.empty() && (IsExpired(error) || IsAhead(error))) {
     return Listing{"", "expired"};
   }
-  const bool too_much = !streams_ && IsTooMuchAtOnce(error, owner_.clock_.Elapsed() - began);
+  const bool too_much = !streams_ && IsTooMuchAtOnce(error, list_took_);
   // It would fail the same way each time: ask for pages. To "0" a watch cache answers with the
   // whole list, whatever the limit; of the newest it has pages.
   if (too_much) pages_always_ = true;
@@ -425,7 +426,9 @@ Result<std::string> Reflector::Machine::ListPages(ListOptions& query) {
   owner_.sink_.BeginList();
   int64_t items = 0;
   while (true) {
+    const nanoseconds began = owner_.clock_.Elapsed();
     Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
+    list_took_ = owner_.clock_.Elapsed() - began;
     if (!body) return std::move(body).error();
     Result<Page> page = ReadPage(*body, parser, [&](JsonValue item) -> Status {
       if (Status done = owner_.sink_.ListItem(item); !done) BadObject(std::move(done).error());

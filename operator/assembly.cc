@@ -225,7 +225,8 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
   // A kubeconfig's, which has to be used, is refused below.
   const bool has_proxy = !config->proxy.url.empty() && !config->proxy.required;
   if (has_proxy && options.transport == kube::TransportKind::kCpprest) {
-    log.Warn("the environment's HTTPS_PROXY is not used; --transport=curl would use it");
+    log.Warn(
+        "HTTPS_PROXY is not used; with --transport=curl it is, unless NO_PROXY has the server");
   }
   auto transport = kube::MakeTransport(options.transport, *config);
   if (!transport) return std::move(transport).error();

@@ -86,7 +86,8 @@ std::string HostOf(std::string_view server) {
   if (const auto scheme = server.find("://"); scheme != std::string_view::npos) {
     server.remove_prefix(scheme + 3);
   }
-  return std::string(server.substr(0, server.find('/')));
+  server = server.substr(0, server.find('/'));
+  return std::string(server.substr(server.rfind('@') + 1));  // npos + 1 is 0
 }
 
 RequestMetrics::RequestMetrics(MetricsRegistry& registry, std::string host)

@@ -44,7 +44,7 @@ class RequestMetrics {
   std::map<std::string, Histogram> durations_;
 };
 
-// "10.96.0.1:443" of "https://10.96.0.1:443/clusters/a".
+// "10.96.0.1:443" of "https://10.96.0.1:443/clusters/a", without user and password.
 std::string HostOf(std::string_view server);
 
 }  // namespace spillway

@@ -1,5 +1,6 @@
 #include "operator/watchdog.h"
 
+#include <signal.h>  // sigaction has no C++ spelling
 #include <unistd.h>
 
 #include <chrono>
@@ -9,7 +10,13 @@
 
 namespace spillway {
 
-void EndWithin(std::chrono::seconds time) { alarm(static_cast<unsigned>(time.count())); }
+void EndWithin(std::chrono::seconds time) {
+  // By a handler, as a container's first process ignores the signals that it has none for.
+  struct sigaction end{};
+  end.sa_handler = [](int) { _exit(1); };
+  sigaction(SIGALRM, &end, nullptr);
+  alarm(static_cast<unsigned>(time.count()));
+}
 
 void Watchdog(const kube::LeaderElector& elector, const Clock& clock, const std::stop_token& stop) {
   std::mutex mutex;

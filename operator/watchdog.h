@@ -11,8 +11,8 @@ namespace spillway {
 // However long last words take: standard error may be a pipe that nobody reads any more.
 inline constexpr std::chrono::seconds kLastWords{1};
 
-// Lets the kernel end the process (by SIGALRM) after `time`, whatever it waits for. Nothing takes
-// it back. REQUIRES that SIGALRM is neither blocked nor handled.
+// Ends the process (exit code 1) after `time` by SIGALRM, whatever its threads wait for. Nothing
+// takes it back. REQUIRES that SIGALRM is not blocked in every thread.
 void EndWithin(std::chrono::seconds time);
 
 // Ends the process (exit code 1) when a lease that is held runs out, whatever the rest is doing. It

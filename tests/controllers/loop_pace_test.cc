@@ -139,6 +139,35 @@ TEST_F(LoopPaceTest, TellsHowLongNewsWaitedAndHowPassesEnded) {
   EXPECT_EQ(passes("success") + passes("requeue_after"), 2);
 }
 
+// Time goes on while it is looked at.
+class MovingClock final : public Clock {
+ public:
+  [[nodiscard]] std::chrono::sys_time<milliseconds> NowMillis() const override { return {}; }
+  [[nodiscard]] std::chrono::nanoseconds Elapsed() const override { return seconds(++looks_); }
+
+ private:
+  mutable std::atomic<int> looks_ = 0;
+};
+
+TEST_F(LoopPaceTest, APassThatTimeAloneMadeDueHasNotWaitedForLessThanNothing) {
+  watching_.Start();
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
+  MovingClock moving;
+  MetricsRegistry registry;
+  const Metrics metrics(registry);
+  Loop loop(stores_, client_, moving, log_, metrics, templates_, InMode(), Hooks(), options_);
+  const auto waited = [&] {
+    return MetricValue(
+               registry.Text(),
+               R"(workqueue_queue_duration_seconds_sum{controller="spillway",name="spillway"})")
+        .value_or(-1);
+  };
+  loop.Pass({});  // of the news that it begins with
+  const double before = waited();
+  loop.Pass({});
+  EXPECT_GT(waited(), before);
+}
+
 // --- one pass after the other ---
 
 // A loop that can be held in the middle of a pass.

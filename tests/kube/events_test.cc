@@ -46,7 +46,9 @@ class EventsTest : public ::testing::Test {
           const size_t index = std::min(static_cast<size_t>(sent_++), statuses_.size() - 1);
           EXPECT_TRUE(Eventually([this] { return !held_; }));
           if (statuses_[index] == 0) return Error{Code::kUnknown, "no answer"};
-          return HttpResponse{.status = statuses_[index], .headers = {}, .body = request.body};
+          HttpResponse response{.status = statuses_[index], .headers = {}, .body = request.body};
+          if (!retry_after_.empty()) response.headers["retry-after"] = retry_after_;
+          return response;
         }),
         client_(transport_, clock_, {.user_agent = "test", .observe = {}}) {}
 
@@ -68,7 +70,8 @@ class EventsTest : public ::testing::Test {
   FakeClock clock_;
   Log log_{LogLevel::kError, true};
   std::vector<int> statuses_ = {
-      201};  // of one request after another; the last for all further ones
+      201};                  // of one request after another; the last for all further ones
+  std::string retry_after_;  // empty: not said
   std::atomic<int> sent_ = 0;
   std::atomic<bool> held_ = false;
   std::atomic<size_t> dropped_ = 0;
@@ -157,6 +160,17 @@ TEST_F(EventsTest, TriesAgainWhileTheServerIsUnavailable) {
   recorder.Stop();
   EXPECT_EQ(transport_.Requests().size(), 5U);
   EXPECT_EQ(dropped_, 0U);
+}
+
+TEST_F(EventsTest, WaitsAsLongAsTheServerAsks) {
+  statuses_ = {503, 201};
+  retry_after_ = "1";
+  const auto start = std::chrono::steady_clock::now();
+  // A client whose deadline is over before it could try again itself.
+  EventRecorder recorder(client_.WithDeadline(500ms), clock_, log_, Options());
+  recorder.Record(Spilled());
+  EXPECT_EQ(Bodies(2).size(), 2U);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 1s);
 }
 
 TEST_F(EventsTest, GivesUpAfterFiveTries) {

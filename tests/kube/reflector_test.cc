@@ -910,6 +910,13 @@ TEST(Reflector, AListThatFailsAtOnceIsNoReasonForPages) {
   }
 }
 
+TEST(Reflector, AStreamThatFellSilentIsNoReasonForPagesIfTheListFailsAtOnce) {
+  Act silent = Reset(Event("ADDED", Object("a", 3)));
+  silent.lasts = seconds(60);
+  const Played got = Play({silent, Reset(), {.body = ListBody(9, {})}}, 1, seconds(1800), true);
+  EXPECT_THAT(got.asked, ElementsAre("stream rv=0", "list rv=0 limit=500", "list rv=0 limit=500"));
+}
+
 // --- what is not what was asked for ---
 
 TEST(Reflector, ATableOrAnotherKindIsNoList) {

@@ -89,12 +89,16 @@ TEST(Assembly, SaysThatOnlyCurlUsesTheProxyOfTheEnvironment) {
     log.Flush();
     return testing::internal::GetCapturedStderr();
   };
+  // NOLINTBEGIN(concurrency-mt-unsafe): no other thread is there.
+  unsetenv("HTTPS_PROXY");
+  unsetenv("https_proxy");
   EXPECT_THAT(said(kube::TransportKind::kCpprest), Not(HasSubstr("HTTPS_PROXY")));
-  setenv("HTTPS_PROXY", "http://me:secret@proxy:3128", 1);  // NOLINT(concurrency-mt-unsafe)
+  setenv("HTTPS_PROXY", "http://me:secret@proxy:3128", 1);
   EXPECT_THAT(said(kube::TransportKind::kCpprest),
               AllOf(HasSubstr("HTTPS_PROXY is not used"), Not(HasSubstr("secret"))));
   EXPECT_THAT(said(kube::TransportKind::kCurl), Not(HasSubstr("HTTPS_PROXY")));
-  unsetenv("HTTPS_PROXY");  // NOLINT(concurrency-mt-unsafe)
+  unsetenv("HTTPS_PROXY");
+  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 TEST(Assembly, WhatItCannotStartWithIsOneSentence) {

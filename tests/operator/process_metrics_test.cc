@@ -38,10 +38,11 @@ std::string Requests(const std::string& code, const std::string& method, const s
          "\",verb=\"" + verb + "\"}";
 }
 
-TEST(RequestMetrics, NameTheHostWithoutSchemeAndPath) {
+TEST(RequestMetrics, NameTheHostAlone) {
   EXPECT_EQ(HostOf("https://10.96.0.1:443"), "10.96.0.1:443");
   EXPECT_EQ(HostOf("https://api.example/k8s/clusters/a"), "api.example");
   EXPECT_EQ(HostOf("http://[::1]:8001/"), "[::1]:8001");
+  EXPECT_EQ(HostOf("https://me:p@ss@api:6443/x@y"), "api:6443");
 }
 
 TEST(RequestMetrics, AreThereForEveryVerbFromTheStart) {

@@ -2,7 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>  // SIGALRM has no C++ spelling
+#include <sched.h>  // unshare has no C++ spelling
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -86,7 +87,28 @@ TEST(Watchdog, EndsTheProcessEvenIfNobodyReadsItsLastWords) {
         held.clock.clock.Advance(13s);
         Watchdog(held.elector, held.clock, {});
       },
-      testing::KilledBySignal(SIGALRM), "");
+      testing::ExitedWithCode(1), "");
+}
+
+// As it is in a container.
+TEST(Watchdog, EndsTheProcessAlsoWhereItIsTheFirstOne) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ASSERT_EQ(unshare(CLONE_NEWUSER | CLONE_NEWPID), 0);
+        const pid_t first = fork();
+        if (first == 0) {
+          ASSERT_EQ(getpid(), 1);
+          Held held;
+          StallStandardError();
+          held.clock.clock.Advance(13s);
+          Watchdog(held.elector, held.clock, {});
+        }
+        int status = 0;
+        ASSERT_EQ(waitpid(first, &status, 0), first);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
+      },
+      testing::ExitedWithCode(1), "");
 }
 
 TEST(Watchdog, LeavesALeaseThatIsGoodAlone) {
