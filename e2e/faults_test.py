@@ -494,7 +494,9 @@ def test_a_wall_clock_that_is_set_on_and_back_changes_neither_leader_nor_what_ru
     operator = operators.start("one", environment=clock.environment)
     leads(cluster, "one")
     operators.start("two")  # has everybody's clock
-    cluster.apply([training_pool("long", 2, 8), inference_pool("served", 2, a100())], namespace)
+    # What runs in a cloud goes home in time, and an hour is more than that.
+    at_home = {"spill": {"policy": "Never"}}
+    cluster.apply([training_pool("long", 2, 8, placement=at_home), inference_pool("served", 2, a100(), placement=at_home)], namespace)
     ready(cluster, "long", namespace)
     ready_pool(cluster, "served", namespace)
     runs = {"long", "served"}
