@@ -14,6 +14,7 @@ import pytest
 from harness import Cluster, Operators, metric, parse_time, wait_for
 from leaders import assert_never_two_writers, pool_writes
 from pools import lease_holder, training_pool
+from spillway_dev import evidence
 from spillway_dev.operator_process import NAMESPACE, OperatorProcess
 
 Object = dict[str, Any]
@@ -102,7 +103,8 @@ def test_leadership_passes_within_20_s_of_a_kill_and_3_s_of_a_sigterm(
     after_term = first_write_after(cluster, before_term, "one", asked, 15)
     assert after_term < 3
     assert two.process.wait_ended(5), "the operator did not end after SIGTERM"
-    print(f"took over {after_kill:.1f} s after kill -9, {after_term:.1f} s after SIGTERM")
+    evidence.record("leader killed, until the next one's first write", round(after_kill, 2), "s")
+    evidence.record("leader stopped, until the next one's first write", round(after_term, 2), "s")
     assert assert_never_two_writers(cluster, mark) == ["one", "two", "one"]
 
 

@@ -53,7 +53,9 @@ def write(collected: Path) -> str:
 
 def _commit() -> str:
     commit = capture(["git", "rev-parse", "HEAD"], "git rev-parse", cwd=REPO).strip()
-    changed = capture(["git", "status", "--porcelain", "--untracked-files=no"], "git status", cwd=REPO).strip()
+    # What another part of the same run has written is no change of the code.
+    but_evidence = ["--", ".", f":(exclude){EVIDENCE.relative_to(REPO)}"]
+    changed = capture(["git", "status", "--porcelain", "--untracked-files=no", *but_evidence], "git status", cwd=REPO).strip()
     return commit + ("-modified" if changed else "")
 
 
