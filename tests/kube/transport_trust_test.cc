@@ -5,7 +5,11 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kube/transport.h"
 #include "tests/kube/transport_fixture.h"
@@ -107,6 +111,51 @@ TEST_P(TransportTrust, LoggingInTakesAsLongAsItTakes) {
   EXPECT_EQ(transport->Send(request, {})->status, 200);
   config.exec->command = "/no/such/program";
   EXPECT_THAT(Make(config)->LogIn({}).error().message, HasSubstr("cannot run /no/such/program"));
+}
+
+// Nothing of one cluster is the process's: not its authority, nor its token, nor its certificate.
+TEST_P(TransportTrust, TwoClustersLiveSideBySide) {
+  struct Cluster {
+    support::Authority* authority = nullptr;
+    std::string user;
+    std::mutex mutex{};
+    std::vector<std::string> seen{};  // guarded
+    std::unique_ptr<TlsServer> server{};
+    std::unique_ptr<Transport> transport{};
+  };
+  Cluster clusters[] = {{&authority_, "ann"}, {&other_, "ben"}};
+  std::vector<ClusterConfig> configs;
+  for (Cluster& one : clusters) {
+    one.server = std::make_unique<TlsServer>(
+        TlsServer::Options{one.authority->Issue("apiserver", {"IP:127.0.0.1"}),
+                           one.authority->Pem()},
+        [&one](const WireRequest& request, WireConnection& wire) {
+          const std::scoped_lock lock(one.mutex);
+          one.seen.push_back(wire.ClientCommonName() + " " + request.headers.at("authorization"));
+          wire.Answer(200, "yes");
+        });
+    ClusterConfig config;
+    config.server = "https://127.0.0.1:" + std::to_string(one.server->Port());
+    config.ca.data = one.authority->Pem();
+    config.token.data = "token-of-" + one.user;
+    const auto pair = one.authority->Issue(one.user, {});
+    config.client_certificate.data = pair.certificate;
+    config.client_key.data = pair.key;
+    configs.push_back(config);
+    one.transport = Make(config);
+  }
+  for (int round = 0; round < 3; ++round) {
+    for (Cluster& one : clusters) EXPECT_TRUE(one.transport->Send(Get("/"), {}).ok());
+  }
+  for (Cluster& one : clusters) {
+    const std::scoped_lock lock(one.mutex);
+    EXPECT_EQ(one.seen, std::vector<std::string>(3, one.user + " Bearer token-of-" + one.user));
+  }
+  // Nor does either believe the other's server.
+  std::swap(configs[0].ca, configs[1].ca);
+  for (const ClusterConfig& config : configs) {
+    EXPECT_EQ(SendAndFail(*Make(config), Get("/")).code, Code::kUnavailable);
+  }
 }
 
 TEST_P(TransportTrust, SpeaksPlainHttpWithoutCredentialsOnly) {
