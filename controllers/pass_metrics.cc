@@ -5,14 +5,8 @@
 namespace spillway::controllers {
 namespace {
 
-const MetricLabels& Controller() {
-  static const MetricLabels labels = {{"controller", "spillway"}};
-  return labels;
-}
-const MetricLabels& Queue() {
-  static const MetricLabels labels = {{"controller", "spillway"}, {"name", "spillway"}};
-  return labels;
-}
+MetricLabels Controller() { return {{"controller", "spillway"}}; }
+MetricLabels Queue() { return {{"controller", "spillway"}, {"name", "spillway"}}; }
 MetricLabels With(MetricLabels labels, const std::string& name, const std::string& value) {
   labels[name] = value;
   return labels;
