@@ -45,18 +45,21 @@ Planner Checked(placement::Plan (*baseline)(const Snapshot&)) {
   };
 }
 
+// Of a policy that knows no hold-back.
+void SpillAtOnce(TrainingPool& pool) { pool.spill_after = Seconds{0}; }
+
 std::vector<Policy> Policies() {
   return {
       {.name = "Spillway"},
-      {.name = "first fit by tier", .planner = Checked(FirstFitByTier)},
-      {.name = "EASY without price", .planner = Checked(EasyWithoutPrice)},
-      {.name = "queue heads (Kueue)", .planner = Checked(QueueHeads)},
+      {.name = "first fit by tier", .planner = Checked(FirstFitByTier), .edit = SpillAtOnce},
+      {.name = "EASY without price", .planner = Checked(EasyWithoutPrice), .edit = SpillAtOnce},
+      {.name = "queue heads (Kueue)", .planner = Checked(QueueHeads), .edit = SpillAtOnce},
       {.name = "home only", .edit = [](TrainingPool& pool) { pool.spill_allowed = false; }},
       {.name = "cloud only",
        .edit =
            [](TrainingPool& pool) {
              pool.providers = {placement::Provider::kAzure, placement::Provider::kAws};
-             pool.spill_after = Seconds{0};
+             SpillAtOnce(pool);
            },
        .needs_home = false},
   };
@@ -65,8 +68,7 @@ std::vector<Policy> Policies() {
 std::vector<Policy> RulesOff() {
   return {
       {.name = "Spillway"},
-      {.name = "no hold-back (rule 5)",
-       .edit = [](TrainingPool& pool) { pool.spill_after = Seconds{0}; }},
+      {.name = "no hold-back (rule 5)", .edit = SpillAtOnce},
       {.name = "no return (rule 9)",
        .edit = [](TrainingPool& pool) { pool.return_home = placement::ReturnHome::kNever; }},
       {.name = "no preemption (rule 6)",
