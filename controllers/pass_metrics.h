@@ -26,7 +26,7 @@ class PassMetrics {
   void BrokeOff() const { active_.Set(0); }
   // Something that was refused is written anew later.
   void Retried() const { retries_.Increment(); }
-  // Since when one has been going on, in seconds; 0: none is. Called when the metrics are read.
+  // For how long one has been going on; 0: none is. Called when the metrics are read.
   void GoingOn(double seconds) const;
 
  private:

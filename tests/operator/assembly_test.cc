@@ -40,7 +40,8 @@ class Assemblies : public testing::TestWithParam<kube::TransportKind> {};
 
 TEST_P(Assemblies, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
   Log log(LogLevel::kError, true);
-  const support::TempFile kubeconfig(support::KubeconfigFor("http://" + FreeAddress()));
+  const std::string host = FreeAddress();
+  const support::TempFile kubeconfig(support::KubeconfigFor("http://" + host));
   Options options = With(kubeconfig);
   options.transport = GetParam();
   auto assembly = Assembly::Make(options, log);
@@ -53,7 +54,8 @@ TEST_P(Assemblies, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
             HasSubstr("[-]caches failed: not synced: nodes, pods, jobs, deployments, services, "
                       "poddisruptionbudgets, priorityclasses, nodegroups, trainingpools, "
                       "inferencepools, poolquotas\n")));
-  const std::string failed = "rest_client_requests_total{code=\"<error>\",host=\"";
+  const std::string failed = R"(rest_client_requests_total{code="<error>",host=")" + host +
+                             R"(",method="GET",verb="list"})";
   EXPECT_TRUE(support::Eventually(
       [&] { return Get(options.listen, "/metrics").find(failed) != std::string::npos; }));
   EXPECT_THAT(Get(options.listen, "/metrics"),
