@@ -17,7 +17,6 @@ constexpr seconds kHeartbeat{10};
 constexpr seconds kForgetDeleted{30};
 constexpr std::chrono::milliseconds kFirstRetry{200};
 constexpr seconds kLongestRetry{30};
-constexpr seconds kLongestAsked{300};  // whatever a server, or what is before it, asks for
 constexpr seconds kLongestTargetRetry{60};
 constexpr int kMostPassesAMinute = 50;
 
@@ -908,9 +907,7 @@ void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
       std::min<nanoseconds>(kFirstRetry * (1 << std::min(retry.failures, 10)), kLongestRetry);
   // A conflict means that news is on its way; it is no failure of anybody's.
   if (outcome.error->code == Code::kConflict) wait = kFirstRetry;
-  if (outcome.error->retry_after) {
-    wait = std::max<nanoseconds>(wait, std::min(*outcome.error->retry_after, kLongestAsked));
-  }
+  if (outcome.error->retry_after) wait = std::max<nanoseconds>(wait, *outcome.error->retry_after);
   if (outcome.error->code != Code::kConflict) {
     ++retry.failures;
     refused_ = true;

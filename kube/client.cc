@@ -22,7 +22,7 @@ using std::chrono::seconds;
 constexpr milliseconds kListDeadline{60'000};
 constexpr seconds kWatchSlack{30};  // the server ends a watch itself; this is for when it does not
 constexpr seconds kLongestWait{10};
-constexpr seconds kLongestAsked{86'400};  // what a server asks for beyond that is no time
+constexpr seconds kLongestAsked{300};  // whatever a server, or what is before it, asks for
 constexpr int kRetries = 3;
 constexpr size_t kShownBody = 512;
 constexpr size_t kMostWarnings = 1000;
