@@ -21,6 +21,7 @@ from spillway_dev.operator_process import OperatorProcess
 
 EARLIER = ROOT / "tests" / "testdata" / "charts" / "spillway-0.1.0.tgz"
 TEAM = "team"
+REPLICAS = 3
 EVERYTHING = "jobs,deployments,replicasets,services,poddisruptionbudgets,pods"
 
 
@@ -55,7 +56,7 @@ def start_pools(cluster: Cluster) -> None:
     # The gang first: its worker wants a whole node, and replicas may be on both.
     cluster.apply(training_pool("train", 1), TEAM)
     cluster.wait_condition("trainingpool", "train", TEAM, "Ready", reason="AsExpected")
-    cluster.apply(inference_pool("serve", 3, a100()), TEAM)
+    cluster.apply(inference_pool("serve", REPLICAS, a100()), TEAM)
     settled(cluster)
 
 
@@ -112,12 +113,28 @@ def deployment(names: dict[str, str]) -> str:
 
 def assert_replica_is_replaced(cluster: Cluster) -> None:
     """Without a release too: its PriorityClass is still there."""
-    replicas = lambda: {one["metadata"]["name"]: condition_of(one, "Ready").get("status")
-                        for one in cluster.list("pods", TEAM, "spillway.dev/pool=serve")}
-    before = replicas()
-    cluster.delete("pod", next(iter(before)), TEAM)
-    wait_for(lambda: len(replicas()) == len(before) and replicas() != before and set(replicas().values()) == {"True"}, 30,
-             "another replica in its place")
+    # Of a pool of the same name that an earlier test deleted the last pods may still be on their way out.
+    wait_for(lambda: set(replicas(cluster).values()) == {"True"} and len(replicas(cluster)) == REPLICAS, 60, "its replicas alone")
+    gone = next(iter(replicas(cluster)))
+    cluster.delete("pod", gone, TEAM)
+
+    def replaced() -> bool:
+        now = replicas(cluster)
+        assert gone not in now and len(now) == REPLICAS and set(now.values()) == {"True"}, (now, told(cluster))
+        return True
+    wait_for(replaced, 30, "another replica in its place")
+
+
+def told(cluster: Cluster) -> list[str]:
+    """What the events of the namespace say."""
+    return [f"{one['regarding']['kind']}/{one['regarding']['name']}: {one['reason']}: {one.get('note')}"
+            for one in cluster.list("events.events.k8s.io", TEAM)]
+
+
+def replicas(cluster: Cluster) -> dict[str, str | None]:
+    """Name of each pod of the serving pool to whether it is Ready."""
+    return {one["metadata"]["name"]: condition_of(one, "Ready").get("status")
+            for one in cluster.list("pods", TEAM, "spillway.dev/pool=serve")}
 
 
 def test_a_pool_that_is_deleted_while_there_is_no_release_takes_its_pods_with_it(

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, TypeVar
+from typing import Any, Callable, Iterable, Iterator, TypeVar
 
 import yaml
 
@@ -203,6 +203,11 @@ class Cluster:
     def kubectl(self, *arguments: str, input: str | None = None, seconds: float = 120) -> str:
         """Standard output; CommandFailed (with .error) if kubectl exits with another code than 0."""
         return self._kubectl(*arguments, stdin=input, seconds=seconds)
+
+    def undisturbed(self, requests: Iterable[Object]) -> list[Object]:
+        """Those that came while no test ended or stopped the server, which at first refuses what it has not read the roles for."""
+        return [one for one in requests
+                if not any(begin <= parse_time(one["requestReceivedTimestamp"]) <= end for begin, end in self.disturbed)]
 
     def helm(self, *arguments: str, seconds: float = 180) -> str:
         return self._kubectl.helm(*arguments, seconds=seconds)

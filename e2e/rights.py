@@ -66,7 +66,6 @@ def refused(cluster: Cluster, requests: Iterable[Object]) -> list[str]:
 def judge(cluster: Cluster) -> None:
     """Fails if an operator was refused anything since the cluster began, or was somebody else; disturbances are left out."""
     spans = taken_away(cluster)
-    judged = [one for one in cluster.audit.by_operator(0)
-              if not any(begin <= parse_time(one["requestReceivedTimestamp"]) <= end for begin, end in cluster.disturbed)]
+    judged = cluster.undisturbed(cluster.audit.by_operator(0))
     assert refused(cluster, judged) == []
     assert {one["user"]["username"] for one in judged if not (lacks_a_right(one) and is_left_behind(one, spans))} <= {ACCOUNT}

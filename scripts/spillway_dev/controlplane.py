@@ -177,6 +177,7 @@ class ControlPlane:
         while True:
             try:
                 self.kubectl.apply(manifest)
+                self.kubectl("auth", "can-i", "list", "nodes", "--as=kwok")  # the server hears of a binding a moment later
                 return
             except Failure:
                 if time.monotonic() >= deadline:
