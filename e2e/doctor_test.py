@@ -60,10 +60,16 @@ def without_rights(chart: None, cluster: Cluster) -> Iterator[list[Object]]:
     """The chart's ClusterRole and Role, emptied for the test; the rules that they had."""
     roles = [cluster.get("clusterrole", "spillway"), cluster.get("role", "spillway", NAMESPACE)]
     for role in roles:
-        cluster.kubectl("replace", "-f", "-", input=json.dumps(bare({**role, "rules": []})))
+        write_as_helm(cluster, {**role, "rules": []})
     yield [rule for role in roles for rule in role["rules"]]
     for role in roles:
-        cluster.kubectl("replace", "-f", "-", input=json.dumps(bare(role)))
+        write_as_helm(cluster, role)
+
+
+def write_as_helm(cluster: Cluster, found: Object) -> None:
+    """By its name: what anybody else has written, an upgrade of the release would refuse to write over."""
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", "-",
+                    input=json.dumps(bare(found)))
 
 
 def bare(found: Object) -> Object:
