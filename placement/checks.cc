@@ -638,7 +638,8 @@ Found HasEnoughNew(Look& look) {
   look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, need);
   std::vector<Slot> slots = look.room.slots;
   const Topology topology = TopologyIn(look.pool, look.Spec());
-  if (topology.mode == TopologyMode::kRequired) {
+  const bool in_one_domain = topology.mode == TopologyMode::kRequired;
+  if (in_one_domain) {
     slots = InLargestDomain(look.scene.world, topology.levels.front(), slots);
   }
   const int64_t fit = WorkersIn(slots);
@@ -650,7 +651,7 @@ Found HasEnoughNew(Look& look) {
         .reason = Reason::kWaitingForCapacity,
         .message = fmt::format("with {} of its {} that may still come it would not fit either",
                                Count(look.supply->nodes, "node"), MostNodesBy(look.Spec())),
-        .remedy = {}};
+        .remedy = RoomFor(look, lacks, in_one_domain)};
   }
   NewNodes& wanted = look.option.new_nodes.emplace();
   wanted.workers = need.workers;
@@ -699,6 +700,7 @@ void CheckNew(Look& look) {
   if (stockout && stockout->next_try > option.held_until.value_or(look.Now())) {
     option.new_nodes.reset();
   }
+  if (short_of && !short_of->remedy.empty()) option.remedies.push_back(short_of->remedy);
   if (!option.finding) option.finding = short_of ? *short_of : WaitsForNodes(look);
   if (option.remedies.empty()) option.remedies.push_back(option.finding->remedy);
 }
@@ -1017,7 +1019,7 @@ bool HomeCould(const Scene& scene, size_t pool, const PoolMemory& memory) {
 Finding OthersFirst() {
   return {.reason = Reason::kWaitingForCapacity,
           .message = "no node is asked for while others have yet to start there",
-          .remedy = {}};
+          .remedy = "wait until those have started"};
 }
 
 Option OptionWithNewNodes(const Scene& scene, size_t pool, const PoolMemory& memory,

@@ -91,6 +91,22 @@ TEST(NewNodes, AreNeverMoreThanTheMaximum) {
                         "fit either"));
 }
 
+// What holds it back first is not all that is missing.
+TEST(NewNodes, WouldNotDoSoThatRoomIsMissingBesides) {
+  Snapshot world = Clouds(2);
+  world.groups.push_back(Group("home"));
+  world.pools = {Wants("llm", 5)};
+  world.pools[0].spill_after = Seconds{600};
+  AddNodes(world, "home", 5);
+  for (placement::Node& node : world.nodes) node.used = node.allocatable;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(In(DecisionOf(plan, "llm"), "near").reason, Reason::kHoldingBackSpill);
+  EXPECT_THAT(DecisionOf(plan, "llm").remedies,
+              testing::Contains("near: wait until 2026-11-24T12:10:00Z, or lower "
+                                "placement.spill.afterSeconds (600); room for 5 more workers: for "
+                                "each 8 accelerators and all else that it requests on one node"));
+}
+
 // The builder's nodes cost 32 an hour.
 TEST(NewNodes, AreNoMoreThanTheGroupsMoneyPaysFor) {
   const auto asked = [](const char* money) {
