@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "controllers/names.h"
 #include "controllers/observe.h"
+#include "controllers/pool_key_hash.h"
 #include "controllers/render.h"
 
 namespace spillway::controllers {
@@ -49,24 +52,30 @@ void CheckPlan(const placement::Snapshot& snapshot, const placement::Plan& plan,
   log.Error("the plan breaks an invariant", {{"problem", holds.error().message}});
 }
 
-// One pass's world, decisions, and the indexes between them.
+// One pass's world, decisions, and the indexes between them. What is indexed by text is so by that
+// of the objects themselves, which outlive it: a pass looks up several things of each pool.
 struct Loop::Facts {
+  template <class T>
+  using By = std::unordered_map<std::string_view, T>;
+  template <class T>
+  using ByKey = std::unordered_map<placement::PoolKey, T, PoolKeyHash>;
+
   World world;
   placement::Snapshot snapshot;
   placement::Plan plan;
   Time now{};
   std::map<std::string, const crds::v1alpha1::NodeGroup*> groups;
-  std::map<std::string, const kube::Node*> nodes;
-  std::map<std::string, std::vector<const kube::Job*>> jobs;  // by pool uid
-  std::map<std::string, std::vector<const kube::Pod*>> pods;
-  std::map<std::string, std::vector<const kube::Deployment*>> deployments;
-  std::map<std::string, std::vector<const kube::MetaOnly*>> services;
-  std::map<std::string, const kube::MetaOnly*> budgets;
+  By<const kube::Node*> nodes;
+  By<std::vector<const kube::Job*>> jobs;  // by pool uid
+  By<std::vector<const kube::Pod*>> pods;
+  By<std::vector<const kube::Deployment*>> deployments;
+  By<std::vector<const kube::MetaOnly*>> services;
+  By<const kube::MetaOnly*> budgets;
   std::map<std::string, std::vector<Leftover>> leftovers;
-  std::map<placement::PoolKey, const placement::TrainingPool*> pool_facts;
-  std::map<placement::PoolKey, const placement::PoolDecision*> decisions;
-  std::map<placement::PoolKey, const placement::InferencePool*> inference_facts;
-  std::map<placement::PoolKey, const placement::InferenceDecision*> inference_decisions;
+  ByKey<const placement::TrainingPool*> pool_facts;
+  ByKey<const placement::PoolDecision*> decisions;
+  ByKey<const placement::InferencePool*> inference_facts;
+  ByKey<const placement::InferenceDecision*> inference_decisions;
   std::map<std::string, const placement::GroupReport*> group_reports;
   std::map<std::string, const placement::QuotaReport*> quota_reports;
   std::set<std::string> deleted_uids;
@@ -118,9 +127,9 @@ struct Loop::Facts {
   void IndexWorld() {
     for (const auto& group : world.node_groups) groups.emplace(group->meta.name, group.get());
     for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
-    std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
+    By<const crds::v1alpha1::TrainingPool*> pools;
     for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
-    std::map<std::string, const crds::v1alpha1::InferencePool*> serving;
+    By<const crds::v1alpha1::InferencePool*> serving;
     for (const auto& pool : world.inference_pools) serving.emplace(pool->meta.uid, pool.get());
     for (const auto& job : world.jobs) {
       const auto pool = pools.find(job->meta.controller.Get().uid);
@@ -151,7 +160,7 @@ struct Loop::Facts {
     IndexLeftovers();
   }
   void IndexLeftovers() {
-    std::set<std::string_view> living;  // uids
+    std::unordered_set<std::string_view> living;  // uids
     for (const auto& pool : world.training_pools) living.insert(pool->meta.uid);
     for (const auto& pool : world.inference_pools) living.insert(pool->meta.uid);
     std::vector<Leftover> orphans;
@@ -944,8 +953,8 @@ void Loop::Tell(const Facts& facts, const WriteList& list) {
 
 // Memories about objects that are no longer there.
 void Loop::Forget(const Facts& facts) {
-  std::set<std::string> keys;
-  std::set<std::string> uids;
+  std::unordered_set<std::string> keys;
+  std::unordered_set<std::string_view> uids;
   for (const auto& pool : facts.world.training_pools) {
     keys.insert(PoolListKey(pool->meta));
     uids.insert(pool->meta.uid);

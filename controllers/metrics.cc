@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_map>
 #include <vector>
 
+#include "controllers/pool_key_hash.h"
 #include "placement/capacity.h"
 
 namespace spillway::controllers {
@@ -240,41 +242,68 @@ namespace {
 
 using Series = std::map<MetricLabels, double>;
 
-// What pools add up to.
+// What pools add up to. By parts of their own text, as there may be very many of them.
 struct PoolSeries {
-  Series counts;
+  using Where = std::pair<std::string_view, std::string_view>;  // namespace, node group
+  std::map<std::tuple<std::string_view, std::string_view, std::string_view, bool>, double> counts;
   Series oldest;
-  Series accelerators;
-  Series cost;
+  std::map<std::tuple<std::string_view, std::string_view, std::string_view>, double> accelerators;
+  std::map<Where, double> cost;
   Series replicas;
   Series blocked;
 
-  void Count(const char* kind, const char* state, const std::string& reason, bool spilled) {
-    counts[{{"kind", kind},
-            {"state", state},
-            {"reason", reason},
-            {"spilled", spilled ? "true" : "false"}}] += 1;
+  void Count(std::string_view kind, std::string_view state, std::string_view reason, bool spilled) {
+    counts[{kind, state, reason, spilled}] += 1;
   }
-  void Waits(const std::string& reason, Time since) {
+  void Waits(std::string_view reason, Time since) {
     const double seconds = Number(since.time_since_epoch().count());
-    const auto [at, fresh] = oldest.emplace(MetricLabels{{"reason", reason}}, seconds);
+    const auto [at, fresh] = oldest.emplace(MetricLabels{{"reason", std::string(reason)}}, seconds);
     if (!fresh) at->second = std::min(at->second, seconds);
   }
   void Has(const std::string& ns, const std::string& node_group, const std::string& type,
            int64_t count, Money hourly_cost) {
-    const MetricLabels where = {{"namespace", ns}, {"node_group", node_group}};
-    MetricLabels typed = where;
-    typed.emplace("type", type);
-    accelerators[typed] += Number(count);
-    cost[where] += hourly_cost.Float();
+    accelerators[{ns, node_group, type}] += Number(count);
+    cost[{ns, node_group}] += hourly_cost.Float();
+  }
+  [[nodiscard]] std::vector<Sample> Counts() const {
+    std::vector<Sample> out;
+    for (const auto& [key, count] : counts) {
+      const auto& [kind, state, reason, spilled] = key;
+      out.push_back({{{"kind", std::string(kind)},
+                      {"state", std::string(state)},
+                      {"reason", std::string(reason)},
+                      {"spilled", spilled ? "true" : "false"}},
+                     count});
+    }
+    return out;
+  }
+  [[nodiscard]] std::vector<Sample> Accelerators() const {
+    std::vector<Sample> out;
+    for (const auto& [key, count] : accelerators) {
+      const auto& [ns, node_group, type] = key;
+      out.push_back({{{"namespace", std::string(ns)},
+                      {"node_group", std::string(node_group)},
+                      {"type", std::string(type)}},
+                     count});
+    }
+    return out;
+  }
+  [[nodiscard]] std::vector<Sample> Costs() const {
+    std::vector<Sample> out;
+    for (const auto& [where, hourly] : cost) {
+      out.push_back(
+          {{{"namespace", std::string(where.first)}, {"node_group", std::string(where.second)}},
+           hourly});
+    }
+    return out;
   }
 };
 
 void AddGang(const placement::PoolDecision& decision, const placement::TrainingPool* pool,
              PoolSeries& series) {
   const bool ended = decision.memory.completed.has_value();
-  const std::string reason(placement::ReasonName(
-      decision.placed && !ended ? decision.ready_reason : decision.placed_reason));
+  const std::string_view reason = placement::ReasonName(
+      decision.placed && !ended ? decision.ready_reason : decision.placed_reason);
   series.Count("TrainingPool",
                ended             ? "ended"
                : decision.placed ? "placed"
@@ -291,7 +320,7 @@ void AddGang(const placement::PoolDecision& decision, const placement::TrainingP
 }
 
 void AddServing(const placement::InferenceDecision& decision, Time now, PoolSeries& series) {
-  const std::string reason(placement::ReasonName(decision.ready_reason));
+  const std::string_view reason = placement::ReasonName(decision.ready_reason);
   series.Count("InferencePool", decision.capacity_met ? "placed" : "waiting", reason,
                decision.spilled);
   if (!decision.capacity_met && decision.memory.waiting_since) {
@@ -337,15 +366,15 @@ std::vector<Sample> Samples(const Series& from) {
 }  // namespace
 
 void Metrics::PublishPools(const placement::Snapshot& snapshot, const placement::Plan& plan) const {
-  std::map<placement::PoolKey, const placement::TrainingPool*> pools;
+  std::unordered_map<placement::PoolKey, const placement::TrainingPool*, PoolKeyHash> pools;
   for (const auto& pool : snapshot.pools) pools.emplace(pool.key, &pool);
   PoolSeries series;
   for (const auto& decision : plan.pools) AddGang(decision, pools[decision.key], series);
   for (const auto& decision : plan.inference_pools) AddServing(decision, snapshot.now, series);
-  pools_.Replace(Samples(series.counts));
+  pools_.Replace(series.Counts());
   waiting_since_.Replace(Samples(series.oldest));
-  pool_accelerators_.Replace(Samples(series.accelerators));
-  pool_cost_.Replace(Samples(series.cost));
+  pool_accelerators_.Replace(series.Accelerators());
+  pool_cost_.Replace(series.Costs());
   replicas_.Replace(Samples(series.replicas));
   blocked_cells_.Replace(Samples(series.blocked));
 }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <string_view>
+#include <unordered_map>
 
 #include "base/hash.h"
 #include "base/whole_number.h"
@@ -395,7 +397,7 @@ struct Family {
   std::vector<const kube::Job*> jobs;
   std::vector<const kube::Pod*> pods;
 };
-using Families = std::map<std::string, Family>;
+using Families = std::unordered_map<std::string_view, Family>;
 
 int AttemptOf(const kube::ObjectMeta& meta) {
   const std::string text = LabelOf(meta, kAttemptLabel);
@@ -406,7 +408,7 @@ int AttemptOf(const kube::ObjectMeta& meta) {
 }
 
 Families ObserveFamilies(const World& world) {
-  std::map<std::string, const crds::v1alpha1::TrainingPool*> pools;
+  std::unordered_map<std::string_view, const crds::v1alpha1::TrainingPool*> pools;
   for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
   Families families;
   for (const auto& job : world.jobs) {
@@ -640,7 +642,7 @@ std::optional<Seconds> Remaining(const kube::ObjectMeta& meta) {
 
 // Children by namespace and name of the pool that they were made for.
 using Children =
-    std::map<std::string, std::vector<std::pair<const char*, const kube::ObjectMeta*>>>;
+    std::unordered_map<std::string, std::vector<std::pair<const char*, const kube::ObjectMeta*>>>;
 
 Children ObserveChildren(const World& world) {
   Children children;
