@@ -19,19 +19,24 @@ std::string Supply(const GroupView& group, const Ground& ground, const Offer& of
                      accelerators, Count(std::ssize(ground.nodes), "node"));
 }
 
-void SayShort(CellState& cell, int64_t wanted, int64_t left, const std::string& supply,
+// `fit`: for how many there is room, `left` of it now.
+void SayShort(CellState& cell, int64_t wanted, int64_t fit, int64_t left, const std::string& supply,
               const Node* promised) {
   Finding& finding = cell.shortage.emplace();
   finding.reason = Reason::kWaitingForCapacity;
   finding.message = fmt::format("{} of {} fit: {}", left, Count(wanted, "more replica"), supply);
-  finding.remedy = fmt::format("room for {} of {} {}", Count(wanted - left, "more replica"),
-                               cell.variant->per_replica, cell.variant->accelerator);
+  const int64_t lacks = wanted - (promised == nullptr ? left : std::max<int64_t>(fit, 0));
+  if (lacks > 0) {
+    finding.remedy = fmt::format("room for {} of {} {}", Count(lacks, "more replica"),
+                                 cell.variant->per_replica, cell.variant->accelerator);
+  }
   if (promised == nullptr) return;
   finding.message += fmt::format(
       "; {} is promised to others that are starting, and the rest "
       "waits until they are bound",
       promised->id.name);
-  finding.remedy = "wait until others have started";
+  finding.remedy += finding.remedy.empty() ? "" : "; ";
+  finding.remedy += "wait until others have started";
 }
 
 }  // namespace
@@ -76,7 +81,8 @@ int64_t CellLimits::WithinMost(CellState& cell, int64_t wanted) const {
         Finding{.reason = Reason::kWaitingForCapacity,
                 .message = fmt::format("variant {} may have {}", cell.variant->name,
                                        Count(*cell.variant->max_replicas, "replica")),
-                .remedy = fmt::format("raise maxReplicas of variant {}", cell.variant->name)};
+                .remedy = fmt::format("raise maxReplicas of variant {} to {}", cell.variant->name,
+                                      OfVariant(*cell.variant) + wanted)};
   }
   return std::clamp<int64_t>(left, 0, wanted);
 }
@@ -107,12 +113,14 @@ int64_t CellLimits::WithinSpill(CellState& cell, int64_t wanted) const {
   const Money now = Spending();
   const int64_t left = now >= most ? 0 : (most.micros() - now.micros()) / each.micros();
   if (left < wanted) {
-    cell.shortage = Finding{.reason = Reason::kSpendLimitReached,
-                            .message = fmt::format("one replica costs {} {} an hour, and {} of "
-                                                   "placement.spill.maxHourlyCost {} are spent",
-                                                   each.Format(), world_.snapshot->currency,
-                                                   now.Format(), most.Format()),
-                            .remedy = "raise placement.spill.maxHourlyCost"};
+    cell.shortage =
+        Finding{.reason = Reason::kSpendLimitReached,
+                .message = fmt::format("one replica costs {} {} an hour, and {} of "
+                                       "placement.spill.maxHourlyCost {} are spent",
+                                       each.Format(), world_.snapshot->currency, now.Format(),
+                                       most.Format()),
+                .remedy = fmt::format("raise placement.spill.maxHourlyCost of {} to {}",
+                                      most.Format(), (now + each.Times(wanted)).Format())};
   }
   return std::min(left, wanted);
 }
@@ -143,7 +151,7 @@ int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
   const int64_t harmless = HarmlessTo(cell, wanted, promised);
   const int64_t left = std::clamp<int64_t>(std::min(fit, harmless), 0, wanted);
   if (left < wanted && !cell.shortage) {
-    SayShort(cell, wanted, left, Supply(*cell.group, *ground, offer),
+    SayShort(cell, wanted, fit, left, Supply(*cell.group, *ground, offer),
              fit > left ? promised : nullptr);
   }
   return left;
@@ -206,14 +214,7 @@ std::optional<Finding> CellLimits::WhyNoNewNodes(const CellState& cell,
                       *cell.group, HomeCouldServe(), supply);
 }
 
-std::optional<Finding> CellLimits::Refusal(CellState& cell) const {
-  if (cell.Blocked(world_.now)) {
-    return Finding{.reason = Reason::kBackingOff,
-                   .message = fmt::format("replicas missed their start deadline there; it is "
-                                          "tried again at {}",
-                                          FormatTime(*cell.memory.blocked_until)),
-                   .remedy = "look at the events of its pods"};
-  }
+std::optional<Finding> CellLimits::RefusalOfTemplate(const CellState& cell) {
   if (!cell.variant->template_invalid.empty()) {
     return Finding{.reason = Reason::kTemplateInvalid,
                    .message = cell.variant->template_invalid,
@@ -229,6 +230,18 @@ std::optional<Finding> CellLimits::Refusal(CellState& cell) const {
                    .message = "waiting for the API server's answer about the pod template",
                    .remedy = {}};
   }
+  return std::nullopt;
+}
+
+std::optional<Finding> CellLimits::Refusal(CellState& cell) const {
+  if (cell.Blocked(world_.now)) {
+    return Finding{.reason = Reason::kBackingOff,
+                   .message = fmt::format("replicas missed their start deadline there; it is "
+                                          "tried again at {}",
+                                          FormatTime(*cell.memory.blocked_until)),
+                   .remedy = "look at the events of its pods"};
+  }
+  if (auto finding = RefusalOfTemplate(cell)) return finding;
   if (cell.group->LinkSuspect()) {
     return Finding{.reason = Reason::kLinkSuspect,
                    .message = LinkSentence(*cell.group),
@@ -253,6 +266,29 @@ int64_t CellLimits::More(CellState& cell, int64_t wanted) const {
   if (cell.shortage) return 0;
   const int64_t more = WithinLimits(cell, wanted);
   return more > 0 ? WithinRoom(cell, more) : more;
+}
+
+std::vector<std::string> CellLimits::Missing(const CellState& cell, int64_t wanted) const {
+  std::vector<std::string> missing;
+  const auto add = [&](const std::optional<Finding>& finding) {
+    if (finding && !finding->remedy.empty()) missing.push_back(finding->remedy);
+  };
+  if (cell.Blocked(world_.now)) missing.emplace_back("look at the events of its pods");
+  add(RefusalOfTemplate(cell));
+  if (cell.group->LinkSuspect()) missing.emplace_back("mend the link");
+  for (std::string& remedy :
+       RemediesBesidesRoom(Scene{world_, capacity_, quotas_, offers_}, cell.seeker, CheckMemory(),
+                           *cell.group, HomeCouldServe())) {
+    missing.push_back(std::move(remedy));
+  }
+  for (const auto limit :
+       {&CellLimits::WithinMost, &CellLimits::WithinQuota, &CellLimits::WithinSpill,
+        &CellLimits::WithinSpend, &CellLimits::WithinRoom}) {
+    CellState looked = cell;
+    looked.shortage.reset();
+    if ((this->*limit)(looked, wanted) < wanted) add(looked.shortage);
+  }
+  return missing;
 }
 
 int64_t CellLimits::WithinLimits(CellState& cell, int64_t wanted) const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "placement/cells.h"
 
@@ -31,6 +32,10 @@ class CellLimits {
   // The same by the room on its nodes alone, beside all that is promised to others.
   int64_t WithinRoom(CellState& cell, int64_t wanted) const;
 
+  // All that keeps so many more replicas from the cell, a clause each with the numbers that would
+  // do. REQUIRES that its group and variant go together.
+  [[nodiscard]] std::vector<std::string> Missing(const CellState& cell, int64_t wanted) const;
+
   // Why the cell takes nothing at all, whatever the numbers; nullopt: nothing of the kind.
   std::optional<Finding> Refusal(CellState& cell) const;
 
@@ -58,6 +63,8 @@ class CellLimits {
   int64_t WithinQuota(CellState& cell, int64_t wanted) const;
   int64_t WithinSpill(CellState& cell, int64_t wanted) const;
   int64_t WithinSpend(CellState& cell, int64_t wanted) const;
+  // Why its template is not used; nullopt: it is.
+  [[nodiscard]] static std::optional<Finding> RefusalOfTemplate(const CellState& cell);
   [[nodiscard]] PoolMemory CheckMemory() const;
   [[nodiscard]] bool HomeCouldServe() const;
 

@@ -214,6 +214,12 @@ const CellAsk* FindAsk(const std::vector<CellAsk>& asks, const CellState& cell) 
   return at == asks.end() ? nullptr : &*at;
 }
 
+Throughput InferenceDraft::Lacks() const {
+  Throughput promised = 0;
+  for (const CellState& cell : cells) promised += cell.Promised();
+  return std::max<Throughput>(required - promised, 0);
+}
+
 int64_t InferenceDraft::AskedFor(const CellState& cell) const {
   const CellAsk* ask = AskOf(cell);
   return ask == nullptr ? 0 : ask->replicas;

@@ -34,6 +34,7 @@ struct CellState {
   bool leaving = false;               // its replicas go as soon as others serve in their place
   std::optional<Option> option;       // once looked at
   std::optional<Finding> shortage;    // why it took fewer than it was asked to
+  std::vector<std::string> missing;   // all that is, for what the pool lacks in the end
   const CellFacts* deployment = nullptr;
 
   [[nodiscard]] bool Known() const { return seeker != kNowhere; }
@@ -90,6 +91,9 @@ struct InferenceDraft {
   // What is asked for the cell in this round; nullptr: nothing.
   [[nodiscard]] const CellAsk* AskOf(const CellState& cell) const { return FindAsk(asks, cell); }
   [[nodiscard]] int64_t AskedFor(const CellState& cell) const;  // replicas
+
+  // What is needed and not even decided.
+  [[nodiscard]] Throughput Lacks() const;
 
   // Is the pod there to stay? Not if it is on its way out, or is sent there now.
   [[nodiscard]] bool Stays(const Replica& replica) const;

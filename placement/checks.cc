@@ -1001,6 +1001,27 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
                        NeedIn(*scene.world.pools[pool], *group.spec));
 }
 
+std::vector<std::string> RemediesBesidesRoom(const Scene& scene, size_t pool,
+                                             const PoolMemory& memory, const GroupView& group,
+                                             bool home_could) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  Option option;
+  option.group = &group;
+  option.need = NeedIn(spec, *group.spec);
+  option.acceptable = option.need && Accepts(spec, *group.spec);
+  Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
+  for (Found (*check)(Look&) : kChecks) {
+    if (check == HasRoom || check == HasDomain) break;
+    const Found found = check(look);
+    if (!found) continue;
+    if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
+    if (!found->last) continue;
+    AddRemediesWithoutNodes(look);
+    break;
+  }
+  return option.remedies;
+}
+
 Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                  const Need& need) {
   return LargestOption(scene, pool, memory, group, false, need);

@@ -590,6 +590,18 @@ void DecideCells(const World& world, Capacity& capacity, Offers& offers, QuotaBo
   }
 }
 
+void SayWhatIsMissing(const World& world, const Capacity& capacity, Offers& offers,
+                      const QuotaBook& quotas, InferenceDraft& draft) {
+  const Throughput lacks = draft.Lacks();
+  if (lacks == 0) return;
+  const CellLimits limits(world, capacity, offers, quotas, draft);
+  for (CellState& cell : draft.cells) {
+    if (!cell.shortage || !cell.Known()) continue;
+    if (cell.shortage->reason == Reason::kWaitingForNodes) continue;
+    cell.missing = limits.Missing(cell, (lacks + cell.Each() - 1) / cell.Each());
+  }
+}
+
 Rank RankOf(const InferenceDraft& draft, Time now) {
   return {.guaranteed = false,
           .priority = draft.pool->priority,

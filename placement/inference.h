@@ -19,6 +19,11 @@ void ReleaseCells(const World& world, Capacity& capacity, Offers& offers, QuotaB
 void DecideCells(const World& world, Capacity& capacity, Offers& offers, QuotaBook& quotas,
                  InferenceDraft& draft);
 
+// Says of each cell that took fewer replicas than it was asked to what is missing for all that the
+// pool lacks by now. Where nodes are on their way for it, nothing is.
+void SayWhatIsMissing(const World& world, const Capacity& capacity, Offers& offers,
+                      const QuotaBook& quotas, InferenceDraft& draft);
+
 // The pool's place among borrowers.
 Rank RankOf(const InferenceDraft& draft, Time now);
 

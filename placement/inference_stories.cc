@@ -57,18 +57,11 @@ class Teller {
               [](const CellMemory& a, const CellMemory& b) {
                 return std::tie(a.variant, a.node_group) < std::tie(b.variant, b.node_group);
               });
-    out_.action = changed ? Action::kScale : (Missing() > 0 ? Action::kWait : Action::kKeep);
+    out_.action = changed ? Action::kScale : (draft_.Lacks() > 0 ? Action::kWait : Action::kKeep);
   }
 
   static int PerReplica(const CellState& cell) {
     return cell.variant == nullptr ? 0 : cell.variant->per_replica;
-  }
-
-  // What is not even decided.
-  [[nodiscard]] Throughput Missing() const {
-    Throughput promised = 0;
-    for (const CellState& cell : draft_.cells) promised += cell.Promised();
-    return std::max<Throughput>(draft_.required - promised, 0);
   }
 
   // ---- cells and their templates ----
@@ -196,7 +189,7 @@ class Teller {
 
   [[nodiscard]] Verdict WhyShort() const {
     if (draft_.held) return {draft_.held->reason, draft_.held->sentence};
-    if (Missing() == 0)
+    if (draft_.Lacks() == 0)
       return {draft_.link_suspect ? Reason::kLinkSuspect : Reason::kPodsNotReady, Unready()};
     if (draft_.memory.claim) return WhyClaimed();
     const CellState* lead = Lead();
@@ -333,7 +326,8 @@ class Teller {
   [[nodiscard]] std::string RemedyIn(const CellState& cell) const {
     const auto claimed = ClaimedCell(draft_);
     if (claimed && &draft_.cells[*claimed] == &cell) return WaitForLeavers(draft_.awaits);
-    return cell.shortage->remedy;
+    if (cell.missing.empty()) return cell.shortage->remedy;
+    return fmt::format("{}", fmt::join(cell.missing, "; "));
   }
 
   void TellAlternatives() {
@@ -347,7 +341,7 @@ class Teller {
         alternative.message = Short(fmt::format("has {}; {}", Count(cell.memory.desired, "replica"),
                                                 cell.shortage->message));
         const std::string remedy = RemedyIn(cell);
-        if (Missing() > 0 && !remedy.empty()) {
+        if (draft_.Lacks() > 0 && !remedy.empty()) {
           out_.remedies.push_back(alternative.group + ": " + remedy);
         }
       } else {

@@ -554,6 +554,9 @@ Plan MakePlan(const Snapshot& snapshot) {
   GiveBackNodes(draft);
   TellClaims(draft);
   TellMoves(draft);
+  for (InferenceDraft& pool : draft.inference) {
+    SayWhatIsMissing(draft.world, draft.capacity, draft.offers, draft.quotas, pool);
+  }
   Plan plan;
   AddDecisions(draft, plan);
   plan.groups = ReportGroups(draft.world, draft.capacity);

@@ -14,6 +14,7 @@
 
 #include "placement/capacity.h"
 #include "placement/checks.h"
+#include "placement/lifecycle.h"
 #include "placement/plan.h"
 #include "tests/support/builders.h"
 #include "tests/support/seeds.h"
@@ -23,6 +24,7 @@ namespace spillway::tests {
 namespace {
 
 using placement::Applied;
+using placement::InferenceDecision;
 using placement::MakePlan;
 using placement::Node;
 using placement::Plan;
@@ -30,7 +32,7 @@ using placement::PoolDecision;
 using placement::PoolKey;
 using placement::Reason;
 
-constexpr uint32_t kWorlds = 1500;
+constexpr uint32_t kWorlds = 1000;
 
 std::vector<std::string> Split(const std::string& text, const std::string& by) {
   std::vector<std::string> parts;
@@ -59,12 +61,53 @@ TrainingPool& PoolOf(Snapshot& world, const PoolKey& key) {
                        [&](const TrainingPool& one) { return one.key == key; });
 }
 
+// What of a gang, or of an inference pool and one of its variants, a remedy may be about.
+struct Asker {
+  TrainingPool like;  // one worker or replica of it, for what it requests
+  std::vector<placement::Toleration>* tolerations;
+  std::vector<std::vector<placement::Requirement>>* node_terms;
+  bool* spill_allowed;
+  Seconds* spill_after;
+  std::optional<Money>* spill_max_hourly_cost;
+  TrainingPool* gang = nullptr;
+  placement::Variant* variant = nullptr;
+
+  // Once there is more room, another mix may be the cheapest, and where replicas go that are on
+  // their way nobody knows: what is exact for gangs is for one cell by itself only.
+  [[nodiscard]] int Slack() const { return variant == nullptr ? 1 : 4; }
+};
+
+Asker AskerOf(TrainingPool& pool) {
+  return {.like = pool,
+          .tolerations = &pool.tolerations,
+          .node_terms = &pool.node_terms,
+          .spill_allowed = &pool.spill_allowed,
+          .spill_after = &pool.spill_after,
+          .spill_max_hourly_cost = &pool.spill_max_hourly_cost,
+          .gang = &pool};
+}
+
+Asker AskerOf(placement::InferencePool& pool, placement::Variant& variant) {
+  TrainingPool like;
+  like.per_worker = variant.per_replica;
+  like.accelerators = {{.type = variant.accelerator, .workers = 40}};  // more than any lacks
+  like.requests = variant.requests;
+  like.other_cpu = variant.other_cpu;
+  return {.like = like,
+          .tolerations = &variant.tolerations,
+          .node_terms = &variant.node_terms,
+          .spill_allowed = &pool.spill_allowed,
+          .spill_after = &pool.spill_after,
+          .spill_max_hourly_cost = &pool.spill_max_hourly_cost,
+          .variant = &variant};
+}
+
 // Does what a remedy asks for.
 class Helper {
  public:
-  Helper(Snapshot& world, const PoolKey& key, const std::string& group)
+  Helper(Snapshot& world, Asker asker, const std::string& group)
       : world_(world),
-        pool_(PoolOf(world, key)),
+        asker_(std::move(asker)),
         group_(*std::find_if(world.groups.begin(), world.groups.end(),
                              [&](const NodeGroup& one) { return one.name == group; })) {}
 
@@ -73,9 +116,12 @@ class Helper {
   // kNothing: it is for time alone to do, or says no more than another clause does.
   Did Do(const std::string& clause) {
     if (auto rest = Match(clause, "^wait until \\S+, or (.*)$")) return Do((*rest)[1]);
-    if (OfGroup(clause) || OfNodes(clause) || OfMoney(clause) || OfPool(clause)) return Did::kIt;
+    if (OfGroup(clause) || OfNodes(clause) || OfMoney(clause) || OfVariant(clause) ||
+        OfPool(clause)) {
+      return Did::kIt;
+    }
     for (const char* told : {"^wait until \\S+Z$", "^wait until .* (are|is) (gone|bound)",
-                             "^wait until those have started$",
+                             "^wait until (those|others) have started$",
                              "^for \\d+ there would be room on nodes that are not usable"}) {
       if (Match(clause, told)) return Did::kNothing;
     }
@@ -92,7 +138,8 @@ class Helper {
       group_.link_down = false;
       MakeUsable();
     } else if (clause.starts_with("name the label in the node group's interconnect.domainLabels")) {
-      group_.domain_labels.push_back(pool_.topology_level.empty() ? kDomain : pool_.topology_level);
+      group_.domain_labels.push_back(
+          asker_.like.topology_level.empty() ? kDomain : asker_.like.topology_level);
     } else if (clause.starts_with("let one ")) {
       std::erase_if(world_.groups,
                     [&](const NodeGroup& one) { return &one != &group_ && Overlaps(one); });
@@ -103,10 +150,10 @@ class Helper {
   }
 
   bool OfNodes(const std::string& clause) {
-    if (auto room = Match(clause, "^room for (\\d+) more workers?( in one domain)?")) {
-      AddRoom(std::stoi((*room)[1]), !(*room)[2].empty());
+    if (auto room = Match(clause, "^room for (\\d+) more (?:worker|replica)s?( in one domain)?")) {
+      AddRoom(std::stoi((*room)[1]) * asker_.Slack(), !(*room)[2].empty());
     } else if (clause == "add nodes" || clause == "add nodes that its selector matches" ||
-               clause == "ask for less per worker, or add larger nodes") {
+               Match(clause, "^ask for less per (worker|replica), or add larger nodes$")) {
       AddRoom(NeedHere().workers, true);
     } else if (Match(clause, "^make (more of )?its nodes usable: ")) {
       MakeUsable();
@@ -121,32 +168,49 @@ class Helper {
   bool OfPool(const std::string& clause) {
     bool done = false;
     if (clause.starts_with("change the template's node selector or required affinity")) {
-      pool_.node_terms.clear();
+      asker_.node_terms->clear();
+      if (asker_.variant != nullptr) asker_.variant->arch.clear();
       done = true;
     }
     const std::regex taint("tolerate the taint ([^ =:]+)");
     for (std::sregex_iterator at(clause.begin(), clause.end(), taint), end; at != end; ++at) {
-      pool_.tolerations.push_back({.key = (*at)[1], .op = "Exists", .value = "", .effect = ""});
+      asker_.tolerations->push_back({.key = (*at)[1], .op = "Exists", .value = "", .effect = ""});
       done = true;
     }
-    if (Match(clause, "wait until \\S+Z$") && !pool_.memory.excluded.empty()) {
-      pool_.memory.excluded.clear();
+    if (Match(clause, "wait until \\S+Z$") && asker_.gang != nullptr &&
+        !asker_.gang->memory.excluded.empty()) {
+      asker_.gang->memory.excluded.clear();
       done = true;
     }
     if (clause == "set placement.spill.policy to Allowed") {
-      pool_.spill_allowed = done = true;
+      *asker_.spill_allowed = done = true;
     } else if (clause.starts_with("lower placement.spill.afterSeconds")) {
-      pool_.spill_after = Seconds{0};
+      *asker_.spill_after = Seconds{0};
       done = true;
     } else if (clause.starts_with("use topology.mode Preferred")) {
-      pool_.topology = placement::TopologyMode::kPreferred;
+      asker_.gang->topology = placement::TopologyMode::kPreferred;
       done = true;
     } else if (auto by =
                    Match(clause, "^give it an activeDeadlineSeconds that ends it by (\\S+),")) {
-      pool_.active_deadline = At((*by)[1]) - world_.now - pool_.checkpoint_grace;
+      asker_.gang->active_deadline = At((*by)[1]) - world_.now - asker_.gang->checkpoint_grace;
       done = true;
     }
     return done;
+  }
+
+  bool OfVariant(const std::string& clause) {
+    if (asker_.variant == nullptr) return false;
+    if (auto most = Match(clause, "^raise maxReplicas of variant \\S+ to (\\d+)$")) {
+      asker_.variant->max_replicas = std::stoi((*most)[1]);
+    } else if (clause.starts_with("correct the template of variant ")) {
+      asker_.variant->template_invalid.clear();
+    } else if (clause == "raise the namespace's ResourceQuota") {
+      asker_.variant->namespace_quota.clear();
+      asker_.variant->template_unchecked = false;
+    } else {
+      return false;
+    }
+    return true;
   }
 
   bool OfMoney(const std::string& clause) {
@@ -155,7 +219,7 @@ class Helper {
       LimitOf((*limit)[2], (*limit)[1]) = std::stoll((*limit)[3]);
     } else if (auto own =
                    Match(clause, "^raise placement.spill.maxHourlyCost of \\S+ to (\\S+)$")) {
-      pool_.spill_max_hourly_cost = Dollars((*own)[1]);
+      *asker_.spill_max_hourly_cost = Dollars((*own)[1]).Times(asker_.Slack());
     } else if (auto most = Match(
                    clause, "^raise spend.maxHourlyCost of \\S+ in namespace (\\S+) to (\\S+)$")) {
       QuotaOf((*most)[1]).max_hourly_cost = Dollars((*most)[2]);
@@ -181,7 +245,7 @@ class Helper {
         ->limit;
   }
 
-  [[nodiscard]] placement::Need NeedHere() const { return *NeedIn(pool_, group_); }
+  [[nodiscard]] placement::Need NeedHere() const { return *NeedIn(asker_.like, group_); }
   std::vector<Node*> Nodes() {
     std::vector<Node*> out;
     for (Node& node : world_.nodes) {
@@ -217,9 +281,9 @@ class Helper {
   void AddRoom(int workers, bool in_each_domain) {
     std::set<std::string> domains = {""};
     const std::string level =
-        pool_.topology_level.empty()
+        asker_.like.topology_level.empty()
             ? (group_.domain_labels.empty() ? "" : group_.domain_labels.front())
-            : pool_.topology_level;
+            : asker_.like.topology_level;
     if (in_each_domain && !level.empty()) {
       for (const Node* node : Nodes()) {
         const auto at = node->labels.find(level);
@@ -228,7 +292,7 @@ class Helper {
       if (domains.size() == 1) domains.insert("new");
     }
     if (domains.size() > 1) domains.erase("");
-    const int64_t each = std::max(group_.per_node / pool_.per_worker, 1);
+    const int64_t each = std::max(group_.per_node / asker_.like.per_worker, 1);
     for (const std::string& domain : domains) {
       for (int64_t left = workers; left > 0; left -= each) AddNode(each, level, domain);
     }
@@ -239,7 +303,7 @@ class Helper {
     node.id.name = "helps-" + std::to_string(world_.nodes.size());
     node.created = world_.now - Seconds{3600};
     // Of labels that it may have, those that the pool's terms ask for, whichever those are.
-    for (const auto& term : pool_.node_terms) AddLabels(term, node);
+    for (const auto& term : *asker_.node_terms) AddLabels(term, node);
     AddLabels(group_.selector, node);
     node.labels["kubernetes.io/hostname"] = node.id.name;
     if (!domain.empty()) node.labels[level] = domain;
@@ -259,7 +323,7 @@ class Helper {
   }
 
   Snapshot& world_;
-  TrainingPool& pool_;
+  Asker asker_;
   NodeGroup& group_;
 };
 
@@ -296,7 +360,7 @@ bool HidesMore(const std::string& clause) {
   constexpr const char* kPattern =
       "^(make |let one |ask for less|add nodes that|label its|name the label|mend |change the "
       "template|"
-      "tolerate |use topology|wait until \\S+Z$)";
+      "tolerate |use topology|correct the template|wait until \\S+Z$)";
   return Match(clause, kPattern).has_value();
 }
 
@@ -361,7 +425,7 @@ class WhatWouldHelp : public testing::Test {
       for (const std::string& clause : Split(line.substr(group.size() + 2), "; ")) {
         done_ += "  " + clause + "\n";
         hides_more_ = hides_more_ || HidesMore(clause);
-        const auto result = Helper(world, decision.key, group).Do(clause);
+        const auto result = Helper(world, AskerOf(PoolOf(world, decision.key)), group).Do(clause);
         EXPECT_NE(result, Helper::Did::kNotKnown) << clause << "\n" << Told(seed, plan, group);
         did = did || result == Helper::Did::kIt;
       }
@@ -396,6 +460,177 @@ TEST_F(WhatWouldHelp, PlacesTheGangOnceAllIsDone) {
             << tally_.others_first << " came later than others\n";
   EXPECT_GT(tally_.placed, Seeds(1000));
   EXPECT_LT(tally_.others_first, tally_.placed / 5);
+}
+
+// ---- inference pools ----
+
+const InferenceDecision& ServingDecisionOf(const Plan& plan, const PoolKey& key) {
+  return *std::find_if(plan.inference_pools.begin(), plan.inference_pools.end(),
+                       [&](const InferenceDecision& one) { return one.key == key; });
+}
+
+placement::InferencePool& ServingPoolOf(Snapshot& world, const PoolKey& key) {
+  return *std::find_if(world.inference_pools.begin(), world.inference_pools.end(),
+                       [&](const placement::InferencePool& one) { return one.key == key; });
+}
+
+// By what is decided, all that is needed is served.
+bool IsServed(Snapshot& world, const InferenceDecision& decision) {
+  placement::Throughput decided = 0;
+  for (const placement::Variant& variant : ServingPoolOf(world, decision.key).variants) {
+    for (const placement::CellDecision& cell : decision.cells) {
+      if (cell.variant == variant.name) decided += variant.throughput * cell.desired;
+    }
+  }
+  return decided >= decision.required;
+}
+
+// Replicas that are decided and have no pod get one where there is room, as far as there is.
+void Bind(Snapshot& world, const PoolKey& key) {
+  placement::InferencePool& pool = ServingPoolOf(world, key);
+  for (const placement::CellMemory& cell : pool.memory.cells) {
+    const auto variant = std::ranges::find(pool.variants, cell.variant, &placement::Variant::name);
+    const auto group = std::ranges::find(world.groups, cell.node_group, &NodeGroup::name);
+    if (variant == pool.variants.end() || group == world.groups.end()) continue;
+    const Resources request = RequestIn(AskerOf(pool, *variant).like, *group);
+    std::erase_if(pool.live, [&](const placement::Replica& one) {
+      return one.node.empty() && one.variant == cell.variant && one.node_group == cell.node_group;
+    });
+    auto lacks = cell.desired - std::ranges::count_if(pool.live, [&](const auto& one) {
+                   return one.variant == cell.variant && one.node_group == cell.node_group &&
+                          !one.terminating;
+                 });
+    for (Node& node : world.nodes) {
+      if (!MatchesAll(node.labels, group->selector) || !node.ready || !node.taints.empty())
+        continue;
+      const auto free = [&] {
+        Resources left = node.allocatable;
+        left.Subtract(node.used);
+        return left;
+      };
+      for (; lacks > 0 && free().HowMany(request, 1) > 0; --lacks) {
+        node.used.Add(request);
+        pool.live.push_back({.pod = "bound-" + std::to_string(pool.live.size()),
+                             .variant = cell.variant,
+                             .node_group = cell.node_group,
+                             .node = node.id.name,
+                             .requests = request,
+                             .since = world.now,
+                             .ready = true,
+                             .terminating = false,
+                             .revision = variant->revision});
+      }
+    }
+  }
+}
+
+// What becomes of it in some passes, between which replicas find their nodes.
+Snapshot AtRest(Snapshot world, const PoolKey& key) {
+  for (int pass = 0; pass < 4; ++pass) {
+    world = Applied(world, MakePlan(world));
+    Bind(world, key);
+  }
+  return world;
+}
+
+// Alone beside gangs that stay, and before all others. None has yet to start: what is promised to
+// those only time gives back.
+Snapshot WithServing(Snapshot world, const PoolKey& key) {
+  std::erase_if(world.inference_pools, [&](const auto& one) { return one.key != key; });
+  std::erase_if(world.pools, [](const TrainingPool& pool) {
+    return !pool.memory.placement || pool.memory.hold || !AllRunning(pool, *pool.memory.placement);
+  });
+  for (TrainingPool& pool : world.pools) pool.preemptible = placement::Preemptible::kNever;
+  placement::InferencePool& pool = world.inference_pools.front();
+  pool.priority = 1'000'000;
+  pool.preempts = placement::Preempts::kNever;
+  return world;
+}
+
+class WhatWouldHelpServing : public testing::Test {
+ protected:
+  void Try(Snapshot world, const PoolKey& key, const std::string& cell, uint32_t seed) {
+    const size_t at = cell.find('@');
+    const std::string variant = cell.substr(0, at);
+    const std::string group = cell.substr(at + 1);
+    std::string done = "seed " + std::to_string(seed) + ", cell " + cell + "\n";
+    for (int round = 0; round < 8; ++round) {
+      world = AtRest(std::move(world), key);
+      const Plan plan = MakePlan(world);
+      const InferenceDecision& decision = ServingDecisionOf(plan, key);
+      if (IsServed(world, decision)) {
+        ++(round == 1 ? served_ : later_);
+        return;
+      }
+      const bool others_move = std::ranges::any_of(
+          plan.pools, [](const PoolDecision& one) { return one.memory.hold.has_value(); });
+      if (others_move || !decision.memory.asks.empty() || decision.memory.claim) {
+        ++on_their_way_;
+        return;
+      }
+      // Why replicas do not start there, or when others have, is nothing that the planner knows.
+      const bool waits = std::ranges::any_of(decision.remedies, [&](const std::string& line) {
+        return line.starts_with(cell + ": ") &&
+               Match(line, "look at the events of its pods|wait until others have started");
+      });
+      if (waits) {
+        ++only_time_;
+        return;
+      }
+      ASSERT_TRUE(round == 0 || hides_more_) << done << FormatPlan(plan, true);
+      bool did = false;
+      hides_more_ = false;
+      for (const std::string& line : decision.remedies) {
+        if (!line.starts_with(cell + ": ")) continue;
+        for (const std::string& clause : Split(line.substr(cell.size() + 2), "; ")) {
+          done += "  " + clause + "\n";
+          hides_more_ = hides_more_ || HidesMore(clause);
+          placement::InferencePool& pool = ServingPoolOf(world, key);
+          const auto of = std::find_if(pool.variants.begin(), pool.variants.end(),
+                                       [&](const auto& one) { return one.name == variant; });
+          const auto result = Helper(world, AskerOf(pool, *of), group).Do(clause);
+          ASSERT_NE(result, Helper::Did::kNotKnown) << done << FormatPlan(plan, true);
+          did = did || result == Helper::Did::kIt;
+        }
+      }
+      if (!did) {
+        ++only_time_;
+        return;
+      }
+    }
+    FAIL() << "lacks something each time\n" << done;
+  }
+
+  bool hides_more_ = false;
+  int served_ = 0;
+  int later_ = 0;
+  int on_their_way_ = 0;
+  int only_time_ = 0;
+};
+
+TEST_F(WhatWouldHelpServing, ServesAllThatIsNeededOnceAllIsDone) {
+  for (uint32_t seed = 0; seed < Seeds(kWorlds); ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Snapshot rest = Applied(world, MakePlan(world));
+    for (const placement::InferencePool& pool : rest.inference_pools) {
+      const bool asked = std::ranges::any_of(pool.variants, [](const placement::Variant& one) {
+        return one.template_unchecked && one.namespace_quota.empty();
+      });
+      if (asked || pool.paused || !pool.misconfigured.empty() || !pool.name_conflict.empty()) {
+        continue;
+      }
+      const Snapshot first = AtRest(WithServing(rest, pool.key), pool.key);
+      const Plan plan = MakePlan(first);
+      const InferenceDecision& decision = ServingDecisionOf(plan, pool.key);
+      for (const std::string& line : decision.remedies) {
+        Try(first, pool.key, line.substr(0, line.find(": ")), seed);
+        if (HasFailure()) return;
+      }
+    }
+  }
+  std::cout << served_ << " served, " << later_ << " after more, " << on_their_way_
+            << " get nodes, " << only_time_ << " by time alone\n";
+  EXPECT_GT(served_, Seeds(300));
 }
 
 }  // namespace
