@@ -180,6 +180,51 @@ TEST_F(ClientTest, MapsStatusesToWhatToDo) {
     int status;
     std::string reason;
     bool write;
+TEST_F(ClientTest, TellsTheObserverOfSizesAndOfSecondTries) {
+  answers_ = {With(429, "later", {{"retry-after", "0"}}), With(200, "12345")};
+  EXPECT_TRUE(client_.Create(Jobs(), "team", "{\"a\":1}", {}, {}).ok());
+  EXPECT_TRUE(client_.Get(Jobs(), "team", "j", {}).ok());
+  const Transport::OnBytes take = [](std::string_view) { return true; };
+  EXPECT_TRUE(client_.Watch(Jobs(), {}, take, {}).ok());
+  EXPECT_THAT(traffic_, ElementsAre("7 out 5 in", "again 7 out 5 in", "0 out 2 in", "0 out 0 in"));
+}
+
+TEST_F(ClientTest, NeverSendsMoreThanAServerTakes) {
+  const auto job = [](size_t size) {
+    Json object = {{"kind", "Job"},
+                   {"metadata", {{"name", "train"}, {"namespace", "team"}}},
+                   {"spec", {{"x", ""}}}};
+    object["spec"]["x"] = std::string(size - object.dump().size(), 'x');
+    return object.dump();
+  };
+  const auto list = [](size_t size) { return '[' + std::string(size - 2, ' ') + ']'; };
+  constexpr size_t kObject = 1572864;
+  constexpr size_t kPatch = 3145728;
+  EXPECT_TRUE(client_.Create(Jobs(), "team", job(kObject), {}, {}).ok());
+  EXPECT_TRUE(client_.Patch(Jobs(), "team", "train", list(kPatch), {}, {}).ok());
+  EXPECT_TRUE(client_.MergePatch(Jobs(), "team", "train", job(kPatch), {}, {}).ok());
+  ASSERT_EQ(transport_.Requests().size(), 3U);
+
+  const std::string larger = job(kObject + 1);
+  const std::string sentence =
+      "Job team/train has 1572865 bytes, and the API server takes no object of more than 1572864";
+  for (const auto& answer : {client_.Create(Jobs(), "team", larger, {}, {}),
+                             client_.Apply(Jobs(), "team", "train", larger, {}, {}),
+                             client_.Update(Jobs(), "team", "train", larger, {}, {}),
+                             client_.UpdateStatus(Jobs(), "team", "train", larger, {}, {}),
+                             client_.Create(Jobs(), "team", larger, {.dry_run = true}, {})}) {
+    ASSERT_FALSE(answer.ok());
+    EXPECT_EQ(answer.error().code, Code::kInvalid);
+    EXPECT_EQ(answer.error().message, sentence);
+  }
+  const auto patch = client_.Patch(Jobs(), "team", "train", list(kPatch + 1), {}, {});
+  ASSERT_FALSE(patch.ok());
+  EXPECT_EQ(patch.error().message,
+            "/apis/batch/v1/namespaces/team/jobs/train has 3145729 bytes, and the API server takes "
+            "no patch of more than 3145728");
+  EXPECT_EQ(transport_.Requests().size(), 3U);
+}
+
     Code code;
   };
   const std::vector<Case> cases = {
