@@ -60,8 +60,8 @@ struct Loop::Facts {
   std::map<std::string, std::vector<const kube::Job*>> jobs;  // by pool uid
   std::map<std::string, std::vector<const kube::Pod*>> pods;
   std::map<std::string, std::vector<const kube::Deployment*>> deployments;
-  std::map<std::string, std::vector<const kube::MetaOnly*>> services;
-  std::map<std::string, const kube::MetaOnly*> budgets;
+  std::map<std::string, std::vector<const kube::Companion*>> services;
+  std::map<std::string, const kube::Companion*> budgets;
   std::map<std::string, std::vector<Leftover>> leftovers;
   std::map<placement::PoolKey, const placement::TrainingPool*> pool_facts;
   std::map<placement::PoolKey, const placement::PoolDecision*> decisions;

@@ -9,6 +9,7 @@
 #include "crds/v1alpha1/pool_quota.h"
 #include "crds/v1alpha1/training_pool.h"
 #include "kube/exec_plugin.h"
+#include "kube/types/companion.h"
 #include "kube/types/deployment.h"
 #include "kube/types/job.h"
 #include "kube/types/node.h"
@@ -66,6 +67,7 @@ Status Walk(JsonValue value) {
     case Type::object:
       return kube::VisitObject(value, [](std::string_view, JsonValue one) { return Walk(one); });
     case Type::array:
+  Object<kube::Companion>(parser, text, kube::DecodeCompanion);
       return kube::VisitArray(value, [](JsonValue one) { return Walk(one); });
     case Type::boolean: {
       bool truth = false;
