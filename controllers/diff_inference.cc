@@ -73,6 +73,9 @@ class ServingDiff {
     if ((meta.deleted && grace_seconds != 0) || input_.deleted_uids->contains(meta.uid)) return;
     Write write{Write::Verb::kDelete, &resource, meta.ns, meta.name, {}, {}, {}};
     write.deletion.uid = meta.uid;
+    // Whether a pod has to go is decided by its state; it may have come back meanwhile. Whatever
+    // else has to go does so whatever its state is.
+    if (&resource == &kube::PodResource()) write.deletion.resource_version = meta.resource_version;
     write.deletion.grace_seconds = grace_seconds;
     writes_.push_back(std::move(write));
   }

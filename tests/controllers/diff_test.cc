@@ -233,6 +233,7 @@ TEST(Diff, PodsOnLostNodesAreForceDeletedEvenIfTheyAreTerminating) {
   pod.meta.ns = "lab";
   pod.meta.name = "run-train-1-0-x";
   pod.meta.uid = "pod-0";
+  pod.meta.resource_version = "17";
   pod.meta.deleted = Time(Seconds(1));
   world.pods.push_back(pod);
   world.decision.force_delete = {"run-train-1-0-x"};
@@ -241,6 +242,7 @@ TEST(Diff, PodsOnLostNodesAreForceDeletedEvenIfTheyAreTerminating) {
   EXPECT_EQ(writes[0].resource->kind, "Pod");
   EXPECT_EQ(writes[0].deletion.grace_seconds, 0);
   EXPECT_EQ(writes[0].deletion.uid, "pod-0");
+  EXPECT_EQ(writes[0].deletion.resource_version, "17") << "it is to be as it was when decided";
 }
 
 TEST(Diff, AnEditedPortIsLeftToTheNextAttemptWhoseServiceIsMadeAnew) {
@@ -283,8 +285,6 @@ TEST(Diff, ACompanionRenderedFromSomethingElseIsAppliedToTheVeryObject) {
   EXPECT_EQ(samples::Json::parse(writes[0].body)["metadata"]["uid"], "pdb");
 }
 
-}  // namespace
-}  // namespace spillway::controllers
 TEST(Diff, ACompanionThatSomebodyEditedIsPatchedBack) {
   World world;
   world.AddCompanions();
@@ -313,3 +313,5 @@ TEST(Diff, AServiceThatSomebodyEditedBeforeItsAttemptStartsIsMadeAnew) {
   EXPECT_THAT(world.Lines(), ElementsAre("delete Service run-train"));
 }
 
+}  // namespace
+}  // namespace spillway::controllers
