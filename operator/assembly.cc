@@ -18,6 +18,7 @@
 #include "kube/events.h"
 #include "kube/lease.h"
 #include "kube/transports.h"
+#include "kube/types/job.h"
 #include "operator/health.h"
 #include "operator/http_server.h"
 #include "operator/metrics_access.h"
@@ -29,6 +30,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kDrain{2000};
 
+constexpr std::chrono::milliseconds kLastEvents{300};
 std::optional<std::string> Environment(const std::string& name) {
   const char* value = std::getenv(name.c_str());
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
@@ -124,6 +126,18 @@ struct Assembly::Parts {
     }
     const std::string path =
         fmt::format("{}/snapshot-{}.yaml", options.snapshot_dir, FormatTime(snapshot.now));
+  // As client-go's users look for it: "one became leader".
+  void TellLeadership(const std::string& what) {
+    if (options.settings.mode == controllers::Mode::kObserve) return;
+    events.Record({.api_version = kube::LeaseResource().ApiVersion(),
+                   .kind = kube::LeaseResource().kind,
+                   .name = options.lease_name,
+                   .ns = options.ns,
+                   .uid = elector.LeaseUid(),
+                   .reason = "LeaderElection",
+                   .action = "LeaderElection",
+                   .note = options.identity + " " + what});
+  }
     std::ofstream file(path + ".part");
     file << placement::WriteSnapshot(snapshot);
     file.close();
@@ -262,7 +276,7 @@ void Assembly::Start() {
   parts.election = std::jthread([&parts](const std::stop_token& stop) {
     Status ended = parts.elector.Run(
         [&parts] {
-          parts.log.Info("leading", {{"identity", parts.options.identity}});
+          parts.TellLeadership("became leader");
           parts.loop.MarkDirty();
         },
         stop);
@@ -300,7 +314,6 @@ void Assembly::Stop() {
   });
   if (parts.deciding.joinable()) parts.deciding.join();
   cutter.request_stop();
-  parts.events.Stop();
   parts.election.request_stop();
   if (parts.election.joinable()) parts.election.join();
   parts.watchdog.request_stop();
@@ -311,3 +324,7 @@ void Assembly::Stop() {
 }
 
 }  // namespace spillway
+  // While the Lease is still held: whoever comes next is then the only one who writes.
+  if (parts.elector.Leading()) parts.TellLeadership("stopped leading");
+  parts.events.Flush(kLastEvents);
+  parts.events.Stop();
