@@ -153,10 +153,16 @@ struct Assembly::Parts {
     return {200, "text/plain; version=0.0.4; charset=utf-8", registry.Text()};
   }
   std::map<std::string, HttpServer::Handler> Handlers() {
-    std::map<std::string, HttpServer::Handler> handlers = {
-        {"/healthz",
-         [this](const ServedRequest&) { return Healthz(clock.Elapsed() - loop.LastBeat()); }},
-        {"/readyz", [this](const ServedRequest&) { return Readyz(stores.Unsynced()); }}};
+    // None of what a restart would not mend, such as an API server that is not there.
+    const std::vector<HealthCheck> alive = {
+        {"loop", [this] { return WhyLoopFails(clock.Elapsed() - loop.LastBeat()); }},
+        {"leaderElection",
+         [this] { return WhyLeaderElectionFails(clock.Elapsed(), elector.ValidUntil()); }}};
+    const std::vector<HealthCheck> ready = {
+        {"caches", [this] { return WhyCachesFail(stores.Unsynced()); }}};
+    std::map<std::string, HttpServer::Handler> handlers = HealthHandlers("/healthz", alive);
+    handlers.merge(HealthHandlers("/livez", alive));
+    handlers.merge(HealthHandlers("/readyz", ready));
     if (options.secure_listen.empty()) {
       handlers["/metrics"] = [this](const ServedRequest&) { return MetricsText(); };
     }
