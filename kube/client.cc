@@ -287,14 +287,15 @@ struct Client::Shared {
       : transport(t), clock(c), options(std::move(o)), places(options.in_flight) {}
 
   // One try: adds what every request carries, and tells the observer.
-  Result<HttpResponse> Try(std::string_view verb, const HttpRequest& request,
+  Result<HttpResponse> Try(std::string_view verb, const HttpRequest& request, bool again,
                            const Transport::OnBytes* on_bytes, const std::stop_token& stop) {
     const auto start = clock.Elapsed();
     auto response = on_bytes != nullptr ? transport.Stream(request, *on_bytes, stop)
                                         : transport.Send(request, stop);
     if (options.observe) {
-      options.observe(verb, response ? response->status : 0,
-                      std::chrono::duration<double>(clock.Elapsed() - start).count());
+      options.observe({verb, response ? response->status : 0,
+                       std::chrono::duration<double>(clock.Elapsed() - start).count(), again,
+                       request.body.size(), response ? response->body.size() : 0});
     }
     if (response && response->headers.contains("warning")) {
       Warn(verb, request, response->headers.at("warning"));
@@ -353,8 +354,8 @@ HttpRequest Client::Prepare(std::string method, std::string target, std::string 
 Result<std::string> Client::Exchange(std::string_view verb, HttpRequest request, bool dry_run,
                                      const std::stop_token& stop) {
   const bool write = IsWrite(request);
-  const Moment until = Now() + request.deadline;
   if (Status fits = Fits(request); !fits) return std::move(fits).error();
+  const Moment until = Now() + request.deadline;
   for (int tries = 0;; ++tries) {
     if (!shared_->places.Take(until, stop)) {
       if (stop.stop_requested()) return Error{Code::kCancelled, "stopped before sending"};
@@ -369,7 +370,7 @@ Result<std::string> Client::Exchange(std::string_view verb, HttpRequest request,
     if (write && !dry_run && gate_) {
       if (Status may = gate_(request.deadline); !may) return std::move(may).error();
     }
-    auto response = shared_->Try(verb, request, nullptr, stop);
+    auto response = shared_->Try(verb, request, tries > 0, nullptr, stop);
     leave.reset();
     if (!response) return std::move(response).error();
     if (response->status / 100 == 2) return std::move(response->body);
@@ -427,7 +428,7 @@ Status Client::Watch(const Resource& resource, const WatchOptions& options,
   HttpRequest request = Prepare("GET", CollectionPath(resource, options.ns) + query.Text(), {});
   request.deadline = options.timeout + kWatchSlack;
   request.idle_deadline = options.idle_deadline;
-  auto response = shared_->Try("watch", request, &on_bytes, stop);
+  auto response = shared_->Try("watch", request, false, &on_bytes, stop);
   if (!response) return std::move(response).error();
   if (response->status / 100 != 2) return ErrorOf(*response, false);
   return Ok{};

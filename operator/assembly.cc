@@ -29,22 +29,30 @@ namespace spillway {
 namespace {
 
 constexpr std::chrono::milliseconds kDrain{2000};
-
 constexpr std::chrono::milliseconds kLastEvents{300};
+
 std::optional<std::string> Environment(const std::string& name) {
   const char* value = std::getenv(name.c_str());
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
+// What transports tell of, which stand before all else does.
+struct Observed {
+  MetricsRegistry registry;
+  ExecPluginMetrics exec{registry};
+};
+
 }  // namespace
 
 // Members stand in the order of dependence; Stop and the destructor go the other way.
 struct Assembly::Parts {
-  Parts(Options given, Log& the_log, const std::string& server,
-        std::unique_ptr<kube::Transport> the_transport,
+  Parts(Options given, Log& the_log, std::unique_ptr<Observed> the_observed,
+        const std::string& server, std::unique_ptr<kube::Transport> the_transport,
         std::unique_ptr<kube::Transport> the_lease_transport)
       : options(std::move(given)),
         log(the_log),
+        observed(std::move(the_observed)),
+        registry(observed->registry),
         requests(registry, HostOf(server)),
         process(registry),
         master(registry.AddGauge("leader_election_master_status",
@@ -75,9 +83,7 @@ struct Assembly::Parts {
     kube::Client::Options out;
     out.user_agent = kube::UserAgent("spillway", SPILLWAY_VERSION) + " " + options.identity;
     out.in_flight = in_flight;
-    out.observe = [this](std::string_view verb, int status, double time) {
-      requests.Observe(verb, status, time);
-    };
+    out.observe = [this](const kube::RequestDone& done) { requests.Observe(done); };
     out.warned = [this](const std::string& request, const std::string& warning) {
       log.Warn("the API server warns", {{"request", request}, {"warning", warning}});
     };
@@ -119,13 +125,6 @@ struct Assembly::Parts {
                    note.transition.warning, note.transition.reason, note.transition.action,
                    note.transition.message});
   }
-  void Save(const placement::Snapshot& snapshot) {
-    if (options.snapshot_dir.empty()) {
-      log.Warn("no snapshot written: --snapshot-dir is not set");
-      return;
-    }
-    const std::string path =
-        fmt::format("{}/snapshot-{}.yaml", options.snapshot_dir, FormatTime(snapshot.now));
   // As client-go's users look for it: "one became leader".
   void TellLeadership(const std::string& what) {
     if (options.settings.mode == controllers::Mode::kObserve) return;
@@ -138,6 +137,13 @@ struct Assembly::Parts {
                    .action = "LeaderElection",
                    .note = options.identity + " " + what});
   }
+  void Save(const placement::Snapshot& snapshot) {
+    if (options.snapshot_dir.empty()) {
+      log.Warn("no snapshot written: --snapshot-dir is not set");
+      return;
+    }
+    const std::string path =
+        fmt::format("{}/snapshot-{}.yaml", options.snapshot_dir, FormatTime(snapshot.now));
     std::ofstream file(path + ".part");
     file << placement::WriteSnapshot(snapshot);
     file.close();
@@ -147,6 +153,7 @@ struct Assembly::Parts {
   }
   HttpAnswer MetricsText() {
     process.Refresh();
+    observed->exec.Refresh(clock.Now());
     watching.Refresh();
     metrics.Passes().GoingOn(std::chrono::duration<double>(loop.PassTime()).count());
     master.Set(elector.Leading() ? 1 : 0);
@@ -190,7 +197,8 @@ struct Assembly::Parts {
   const Options options;
   Log& log;
   SystemClock clock;
-  MetricsRegistry registry;
+  const std::unique_ptr<Observed> observed;
+  MetricsRegistry& registry;
   RequestMetrics requests;
   ProcessMetrics process;
   Gauge master;
@@ -248,12 +256,15 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
     log.Warn(
         "HTTPS_PROXY is not used; with --transport=curl it is, unless NO_PROXY has the server");
   }
+  auto observed = std::make_unique<Observed>();
+  config->exec_ran = observed->exec.Observer();
   auto transport = kube::MakeTransport(options.transport, *config);
   if (!transport) return std::move(transport).error();
+  config->exec_ran = observed->exec.Observer();
   auto lease_transport = kube::MakeTransport(options.transport, *config);
   if (!lease_transport) return std::move(lease_transport).error();
-  auto parts = std::make_unique<Parts>(complete, log, config->server, *std::move(transport),
-                                       *std::move(lease_transport));
+  auto parts = std::make_unique<Parts>(complete, log, std::move(observed), config->server,
+                                       *std::move(transport), *std::move(lease_transport));
   auto http = HttpServer::Start(complete.listen, parts->Handlers());
   if (!http) return std::move(http).error().While("--listen");
   parts->http = *std::move(http);
@@ -322,6 +333,10 @@ void Assembly::Stop() {
   cutter.request_stop();
   parts.election.request_stop();
   if (parts.election.joinable()) parts.election.join();
+  // While the Lease is still held: whoever comes next is then the only one who writes.
+  if (parts.elector.Leading()) parts.TellLeadership("stopped leading");
+  parts.events.Flush(kLastEvents);
+  parts.events.Stop();
   parts.watchdog.request_stop();
   if (parts.watchdog.joinable()) parts.watchdog.join();
   parts.elector.Release();
@@ -330,7 +345,3 @@ void Assembly::Stop() {
 }
 
 }  // namespace spillway
-  // While the Lease is still held: whoever comes next is then the only one who writes.
-  if (parts.elector.Leading()) parts.TellLeadership("stopped leading");
-  parts.events.Flush(kLastEvents);
-  parts.events.Stop();

@@ -54,9 +54,13 @@ class ClientTest : public ::testing::Test {
         }),
         client_(transport_, clock_,
                 {.user_agent = "spillway/0.1.0 (linux/amd64) me",
-                 .observe = [this](std::string_view verb, int status, double seconds) {
-                   observed_.push_back(std::string(verb) + " " + std::to_string(status) + " " +
-                                       std::to_string(static_cast<int>(seconds * 1000)) + " ms");
+                 .observe = [this](const RequestDone& done) {
+                   observed_.push_back(std::string(done.verb) + " " + std::to_string(done.status) +
+                                       " " + std::to_string(static_cast<int>(done.seconds * 1000)) +
+                                       " ms");
+                   traffic_.push_back(std::string(done.again ? "again " : "") +
+                                      std::to_string(done.sent_bytes) + " out " +
+                                      std::to_string(done.received_bytes) + " in");
                  }}) {}
 
   using Answer = std::function<Result<HttpResponse>(const HttpRequest&)>;
@@ -75,6 +79,7 @@ class ClientTest : public ::testing::Test {
   std::vector<Answer> answers_;  // in turn, before
   Answer answer_ = With(200);
   std::vector<std::string> observed_;
+  std::vector<std::string> traffic_;
   ScriptedTransport transport_;
   Client client_;
 };
@@ -175,11 +180,6 @@ TEST_F(ClientTest, NeverSendsANameThatMeansSomethingElse) {
   EXPECT_TRUE(transport_.Requests().empty());
 }
 
-TEST_F(ClientTest, MapsStatusesToWhatToDo) {
-  struct Case {
-    int status;
-    std::string reason;
-    bool write;
 TEST_F(ClientTest, TellsTheObserverOfSizesAndOfSecondTries) {
   answers_ = {With(429, "later", {{"retry-after", "0"}}), With(200, "12345")};
   EXPECT_TRUE(client_.Create(Jobs(), "team", "{\"a\":1}", {}, {}).ok());
@@ -225,6 +225,11 @@ TEST_F(ClientTest, NeverSendsMoreThanAServerTakes) {
   EXPECT_EQ(transport_.Requests().size(), 3U);
 }
 
+TEST_F(ClientTest, MapsStatusesToWhatToDo) {
+  struct Case {
+    int status;
+    std::string reason;
+    bool write;
     Code code;
   };
   const std::vector<Case> cases = {
