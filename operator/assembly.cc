@@ -22,6 +22,7 @@
 #include "operator/health.h"
 #include "operator/http_server.h"
 #include "operator/metrics_access.h"
+#include "operator/metrics_answer.h"
 #include "operator/process_metrics.h"
 #include "operator/watchdog.h"
 
@@ -151,13 +152,13 @@ struct Assembly::Parts {
     ok ? log.Info("snapshot written", {{"path", path}})
        : log.Error("snapshot not written", {{"path", path}});
   }
-  HttpAnswer MetricsText() {
+  HttpAnswer AnswerMetrics(const ServedRequest& request) {
     process.Refresh();
     observed->exec.Refresh(clock.Now());
     watching.Refresh();
     metrics.Passes().GoingOn(std::chrono::duration<double>(loop.PassTime()).count());
     master.Set(elector.Leading() ? 1 : 0);
-    return {200, "text/plain; version=0.0.4; charset=utf-8", registry.Text()};
+    return MetricsAnswer(registry.Text(), request);
   }
   std::map<std::string, HttpServer::Handler> Handlers() {
     // None of what a restart would not mend, such as an API server that is not there.
@@ -171,7 +172,9 @@ struct Assembly::Parts {
     handlers.merge(HealthHandlers("/livez", alive));
     handlers.merge(HealthHandlers("/readyz", ready));
     if (options.secure_listen.empty()) {
-      handlers["/metrics"] = [this](const ServedRequest&) { return MetricsText(); };
+      handlers["/metrics"] = [this](const ServedRequest& request) {
+        return AnswerMetrics(request);
+      };
     }
     return handlers;
   }
@@ -179,7 +182,7 @@ struct Assembly::Parts {
     return {{"/metrics", [this](const ServedRequest& request) {
                switch (access.Ask(request.bearer_token)) {
                  case Access::kAllowed:
-                   return MetricsText();
+                   return AnswerMetrics(request);
                  case Access::kUnauthenticated:
                    return HttpAnswer{401, "text/plain; charset=utf-8",
                                      "a bearer token that the API server knows is needed\n"};

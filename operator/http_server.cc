@@ -97,6 +97,9 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
     response_.version(request.version());
     response_.result(static_cast<unsigned>(answer.status));
     response_.set(http::field::content_type, answer.content_type);
+    if (!answer.content_encoding.empty()) {
+      response_.set(http::field::content_encoding, answer.content_encoding);
+    }
     response_.keep_alive(request.keep_alive());
     const size_t size = answer.body.size();
     if (request.method() != http::verb::head) response_.body() = std::move(answer.body);
