@@ -171,9 +171,11 @@ bool Applier::Create(const Write& write, Outcome& outcome, const std::stop_token
 
 bool Applier::Delete(const Write& write, Outcome& outcome, const std::stop_token& stop) {
   Status done = client_.Delete(*write.resource, write.ns, write.name, write.deletion, stop);
-  // Gone already, or another object by now: what had to go is gone.
-  const bool gone =
-      !done && (done.error().code == Code::kNotFound || done.error().code == Code::kConflict);
+  // Gone already, or another object by now: what had to go is gone. Where its state mattered, it
+  // may also be there in another one, for the next pass to look at.
+  const bool as_seen = !write.deletion.resource_version.empty();
+  const bool gone = !done && (done.error().code == Code::kNotFound ||
+                              (done.error().code == Code::kConflict && !as_seen));
   if (!done && !gone) {
     outcome.error = std::move(done).error().While(
         fmt::format("deleting {} {}/{}", write.resource->kind, write.ns, write.name));

@@ -6,6 +6,7 @@
 #include "controllers/observe.h"
 #include "controllers/placement_record.h"
 #include "controllers/render.h"
+#include "controllers/render_inference.h"
 
 namespace spillway::controllers {
 namespace {
@@ -40,10 +41,13 @@ class ChildrenDiff {
     if (input_.deleted_uids->contains(meta.uid)) return;
     Write write{Write::Verb::kDelete, &resource, meta.ns, meta.name, {}, {}, {}};
     write.deletion.uid = meta.uid;
+    // Whether a pod has to go is decided by its state; it may have come back meanwhile. Whatever
+    // else has to go does so whatever its state is.
+    if (&resource == &kube::PodResource()) write.deletion.resource_version = meta.resource_version;
     write.deletion.grace_seconds = grace_seconds;
     writes_.push_back(std::move(write));
   }
-  void Delete(const kube::Resource& resource, const kube::MetaOnly* object) {
+  void Delete(const kube::Resource& resource, const kube::Companion* object) {
     if (object != nullptr) Delete(resource, object->meta, -1);
   }
 
@@ -81,25 +85,28 @@ class ChildrenDiff {
     return {input_.pool, input_.group, decision_.memory, input_.hostnames};
   }
 
-  static bool Carries(const kube::MetaOnly& object, const std::string& revision) {
-    const auto carried = object.meta.annotations.find(kRevisionAnnotation);
-    return carried != object.meta.annotations.end() && carried->second == revision;
-  }
-
-  // Creates what is missing; applies what was rendered from something else.
-  void Keep(const kube::Resource& resource, const kube::MetaOnly* existing,
+  // Creates what is missing; applies what was rendered from something else. What somebody has
+  // edited is patched: an apply takes nothing away that another has added.
+  void Keep(const kube::Resource& resource, const kube::Companion* existing,
             const std::string& revision, std::string (*render)(const RenderInput&)) {
-    const bool there = existing != nullptr;
-    if (there && (existing->meta.deleted || Carries(*existing, revision))) return;
-    std::string body = render(Rendering());
-    if (there) body = WithUid(std::move(body), existing->meta.uid);
-    const std::string& uid = input_.pool->meta.uid;
-    writes_.push_back({there ? Write::Verb::kApply : Write::Verb::kCreate,
+    Write::Verb verb = Write::Verb::kCreate;
+    std::string body;
+    if (existing == nullptr) {
+      body = render(Rendering());
+    } else {
+      const Standing standing = StandingOf(*existing, revision);
+      if (existing->meta.deleted || standing == Standing::kAsRendered) return;
+      const bool edited = standing == Standing::kEdited;
+      verb = edited ? Write::Verb::kPatch : Write::Verb::kApply;
+      body = edited ? PatchTo(render(Rendering()), existing->meta)
+                    : WithUid(render(Rendering()), existing->meta.uid);
+    }
+    writes_.push_back({verb,
                        &resource,
                        input_.pool->meta.ns,
                        TrainServiceName(input_.pool->meta.name),
                        std::move(body),
-                       uid,
+                       input_.pool->meta.uid,
                        {}});
   }
 
@@ -122,9 +129,9 @@ class ChildrenDiff {
   // started with; before the next attempt starts, the Service is made anew: an apply could not
   // take away the port that the POST wrote, and a second one of that name is refused.
   bool KeepService() {
-    const kube::MetaOnly* there = input_.service;
+    const kube::Companion* there = input_.service;
     const std::string revision = ServiceRevision(Rendering());
-    const bool differs = there != nullptr && !Carries(*there, revision);
+    const bool differs = there != nullptr && StandingOf(*there, revision) != Standing::kAsRendered;
     if (differs && !Started()) {
       if (decision_.may_start) Delete(kube::ServiceResource(), there);
       return false;

@@ -59,10 +59,10 @@ struct DiffInput {
   const placement::PoolDecision* decision = nullptr;
   const crds::v1alpha1::NodeGroup* group = nullptr;  // of the placement; null if it is gone
   std::vector<std::string> hostnames;                // of the placement's nodes
-  bool name_taken = false;                  // somebody else has one of our names: nothing is made
-  std::vector<const kube::Job*> jobs;       // controlled by this pool
-  const kube::MetaOnly* service = nullptr;  // likewise
-  const kube::MetaOnly* disruption_budget = nullptr;
+  bool name_taken = false;                   // somebody else has one of our names: nothing is made
+  std::vector<const kube::Job*> jobs;        // controlled by this pool
+  const kube::Companion* service = nullptr;  // likewise
+  const kube::Companion* disruption_budget = nullptr;
   std::vector<const kube::Pod*> pods;                   // of this pool, any attempt
   const std::set<std::string>* deleted_uids = nullptr;  // asked for already
 };
@@ -76,8 +76,8 @@ struct InferenceDiffInput {
   const placement::InferenceDecision* decision = nullptr;
   std::map<std::string, const crds::v1alpha1::NodeGroup*> groups;  // by name
   std::vector<const kube::Deployment*> deployments;                // controlled by this pool
-  std::vector<const kube::MetaOnly*> services;                     // likewise
-  const kube::MetaOnly* disruption_budget = nullptr;
+  std::vector<const kube::Companion*> services;                    // likewise
+  const kube::Companion* disruption_budget = nullptr;
   std::vector<const kube::Pod*> pods;
   const std::set<std::string>* deleted_uids = nullptr;  // asked for already
   bool name_taken = false;  // a child's name is somebody else's: nothing is made until it is free

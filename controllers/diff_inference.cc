@@ -6,6 +6,7 @@
 #include "controllers/diff.h"
 #include "controllers/names.h"
 #include "controllers/observe_inference.h"
+#include "controllers/render.h"
 #include "controllers/render_inference.h"
 
 namespace spillway::controllers {
@@ -72,6 +73,9 @@ class ServingDiff {
     if ((meta.deleted && grace_seconds != 0) || input_.deleted_uids->contains(meta.uid)) return;
     Write write{Write::Verb::kDelete, &resource, meta.ns, meta.name, {}, {}, {}};
     write.deletion.uid = meta.uid;
+    // Whether a pod has to go is decided by its state; it may have come back meanwhile. Whatever
+    // else has to go does so whatever its state is.
+    if (&resource == &kube::PodResource()) write.deletion.resource_version = meta.resource_version;
     write.deletion.grace_seconds = grace_seconds;
     writes_.push_back(std::move(write));
   }
@@ -94,14 +98,12 @@ class ServingDiff {
     writes_.push_back({verb, &resource, pool_.meta.ns, name, std::move(body), pool_.meta.uid, {}});
   }
 
-  // Creates what is missing; patches what was rendered from something else.
-  void Keep(const kube::Resource& resource, const kube::MetaOnly* existing, const std::string& name,
-            const std::string& revision, const std::string& rendered) {
+  // Creates what is missing; patches what was rendered from something else, or edited since.
+  void Keep(const kube::Resource& resource, const kube::Companion* existing,
+            const std::string& name, const std::string& revision, const std::string& rendered) {
     if (existing == nullptr) return Put(Write::Verb::kCreate, resource, name, rendered);
-    if (existing->meta.deleted) return;
-    const auto carried = existing->meta.annotations.find(kRevisionAnnotation);
-    if (carried != existing->meta.annotations.end() && carried->second == revision) return;
-    Put(Write::Verb::kPatch, resource, name, PatchTo(rendered, existing->meta.uid));
+    if (existing->meta.deleted || StandingOf(*existing, revision) == Standing::kAsRendered) return;
+    Put(Write::Verb::kPatch, resource, name, PatchTo(rendered, existing->meta));
   }
 
   void KeepBudget() {
@@ -124,7 +126,7 @@ class ServingDiff {
       Keep(kube::ServiceResource(), at == input_.services.end() ? nullptr : *at, name,
            ServingServiceRevision(pool_, variant), RenderServingService(pool_, variant));
     }
-    for (const kube::MetaOnly* service : input_.services) {
+    for (const kube::Companion* service : input_.services) {
       if (!names.contains(service->meta.name)) Delete(kube::ServiceResource(), service->meta, -1);
     }
   }

@@ -69,8 +69,8 @@ struct Loop::Facts {
   By<std::vector<const kube::Job*>> jobs;  // by pool uid
   By<std::vector<const kube::Pod*>> pods;
   By<std::vector<const kube::Deployment*>> deployments;
-  By<std::vector<const kube::MetaOnly*>> services;
-  By<const kube::MetaOnly*> budgets;
+  By<std::vector<const kube::Companion*>> services;
+  By<const kube::Companion*> budgets;
   std::map<std::string, std::vector<Leftover>> leftovers;
   ByKey<const placement::TrainingPool*> pool_facts;
   ByKey<const placement::PoolDecision*> decisions;

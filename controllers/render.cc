@@ -139,7 +139,16 @@ std::string RenderService(const RenderInput& input) {
                      {"publishNotReadyAddresses", true},
                      {"selector", {{kPoolUidLabel, input.pool->meta.uid}}},
                      {"ports", {{{"name", "rendezvous"}, {"port", port}, {"targetPort", port}}}}};
-  return Finish(std::move(service), ServiceRevision(input));
+  return pod::FinishCompanion(std::move(service), ServiceRevision(input));
+}
+
+Standing StandingOf(const kube::Companion& there, const std::string& revision) {
+  const auto carried = there.meta.annotations.find(kRevisionAnnotation);
+  if (carried == there.meta.annotations.end() || !carried->second.starts_with(revision + ".")) {
+    return Standing::kOther;
+  }
+  return carried->second == revision + "." + there.spec_digest ? Standing::kAsRendered
+                                                               : Standing::kEdited;
 }
 
 std::string ServiceRevision(const RenderInput& input) {
@@ -157,7 +166,7 @@ std::string RenderDisruptionBudget(const RenderInput& input) {
   budget["spec"] = {{"minAvailable", input.memory.placement->workers},
                     {"unhealthyPodEvictionPolicy", "AlwaysAllow"},
                     {"selector", {{"matchLabels", {{kPoolUidLabel, input.pool->meta.uid}}}}}};
-  return Finish(std::move(budget), DisruptionBudgetRevision(input));
+  return pod::FinishCompanion(std::move(budget), DisruptionBudgetRevision(input));
 }
 
 }  // namespace spillway::controllers

@@ -4,13 +4,14 @@
 
 #include "crds/v1alpha1/node_group.h"
 #include "crds/v1alpha1/training_pool.h"
+#include "kube/types/companion.h"
 #include "placement/snapshot.h"
 
 namespace spillway::controllers {
 
 // Changes whenever what is rendered below changes (a test notices). Running placements keep the one
 // they started with; it is recorded so that a person can tell which build rendered what runs.
-inline constexpr const char* kRenderRevision = "3";
+inline constexpr const char* kRenderRevision = "4";
 
 struct RenderInput {
   const crds::v1alpha1::TrainingPool* pool = nullptr;
@@ -32,5 +33,10 @@ std::string RenderDisruptionBudget(const RenderInput& input);
 // without rendering it: what carries it need not be applied again.
 std::string ServiceRevision(const RenderInput& input);
 std::string DisruptionBudgetRevision(const RenderInput& input);
+
+// How a Service or PodDisruptionBudget stands there: as it is rendered in this revision; so, but
+// edited since in what we say of it; or rendered from something else.
+enum class Standing { kAsRendered, kEdited, kOther };
+Standing StandingOf(const kube::Companion& there, const std::string& revision);
 
 }  // namespace spillway::controllers

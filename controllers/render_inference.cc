@@ -146,8 +146,9 @@ std::string RenderServingService(const InferencePool& pool, const VariantSpec* v
       {"apiVersion", "v1"}, {"kind", "Service"}, {"metadata", ChildMetadata(pool, name)}};
   if (variant != nullptr) service["metadata"]["labels"][kVariantLabel] = variant->name;
   service["spec"] = {{"selector", selector},
+                     {"publishNotReadyAddresses", false},
                      {"ports", {{{"name", "http"}, {"port", port}, {"targetPort", port}}}}};
-  return pod::Finish(std::move(service), ServingServiceRevision(pool, variant));
+  return pod::FinishCompanion(std::move(service), ServingServiceRevision(pool, variant));
 }
 
 std::string ServingServiceRevision(const InferencePool& pool, const VariantSpec* variant) {
@@ -163,20 +164,30 @@ std::string RenderServingBudget(const InferencePool& pool) {
   budget["spec"] = {{"maxUnavailable", pool.spec.max_unavailable},
                     {"unhealthyPodEvictionPolicy", "AlwaysAllow"},
                     {"selector", {{"matchLabels", {{kPoolUidLabel, pool.meta.uid}}}}}};
-  return pod::Finish(std::move(budget), ServingBudgetRevision(pool));
+  return pod::FinishCompanion(std::move(budget), ServingBudgetRevision(pool));
 }
 
 std::string ServingBudgetRevision(const InferencePool& pool) {
   return Revision(pool, "PodDisruptionBudget", std::to_string(pool.spec.max_unavailable));
 }
 
-std::string PatchTo(const std::string& rendered, const std::string& uid) {
+std::string PatchTo(const std::string& rendered, const kube::ObjectMeta& there) {
   const Json object = Json::parse(rendered, nullptr, false);
-  Json patch = Json::array({Operation("test", "/metadata/uid", uid)});
-  for (const auto& [key, value] : object["spec"].items()) {
-    patch.push_back(Operation("add", "/spec/" + key, value));
+  Json patch = Json::array({Operation("test", "/metadata/uid", there.uid)});
+  if (object["kind"] == "PodDisruptionBudget") {
+    // One that says both how many must stay and how many may go is refused.
+    patch.push_back(Operation("replace", "/spec", object["spec"]));
+  } else {
+    for (const auto& [key, value] : object["spec"].items()) {
+      patch.push_back(Operation("add", "/spec/" + key, value));
+    }
   }
-  for (const auto& [key, value] : object["metadata"]["annotations"].items()) {
+  const Json& annotations = object["metadata"]["annotations"];
+  if (there.annotations.empty()) {
+    patch.push_back(Operation("add", "/metadata/annotations", annotations));
+    return patch.dump();
+  }
+  for (const auto& [key, value] : annotations.items()) {
     patch.push_back(Operation("add", AnnotationPath(key), value));
   }
   return patch.dump();

@@ -39,8 +39,9 @@ std::string ServingServiceRevision(const crds::v1alpha1::InferencePool& pool,
                                    const crds::v1alpha1::VariantSpec* variant);
 std::string ServingBudgetRevision(const crds::v1alpha1::InferencePool& pool);
 
-// A JSON patch that brings the object with that uid, rendered before, to what is rendered now: what
-// we say of its spec is replaced whole, so that nothing of before is left in it.
-std::string PatchTo(const std::string& rendered, const std::string& uid);
+// A JSON patch that brings the Service or PodDisruptionBudget that is there, rendered before or
+// edited since, to what is rendered now: what we say of its spec is replaced whole, so that nothing
+// of before is left in it.
+std::string PatchTo(const std::string& rendered, const kube::ObjectMeta& there);
 
 }  // namespace spillway::controllers

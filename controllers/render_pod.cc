@@ -4,6 +4,7 @@
 
 #include "base/quantity.h"
 #include "controllers/names.h"
+#include "kube/types/companion.h"
 
 namespace spillway::controllers::pod {
 namespace {
@@ -123,6 +124,11 @@ Json Metadata(const std::string& ns, const std::string& name, const std::string&
 std::string Finish(Json object, const std::string& revision) {
   object["metadata"]["annotations"][kRevisionAnnotation] = revision;
   return object.dump();
+}
+
+std::string FinishCompanion(Json object, const std::string& revision) {
+  const std::string digest = kube::SpecDigest(object["spec"].dump());
+  return Finish(std::move(object), revision + "." + digest);
 }
 
 }  // namespace spillway::controllers::pod

@@ -37,5 +37,8 @@ Json Metadata(const std::string& ns, const std::string& name, const std::string&
 // The object's text, with the revision that tells a later pass whether what stands there is what
 // would be written now.
 std::string Finish(Json object, const std::string& revision);
+// The same of a Service or a PodDisruptionBudget, whose revision also tells whether somebody has
+// edited it since: see StandingOf.
+std::string FinishCompanion(Json object, const std::string& revision);
 
 }  // namespace spillway::controllers::pod

@@ -10,6 +10,7 @@
 #include "crds/v1alpha1/pool_quota.h"
 #include "crds/v1alpha1/training_pool.h"
 #include "kube/store.h"
+#include "kube/types/companion.h"
 #include "kube/types/deployment.h"
 #include "kube/types/job.h"
 #include "kube/types/node.h"
@@ -23,10 +24,10 @@ struct Stores {
 
   kube::Store<kube::Node> nodes;
   kube::Store<kube::KeptPod> pods;
-  kube::Store<kube::Job> jobs;                     // only those with our managed-by label
-  kube::Store<kube::Deployment> deployments;       // likewise
-  kube::Store<kube::MetaOnly> services;            // likewise
-  kube::Store<kube::MetaOnly> disruption_budgets;  // likewise
+  kube::Store<kube::Job> jobs;                      // only those with our managed-by label
+  kube::Store<kube::Deployment> deployments;        // likewise
+  kube::Store<kube::Companion> services;            // likewise
+  kube::Store<kube::Companion> disruption_budgets;  // likewise
   kube::Store<kube::PriorityClass> priority_classes;
   kube::Store<crds::v1alpha1::NodeGroup> node_groups;
   kube::Store<crds::v1alpha1::TrainingPool> training_pools;
@@ -46,8 +47,8 @@ struct World {
   std::vector<std::shared_ptr<const kube::KeptPod>> other_pods;  // all others
   std::vector<std::shared_ptr<const kube::Job>> jobs;
   std::vector<std::shared_ptr<const kube::Deployment>> deployments;
-  std::vector<std::shared_ptr<const kube::MetaOnly>> services;
-  std::vector<std::shared_ptr<const kube::MetaOnly>> disruption_budgets;
+  std::vector<std::shared_ptr<const kube::Companion>> services;
+  std::vector<std::shared_ptr<const kube::Companion>> disruption_budgets;
   std::vector<std::shared_ptr<const kube::PriorityClass>> priority_classes;
   std::vector<std::shared_ptr<const crds::v1alpha1::NodeGroup>> node_groups;
   std::vector<std::shared_ptr<const crds::v1alpha1::TrainingPool>> training_pools;

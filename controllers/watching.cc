@@ -21,8 +21,8 @@ Watching::Watching(Stores& stores, kube::Client& client, Clock& clock, Log& log,
       [keeper](kube::JsonValue value, kube::KeptPod& pod) { return keeper->Read(value, pod); });
   Add(stores.jobs, kube::JobResource(), ours, kube::DecodeJob);
   Add(stores.deployments, kube::DeploymentResource(), ours, kube::DecodeDeployment);
-  Add(stores.services, kube::ServiceResource(), ours, kube::DecodeMetaOnly);
-  Add(stores.disruption_budgets, kube::PodDisruptionBudgetResource(), ours, kube::DecodeMetaOnly);
+  Add(stores.services, kube::ServiceResource(), ours, kube::DecodeCompanion);
+  Add(stores.disruption_budgets, kube::PodDisruptionBudgetResource(), ours, kube::DecodeCompanion);
   Add(stores.priority_classes, kube::PriorityClassResource(), "", kube::DecodePriorityClass);
   Add(stores.node_groups, v1alpha1::NodeGroupResource(), "", v1alpha1::DecodeNodeGroup);
   Add(stores.training_pools, v1alpha1::TrainingPoolResource(), "", v1alpha1::DecodeTrainingPool);

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness import Cluster, Operators, condition_of, describe, holds_for, wait_for
+from harness import Cluster, Operators, condition_of, describe, holds_for, metric, wait_for
 from pools import children, children_of, observed, placement, ready, refuse_jobs, says, training_pool
+from serving import a100, inference_pool, ready_pool
 from spillway_dev.operator_process import OperatorProcess
 from traffic import Traffic, assert_all_as_expected, guests, jobs_created, most_jobs
 
@@ -219,6 +220,43 @@ def test_edited_node_group_restarts_nothing_and_its_pools_say_what_changed(clust
     assert "no longer matched" in condition_of(pool, "Placed")["message"], says(pool, "Placed")
     assert condition_of(pool, "Ready")["status"] == "True" and placement(pool) == placement(before)
     keeps_running(cluster, "tenant", namespace, identities)
+
+
+# What somebody edits by hand.
+
+def said_of(cluster: Cluster, kind: str, name: str, namespace: str) -> Object:
+    """What Spillway says in the spec of a Service or a PodDisruptionBudget; of a port, what decides where it leads."""
+    spec = cluster.get(kind, name, namespace)["spec"]
+    said = {key: spec.get(key) for key in ("selector", "minAvailable", "maxUnavailable", "publishNotReadyAddresses")}
+    return {**said, "ports": [(one["name"], one["port"], one["targetPort"], one["protocol"]) for one in spec.get("ports", [])]}
+
+
+EDITS = [("service", "gang-train", {"selector": {"somebody": "else"}, "publishNotReadyAddresses": False}),
+         ("service", "gang-train", {"ports": [{"name": "other", "port": 1234}]}),
+         ("poddisruptionbudget", "gang-train", {"minAvailable": None, "maxUnavailable": "100%"}),
+         ("poddisruptionbudget", "gang-train", {"minAvailable": 0}),
+         ("service", "served", {"selector": {"somebody": "else"}}),
+         ("service", "served", {"ports": [{"name": "http", "port": 81, "targetPort": 81}]}),
+         ("poddisruptionbudget", "served", {"maxUnavailable": None, "minAvailable": 0, "selector": {"matchLabels": {"a": "b"}}})]
+
+
+def test_edited_services_and_disruption_budgets_are_brought_back(cluster: Cluster, operators: Operators, node_groups: None,
+                                                                 namespace: str) -> None:
+    operators.start("one")
+    cluster.apply([training_pool("gang", 2), inference_pool("served", 1, a100())], namespace)
+    ready(cluster, "gang", namespace)
+    ready_pool(cluster, "served", namespace)
+    identities = children_of(cluster, "gang", namespace).identities()
+    # How it is exposed is up to its users.
+    cluster.patch("service", "served", {"spec": {"type": "NodePort"}}, namespace)
+    for kind, name, edit in EDITS:
+        before = said_of(cluster, kind, name, namespace)
+        cluster.patch(kind, name, {"spec": edit}, namespace)
+        wait_for(lambda: said_of(cluster, kind, name, namespace) == before, 15, f"{kind} {name} as before {edit}")
+    holds_for(lambda: said_of(cluster, kind, name, namespace) == before, 3, "it to stay so")
+    assert cluster.get("service", "served", namespace)["spec"]["type"] == "NodePort"
+    assert children_of(cluster, "gang", namespace).identities() == identities
+    assert metric(operators.metrics(), "spillway_objects_written_too_often_total") == 0
 
 
 # What another build of the operator has rendered.

@@ -108,6 +108,30 @@ def test_leadership_passes_within_20_s_of_a_kill_and_3_s_of_a_sigterm(
     assert assert_never_two_writers(cluster, mark) == ["one", "two", "one"]
 
 
+def notes_of_lease(cluster: Cluster, begun: set[str]) -> list[str]:
+    """What events say of the Lease since then, in order."""
+    found = [one for one in cluster.list("events.events.k8s.io", NAMESPACE)
+             if one["reason"] == "LeaderElection" and one["metadata"]["uid"] not in begun]
+    lease = cluster.get("lease", "spillway", NAMESPACE)["metadata"]
+    regarding = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "name": "spillway", "namespace": NAMESPACE,
+                 "uid": lease["uid"]}
+    assert all(one["regarding"] == regarding and one["type"] == "Normal" for one in found), found
+    return [one["note"] for one in sorted(found, key=lambda one: str(one["eventTime"]))]
+
+
+def test_events_of_the_lease_tell_who_leads(cluster: Cluster, operators: Operators) -> None:
+    begun = {one["metadata"]["uid"] for one in cluster.list("events.events.k8s.io", NAMESPACE)}
+    one = operators.start("one")
+    wait_for(lambda: notes_of_lease(cluster, begun) == ["one became leader"], 15, "an event of the first leader")
+    two = operators.start("two")
+    one.signal(signal.SIGTERM)
+    assert one.process.wait_ended(5), "the operator did not end after SIGTERM"
+    wait_for(lambda: notes_of_lease(cluster, begun) == ["one became leader", "one stopped leading", "two became leader"], 15,
+             "events of the change")
+    for operator in (one, two):
+        assert [line["msg"] for line in operator.log()].count("leading") == 1
+
+
 def test_leader_that_slept_past_its_lease_writes_nothing_when_it_wakes(
         cluster: Cluster, mark: int, pair: tuple[OperatorProcess, OperatorProcess], visitors: Visitors) -> None:
     one, _ = pair

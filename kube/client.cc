@@ -26,6 +26,10 @@ constexpr seconds kLongestAsked{300};  // whatever a server, or what is before i
 constexpr int kRetries = 3;
 constexpr size_t kShownBody = 512;
 constexpr size_t kMostWarnings = 1000;
+// What an API server takes: a request by its own constant, an object by the default of etcd
+// (--max-request-bytes).
+constexpr size_t kMostRequestBytes = size_t{3} << 20;
+constexpr size_t kMostObjectBytes = size_t{3} << 19;
 
 Moment Now() { return std::chrono::steady_clock::now(); }
 
@@ -204,6 +208,33 @@ std::optional<milliseconds> WaitBeforeRetry(const HttpResponse& response, const 
 
 bool IsWrite(const HttpRequest& request) { return request.method != "GET"; }
 
+// "Job team/train" of an object, else the path: what is too large to be sent.
+std::string WhatIsIn(const HttpRequest& request) {
+  const Json object = Json::parse(request.body, nullptr, false);
+  const std::string kind = object.is_object() ? Field(object, "kind") : std::string();
+  const auto at = kind.empty() ? object.end() : object.find("metadata");
+  if (kind.empty() || at == object.end() || !at->is_object()) {
+    return request.target.substr(0, request.target.find('?'));
+  }
+  const std::string ns = Field(*at, "namespace");
+  return fmt::format("{} {}{}{}", kind, ns, ns.empty() ? "" : "/", Field(*at, "name"));
+}
+
+// A patch may be larger than what it leaves behind; all else is stored as it is, or grows.
+Status Fits(const HttpRequest& request) {
+  const auto is_patch = [](const auto& header) {
+    return header.first == "Content-Type" && (header.second == "application/json-patch+json" ||
+                                              header.second == "application/merge-patch+json");
+  };
+  const bool patch = std::any_of(request.headers.begin(), request.headers.end(), is_patch);
+  const size_t most = patch ? kMostRequestBytes : kMostObjectBytes;
+  if (request.body.size() <= most) return Ok{};
+  return Error{
+      Code::kInvalid,
+      fmt::format("{} has {} bytes, and the API server takes no {} of more than {}",
+                  WhatIsIn(request), request.body.size(), patch ? "patch" : "object", most)};
+}
+
 }  // namespace
 
 bool IsAhead(const Error& error) {
@@ -256,14 +287,15 @@ struct Client::Shared {
       : transport(t), clock(c), options(std::move(o)), places(options.in_flight) {}
 
   // One try: adds what every request carries, and tells the observer.
-  Result<HttpResponse> Try(std::string_view verb, const HttpRequest& request,
+  Result<HttpResponse> Try(std::string_view verb, const HttpRequest& request, bool again,
                            const Transport::OnBytes* on_bytes, const std::stop_token& stop) {
     const auto start = clock.Elapsed();
     auto response = on_bytes != nullptr ? transport.Stream(request, *on_bytes, stop)
                                         : transport.Send(request, stop);
     if (options.observe) {
-      options.observe(verb, response ? response->status : 0,
-                      std::chrono::duration<double>(clock.Elapsed() - start).count());
+      options.observe({verb, response ? response->status : 0,
+                       std::chrono::duration<double>(clock.Elapsed() - start).count(), again,
+                       request.body.size(), response ? response->body.size() : 0});
     }
     if (response && response->headers.contains("warning")) {
       Warn(verb, request, response->headers.at("warning"));
@@ -322,6 +354,7 @@ HttpRequest Client::Prepare(std::string method, std::string target, std::string 
 Result<std::string> Client::Exchange(std::string_view verb, HttpRequest request, bool dry_run,
                                      const std::stop_token& stop) {
   const bool write = IsWrite(request);
+  if (Status fits = Fits(request); !fits) return std::move(fits).error();
   const Moment until = Now() + request.deadline;
   for (int tries = 0;; ++tries) {
     if (!shared_->places.Take(until, stop)) {
@@ -337,7 +370,7 @@ Result<std::string> Client::Exchange(std::string_view verb, HttpRequest request,
     if (write && !dry_run && gate_) {
       if (Status may = gate_(request.deadline); !may) return std::move(may).error();
     }
-    auto response = shared_->Try(verb, request, nullptr, stop);
+    auto response = shared_->Try(verb, request, tries > 0, nullptr, stop);
     leave.reset();
     if (!response) return std::move(response).error();
     if (response->status / 100 == 2) return std::move(response->body);
@@ -395,7 +428,7 @@ Status Client::Watch(const Resource& resource, const WatchOptions& options,
   HttpRequest request = Prepare("GET", CollectionPath(resource, options.ns) + query.Text(), {});
   request.deadline = options.timeout + kWatchSlack;
   request.idle_deadline = options.idle_deadline;
-  auto response = shared_->Try("watch", request, &on_bytes, stop);
+  auto response = shared_->Try("watch", request, false, &on_bytes, stop);
   if (!response) return std::move(response).error();
   if (response->status / 100 != 2) return ErrorOf(*response, false);
   return Ok{};

@@ -61,9 +61,18 @@ struct DeleteOptions {
   int grace_seconds = -1;  // -1: the object's own
 };
 
-// Called after each HTTP request, retries included, with the API's verb (get, list, watch, create,
-// patch, update, delete), HTTP status (0: no answer) and time. Called from many threads.
-using RequestObserver = std::function<void(std::string_view verb, int status, double seconds)>;
+// An HTTP request that has ended.
+struct RequestDone {
+  std::string_view verb;  // of the API: get, list, watch, create, patch, update, delete
+  int status = 0;         // 0: no answer
+  double seconds = 0;
+  bool again = false;         // sent once more, as the server had asked for
+  size_t sent_bytes = 0;      // of its body
+  size_t received_bytes = 0;  // of the answer's body; of a watch none are counted
+};
+
+// Called after each HTTP request, retries included. Called from many threads.
+using RequestObserver = std::function<void(const RequestDone&)>;
 
 // Checked right before each write (a dry run is none) is sent; an error is returned in place of
 // sending. `deadline`: how long the request may take. This is where leadership gates writes. Called
@@ -83,7 +92,9 @@ bool IsAhead(const Error& error);
 // Errors by HTTP status and Status.reason: 404 kNotFound; 409 AlreadyExists kExists, else
 // kConflict; 410 kGone; 400, 413, 415, 422 kInvalid; 401, 403 kForbidden; 429, 5xx kUnavailable
 // with retry_after if given (504 on a write: kUnknown); anything else kInternal. `reason` is
-// Status.reason, `message` Status.message, or the start of a body that is no Status.
+// Status.reason, `message` Status.message, or the start of a body that is no Status. An object of
+// more than 1.5 MiB, or a patch of more than 3 MiB, is kInvalid without being sent: no API server
+// stores it, and its answer would not say how much is too much.
 class Client {
  public:
   struct Options {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 
 namespace spillway::kube {
@@ -56,6 +57,19 @@ struct Proxy {
   bool operator==(const Proxy&) const = default;
 };
 
+// One run of a credential plugin that has ended.
+struct ExecRun {
+  enum class Outcome {
+    kGood,
+    kNotFound,
+    kFailed,
+    kOurs
+  };  // kOurs: it was not run, or not to its end
+  Outcome outcome = Outcome::kGood;
+  int exit_code = 0;              // 1 where there is none
+  std::optional<Time> expires{};  // what it gave; empty: nothing, or it did not say
+};
+
 // Where one API server is and how to prove who we are. Secrets: never logged.
 struct ClusterConfig {
   std::string server;  // "https://127.0.0.1:6443", no trailing slash, may have a path
@@ -66,6 +80,7 @@ struct ClusterConfig {
   Material client_key;
   Material token;                  // bearer token; read again at least once a minute
   std::optional<ExecPlugin> exec;  // where there is no token
+  std::function<void(const ExecRun&)> exec_ran{};  // told of each run of it; from any thread
   Impersonation impersonate;
   std::string default_namespace = "default";
 };

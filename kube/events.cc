@@ -94,12 +94,20 @@ void EventRecorder::Run(const std::stop_token& stop) {
     EventRecord record;
     {
       std::unique_lock lock(mutex_);
+      sending_ = false;
+      if (queue_.empty()) idle_.notify_all();
       if (!wake_.wait(lock, stop, [this] { return !queue_.empty(); })) return;
       record = std::move(queue_.front());
       queue_.pop_front();
+      sending_ = true;
     }
     Send(record, stop);
   }
+}
+
+void EventRecorder::Flush(std::chrono::milliseconds most) {
+  std::unique_lock lock(mutex_);
+  idle_.wait_for(lock, most, [this] { return queue_.empty() && !sending_; });
 }
 
 void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop) {

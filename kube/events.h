@@ -48,6 +48,8 @@ class EventRecorder {
   EventRecorder& operator=(const EventRecorder&) = delete;
 
   void Record(EventRecord record);  // any thread
+  // Waits until nothing waits or is being sent, for so long at the most. Any thread.
+  void Flush(std::chrono::milliseconds most);
   // Drops what waits and ends the thread. Further records are dropped.
   void Stop();
 
@@ -68,6 +70,8 @@ class EventRecorder {
   std::condition_variable_any wake_;
   std::deque<EventRecord> queue_;
   std::map<std::string, std::chrono::nanoseconds> sent_;  // identity of a note → when
+  bool sending_ = false;
+  std::condition_variable idle_;  // tells that nothing waits or is being sent
   bool stopped_ = false;
 
   std::jthread thread_;  // last: stops first

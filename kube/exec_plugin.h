@@ -32,9 +32,10 @@ std::string ExecInfo(const ExecPlugin& plugin, const ClusterConfig& cluster, con
 // a pair, or one that does not fit its key.
 Result<ExecCredential> ParseExecCredential(std::string_view answer, const std::string& version);
 
-// Runs it once. `terminal`: standard input is one. A run with it may take ten minutes, as a person
-// may have to log in, any other a minute. The sentences name the program, never its arguments.
-// Errors as RunProgram and ParseExecCredential have them; kUnavailable where it fails by itself.
+// Runs it once, and tells `cluster.exec_ran`. `terminal`: standard input is one. A run with it may
+// take ten minutes, as a person may have to log in, any other a minute. The sentences name the
+// program, never its arguments. Errors as RunProgram and ParseExecCredential have them;
+// kUnavailable where it fails by itself.
 Result<ExecCredential> RunExecPlugin(const ClusterConfig& cluster, bool terminal,
                                      const std::stop_token& stop);
 

@@ -227,6 +227,12 @@ nanoseconds LeaderElector::ValidUntil() const { return valid_until_; }
 
 bool LeaderElector::Leading() const { return ValidUntil() != nanoseconds(0); }
 
+std::string LeaderElector::LeaseUid() const {
+  const Json lease = Json::parse(object_, nullptr, false);
+  const auto meta = lease.is_object() ? lease.find("metadata") : lease.end();
+  return lease.is_object() && meta != lease.end() ? Text(*meta, "uid") : std::string();
+}
+
 void LeaderElector::Release() {
   if (!Leading()) return;
   valid_until_ = nanoseconds(0);

@@ -52,6 +52,9 @@ class LeaderElector {
   // duration if that is less), on Clock::Elapsed. Zero while not leading. Any thread.
   [[nodiscard]] std::chrono::nanoseconds ValidUntil() const;
   [[nodiscard]] bool Leading() const;
+  // The uid of the Lease as it was last seen; empty without one. In `on_leading`, or when Run has
+  // returned.
+  [[nodiscard]] std::string LeaseUid() const;
 
   // Gives the lease back so that another can take over at once. Call only when all writers have
   // stopped and Run has returned. Bounded by renew_deadline. Without the lease, does nothing.

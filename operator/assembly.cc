@@ -18,9 +18,11 @@
 #include "kube/events.h"
 #include "kube/lease.h"
 #include "kube/transports.h"
+#include "kube/types/job.h"
 #include "operator/health.h"
 #include "operator/http_server.h"
 #include "operator/metrics_access.h"
+#include "operator/metrics_answer.h"
 #include "operator/process_metrics.h"
 #include "operator/watchdog.h"
 
@@ -28,21 +30,30 @@ namespace spillway {
 namespace {
 
 constexpr std::chrono::milliseconds kDrain{2000};
+constexpr std::chrono::milliseconds kLastEvents{300};
 
 std::optional<std::string> Environment(const std::string& name) {
   const char* value = std::getenv(name.c_str());
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
+// What transports tell of, which stand before all else does.
+struct Observed {
+  MetricsRegistry registry;
+  ExecPluginMetrics exec{registry};
+};
+
 }  // namespace
 
 // Members stand in the order of dependence; Stop and the destructor go the other way.
 struct Assembly::Parts {
-  Parts(Options given, Log& the_log, const std::string& server,
-        std::unique_ptr<kube::Transport> the_transport,
+  Parts(Options given, Log& the_log, std::unique_ptr<Observed> the_observed,
+        const std::string& server, std::unique_ptr<kube::Transport> the_transport,
         std::unique_ptr<kube::Transport> the_lease_transport)
       : options(std::move(given)),
         log(the_log),
+        observed(std::move(the_observed)),
+        registry(observed->registry),
         requests(registry, HostOf(server)),
         process(registry),
         master(registry.AddGauge("leader_election_master_status",
@@ -73,9 +84,7 @@ struct Assembly::Parts {
     kube::Client::Options out;
     out.user_agent = kube::UserAgent("spillway", SPILLWAY_VERSION) + " " + options.identity;
     out.in_flight = in_flight;
-    out.observe = [this](std::string_view verb, int status, double time) {
-      requests.Observe(verb, status, time);
-    };
+    out.observe = [this](const kube::RequestDone& done) { requests.Observe(done); };
     out.warned = [this](const std::string& request, const std::string& warning) {
       log.Warn("the API server warns", {{"request", request}, {"warning", warning}});
     };
@@ -117,6 +126,18 @@ struct Assembly::Parts {
                    note.transition.warning, note.transition.reason, note.transition.action,
                    note.transition.message});
   }
+  // As client-go's users look for it: "one became leader".
+  void TellLeadership(const std::string& what) {
+    if (options.settings.mode == controllers::Mode::kObserve) return;
+    events.Record({.api_version = kube::LeaseResource().ApiVersion(),
+                   .kind = kube::LeaseResource().kind,
+                   .name = options.lease_name,
+                   .ns = options.ns,
+                   .uid = elector.LeaseUid(),
+                   .reason = "LeaderElection",
+                   .action = "LeaderElection",
+                   .note = options.identity + " " + what});
+  }
   void Save(const placement::Snapshot& snapshot) {
     if (options.snapshot_dir.empty()) {
       log.Warn("no snapshot written: --snapshot-dir is not set");
@@ -131,20 +152,29 @@ struct Assembly::Parts {
     ok ? log.Info("snapshot written", {{"path", path}})
        : log.Error("snapshot not written", {{"path", path}});
   }
-  HttpAnswer MetricsText() {
+  HttpAnswer AnswerMetrics(const ServedRequest& request) {
     process.Refresh();
+    observed->exec.Refresh(clock.Now());
     watching.Refresh();
     metrics.Passes().GoingOn(std::chrono::duration<double>(loop.PassTime()).count());
     master.Set(elector.Leading() ? 1 : 0);
-    return {200, "text/plain; version=0.0.4; charset=utf-8", registry.Text()};
+    return MetricsAnswer(registry.Text(), request);
   }
   std::map<std::string, HttpServer::Handler> Handlers() {
-    std::map<std::string, HttpServer::Handler> handlers = {
-        {"/healthz",
-         [this](const ServedRequest&) { return Healthz(clock.Elapsed() - loop.LastBeat()); }},
-        {"/readyz", [this](const ServedRequest&) { return Readyz(stores.Unsynced()); }}};
+    // None of what a restart would not mend, such as an API server that is not there.
+    const std::vector<HealthCheck> alive = {
+        {"loop", [this] { return WhyLoopFails(clock.Elapsed() - loop.LastBeat()); }},
+        {"leaderElection",
+         [this] { return WhyLeaderElectionFails(clock.Elapsed(), elector.ValidUntil()); }}};
+    const std::vector<HealthCheck> ready = {
+        {"caches", [this] { return WhyCachesFail(stores.Unsynced()); }}};
+    std::map<std::string, HttpServer::Handler> handlers = HealthHandlers("/healthz", alive);
+    handlers.merge(HealthHandlers("/livez", alive));
+    handlers.merge(HealthHandlers("/readyz", ready));
     if (options.secure_listen.empty()) {
-      handlers["/metrics"] = [this](const ServedRequest&) { return MetricsText(); };
+      handlers["/metrics"] = [this](const ServedRequest& request) {
+        return AnswerMetrics(request);
+      };
     }
     return handlers;
   }
@@ -152,7 +182,7 @@ struct Assembly::Parts {
     return {{"/metrics", [this](const ServedRequest& request) {
                switch (access.Ask(request.bearer_token)) {
                  case Access::kAllowed:
-                   return MetricsText();
+                   return AnswerMetrics(request);
                  case Access::kUnauthenticated:
                    return HttpAnswer{401, "text/plain; charset=utf-8",
                                      "a bearer token that the API server knows is needed\n"};
@@ -170,7 +200,8 @@ struct Assembly::Parts {
   const Options options;
   Log& log;
   SystemClock clock;
-  MetricsRegistry registry;
+  const std::unique_ptr<Observed> observed;
+  MetricsRegistry& registry;
   RequestMetrics requests;
   ProcessMetrics process;
   Gauge master;
@@ -228,12 +259,15 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
     log.Warn(
         "HTTPS_PROXY is not used; with --transport=curl it is, unless NO_PROXY has the server");
   }
+  auto observed = std::make_unique<Observed>();
+  config->exec_ran = observed->exec.Observer();
   auto transport = kube::MakeTransport(options.transport, *config);
   if (!transport) return std::move(transport).error();
+  config->exec_ran = observed->exec.Observer();
   auto lease_transport = kube::MakeTransport(options.transport, *config);
   if (!lease_transport) return std::move(lease_transport).error();
-  auto parts = std::make_unique<Parts>(complete, log, config->server, *std::move(transport),
-                                       *std::move(lease_transport));
+  auto parts = std::make_unique<Parts>(complete, log, std::move(observed), config->server,
+                                       *std::move(transport), *std::move(lease_transport));
   auto http = HttpServer::Start(complete.listen, parts->Handlers());
   if (!http) return std::move(http).error().While("--listen");
   parts->http = *std::move(http);
@@ -262,7 +296,7 @@ void Assembly::Start() {
   parts.election = std::jthread([&parts](const std::stop_token& stop) {
     Status ended = parts.elector.Run(
         [&parts] {
-          parts.log.Info("leading", {{"identity", parts.options.identity}});
+          parts.TellLeadership("became leader");
           parts.loop.MarkDirty();
         },
         stop);
@@ -300,9 +334,12 @@ void Assembly::Stop() {
   });
   if (parts.deciding.joinable()) parts.deciding.join();
   cutter.request_stop();
-  parts.events.Stop();
   parts.election.request_stop();
   if (parts.election.joinable()) parts.election.join();
+  // While the Lease is still held: whoever comes next is then the only one who writes.
+  if (parts.elector.Leading()) parts.TellLeadership("stopped leading");
+  parts.events.Flush(kLastEvents);
+  parts.events.Stop();
   parts.watchdog.request_stop();
   if (parts.watchdog.joinable()) parts.watchdog.join();
   parts.elector.Release();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -32,11 +33,14 @@ HttpAnswer Dispatch(const http::request<http::string_body>& request, const Handl
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
     return {405, kText, "only GET and HEAD\n"};
   }
-  std::string path(request.target());
-  path = path.substr(0, path.find('?'));
-  const auto handler = handlers.find(path);
+  const std::string target(request.target());
+  const size_t query = std::min(target.find('?'), target.size());
+  const auto handler = handlers.find(target.substr(0, query));
   if (handler == handlers.end()) return {404, kText, "not found\n"};
   ServedRequest served;
+  served.accept = std::string(request[http::field::accept]);
+  served.accept_encoding = std::string(request[http::field::accept_encoding]);
+  if (query < target.size()) served.query = target.substr(query + 1);
   const std::string authorization(request[http::field::authorization]);
   if (authorization.starts_with(kBearer)) {
     served.bearer_token = authorization.substr(kBearer.size());
@@ -93,6 +97,9 @@ class Session : public std::enable_shared_from_this<Session<Stream>> {
     response_.version(request.version());
     response_.result(static_cast<unsigned>(answer.status));
     response_.set(http::field::content_type, answer.content_type);
+    if (!answer.content_encoding.empty()) {
+      response_.set(http::field::content_encoding, answer.content_encoding);
+    }
     response_.keep_alive(request.keep_alive());
     const size_t size = answer.body.size();
     if (request.method() != http::verb::head) response_.body() = std::move(answer.body);

@@ -14,11 +14,15 @@ struct HttpAnswer {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
+  std::string content_encoding{};  // of the body; empty: none
 };
 
 // What a handler may want to know of a request.
 struct ServedRequest {
-  std::string bearer_token;  // of "Authorization: Bearer …"; empty without
+  std::string bearer_token{};     // of "Authorization: Bearer …"; empty without
+  std::string accept{};           // of the header of that name; empty without
+  std::string accept_encoding{};  // likewise
+  std::string query{};            // what follows the "?" of its target, as it was sent
 };
 
 // A certificate chain and its private key, files in PEM.

@@ -24,7 +24,7 @@ struct Job {
 };
 Status DecodeJob(JsonValue value, Job& out);
 
-// Objects of which only the metadata matters: Services, PodDisruptionBudgets.
+// An object of which only the metadata matters.
 struct MetaOnly {
   ObjectMeta meta;
   bool operator==(const MetaOnly&) const = default;

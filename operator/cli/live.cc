@@ -52,10 +52,10 @@ Status FillAll(kube::Client& client, controllers::Stores& stores) {
         Fill(client, kube::DeploymentResource(), ours, kube::DecodeDeployment, stores.deployments);
   }
   if (done) {
-    done = Fill(client, kube::ServiceResource(), ours, kube::DecodeMetaOnly, stores.services);
+    done = Fill(client, kube::ServiceResource(), ours, kube::DecodeCompanion, stores.services);
   }
   if (done) {
-    done = Fill(client, kube::PodDisruptionBudgetResource(), ours, kube::DecodeMetaOnly,
+    done = Fill(client, kube::PodDisruptionBudgetResource(), ours, kube::DecodeCompanion,
                 stores.disruption_budgets);
   }
   if (done) {

@@ -20,14 +20,16 @@ BUILD = REPO / "build" / "fuzz"
 COVERAGE_BUILD = REPO / "build" / "fuzz-coverage"
 # The files that read foreign bytes, each by the fuzzers that are for it.
 READERS = {
-    "json": ["kube/json.h", "kube/json.cc", "kube/object_meta.cc", "kube/types/deployment.cc", "kube/types/job.cc",
-             "kube/types/node.cc", "kube/types/pod.cc"],
+    "json": ["kube/json.h", "kube/json.cc", "kube/exec_answer.cc", "kube/object_meta.cc", "kube/types/companion.cc",
+             "kube/types/deployment.cc", "kube/types/job.cc", "kube/types/node.cc", "kube/types/pod.cc", "crds/v1alpha1/common.cc",
+             "crds/v1alpha1/inference_pool.cc", "crds/v1alpha1/node_group.cc", "crds/v1alpha1/pool_quota.cc",
+             "crds/v1alpha1/training_pool.cc"],
     "kubeconfig": ["kube/kubeconfig.cc"],
     "scalars": ["base/quantity.cc", "base/money.cc", "base/clock.cc"],
     "snapshot": ["placement/snapshot_text.cc", "placement/snapshot_write.cc", "placement/text_emit.cc"],
     "watch": ["kube/object_key.cc", "kube/reflector.cc", "kube/store.h"],
 }
-WORDS_OF = {"json": ["crds/v1alpha1/*.cc", "kube/exec_plugin.cc"], "snapshot": ["placement/*_fields.h", "placement/words.cc"]}
+WORDS_OF = {"snapshot": ["placement/*_fields.h", "placement/words.cc"]}
 LEAST_COVERAGE = 85.0  # percent of the lines of a fuzzer's readers
 SLOWEST_INPUT = 20  # seconds
 LAST_LINES = 30  # of a log, in what tells of a failure

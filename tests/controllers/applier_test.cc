@@ -47,6 +47,10 @@ class Collecting : public testing::Test {
     Applier applier(client_, log_, 1, [] {});
     return applier.Apply({list}, {}).at(0);
   }
+  Outcome Do(const Write& write) {
+    Applier applier(client_, log_, 1, [] {});
+    return applier.Apply({{"Pod lab/worker", "", {write}}}, {}).at(0);
+  }
   bool IsThere() { return server_.Get("services", "lab", "run-train").has_value(); }
 
   support::FakeClock clock_;
@@ -87,6 +91,26 @@ TEST_F(Collecting, DeletesNothingThatWasNotSeen) {
   meta_.uid = "another";
   EXPECT_FALSE(Collect().error);
   EXPECT_TRUE(IsThere());
+}
+
+TEST_F(Collecting, APodThatIsNoLongerAsItWasSeenStays) {
+  const Json pod = server_.Put({{"apiVersion", "v1"},
+                                {"kind", "Pod"},
+                                {"metadata", {{"name", "worker"}, {"namespace", "lab"}}}});
+  Write write{Write::Verb::kDelete, &kube::PodResource(), "lab", "worker", {}, {}, {}};
+  write.deletion.uid = pod["metadata"]["uid"];
+  write.deletion.resource_version = pod["metadata"]["resourceVersion"];
+  server_.Patch("pods", "lab", "worker", {{"status", {{"phase", "Running"}}}});
+  Outcome outcome = Do(write);
+  ASSERT_TRUE(outcome.error);
+  EXPECT_EQ(outcome.error->code, Code::kConflict);
+  EXPECT_THAT(outcome.deleted_uids, testing::IsEmpty()) << "it is to be decided again";
+  const auto now = server_.Get("pods", "lab", "worker");
+  ASSERT_TRUE(now.has_value());
+  write.deletion.resource_version = (*now)["metadata"]["resourceVersion"];
+  outcome = Do(write);
+  EXPECT_FALSE(outcome.error);
+  EXPECT_FALSE(server_.Get("pods", "lab", "worker").has_value());
 }
 
 }  // namespace

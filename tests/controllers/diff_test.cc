@@ -24,8 +24,8 @@ struct World {
   placement::PoolDecision decision;
   std::vector<kube::Job> jobs;
   std::vector<kube::Pod> pods;
-  std::optional<kube::MetaOnly> service;
-  std::optional<kube::MetaOnly> budget;
+  std::optional<kube::Companion> service;
+  std::optional<kube::Companion> budget;
   std::set<std::string> deleted;
 
   World() {
@@ -48,13 +48,14 @@ struct World {
   static std::string RevisionIn(const std::string& body) {
     return samples::Json::parse(body)["metadata"]["annotations"][kRevisionAnnotation];
   }
-  kube::MetaOnly Companion(const std::string& body, const std::string& uid) const {
-    kube::MetaOnly object;
+  kube::Companion Companion(const std::string& body, const std::string& uid) const {
+    kube::Companion object;
     object.meta.ns = "lab";
     object.meta.name = "run-train";
     object.meta.uid = uid;
     object.meta.controller.Own().uid = "uid-run";
     object.meta.annotations[kRevisionAnnotation] = RevisionIn(body);
+    object.spec_digest = kube::SpecDigest(samples::Json::parse(body)["spec"].dump());
     return object;
   }
   void AddCompanions() {
@@ -80,6 +81,7 @@ struct World {
   [[nodiscard]] std::vector<std::string> Lines() const {
     static const std::map<Write::Verb, std::string> kVerbs = {{Write::Verb::kCreate, "create"},
                                                               {Write::Verb::kApply, "apply"},
+                                                              {Write::Verb::kPatch, "patch"},
                                                               {Write::Verb::kDelete, "delete"}};
     std::vector<std::string> lines;
     for (const Write& write : Writes()) {
@@ -231,6 +233,7 @@ TEST(Diff, PodsOnLostNodesAreForceDeletedEvenIfTheyAreTerminating) {
   pod.meta.ns = "lab";
   pod.meta.name = "run-train-1-0-x";
   pod.meta.uid = "pod-0";
+  pod.meta.resource_version = "17";
   pod.meta.deleted = Time(Seconds(1));
   world.pods.push_back(pod);
   world.decision.force_delete = {"run-train-1-0-x"};
@@ -239,6 +242,7 @@ TEST(Diff, PodsOnLostNodesAreForceDeletedEvenIfTheyAreTerminating) {
   EXPECT_EQ(writes[0].resource->kind, "Pod");
   EXPECT_EQ(writes[0].deletion.grace_seconds, 0);
   EXPECT_EQ(writes[0].deletion.uid, "pod-0");
+  EXPECT_EQ(writes[0].deletion.resource_version, "17") << "it is to be as it was when decided";
 }
 
 TEST(Diff, AnEditedPortIsLeftToTheNextAttemptWhoseServiceIsMadeAnew) {
@@ -279,6 +283,34 @@ TEST(Diff, ACompanionRenderedFromSomethingElseIsAppliedToTheVeryObject) {
   const auto writes = world.Writes();
   EXPECT_THAT(world.Lines(), ElementsAre("apply PodDisruptionBudget run-train"));
   EXPECT_EQ(samples::Json::parse(writes[0].body)["metadata"]["uid"], "pdb");
+}
+
+TEST(Diff, ACompanionThatSomebodyEditedIsPatchedBack) {
+  World world;
+  world.AddCompanions();
+  world.AddJob(1);
+  world.service->spec_digest = kube::SpecDigest(R"({"clusterIP":"None","selector":{"a":"b"}})");
+  world.budget->spec_digest = kube::SpecDigest(R"({"maxUnavailable":"100%"})");
+  EXPECT_THAT(world.Lines(),
+              ElementsAre("patch Service run-train", "patch PodDisruptionBudget run-train"));
+  const auto writes = world.Writes();
+  const auto service = samples::Json::parse(writes[0].body);
+  EXPECT_EQ(service[0],
+            samples::Json({{"op", "test"}, {"path", "/metadata/uid"}, {"value", "svc"}}));
+  EXPECT_THAT(writes[0].body, testing::HasSubstr("/spec/selector"));
+  EXPECT_THAT(writes[0].body, testing::HasSubstr("/spec/ports"));
+  const auto budget = samples::Json::parse(writes[1].body);
+  EXPECT_EQ(budget[0]["value"], "pdb");
+  EXPECT_EQ(budget[1]["op"], "replace") << "or it would say both how many stay and how many go";
+  EXPECT_EQ(budget[1]["path"], "/spec");
+  EXPECT_EQ(budget[1]["value"]["minAvailable"], 2);
+}
+
+TEST(Diff, AServiceThatSomebodyEditedBeforeItsAttemptStartsIsMadeAnew) {
+  World world;
+  world.AddCompanions();
+  world.service->spec_digest = "edited";
+  EXPECT_THAT(world.Lines(), ElementsAre("delete Service run-train"));
 }
 
 }  // namespace

@@ -147,22 +147,28 @@ struct Scene {
   crds::v1alpha1::NodeGroup group = samples::Group();
   InferenceDecision decision;
   std::vector<kube::Deployment> deployments;
-  std::vector<kube::MetaOnly> services;
+  std::vector<kube::Companion> services;
   std::vector<kube::Pod> pods;
-  kube::MetaOnly budget;
+  kube::Companion budget;
   std::set<std::string> deleted;
 
   Scene() {
     decision.memory.units = 4;
     budget.meta.uid = "uid-budget";
-    budget.meta.annotations[kRevisionAnnotation] = ServingBudgetRevision(pool);
+    Carry(budget, RenderServingBudget(pool));
     AddService("chat", nullptr);
   }
   void AddService(const std::string& name, const crds::v1alpha1::VariantSpec* variant) {
-    kube::MetaOnly& service = services.emplace_back();
+    kube::Companion& service = services.emplace_back();
     service.meta.name = name;
     service.meta.uid = "uid-" + name;
-    service.meta.annotations[kRevisionAnnotation] = ServingServiceRevision(pool, variant);
+    Carry(service, RenderServingService(pool, variant));
+  }
+  static void Carry(kube::Companion& there, const std::string& rendered) {
+    const auto object = samples::Json::parse(rendered);
+    there.meta.annotations[kRevisionAnnotation] =
+        object["metadata"]["annotations"][kRevisionAnnotation];
+    there.spec_digest = kube::SpecDigest(object["spec"].dump());
   }
   [[nodiscard]] InferenceDiffInput Input() const {
     InferenceDiffInput input;
@@ -283,6 +289,28 @@ TEST(DiffInference, AChangedPortReplacesThePortsOfTheService) {
   EXPECT_EQ(writes[0].verb, Write::Verb::kPatch);
   EXPECT_THAT(writes[0].body, HasSubstr("\"path\":\"/spec/ports\""));
   EXPECT_THAT(writes[0].body, HasSubstr("9000"));
+}
+
+TEST(DiffInference, AServiceAndABudgetThatSomebodyEditedArePatchedBack) {
+  Scene scene;
+  scene.services[0].spec_digest = kube::SpecDigest(R"({"ports":[{"port":1}]})");
+  scene.budget.spec_digest = kube::SpecDigest(R"({"minAvailable":0})");
+  scene.budget.meta.name = "chat";
+  EXPECT_THAT(scene.Writes(),
+              ElementsAre("patch poddisruptionbudgets chat", "patch services chat"));
+  const auto patch = samples::Json::parse(DiffChildren(scene.Input())[0].body);
+  EXPECT_EQ(patch[1]["path"], "/spec");
+  EXPECT_EQ(patch[1]["value"]["maxUnavailable"], scene.pool.spec.max_unavailable);
+}
+
+TEST(DiffInference, WithoutAnnotationsAPatchMakesThemAll) {
+  Scene scene;
+  scene.services[0].meta.annotations.clear();
+  const auto writes = DiffChildren(scene.Input());
+  ASSERT_EQ(writes.size(), 1U);
+  const auto patch = samples::Json::parse(writes[0].body);
+  EXPECT_EQ(patch.back()["path"], "/metadata/annotations");
+  EXPECT_TRUE(patch.back()["value"].contains(kRevisionAnnotation));
 }
 
 TEST(DiffInference, DeletesStrandedPodsByForceWhereTheirNodeIsLost) {

@@ -228,6 +228,28 @@ TEST_F(LoopTest, AnEditedPortComesWithTheNextAttempt) {
   ExpectQuiet();
 }
 
+TEST_F(LoopTest, AnEditedServiceOrBudgetIsBroughtBackOnce) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  const auto spec = [&](const char* plural) {
+    return (*server_.Get(plural, "lab", "run-train"))["spec"];
+  };
+  const Json service = spec("services");
+  const Json budget = spec("poddisruptionbudgets");
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  const Json wide = {{"spec", {{"minAvailable", nullptr}, {"maxUnavailable", "100%"}}}};
+  server_.Patch("poddisruptionbudgets", "lab", "run-train", wide);
+  EXPECT_TRUE(Await([&] { return spec("poddisruptionbudgets") == budget; }));
+  server_.Patch("services", "lab", "run-train",
+                {{"spec", {{"selector", {{"a", "b"}}}, {"ports", {{{"port", 1}}}}}}});
+  EXPECT_TRUE(Await([&] { return spec("services") == service; }));
+  // What is not said of it is left to others.
+  server_.Patch("services", "lab", "run-train", {{"spec", {{"sessionAffinity", "ClientIP"}}}});
+  ExpectQuiet();
+  EXPECT_EQ(spec("services")["sessionAffinity"], "ClientIP");
+}
+
 TEST_F(LoopTest, OnlyWhatChangesAPoolCountsAsADecision) {
   server_.Put(PoolJson("run", 2));
   Run();

@@ -22,7 +22,7 @@ struct Cluster {
   std::vector<kube::Pod> pods;
   std::string pods_version;
   std::vector<kube::Job> jobs;
-  std::vector<kube::MetaOnly> services;
+  std::vector<kube::Companion> services;
   std::vector<kube::PriorityClass> priorities;
   std::vector<crds::v1alpha1::NodeGroup> groups = {samples::Group()};
   std::vector<crds::v1alpha1::TrainingPool> pools = {samples::Pool()};
@@ -521,7 +521,7 @@ TEST(ObservePools, ChildrenOfAnEarlierNamesakeAreAConflictUntilTheyAreGone) {
 
 TEST(ObservePools, SoIsAServiceThatAnEarlierNamesakeMade) {
   Cluster cluster;
-  kube::MetaOnly service;
+  kube::Companion service;
   service.meta.ns = "lab";
   service.meta.name = TrainServiceName("run");
   service.meta.labels = {{kPoolLabel, "run"}};

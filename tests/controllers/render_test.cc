@@ -290,19 +290,30 @@ TEST(RenderRevision, IsRaisedWhenWhatIsRenderedChanges) {
   const World world;
   const std::string all = RenderJob(world.Input()) + RenderService(world.Input()) +
                           RenderDisruptionBudget(world.Input());
-  EXPECT_EQ(std::string(kRenderRevision) + " " + HashHex(all, 16), "3 2af054757a989194")
+  EXPECT_EQ(std::string(kRenderRevision) + " " + HashHex(all, 16), "4 d8fbfa4696f1ae64")
       << "what is rendered has changed: raise kRenderRevision, and put the new hash here";
 }
 
 TEST(RenderRevision, OfACompanionIsThatOfItsInputs) {
   World world;
   const auto carried = [](const std::string& body) {
-    return Json::parse(body)["metadata"]["annotations"][kRevisionAnnotation];
+    kube::Companion there;
+    const Json object = Json::parse(body);
+    there.meta.annotations[kRevisionAnnotation] =
+        object["metadata"]["annotations"][kRevisionAnnotation];
+    there.spec_digest = kube::SpecDigest(object["spec"].dump());
+    return there;
   };
   const std::string service = ServiceRevision(world.Input());
   const std::string budget = DisruptionBudgetRevision(world.Input());
-  EXPECT_EQ(carried(RenderService(world.Input())), service);
-  EXPECT_EQ(carried(RenderDisruptionBudget(world.Input())), budget);
+  EXPECT_EQ(StandingOf(carried(RenderService(world.Input())), service), Standing::kAsRendered);
+  EXPECT_EQ(StandingOf(carried(RenderDisruptionBudget(world.Input())), budget),
+            Standing::kAsRendered);
+  kube::Companion other = carried(RenderService(world.Input()));
+  EXPECT_EQ(StandingOf(other, budget), Standing::kOther);
+  other.spec_digest = "edited";
+  EXPECT_EQ(StandingOf(other, service), Standing::kEdited);
+  EXPECT_EQ(StandingOf({}, service), Standing::kOther);
   EXPECT_NE(service, budget);
   world.pool.spec.torch_port = 1234;
   world.memory.placement->workers = 7;

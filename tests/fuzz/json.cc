@@ -9,6 +9,7 @@
 #include "crds/v1alpha1/pool_quota.h"
 #include "crds/v1alpha1/training_pool.h"
 #include "kube/exec_plugin.h"
+#include "kube/types/companion.h"
 #include "kube/types/deployment.h"
 #include "kube/types/job.h"
 #include "kube/types/node.h"
@@ -37,6 +38,22 @@ void Object(JsonParser& parser, std::string_view text, Decode decode) {
   Require(done.ok() == again.ok() && first == second, "a document decodes the same again");
 }
 
+// One of our kinds: the status that we would write of it is read, and written the same again.
+template <class T>
+void OurObject(JsonParser& parser, std::string_view text, Status (*decode)(JsonValue, T&)) {
+  Object<T>(parser, text, decode);
+  Result<JsonValue> root = parser.Parse(text);
+  T object{};
+  if (!root || !decode(*root, object)) return;
+  const std::string written = EncodeStatusUpdate(object, object.status);
+  root = parser.Parse(written);
+  Require(root.ok(), "what is written is JSON", written);
+  T again{};
+  const Status read = decode(*root, again);
+  Require(read.ok(), "what is written can be read", read ? "" : read.error().message);
+  Require(EncodeStatusUpdate(again, again.status) == written, "it is written the same", written);
+}
+
 void Objects(JsonParser& parser, std::string_view text) {
   namespace crds = crds::v1alpha1;
   Object<kube::Node>(parser, text, [](JsonValue value, kube::Node& out) {
@@ -50,11 +67,12 @@ void Objects(JsonParser& parser, std::string_view text) {
   Object<kube::Deployment>(parser, text, kube::DecodeDeployment);
   Object<kube::Job>(parser, text, kube::DecodeJob);
   Object<kube::MetaOnly>(parser, text, kube::DecodeMetaOnly);
+  Object<kube::Companion>(parser, text, kube::DecodeCompanion);
   Object<kube::PriorityClass>(parser, text, kube::DecodePriorityClass);
-  Object<crds::NodeGroup>(parser, text, crds::DecodeNodeGroup);
-  Object<crds::TrainingPool>(parser, text, crds::DecodeTrainingPool);
-  Object<crds::InferencePool>(parser, text, crds::DecodeInferencePool);
-  Object<crds::PoolQuota>(parser, text, crds::DecodePoolQuota);
+  OurObject<crds::NodeGroup>(parser, text, crds::DecodeNodeGroup);
+  OurObject<crds::TrainingPool>(parser, text, crds::DecodeTrainingPool);
+  OurObject<crds::InferencePool>(parser, text, crds::DecodeInferencePool);
+  OurObject<crds::PoolQuota>(parser, text, crds::DecodePoolQuota);
 }
 
 // Every value once, with the function that is for its type.

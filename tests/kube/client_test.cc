@@ -54,9 +54,13 @@ class ClientTest : public ::testing::Test {
         }),
         client_(transport_, clock_,
                 {.user_agent = "spillway/0.1.0 (linux/amd64) me",
-                 .observe = [this](std::string_view verb, int status, double seconds) {
-                   observed_.push_back(std::string(verb) + " " + std::to_string(status) + " " +
-                                       std::to_string(static_cast<int>(seconds * 1000)) + " ms");
+                 .observe = [this](const RequestDone& done) {
+                   observed_.push_back(std::string(done.verb) + " " + std::to_string(done.status) +
+                                       " " + std::to_string(static_cast<int>(done.seconds * 1000)) +
+                                       " ms");
+                   traffic_.push_back(std::string(done.again ? "again " : "") +
+                                      std::to_string(done.sent_bytes) + " out " +
+                                      std::to_string(done.received_bytes) + " in");
                  }}) {}
 
   using Answer = std::function<Result<HttpResponse>(const HttpRequest&)>;
@@ -75,6 +79,7 @@ class ClientTest : public ::testing::Test {
   std::vector<Answer> answers_;  // in turn, before
   Answer answer_ = With(200);
   std::vector<std::string> observed_;
+  std::vector<std::string> traffic_;
   ScriptedTransport transport_;
   Client client_;
 };
@@ -173,6 +178,51 @@ TEST_F(ClientTest, NeverSendsANameThatMeansSomethingElse) {
   EXPECT_FALSE(client_.GetScale(Jobs(), "", "j", {}).ok());
   EXPECT_FALSE(client_.UpdateScale(Jobs(), "", "j", "{}", {}, {}).ok());
   EXPECT_TRUE(transport_.Requests().empty());
+}
+
+TEST_F(ClientTest, TellsTheObserverOfSizesAndOfSecondTries) {
+  answers_ = {With(429, "later", {{"retry-after", "0"}}), With(200, "12345")};
+  EXPECT_TRUE(client_.Create(Jobs(), "team", "{\"a\":1}", {}, {}).ok());
+  EXPECT_TRUE(client_.Get(Jobs(), "team", "j", {}).ok());
+  const Transport::OnBytes take = [](std::string_view) { return true; };
+  EXPECT_TRUE(client_.Watch(Jobs(), {}, take, {}).ok());
+  EXPECT_THAT(traffic_, ElementsAre("7 out 5 in", "again 7 out 5 in", "0 out 2 in", "0 out 0 in"));
+}
+
+TEST_F(ClientTest, NeverSendsMoreThanAServerTakes) {
+  const auto job = [](size_t size) {
+    Json object = {{"kind", "Job"},
+                   {"metadata", {{"name", "train"}, {"namespace", "team"}}},
+                   {"spec", {{"x", ""}}}};
+    object["spec"]["x"] = std::string(size - object.dump().size(), 'x');
+    return object.dump();
+  };
+  const auto list = [](size_t size) { return '[' + std::string(size - 2, ' ') + ']'; };
+  constexpr size_t kObject = 1572864;
+  constexpr size_t kPatch = 3145728;
+  EXPECT_TRUE(client_.Create(Jobs(), "team", job(kObject), {}, {}).ok());
+  EXPECT_TRUE(client_.Patch(Jobs(), "team", "train", list(kPatch), {}, {}).ok());
+  EXPECT_TRUE(client_.MergePatch(Jobs(), "team", "train", job(kPatch), {}, {}).ok());
+  ASSERT_EQ(transport_.Requests().size(), 3U);
+
+  const std::string larger = job(kObject + 1);
+  const std::string sentence =
+      "Job team/train has 1572865 bytes, and the API server takes no object of more than 1572864";
+  for (const auto& answer : {client_.Create(Jobs(), "team", larger, {}, {}),
+                             client_.Apply(Jobs(), "team", "train", larger, {}, {}),
+                             client_.Update(Jobs(), "team", "train", larger, {}, {}),
+                             client_.UpdateStatus(Jobs(), "team", "train", larger, {}, {}),
+                             client_.Create(Jobs(), "team", larger, {.dry_run = true}, {})}) {
+    ASSERT_FALSE(answer.ok());
+    EXPECT_EQ(answer.error().code, Code::kInvalid);
+    EXPECT_EQ(answer.error().message, sentence);
+  }
+  const auto patch = client_.Patch(Jobs(), "team", "train", list(kPatch + 1), {}, {});
+  ASSERT_FALSE(patch.ok());
+  EXPECT_EQ(patch.error().message,
+            "/apis/batch/v1/namespaces/team/jobs/train has 3145729 bytes, and the API server takes "
+            "no patch of more than 3145728");
+  EXPECT_EQ(transport_.Requests().size(), 3U);
 }
 
 TEST_F(ClientTest, MapsStatusesToWhatToDo) {

@@ -1,8 +1,8 @@
 // What the product and its tests rely on of an API server. Every build asks it of the one in the
 // process; with SPILLWAY_CONFORMANCE_KUBECONFIG, which names a kubeconfig, and
-// SPILLWAY_CONFORMANCE_NAMESPACE, an empty namespace there, it is asked of a real one, as
-// e2e/conformance_test.py does. The kind Fleet of example.com/v1, of any form and with its status
-// and scale apart, has to be known there.
+// SPILLWAY_CONFORMANCE_NAMESPACE, an empty namespace there, and SPILLWAY_CONFORMANCE_ETCD, the
+// address of its etcd, it is asked of a real one, as e2e/conformance_test.py does. The kind Fleet
+// of example.com/v1, of any form and with its status and scale apart, has to be known there.
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -52,6 +52,9 @@ class Subject {
   virtual void LetBookmarksCome() {}            // the real one sends them on its own
   virtual void LetTimePass(int /*seconds*/) {}  // the real one's passes on its own
   virtual void ForgetTheBeginning() {}          // the real one knows nothing of version 1
+  virtual void RefuseNewFleetsLabelled() {}     // with "refused"; the real one has a policy for it
+  // Forgets what was before `version`; a token whose list began then: this one, in the process.
+  virtual std::string Outdate(const std::string& token, const std::string& version) = 0;
 };
 
 class InProcess final : public Subject {
@@ -67,6 +70,31 @@ class InProcess final : public Subject {
     server_.Tick();
   }
   void ForgetTheBeginning() override { server_.Compact(); }
+  void RefuseNewFleetsLabelled() override {
+    server_.SetAdmission(
+        [](const ServedKind& kind, json& object) -> std::optional<kube::HttpResponse> {
+          const json labels = object["metadata"].value("labels", json::object());
+          if (kind.plural != "fleets" || !labels.contains("refused")) return std::nullopt;
+          const std::string name = object["metadata"]["name"];
+          const json status = {{"kind", "Status"},
+                               {"apiVersion", "v1"},
+                               {"status", "Failure"},
+                               {"reason", "Invalid"},
+                               {"code", 422},
+                               {"message", "fleets.example.com \"" + name +
+                                               "\" is forbidden: a policy denied the request"},
+                               {"details",
+                                {{"kind", "fleets"},
+                                 {"group", "example.com"},
+                                 {"name", name},
+                                 {"causes", {{{"message", "a policy denied the request"}}}}}}};
+          return kube::HttpResponse{422, {}, status.dump()};
+        });
+  }
+  std::string Outdate(const std::string& token, const std::string& /*version*/) override {
+    server_.Compact();
+    return token;
+  }
 
  private:
   FakeClock clock_;
@@ -84,6 +112,21 @@ class KubeApiserver final : public Subject {
   }
   kube::Transport& transport() override { return *transport_; }
   std::string ns() override { return Environment("SPILLWAY_CONFORMANCE_NAMESPACE"); }
+  // Its own tokens may be good for as long as its cache has their moment.
+  std::string Outdate(const std::string& /*token*/, const std::string& version) override {
+    kube::ClusterConfig etcd;
+    etcd.server = Environment("SPILLWAY_CONFORMANCE_ETCD");
+    kube::HttpRequest compaction;
+    compaction.method = "POST";
+    compaction.target = "/v3/kv/compaction";
+    compaction.headers = {{"Content-Type", kJson}};
+    compaction.body = json{{"revision", version}}.dump();
+    const auto done =
+        kube::MakeTransport(kube::TransportKind::kCurl, etcd).value()->Send(compaction, {});
+    EXPECT_TRUE(done.ok() && done->status == 200) << (done ? done->body : done.error().message);
+    // {"v":"meta.k8s.io/v1","rv":1,"start":"a\u0000"}
+    return "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhXHUwMDAwIn0";
+  }
 
  private:
   std::unique_ptr<kube::Transport> transport_;
@@ -435,6 +478,21 @@ TEST_F(Conformance, RefusalsSayWhatOfAndWhy) {
   EXPECT_EQ(Get(fleet).Text("/spec/replicas"), "2");
 }
 
+TEST_F(Conformance, WhatAPolicyRefusesIsNotThereHoweverItIsMade) {
+  subject_->RefuseNewFleetsLabelled();
+  json fleet = Fleet("a");
+  fleet["metadata"]["labels"]["refused"] = "yes";
+  const std::string path = Fleets() + "/" + Own("a");
+  const std::string refusal = "422 Invalid fleets/a :";
+  EXPECT_EQ(Refusal(Send("POST", Fleets(), fleet)), refusal);
+  EXPECT_EQ(Refusal(Send("POST", Fleets() + "?dryRun=All", fleet)), refusal);
+  EXPECT_EQ(Refusal(Apply(path, fleet, "me")), refusal);
+  EXPECT_EQ(Get(path).status, 404);
+  Make(Fleet("a"));
+  const json label = {{"metadata", {{"labels", {{"refused", "yes"}}}}}};
+  EXPECT_EQ(Merge(path, label).status, 200) << "the policy is for what is created";
+}
+
 TEST_F(Conformance, AnUpdateReplacesAll) {
   const Answer made = Make(Map("a", {{"a", "1"}, {"b", "1"}}));
   json body = Map("a", {{"b", "2"}});
@@ -500,6 +558,29 @@ TEST_F(Conformance, ADryRunAnswersAndStoresNothing) {
   EXPECT_EQ(merged.Version(), version);
   EXPECT_EQ(Send("DELETE", Maps() + "/" + Own("a") + "?dryRun=All").Text("/status"), "Success");
   EXPECT_EQ(Get(Maps() + "/" + Own("a")).Version(), version);
+}
+
+TEST_F(Conformance, AMergePatchReplacesListsAndTakesAwayWhatIsNull) {
+  json body = Fleet("a");
+  body["spec"]["list"] = {1, 2, 3};
+  body["spec"]["deep"] = {{"kept", 1}, {"changed", {{"x", 1}}}, {"gone", {{"y", 2}}}};
+  const Answer made = Make(body);
+  const std::string fleet = Fleets() + "/" + Own("a");
+  const json patch = {
+      {"metadata", {{"annotations", {{"note", "new"}}}, {"resourceVersion", made.Version()}}},
+      {"spec",
+       {{"list", {9}},
+        {"deep", {{"changed", 7}, {"gone", nullptr}, {"none", nullptr}, {"new", {{"z", 3}}}}}}}};
+  const Answer merged = Merge(fleet, patch);
+  ASSERT_EQ(merged.status, 200) << merged.body;
+  EXPECT_EQ(merged.At("/spec/list"), json::array({9}));
+  EXPECT_EQ(merged.At("/spec/deep"), (json{{"kept", 1}, {"changed", 7}, {"new", {{"z", 3}}}}));
+  EXPECT_EQ(merged.At("/spec/replicas"), 1) << "what is not said stays";
+  EXPECT_EQ(merged.At("/metadata/annotations"), (json{{"note", "new"}}));
+  EXPECT_EQ(merged.Text("/metadata/generation"), "2");
+  EXPECT_EQ(Refusal(Merge(fleet, patch)), "409 Conflict fleets/a") << "its version is an old one";
+  EXPECT_EQ(Merge(fleet, {{"spec", {{"list", {9}}}}}).Version(), merged.Version())
+      << "what changes nothing is no write";
 }
 
 TEST_F(Conformance, AJsonPatchIsDoneAsAWholeOrNot) {
@@ -768,6 +849,17 @@ TEST_F(Conformance, PagesAreOfOneMoment) {
   EXPECT_GE(all.At("/metadata/remainingItemCount").get<int>(), 4);
 }
 
+TEST_F(Conformance, AListWhoseMomentIsForgottenCannotBeGoneOnWith) {
+  for (const char* name : {"a", "b"}) Make(Fleet(name));
+  const Answer first = Get(Fleets() + Mine("&limit=1"));
+  const std::string token = first.Text("/metadata/continue");
+  ASSERT_NE(token, "");
+  const std::string version = Make(Fleet("c")).Version();
+  const std::string old = subject_->Outdate(token, version);
+  EXPECT_EQ(Refusal(Get(Fleets() + Mine("&limit=1&continue=" + old))), "410 Expired /");
+  EXPECT_EQ(Get(Fleets() + Mine("&limit=1")).status, 200) << "from the start it is to be had";
+}
+
 TEST_F(Conformance, QueriesOfAWrongFormAreRefused) {
   const std::string version = Make(Map("a")).Version();
   const std::string list = "422 Invalid ListOptions/ ";
@@ -891,7 +983,26 @@ TEST_F(Conformance, AWatchEndsCleanlyInTime) {
   EXPECT_EQ(watch_status_, 200);
 }
 
-// When one comes that is asked for, a real server leaves open; that of a streaming list is below.
+// A real server sends one shortly before the watch ends, whatever comes before that.
+TEST_F(Conformance, ABookmarkThatWasAskedForTellsHowFarTheWatchHasCome) {
+  const std::string version = Make(Fleet("a")).Version();
+  const std::jthread time([&] {
+    subject_->LetBookmarksCome();
+    subject_->LetTimePass(8);
+  });
+  const auto told = Watch(Fleets() + Mine("&watch=1&allowWatchBookmarks=true&timeoutSeconds=8"
+                                          "&resourceVersion=" +
+                                          version));
+  ASSERT_FALSE(told.empty());
+  EXPECT_THAT(told, testing::Each("BOOKMARK "));
+  for (const json& event : events_) {
+    EXPECT_GE(Number(event["object"]["metadata"]["resourceVersion"]), Number(version));
+    EXPECT_EQ(event["object"]["kind"], "Fleet");
+    EXPECT_EQ(event["object"]["apiVersion"], "example.com/v1");
+    EXPECT_EQ(event["object"]["metadata"].value("annotations", json()), json());
+  }
+}
+
 TEST_F(Conformance, NoBookmarkComesUnasked) {
   const std::string version = Make(Map("a")).Version();
   const std::jthread time([&] {

@@ -102,6 +102,21 @@ TEST_F(EventsTest, SaysWhatHappenedToWhichObjectAndWhoSaysSo) {
   EXPECT_EQ(event["reportingInstance"], "me");
 }
 
+TEST_F(EventsTest, AFlushWaitsForAllThatIsUnderWayAndNoLongerThanItMay) {
+  EventRecorder recorder(client_, clock_, log_, Options());
+  held_ = true;
+  recorder.Record(Spilled("first"));
+  recorder.Record(Spilled("second"));
+  EXPECT_TRUE(Eventually([this] { return sent_ == 1; }));
+  recorder.Flush(1ms);
+  EXPECT_EQ(sent_, 1);
+  const std::jthread release([this] { held_ = false; });
+  recorder.Flush(30s);
+  recorder.Stop();
+  EXPECT_EQ(sent_, 2);
+  EXPECT_EQ(dropped_, 0U);
+}
+
 TEST_F(EventsTest, OfAClusterScopedObjectGoesToTheDefaultNamespace) {
   EventRecorder recorder(client_, clock_, log_, Options());
   EventRecord record = Spilled();

@@ -160,6 +160,34 @@ TEST_F(PluginTest, IsRefusedWithOneSentence) {
             "cannot run no-such-plugin: No such file or directory; Install it from example.com.");
 }
 
+TEST_F(PluginTest, TellsWhatBecameOfEachRun) {
+  using Outcome = ExecRun::Outcome;
+  std::vector<ExecRun> runs;
+  const auto run = [&](ClusterConfig cluster) {
+    cluster.exec_ran = [&](const ExecRun& done) { runs.push_back(done); };
+    (void)RunExecPlugin(cluster, false, {});
+    return runs.back();
+  };
+  const ExecRun good = run(Cluster(
+      "echo '" + Answer(R"({"token":"t","expirationTimestamp":"2026-11-24T12:00:00Z"})") + "'"));
+  EXPECT_EQ(good.outcome, Outcome::kGood);
+  EXPECT_EQ(good.exit_code, 0);
+  EXPECT_EQ(good.expires, ParseTime("2026-11-24T12:00:00Z").value());
+  const ExecRun failed = run(Cluster("exit 3"));
+  EXPECT_EQ(failed.outcome, Outcome::kFailed);
+  EXPECT_EQ(failed.exit_code, 3);
+  const ExecRun nonsense = run(Cluster("echo Login first"));
+  EXPECT_EQ(nonsense.outcome, Outcome::kOurs);
+  EXPECT_EQ(nonsense.exit_code, 1);
+  ClusterConfig cluster = Cluster("exit 0");
+  cluster.exec->command = "no-such-plugin";
+  const ExecRun missing = run(cluster);
+  EXPECT_EQ(missing.outcome, Outcome::kNotFound);
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_FALSE(missing.expires.has_value());
+  EXPECT_EQ(runs.size(), 4U);
+}
+
 TEST_F(PluginTest, MayGiveALongToken) {
   const auto got = RunExecPlugin(
       Cluster("printf '%s' '" + Answer(R"({"token":")").substr(0, Answer("").size() + 9) +

@@ -88,6 +88,15 @@ TEST_F(LeaseTest, TakesALeaseThatIsNotThere) {
   EXPECT_EQ(spec["leaseTransitions"], 0);
 }
 
+TEST_F(LeaseTest, KnowsWhichObjectItsLeaseIs) {
+  server_.Put("", "2026-11-24T00:00:00.000000Z", 1);
+  server_.lease["metadata"]["uid"] = "uid-of-it";
+  LeaderElector elector = Elector();
+  EXPECT_EQ(elector.LeaseUid(), "");
+  EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
+  EXPECT_EQ(elector.LeaseUid(), "uid-of-it");
+}
+
 TEST_F(LeaseTest, RenewsByOnePutAndKeepsWhenItWasAcquired) {
   LeaderElector elector = Elector();
   EXPECT_TRUE(RunUntil(elector, [this] { return waits_ == 3; }).ok());

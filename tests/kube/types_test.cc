@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "kube/types/companion.h"
 #include "kube/types/deployment.h"
 #include "kube/types/job.h"
 #include "kube/types/node.h"
@@ -507,6 +509,47 @@ TEST(Deployment, IsStuckOnceItsDeadlineIsOver) {
     ASSERT_TRUE(got) << got.error().message;
     EXPECT_EQ(got->stuck, one.stuck) << one.conditions;
   }
+}
+
+TEST(Types, ACompanionTellsWhetherWhatWeSayOfItHasChanged) {
+  const auto digest = [](const char* spec) {
+    return Decode<Companion>(std::string(R"({"metadata":{"name":"a"},"spec":)") + spec + "}",
+                             DecodeCompanion)
+        .value()
+        .spec_digest;
+  };
+  const std::string service =
+      digest(R"({"selector":{"a":"1"},"ports":[{"name":"http","port":80,"targetPort":8080}]})");
+  ASSERT_FALSE(service.empty());
+  // In any order, with what an API server fills in and what is left to others.
+  EXPECT_EQ(digest(R"({"type":"LoadBalancer","clusterIP":"10.0.0.1","sessionAffinity":"None",
+                       "ports":[{"targetPort":8080,"nodePort":30000,"protocol":"TCP","port":80,
+                                 "name":"http","appProtocol":"h2"}],
+                       "publishNotReadyAddresses":false,"selector":{"a":"1"}})"),
+            service);
+  const std::string budget = digest(R"({"minAvailable":2,"selector":{"matchLabels":{"a":"1"}}})");
+  std::set<std::string> all = {service, budget};
+  for (
+      const char* edited :
+      {R"({"selector":{"a":"2"},"ports":[{"name":"http","port":80,"targetPort":8080}]})",
+       R"({"selector":{"a":"1"},"ports":[{"name":"http","port":81,"targetPort":8080}]})",
+       R"({"selector":{"a":"1"},"ports":[{"name":"http","port":80,"targetPort":"x"}]})",
+       R"({"selector":{"a":"1"},"ports":[{"name":"http","port":80,"targetPort":8080,
+                                           "protocol":"UDP"}]})",
+       R"({"selector":{"a":"1"},"ports":[{"name":"http","port":80,"targetPort":8080},{"port":1}]})",
+       R"({"selector":{"a":"1"},"ports":[{"name":"http","port":80,"targetPort":8080}],
+            "publishNotReadyAddresses":true})",
+       R"({"selector":{"a":"1"}})", R"({"ports":[7],"selector":{"a":"1"}})",
+       R"({"minAvailable":1,"selector":{"matchLabels":{"a":"1"}}})",
+       R"({"minAvailable":"2","selector":{"matchLabels":{"a":"1"}}})",
+       R"({"maxUnavailable":2,"selector":{"matchLabels":{"a":"1"}}})",
+       R"({"minAvailable":2,"selector":{"matchLabels":{"a":"2"}}})",
+       R"({"minAvailable":2,"selector":{"matchLabels":{"a":"1"}},
+            "unhealthyPodEvictionPolicy":"AlwaysAllow"})"}) {
+    EXPECT_TRUE(all.insert(digest(edited)).second) << edited;
+  }
+  EXPECT_EQ(digest("7"), "");
+  EXPECT_EQ(SpecDigest("{"), "");
 }
 
 TEST(Types, PriorityClassAndMetaOnly) {

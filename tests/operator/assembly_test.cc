@@ -51,9 +51,13 @@ TEST_P(Assemblies, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
   EXPECT_THAT(
       Get(options.listen, "/readyz"),
       AllOf(StartsWith("HTTP/1.1 500"),
-            HasSubstr("[-]caches failed: not synced: nodes, pods, jobs, deployments, services, "
+            HasSubstr("[+]ping ok\n[-]caches failed: not synced: nodes, pods, jobs, deployments, "
+                      "services, "
                       "poddisruptionbudgets, priorityclasses, nodegroups, trainingpools, "
-                      "inferencepools, poolquotas\n")));
+                      "inferencepools, poolquotas\nreadyz check failed\n")));
+  EXPECT_THAT(Get(options.listen, "/livez?verbose"),
+              HasSubstr("[+]ping ok\n[+]loop ok\n[+]leaderElection ok\nlivez check passed\n"));
+  EXPECT_THAT(Get(options.listen, "/healthz/loop"), StartsWith("HTTP/1.1 200"));
   const std::string failed = R"(rest_client_requests_total{code="<error>",host=")" + host +
                              R"(",method="GET",verb="list"})";
   EXPECT_TRUE(support::Eventually(

@@ -38,6 +38,11 @@ std::string Requests(const std::string& code, const std::string& method, const s
          "\",verb=\"" + verb + "\"}";
 }
 
+std::string Retries(const std::string& code, const std::string& verb) {
+  return "rest_client_request_retries_total{code=\"" + code + R"(",host="api:443",verb=")" + verb +
+         "\"}";
+}
+
 TEST(RequestMetrics, NameTheHostAlone) {
   EXPECT_EQ(HostOf("https://10.96.0.1:443"), "10.96.0.1:443");
   EXPECT_EQ(HostOf("https://api.example/k8s/clusters/a"), "api.example");
@@ -59,6 +64,12 @@ TEST(RequestMetrics, AreThereForEveryVerbFromTheStart) {
     expected.insert(Requests("200", method, verb));
     expected.insert(R"(rest_client_request_duration_seconds_count{host="api:443",verb=")" + verb +
                     "\"}");
+    expected.insert(Retries("200", verb));
+    if (verb == "watch") continue;
+    for (const char* size : {"request", "response"}) {
+      expected.insert(std::string("rest_client_") + size +
+                      R"(_size_bytes_count{host="api:443",verb=")" + verb + "\"}");
+    }
   }
   EXPECT_EQ(MetricSeries(registry.Text()), expected);
 }
@@ -67,15 +78,63 @@ TEST(RequestMetrics, CountByVerbAndCode) {
   MetricsRegistry registry;
   RequestMetrics requests(registry, "api:443");
   EXPECT_EQ(ValueOf(registry.Text(), Requests("200", "GET", "get")), 0);
-  requests.Observe("get", 200, 0.01);
-  requests.Observe("get", 409, 0.01);
-  requests.Observe("create", 0, 0.01);
+  requests.Observe({"get", 200, 0.01});
+  requests.Observe({"get", 409, 0.01});
+  requests.Observe({"create", 0, 0.01});
   const std::string text = registry.Text();
   EXPECT_EQ(ValueOf(text, Requests("200", "GET", "get")), 1);
   EXPECT_EQ(ValueOf(text, Requests("409", "GET", "get")), 1);
   EXPECT_EQ(ValueOf(text, Requests("<error>", "POST", "create")), 1);
   EXPECT_EQ(
       ValueOf(text, R"(rest_client_request_duration_seconds_count{host="api:443",verb="get"})"), 2);
+  EXPECT_EQ(ValueOf(text, Retries("200", "get")), 0) << "none was sent again";
+}
+
+TEST(RequestMetrics, TellSizesAndWhatWasSentAgain) {
+  MetricsRegistry registry;
+  RequestMetrics requests(registry, "api:443");
+  requests.Observe({"create", 429, 0.01, false, 1000, 300});
+  requests.Observe({"create", 201, 0.01, true, 1000, 2000});
+  requests.Observe({"create", 0, 0.01, true, 1000, 0});
+  requests.Observe({"watch", 200, 0.01, false, 0, 0});
+  const std::string text = registry.Text();
+  const std::string of = R"({host="api:443",verb="create"})";
+  EXPECT_EQ(ValueOf(text, "rest_client_request_size_bytes_sum" + of), 3000);
+  EXPECT_EQ(ValueOf(text, "rest_client_response_size_bytes_sum" + of), 2300);
+  EXPECT_EQ(ValueOf(text, "rest_client_response_size_bytes_count" + of), 2) << "one never came";
+  EXPECT_EQ(ValueOf(text, Retries("201", "create")), 1);
+  EXPECT_EQ(ValueOf(text, Retries("<error>", "create")), 1);
+  EXPECT_EQ(ValueOf(text, Retries("429", "create")), -1);
+}
+
+TEST(ExecPluginMetrics, TellOfRunsAndOfTheCredentialThatExpiresFirst) {
+  using Outcome = kube::ExecRun::Outcome;
+  const Time now{std::chrono::seconds(1'000'000)};
+  const auto series = [](int code, const std::string& status) {
+    return R"(rest_client_exec_plugin_call_total{call_status=")" + status + "\",code=\"" +
+           std::to_string(code) + "\"}";
+  };
+  MetricsRegistry registry;
+  ExecPluginMetrics metrics(registry);
+  EXPECT_EQ(ValueOf(registry.Text(), series(0, "no_error")), 0);
+  EXPECT_THAT(registry.Text(), HasSubstr("\nrest_client_exec_plugin_ttl_seconds +Inf\n"));
+  const auto one = metrics.Observer();
+  const auto other = metrics.Observer();
+  one({Outcome::kGood, 0, now + std::chrono::seconds(300)});
+  other({Outcome::kGood, 0, now + std::chrono::seconds(200)});
+  other({Outcome::kFailed, 3, {}});
+  other({Outcome::kNotFound, 1, {}});
+  other({Outcome::kOurs, 1, {}});
+  metrics.Refresh(now);
+  std::string text = registry.Text();
+  EXPECT_EQ(ValueOf(text, series(0, "no_error")), 2);
+  EXPECT_EQ(ValueOf(text, series(3, "plugin_execution_error")), 1);
+  EXPECT_EQ(ValueOf(text, series(1, "plugin_not_found_error")), 1);
+  EXPECT_EQ(ValueOf(text, series(1, "client_internal_error")), 1);
+  EXPECT_EQ(ValueOf(text, "rest_client_exec_plugin_ttl_seconds"), 200);
+  other({Outcome::kGood, 0, {}});
+  metrics.Refresh(now);
+  EXPECT_EQ(ValueOf(registry.Text(), "rest_client_exec_plugin_ttl_seconds"), 300);
 }
 
 }  // namespace
