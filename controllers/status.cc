@@ -39,7 +39,7 @@ void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool&
     if (conditions.Keep("TemplateValid")) return;
     conditions.SetUnknown(
         "TemplateValid",
-        facts.namespace_quota.empty() ? Reason::kPodsNotReady : Reason::kQuotaExceeded,
+        facts.namespace_quota.empty() ? Reason::kPodsNotReady : Reason::kWaitingForQuota,
         facts.namespace_quota.empty()
             ? "the API server has not answered yet whether it takes a pod of this template"
             : "not known yet: " + facts.namespace_quota);

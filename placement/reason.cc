@@ -8,7 +8,7 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 38> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 39> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
@@ -28,6 +28,7 @@ constexpr std::array<std::pair<Reason, std::string_view>, 38> kNames = {{
     {kSpillForbidden, "SpillForbidden"},
     {kSpendLimitReached, "SpendLimitReached"},
     {kQuotaExceeded, "QuotaExceeded"},
+    {kWaitingForQuota, "WaitingForQuota"},
     {kWaitingForPreemption, "WaitingForPreemption"},
     {kWaitingForCheckpoint, "WaitingForCheckpoint"},
     {kWaitingForSurge, "WaitingForSurge"},

@@ -29,6 +29,7 @@ enum class Reason {
   kSpillForbidden,
   kSpendLimitReached,
   kQuotaExceeded,
+  kWaitingForQuota,
   kWaitingForPreemption,
   kWaitingForCheckpoint,
   kWaitingForSurge,

@@ -176,7 +176,7 @@ TEST(PoolStatus, TheTemplatesConditionSaysWhichQuotaIsInTheWayOfTheAnswer) {
   world.facts.template_unchecked = true;
   world.facts.namespace_quota = "exceeded quota: compute";
   EXPECT_EQ(world.Of("TemplateValid").status, "Unknown");
-  EXPECT_EQ(world.Of("TemplateValid").reason, "QuotaExceeded");
+  EXPECT_EQ(world.Of("TemplateValid").reason, "WaitingForQuota");
   EXPECT_EQ(world.Of("TemplateValid").message, "not known yet: exceeded quota: compute");
 }
 
