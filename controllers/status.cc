@@ -381,6 +381,10 @@ crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& o
       report.no_overlap ? Reason::kAsExpected : Reason::kNodesOverlap,
       report.no_overlap ? "no node belongs to another node group as well" : report.overlap_message);
   conditions.Set(
+      "ShapeMatches", report.shape_matches,
+      report.shape_matches ? Reason::kAsExpected : Reason::kShapeMismatch,
+      report.shape_matches ? "no node has other amounts than the spec says" : report.shape_message);
+  conditions.Set(
       "LinkHealthy", report.link_healthy,
       report.link_healthy ? Reason::kAsExpected : Reason::kLinkSuspect,
       report.link_healthy ? "not too many nodes are NotReady at once" : report.link_message);

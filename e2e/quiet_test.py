@@ -252,7 +252,7 @@ def test_observe_tells_the_whole_plan_and_writes_conditions_only(cluster: Cluste
         assert memory(pool) == {}
     for group in cluster.list("nodegroups"):
         assert {one["type"]: one["status"] for one in group["status"]["conditions"]} == {
-            "Ready": "True", "NoOverlap": "True", "LinkHealthy": "True"}
+            "Ready": "True", "NoOverlap": "True", "ShapeMatches": "True", "LinkHealthy": "True"}
         assert memory(group) == {}
     assert [memory(one) for one in cluster.list("poolquotas", namespace)] == [{}]
     holds_for(lambda: children(cluster, namespace) == {}, 5, "nothing to be made")

@@ -8,7 +8,7 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 39> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 40> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
@@ -46,6 +46,7 @@ constexpr std::array<std::pair<Reason, std::string_view>, 39> kNames = {{
     {kPlaced, "Placed"},
     {kCompleted, "Completed"},
     {kAsExpected, "AsExpected"},
+    {kShapeMismatch, "ShapeMismatch"},
     {kGuaranteeUncovered, "GuaranteeUncovered"},
     {kTargetUnavailable, "TargetUnavailable"},
 }};

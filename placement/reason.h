@@ -47,6 +47,7 @@ enum class Reason {
   kPlaced,
   kCompleted,
   kAsExpected,
+  kShapeMismatch,
   kGuaranteeUncovered,
   kTargetUnavailable,
 };
