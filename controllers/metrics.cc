@@ -21,7 +21,7 @@ constexpr std::array<Action, 5> kActions = {Action::kPlace, Action::kRestart, Ac
                                             Action::kFinish, Action::kScale};
 
 // Every condition that some kind of ours has.
-constexpr std::array<std::pair<const char*, const char*>, 16> kConditions = {
+constexpr std::array<std::pair<const char*, const char*>, 17> kConditions = {
     {{"TrainingPool", "TemplateValid"},
      {"TrainingPool", "Placed"},
      {"TrainingPool", "Ready"},
@@ -34,6 +34,7 @@ constexpr std::array<std::pair<const char*, const char*>, 16> kConditions = {
      {"InferencePool", "Spilled"},
      {"NodeGroup", "Ready"},
      {"NodeGroup", "NoOverlap"},
+     {"NodeGroup", "ShapeMatches"},
      {"NodeGroup", "LinkHealthy"},
      {"NodeGroup", "InStock"},
      {"NodeGroup", "TargetReady"},
@@ -230,6 +231,7 @@ void Metrics::PublishGroups(const placement::Snapshot& snapshot,
     add(cost, {{"share", "marginal"}}, report.marginal_hourly_cost.Float());
     add(conditions, {{"condition", "Ready"}}, report.ready ? 1 : 0);
     add(conditions, {{"condition", "NoOverlap"}}, report.no_overlap ? 1 : 0);
+    add(conditions, {{"condition", "ShapeMatches"}}, report.shape_matches ? 1 : 0);
     add(conditions, {{"condition", "LinkHealthy"}}, report.link_healthy ? 1 : 0);
   }
   group_nodes_.Replace(nodes);

@@ -39,7 +39,7 @@ void SetTemplateCondition(Conditions& conditions, const placement::TrainingPool&
     if (conditions.Keep("TemplateValid")) return;
     conditions.SetUnknown(
         "TemplateValid",
-        facts.namespace_quota.empty() ? Reason::kPodsNotReady : Reason::kQuotaExceeded,
+        facts.namespace_quota.empty() ? Reason::kPodsNotReady : Reason::kWaitingForQuota,
         facts.namespace_quota.empty()
             ? "the API server has not answered yet whether it takes a pod of this template"
             : "not known yet: " + facts.namespace_quota);
@@ -380,6 +380,10 @@ crds::v1alpha1::NodeGroupStatus DesiredStatus(const crds::v1alpha1::NodeGroup& o
       "NoOverlap", report.no_overlap,
       report.no_overlap ? Reason::kAsExpected : Reason::kNodesOverlap,
       report.no_overlap ? "no node belongs to another node group as well" : report.overlap_message);
+  conditions.Set(
+      "ShapeMatches", report.shape_matches,
+      report.shape_matches ? Reason::kAsExpected : Reason::kShapeMismatch,
+      report.shape_matches ? "no node has other amounts than the spec says" : report.shape_message);
   conditions.Set(
       "LinkHealthy", report.link_healthy,
       report.link_healthy ? Reason::kAsExpected : Reason::kLinkSuspect,

@@ -252,7 +252,7 @@ def test_observe_tells_the_whole_plan_and_writes_conditions_only(cluster: Cluste
         assert memory(pool) == {}
     for group in cluster.list("nodegroups"):
         assert {one["type"]: one["status"] for one in group["status"]["conditions"]} == {
-            "Ready": "True", "NoOverlap": "True", "LinkHealthy": "True"}
+            "Ready": "True", "NoOverlap": "True", "ShapeMatches": "True", "LinkHealthy": "True"}
         assert memory(group) == {}
     assert [memory(one) for one in cluster.list("poolquotas", namespace)] == [{}]
     holds_for(lambda: children(cluster, namespace) == {}, 5, "nothing to be made")
@@ -478,11 +478,12 @@ def test_command_line_goes_by_the_installed_configuration_and_sees_taken_names(
     assert fresh[0] == 0 and "NameConflict" in fresh[1] and f"Service {namespace}/clash-train" in fresh[1], fresh
     operator = operators.start("one", extra={"--snapshot-dir": str(tmp_path)})
     ready(cluster, "small", namespace)
-    cluster.apply(training_pool("large", 2, 8), namespace)
+    cluster.apply([training_pool("large", 2, 8), training_pool("next", 1, 8)], namespace)
     cluster.wait_condition("trainingpool", "large", namespace, "Placed", "False", "QuotaExceeded")
+    cluster.wait_condition("trainingpool", "next", namespace, "Placed", "False", "WaitingForQuota")
     cluster.wait_condition("trainingpool", "clash", namespace, "Placed", "False", "NameConflict")
     file = str(written_snapshot(operator, tmp_path))
-    for arguments in (["plan"], ["plan", "--all"], *(["why", f"{namespace}/{pool}"] for pool in ("clash", "small", "large"))):
+    for arguments in (["plan"], ["plan", "--all"], *(["why", f"{namespace}/{pool}"] for pool in ("clash", "small", "large", "next"))):
         live = spillway(cluster, *arguments)
         from_file = spillway(cluster, *arguments, *(["-f", file] if arguments[0] == "why" else [file]))
         assert live == from_file and (live[0], live[2]) == (0, ""), live

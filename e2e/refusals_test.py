@@ -214,8 +214,8 @@ CONDITIONS = [  # by the operator: rules that reach into the template, into the 
           sentence='spec.priorityClassName is "system-node-critical"; the PoolQuota of namespace wrong-limited allows: spillway-training'),
     Wrong("beyond-quota", "TrainingPool", {"spec": {"workers": 9, "accelerators": [{"type": "nvidia-a100-80gb"}]}},
           **TAKEN, reason="QuotaExceeded", namespace="wrong-limited",
-          sentence="onprem-a100, azure-a100 and aws-a100: needs 72 nvidia-a100-80gb, and namespace wrong-limited has 0 of its "
-                   "limit of 64 in use"),
+          sentence="onprem-a100, azure-a100 and aws-a100: needs 72 nvidia-a100-80gb, more than the limit of 64 of "
+                   "namespace wrong-limited"),
     Wrong("no-such-type", "TrainingPool", {"spec": {"accelerators": [{"type": "nvidia-b300"}]}}, **TAKEN,
           reason="NoMatchingNodeGroup", sentence="no node group is acceptable: asked for nvidia-b300; there are "),
     Wrong("no-such-provider", "TrainingPool", placing(providers=["GCP"]), **TAKEN, reason="NoMatchingNodeGroup",

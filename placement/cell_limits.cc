@@ -64,6 +64,17 @@ int64_t CellLimits::LeavingAccelerators(const std::string& type) const {
   return accelerators;
 }
 
+// Of replicas that are to stay, with those for which nodes are asked for: these count as used too.
+int64_t CellLimits::OwnAccelerators(const std::string& type) const {
+  int64_t accelerators = 0;
+  for (const CellState& cell : draft_.cells) {
+    if (cell.leaving || cell.variant == nullptr || cell.variant->accelerator != type) continue;
+    accelerators += AcceleratorsOf(cell, type);
+    accelerators += int64_t{draft_.AskedFor(cell)} * cell.variant->per_replica;
+  }
+  return accelerators;
+}
+
 Money CellLimits::Spending() const {
   Money sum;
   for (const CellState& cell : draft_.cells) {
@@ -94,13 +105,11 @@ int64_t CellLimits::WithinQuota(CellState& cell, int64_t wanted) const {
   const int64_t used = quotas_.Used(pool_.key.ns, type) - LeavingAccelerators(type);
   const int64_t left = std::max<int64_t>(*limit - used, 0) / cell.variant->per_replica;
   if (left < wanted) {
-    cell.shortage = Finding{
-        .reason = Reason::kQuotaExceeded,
-        .message =
-            fmt::format("needs {} {}, and namespace {} has {} of its limit of {} in use",
-                        wanted * cell.variant->per_replica, type, pool_.key.ns, used, *limit),
-        .remedy = fmt::format("raise the limit of {} for {} in namespace {} to {}", *limit, type,
-                              pool_.key.ns, used + wanted * cell.variant->per_replica)};
+    cell.shortage = BeyondLimit({.ns = pool_.key.ns,
+                                 .type = type,
+                                 .needed = wanted * cell.variant->per_replica,
+                                 .own = OwnAccelerators(type)},
+                                used, *limit);
   }
   return std::min(left, wanted);
 }
@@ -221,9 +230,12 @@ std::optional<Finding> CellLimits::RefusalOfTemplate(const CellState& cell) {
                    .remedy = "correct the template of variant " + cell.variant->name};
   }
   if (!cell.variant->namespace_quota.empty()) {
-    return Finding{.reason = Reason::kQuotaExceeded,
+    // What it says is used up now: nobody knows whether all of it would be enough.
+    return Finding{.reason = Reason::kWaitingForQuota,
                    .message = cell.variant->namespace_quota,
-                   .remedy = "raise the namespace's ResourceQuota"};
+                   .remedy =
+                       "wait until other pods of the namespace have ended, or raise its "
+                       "ResourceQuota"};
   }
   if (cell.variant->template_unchecked) {
     return Finding{.reason = Reason::kPodsNotReady,

@@ -56,6 +56,7 @@ class CellLimits {
 
  private:
   [[nodiscard]] int64_t LeavingAccelerators(const std::string& type) const;
+  [[nodiscard]] int64_t OwnAccelerators(const std::string& type) const;
   [[nodiscard]] int64_t SlotsFor(const CellState& cell, const Ground& ground,
                                  const Offer& offer) const;
   int64_t HarmlessTo(const CellState& cell, int64_t wanted, const Node*& promised) const;

@@ -221,12 +221,7 @@ Found IsWithinQuota(Look& look) {
   // Who moves has as many already, and lowering a limit takes nothing from it.
   const auto& has = look.memory.placement;
   if (has && has->accelerator == type && needed <= AcceleratorsOf(look.pool, *has)) return {};
-  return Finding{
-      .reason = Reason::kQuotaExceeded,
-      .message = fmt::format("needs {} {}, and namespace {} has {} of its limit of {} in use",
-                             needed, type, ns, used, *limit),
-      .remedy = fmt::format("raise the limit of {} for {} in namespace {} to {}", *limit, type, ns,
-                            used + needed)};
+  return BeyondLimit({.ns = ns, .type = type, .needed = needed}, used, *limit);
 }
 
 Found IsWithinSpend(Look& look) {
@@ -789,8 +784,8 @@ void LookAtPromised(Look& look) {
 // Could others who go make room for it?
 bool IsShortage(const Finding& finding) {
   return finding.reason == Reason::kWaitingForCapacity ||
-         finding.reason == Reason::kWaitingForDomain || finding.reason == Reason::kQuotaExceeded ||
-         finding.spent;
+         finding.reason == Reason::kWaitingForDomain ||
+         finding.reason == Reason::kWaitingForQuota || finding.spent;
 }
 
 // Goes through all checks: the first that fails is the answer, all that fail are what is missing.
@@ -960,6 +955,30 @@ Option LargestOption(const Scene& scene, size_t pool, const PoolMemory& memory,
 
 }  // namespace
 
+Finding BeyondLimit(const LimitAsk& ask, int64_t used, int64_t limit) {
+  const auto& [ns, type, needed, own] = ask;
+  if (own + needed > limit) {
+    const std::string message =
+        own > 0 ? fmt::format(
+                      "needs {} {} beside the {} that it has, more than the limit of {} of "
+                      "namespace {}",
+                      needed, type, own, limit, ns)
+                : fmt::format("needs {} {}, more than the limit of {} of namespace {}", needed,
+                              type, limit, ns);
+    return {.reason = Reason::kQuotaExceeded,
+            .message = message,
+            .remedy = fmt::format("raise the limit of {} for {} in namespace {} to {}", limit, type,
+                                  ns, used + needed)};
+  }
+  const int64_t more = used + needed - limit;
+  return {.reason = Reason::kWaitingForQuota,
+          .message = fmt::format("needs {} {}, and namespace {} has {} of its limit of {} in use",
+                                 needed, type, ns, used, limit),
+          .remedy = fmt::format("wait until others of namespace {} have ended that have {} {}, or "
+                                "raise its limit of {} to {}",
+                                ns, more, type, limit, used + needed)};
+}
+
 bool CouldEverFit(const Scene& scene, const TrainingPool& pool, const GroupView& group) {
   const auto need = NeedIfOpen(pool, *group.spec);
   return need &&
@@ -1059,6 +1078,7 @@ Option OptionWithNewNodes(const Scene& scene, size_t pool, const PoolMemory& mem
   const auto need = NeedIn(spec, *group.spec);
   const auto would_do = [](const Option& option) {
     return option.new_nodes && option.finding->reason != Reason::kQuotaExceeded &&
+           option.finding->reason != Reason::kWaitingForQuota &&
            option.finding->reason != Reason::kSpendLimitReached;
   };
   Option looked = at(need);

@@ -36,6 +36,19 @@ struct Finding {
   bool spent = false;   // what others of its namespace cost is all that is in the way
 };
 
+// What a pool asks for of a type that its namespace has a limit of.
+struct LimitAsk {
+  const std::string& ns;
+  const std::string& type;
+  int64_t needed = 0;  // accelerators beside those that are counted
+  int64_t own = 0;     // of those that are counted, the pool's
+};
+
+// Its namespace has less than it asks for under its limit. QuotaExceeded: it would not be enough if
+// the pool had all of it for itself. WaitingForQuota: that would do, others of the namespace have
+// it. REQUIRES used + needed > limit.
+Finding BeyondLimit(const LimitAsk& ask, int64_t used, int64_t limit);
+
 // What an elastic group may still get for a gang.
 struct NewSupply {
   int nodes = 0;  // starting, asked for or not yet asked for, and promised to nobody

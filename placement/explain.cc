@@ -31,6 +31,7 @@ std::string FormatGroup(const GroupReport& group) {
     text += fmt::format("  {}: {}\n", ReasonName(group.ready_reason), group.ready_message);
   }
   if (!group.no_overlap) text += "  " + group.overlap_message + "\n";
+  if (!group.shape_matches) text += "  " + group.shape_message + "\n";
   if (!group.link_healthy) text += "  " + group.link_message + "\n";
   return text;
 }

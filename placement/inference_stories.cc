@@ -167,7 +167,8 @@ class Teller {
     };
     for (const Reason reason :
          {Reason::kWaitingForNodes, Reason::kHoldingBackSpill, Reason::kOutOfStock,
-          Reason::kSpendLimitReached, Reason::kQuotaExceeded, Reason::kWaitingForCapacity}) {
+          Reason::kSpendLimitReached, Reason::kWaitingForQuota, Reason::kWaitingForCapacity,
+          Reason::kQuotaExceeded}) {
       const auto at = first(reason);
       if (at != draft_.cells.end()) return &*at;
     }

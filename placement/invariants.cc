@@ -5,6 +5,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <type_traits>
 #include <variant>
 
 #include "placement/attempts.h"
@@ -693,6 +694,67 @@ Problem QuotasHold(const World& world, const Plan& plan, QuotaBook quotas) {
     if (!AddsAccelerators(*world.pools[p], decision)) continue;
     const std::string& type = decision.memory.placement->accelerator;
     if (auto problem = LimitIsCrossed(quotas, decision.key, type)) return problem;
+  }
+  return {};
+}
+
+// Whoever waits is told that others are in its way under a limit just where that is so.
+bool IsOfLimit(Reason reason) {
+  return reason == Reason::kQuotaExceeded || reason == Reason::kWaitingForQuota;
+}
+
+Problem GangsAreToldOfLimits(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    if (decision.position == 0) continue;
+    const TrainingPool& pool = *world.pools[p];
+    for (const Alternative& one : decision.alternatives) {
+      if (one.fits || !IsOfLimit(one.reason)) continue;
+      const NodeGroup& group = *world.FindGroup(one.group)->spec;
+      const auto limit = quotas.Limit(decision.key.ns, group.accelerator);
+      const auto need = NeedIn(pool, group);
+      if (!limit || !need) return decision.key.Format() + " waits for no limit that there is";
+      const bool never = need->For(need->least).Accelerators(pool) > *limit;
+      if (never != (one.reason == Reason::kQuotaExceeded)) {
+        return fmt::format("{} is told {} in {}", decision.key.Format(), ReasonName(one.reason),
+                           one.group);
+      }
+    }
+  }
+  return {};
+}
+
+template <typename Memory>
+bool HasAccelerators(const Memory& memory) {
+  if constexpr (std::is_same_v<Memory, PoolMemory>) {
+    return memory.placement || memory.hold || memory.ask;
+  } else {
+    return !memory.cells.empty() || !memory.asks.empty() || memory.claim;
+  }
+}
+
+// Has another pool of the namespace anything, or had it when the pass began?
+template <typename Pools, typename Decisions>
+bool OthersHave(const PoolKey& key, const Pools& pools, const Decisions& decisions) {
+  for (size_t p = 0; p < decisions.size(); ++p) {
+    if (decisions[p].key == key || decisions[p].key.ns != key.ns) continue;
+    if (HasAccelerators(decisions[p].memory) || HasAccelerators(pools[p]->memory)) return true;
+  }
+  return false;
+}
+
+Problem ReplicasAreToldOfLimits(const World& world, const Plan& plan) {
+  for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
+    const InferenceDecision& decision = plan.inference_pools[p];
+    if (decision.capacity_reason != Reason::kWaitingForQuota) continue;
+    const auto in_the_way = [](const Variant& v) { return !v.namespace_quota.empty(); };
+    if (std::ranges::any_of(world.inference[p]->variants, in_the_way)) continue;
+    // A pool of the other kind never has the same key.
+    if (OthersHave(decision.key, world.pools, plan.pools) ||
+        OthersHave(decision.key, world.inference, plan.inference_pools)) {
+      continue;
+    }
+    return decision.key.Format() + " waits for others of its namespace, and none has anything";
   }
   return {};
 }
@@ -1615,6 +1677,8 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = GangsHaveRoom(world, plan)) return Broken(*problem);
   const QuotaBook quotas = QuotasAfter(world, plan);
   if (const auto problem = QuotasHold(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = GangsAreToldOfLimits(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = ReplicasAreToldOfLimits(world, plan)) return Broken(*problem);
   if (const auto problem = GangsHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReplicasHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = EvictionsAreRight(world, plan)) return Broken(*problem);

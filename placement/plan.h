@@ -170,6 +170,8 @@ struct GroupReport {
   Money marginal_hourly_cost;
   bool no_overlap = true;
   std::string overlap_message;
+  bool shape_matches = true;  // no node has other amounts than the spec says
+  std::string shape_message;
   bool link_healthy = true;
   std::string link_message;
   bool ready = true;

@@ -155,6 +155,10 @@ void FieldsOfConditions(A& a, Of<GroupReport> /*type*/) {
     g.Words("status", &GroupReport::no_overlap, "True", "False");
     g("message", &GroupReport::overlap_message);
   });
+  a.Group("ShapeMatches", [](auto& g) {
+    g.Words("status", &GroupReport::shape_matches, "True", "False");
+    g("message", &GroupReport::shape_message);
+  });
   a.Group("LinkHealthy", [](auto& g) {
     g.Words("status", &GroupReport::link_healthy, "True", "False");
     g("message", &GroupReport::link_message);

@@ -8,7 +8,7 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 38> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 40> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
@@ -28,6 +28,7 @@ constexpr std::array<std::pair<Reason, std::string_view>, 38> kNames = {{
     {kSpillForbidden, "SpillForbidden"},
     {kSpendLimitReached, "SpendLimitReached"},
     {kQuotaExceeded, "QuotaExceeded"},
+    {kWaitingForQuota, "WaitingForQuota"},
     {kWaitingForPreemption, "WaitingForPreemption"},
     {kWaitingForCheckpoint, "WaitingForCheckpoint"},
     {kWaitingForSurge, "WaitingForSurge"},
@@ -45,6 +46,7 @@ constexpr std::array<std::pair<Reason, std::string_view>, 38> kNames = {{
     {kPlaced, "Placed"},
     {kCompleted, "Completed"},
     {kAsExpected, "AsExpected"},
+    {kShapeMismatch, "ShapeMismatch"},
     {kGuaranteeUncovered, "GuaranteeUncovered"},
     {kTargetUnavailable, "TargetUnavailable"},
 }};

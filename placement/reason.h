@@ -29,6 +29,7 @@ enum class Reason {
   kSpillForbidden,
   kSpendLimitReached,
   kQuotaExceeded,
+  kWaitingForQuota,
   kWaitingForPreemption,
   kWaitingForCheckpoint,
   kWaitingForSurge,
@@ -46,6 +47,7 @@ enum class Reason {
   kPlaced,
   kCompleted,
   kAsExpected,
+  kShapeMismatch,
   kGuaranteeUncovered,
   kTargetUnavailable,
 };

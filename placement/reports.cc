@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -93,6 +94,81 @@ void FindLargestFreeDomain(const World& world, const Capacity& capacity, const G
   }
 }
 
+// What a node has another amount of than the spec says.
+struct Difference {
+  std::string resource;
+  int64_t wanted = 0;
+  int64_t found = 0;
+  std::string_view said_by;  // the field of the spec
+};
+
+// Machines of one kind differ a little in what their firmware and kernel keep of these.
+int64_t LeastOf(std::string_view resource, int64_t wanted) {
+  const bool varies = resource == kMemory || resource == "ephemeral-storage";
+  return varies ? wanted - wanted / 100 : wanted;
+}
+
+// More is no harm but for the group's own accelerators: by their number the price is divided, and
+// it tells one kind of machine from another. Of cores some machines of a kind may offer more.
+std::optional<Difference> DifferenceOf(const NodeGroup& group, const Resources& allocatable) {
+  const std::string_view counted_by = CountedBy(group);
+  const bool exact = !group.resource.empty();
+  const int64_t has = AcceleratorsIn(group, allocatable);
+  if (group.per_node > 0 && (has < group.per_node || (exact && has > group.per_node))) {
+    return Difference{.resource = std::string(counted_by),
+                      .wanted = exact ? group.per_node : int64_t{group.per_node} * 1000,
+                      .found = allocatable.Get(counted_by),
+                      .said_by = "accelerator.perNode"};
+  }
+  if (!group.elastic) return std::nullopt;
+  for (const auto& [name, wanted] : group.elastic->node_shape) {
+    const bool own = name == counted_by;
+    if (own && group.per_node > 0) continue;
+    const int64_t found = allocatable.Get(name);
+    if (found >= LeastOf(name, wanted) && !(own && exact && found > wanted)) continue;
+    return Difference{
+        .resource = name, .wanted = wanted, .found = found, .said_by = "elastic.nodeShape"};
+  }
+  return std::nullopt;
+}
+
+// Has the node shown all that it has? Accelerators come later than the node, and one that is not
+// heard from or taken out of use may show what it had, or nothing. Of no use only because its
+// accelerators have not come in their time is what would have been starting when it came.
+bool IsKnown(const GroupView& view, const Member& member, const Node& node) {
+  if (member.state == NodeState::kUsable) return true;
+  return member.state == NodeState::kUnhealthy && node.ready &&
+         StandingOf(*view.spec, node, node.created).state == NodeState::kStarting;
+}
+
+void TellShape(const World& world, const GroupView& view, GroupReport& report) {
+  std::vector<std::optional<Difference>> by_shape;
+  by_shape.reserve(view.shapes.size());
+  for (const Resources& shape : view.shapes) {
+    by_shape.push_back(DifferenceOf(*view.spec, shape));
+  }
+  int64_t differ = 0;
+  const Member* first = nullptr;
+  for (const Member& member : view.members) {
+    if (!by_shape[member.shape] || !IsKnown(view, member, *world.nodes[member.node])) {
+      continue;
+    }
+    ++differ;
+    if (first == nullptr) first = &member;
+  }
+  report.shape_matches = differ == 0;
+  if (first == nullptr) {
+    report.shape_message = "no node has other amounts than the spec says";
+    return;
+  }
+  const Difference& what = *by_shape[first->shape];
+  report.shape_message = Short(
+      fmt::format("{} of {} {} other amounts than the spec says: {} has {} {}, and {} says {}",
+                  differ, Count(report.matched, "node"), differ == 1 ? "has" : "have",
+                  world.nodes[first->node]->id.name, FormatResource(what.resource, what.found),
+                  what.resource, what.said_by, FormatResource(what.resource, what.wanted)));
+}
+
 void TellConditions(const GroupView& view, GroupReport& report) {
   const NodeGroup& group = *view.spec;
   report.no_overlap = view.overlap.empty();
@@ -129,6 +205,7 @@ std::vector<GroupReport> ReportGroups(const World& world, const Capacity& capaci
     CountAccelerators(world, capacity, view, report);
     FindLargestFreeDomain(world, capacity, view, report);
     TellConditions(view, report);
+    TellShape(world, view, report);
   }
   return reports;
 }

@@ -129,11 +129,18 @@ const Option* ShortOfRoom(const std::vector<Option>& options) {
   return at == options.end() ? nullptr : &*at;
 }
 
+// Is it the one that passed more checks, or of two that a limit stops, the one that time can help?
+bool IsFurther(const Option& left, const Option& right) {
+  if (left.passed != right.passed) return left.passed > right.passed;
+  return left.finding->reason == Reason::kWaitingForQuota &&
+         right.finding->reason == Reason::kQuotaExceeded;
+}
+
 const Option* Furthest(const std::vector<Option>& options) {
   const Option* best = nullptr;
   for (const Option& option : options) {
     if (!option.acceptable || !option.finding) continue;
-    if (best == nullptr || option.passed > best->passed) best = &option;
+    if (best == nullptr || IsFurther(option, *best)) best = &option;
   }
   return best;
 }
@@ -228,7 +235,8 @@ Verdict WhyWaiting(const Told& told) {
 }
 
 Verdict WhyUnchecked(const TrainingPool& pool) {
-  if (!pool.namespace_quota.empty()) return {Reason::kQuotaExceeded, pool.namespace_quota};
+  // A ResourceQuota tells what is used up now; nobody knows whether all of it would be enough.
+  if (!pool.namespace_quota.empty()) return {Reason::kWaitingForQuota, pool.namespace_quota};
   return {Reason::kPodsNotReady, "waiting for the API server's answer about the pod template"};
 }
 

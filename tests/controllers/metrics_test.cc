@@ -92,6 +92,7 @@ TEST_F(MetricsTest, EverySeriesWithFixedLabelsIsThereFromTheStart) {
                                                         {"InferencePool", "Spilled"},
                                                         {"NodeGroup", "Ready"},
                                                         {"NodeGroup", "NoOverlap"},
+                                                        {"NodeGroup", "ShapeMatches"},
                                                         {"NodeGroup", "LinkHealthy"},
                                                         {"NodeGroup", "InStock"},
                                                         {"NodeGroup", "TargetReady"},

@@ -176,7 +176,7 @@ TEST(PoolStatus, TheTemplatesConditionSaysWhichQuotaIsInTheWayOfTheAnswer) {
   world.facts.template_unchecked = true;
   world.facts.namespace_quota = "exceeded quota: compute";
   EXPECT_EQ(world.Of("TemplateValid").status, "Unknown");
-  EXPECT_EQ(world.Of("TemplateValid").reason, "QuotaExceeded");
+  EXPECT_EQ(world.Of("TemplateValid").reason, "WaitingForQuota");
   EXPECT_EQ(world.Of("TemplateValid").message, "not known yet: exceeded quota: compute");
 }
 
@@ -282,6 +282,19 @@ TEST(Compare, NumbersMayWaitAndMeaningMayNot) {
   EXPECT_EQ(Compare(was, other.Status()), Change::kMeaning);
 }
 
+TEST(GroupStatus, TellsThatNodesAreNotAsTheSpecSays) {
+  placement::GroupReport report;
+  report.shape_matches = false;
+  report.shape_message = "1 of 4 nodes has other amounts";
+  for (const Mode mode : {Mode::kEnforce, Mode::kObserve}) {
+    const auto status = DesiredStatus(samples::Group(), report, {}, mode, kNow);
+    const auto* shape = FindCondition(status.conditions, "ShapeMatches");
+    EXPECT_EQ(shape->status, "False");
+    EXPECT_EQ(shape->reason, "ShapeMismatch");
+    EXPECT_EQ(shape->message, "1 of 4 nodes has other amounts");
+  }
+}
+
 TEST(GroupStatus, TellsNodesAcceleratorsAndCost) {
   placement::GroupReport report;
   report.name = "home";
@@ -298,6 +311,7 @@ TEST(GroupStatus, TellsNodesAcceleratorsAndCost) {
   EXPECT_EQ(status.hourly_cost, "32.00");
   EXPECT_EQ(FindCondition(status.conditions, "LinkHealthy")->reason, "LinkSuspect");
   EXPECT_EQ(FindCondition(status.conditions, "NoOverlap")->status, "True");
+  EXPECT_EQ(FindCondition(status.conditions, "ShapeMatches")->reason, "AsExpected");
   const auto observed = DesiredStatus(group, report, {}, Mode::kObserve, kNow);
   EXPECT_EQ(observed.nodes.matched, 0);
   EXPECT_EQ(Compare(group.status, status), Change::kMeaning);

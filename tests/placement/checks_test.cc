@@ -17,6 +17,7 @@ using placement::Plan;
 using placement::PoolDecision;
 using placement::Reason;
 using placement::TopologyMode;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 struct Case {
@@ -215,11 +216,50 @@ TEST(Checks, OfTheQuota) {
          AddRunning(w, "first", 1, 8, "home", {"home-1"});
          w.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 23}}}};
        },
-       Reason::kQuotaExceeded, "needs 16 a100, and namespace team has 8 of its limit of 23 in use"},
+       Reason::kWaitingForQuota,
+       "needs 16 a100, and namespace team has 8 of its limit of 23 in use"},
+      {"so it would where it could have just all of it",
+       [](Snapshot& w, TrainingPool&) {
+         AddRunning(w, "first", 1, 8, "home", {"home-1"});
+         w.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 16}}}};
+       },
+       Reason::kWaitingForQuota,
+       "needs 16 a100, and namespace team has 8 of its limit of 16 in use"},
+      {"with all of it for itself it would not be enough",
+       [](Snapshot& w, TrainingPool&) {
+         AddRunning(w, "first", 1, 8, "home", {"home-1"});
+         w.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 15}}}};
+       },
+       Reason::kQuotaExceeded, "needs 16 a100, more than the limit of 15 of namespace team"},
       {"the default limit holds where there is no PoolQuota",
        [](Snapshot& w, TrainingPool&) { w.default_limits = {{.type = "a100", .limit = 15}}; },
-       Reason::kQuotaExceeded, "needs 16 a100, and namespace team has 0 of its limit of 15 in use"},
+       Reason::kQuotaExceeded, "needs 16 a100, more than the limit of 15 of namespace team"},
   });
+}
+
+// Two types: of one the pool wants more than the limit, of the other others have what it wants.
+TEST(Checks, OfTwoLimitsLeadWithTheOneThatTimeCanHelp) {
+  Snapshot world = Fleet(1);
+  world.groups.back() = Group("hopper");
+  world.groups.back().accelerator = "h100";
+  AddNodes(world, "hopper", 2);
+  AddRunning(world, "first", 1, 8, "hopper", {"hopper-1"});
+  PoolOf(world, "first").memory.placement->accelerator = "h100";
+  TrainingPool pool = Wants("p", 1, 8);
+  pool.accelerators.push_back({.type = "h100", .workers = 1});
+  world.pools.push_back(pool);
+  world.quotas = {
+      {.ns = "team", .limits = {{.type = "a100", .limit = 7}, {.type = "h100", .limit = 8}}}};
+  const PoolDecision decision = DecisionOf(MakePlan(world), "p");
+  EXPECT_EQ(decision.placed_reason, Reason::kWaitingForQuota);
+  EXPECT_EQ(decision.placed_message,
+            "hopper: needs 8 h100, and namespace team has 8 of its limit of 8 in use; home: needs "
+            "8 a100, more than the limit of 7 of namespace team");
+  EXPECT_THAT(
+      decision.remedies,
+      ElementsAre("home: raise the limit of 7 for a100 in namespace team to 8",
+                  "hopper: wait until others of namespace team have ended that have 8 h100, "
+                  "or raise its limit of 8 to 16"));
 }
 
 TEST(Checks, OfAQuotaLeaveOthersAlone) {

@@ -209,7 +209,7 @@ TEST(ElasticGang, SaysHowManyWorkersItNeedsAtLeast) {
   EXPECT_THAT(waits.remedies, ElementsAre(HasSubstr("home: room for 1 more worker"), testing::_));
   world.default_limits = {{.type = "a100", .limit = 15}};
   EXPECT_THAT(DecisionOf(Checked(world), "p").placed_message,
-              HasSubstr("needs 16 a100, and namespace team has 0 of its limit of 15 in use"));
+              HasSubstr("needs 16 a100, more than the limit of 15 of namespace team"));
 }
 
 TEST(ElasticGang, SaysWithHowManyWorkersItRuns) {

@@ -161,6 +161,19 @@ INSTANTIATE_TEST_SUITE_P(
                   world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = 6}}}};
                 },
                 "6 gpu@home", Reason::kQuotaExceeded},
+        Refusal{"quota_of_others",
+                [](auto& world, auto&) {
+                  world.quotas = {{.ns = "serving", .limits = {{.type = "a100", .limit = 14}}}};
+                  AddRunning(world, "bert", 1, 8, "azure", {"azure-1"}, 10);
+                  world.pools.back().key.ns = "serving";
+                },
+                "6 gpu@home", Reason::kWaitingForQuota},
+        Refusal{"namespace_quota",
+                [](auto&, auto& pool) {
+                  pool.variants[0].template_unchecked = true;
+                  pool.variants[0].namespace_quota = "no room for a pod";
+                },
+                "nothing", Reason::kWaitingForQuota},
         Refusal{"closed",
                 [](auto& world, auto&) { GroupOf(world, "azure").admission = Admission::kClosed; },
                 "8 gpu@home", Reason::kWaitingForCapacity},

@@ -842,7 +842,7 @@ TEST(UnplacedPool, QueuesWhileAResourceQuotaOfItsNamespaceIsFull) {
   P(world).namespace_quota = "a ResourceQuota of the namespace has no room for a worker";
   const PoolDecision decision = Decide(world);
   EXPECT_EQ(decision.action, Action::kWait);
-  EXPECT_EQ(decision.placed_reason, Reason::kQuotaExceeded);
+  EXPECT_EQ(decision.placed_reason, Reason::kWaitingForQuota);
   EXPECT_EQ(decision.placed_message, P(world).namespace_quota);
   EXPECT_EQ(decision.memory.queued_since, kNow) << "its turn counts from now on";
   EXPECT_FALSE(decision.memory.waiting_since) << "it does not wait for home";

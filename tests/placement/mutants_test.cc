@@ -137,8 +137,30 @@ const NodeGroup* FindGroup(const Snapshot& world, const std::string& name) {
   return at == world.groups.end() ? nullptr : &*at;
 }
 
+// Says something else where this is against a group for a gang that waits.
+Mutant Says(const char* bug, Reason instead_of, Reason reason) {
+  return Gang(
+      bug, [instead_of, reason](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
+        if (decision.position == 0) return false;
+        const auto at = std::ranges::find(decision.alternatives, instead_of, &Alternative::reason);
+        if (at == decision.alternatives.end()) return false;
+        at->reason = reason;
+        return true;
+      });
+}
+
 std::vector<Mutant> OfAnswers() {
   return {
+      Says("has a gang wait that its namespace's limit never lets in", Reason::kQuotaExceeded,
+           Reason::kWaitingForQuota),
+      Says("gives up on a gang that others of its namespace keep out", Reason::kWaitingForQuota,
+           Reason::kQuotaExceeded),
+      Serving("has a pool wait for others of its namespace that have nothing",
+              [](const Snapshot&, const InferencePool&, InferenceDecision& decision) {
+                if (decision.capacity_reason != Reason::kQuotaExceeded) return false;
+                decision.capacity_reason = Reason::kWaitingForQuota;
+                return true;
+              }),
       {"forgets a pool",
        [](const Snapshot&, Plan& plan) {
          if (plan.pools.empty()) return false;
@@ -369,6 +391,7 @@ std::vector<Mutant> OfPlacements() {
       LetsIn("lets a gang in without room", Reason::kWaitingForCapacity),
       LetsIn("lets a gang in without a domain", Reason::kWaitingForDomain),
       LetsIn("lets a gang in beyond its quota", Reason::kQuotaExceeded),
+      LetsIn("lets a gang in beside others that have its quota", Reason::kWaitingForQuota),
       LetsIn("lets a gang in beyond its spend limit", Reason::kSpendLimitReached),
       LetsIn("lets a gang spill that must not", Reason::kSpillForbidden),
       LetsIn("lets a gang in on nodes that it may not use", Reason::kConstraintsNotMet),

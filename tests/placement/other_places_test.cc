@@ -89,7 +89,7 @@ TEST(OtherPlaces, OfAGangAtHome) {
          AddRunning(w, "q", 1, 8, "home", {"home-2"});
          w.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 8}}}};
        },
-       "azure QuotaExceeded: needs 8 a100, and namespace team has 8 of its limit of 8 in use"},
+       "azure WaitingForQuota: needs 8 a100, and namespace team has 8 of its limit of 8 in use"},
   };
   for (const Case& c : cases) {
     Snapshot world = Fleet(2, 2);

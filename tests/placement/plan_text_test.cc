@@ -34,7 +34,7 @@ pools:
   - {namespace: team, name: p, uid: uid-p, action: place, status: {placement: {nodeGroup: home, accelerator: a100, tier: 0, workers: 1, acceleratorsPerWorker: 8, nodes: [home-1], attempt: 1, renderRevision: r1, specRevision: spec-1, since: 2026-11-24T12:00:00Z}, queuedSince: 2026-11-24T12:00:00Z, startTime: 2026-11-24T12:00:00Z, succeeded: false, tiersUsed: [0], attempts: 1, restarts: 0, failures: 0}, mayStart: true, conditions: {Placed: {status: "True", reason: Placed, message: "attempt 1 on home (tier 0): 1 worker on 1 node (home-1) since 2026-11-24T12:00:00Z"}, Ready: {status: "False", reason: PodsNotReady, message: "0 of 1 worker ready on home, none has a pod yet; all must run by 2026-11-24T12:30:00Z"}, Spilled: {status: "False"}}, workers: {wanted: 1, active: 0, ready: 0, succeeded: 0}, hourlyCost: "32.00", marginalHourlyCost: "0.00", alternatives: [{name: home, fits: true, reason: AsExpected, message: "fits on 1 node"}], position: 0}
 inferencePools: []
 groups:
-  - {name: home, nodes: {matched: 1, usable: 1, starting: 0, cordoned: 0, unhealthy: 0, draining: 0, notReady: 0}, accelerators: {allocatable: 8, used: 0, free: 0}, largestFreeDomain: {nodes: 0}, hourlyCost: "32.00", idleHourlyCost: "32.00", marginalHourlyCost: "0.00", conditions: {Ready: {status: "True", reason: AsExpected, message: "1 of 1 node usable"}, NoOverlap: {status: "True", message: "no other node group matches its nodes"}, LinkHealthy: {status: "True", message: "0 of 1 node NotReady"}}}
+  - {name: home, nodes: {matched: 1, usable: 1, starting: 0, cordoned: 0, unhealthy: 0, draining: 0, notReady: 0}, accelerators: {allocatable: 8, used: 0, free: 0}, largestFreeDomain: {nodes: 0}, hourlyCost: "32.00", idleHourlyCost: "32.00", marginalHourlyCost: "0.00", conditions: {Ready: {status: "True", reason: AsExpected, message: "1 of 1 node usable"}, NoOverlap: {status: "True", message: "no other node group matches its nodes"}, ShapeMatches: {status: "True", message: "no node has other amounts than the spec says"}, LinkHealthy: {status: "True", message: "0 of 1 node NotReady"}}}
 quotas:
   - {namespace: team, accelerators: [{type: a100, used: 8, limit: 64, guaranteed: 0, borrowed: 8, lent: 0}], spend: {hourlyCost: "0.00"}, conditions: {GuaranteesCovered: {status: "True"}}}
 )");
@@ -316,6 +316,8 @@ std::vector<Change> ChangesOfReports() {
       {"marginalHourlyCost", group([](G& g) { g.marginal_hourly_cost = Dollars("1"); })},
       {"NoOverlap", group([](G& g) { g.no_overlap = false; })},
       {"NoOverlap message", group([](G& g) { g.overlap_message = "x"; })},
+      {"ShapeMatches", group([](G& g) { g.shape_matches = false; })},
+      {"ShapeMatches message", group([](G& g) { g.shape_message = "x"; })},
       {"LinkHealthy", group([](G& g) { g.link_healthy = false; })},
       {"LinkHealthy message", group([](G& g) { g.link_message = "x"; })},
       {"Ready", group([](G& g) { g.ready = false; })},
@@ -396,9 +398,10 @@ TEST(PlanText, TablesKnowEveryField) {
   {
     [[maybe_unused]] const auto& [name, matched, usable, starting, cordoned, unhealthy, draining,
                                   not_ready, allocatable, used, free, largest_nodes, largest_domain,
-                                  hourly, idle, marginal, no_overlap, overlap_message, link_healthy,
-                                  link_message, ready, ready_reason, ready_message, group_memory,
-                                  there] = plan.groups[0];
+                                  hourly, idle, marginal, no_overlap, overlap_message,
+                                  shape_matches, shape_message, link_healthy, link_message, ready,
+                                  ready_reason, ready_message, group_memory, there] =
+        plan.groups[0];
     [[maybe_unused]] const auto& [group_desired, stockout, spare, leaving] = group_memory;
     [[maybe_unused]] const auto& [spare_nodes, spare_since] =
         spare.value_or(placement::SpareNodes());

@@ -450,7 +450,17 @@ TEST(Preemption, OfItsOwnNamespaceMakesRoomInTheQuota) {
   EXPECT_EQ(DecisionOf(next, "low").action, Action::kRelease);
   EXPECT_EQ(
       DecisionOf(Checked(After(Noticed(world), next, kNow + Seconds{9})), "low").placed_reason,
-      Reason::kQuotaExceeded);
+      Reason::kWaitingForQuota);
+}
+
+TEST(Preemption, MakesNobodyGoForMoreThanTheLimit) {
+  Snapshot world = Fleet(2);
+  world.quotas = {Guarantee("team", 0, 8)};
+  AddOld(world, "low", "team", 0, {"home-1"});
+  world.pools.push_back(New("high", "team", 10, 2));
+  const Plan plan = Checked(Noticed(world));
+  EXPECT_EQ(DecisionOf(plan, "low").action, Action::kKeep);
+  EXPECT_EQ(DecisionOf(plan, "high").placed_reason, Reason::kQuotaExceeded);
 }
 
 // Above home, at 32 an hour a node: low has one of two nodes, both of which high needs.

@@ -298,6 +298,9 @@ TEST(RandomWorlds, ShowEveryReasonAndActionOftenEnough) {
     for (const auto& quota : plan.quotas) {
       if (!quota.guarantees_covered) seen.insert("GuaranteeUncovered");
     }
+    for (const auto& group : plan.groups) {
+      if (!group.shape_matches) seen.insert("ShapeMismatch");
+    }
     for (const InferenceDecision& decision : plan.inference_pools) {
       seen.insert(Name(decision.action));
       seen.insert(ReasonName(decision.capacity_reason));

@@ -135,7 +135,7 @@ TEST(Queue, CountsWhatTheFirstTakesAgainstTheQuota) {
   world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 16}}}};
   world.pools = {Wants("a", 1), Wants("b", 1), Wants("c", 1)};
   EXPECT_THAT(Brief(MakePlan(world)),
-              ElementsAre("a@home[home-1]#1", "b@home[home-2]#1", "c!QuotaExceeded"));
+              ElementsAre("a@home[home-1]#1", "b@home[home-2]#1", "c!WaitingForQuota"));
 }
 
 TEST(Placing, WritesWhatIsToBeRemembered) {

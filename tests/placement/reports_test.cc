@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <string>
+#include <utility>
+
 #include "placement/plan.h"
 #include "tests/support/builders.h"
 
@@ -15,6 +19,8 @@ using placement::Reason;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+
+constexpr int64_t kHomeMemory = int64_t{98} << 30;
 
 GroupReport Home(const Snapshot& world) {
   for (const GroupReport& report : MakePlan(world).groups) {
@@ -128,6 +134,137 @@ TEST(GroupReport, TellsOfOverlapAndOfTheLink) {
   EXPECT_FALSE(Home(world).link_healthy);
   world.groups[0].link_down = true;
   EXPECT_FALSE(Home(world).link_healthy) << "an annotation does not heal it";
+}
+
+struct Shape {
+  std::string sentence;
+  std::function<void(Snapshot&)> change;
+  std::string message;  // empty: it matches
+};
+
+// Three nodes of 8 GPUs, 96 cores and 900Gi, as the spec says.
+TEST(GroupReport, TellsWhichNodesAreNotAsTheSpecSays) {
+  const auto shape = [](NodeGroup& group, const char* name, int64_t amount) {
+    group.elastic->node_shape.Set(name, amount);
+  };
+  const Shape cases[] = {
+      {"as the spec says", [](Snapshot&) {}, ""},
+      {"fewer accelerators", [](Snapshot& w) { NodeOf(w, "home-2").allocatable.Set(kGpu, 7); },
+       "1 of 3 nodes has other amounts than the spec says: home-2 has 7 nvidia.com/gpu, and "
+       "accelerator.perNode says 8"},
+      {"more accelerators, twice",
+       [](Snapshot& w) {
+         NodeOf(w, "home-2").allocatable.Set(kGpu, 16);
+         NodeOf(w, "home-3").allocatable.Set(kGpu, 9);
+       },
+       "2 of 3 nodes have other amounts than the spec says: home-2 has 16 nvidia.com/gpu, and "
+       "accelerator.perNode says 8"},
+      {"any number where the spec says none",
+       [](Snapshot& w) {
+         w.groups[0].per_node = 0;
+         w.groups[0].elastic.reset();
+         NodeOf(w, "home-2").allocatable.Set(kGpu, 7);
+       },
+       ""},
+      {"another number than new nodes are to have",
+       [](Snapshot& w) {
+         w.groups[0].per_node = 0;
+         NodeOf(w, "home-2").allocatable.Set(kGpu, 9);
+       },
+       "1 of 3 nodes has other amounts than the spec says: home-2 has 9 nvidia.com/gpu, and "
+       "elastic.nodeShape says 8"},
+      {"less memory than new nodes are to have",
+       [&](Snapshot& w) { shape(w.groups[0], "memory", kHomeMemory / 98 * 100); },
+       "3 of 3 nodes have other amounts than the spec says: home-1 has 98Gi memory, and "
+       "elastic.nodeShape says 100Gi"},
+      {"a little less of it",
+       [&](Snapshot& w) { shape(w.groups[0], "memory", kHomeMemory / 980 * 989); }, ""},
+      {"fewer cores, by however little",
+       [&](Snapshot& w) {
+         shape(w.groups[0], "cpu", NodeOf(w, "home-1").allocatable.Get("cpu") + 1);
+       },
+       "3 of 3 nodes have other amounts than the spec says: home-1 has 96 cpu, and "
+       "elastic.nodeShape says 96001m"},
+      {"more cores",
+       [&](Snapshot& w) {
+         shape(w.groups[0], "cpu", NodeOf(w, "home-1").allocatable.Get("cpu") - 1);
+       },
+       ""},
+      {"none of a device that new nodes are to have",
+       [&](Snapshot& w) { shape(w.groups[0], "rdma/ib", 4); },
+       "3 of 3 nodes have other amounts than the spec says: home-1 has 0 rdma/ib, and "
+       "elastic.nodeShape says 4"},
+      {"fewer cores where they are the accelerators",
+       [](Snapshot& w) {
+         w.groups[0].elastic.reset();
+         w.groups[0].resource.clear();
+         w.groups[0].per_node = 96;
+         NodeOf(w, "home-2").allocatable.Set("cpu", 95999);
+         NodeOf(w, "home-3").allocatable.Set("cpu", 97000);
+       },
+       "1 of 3 nodes has other amounts than the spec says: home-2 has 95999m cpu, and "
+       "accelerator.perNode says 96"},
+  };
+  for (const Shape& c : cases) {
+    Snapshot world = Fleet(3);
+    placement::Elastic elastic;
+    elastic.max_nodes = 3;
+    elastic.node_shape = world.nodes[0].allocatable;
+    world.groups[0].elastic = elastic;
+    for (placement::Node& node : world.nodes) node.allocatable.Set("memory", kHomeMemory);
+    world.groups[0].elastic->node_shape.Set("memory", kHomeMemory);
+    c.change(world);
+    const GroupReport report = Home(world);
+    EXPECT_EQ(report.shape_matches, c.message.empty()) << c.sentence;
+    if (!c.message.empty()) {
+      EXPECT_EQ(report.shape_message, c.message) << c.sentence;
+    }
+  }
+}
+
+// What a node lacks in its first minutes, or showed last, is no shape.
+TEST(GroupReport, TellsOfNoShapeThatMayNotBeKnown) {
+  const std::pair<const char*, std::function<void(placement::Node&)>> cases[] = {
+      {"it has just come", [](placement::Node& node) { node.created = kNow; }},
+      {"it has come, and a check of it failed",
+       [](placement::Node& node) {
+         node.created = kNow;
+         node.conditions["GPUMissing"] = "True";
+       }},
+      {"it is NotReady",
+       [](placement::Node& node) {
+         node.ready = false;
+         node.not_ready_since = kNow;
+       }},
+      {"it has long been NotReady",
+       [](placement::Node& node) {
+         node.ready = false;
+         node.not_ready_since = kNow - Seconds{86400};
+       }},
+      {"it is cordoned", [](placement::Node& node) { node.cordoned = true; }},
+      {"it is on its way out", [](placement::Node& node) { node.draining = true; }},
+      {"it is out of service", [](placement::Node& node) { node.out_of_service = true; }},
+  };
+  Snapshot world = Fleet(2);
+  world.groups[0].bad_conditions = {{.type = "GPUMissing", .status = "True"}};
+  NodeOf(world, "home-1").allocatable.Set(kGpu, 7);
+  ASSERT_FALSE(Home(world).shape_matches);
+  for (const auto& [sentence, change] : cases) {
+    Snapshot other = world;
+    change(NodeOf(other, "home-1"));
+    EXPECT_TRUE(Home(other).shape_matches) << sentence;
+  }
+}
+
+// Plans go by what nodes have, whatever the spec says of them.
+TEST(GroupReport, OfAnotherShapeChangesNoPlan) {
+  Snapshot world = Fleet(1);
+  NodeOf(world, "home-1").allocatable.Set(kGpu, 16);
+  world.pools = {Wants("p", 2, 8)};
+  const auto plan = MakePlan(world);
+  EXPECT_FALSE(Home(world).shape_matches);
+  EXPECT_EQ(Brief(plan.pools[0]), "p@home[home-1]#1");
+  EXPECT_TRUE(Home(world).ready);
 }
 
 TEST(QuotaReport, HasEveryTypeThatIsLimitedOrUsed) {
