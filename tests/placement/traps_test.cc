@@ -629,7 +629,8 @@ TEST(Trap, AReservationWhereANodeComesAndGoes) {
   int pass = 0;
   const Outcome outcome = Played(world, [&](Snapshot& w) {
     placement::Node& node = NodeOf(w, "home-1");
-    node.ready = ++pass > 20 || pass % 2 == 1;
+    ++pass;
+    node.ready = pass > 20 || pass % 2 == 1;
     node.not_ready_since.reset();
     if (!node.ready) node.not_ready_since = w.now;
   });
@@ -689,7 +690,8 @@ TEST(Trap, ANeedThatComesAndGoes) {
   AddWorkers(world, world.pools.back());
   int pass = 0;
   const Outcome outcome = Played(world, [&](Snapshot& w) {
-    w.inference_pools[0].replicas = ++pass < 60 && pass % 2 == 0 ? 4 : 8;
+    ++pass;
+    w.inference_pools[0].replicas = pass < 60 && pass % 2 == 0 ? 4 : 8;
     if (pass == 60) {
       EXPECT_TRUE(PoolOf(w, "low").memory.evictions.empty());
     }
