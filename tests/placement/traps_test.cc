@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <functional>
 #include <map>
-#include <set>
 
 #include "elastic_groups.h"
 #include "passes.h"
@@ -83,15 +82,31 @@ void Bind(Snapshot& world, Replica& replica) {
   }
 }
 
-// The cell has as many replicas as its Deployment asks for.
-void Fill(Snapshot& world, InferencePool& pool, const placement::CellFacts& cell) {
-  int live = 0;
+bool IsOf(const placement::CellFacts& cell, const Replica& replica) {
+  return replica.variant == cell.variant && replica.node_group == cell.node_group;
+}
+
+// Of a cell with more replicas than its Deployment asks for, those that are not ready go first.
+void StopReplicas(InferencePool& pool) {
+  std::stable_partition(pool.live.begin(), pool.live.end(),
+                        [](const Replica& replica) { return replica.ready; });
   for (Replica& replica : pool.live) {
-    const bool of_cell = replica.variant == cell.variant && replica.node_group == cell.node_group;
-    if (!of_cell || replica.terminating) continue;
-    if (++live > cell.replicas) replica.terminating = true;
+    const auto is_its = [&](const placement::CellFacts& cell) { return IsOf(cell, replica); };
+    if (std::none_of(pool.cells.begin(), pool.cells.end(), is_its)) replica.terminating = true;
   }
-  for (; live < cell.replicas; ++live) {
+  for (const placement::CellFacts& cell : pool.cells) {
+    int live = 0;
+    for (Replica& replica : pool.live) {
+      if (IsOf(cell, replica) && !replica.terminating) replica.terminating = ++live > cell.replicas;
+    }
+  }
+}
+
+// The cell gets as many replicas as its Deployment asks for and its nodes have room for.
+void StartReplicas(Snapshot& world, InferencePool& pool, const placement::CellFacts& cell) {
+  const auto live = std::count_if(pool.live.begin(), pool.live.end(),
+                                  [&](const Replica& replica) { return IsOf(cell, replica); });
+  for (auto count = live; count < cell.replicas; ++count) {
     Replica replica;
     replica.pod = fmt::format("{}-{}-{}", pool.key.name, world.now.time_since_epoch().count(),
                               pool.live.size());
@@ -113,14 +128,7 @@ void StartPods(Snapshot& world) {
     }
   }
   for (InferencePool& pool : world.inference_pools) {
-    for (Replica& replica : pool.live) {
-      const auto is_its = [&](const placement::CellFacts& cell) {
-        return cell.variant == replica.variant && cell.node_group == replica.node_group;
-      };
-      if (std::none_of(pool.cells.begin(), pool.cells.end(), is_its)) replica.terminating = true;
-    }
-    const std::vector<placement::CellFacts> cells = pool.cells;
-    for (const placement::CellFacts& cell : cells) Fill(world, pool, cell);
+    for (const placement::CellFacts& cell : pool.cells) StartReplicas(world, pool, cell);
   }
 }
 
@@ -189,6 +197,7 @@ Outcome Played(Snapshot world, const Event& event = {}) {
       outcome.last = world.now;
     }
     Snapshot next = Applied(world, plan);
+    for (InferencePool& pool : next.inference_pools) StopReplicas(pool);
     const bool has_old = HasOldPods(next);
     if (!has_old || leaving) {
       RemoveOldPods(next);
@@ -353,8 +362,8 @@ TEST(Trap, ALimitThatIsRaisedAndLoweredBetweenPasses) {
   ExpectRest(outcome, 1, IsEmpty(), ElementsAre("a@home[home-1]#1", "b@home[home-2]#1"));
 }
 
-// Rule 6: whoever has gone for what was guaranteed comes back for its priority once nothing is, and
-// once more each time, but for those that have not run for minRunSeconds.
+// Rules 1 and 6: what rests on a guarantee ends with it, and a claim by priority on who has not run
+// for minRunSeconds yet ends when the guarantee is back: one goes, once.
 TEST(Trap, AGuaranteeThatComesAndGoes) {
   Snapshot world = Fleet(2);
   world.quotas = {Guarantee("a", 16)};
@@ -581,7 +590,7 @@ TEST(Trap, AnElasticGangWhoseRoomIsTakenByTurns) {
   ExpectRest(outcome, 58, ElementsAre("p 3"), ElementsAre("p@home[home-1 home-2]#7"));
 }
 
-// Growth is for what is left, and takes nothing of another.
+// Rule 5: only who comes first makes a gang shrink; growth is for what is left.
 TEST(Trap, TwoElasticGangsThatCouldBothGrow) {
   Snapshot world = Fleet(6);
   for (const auto& [name, nodes] : std::map<std::string, std::vector<std::string>>{
@@ -697,6 +706,29 @@ TEST(Trap, ANeedThatComesAndGoes) {
     }
   });
   ExpectRest(outcome, 10, ElementsAre("low 1"),
+             ElementsAre("low!WaitingForCapacity", "chat: 8 gpu@home"));
+}
+
+// Rules 6 and 8: where replicas for which a gang has gone do not run, their cell is left alone for
+// longer each time, up to an hour, whatever else of it runs.
+TEST(Trap, ReplicasThatMakeAGangGoAndDoNotStart) {
+  const Time mended = kNow + Seconds{12 * 3600};
+  Snapshot world = Fleet(1);
+  InferencePool chat = Chat(8);
+  chat.priority = 5;
+  Runs(world, chat, "gpu", "home", 4, 4, {"home-1"});
+  world.inference_pools.push_back(chat);
+  TrainingPool low = Has("low", 1, 4, "home", {"home-1"});
+  low.preemptible = Preemptible::kAlways;
+  low.min_run = Seconds{0};
+  world.pools.push_back(low);
+  AddWorkers(world, world.pools.back());
+  const Outcome outcome = Played(world, [&](Snapshot& w) {
+    for (Replica& replica : w.inference_pools[0].live) {
+      replica.ready = replica.since < kNow || w.now > mended;
+    }
+  });
+  ExpectRest(outcome, 70, ElementsAre("low 12"),
              ElementsAre("low!WaitingForCapacity", "chat: 8 gpu@home"));
 }
 
