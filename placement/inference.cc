@@ -96,11 +96,19 @@ class Decider {
     ClaimCells(world_, capacity_, draft_);
   }
 
+  // Whatever it goes on with from before it was blocked says nothing of what would start there now.
+  [[nodiscard]] bool HasStartedSince(const CellState& cell, Time then) const {
+    return std::any_of(pool_.live.begin(), pool_.live.end(), [&](const Replica& replica) {
+      return replica.ready && replica.since >= then && IsIn(replica, cell);
+    });
+  }
+
   // Brings what is remembered of the cell up to date.
   void Refresh(CellState& cell) const {
     CellMemory& memory = cell.memory;
     const bool edited = !memory.revision.empty() && memory.revision != cell.variant->revision;
-    const bool works = memory.desired > 0 && cell.ready == memory.desired && !cell.Blocked(Now());
+    const bool works = memory.blocked_until && memory.desired > 0 && cell.ready == memory.desired &&
+                       HasStartedSince(cell, *memory.blocked_until);
     const bool forgiven = memory.blocked_until && Now() >= *memory.blocked_until + kLongestBlock;
     if (edited || works || forgiven) {  // an edited one is another thing that is tried now
       memory.blocked_until.reset();

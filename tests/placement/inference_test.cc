@@ -748,6 +748,23 @@ TEST(Inference, ABlockedCellComesBackAndIsBlockedForLonger) {
   EXPECT_EQ(decision.memory.cells.front().misses, 3);
 }
 
+// One replica of it has run all the time.
+TEST(Inference, ABlockedCellWorksOnceSomethingNewHasStartedThere) {
+  for (const bool starts : {false, true}) {
+    Snapshot world = Mixed(1, 0, 0);
+    InferencePool pool = Chat(3);
+    Runs(world, pool, "gpu", "home", 1, 1, {"home-1"});
+    pool.memory.cells.front().blocked_until = kNow;
+    pool.memory.cells.front().misses = 2;
+    if (starts) pool.live.front().since = kNow;
+    world.inference_pools = {pool};
+    const auto decision = Decide(world);
+    EXPECT_EQ(Mix(decision), "3 gpu@home") << "it is tried again";
+    EXPECT_EQ(decision.memory.cells.front().misses, starts ? 0 : 2);
+    EXPECT_EQ(decision.memory.cells.front().blocked_until.has_value(), !starts);
+  }
+}
+
 TEST(Inference, AnotherTemplateIsTriedAtOnce) {
   Snapshot world = Mixed(1, 0, 0);
   InferencePool pool = Chat(1);

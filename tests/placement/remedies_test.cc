@@ -217,6 +217,10 @@ class Helper {
     if (auto limit =
             Match(clause, "^raise the limit of \\d+ for (\\S+) in namespace (\\S+) to (\\d+)$")) {
       LimitOf((*limit)[2], (*limit)[1]) = std::stoll((*limit)[3]);
+    } else if (auto others = Match(clause,
+                                   "^wait until others of namespace (\\S+) have ended that have \\d+ "
+                                   "(\\S+), or raise its limit of \\d+ to (\\d+)$")) {
+      LimitOf((*others)[1], (*others)[2]) = std::stoll((*others)[3]);
     } else if (auto own =
                    Match(clause, "^raise placement.spill.maxHourlyCost of \\S+ to (\\S+)$")) {
       *asker_.spill_max_hourly_cost = Dollars((*own)[1]).Times(asker_.Slack());
