@@ -23,7 +23,7 @@ LIBRARIES = {
     "prometheus/": r"base/metrics\.cc",
     "spdlog/": r"base/log\.cc",
     "yaml-cpp/": r"(kube/kubeconfig|controllers/settings|placement/snapshot_[a-z]+|operator/cli/manifests)\.(h|cc)",
-    "boost/beast": r"operator/http_server\.cc",
+    "boost/beast": r"operator/(http_server|metrics_answer)\.cc",
     "CLI/": r"operator/(options|cli/main)\.cc",
 }
 # Folders without threads, whose tests need no thread sanitizer; base's shared values alone count with atomics.

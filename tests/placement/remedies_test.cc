@@ -204,7 +204,7 @@ class Helper {
       asker_.variant->max_replicas = std::stoi((*most)[1]);
     } else if (clause.starts_with("correct the template of variant ")) {
       asker_.variant->template_invalid.clear();
-    } else if (clause == "raise the namespace's ResourceQuota") {
+    } else if (clause.ends_with("or raise its ResourceQuota")) {
       asker_.variant->namespace_quota.clear();
       asker_.variant->template_unchecked = false;
     } else {
@@ -217,9 +217,10 @@ class Helper {
     if (auto limit =
             Match(clause, "^raise the limit of \\d+ for (\\S+) in namespace (\\S+) to (\\d+)$")) {
       LimitOf((*limit)[2], (*limit)[1]) = std::stoll((*limit)[3]);
-    } else if (auto others = Match(clause,
-                                   "^wait until others of namespace (\\S+) have ended that have \\d+ "
-                                   "(\\S+), or raise its limit of \\d+ to (\\d+)$")) {
+    } else if (auto others =
+                   Match(clause,
+                         "^wait until others of namespace (\\S+) have ended that have \\d+ "
+                         "(\\S+), or raise its limit of \\d+ to (\\d+)$")) {
       LimitOf((*others)[1], (*others)[2]) = std::stoll((*others)[3]);
     } else if (auto own =
                    Match(clause, "^raise placement.spill.maxHourlyCost of \\S+ to (\\S+)$")) {
