@@ -117,11 +117,6 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
       return outcome.status_written;
     case Write::Verb::kCreate:
       return Create(write, outcome, stop);
-    case Write::Verb::kApply:
-      return Written(
-          write,
-          client_.Apply(*write.resource, write.ns, write.name, write.body, {kFieldManager}, stop),
-          outcome);
     case Write::Verb::kPatch:
       return Written(
           write,

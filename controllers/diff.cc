@@ -85,8 +85,9 @@ class ChildrenDiff {
     return {input_.pool, input_.group, decision_.memory, input_.hostnames};
   }
 
-  // Creates what is missing; applies what was rendered from something else. What somebody has
-  // edited is patched: an apply takes nothing away that another has added.
+  // Creates what is missing; patches what was rendered from something else, or edited since: an
+  // apply would take nothing away that another has added, and who says both how many must stay and
+  // how many may go is refused.
   void Keep(const kube::Resource& resource, const kube::Companion* existing,
             const std::string& revision, std::string (*render)(const RenderInput&)) {
     Write::Verb verb = Write::Verb::kCreate;
@@ -94,12 +95,10 @@ class ChildrenDiff {
     if (existing == nullptr) {
       body = render(Rendering());
     } else {
-      const Standing standing = StandingOf(*existing, revision);
-      if (existing->meta.deleted || standing == Standing::kAsRendered) return;
-      const bool edited = standing == Standing::kEdited;
-      verb = edited ? Write::Verb::kPatch : Write::Verb::kApply;
-      body = edited ? PatchTo(render(Rendering()), existing->meta)
-                    : WithUid(render(Rendering()), existing->meta.uid);
+      const bool as_rendered = StandingOf(*existing, revision) == Standing::kAsRendered;
+      if (existing->meta.deleted || as_rendered) return;
+      verb = Write::Verb::kPatch;
+      body = PatchTo(render(Rendering()), existing->meta);
     }
     writes_.push_back({verb,
                        &resource,
@@ -110,13 +109,6 @@ class ChildrenDiff {
                        {}});
   }
 
-  // The precondition that what is applied to is what was looked at.
-  static std::string WithUid(std::string body, const std::string& uid) {
-    const std::string metadata = "\"metadata\":{";
-    body.insert(body.find(metadata) + metadata.size(), "\"uid\":\"" + uid + "\",");
-    return body;
-  }
-
   // False: the attempt has to wait for its Service.
   bool KeepCompanions() {
     const bool may_start = decision_.memory.placement->workers == 1 || KeepService();
@@ -125,18 +117,22 @@ class ChildrenDiff {
     return may_start;
   }
 
-  // The port is the only thing in it that an edit changes. What runs keeps the port that it was
-  // started with; before the next attempt starts, the Service is made anew: an apply could not
-  // take away the port that the POST wrote, and a second one of that name is refused.
+  // The port is the only thing in it that an edit of the pool changes. What runs keeps the port
+  // that it was started with; before the next attempt starts, a Service of another one is made
+  // anew. What somebody edited in it is brought back at any time: its port is that of the attempt.
   bool KeepService() {
     const kube::Companion* there = input_.service;
     const std::string revision = ServiceRevision(Rendering());
-    const bool differs = there != nullptr && StandingOf(*there, revision) != Standing::kAsRendered;
-    if (differs && !Started()) {
+    const Standing standing =
+        there == nullptr ? Standing::kAsRendered : StandingOf(*there, revision);
+    const bool goes = there != nullptr && (there->meta.deleted || standing == Standing::kOther);
+    if (goes && !Started()) {
       if (decision_.may_start) Delete(kube::ServiceResource(), there);
       return false;
     }
-    if (!differs || !Edited()) Keep(kube::ServiceResource(), there, revision, RenderService);
+    if (standing != Standing::kOther || !Edited()) {
+      Keep(kube::ServiceResource(), there, revision, RenderService);
+    }
     return true;
   }
 

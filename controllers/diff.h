@@ -21,7 +21,6 @@ struct Write {
   enum class Verb {
     kStatus,
     kCreate,
-    kApply,
     kPatch,
     kDelete,
     kCollect,

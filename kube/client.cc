@@ -231,8 +231,9 @@ Status Fits(const HttpRequest& request) {
   if (request.body.size() <= most) return Ok{};
   return Error{
       Code::kInvalid,
-      fmt::format("{} has {} bytes, and the API server takes no {} of more than {}",
-                  WhatIsIn(request), request.body.size(), patch ? "patch" : "object", most)};
+      fmt::format("{} has {} bytes, and {} of more than {}", WhatIsIn(request), request.body.size(),
+                  patch ? "the API server takes no patch" : "etcd by default takes no object",
+                  most)};
 }
 
 }  // namespace

@@ -93,8 +93,8 @@ bool IsAhead(const Error& error);
 // kConflict; 410 kGone; 400, 413, 415, 422 kInvalid; 401, 403 kForbidden; 429, 5xx kUnavailable
 // with retry_after if given (504 on a write: kUnknown); anything else kInternal. `reason` is
 // Status.reason, `message` Status.message, or the start of a body that is no Status. An object of
-// more than 1.5 MiB, or a patch of more than 3 MiB, is kInvalid without being sent: no API server
-// stores it, and its answer would not say how much is too much.
+// more than 1.5 MiB, or a patch of more than 3 MiB, is kInvalid without being sent: etcd's
+// default, and the API server's own limit; the answer would not say how much is too much.
 class Client {
  public:
   struct Options {

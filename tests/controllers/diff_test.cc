@@ -80,7 +80,6 @@ struct World {
   }
   [[nodiscard]] std::vector<std::string> Lines() const {
     static const std::map<Write::Verb, std::string> kVerbs = {{Write::Verb::kCreate, "create"},
-                                                              {Write::Verb::kApply, "apply"},
                                                               {Write::Verb::kPatch, "patch"},
                                                               {Write::Verb::kDelete, "delete"}};
     std::vector<std::string> lines;
@@ -265,24 +264,28 @@ TEST(Diff, AnEditedPortIsLeftToTheNextAttemptWhoseServiceIsMadeAnew) {
   EXPECT_THAT(world.Lines(), ElementsAre("create Service run-train", "create Job run-train-2"));
 }
 
-TEST(Diff, AServiceOfAnotherBuildIsAppliedToWhileItsAttemptRuns) {
+TEST(Diff, AServiceOfAnotherBuildIsPatchedWhileItsAttemptRuns) {
   World world;
   world.AddCompanions();
   world.AddJob(1);
   world.service->meta.annotations[kRevisionAnnotation] = "older";
-  EXPECT_THAT(world.Lines(), ElementsAre("apply Service run-train"));
+  EXPECT_THAT(world.Lines(), ElementsAre("patch Service run-train"));
   world.pool.spec.torch_port = 31000;
   EXPECT_THAT(world.Lines(), IsEmpty()) << "its port would change with it";
 }
 
-TEST(Diff, ACompanionRenderedFromSomethingElseIsAppliedToTheVeryObject) {
+// An apply would leave what somebody had put into it meanwhile, and be refused for it.
+TEST(Diff, ACompanionRenderedFromSomethingElseIsPatchedWholeAndTheVeryObject) {
   World world;
   world.AddCompanions();
   world.AddJob(1);
   world.budget->meta.annotations[kRevisionAnnotation] = "older";
-  const auto writes = world.Writes();
-  EXPECT_THAT(world.Lines(), ElementsAre("apply PodDisruptionBudget run-train"));
-  EXPECT_EQ(samples::Json::parse(writes[0].body)["metadata"]["uid"], "pdb");
+  world.budget->spec_digest = kube::SpecDigest(R"({"maxUnavailable":1})");
+  EXPECT_THAT(world.Lines(), ElementsAre("patch PodDisruptionBudget run-train"));
+  const auto patch = samples::Json::parse(world.Writes()[0].body);
+  EXPECT_EQ(patch[0], samples::Json({{"op", "test"}, {"path", "/metadata/uid"}, {"value", "pdb"}}));
+  EXPECT_EQ(patch[1]["op"], "replace");
+  EXPECT_EQ(patch[1]["path"], "/spec");
 }
 
 TEST(Diff, ACompanionThatSomebodyEditedIsPatchedBack) {
@@ -306,11 +309,21 @@ TEST(Diff, ACompanionThatSomebodyEditedIsPatchedBack) {
   EXPECT_EQ(budget[1]["value"]["minAvailable"], 2);
 }
 
-TEST(Diff, AServiceThatSomebodyEditedBeforeItsAttemptStartsIsMadeAnew) {
+TEST(Diff, AServiceThatSomebodyEditedIsPatchedBackBeforeItsAttemptStartsAndAfterThePoolWasEdited) {
   World world;
   world.AddCompanions();
   world.service->spec_digest = "edited";
-  EXPECT_THAT(world.Lines(), ElementsAre("delete Service run-train"));
+  EXPECT_THAT(world.Lines(), ElementsAre("patch Service run-train", "create Job run-train-1"));
+  world.AddJob(1);
+  world.pool.spec.pod_template = R"({"spec":{"containers":[{"name":"new"}]}})";
+  EXPECT_THAT(world.Lines(), ElementsAre("patch Service run-train"));
+}
+
+TEST(Diff, AnAttemptWaitsForAServiceThatIsOnItsWayOut) {
+  World world;
+  world.AddCompanions();
+  world.service->meta.deleted = Time(Seconds(1));
+  EXPECT_THAT(world.Lines(), IsEmpty());
 }
 
 }  // namespace

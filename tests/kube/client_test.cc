@@ -207,7 +207,7 @@ TEST_F(ClientTest, NeverSendsMoreThanAServerTakes) {
 
   const std::string larger = job(kObject + 1);
   const std::string sentence =
-      "Job team/train has 1572865 bytes, and the API server takes no object of more than 1572864";
+      "Job team/train has 1572865 bytes, and etcd by default takes no object of more than 1572864";
   for (const auto& answer : {client_.Create(Jobs(), "team", larger, {}, {}),
                              client_.Apply(Jobs(), "team", "train", larger, {}, {}),
                              client_.Update(Jobs(), "team", "train", larger, {}, {}),
