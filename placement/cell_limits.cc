@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "placement/words.h"
 
@@ -280,6 +281,14 @@ int64_t CellLimits::More(CellState& cell, int64_t wanted) const {
   return more > 0 ? WithinRoom(cell, more) : more;
 }
 
+// Where the group may still get nodes, what keeps it from being asked for them is all that is.
+bool CellLimits::WouldGrow(const CellState& cell) const {
+  if (!cell.group->spec->elastic || cell.shortage->remedy.empty()) return false;
+  const Reason reason = cell.shortage->reason;
+  return (reason == Reason::kOutOfStock || reason == Reason::kHoldingBackSpill) &&
+         MostNodes(*cell.group->spec) > NodesThere(*cell.group) + NodesLeaving(*cell.group);
+}
+
 std::vector<std::string> CellLimits::Missing(const CellState& cell, int64_t wanted) const {
   std::vector<std::string> missing;
   const auto add = [&](const std::optional<Finding>& finding) {
@@ -287,19 +296,33 @@ std::vector<std::string> CellLimits::Missing(const CellState& cell, int64_t want
   };
   if (cell.Blocked(world_.now)) missing.emplace_back("look at the events of its pods");
   add(RefusalOfTemplate(cell));
-  if (cell.group->LinkSuspect()) missing.emplace_back("mend the link");
-  for (std::string& remedy :
-       RemediesBesidesRoom(Scene{world_, capacity_, quotas_, offers_}, cell.seeker, CheckMemory(),
-                           *cell.group, HomeCouldServe())) {
-    missing.push_back(std::move(remedy));
+  bool judged = false;
+  if (cell.group->LinkSuspect()) {
+    missing.emplace_back("mend the link");
+  } else if (WouldGrow(cell)) {
+    add(cell.shortage);
+    const auto& stockout = cell.group->spec->memory.stockout;
+    if (cell.shortage->reason != Reason::kOutOfStock && stockout &&
+        stockout->next_try > world_.now) {
+      missing.push_back(fmt::format("wait until {}, or add nodes", FormatTime(stockout->next_try)));
+    }
+  } else {
+    BesidesRoom besides =
+        MissingBesidesRoom(Scene{world_, capacity_, quotas_, offers_}, cell.seeker, CheckMemory(),
+                           *cell.group, HomeCouldServe());
+    judged = besides.judged;
+    std::ranges::move(besides.remedies, std::back_inserter(missing));
   }
-  for (const auto limit :
-       {&CellLimits::WithinMost, &CellLimits::WithinQuota, &CellLimits::WithinSpill,
-        &CellLimits::WithinSpend, &CellLimits::WithinRoom}) {
+  const auto count = [&](int64_t (CellLimits::*limit)(CellState&, int64_t) const) {
     CellState looked = cell;
     looked.shortage.reset();
     if ((this->*limit)(looked, wanted) < wanted) add(looked.shortage);
+  };
+  for (const auto limit : {&CellLimits::WithinMost, &CellLimits::WithinQuota,
+                           &CellLimits::WithinSpill, &CellLimits::WithinSpend}) {
+    count(limit);
   }
+  if (judged) count(&CellLimits::WithinRoom);
   return missing;
 }
 

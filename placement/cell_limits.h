@@ -33,7 +33,8 @@ class CellLimits {
   int64_t WithinRoom(CellState& cell, int64_t wanted) const;
 
   // All that keeps so many more replicas from the cell, a clause each with the numbers that would
-  // do. REQUIRES that its group and variant go together.
+  // do; which nodes there is to be room on must be known for that. REQUIRES a shortage of it, and
+  // that its group and variant go together.
   [[nodiscard]] std::vector<std::string> Missing(const CellState& cell, int64_t wanted) const;
 
   // Why the cell takes nothing at all, whatever the numbers; nullopt: nothing of the kind.
@@ -64,6 +65,7 @@ class CellLimits {
   int64_t WithinQuota(CellState& cell, int64_t wanted) const;
   int64_t WithinSpill(CellState& cell, int64_t wanted) const;
   int64_t WithinSpend(CellState& cell, int64_t wanted) const;
+  [[nodiscard]] bool WouldGrow(const CellState& cell) const;
   // Why its template is not used; nullopt: it is.
   [[nodiscard]] static std::optional<Finding> RefusalOfTemplate(const CellState& cell);
   [[nodiscard]] PoolMemory CheckMemory() const;

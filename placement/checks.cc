@@ -646,7 +646,9 @@ Found HasEnoughNew(Look& look) {
         .reason = Reason::kWaitingForCapacity,
         .message = fmt::format("with {} of its {} that may still come it would not fit either",
                                Count(look.supply->nodes, "node"), MostNodesBy(look.Spec())),
-        .remedy = RoomFor(look, lacks, in_one_domain)};
+        .remedy = too_many    ? "use larger workers, or fewer"
+                  : lacks > 0 ? RoomFor(look, lacks, in_one_domain)
+                              : ""};
   }
   NewNodes& wanted = look.option.new_nodes.emplace();
   wanted.workers = need.workers;
@@ -1020,25 +1022,27 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
                        NeedIn(*scene.world.pools[pool], *group.spec));
 }
 
-std::vector<std::string> RemediesBesidesRoom(const Scene& scene, size_t pool,
-                                             const PoolMemory& memory, const GroupView& group,
-                                             bool home_could) {
+BesidesRoom MissingBesidesRoom(const Scene& scene, size_t pool, const PoolMemory& memory,
+                               const GroupView& group, bool home_could) {
   const TrainingPool& spec = *scene.world.pools[pool];
   Option option;
   option.group = &group;
   option.need = NeedIn(spec, *group.spec);
   option.acceptable = option.need && Accepts(spec, *group.spec);
   Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
+  BesidesRoom missing;
   for (Found (*check)(Look&) : kChecks) {
     if (check == HasRoom || check == HasDomain) break;
     const Found found = check(look);
     if (!found) continue;
     if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
     if (!found->last) continue;
+    missing.judged = false;
     AddRemediesWithoutNodes(look);
     break;
   }
-  return option.remedies;
+  missing.remedies = std::move(option.remedies);
+  return missing;
 }
 
 Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,

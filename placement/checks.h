@@ -113,9 +113,12 @@ Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, cons
                  const Need& need);
 
 // What is missing in the group besides room, a clause each, for who is looked at there by number.
-std::vector<std::string> RemediesBesidesRoom(const Scene& scene, size_t pool,
-                                             const PoolMemory& memory, const GroupView& group,
-                                             bool home_could);
+struct BesidesRoom {
+  std::vector<std::string> remedies;
+  bool judged = true;  // of which nodes there is to be room is known
+};
+BesidesRoom MissingBesidesRoom(const Scene& scene, size_t pool, const PoolMemory& memory,
+                               const GroupView& group, bool home_could);
 
 // The same with nodes that do not exist yet, in an elastic group where the gang, or the least of
 // it, has no room as it is: WaitingForNodes is the finding where they would do and nothing else is

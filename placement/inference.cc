@@ -16,6 +16,7 @@ namespace {
 
 constexpr Seconds kFirstBlock{300};
 constexpr Seconds kLongestBlock{3600};
+constexpr Seconds kClocksDiffer{30};
 constexpr int kMostTries = 8;        // until cells that share nodes are given what they can take
 constexpr size_t kMostRejected = 2;  // mixes that are told beside the chosen one
 
@@ -97,9 +98,10 @@ class Decider {
   }
 
   // Whatever it goes on with from before it was blocked says nothing of what would start there now.
+  // When a pod was made the API server's clock says, which may be behind.
   [[nodiscard]] bool HasStartedSince(const CellState& cell, Time then) const {
     return std::any_of(pool_.live.begin(), pool_.live.end(), [&](const Replica& replica) {
-      return replica.ready && replica.since >= then && IsIn(replica, cell);
+      return replica.ready && replica.since >= then - kClocksDiffer && IsIn(replica, cell);
     });
   }
 
@@ -600,9 +602,11 @@ void DecideCells(const World& world, Capacity& capacity, Offers& offers, QuotaBo
 
 void SayWhatIsMissing(const World& world, const Capacity& capacity, Offers& offers,
                       const QuotaBook& quotas, InferenceDraft& draft) {
-  const Throughput lacks = draft.Lacks();
-  if (lacks == 0) return;
+  if (draft.Lacks() == 0) return;
   const CellLimits limits(world, capacity, offers, quotas, draft);
+  Throughput lacks = draft.required - limits.Promised(false);
+  for (const CellState& cell : draft.cells) lacks -= cell.Each() * draft.AskedFor(cell);
+  if (lacks <= 0) return;
   for (CellState& cell : draft.cells) {
     if (!cell.shortage || !cell.Known()) continue;
     if (cell.shortage->reason == Reason::kWaitingForNodes) continue;

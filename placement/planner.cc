@@ -554,8 +554,10 @@ Plan MakePlan(const Snapshot& snapshot) {
   GiveBackNodes(draft);
   TellClaims(draft);
   TellMoves(draft);
-  for (InferenceDraft& pool : draft.inference) {
-    SayWhatIsMissing(draft.world, draft.capacity, draft.offers, draft.quotas, pool);
+  for (size_t p = 0; p < draft.inference.size(); ++p) {
+    CountCellClaim(draft, p, -1);  // its own keeps nothing from it
+    SayWhatIsMissing(draft.world, draft.capacity, draft.offers, draft.quotas, draft.inference[p]);
+    CountCellClaim(draft, p, 1);
   }
   Plan plan;
   AddDecisions(draft, plan);

@@ -247,7 +247,24 @@ TEST(CellAsks, WaitForTheHoldBack) {
   const Plan plan = Checked(world);
   EXPECT_THAT(AsksOf(ServingOf(plan)), IsEmpty());
   EXPECT_EQ(ServingOf(plan).capacity_reason, Reason::kHoldingBackSpill);
+  EXPECT_THAT(ServingOf(plan).remedies,
+              testing::Contains("gpu@near: wait until 2026-11-24T12:02:00Z, or lower "
+                                "placement.spill.afterSeconds (120)"))
+      << "nodes come by themselves then";
   EXPECT_THAT(Asks(After(world, plan, kNow + Seconds{120})), ElementsAre("2 for 12 gpu@near"));
+}
+
+TEST(CellAsks, AreNotMissingOnceMore) {
+  Snapshot world = HomeAndClouds();
+  world.inference_pools = {Chat(20)};
+  world.inference_pools[0].variants[0].max_replicas = 14;
+  const Plan plan = Checked(world);
+  EXPECT_THAT(AsksOf(ServingOf(plan)), ElementsAre("1 for 6 gpu@near"));
+  for (const std::string& line : ServingOf(plan).remedies) {
+    if (line.find("maxReplicas") == std::string::npos) continue;
+    EXPECT_THAT(line, testing::HasSubstr("raise maxReplicas of variant gpu to 20"));
+  }
+  EXPECT_THAT(ServingOf(plan).remedies, testing::Contains(testing::HasSubstr("to 20")));
 }
 
 // Home that may grow is worth to be waited for, and is asked meanwhile.

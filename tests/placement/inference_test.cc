@@ -749,6 +749,18 @@ TEST(Inference, ABlockedCellComesBackAndIsBlockedForLonger) {
 }
 
 // One replica of it has run all the time.
+// Which nodes are usable comes before what room there is on them: one lack, one clause.
+TEST(Inference, WhatIsMissingIsSaidOnce) {
+  Snapshot world = Fleet(1, 2);
+  world.inference_pools = {Chat(12)};
+  for (const char* name : {"azure-1", "azure-2"}) NodeOf(world, name).cordoned = true;
+  const InferenceDecision decision = MakePlan(world).inference_pools.front();
+  EXPECT_THAT(decision.remedies,
+              testing::Contains("gpu@azure: make its nodes usable: azure-1 is cordoned and azure-2 "
+                                "is cordoned"));
+  EXPECT_THAT(decision.remedies, testing::Contains("gpu@home: room for 4 more replicas of 1 a100"));
+}
+
 TEST(Inference, ABlockedCellWorksOnceSomethingNewHasStartedThere) {
   for (const bool starts : {false, true}) {
     Snapshot world = Mixed(1, 0, 0);

@@ -90,7 +90,7 @@ Asker AskerOf(TrainingPool& pool) {
 Asker AskerOf(placement::InferencePool& pool, placement::Variant& variant) {
   TrainingPool like;
   like.per_worker = variant.per_replica;
-  like.accelerators = {{.type = variant.accelerator, .workers = 40}};  // more than any lacks
+  like.accelerators = {{.type = variant.accelerator, .workers = 200}};  // more than any lacks
   like.requests = variant.requests;
   like.other_cpu = variant.other_cpu;
   return {.like = like,
