@@ -115,6 +115,8 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
                                                             write.body, {kStatusManager}, stop),
                                        outcome);
       return outcome.status_written;
+    case Write::Verb::kConfirm:
+      return Confirm(write, outcome, stop);
     case Write::Verb::kCreate:
       return Create(write, outcome, stop);
     case Write::Verb::kPatch:
@@ -182,6 +184,23 @@ bool Applier::Delete(const Write& write, Outcome& outcome, const std::stop_token
 
 // What the caches say of two pools of one name may be old news of either. Asked now, after the
 // child has been seen, the API server knows which of them is there; the other never comes back.
+// A pool that is gone is news that is on its way, as a conflict is.
+bool Applier::Confirm(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+  auto there = client_.Get(*write.resource, write.ns, write.name, stop);
+  if (!there && there.error().code != Code::kNotFound) {
+    outcome.error = std::move(there).error().While(fmt::format(
+        "looking whether {} {}/{} is there", write.resource->kind, write.ns, write.name));
+    return false;
+  }
+  if (there) {
+    const auto pool = MetaOf(*there);
+    if (pool && pool->uid == write.owner_uid && !pool->deleted) return true;
+  }
+  outcome.error = Error{Code::kConflict, fmt::format("{} {}/{} is gone by now",
+                                                     write.resource->kind, write.ns, write.name)};
+  return false;
+}
+
 bool Applier::Collect(const Write& write, Outcome& outcome, const std::stop_token& stop) {
   auto there = client_.Get(*write.owner_kind, write.ns, write.owner_name, stop);
   if (!there) return Written(write, std::move(there), outcome);

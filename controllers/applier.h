@@ -54,6 +54,7 @@ class Applier {
   Outcome ApplyList(const WriteList& list, const std::stop_token& stop);
   // False: the list ends here.
   bool ApplyOne(const Write& write, Outcome& outcome, const std::stop_token& stop);
+  bool Confirm(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Create(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Delete(const Write& write, Outcome& outcome, const std::stop_token& stop);
   bool Collect(const Write& write, Outcome& outcome, const std::stop_token& stop);

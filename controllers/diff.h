@@ -13,13 +13,15 @@
 
 namespace spillway::controllers {
 
-// One request that changes something, or (kProbe) looks whether a taken name is free again, or
-// (kScale) looks at the target of an elastic group, raises its replicas if they are too few, and
-// gives nodes back, or (kRelease) undoes what that did to a node that stays, or (kCollect) deletes
-// what a pool left behind whose name another one has by now.
+// One request that changes something, or (kConfirm) looks whether the pool still is the one that
+// all after it is for, or (kProbe) looks whether a taken name is free again, or (kScale) looks at
+// the target of an elastic group, raises its replicas if they are too few, and gives nodes back, or
+// (kRelease) undoes what that did to a node that stays, or (kCollect) deletes what a pool left
+// behind whose name another one has by now.
 struct Write {
   enum class Verb {
     kStatus,
+    kConfirm,
     kCreate,
     kPatch,
     kDelete,
@@ -31,8 +33,9 @@ struct Write {
   const kube::Resource* resource = nullptr;
   std::string ns;
   std::string name;
-  std::string body;       // JSON; none for kDelete, kCollect, kProbe, kScale and kRelease
-  std::string owner_uid;  // kCreate, kProbe: whose the object must be; kCollect: of that other pool
+  std::string body;  // JSON; none but for kStatus, kCreate and kPatch
+  // kConfirm: the pool's; kCreate, kProbe: whose the object must be; kCollect: of that other pool
+  std::string owner_uid;
   kube::DeleteOptions deletion;
   std::optional<TargetWish> wish{};            // kScale
   const kube::Resource* owner_kind = nullptr;  // kCollect: of both pools

@@ -36,6 +36,18 @@ bool IsHeld(const kube::Node& node) {
          node.meta.annotations.contains(kMachineAnnotation);
 }
 
+// What caches tell is of different moments: children that are seen to be missing may have gone with
+// their pool. A status that is written first finds that out by its resource version.
+void ConfirmPool(const kube::Resource& kind, const kube::ObjectMeta& pool,
+                 std::vector<Write>& writes) {
+  const bool creates = std::any_of(writes.begin(), writes.end(), [](const Write& write) {
+    return write.verb == Write::Verb::kCreate;
+  });
+  if (!creates || writes.front().verb == Write::Verb::kStatus) return;
+  writes.insert(writes.begin(),
+                {Write::Verb::kConfirm, &kind, pool.ns, pool.name, {}, pool.uid, {}});
+}
+
 void Append(std::vector<Write> more, std::vector<Write>& to) {
   std::ranges::move(more, std::back_inserter(to));
 }
@@ -618,6 +630,7 @@ std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t pool) {
   if (settings_.mode == Mode::kEnforce) {
     Append(facts.Collect(crds::v1alpha1::TrainingPoolResource(), object.meta), list.writes);
     Append(DiffChildren(facts.Children(object, *decision->second)), list.writes);
+    ConfirmPool(crds::v1alpha1::TrainingPoolResource(), object.meta, list.writes);
   }
   if (list.writes.empty()) return std::nullopt;
   return list;
@@ -644,6 +657,7 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts,
     children.name_taken = !pool.name_conflict.empty();
     Append(facts.Collect(crds::v1alpha1::InferencePoolResource(), object.meta), list.writes);
     Append(DiffChildren(children), list.writes);
+    ConfirmPool(crds::v1alpha1::InferencePoolResource(), object.meta, list.writes);
     TellOfOthers(object, ScaledByOthers(children));
   }
   if (list.writes.empty()) return std::nullopt;
@@ -865,6 +879,7 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
     bool wrote = false;
     for (size_t w = 0; w < list.writes.size() && w <= outcome.done; ++w) {
       if (list.writes[w].verb == Write::Verb::kProbe) continue;
+      if (list.writes[w].verb == Write::Verb::kConfirm) continue;
       if (list.writes[w].verb == Write::Verb::kScale) continue;  // counted if it wrote
       const bool ok = w < outcome.done;
       wrote = wrote || ok;

@@ -69,6 +69,41 @@ TEST_F(Collecting, DeletesWhatAnEarlierPoolLeftBehind) {
   EXPECT_FALSE(IsThere());
 }
 
+// The children that it would make are of a pool that has gone, or has another uid by now.
+TEST_F(Collecting, NothingIsMadeForAPoolThatIsNotThereAnyMore) {
+  const auto make = [&] {
+    const Json config = {{"apiVersion", "v1"},
+                         {"kind", "Service"},
+                         {"metadata", {{"name", "new"}, {"namespace", "lab"}}}};
+    const WriteList list{"TrainingPool lab/run",
+                         pool_.uid,
+                         {{Write::Verb::kConfirm,
+                           &crds::v1alpha1::TrainingPoolResource(),
+                           "lab",
+                           "run",
+                           {},
+                           pool_.uid,
+                           {}},
+                          {Write::Verb::kCreate,
+                           &kube::ServiceResource(),
+                           "lab",
+                           "new",
+                           config.dump(),
+                           pool_.uid,
+                           {}}}};
+    Applier applier(client_, log_, 1, [] {});
+    return applier.Apply({list}, {}).at(0);
+  };
+  pool_.uid = "gone";
+  EXPECT_EQ(make().error->code, Code::kConflict) << "none is there";
+  const std::string uid = server_.Put(PoolNamed("run"))["metadata"]["uid"];
+  EXPECT_EQ(make().error->code, Code::kConflict) << "another one is";
+  EXPECT_FALSE(server_.Get("services", "lab", "new"));
+  pool_.uid = uid;
+  EXPECT_FALSE(make().error);
+  EXPECT_TRUE(server_.Get("services", "lab", "new"));
+}
+
 TEST_F(Collecting, LeavesWhatMayBeOfThePoolThatIsThere) {
   server_.Put(PoolNamed("run"));
   pool_.uid = "an-old-one";

@@ -228,6 +228,27 @@ TEST_F(LoopTest, AnEditedPortComesWithTheNextAttempt) {
   ExpectQuiet();
 }
 
+// What was committed before, by an operator that did not live to do it, is done only for a pool
+// that the API server says is still there.
+TEST_F(LoopTest, AMissingChildIsMadeOnceItsPoolIsKnownToBeThere) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  const size_t before = server_.Requests().size();
+  server_.Remove("poddisruptionbudgets", "lab", "run-train");
+  ASSERT_TRUE(Await([&] { return Exists("poddisruptionbudgets", "run-train"); }));
+  bool looked = false;
+  for (size_t i = before; i < server_.Requests().size(); ++i) {
+    const auto& request = server_.Requests()[i];
+    looked = looked || (request.method == "GET" &&
+                        request.path.ends_with("/namespaces/lab/trainingpools/run"));
+    if (request.method == "POST" && request.path.ends_with("poddisruptionbudgets")) break;
+  }
+  EXPECT_TRUE(looked);
+  ExpectQuiet();
+}
+
 TEST_F(LoopTest, AnEditedServiceOrBudgetIsBroughtBackOnce) {
   server_.Put(PoolJson("run", 2));
   Run();
