@@ -85,8 +85,8 @@ def numbers_by_count(cluster: Cluster) -> dict[str, int]:
 
 
 def messages_are_right(cluster: Cluster, namespace: str) -> bool:
-    """The numbers in sentences too: of the 16 nodes at home nine are taken; home and spilled count against the quota."""
-    numbers = {"waits": "56 of 128 accelerators are free on 16 nodes", "greedy": "168 of its limit of 400 in use"}
+    """The numbers in sentences too: of the 16 nodes at home nine are taken; greedy alone is more than the quota."""
+    numbers = {"waits": "56 of 128 accelerators are free on 16 nodes", "greedy": "needs 408 nvidia-a100-80gb, more than the limit of 400"}
     return all(words in condition_of(cluster.get("trainingpool", name, namespace), "Ready")["message"]
                for name, words in numbers.items())
 

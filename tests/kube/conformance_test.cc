@@ -988,9 +988,9 @@ TEST_F(Conformance, ABookmarkThatWasAskedForTellsHowFarTheWatchHasCome) {
   const std::string version = Make(Fleet("a")).Version();
   const std::jthread time([&] {
     subject_->LetBookmarksCome();
-    subject_->LetTimePass(8);
+    subject_->LetTimePass(20);
   });
-  const auto told = Watch(Fleets() + Mine("&watch=1&allowWatchBookmarks=true&timeoutSeconds=8"
+  const auto told = Watch(Fleets() + Mine("&watch=1&allowWatchBookmarks=true&timeoutSeconds=20"
                                           "&resourceVersion=" +
                                           version));
   ASSERT_FALSE(told.empty());
