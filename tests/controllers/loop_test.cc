@@ -239,8 +239,9 @@ TEST_F(LoopTest, AMissingChildIsMadeOnceItsPoolIsKnownToBeThere) {
   server_.Remove("poddisruptionbudgets", "lab", "run-train");
   ASSERT_TRUE(Await([&] { return Exists("poddisruptionbudgets", "run-train"); }));
   bool looked = false;
-  for (size_t i = before; i < server_.Requests().size(); ++i) {
-    const auto& request = server_.Requests()[i];
+  const auto requests = server_.Requests();
+  for (size_t i = before; i < requests.size(); ++i) {
+    const auto& request = requests[i];
     looked = looked || (request.method == "GET" &&
                         request.path.ends_with("/namespaces/lab/trainingpools/run"));
     if (request.method == "POST" && request.path.ends_with("poddisruptionbudgets")) break;
