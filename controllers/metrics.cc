@@ -269,6 +269,7 @@ struct PoolSeries {
   }
   [[nodiscard]] std::vector<Sample> Counts() const {
     std::vector<Sample> out;
+    out.reserve(counts.size());
     for (const auto& [key, count] : counts) {
       const auto& [kind, state, reason, spilled] = key;
       out.push_back({{{"kind", std::string(kind)},
@@ -281,6 +282,7 @@ struct PoolSeries {
   }
   [[nodiscard]] std::vector<Sample> Accelerators() const {
     std::vector<Sample> out;
+    out.reserve(accelerators.size());
     for (const auto& [key, count] : accelerators) {
       const auto& [ns, node_group, type] = key;
       out.push_back({{{"namespace", std::string(ns)},
@@ -292,6 +294,7 @@ struct PoolSeries {
   }
   [[nodiscard]] std::vector<Sample> Costs() const {
     std::vector<Sample> out;
+    out.reserve(cost.size());
     for (const auto& [where, hourly] : cost) {
       out.push_back(
           {{{"namespace", std::string(where.first)}, {"node_group", std::string(where.second)}},
