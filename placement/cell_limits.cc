@@ -71,7 +71,7 @@ int64_t CellLimits::OwnAccelerators(const std::string& type) const {
   for (const CellState& cell : draft_.cells) {
     if (cell.leaving || cell.variant == nullptr || cell.variant->accelerator != type) continue;
     accelerators += AcceleratorsOf(cell, type);
-    accelerators += int64_t{draft_.AskedFor(cell)} * cell.variant->per_replica;
+    accelerators += draft_.AskedFor(cell) * cell.variant->per_replica;
   }
   return accelerators;
 }

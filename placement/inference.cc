@@ -608,9 +608,10 @@ void SayWhatIsMissing(const World& world, const Capacity& capacity, Offers& offe
   for (const CellState& cell : draft.cells) lacks -= cell.Each() * draft.AskedFor(cell);
   if (lacks <= 0) return;
   for (CellState& cell : draft.cells) {
-    if (!cell.shortage || !cell.Known()) continue;
+    const Throughput each = cell.Each();
+    if (!cell.shortage || !cell.Known() || each < 1) continue;
     if (cell.shortage->reason == Reason::kWaitingForNodes) continue;
-    cell.missing = limits.Missing(cell, (lacks + cell.Each() - 1) / cell.Each());
+    cell.missing = limits.Missing(cell, (lacks + each - 1) / each);
   }
 }
 
