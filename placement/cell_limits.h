@@ -33,8 +33,8 @@ class CellLimits {
   int64_t WithinRoom(CellState& cell, int64_t wanted) const;
 
   // All that keeps so many more replicas from the cell, a clause each with the numbers that would
-  // do; which nodes there is to be room on must be known for that. REQUIRES a shortage of it, and
-  // that its group and variant go together.
+  // do. Nothing of room where it is not known yet on which nodes. REQUIRES a shortage of the cell,
+  // and that its group and variant go together.
   [[nodiscard]] std::vector<std::string> Missing(const CellState& cell, int64_t wanted) const;
 
   // Why the cell takes nothing at all, whatever the numbers; nullopt: nothing of the kind.

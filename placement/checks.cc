@@ -920,14 +920,20 @@ void PutFewerLater(std::vector<Option>& options) {
   options = InOrder(options, order);
 }
 
+// One group before any check.
+Option Unlooked(const TrainingPool& pool, const GroupView& group, const std::optional<Need>& need) {
+  Option option;
+  option.group = &group;
+  option.need = need;
+  option.acceptable = need && Accepts(pool, *group.spec);
+  return option;
+}
+
 // One group for so many workers as `need` has.
 Option OptionAt(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                 bool home_could, const std::optional<Need>& need) {
   const TrainingPool& spec = *scene.world.pools[pool];
-  Option option;
-  option.group = &group;
-  option.need = need;
-  option.acceptable = need && Accepts(spec, *group.spec);
+  Option option = Unlooked(spec, group, need);
   Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
   Check(look);
   return option;
@@ -992,10 +998,7 @@ std::optional<Finding> FindingOnNew(const Scene& scene, size_t pool, const PoolM
                                     const GroupView& group, bool home_could,
                                     const NewSupply& supply) {
   const TrainingPool& spec = *scene.world.pools[pool];
-  Option option;
-  option.group = &group;
-  option.need = NeedIn(spec, *group.spec);
-  option.acceptable = option.need && Accepts(spec, *group.spec);
+  Option option = Unlooked(spec, group, NeedIn(spec, *group.spec));
   Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
   look.supply = &supply;
   for (Found (*check)(Look&) : kChecksOfNew) {
@@ -1025,10 +1028,7 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
 BesidesRoom MissingBesidesRoom(const Scene& scene, size_t pool, const PoolMemory& memory,
                                const GroupView& group, bool home_could) {
   const TrainingPool& spec = *scene.world.pools[pool];
-  Option option;
-  option.group = &group;
-  option.need = NeedIn(spec, *group.spec);
-  option.acceptable = option.need && Accepts(spec, *group.spec);
+  Option option = Unlooked(spec, group, NeedIn(spec, *group.spec));
   Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
   BesidesRoom missing;
   for (Found (*check)(Look&) : kChecks) {
@@ -1070,10 +1070,7 @@ Option OptionWithNewNodes(const Scene& scene, size_t pool, const PoolMemory& mem
                           const GroupView& group, bool home_could, const NewSupply& supply) {
   const TrainingPool& spec = *scene.world.pools[pool];
   const auto at = [&](const std::optional<Need>& need) {
-    Option option;
-    option.group = &group;
-    option.need = need;
-    option.acceptable = need && Accepts(spec, *group.spec);
+    Option option = Unlooked(spec, group, need);
     Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
     look.supply = &supply;
     CheckNew(look);
