@@ -1,10 +1,13 @@
 #include "controllers/loop.h"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "controllers/families.h"
 #include "controllers/names.h"
 #include "controllers/observe.h"
 #include "controllers/pool_key_hash.h"
@@ -22,13 +25,11 @@ constexpr std::chrono::milliseconds kFirstRetry{200};
 constexpr seconds kLongestRetry{30};
 constexpr seconds kLongestTargetRetry{60};
 constexpr int kMostPassesAMinute = 50;
+constexpr std::chrono::minutes kPaceOver{1};
 
-std::string PoolListKey(const kube::ObjectMeta& meta) { return "TrainingPool " + kube::Key(meta); }
-std::string InferenceListKey(const kube::ObjectMeta& meta) {
-  return "InferencePool " + kube::Key(meta);
+std::string ListKey(const std::string& kind, const kube::ObjectMeta& meta) {
+  return kind + " " + kube::Key(meta);
 }
-
-std::string NodeListKey(const kube::ObjectMeta& meta) { return "Node " + kube::Key(meta); }
 
 // We have cordoned it, or have yet to undo what else we did to it.
 bool IsHeld(const kube::Node& node) {
@@ -73,20 +74,17 @@ struct Loop::Facts {
   using ByKey = std::unordered_map<placement::PoolKey, T, PoolKeyHash>;
 
   World world;
+  std::optional<Families> families;
   placement::Snapshot snapshot;
   placement::Plan plan;
   Time now{};
   std::map<std::string, const crds::v1alpha1::NodeGroup*> groups;
   By<const kube::Node*> nodes;
-  By<std::vector<const kube::Job*>> jobs;  // by pool uid
-  By<std::vector<const kube::Pod*>> pods;
-  By<std::vector<const kube::Deployment*>> deployments;
-  By<std::vector<const kube::Companion*>> services;
-  By<const kube::Companion*> budgets;
-  std::map<std::string, std::vector<Leftover>> leftovers;
-  ByKey<const placement::TrainingPool*> pool_facts;
+  By<std::vector<Leftover>> leftovers;  // by uid of the pool that has the name now
+  // By the pool's place in the world; null: it is on its way out.
+  std::vector<const placement::TrainingPool*> pool_facts;
+  std::vector<const placement::InferencePool*> inference_facts;
   ByKey<const placement::PoolDecision*> decisions;
-  ByKey<const placement::InferencePool*> inference_facts;
   ByKey<const placement::InferenceDecision*> inference_decisions;
   std::map<std::string, const placement::GroupReport*> group_reports;
   std::map<std::string, const placement::QuotaReport*> quota_reports;
@@ -117,81 +115,36 @@ struct Loop::Facts {
       for (const placement::CellAsk& ask : pool.memory.asks) {
         if (IsUnchecked(pool, ask)) asked_unchecked.insert(ask.node_group);
       }
+      const auto decision = inference_decisions.find(pool.key);
+      if (decision == inference_decisions.end()) continue;
+      const std::vector<placement::CellAsk>& asks = decision->second->memory.asks;
+      if (pool.memory.asks == asks) continue;
+      for (const placement::CellAsk& ask : asks) asked_unwritten.insert(ask.node_group);
     }
-    for (const placement::InferenceDecision& decision : plan.inference_pools) {
-      const auto pool = inference_facts.find(decision.key);
-      const bool written =
-          pool != inference_facts.end() && pool->second->memory.asks == decision.memory.asks;
-      if (written) continue;
-      for (const placement::CellAsk& ask : decision.memory.asks) {
-        asked_unwritten.insert(ask.node_group);
-      }
-    }
-    for (const placement::PoolDecision& decision : plan.pools) {
-      const auto& ask = decision.memory.ask;
-      if (!ask) continue;
-      const auto pool = pool_facts.find(decision.key);
-      const bool written = pool != pool_facts.end() && pool->second->memory.ask == ask;
-      if (!written) asked_unwritten.insert(ask->node_group);
+    const bool any = std::ranges::any_of(
+        plan.pools, [](const auto& decision) { return decision.memory.ask.has_value(); });
+    if (!any) return;  // as in most passes
+    for (const placement::TrainingPool& pool : snapshot.pools) {
+      const auto decision = decisions.find(pool.key);
+      if (decision == decisions.end()) continue;
+      const auto& ask = decision->second->memory.ask;
+      if (ask && pool.memory.ask != ask) asked_unwritten.insert(ask->node_group);
     }
   }
 
   void IndexWorld() {
     for (const auto& group : world.node_groups) groups.emplace(group->meta.name, group.get());
+    nodes.reserve(world.nodes.size());
     for (const auto& node : world.nodes) nodes.emplace(node->meta.name, node.get());
-    By<const crds::v1alpha1::TrainingPool*> pools;
-    for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
-    By<const crds::v1alpha1::InferencePool*> serving;
-    for (const auto& pool : world.inference_pools) serving.emplace(pool->meta.uid, pool.get());
-    for (const auto& job : world.jobs) {
-      const auto pool = pools.find(job->meta.controller.Get().uid);
-      if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
-        jobs[pool->first].push_back(job.get());
-      }
-    }
-    for (const auto& pod : world.pods) {
-      const auto uid = pod->meta.labels.find(kPoolUidLabel);
-      if (uid == pod->meta.labels.end()) continue;
-      const auto pool = pools.find(uid->second);
-      const bool worker = pool != pools.end() && IsWorkerOf(*pod, *pool->second);
-      const auto server = serving.find(uid->second);
-      const bool replica = server != serving.end() && IsReplicaOf(*pod, *server->second);
-      if (worker || replica) pods[uid->second].push_back(pod.get());
-    }
-    for (const auto& deployment : world.deployments) {
-      if (deployment->meta.controller.Get().uid.empty()) continue;
-      deployments[deployment->meta.controller.Get().uid].push_back(deployment.get());
-    }
-    for (const auto& service : world.services) {
-      if (service->meta.controller.Get().uid.empty()) continue;
-      services[service->meta.controller.Get().uid].push_back(service.get());
-    }
-    for (const auto& budget : world.disruption_budgets) {
-      budgets.emplace(budget->meta.controller.Get().uid, budget.get());
-    }
-    IndexLeftovers();
-  }
-  void IndexLeftovers() {
-    std::unordered_set<std::string_view> living;  // uids
-    for (const auto& pool : world.training_pools) living.insert(pool->meta.uid);
-    for (const auto& pool : world.inference_pools) living.insert(pool->meta.uid);
+    families.emplace(world);
     std::vector<Leftover> orphans;
-    const auto look = [&](const kube::Resource& resource, const auto& objects) {
-      for (const auto& object : objects) {
-        const kube::ObjectMeta& meta = object->meta;
-        if (meta.controller.Get().uid.empty() || living.contains(meta.controller.Get().uid))
-          continue;
-        orphans.push_back({&resource, &meta});
-      }
-    };
-    look(kube::JobResource(), world.jobs);
-    look(kube::DeploymentResource(), world.deployments);
-    look(kube::ServiceResource(), world.services);
-    look(kube::PodDisruptionBudgetResource(), world.disruption_budgets);
+    std::ranges::copy_if(
+        families->Strangers(), std::back_inserter(orphans),
+        [](const Leftover& one) { return !one.meta->controller.Get().uid.empty(); });
     if (!orphans.empty()) FindSuccessors(orphans);  // there are none in most passes
   }
   void FindSuccessors(const std::vector<Leftover>& orphans) {
-    std::map<std::pair<std::string, std::string>, std::string> pools;  // kind and key to uid
+    std::map<std::pair<std::string, std::string>, std::string_view> pools;  // kind and key to uid
     for (const auto& pool : world.training_pools) {
       pools[{"TrainingPool", kube::Key(pool->meta)}] = pool->meta.uid;
     }
@@ -211,10 +164,24 @@ struct Loop::Facts {
     if (left == leftovers.end()) return {};
     return CollectLeftovers(kind, pool, left->second, deleted_uids);
   }
+
+  // A snapshot has the pools of the world in the same order, without those on their way out.
+  template <class Pool>
+  static std::vector<const Pool*> InPlace(const auto& objects, const std::vector<Pool>& seen) {
+    std::vector<const Pool*> places;
+    places.reserve(objects.size());
+    auto next = seen.begin();
+    for (const auto& object : objects) {
+      places.push_back(object->meta.deleted ? nullptr : &*next);
+      if (!object->meta.deleted) ++next;
+    }
+    return places;
+  }
   void IndexPlan() {
-    for (const auto& pool : snapshot.pools) pool_facts.emplace(pool.key, &pool);
+    pool_facts = InPlace(world.training_pools, snapshot.pools);
+    inference_facts = InPlace(world.inference_pools, snapshot.inference_pools);
+    decisions.reserve(plan.pools.size());
     for (const auto& decision : plan.pools) decisions.emplace(decision.key, &decision);
-    for (const auto& pool : snapshot.inference_pools) inference_facts.emplace(pool.key, &pool);
     for (const auto& decision : plan.inference_pools) {
       inference_decisions.emplace(decision.key, &decision);
     }
@@ -222,45 +189,42 @@ struct Loop::Facts {
     for (const auto& report : plan.quotas) quota_reports.emplace(report.ns, &report);
   }
 
-  [[nodiscard]] DiffInput Children(const crds::v1alpha1::TrainingPool& pool,
-                                   const placement::PoolDecision& decision) const {
+  [[nodiscard]] DiffInput Children(size_t place, const placement::PoolDecision& decision) const {
+    const Family& family = families->OfTraining(place);
     DiffInput input;
-    input.pool = &pool;
+    input.pool = world.training_pools[place].get();
     input.decision = &decision;
     input.deleted_uids = &deleted_uids;
-    const std::string& uid = pool.meta.uid;
-    if (const auto at = jobs.find(uid); at != jobs.end()) input.jobs = at->second;
-    if (const auto at = pods.find(uid); at != pods.end()) input.pods = at->second;
-    if (const auto at = services.find(uid); at != services.end()) {
-      input.service = at->second.front();
+    input.jobs = family.jobs;
+    input.pods = family.pods;
+    if (!family.services.empty()) input.service = family.services.front();
+    if (!family.disruption_budgets.empty()) {
+      input.disruption_budget = family.disruption_budgets.front();
     }
-    if (const auto at = budgets.find(uid); at != budgets.end())
-      input.disruption_budget = at->second;
-    input.name_taken = !pool_facts.at(decision.key)->name_conflict.empty();
+    input.name_taken = !pool_facts[place]->name_conflict.empty();
     if (!decision.memory.placement) return input;
     const auto& placement = *decision.memory.placement;
     if (const auto at = groups.find(placement.node_group); at != groups.end()) {
       input.group = at->second;
     }
+    input.hostnames.reserve(placement.nodes.size());
     for (const std::string& name : placement.nodes) input.hostnames.push_back(Hostname(name));
     return input;
   }
 
   [[nodiscard]] InferenceDiffInput Children(const crds::v1alpha1::InferencePool& pool,
+                                            const Family& family,
                                             const placement::InferenceDecision& decision) const {
     InferenceDiffInput input;
     input.pool = &pool;
     input.decision = &decision;
     input.deleted_uids = &deleted_uids;
     input.groups = groups;
-    const std::string& uid = pool.meta.uid;
-    if (const auto at = deployments.find(uid); at != deployments.end()) {
-      input.deployments = at->second;
-    }
-    if (const auto at = pods.find(uid); at != pods.end()) input.pods = at->second;
-    if (const auto at = services.find(uid); at != services.end()) input.services = at->second;
-    if (const auto at = budgets.find(uid); at != budgets.end()) {
-      input.disruption_budget = at->second;
+    input.deployments = family.deployments;
+    input.pods = family.pods;
+    input.services = family.services;
+    if (!family.disruption_budgets.empty()) {
+      input.disruption_budget = family.disruption_budgets.front();
     }
     return input;
   }
@@ -417,7 +381,7 @@ void Loop::Run(const std::stop_token& stop, const std::stop_token& abort) {
   }
 }
 
-placement::Snapshot Loop::TakeSnapshot(const World& world) {
+placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& families) {
   ObserveInput input;
   input.now = clock_.Now();
   input.settings = &settings_;
@@ -426,9 +390,7 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
   std::map<std::string, TargetState> targets;
   for (const auto& [uid, target] : targets_) targets.emplace(uid, target.state);
   input.targets = &targets;
-  std::set<std::string> asked;
   input.ask_template = [&](const TemplateSubject& subject) {
-    asked.insert(TemplateChecker::KeyOf(subject));
     TemplateAnswer answer = templates_.Ask(subject);
     // Asked again by then, in a quiet cluster too.
     if (const auto again = TemplateChecker::AsksAgainAfter(answer)) {
@@ -436,15 +398,15 @@ placement::Snapshot Loop::TakeSnapshot(const World& world) {
     }
     return answer;
   };
-  placement::Snapshot snapshot = Observe(world, input);
-  templates_.Keep(asked);
+  placement::Snapshot snapshot = Observe(world, families, input);
+  templates_.ForgetUnasked();
   return snapshot;
 }
 
 void Loop::Look(Facts& facts) {
   facts.world = ReadWorld(stores_);
   facts.IndexWorld();
-  facts.snapshot = TakeSnapshot(facts.world);
+  facts.snapshot = TakeSnapshot(facts.world, *facts.families);
   facts.now = facts.snapshot.now;
 }
 
@@ -536,8 +498,9 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
 }
 
 // If so, the end of it starts a pass.
-bool Loop::BackingOff(const std::string& key) {
-  const auto at = retries_.find(key);
+bool Loop::BackingOff(const std::string& kind, const kube::ObjectMeta& meta) {
+  if (retries_.empty()) return false;  // as in most passes
+  const auto at = retries_.find(ListKey(kind, meta));
   if (at == retries_.end() || at->second.until <= clock_.Elapsed()) return false;
   WakeAt(at->second.until);
   return true;
@@ -545,13 +508,14 @@ bool Loop::BackingOff(const std::string& key) {
 
 // Nothing is written about a pool whose template is just being judged: the answer starts another
 // pass, and a restarted operator has the same to say as before.
-bool Loop::AwaitsAnswer(bool unchecked, const std::string& key) {
+bool Loop::AwaitsAnswer(bool unchecked, const std::string& kind, const kube::ObjectMeta& meta) {
   if (!unchecked) {
-    unanswered_.erase(key);
+    if (!unanswered_.empty()) unanswered_.erase(ListKey(kind, meta));
     return false;
   }
   const nanoseconds until =
-      unanswered_.try_emplace(key, clock_.Elapsed()).first->second + options_.answer_grace;
+      unanswered_.try_emplace(ListKey(kind, meta), clock_.Elapsed()).first->second +
+      options_.answer_grace;
   if (clock_.Elapsed() >= until) return false;
   WakeAt(until);
   return true;
@@ -580,7 +544,7 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
                                        const kube::Resource& resource) {
   const Change change = Compare(object.status, status);
   if (change == Change::kNone) return std::nullopt;
-  const std::string key = resource.kind + " " + kube::Key(object.meta);
+  const std::string key = ListKey(resource.kind, object.meta);
   if (change == Change::kNumbers && !NumbersDue(key)) return std::nullopt;
   if (change == Change::kMeaning) numbers_changed_.erase(key);
   EventNote note{resource.kind, object.meta.ns, object.meta.name, object.meta.uid, {}};
@@ -602,8 +566,8 @@ std::vector<WriteList> Loop::CollectWrites(const Facts& facts) {
   for (size_t i = 0; i < facts.world.training_pools.size(); ++i) {
     if (auto list = PoolWrites(facts, i)) lists.push_back(*std::move(list));
   }
-  for (const auto& pool : facts.world.inference_pools) {
-    if (auto list = InferenceWrites(facts, *pool)) lists.push_back(*std::move(list));
+  for (size_t i = 0; i < facts.world.inference_pools.size(); ++i) {
+    if (auto list = InferenceWrites(facts, i)) lists.push_back(*std::move(list));
   }
   GroupWrites(facts, lists);
   ReleaseWrites(facts, lists);
@@ -612,56 +576,50 @@ std::vector<WriteList> Loop::CollectWrites(const Facts& facts) {
   return lists;
 }
 
-std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t pool) {
-  const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[pool];
-  const std::string key = PoolListKey(object.meta);
-  const placement::PoolKey pool_key{object.meta.ns, object.meta.name};
-  const auto decision = facts.decisions.find(pool_key);
-  if (object.meta.deleted || decision == facts.decisions.end()) return std::nullopt;
-  if (BackingOff(key)) return std::nullopt;
-  const auto& pool_facts = *facts.pool_facts.at(pool_key);
-  if (AwaitsAnswer(pool_facts.template_unchecked, key)) return std::nullopt;
-  WriteList list{key, object.meta.uid, {}};
-  const auto status =
-      DesiredStatus(object, *decision->second, pool_facts, settings_.mode, facts.now);
-  if (auto write = StatusWrite(object, status, crds::v1alpha1::TrainingPoolResource())) {
-    list.writes.push_back(*std::move(write));
-  }
+std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t place) {
+  const kube::Resource& kind = crds::v1alpha1::TrainingPoolResource();
+  const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[place];
+  if (object.meta.deleted || BackingOff(kind.kind, object.meta)) return std::nullopt;
+  const placement::TrainingPool& pool = *facts.pool_facts[place];
+  const auto decision = facts.decisions.find(pool.key);
+  if (decision == facts.decisions.end()) return std::nullopt;
+  if (AwaitsAnswer(pool.template_unchecked, kind.kind, object.meta)) return std::nullopt;
+  std::vector<Write> writes;
+  const auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
+  if (auto write = StatusWrite(object, status, kind)) writes.push_back(*std::move(write));
   if (settings_.mode == Mode::kEnforce) {
-    Append(facts.Collect(crds::v1alpha1::TrainingPoolResource(), object.meta), list.writes);
-    Append(DiffChildren(facts.Children(object, *decision->second)), list.writes);
-    ConfirmPool(crds::v1alpha1::TrainingPoolResource(), object.meta, list.writes);
+    Append(facts.Collect(kind, object.meta), writes);
+    Append(DiffChildren(facts.Children(place, *decision->second)), writes);
+    ConfirmPool(kind, object.meta, writes);
   }
-  if (list.writes.empty()) return std::nullopt;
-  return list;
+  if (writes.empty()) return std::nullopt;
+  return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
 }
 
-std::optional<WriteList> Loop::InferenceWrites(const Facts& facts,
-                                               const crds::v1alpha1::InferencePool& object) {
-  const std::string key = InferenceListKey(object.meta);
-  const placement::PoolKey pool_key{object.meta.ns, object.meta.name};
-  const auto decision = facts.inference_decisions.find(pool_key);
-  if (object.meta.deleted || decision == facts.inference_decisions.end()) return std::nullopt;
-  if (BackingOff(key)) return std::nullopt;
-  const auto& pool = *facts.inference_facts.at(pool_key);
-  const bool unchecked = std::any_of(pool.variants.begin(), pool.variants.end(),
-                                     [](const auto& v) { return v.template_unchecked; });
-  if (AwaitsAnswer(unchecked, key)) return std::nullopt;
-  WriteList list{key, object.meta.uid, {}};
+std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place) {
+  const kube::Resource& kind = crds::v1alpha1::InferencePoolResource();
+  const crds::v1alpha1::InferencePool& object = *facts.world.inference_pools[place];
+  if (object.meta.deleted || BackingOff(kind.kind, object.meta)) return std::nullopt;
+  const placement::InferencePool& pool = *facts.inference_facts[place];
+  const auto decision = facts.inference_decisions.find(pool.key);
+  if (decision == facts.inference_decisions.end()) return std::nullopt;
+  const bool unchecked =
+      std::ranges::any_of(pool.variants, [](const auto& v) { return v.template_unchecked; });
+  if (AwaitsAnswer(unchecked, kind.kind, object.meta)) return std::nullopt;
+  std::vector<Write> writes;
   const auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
-  if (auto write = StatusWrite(object, status, crds::v1alpha1::InferencePoolResource())) {
-    list.writes.push_back(*std::move(write));
-  }
+  if (auto write = StatusWrite(object, status, kind)) writes.push_back(*std::move(write));
   if (settings_.mode == Mode::kEnforce) {
-    InferenceDiffInput children = facts.Children(object, *decision->second);
+    InferenceDiffInput children =
+        facts.Children(object, facts.families->OfServing(place), *decision->second);
     children.name_taken = !pool.name_conflict.empty();
-    Append(facts.Collect(crds::v1alpha1::InferencePoolResource(), object.meta), list.writes);
-    Append(DiffChildren(children), list.writes);
-    ConfirmPool(crds::v1alpha1::InferencePoolResource(), object.meta, list.writes);
+    Append(facts.Collect(kind, object.meta), writes);
+    Append(DiffChildren(children), writes);
+    ConfirmPool(kind, object.meta, writes);
     TellOfOthers(object, ScaledByOthers(children));
   }
-  if (list.writes.empty()) return std::nullopt;
-  return list;
+  if (writes.empty()) return std::nullopt;
+  return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
 }
 
 // Somebody scaled a child: its owner is told where to scale instead.
@@ -678,13 +636,13 @@ void Loop::TellOfOthers(const crds::v1alpha1::InferencePool& pool,
 void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
   for (const auto& group : facts.world.node_groups) {
     const auto report = facts.group_reports.find(group->meta.name);
-    const std::string key = "NodeGroup " + kube::Key(group->meta);
-    if (group->meta.deleted || report == facts.group_reports.end() || BackingOff(key)) continue;
+    if (group->meta.deleted || report == facts.group_reports.end()) continue;
+    if (BackingOff("NodeGroup", group->meta)) continue;
     if (facts.asked_unchecked.contains(group->meta.name)) continue;
     auto look = TargetWrite(facts, *group, *report->second);
     const auto status = DesiredStatus(*group, *report->second, targets_[group->meta.uid].state,
                                       settings_.mode, facts.now);
-    WriteList list{key, group->meta.uid, {}};
+    WriteList list{ListKey("NodeGroup", group->meta), group->meta.uid, {}};
     if (auto write = StatusWrite(*group, status, crds::v1alpha1::NodeGroupResource())) {
       list.writes.push_back(*std::move(write));
     }
@@ -709,10 +667,9 @@ void Loop::ReleaseWrites(const Facts& facts, std::vector<WriteList>& out) {
   }
   for (const auto& node : facts.world.nodes) {
     if (!IsHeld(*node) || leaving.contains(node->meta.name)) continue;
-    const std::string key = NodeListKey(node->meta);
-    if (BackingOff(key)) continue;
+    if (BackingOff("Node", node->meta)) continue;
     out.push_back(
-        {key,
+        {ListKey("Node", node->meta),
          node->meta.uid,
          {{Write::Verb::kRelease, &kube::NodeResource(), "", node->meta.name, {}, {}, {}}}});
   }
@@ -836,11 +793,11 @@ void Loop::SettleTarget(const WriteList& list, const TargetLook& look) {
 void Loop::QuotaWrites(const Facts& facts, std::vector<WriteList>& out) {
   for (const auto& quota : facts.world.pool_quotas) {
     const auto report = facts.quota_reports.find(quota->meta.ns);
-    const std::string key = "PoolQuota " + kube::Key(quota->meta);
-    if (quota->meta.deleted || report == facts.quota_reports.end() || BackingOff(key)) continue;
+    if (quota->meta.deleted || report == facts.quota_reports.end()) continue;
+    if (BackingOff("PoolQuota", quota->meta)) continue;
     const auto status = DesiredStatus(*quota, *report->second, settings_.mode, facts.now);
     if (auto write = StatusWrite(*quota, status, crds::v1alpha1::PoolQuotaResource())) {
-      out.push_back({key, quota->meta.uid, {*std::move(write)}});
+      out.push_back({ListKey("PoolQuota", quota->meta), quota->meta.uid, {*std::move(write)}});
     }
   }
 }
@@ -854,7 +811,7 @@ void Loop::ProbeWrites(const Facts& facts, std::vector<WriteList>& out) {
       if (at == taken_.end()) continue;
       const NameTaken& name = at->second;
       out.push_back(
-          {"name of " + PoolListKey(pool->meta),
+          {"name of " + ListKey("TrainingPool", pool->meta),
            pool->meta.uid,
            {{Write::Verb::kProbe, name.resource, name.ns, name.name, {}, pool->meta.uid, {}}}});
     }
@@ -863,7 +820,7 @@ void Loop::ProbeWrites(const Facts& facts, std::vector<WriteList>& out) {
       if (at == taken_.end()) continue;
       const NameTaken& name = at->second;
       out.push_back(
-          {"name of " + InferenceListKey(pool->meta),
+          {"name of " + ListKey("InferencePool", pool->meta),
            pool->meta.uid,
            {{Write::Verb::kProbe, name.resource, name.ns, name.name, {}, pool->meta.uid, {}}}});
     }
@@ -902,7 +859,7 @@ void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
 void Loop::CountPasses(const std::string& key) {
   Pace& pace = paces_[key];
   const nanoseconds now = clock_.Elapsed();
-  if (now - pace.since >= std::chrono::minutes(1)) pace = {now, 0};
+  if (now - pace.since >= kPaceOver) pace = {now, 0};
   if (++pace.passes != kMostPassesAMinute + 1) return;
   metrics_.WrittenTooOften();
   log_.Warn("something undoes what is written about an object", {{"object", key}});
@@ -966,37 +923,56 @@ void Loop::Tell(const Facts& facts, const WriteList& list) {
   }
 }
 
-// Memories about objects that are no longer there.
+// Memories about objects that are no longer there, and such as say nothing any more.
 void Loop::Forget(const Facts& facts) {
-  std::unordered_set<std::string> keys;
-  std::unordered_set<std::string_view> uids;
-  for (const auto& pool : facts.world.training_pools) {
-    keys.insert(PoolListKey(pool->meta));
-    uids.insert(pool->meta.uid);
-  }
-  for (const auto& pool : facts.world.inference_pools) {
-    keys.insert(InferenceListKey(pool->meta));
-    uids.insert(pool->meta.uid);
-  }
-  for (const auto& group : facts.world.node_groups) {
-    keys.insert("NodeGroup " + kube::Key(group->meta));
-    uids.insert(group->meta.uid);
-  }
-  for (const auto& node : facts.world.nodes) {
-    if (IsHeld(*node)) keys.insert(NodeListKey(node->meta));
-  }
-  for (const auto& quota : facts.world.pool_quotas)
-    keys.insert("PoolQuota " + kube::Key(quota->meta));
-  std::erase_if(retries_, [&](const auto& entry) { return !keys.contains(entry.first); });
-  std::erase_if(paces_, [&](const auto& entry) { return !keys.contains(entry.first); });
-  std::erase_if(numbers_written_, [&](const auto& entry) { return !keys.contains(entry.first); });
-  std::erase_if(numbers_changed_, [&](const auto& entry) { return !keys.contains(entry.first); });
-  std::erase_if(unanswered_, [&](const auto& entry) { return !keys.contains(entry.first); });
-  std::erase_if(targets_, [&](const auto& entry) { return !uids.contains(entry.first); });
-  std::erase_if(taken_, [&](const auto& entry) { return !uids.contains(entry.first); });
-  std::erase_if(conflict_messages_, [&](const auto& entry) { return !uids.contains(entry.first); });
   const nanoseconds now = clock_.Elapsed();
   std::erase_if(deleted_, [&](const auto& entry) { return now - entry.second > kForgetDeleted; });
+  std::erase_if(numbers_written_, [&](const auto& entry) {
+    return now - entry.second >= nanoseconds(options_.numbers_every);
+  });
+  std::erase_if(paces_, [&](const auto& entry) { return now - entry.second.since >= kPaceOver; });
+  ForgetByKey(facts);
+  ForgetByUid(facts);
+}
+
+// Most passes remember nothing.
+void Loop::ForgetByKey(const Facts& facts) {
+  if (retries_.empty() && paces_.empty() && numbers_written_.empty() && numbers_changed_.empty() &&
+      unanswered_.empty()) {
+    return;
+  }
+  std::unordered_set<std::string> keys;
+  const auto add = [&](const std::string& kind, const auto& objects) {
+    for (const auto& object : objects) keys.insert(ListKey(kind, object->meta));
+  };
+  add("TrainingPool", facts.world.training_pools);
+  add("InferencePool", facts.world.inference_pools);
+  add("NodeGroup", facts.world.node_groups);
+  add("PoolQuota", facts.world.pool_quotas);
+  for (const auto& node : facts.world.nodes) {
+    if (IsHeld(*node)) keys.insert(ListKey("Node", node->meta));
+  }
+  const auto gone = [&](const auto& entry) { return !keys.contains(entry.first); };
+  std::erase_if(retries_, gone);
+  std::erase_if(paces_, gone);
+  std::erase_if(numbers_written_, gone);
+  std::erase_if(numbers_changed_, gone);
+  std::erase_if(unanswered_, gone);
+}
+
+void Loop::ForgetByUid(const Facts& facts) {
+  if (targets_.empty() && taken_.empty() && conflict_messages_.empty()) return;
+  std::unordered_set<std::string_view> uids;
+  const auto add = [&](const auto& objects) {
+    for (const auto& object : objects) uids.insert(object->meta.uid);
+  };
+  add(facts.world.training_pools);
+  add(facts.world.inference_pools);
+  add(facts.world.node_groups);
+  const auto gone = [&](const auto& entry) { return !uids.contains(entry.first); };
+  std::erase_if(targets_, gone);
+  std::erase_if(taken_, gone);
+  std::erase_if(conflict_messages_, gone);
 }
 
 }  // namespace spillway::controllers

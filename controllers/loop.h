@@ -129,7 +129,7 @@ class Loop {
   [[nodiscard]] std::chrono::nanoseconds UntilWake() const;
   void WakeAt(std::chrono::nanoseconds elapsed);
 
-  placement::Snapshot TakeSnapshot(const World& world);
+  placement::Snapshot TakeSnapshot(const World& world, const Families& families);
   void Look(Facts& facts);
   void AwaitPods(const Facts& facts);
   void LookForAwaitedPods();
@@ -139,9 +139,9 @@ class Loop {
   void EndPass(bool decided);
   bool AwaitAnswers(const std::stop_token& stop);
   std::vector<WriteList> CollectWrites(const Facts& facts);
-  std::optional<WriteList> PoolWrites(const Facts& facts, size_t pool);
-  std::optional<WriteList> InferenceWrites(const Facts& facts,
-                                           const crds::v1alpha1::InferencePool& object);
+  // `place`: in the world's list of pools of this kind.
+  std::optional<WriteList> PoolWrites(const Facts& facts, size_t place);
+  std::optional<WriteList> InferenceWrites(const Facts& facts, size_t place);
   void TellOfOthers(const crds::v1alpha1::InferencePool& pool,
                     const std::vector<std::string>& sentences);
   void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
@@ -159,14 +159,16 @@ class Loop {
   std::optional<Write> StatusWrite(const Object& object, const StatusOf& status,
                                    const kube::Resource& resource);
   bool NumbersDue(const std::string& key);
-  bool BackingOff(const std::string& key);
-  bool AwaitsAnswer(bool unchecked, const std::string& key);
+  bool BackingOff(const std::string& kind, const kube::ObjectMeta& meta);
+  bool AwaitsAnswer(bool unchecked, const std::string& kind, const kube::ObjectMeta& meta);
   void Settle(const Facts& facts, const std::vector<WriteList>& lists,
               const std::vector<Outcome>& outcomes);
   void SettleFailure(const WriteList& list, const Outcome& outcome);
   void CountPasses(const std::string& key);
   void Tell(const Facts& facts, const WriteList& list);
   void Forget(const Facts& facts);
+  void ForgetByKey(const Facts& facts);
+  void ForgetByUid(const Facts& facts);
   [[nodiscard]] std::string VersionOf(const kube::Resource& resource) const;
 
   // Constant after construction.

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "base/whole_number.h"
+#include "controllers/families.h"
 #include "controllers/names.h"
 #include "controllers/observe_inference.h"
 #include "controllers/placement_record.h"
@@ -196,48 +197,30 @@ placement::Node ObserveNode(const kube::Node& node, Time now) {
   return out;
 }
 
-// Tells the pools' own pods from those of others.
-class Owners {
- public:
-  explicit Owners(const World& world) {
-    for (const auto& pool : world.training_pools) training_.emplace(pool->meta.uid, pool.get());
-    for (const auto& pool : world.inference_pools) serving_.emplace(pool->meta.uid, pool.get());
-  }
-  [[nodiscard]] bool Has(const kube::Pod& pod) const {
-    const std::string uid = LabelOf(pod.meta, kPoolUidLabel);
-    if (uid.empty()) return false;
-    const auto pool = training_.find(uid);
-    if (pool != training_.end())
-      return !pool->second->meta.deleted && IsWorkerOf(pod, *pool->second);
-    const auto server = serving_.find(uid);
-    return server != serving_.end() && !server->second->meta.deleted &&
-           IsReplicaOf(pod, *server->second);
-  }
-
- private:
-  std::map<std::string, const crds::v1alpha1::TrainingPool*> training_;
-  std::map<std::string, const crds::v1alpha1::InferencePool*> serving_;
-};
-
-void ObserveNodes(const World& world, placement::Sharing& sharing, placement::Snapshot& snapshot) {
-  std::map<std::string, size_t> index;
+void ObserveNodes(const World& world, const Families& families, placement::Sharing& sharing,
+                  placement::Snapshot& snapshot) {
+  std::unordered_map<std::string_view, size_t> index;
+  index.reserve(world.nodes.size());
   snapshot.nodes.reserve(world.nodes.size());
   for (const auto& node : world.nodes) {
     index.emplace(node->meta.name, snapshot.nodes.size());
     snapshot.nodes.push_back(ObserveNode(*node, snapshot.now));
     sharing.Share(snapshot.nodes.back());
   }
-  const auto use = [&](const std::string& name, const Resources& requests, bool other) {
+  const auto use = [&](std::string_view name, const Resources& requests, bool other) {
     const auto at = index.find(name);
     if (at == index.end()) return;
     placement::Node& node = snapshot.nodes[at->second];
     node.used.Add(requests);
     if (other) ++node.other_pods;
   };
-  const Owners owners(world);
-  for (const auto& pod : world.pods) {
-    if (!pod->UsesNode()) continue;
-    use(pod->node, pod->requests, !pod->ComesWithNode() && !owners.Has(*pod));
+  for (size_t i = 0; i < world.pods.size(); ++i) {
+    const kube::Pod& pod = *world.pods[i];
+    if (!pod.UsesNode()) continue;
+    // A pool that is on its way out has none any more.
+    const kube::ObjectMeta* owner = families.OwnerOf(i);
+    const bool other = owner == nullptr || owner->deleted;
+    use(pod.node, pod.requests, other && !pod.ComesWithNode());
   }
   for (const auto& pod : world.other_pods) {
     if (pod->UsesNode()) use(pod->node.Get(), pod->requests.Get(), !pod->comes_with_node);
@@ -391,40 +374,6 @@ placement::NodeGroup ObserveGroup(const crds::v1alpha1::NodeGroup& group, const 
 }
 
 // ---- training pools ----
-
-// A pool's children, by the uid that they carry.
-struct Family {
-  std::vector<const kube::Job*> jobs;
-  std::vector<const kube::Pod*> pods;
-};
-using Families = std::unordered_map<std::string_view, Family>;
-
-int AttemptOf(const kube::ObjectMeta& meta) {
-  const std::string text = LabelOf(meta, kAttemptLabel);
-  const bool number =
-      !text.empty() && text.size() < 9 &&
-      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-  return number ? std::stoi(text) : 0;
-}
-
-Families ObserveFamilies(const World& world) {
-  std::unordered_map<std::string_view, const crds::v1alpha1::TrainingPool*> pools;
-  for (const auto& pool : world.training_pools) pools.emplace(pool->meta.uid, pool.get());
-  Families families;
-  for (const auto& job : world.jobs) {
-    const auto pool = pools.find(LabelOf(job->meta, kPoolUidLabel));
-    if (pool != pools.end() && IsJobOf(*job, *pool->second)) {
-      families[pool->first].jobs.push_back(job.get());
-    }
-  }
-  for (const auto& pod : world.pods) {
-    const auto pool = pools.find(LabelOf(pod->meta, kPoolUidLabel));
-    if (pool != pools.end() && IsWorkerOf(*pod, *pool->second)) {
-      families[pool->first].pods.push_back(pod.get());
-    }
-  }
-  return families;
-}
 
 // Those that succeeded are counted by their Job.
 std::vector<placement::Worker> ObserveWorkers(const Family& family) {
@@ -640,42 +589,20 @@ std::optional<Seconds> Remaining(const kube::ObjectMeta& meta) {
   return Seconds(*seconds);
 }
 
-// Children by namespace and name of the pool that they were made for.
-using Children =
-    std::unordered_map<std::string, std::vector<std::pair<const char*, const kube::ObjectMeta*>>>;
-
-Children ObserveChildren(const World& world) {
-  Children children;
-  const auto add = [&](const char* kind, const kube::ObjectMeta& meta) {
-    const std::string pool = LabelOf(meta, kPoolLabel);
-    if (!pool.empty()) children[meta.ns + "/" + pool].emplace_back(kind, &meta);
-  };
-  for (const auto& job : world.jobs) add("Job", job->meta);
-  // Anybody may label a Service; one that no pool made is in the way only if it has our name.
-  for (const auto& service : world.services) {
-    if (service->meta.controller.Get().kind == "TrainingPool") add("Service", service->meta);
-  }
-  for (const auto& budget : world.disruption_budgets) {
-    if (budget->meta.controller.Get().kind == "TrainingPool")
-      add("PodDisruptionBudget", budget->meta);
-  }
-  return children;
-}
-
 class PoolObserver {
  public:
-  PoolObserver(const World& world, const ObserveInput& input,
+  PoolObserver(const World& world, const Families& families, const ObserveInput& input,
                const std::vector<placement::NodeGroup>& groups)
       : input_(input),
         groups_(groups),
         pods_version_(world.pods_version),
-        families_(ObserveFamilies(world)),
-        children_(ObserveChildren(world)),
+        families_(families),
         priorities_(ObservePriorities(world)) {
     for (const auto& quota : world.pool_quotas) quotas_.emplace(quota->meta.ns, quota.get());
   }
 
-  [[nodiscard]] placement::TrainingPool Observe(const crds::v1alpha1::TrainingPool& pool) const {
+  [[nodiscard]] placement::TrainingPool Observe(const crds::v1alpha1::TrainingPool& pool,
+                                                const Family& mine) const {
     placement::TrainingPool out;
     out.key = {pool.meta.ns, pool.meta.name};
     out.uid = pool.meta.uid;
@@ -687,8 +614,6 @@ class PoolObserver {
                                          quota == quotas_.end() ? nullptr : quota->second);
     out.priority = priority.value;
     out.misconfigured = std::move(priority.misconfigured);
-    const auto family = families_.find(pool.meta.uid);
-    const Family& mine = family == families_.end() ? no_family_ : family->second;
     out.memory = MemoryOf(pool.status);
     RebuildMemory(mine, out.memory);
     if (input_.settings->mode == Mode::kObserve) PretendQueued(pool, out.memory);
@@ -709,24 +634,13 @@ class PoolObserver {
   [[nodiscard]] std::string NameConflict(const crds::v1alpha1::TrainingPool& pool) const {
     const auto at = input_.name_conflicts->find(pool.meta.uid);
     if (at != input_.name_conflicts->end()) return at->second;
-    const auto children = children_.find(kube::Key(pool.meta));
-    if (children == children_.end()) return {};
-    // Those of a pool that had this name before are on their way out.
-    for (const auto& [kind, meta] : children->second) {
-      if (meta->controller.Get().uid == pool.meta.uid) continue;
-      return fmt::format(
-          "{} {} belongs to an earlier TrainingPool of this name; waiting until it is gone", kind,
-          meta->name);
-    }
-    return {};
+    return families_.EarlierOf("TrainingPool", pool.meta);
   }
 
-  const Family no_family_{};
   const ObserveInput& input_;
   const std::vector<placement::NodeGroup>& groups_;
   const std::string& pods_version_;
-  Families families_;
-  Children children_;
+  const Families& families_;
   Priorities priorities_;
   std::map<std::string, const PoolQuota*> quotas_;
 };
@@ -756,19 +670,10 @@ placement::Quota ObserveQuota(const PoolQuota& quota) {
 
 }  // namespace
 
-bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool) {
-  return job.meta.ns == pool.meta.ns && job.meta.controller.Get().uid == pool.meta.uid;
-}
-
 placement::PoolKey KeyOf(const std::string& text) {
   const size_t slash = text.find('/');
   if (slash == std::string::npos) return {"", text};
   return {text.substr(0, slash), text.substr(slash + 1)};
-}
-
-bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool) {
-  return pod.meta.ns == pool.meta.ns && pod.meta.controller.Get().kind == "Job" &&
-         pod.meta.controller.Get().name == TrainJobName(pool.meta.name, AttemptOf(pod.meta));
 }
 
 placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
@@ -844,7 +749,8 @@ std::string SpecRevision(const TrainingPoolSpec& spec) {
   return HashHex(text, 8);
 }
 
-placement::Snapshot Observe(const World& world, const ObserveInput& input) {
+placement::Snapshot Observe(const World& world, const Families& families,
+                            const ObserveInput& input) {
   placement::Snapshot snapshot;
   snapshot.now = input.now;
   snapshot.currency = input.settings->currency;
@@ -853,7 +759,7 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
     snapshot.default_limits.push_back({limit.type, limit.limit});
   }
   placement::Sharing sharing;
-  ObserveNodes(world, sharing, snapshot);
+  ObserveNodes(world, families, sharing, snapshot);
   for (const auto& group : world.node_groups) {
     placement::NodeGroup& seen =
         snapshot.groups.emplace_back(ObserveGroup(*group, *input.settings, input.now));
@@ -868,14 +774,15 @@ placement::Snapshot Observe(const World& world, const ObserveInput& input) {
   for (const auto& quota : world.pool_quotas) {
     snapshot.quotas.push_back(ObserveQuota(*quota));
   }
-  const PoolObserver observer(world, input, snapshot.groups);
+  const PoolObserver observer(world, families, input, snapshot.groups);
   snapshot.pools.reserve(world.training_pools.size());
-  for (const auto& pool : world.training_pools) {
-    if (pool->meta.deleted) continue;
-    snapshot.pools.push_back(observer.Observe(*pool));
+  for (size_t i = 0; i < world.training_pools.size(); ++i) {
+    const crds::v1alpha1::TrainingPool& pool = *world.training_pools[i];
+    if (pool.meta.deleted) continue;
+    snapshot.pools.push_back(observer.Observe(pool, families.OfTraining(i)));
     sharing.Share(snapshot.pools.back());
   }
-  ObserveInferencePools(world, input, sharing, snapshot);
+  ObserveInferencePools(world, families, input, sharing, snapshot);
   return snapshot;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "controllers/families.h"
 #include "controllers/settings.h"
 #include "controllers/status.h"
 #include "controllers/stores.h"
@@ -27,13 +28,9 @@ struct ObserveInput {
 };
 
 // Turns Kubernetes' words into ours; this happens here and nowhere else. Pure but for ask_template.
-placement::Snapshot Observe(const World& world, const ObserveInput& input);
-
-// Is it a child that the pool's controller reference or its attempt's Job vouches for? Labels alone
-// are anybody's to write.
-bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool);
-bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool);
-bool IsReplicaOf(const kube::Pod& pod, const crds::v1alpha1::InferencePool& pool);
+// `families`: of `world`.
+placement::Snapshot Observe(const World& world, const Families& families,
+                            const ObserveInput& input);
 
 // "MachineDeployment.cluster.x-k8s.io capi/a100": which object a NodeGroup scales, whatever the
 // version that it names.

@@ -117,35 +117,6 @@ placement::Replica ObserveReplica(const kube::Pod& pod, const CellNames& cell) {
   return out;
 }
 
-// What there is of one pool.
-struct Family {
-  std::vector<const kube::Deployment*> deployments;
-  std::vector<const kube::Pod*> pods;
-};
-
-std::map<std::string, Family> ObserveFamilies(const World& world) {
-  std::map<std::string, Family> families;
-  std::map<std::string, const InferencePool*> pools;  // by uid
-  for (const auto& pool : world.inference_pools) pools.emplace(pool->meta.uid, pool.get());
-  for (const auto& deployment : world.deployments) {
-    const std::string uid = LabelOf(deployment->meta, kPoolUidLabel);
-    // The label alone is anybody's to write; the controller reference is what makes it ours.
-    if (!uid.empty() && deployment->meta.controller.Get().uid == uid) {
-      families[uid].deployments.push_back(deployment.get());
-    }
-  }
-  for (const auto& pod : world.pods) {
-    const std::string uid = LabelOf(pod->meta, kPoolUidLabel);
-    const bool ended =
-        pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed;
-    const auto pool = pools.find(uid);
-    if (pool != pools.end() && !ended && IsReplicaOf(*pod, *pool->second)) {
-      families[uid].pods.push_back(pod.get());
-    }
-  }
-  return families;
-}
-
 // Which cell a hash on a pod means: of those that there are, were, or could be.
 std::map<std::string, CellNames> KnownCells(const World& world, const InferencePool& pool,
                                             const Family& family) {
@@ -168,6 +139,7 @@ void ObserveChildren(const World& world, const InferencePool& pool, const Family
                      placement::InferencePool& out) {
   const auto known = KnownCells(world, pool, family);
   for (const kube::Pod* pod : family.pods) {
+    if (pod->phase == kube::PodPhase::kSucceeded || pod->phase == kube::PodPhase::kFailed) continue;
     const auto cell = known.find(LabelOf(pod->meta, kCellLabel));
     if (cell != known.end()) out.live.push_back(ObserveReplica(*pod, cell->second));
   }
@@ -185,17 +157,18 @@ void ObserveChildren(const World& world, const InferencePool& pool, const Family
 
 class InferenceObserver {
  public:
-  InferenceObserver(const World& world, const ObserveInput& input,
+  InferenceObserver(const World& world, const Families& families, const ObserveInput& input,
                     const std::vector<placement::NodeGroup>& groups)
       : world_(world),
         input_(input),
         groups_(groups),
-        families_(ObserveFamilies(world)),
+        families_(families),
         priorities_(ObservePriorities(world)) {
     for (const auto& quota : world.pool_quotas) quotas_.emplace(quota->meta.ns, quota.get());
   }
 
-  [[nodiscard]] placement::InferencePool Observe(const InferencePool& pool) const {
+  [[nodiscard]] placement::InferencePool Observe(const InferencePool& pool,
+                                                 const Family& mine) const {
     placement::InferencePool out;
     out.key = {pool.meta.ns, pool.meta.name};
     out.uid = pool.meta.uid;
@@ -211,8 +184,7 @@ class InferenceObserver {
     if (input_.settings->mode == Mode::kObserve && !out.memory.queued_since) {
       out.memory.queued_since = pool.meta.created;
     }
-    const auto family = families_.find(pool.meta.uid);
-    ObserveChildren(world_, pool, family == families_.end() ? Family{} : family->second, out);
+    ObserveChildren(world_, pool, mine, out);
     out.name_conflict = NameConflict(pool);
     return out;
   }
@@ -242,44 +214,18 @@ class InferenceObserver {
   [[nodiscard]] std::string NameConflict(const InferencePool& pool) const {
     const auto at = input_.name_conflicts->find(pool.meta.uid);
     if (at != input_.name_conflicts->end()) return at->second;
-    // Those of a pool that had this name before are on their way out.
-    const auto stranger = [&](const char* kind, const kube::ObjectMeta& meta) -> std::string {
-      if (meta.ns != pool.meta.ns || LabelOf(meta, kPoolLabel) != pool.meta.name ||
-          meta.controller.Get().kind != "InferencePool" ||
-          meta.controller.Get().uid == pool.meta.uid) {
-        return {};
-      }
-      return fmt::format(
-          "{} {} belongs to an earlier InferencePool of this name; waiting until it is gone", kind,
-          meta.name);
-    };
-    for (const auto& one : world_.deployments) {
-      if (auto found = stranger("Deployment", one->meta); !found.empty()) return found;
-    }
-    for (const auto& one : world_.services) {
-      if (auto found = stranger("Service", one->meta); !found.empty()) return found;
-    }
-    for (const auto& one : world_.disruption_budgets) {
-      if (auto found = stranger("PodDisruptionBudget", one->meta); !found.empty()) return found;
-    }
-    return {};
+    return families_.EarlierOf("InferencePool", pool.meta);
   }
 
   const World& world_;
   const ObserveInput& input_;
   const std::vector<placement::NodeGroup>& groups_;
-  std::map<std::string, Family> families_;
+  const Families& families_;
   Priorities priorities_;
   std::map<std::string, const PoolQuota*> quotas_;
 };
 
 }  // namespace
-
-// The ReplicaSet is not read: its pod's labels say which pool it is of, in the pool's namespace.
-bool IsReplicaOf(const kube::Pod& pod, const InferencePool& pool) {
-  return pod.meta.ns == pool.meta.ns && pod.meta.controller.Get().kind == "ReplicaSet" &&
-         LabelOf(pod.meta, kPoolUidLabel) == pool.meta.uid;
-}
 
 placement::InferenceMemory MemoryOf(const crds::v1alpha1::InferencePoolStatus& status) {
   placement::InferenceMemory memory;
@@ -313,12 +259,13 @@ std::string TemplateRevision(const InferencePoolSpec& spec, const VariantSpec& v
       8);
 }
 
-void ObserveInferencePools(const World& world, const ObserveInput& input,
+void ObserveInferencePools(const World& world, const Families& families, const ObserveInput& input,
                            placement::Sharing& sharing, placement::Snapshot& snapshot) {
-  const InferenceObserver observer(world, input, snapshot.groups);
-  for (const auto& pool : world.inference_pools) {
-    if (pool->meta.deleted) continue;
-    snapshot.inference_pools.push_back(observer.Observe(*pool));
+  const InferenceObserver observer(world, families, input, snapshot.groups);
+  for (size_t i = 0; i < world.inference_pools.size(); ++i) {
+    const InferencePool& pool = *world.inference_pools[i];
+    if (pool.meta.deleted) continue;
+    snapshot.inference_pools.push_back(observer.Observe(pool, families.OfServing(i)));
     sharing.Share(snapshot.inference_pools.back());
   }
 }

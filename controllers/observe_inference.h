@@ -13,7 +13,7 @@
 namespace spillway::controllers {
 
 // Adds the inference pools to a snapshot that has its node groups.
-void ObserveInferencePools(const World& world, const ObserveInput& input,
+void ObserveInferencePools(const World& world, const Families& families, const ObserveInput& input,
                            placement::Sharing& sharing, placement::Snapshot& snapshot);
 
 // A pool's memory as its status has it.

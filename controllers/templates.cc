@@ -300,9 +300,13 @@ TemplateAnswer TemplateChecker::Ask(const TemplateSubject& subject) {
   const std::string key = KeyOf(subject);
   const std::scoped_lock lock(mutex_);
   const auto [at, fresh] = entries_.try_emplace(key);
-  if (fresh) at->second.since = clock_.Elapsed();
   Entry& entry = at->second;
-  if (fresh) entry.refusal = RefuseTemplate(subject);
+  entry.round = round_;
+  if (fresh) {
+    entry.since = clock_.Elapsed();
+    entry.refusal = RefuseTemplate(subject);
+    if (entry.refusal.empty()) unput_.insert(key);
+  }
   if (!entry.refusal.empty()) return {TemplateAnswer::State::kInvalid, {}, entry.refusal};
   const bool unasked =
       entry.answer.state == TemplateAnswer::State::kPending && entry.answer.message.empty();
@@ -328,10 +332,8 @@ void TemplateChecker::Stop() {
 
 bool TemplateChecker::AwaitsAny(std::chrono::seconds wait) const {
   const auto oldest = clock_.Elapsed() - wait;
-  return std::ranges::any_of(entries_, [&](const auto& one) {
-    const Entry& entry = one.second;
-    return !entry.put && entry.refusal.empty() && entry.since > oldest;
-  });
+  return std::ranges::any_of(
+      unput_, [&](const std::string& key) { return entries_.at(key).since > oldest; });
 }
 
 bool TemplateChecker::WaitForAnswers(std::chrono::seconds wait, const std::function<void()>& beat,
@@ -347,10 +349,15 @@ bool TemplateChecker::WaitForAnswers(std::chrono::seconds wait, const std::funct
 }
 
 // The question that is being put is dropped with its answer.
-void TemplateChecker::Keep(const std::set<std::string>& keys) {
+void TemplateChecker::ForgetUnasked() {
   const std::scoped_lock lock(mutex_);
-  std::erase_if(entries_, [&](const auto& entry) { return !keys.contains(entry.first); });
-  std::erase_if(questions_, [&](const Question& question) { return !keys.contains(question.key); });
+  const size_t gone =
+      std::erase_if(entries_, [&](const auto& entry) { return entry.second.round != round_; });
+  ++round_;
+  if (gone == 0) return;
+  std::erase_if(unput_, [&](const std::string& key) { return !entries_.contains(key); });
+  std::erase_if(questions_,
+                [&](const Question& question) { return !entries_.contains(question.key); });
 }
 
 TemplateAnswer TemplateChecker::Put(const Question& question, const std::stop_token& stop) {
@@ -384,6 +391,7 @@ bool TemplateChecker::Take(Question question, TemplateAnswer answer, const std::
   if (at == entries_.end()) return false;
   Entry& entry = at->second;
   entry.put = true;
+  unput_.erase(question.key);
   put_.notify_all();
   if (answer.state == TemplateAnswer::State::kPending && answer.message.empty()) {
     // Ask again soon, after those that were not asked about yet.

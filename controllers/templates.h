@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -93,8 +94,8 @@ class TemplateChecker {
                       const std::stop_token& stop);
   // How long after such an answer it is asked again; nullopt: it is not.
   static std::optional<std::chrono::seconds> AsksAgainAfter(const TemplateAnswer& answer);
-  // Forgets what no pool in `keys` (of KeyOf) asks about any more.
-  void Keep(const std::set<std::string>& keys);
+  // Forgets what nobody has asked about since it was called last.
+  void ForgetUnasked();
   static std::string KeyOf(const TemplateSubject& subject);
 
  private:
@@ -105,6 +106,7 @@ class TemplateChecker {
     bool queued = false;
     bool put = false;                   // at least once
     std::chrono::nanoseconds since{0};  // first asked
+    uint64_t round = 0;                 // when it was last asked about
   };
   struct Question {
     std::string key;
@@ -126,7 +128,9 @@ class TemplateChecker {
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::condition_variable_any put_;
-  std::map<std::string, Entry> entries_;
+  std::unordered_map<std::string, Entry> entries_;
+  std::set<std::string> unput_;  // keys of entries that no question has been put for, but is to be
+  uint64_t round_ = 0;           // how often what was unasked has been forgotten
   std::deque<Question> questions_;
   std::jthread thread_;  // last: stops first
 };

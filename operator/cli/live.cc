@@ -222,7 +222,7 @@ Result<placement::Snapshot> TakeSnapshot(kube::Client& client, const controllers
     return at->second;
   };
   while (true) {
-    placement::Snapshot snapshot = controllers::Observe(world, input);
+    placement::Snapshot snapshot = controllers::Observe(world, controllers::Families(world), input);
     if (settings.mode == controllers::Mode::kObserve) return snapshot;  // nothing is made
     const auto more = names.LookAt(snapshot);
     if (!more) return more.error();

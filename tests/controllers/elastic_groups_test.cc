@@ -52,7 +52,7 @@ placement::Snapshot ObserveGroups(const std::vector<crds::v1alpha1::NodeGroup>& 
   input.now = kNow;
   input.settings = &settings;
   input.name_conflicts = &conflicts;
-  return Observe(world, input);
+  return Observe(world, Families(world), input);
 }
 
 TEST(ObserveElastic, EveryFieldAndWhatWasRememberedReachTheSnapshot) {

@@ -388,7 +388,7 @@ TEST(GiveBackStatus, WhatIsRememberedComesBack) {
     input.settings = &settings;
     input.name_conflicts = &conflicts;
     input.targets = &targets;
-    const placement::NodeGroup seen = Observe(world, input).groups.at(0);
+    const placement::NodeGroup seen = Observe(world, Families(world), input).groups.at(0);
     EXPECT_EQ(seen.memory.leaving, report.memory.leaving);
     EXPECT_EQ(seen.memory.spare, report.memory.spare);
     EXPECT_EQ(seen.elastic->scale_down_delay, Seconds(90));

@@ -358,7 +358,7 @@ placement::InferencePool Observed(const World& world) {
     answer.shape.requests.Set(kCpu, 4000);
     return answer;
   };
-  return Observe(world, input).inference_pools.at(0);
+  return Observe(world, Families(world), input).inference_pools.at(0);
 }
 
 kube::Pod ReplicaPod(const std::string& name, const std::string& revision) {

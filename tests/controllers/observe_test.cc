@@ -56,7 +56,7 @@ struct Cluster {
     input.render_revision = "7";
     input.name_conflicts = &conflicts;
     input.ask_template = [this](const auto&) { return answer; };
-    return controllers::Observe(world, input);
+    return controllers::Observe(world, controllers::Families(world), input);
   }
   [[nodiscard]] placement::TrainingPool Pool() const { return Observe().pools.at(0); }
   [[nodiscard]] placement::NodeGroup Group() const { return Observe().groups.at(0); }

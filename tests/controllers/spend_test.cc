@@ -37,7 +37,7 @@ placement::Snapshot Observed(const PoolQuota& quota) {
   input.ask_template = [](const auto&) {
     return TemplateAnswer{TemplateAnswer::State::kValid, {}, {}};
   };
-  return Observe(world, input);
+  return Observe(world, Families(world), input);
 }
 
 TEST(ObserveSpend, ReadsLimitsAndWhatTheStatusRemembers) {
