@@ -61,7 +61,7 @@ Findings CheckFleet(const std::vector<DescribedNode>& nodes,
 // ---- Kueue ----
 
 struct NamespacePools {
-  std::map<std::string, std::string> labels;  // of the namespace
+  kube::TextMap labels;  // of the namespace
   int training = 0;
   int inference = 0;
   bool default_queue = false;  // it has a LocalQueue named default

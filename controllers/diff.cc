@@ -71,7 +71,7 @@ class ChildrenDiff {
     if (job.meta.name != TrainJobName(input_.pool->meta.name, placement.attempt)) return true;
     const auto record = job.meta.annotations.find(kPlacementAnnotation);
     if (record == job.meta.annotations.end()) return false;
-    const auto carried = DecodeRecord(record->second);
+    const auto carried = DecodeRecord(record->second, *input_.parser);
     return carried && !Follows(*carried->placement, placement);
   }
 

@@ -67,6 +67,7 @@ struct DiffInput {
   const kube::Companion* disruption_budget = nullptr;
   std::vector<const kube::Pod*> pods;                   // of this pool, any attempt
   const std::set<std::string>* deleted_uids = nullptr;  // asked for already
+  kube::JsonParser* parser = nullptr;                   // used for one pool after another
 };
 
 // What to write to the pool's children so that they follow from the decision. Nothing if they do.

@@ -10,6 +10,7 @@
 #include "controllers/families.h"
 #include "controllers/names.h"
 #include "controllers/observe.h"
+#include "controllers/observe_inference.h"
 #include "controllers/pool_key_hash.h"
 #include "controllers/render.h"
 
@@ -89,6 +90,7 @@ struct Loop::Facts {
   std::map<std::string, const placement::GroupReport*> group_reports;
   std::map<std::string, const placement::QuotaReport*> quota_reports;
   std::set<std::string> deleted_uids;
+  kube::JsonParser parser;  // of what Jobs carry
 
   // Groups that a pool asked for nodes which waits for the verdict on its template, as all do after
   // a restart: until then they stay as they are, or what is under way would be asked for again.
@@ -189,12 +191,13 @@ struct Loop::Facts {
     for (const auto& report : plan.quotas) quota_reports.emplace(report.ns, &report);
   }
 
-  [[nodiscard]] DiffInput Children(size_t place, const placement::PoolDecision& decision) const {
+  [[nodiscard]] DiffInput Children(size_t place, const placement::PoolDecision& decision) {
     const Family& family = families->OfTraining(place);
     DiffInput input;
     input.pool = world.training_pools[place].get();
     input.decision = &decision;
     input.deleted_uids = &deleted_uids;
+    input.parser = &parser;
     input.jobs = family.jobs;
     input.pods = family.pods;
     if (!family.services.empty()) input.service = family.services.front();
@@ -541,11 +544,11 @@ bool Loop::NumbersDue(const std::string& key) {
 
 template <class Object, class StatusOf>
 std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& status,
-                                       const kube::Resource& resource) {
+                                       const kube::Resource& resource, bool at_once) {
   const Change change = Compare(object.status, status);
   if (change == Change::kNone) return std::nullopt;
   const std::string key = ListKey(resource.kind, object.meta);
-  if (change == Change::kNumbers && !NumbersDue(key)) return std::nullopt;
+  if (change == Change::kNumbers && !at_once && !NumbersDue(key)) return std::nullopt;
   if (change == Change::kMeaning) numbers_changed_.erase(key);
   EventNote note{resource.kind, object.meta.ns, object.meta.name, object.meta.uid, {}};
   to_tell_[key] = {std::move(note), Transitions(object.status, status),
@@ -559,7 +562,7 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
                {}};
 }
 
-std::vector<WriteList> Loop::CollectWrites(const Facts& facts) {
+std::vector<WriteList> Loop::CollectWrites(Facts& facts) {
   std::vector<WriteList> lists;
   to_tell_.clear();
   numbers_left_ = options_.number_writes_per_pass;
@@ -576,7 +579,7 @@ std::vector<WriteList> Loop::CollectWrites(const Facts& facts) {
   return lists;
 }
 
-std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t place) {
+std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::TrainingPoolResource();
   const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[place];
   if (object.meta.deleted || BackingOff(kind.kind, object.meta)) return std::nullopt;
@@ -584,14 +587,17 @@ std::optional<WriteList> Loop::PoolWrites(const Facts& facts, size_t place) {
   const auto decision = facts.decisions.find(pool.key);
   if (decision == facts.decisions.end()) return std::nullopt;
   if (AwaitsAnswer(pool.template_unchecked, kind.kind, object.meta)) return std::nullopt;
-  std::vector<Write> writes;
-  const auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
-  if (auto write = StatusWrite(object, status, kind)) writes.push_back(*std::move(write));
+  std::vector<Write> children;
   if (settings_.mode == Mode::kEnforce) {
-    Append(facts.Collect(kind, object.meta), writes);
-    Append(DiffChildren(facts.Children(place, *decision->second)), writes);
-    ConfirmPool(kind, object.meta, writes);
+    children = facts.Collect(kind, object.meta);
+    Append(DiffChildren(facts.Children(place, *decision->second)), children);
   }
+  auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
+  const bool refused = TellRefused(object.meta.uid, children, status.conditions);
+  std::vector<Write> writes;
+  if (auto write = StatusWrite(object, status, kind, refused)) writes.push_back(*std::move(write));
+  Append(std::move(children), writes);
+  ConfirmPool(kind, object.meta, writes);
   if (writes.empty()) return std::nullopt;
   return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
 }
@@ -606,20 +612,35 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place)
   const bool unchecked =
       std::ranges::any_of(pool.variants, [](const auto& v) { return v.template_unchecked; });
   if (AwaitsAnswer(unchecked, kind.kind, object.meta)) return std::nullopt;
-  std::vector<Write> writes;
-  const auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
-  if (auto write = StatusWrite(object, status, kind)) writes.push_back(*std::move(write));
+  std::vector<Write> children;
   if (settings_.mode == Mode::kEnforce) {
-    InferenceDiffInput children =
+    InferenceDiffInput input =
         facts.Children(object, facts.families->OfServing(place), *decision->second);
-    children.name_taken = !pool.name_conflict.empty();
-    Append(facts.Collect(kind, object.meta), writes);
-    Append(DiffChildren(children), writes);
-    ConfirmPool(kind, object.meta, writes);
-    TellOfOthers(object, ScaledByOthers(children));
+    input.name_taken = !pool.name_conflict.empty();
+    children = facts.Collect(kind, object.meta);
+    Append(DiffChildren(input), children);
+    TellOfOthers(object, ScaledByOthers(input));
   }
+  auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
+  const bool refused = TellRefused(object.meta.uid, children, status.conditions);
+  std::vector<Write> writes;
+  if (auto write = StatusWrite(object, status, kind, refused)) writes.push_back(*std::move(write));
+  Append(std::move(children), writes);
+  ConfirmPool(kind, object.meta, writes);
   if (writes.empty()) return std::nullopt;
   return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
+}
+
+// Until its children need no write any more, what was refused of them is why pods are missing.
+// True: something was.
+bool Loop::TellRefused(const std::string& uid, const std::vector<Write>& children,
+                       std::vector<crds::v1alpha1::Condition>& conditions) {
+  if (refused_children_.empty()) return false;  // as in most passes
+  if (children.empty()) refused_children_.erase(uid);
+  const auto refusal = refused_children_.find(uid);
+  if (refusal == refused_children_.end()) return false;
+  TellRefusal(refusal->second, conditions);
+  return true;
 }
 
 // Somebody scaled a child: its owner is told where to scale instead.
@@ -883,6 +904,7 @@ void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
     retries_.erase(list.key);
     return;
   }
+  RememberRefusal(list, outcome);
   Retry& retry = retries_[list.key];
   nanoseconds wait =
       std::min<nanoseconds>(kFirstRetry * (1 << std::min(retry.failures, 10)), kLongestRetry);
@@ -896,6 +918,25 @@ void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
   }
   retry.until = clock_.Elapsed() + wait;
   WakeAt(retry.until);
+}
+
+// A child that the API server will not have, or that is too large to be sent, is for the pool's
+// user to mend. It is told once, and stands in the status until it is in.
+void Loop::RememberRefusal(const WriteList& list, const Outcome& outcome) {
+  const Write& write = list.writes[outcome.done];
+  const bool child = write.verb == Write::Verb::kCreate || write.verb == Write::Verb::kPatch;
+  const bool refused =
+      outcome.error->code == Code::kInvalid || outcome.error->code == Code::kForbidden;
+  if (!child || !refused) return;
+  std::string& known = refused_children_[list.uid];
+  std::string told = outcome.error->message + "; it is tried again";
+  if (known == told) return;
+  known = std::move(told);
+  if (!hooks_.event) return;
+  const auto reason = std::string(placement::ReasonName(placement::Reason::kPodsNotReady));
+  const std::string kind = list.key.substr(0, list.key.find(' '));
+  const placement::PoolKey pool = KeyOf(list.key.substr(kind.size() + 1));
+  hooks_.event({kind, pool.ns, pool.name, list.uid, Transition{true, reason, "Write", known}});
 }
 
 void Loop::Tell(const Facts& facts, const WriteList& list) {
@@ -961,18 +1002,19 @@ void Loop::ForgetByKey(const Facts& facts) {
 }
 
 void Loop::ForgetByUid(const Facts& facts) {
-  if (targets_.empty() && taken_.empty() && conflict_messages_.empty()) return;
   std::unordered_set<std::string_view> uids;
   const auto add = [&](const auto& objects) {
     for (const auto& object : objects) uids.insert(object->meta.uid);
   };
+  const auto gone = [&](const auto& entry) { return !uids.contains(entry.first); };
+  add(facts.world.node_groups);
+  std::erase_if(targets_, gone);
+  if (taken_.empty() && conflict_messages_.empty() && refused_children_.empty()) return;
   add(facts.world.training_pools);
   add(facts.world.inference_pools);
-  add(facts.world.node_groups);
-  const auto gone = [&](const auto& entry) { return !uids.contains(entry.first); };
-  std::erase_if(targets_, gone);
   std::erase_if(taken_, gone);
   std::erase_if(conflict_messages_, gone);
+  std::erase_if(refused_children_, gone);
 }
 
 }  // namespace spillway::controllers

@@ -138,10 +138,12 @@ class Loop {
   bool Decide(const std::stop_token& abort, const std::stop_token& stop);
   void EndPass(bool decided);
   bool AwaitAnswers(const std::stop_token& stop);
-  std::vector<WriteList> CollectWrites(const Facts& facts);
+  std::vector<WriteList> CollectWrites(Facts& facts);
   // `place`: in the world's list of pools of this kind.
-  std::optional<WriteList> PoolWrites(const Facts& facts, size_t place);
+  std::optional<WriteList> PoolWrites(Facts& facts, size_t place);
   std::optional<WriteList> InferenceWrites(const Facts& facts, size_t place);
+  bool TellRefused(const std::string& uid, const std::vector<Write>& children,
+                   std::vector<crds::v1alpha1::Condition>& conditions);
   void TellOfOthers(const crds::v1alpha1::InferencePool& pool,
                     const std::vector<std::string>& sentences);
   void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
@@ -157,13 +159,14 @@ class Loop {
   void ProbeWrites(const Facts& facts, std::vector<WriteList>& out);
   template <class Object, class StatusOf>
   std::optional<Write> StatusWrite(const Object& object, const StatusOf& status,
-                                   const kube::Resource& resource);
+                                   const kube::Resource& resource, bool at_once = false);
   bool NumbersDue(const std::string& key);
   bool BackingOff(const std::string& kind, const kube::ObjectMeta& meta);
   bool AwaitsAnswer(bool unchecked, const std::string& kind, const kube::ObjectMeta& meta);
   void Settle(const Facts& facts, const std::vector<WriteList>& lists,
               const std::vector<Outcome>& outcomes);
   void SettleFailure(const WriteList& list, const Outcome& outcome);
+  void RememberRefusal(const WriteList& list, const Outcome& outcome);
   void CountPasses(const std::string& key);
   void Tell(const Facts& facts, const WriteList& list);
   void Forget(const Facts& facts);
@@ -192,6 +195,7 @@ class Loop {
   std::map<std::string, NameTaken> taken_;                           // by pool uid
   std::map<std::string, TargetMemory> targets_;                      // by node group uid
   std::map<std::string, std::string> conflict_messages_;             // by pool uid
+  std::map<std::string, std::string> refused_children_;              // likewise: a sentence
   std::chrono::nanoseconds next_probe_{0};
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned

@@ -14,7 +14,7 @@
 namespace spillway::controllers {
 namespace {
 
-using Labels = std::map<std::string, std::string>;
+using Labels = kube::TextMap;
 using Nodes = std::vector<const DescribedNode*>;
 
 constexpr const char* kInstanceLabel = "node.kubernetes.io/instance-type";

@@ -83,8 +83,8 @@ std::string EncodeRecord(const placement::PoolMemory& memory) {
   return out.dump();
 }
 
-std::optional<placement::PoolMemory> DecodeRecord(const std::string& text) {
-  kube::JsonParser parser;
+std::optional<placement::PoolMemory> DecodeRecord(const std::string& text,
+                                                  kube::JsonParser& parser) {
   const auto root = parser.Parse(text);
   if (!root) return std::nullopt;
   Record record;
@@ -98,6 +98,11 @@ std::optional<placement::PoolMemory> DecodeRecord(const std::string& text) {
   memory.attempts = memory.placement->attempt;
   memory.tiers_used.insert(memory.placement->tier);
   return memory;
+}
+
+std::optional<placement::PoolMemory> DecodeRecord(const std::string& text) {
+  kube::JsonParser parser;
+  return DecodeRecord(text, parser);
 }
 
 bool Follows(const placement::Placement& record, const placement::Placement& committed) {

@@ -144,10 +144,11 @@ std::string RenderService(const RenderInput& input) {
 
 Standing StandingOf(const kube::Companion& there, const std::string& revision) {
   const auto carried = there.meta.annotations.find(kRevisionAnnotation);
-  if (carried == there.meta.annotations.end() || !carried->second.starts_with(revision + ".")) {
-    return Standing::kOther;
-  }
-  return carried->second == revision + "." + there.spec_digest ? Standing::kAsRendered
+  if (carried == there.meta.annotations.end()) return Standing::kOther;
+  const std::string_view text = carried->second;
+  const bool same = text.starts_with(revision) && text.substr(revision.size()).starts_with('.');
+  if (!same) return Standing::kOther;
+  return text.substr(revision.size() + 1) == there.spec_digest ? Standing::kAsRendered
                                                                : Standing::kEdited;
 }
 

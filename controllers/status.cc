@@ -434,6 +434,14 @@ crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& o
   return status;
 }
 
+void TellRefusal(const std::string& refusal, std::vector<Condition>& conditions) {
+  for (Condition& condition : conditions) {
+    if (condition.type != "Ready" || condition.status == "True") continue;
+    condition.reason = ReasonName(Reason::kPodsNotReady);
+    condition.message = placement::Short(refusal);
+  }
+}
+
 Change Compare(const TrainingPoolStatus& was, const TrainingPoolStatus& is) {
   if (was == is) return Change::kNone;
   TrainingPoolStatus numbers = is;

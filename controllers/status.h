@@ -45,6 +45,10 @@ crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& o
                                               const placement::QuotaReport& report, Mode mode,
                                               Time now);
 
+// Pods are missing as the API server refuses what they would come from: `refusal`, a sentence, is
+// what the Ready condition of a pool that is not ready says.
+void TellRefusal(const std::string& refusal, std::vector<crds::v1alpha1::Condition>& conditions);
+
 // How far two statuses differ: what must be written at once, what may wait for its turn.
 enum class Change { kNone, kNumbers, kMeaning };
 Change Compare(const crds::v1alpha1::TrainingPoolStatus& was,

@@ -5,7 +5,6 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "base/hash.h"
 #include "controllers/names.h"
 #include "kube/json.h"
 #include "kube/types/pod.h"
@@ -291,9 +290,10 @@ TemplateChecker::TemplateChecker(kube::Client& client, Clock& clock, Log& log,
       on_answer_(std::move(on_answer)),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
+// It lives no longer than the process, and is made of long texts in each pass.
 std::string TemplateChecker::KeyOf(const TemplateSubject& subject) {
   return fmt::format("{}/{}/{}/{}", subject.ns, subject.pool, subject.variant,
-                     HashHex(subject.pod_template, 16));
+                     std::hash<std::string>()(subject.pod_template));
 }
 
 TemplateAnswer TemplateChecker::Ask(const TemplateSubject& subject) {

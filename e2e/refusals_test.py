@@ -10,6 +10,7 @@ import pytest
 
 from harness import Cluster, Operators, condition_of, describe, example, holds_for, wait_for
 from pools import Children, children, children_of, ready, says, training_pool
+from serving import a100, inference_pool
 from spillway_dev.operator_process import OperatorProcess
 
 Object = dict[str, Any]
@@ -77,6 +78,30 @@ def test_pool_runs_when_the_name_is_free_again(
         cluster.delete(theirs["kind"], theirs["metadata"]["name"], namespace)
     for name in conflicts:
         ready(cluster, name, namespace, seconds=40)
+
+
+# Children that the API server refuses.
+
+def test_a_child_that_the_api_server_refuses_is_told_to_its_pool_until_it_is_taken(
+        operator: OperatorProcess, cluster: Cluster, namespace: str, node_groups: None) -> None:
+    hard = {"count/jobs.batch": "0", "count/deployments.apps": "0"}
+    cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": hard}}, namespace)
+    wait_for(lambda: cluster.get("resourcequota", "none", namespace).get("status", {}).get("hard") == hard, 20, "the quota to count")
+    cluster.apply([training_pool("gang", 2), inference_pool("chat", 8, a100())], namespace)
+    for kind, pool, child in (("trainingpool", "gang", "Job"), ("inferencepool", "chat", "Deployment")):
+        def told() -> Object | None:
+            found = condition_of(cluster.get(kind, pool, namespace), "Ready")
+            return found if "exceeded quota: none" in found.get("message", "") else None
+        found = wait_for(told, 20, f"{kind} {pool} to say what is refused")
+        assert found["status"] == "False" and found["reason"] == "PodsNotReady", found
+        assert found["message"].startswith(f"writing {child} {namespace}/{pool}-"), found
+        assert found["message"].endswith("; it is tried again"), found
+        events = wait_for(lambda: [one for one in cluster.events(namespace, pool) if one.get("action") == "Write"], 10, "an event")
+        assert [(one["type"], one["reason"]) for one in events] == [("Warning", "PodsNotReady")], events
+    cluster.delete("resourcequota", "none", namespace)
+    ready(cluster, "gang", namespace, seconds=60)
+    wait_for(lambda: condition_of(cluster.get("inferencepool", "chat", namespace), "Ready")["status"] == "True", 60,
+             "the replicas to be ready")
 
 
 # Wrong specs.

@@ -142,7 +142,7 @@ Status Read(JsonValue value, Time& out) {
 Status Read(JsonValue value, std::vector<std::string>& out) { return ReadScalars(value, out); }
 Status Read(JsonValue value, std::vector<int>& out) { return ReadScalars(value, out); }
 
-Status Read(JsonValue value, std::map<std::string, std::string>& out) {
+Status Read(JsonValue value, TextMap& out) {
   out.clear();
   return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
     return Read(inner, out[std::string(key)]);

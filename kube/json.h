@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,6 +20,9 @@
 namespace spillway::kube {
 
 using JsonValue = simdjson::ondemand::value;
+
+// Labels and the like, which are looked up without a copy of the key.
+using TextMap = std::map<std::string, std::string, std::less<>>;
 
 // A text with the padding that the parser needs, and the parser's buffers. Not thread-safe; reuse
 // it for many documents. Values are valid until the next Parse.
@@ -58,7 +62,7 @@ Status Read(JsonValue value, Time& out);
 Status Read(JsonValue value, std::optional<Time>& out);
 Status Read(JsonValue value, std::vector<std::string>& out);
 Status Read(JsonValue value, std::vector<int>& out);
-Status Read(JsonValue value, std::map<std::string, std::string>& out);
+Status Read(JsonValue value, TextMap& out);
 // A string or a number, as the text that stands there (quantities come as both).
 Status ReadScalarText(JsonValue value, std::string& out);
 // The value's own JSON text, whatever it is, compacted by nobody.

@@ -5,14 +5,13 @@
 namespace spillway::kube {
 namespace {
 
-Status ReadAll(JsonValue value, std::map<std::string, std::string>& out) {
+Status ReadAll(JsonValue value, TextMap& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
     return Read(inner, out[std::string(key)]);
   });
 }
 
-Status ReadKept(JsonValue value, const MetaFilter& filter,
-                std::map<std::string, std::string>& out) {
+Status ReadKept(JsonValue value, const MetaFilter& filter, TextMap& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
     const bool also = !filter.also.empty() && key == filter.also;
     if (!also && !key.starts_with(filter.prefix)) return Ok{};

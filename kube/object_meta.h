@@ -27,8 +27,8 @@ struct ObjectMeta {
   int64_t generation = 0;
   Time created{};
   std::optional<Time> deleted;  // deletionTimestamp: it is on its way out
-  std::map<std::string, std::string> labels;
-  std::map<std::string, std::string> annotations;
+  TextMap labels;
+  TextMap annotations;
   Shared<Owner> controller;  // the owner reference with controller: true; empty without one
 
   bool operator==(const ObjectMeta&) const = default;

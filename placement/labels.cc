@@ -18,7 +18,7 @@ Labels::Labels(std::initializer_list<Entry> entries) {
   for (const auto& [key, text] : entries) (*this)[key.str()] = text;
 }
 
-Labels::Labels(const std::map<std::string, std::string>& entries)
+Labels::Labels(const std::map<std::string, std::string, std::less<>>& entries)
     : Labels(Entries(entries.begin(), entries.end())) {}
 
 Labels::Labels(Entries entries) : entries_(std::move(entries)) {}

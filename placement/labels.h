@@ -24,7 +24,7 @@ class Labels {
   // NOLINTBEGIN(google-explicit-constructor): labels are written as a list, and Kubernetes' are a
   // map
   Labels(std::initializer_list<Entry> entries);  // of a key that stands twice, the last one
-  Labels(const std::map<std::string, std::string>& entries);
+  Labels(const std::map<std::string, std::string, std::less<>>& entries);
   // NOLINTEND(google-explicit-constructor)
   explicit Labels(Entries entries);  // REQUIRES the order of the keys, each once
 

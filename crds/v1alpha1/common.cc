@@ -50,7 +50,7 @@ Status DecodeRequirement(JsonValue value, Requirement& out) {
 
 Status DecodeSelector(JsonValue value, Selector& out) {
   out.clear();
-  std::map<std::string, std::string> match_labels;
+  kube::TextMap match_labels;
   std::vector<Requirement> expressions;
   Status done = kube::VisitObject(value, [&](std::string_view key, JsonValue field) -> Status {
     if (key == "matchLabels") return Read(field, match_labels);

@@ -209,7 +209,7 @@ void ApplyConditions(const std::vector<Condition>& conditions, Pod& out) {
 }
 
 // The index comes as annotation and label; once it is a number, neither is kept.
-void TakeIndex(std::map<std::string, std::string>& from, Pod& out) {
+void TakeIndex(TextMap& from, Pod& out) {
   const auto at = from.find(std::string(kCompletionIndex));
   if (at == from.end()) return;
   const std::string& text = at->second;

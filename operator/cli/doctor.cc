@@ -231,7 +231,7 @@ class Examination {
       if (!there) return there.error();
       if (there->is_null()) continue;  // gone meanwhile
       const json::json_pointer labels("/metadata/labels");
-      pools.labels = there->value(labels, std::map<std::string, std::string>());
+      pools.labels = there->value(labels, kube::TextMap());
       if (Status done = FindDefaultQueue(name, pools); !done) return done;
     }
     return Ok{};

@@ -23,6 +23,13 @@ TEST(TimeTest, PrintsAsTheApiServerWrites) {
   EXPECT_EQ(FormatTime(Time{}), "1970-01-01T00:00:00Z");
   EXPECT_EQ(FormatTime(sys_days(2024y / 2 / 29) + 23h + 59min + 59s), "2024-02-29T23:59:59Z");
   EXPECT_EQ(FormatTime(sys_days(1969y / 12 / 31) + 23h + 59min + 59s), "1969-12-31T23:59:59Z");
+  EXPECT_EQ(FormatTime(sys_days(987y / 6 / 5)), "0987-06-05T00:00:00Z");
+}
+
+TEST(TimeTest, AYearWithoutFourDigitsIsWrittenAsTheNearestOfFour) {
+  EXPECT_EQ(FormatTime(sys_days(9999y / 12 / 31) + 23h + 59min + 59s), "9999-12-31T23:59:59Z");
+  EXPECT_EQ(FormatTime(sys_days(10'000y / 1 / 1)), "9999-12-31T23:59:59Z");
+  EXPECT_EQ(FormatTime(sys_days(-1y / 12 / 31)), "0000-01-01T00:00:00Z");
 }
 
 TEST(TimeTest, MicroTimeHasSixDecimals) {

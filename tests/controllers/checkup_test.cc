@@ -125,7 +125,7 @@ TEST(Checkup, AReviewAsksForTheServiceAccount) {
 
 // ---- nodes ----
 
-DescribedNode A100(const std::string& name, std::map<std::string, std::string> labels) {
+DescribedNode A100(const std::string& name, kube::TextMap labels) {
   DescribedNode node;
   labels["kubernetes.io/hostname"] = name;
   labels["nvidia.com/gpu.product"] = "NVIDIA-A100-SXM4-80GB";

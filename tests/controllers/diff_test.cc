@@ -66,6 +66,8 @@ struct World {
 
   [[nodiscard]] std::vector<Write> Writes() const {
     DiffInput input;
+    kube::JsonParser parser;
+    input.parser = &parser;
     input.pool = &pool;
     input.decision = &decision;
     input.group = group_exists ? &group : nullptr;

@@ -117,6 +117,58 @@ TEST_F(LoopTest, ARefusedCommitStartsNothingAndIsTriedAgain) {
   EXPECT_THAT(writes[1], HasSubstr("status"));
 }
 
+TEST_F(LoopTest, AChildThatIsRefusedIsToldToThePoolOnceAndUntilItIsIn) {
+  server_.Inject({.verb = "create",
+                  .path_contains = "/jobs",
+                  .times = -1,
+                  .status = 403,
+                  .reason = "Forbidden"});
+  server_.Put(PoolJson("run", 2));
+  Run();
+  // One is of the condition that a gang which starts has, the other one of the refusal.
+  const auto told = [&] {
+    const auto events = Events();
+    return std::count(events.begin(), events.end(), "run PodsNotReady");
+  };
+  ASSERT_TRUE(Await([&] { return told() == 2; }));
+  const auto before = clock_.Elapsed();
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(1), [&] {
+    return Message("run", "Ready").starts_with("writing Job lab/run-train-1: ");
+  }));
+  EXPECT_LT(clock_.Elapsed() - before, LoopOptions{}.numbers_settle) << "later, as numbers are";
+  EXPECT_EQ(ConditionStatus("run", "Ready"), "False");
+  EXPECT_EQ(Reason("run", "Ready"), "PodsNotReady");
+  EXPECT_THAT(Message("run", "Ready"), HasSubstr("; it is tried again"));
+  EXPECT_EQ(ConditionStatus("run", "Placed"), "True");
+  for (int i = 0; i < 3; ++i) {
+    clock_.Advance(std::chrono::seconds(31));
+    ASSERT_TRUE(OnePass());
+  }
+  EXPECT_THAT(Message("run", "Ready"), HasSubstr("run-train-1: "));
+  EXPECT_EQ(told(), 2) << "however often it is tried";
+  server_.ClearFaults();
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(31), [&] {
+    return Exists("jobs", "run-train-1") &&
+           Message("run", "Ready").find("writing Job") == std::string::npos;
+  }));
+}
+
+// Of a pool that another write has overtaken nothing is to be mended.
+TEST_F(LoopTest, AChildThatIsRefusedForANewerOneIsNotToldToThePool) {
+  server_.Inject({.verb = "create",
+                  .path_contains = "/jobs",
+                  .times = 3,
+                  .status = 409,
+                  .reason = "Conflict"});
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(
+      AwaitWhileTimePasses(std::chrono::seconds(1), [&] { return Exists("jobs", "run-train-1"); }));
+  const auto events = Events();
+  EXPECT_EQ(std::count(events.begin(), events.end(), "run PodsNotReady"), 1) << "as it starts";
+  EXPECT_THAT(Message("run", "Ready"), testing::Not(HasSubstr("writing Job")));
+}
+
 // Else the liveness probe would kill a leader that has much to write.
 TEST_F(LoopTest, EveryWriteIsASignOfLife) {
   std::atomic<int64_t> longest{0};

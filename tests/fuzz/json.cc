@@ -108,7 +108,7 @@ Status ReadAsAnything(JsonValue value) {
     std::optional<Time> time;
     std::vector<std::string> texts;
     std::vector<int> numbers;
-    std::map<std::string, std::string> map;
+    kube::TextMap map;
     std::string raw;
     switch (key.empty() ? 0 : key.front()) {
       case 'n':

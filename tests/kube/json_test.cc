@@ -20,7 +20,7 @@ struct Thing {
   Time time{};
   std::vector<std::string> words;
   std::vector<int> numbers;
-  std::map<std::string, std::string> labels;
+  TextMap labels;
   std::string quantity;
   std::string raw;
 };

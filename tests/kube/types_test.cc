@@ -114,9 +114,9 @@ TEST(Node, ReadsTheFactsOfASickOne) {
         "lastTransitionTime": "2026-11-24T01:07:49Z", "reason": "NodeStatusUnknown"}]}})");
   ASSERT_TRUE(node) << node.error().message;
   EXPECT_TRUE(node->unschedulable);
-  EXPECT_EQ(node->meta.labels, (std::map<std::string, std::string>{{"a", "c"}}));
+  EXPECT_EQ(node->meta.labels, (TextMap{{"a", "c"}}));
   EXPECT_EQ(node->meta.annotations,
-            (std::map<std::string, std::string>{{"spillway.dev/leaving", "x"}}));
+            (TextMap{{"spillway.dev/leaving", "x"}}));
   EXPECT_THAT(node->taints, ElementsAre(Taint{"node.kubernetes.io/unreachable", "", "NoExecute"},
                                         Taint{"sku", "gpu", "NoSchedule"}));
   ASSERT_EQ(node->conditions.size(), 1U);

@@ -22,7 +22,7 @@ TEST(Labels, AreInTheOrderOfTheirKeys) {
   labels["arch"] = "amd64";
   EXPECT_THAT(Labels::Entries(labels.begin(), labels.end()),
               ElementsAre(Pair("arch", "amd64"), Pair("os", "linux"), Pair("zone", "z2")));
-  EXPECT_EQ(labels, Labels(std::map<std::string, std::string>{
+  EXPECT_EQ(labels, Labels(std::map<std::string, std::string, std::less<>>{
                         {"os", "linux"}, {"zone", "z2"}, {"arch", "amd64"}}));
   EXPECT_EQ(labels.find("os")->second, "linux");
   EXPECT_EQ(labels.find("rack"), labels.end());
