@@ -92,22 +92,24 @@ class Asking {
  private:
   void Ask(Asked& asked) {
     const auto left = draft_.left_on_new;
-    TryToAsk();
+    TryToAsk(left);
     while (NoteStockouts()) {
       asked.released = true;
       ForgetCellAsks(draft_, index_);
       draft_.left_on_new = left;
-      TryToAsk();
+      TryToAsk(left);
     }
     for (CellAsk& ask : pool_.asks) ask.since = SinceOf(*CellOf(ask), ask);
     for (Chance& chance : chances_) Explain(chance);
   }
-  void TryToAsk() {
+  // `left`: what the new nodes have left that others have asked for.
+  void TryToAsk(const std::vector<std::vector<Resources>>& left) {
     chances_.clear();
     FindChances();
-    KeepAsks();
+    PutAsks(pool_.pool->memory.asks);
     AskForCheapest();
     for (Chance& chance : chances_) Take(chance, WantedOf(*chance.cell));
+    PutAnew(left);
   }
 
   // ---- Uniform routing ----
@@ -323,12 +325,22 @@ class Asking {
 
   // ---- what is asked for ----
 
-  void KeepAsks() {
+  void PutAsks(const std::vector<CellAsk>& asks) {
     for (const Chance& chance : chances_) {
-      const CellAsk* before = AskedBefore(pool_, *chance.cell);
-      if (before == nullptr) continue;
-      Take(chance, std::min<int64_t>(before->replicas, WantedOf(*chance.cell)));
+      const CellAsk* ask = FindAsk(asks, *chance.cell);
+      if (ask == nullptr) continue;
+      Take(chance, std::min<int64_t>(ask->replicas, WantedOf(*chance.cell)));
     }
+  }
+
+  // All that a cell asks for is put on nodes together, as the next pass will, which knows no more
+  // than how many replicas that is: a part of it may have been put there after those of another
+  // cell, and what is asked for beside others may make some of them needless.
+  void PutAnew(const std::vector<std::vector<Resources>>& left) {
+    const std::vector<CellAsk> asks = pool_.asks;
+    ForgetCellAsks(draft_, index_);
+    draft_.left_on_new = left;
+    PutAsks(asks);
   }
 
   [[nodiscard]] std::vector<const Chance*> ChancesIn(const GroupView& group) const {

@@ -20,6 +20,7 @@ class Wanting {
         limits_(draft.world, draft.capacity, draft.offers, draft.quotas, pool_) {}
 
   bool Run() {
+    pool_.counts_on_room = false;
     NoteShortage();
     if (!pool_.memory.claim) return IsDue() && Claim();
     const auto replicas = StandsFor();
@@ -149,7 +150,11 @@ class Wanting {
       if (victory) best = std::move(victory);
       return room;
     });
-    if (!fit || Starts(cell)) return false;
+    if (!fit) return false;
+    if (Starts(cell)) {
+      pool_.counts_on_room = true;
+      return false;
+    }
     Make(cell, fit->workers, *best);
     return true;
   }

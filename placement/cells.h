@@ -81,7 +81,8 @@ struct InferenceDraft {
   std::optional<Throughput> rounded;  // the unit in which mixes were reckoned, if not exactly
   std::optional<Cause> held;          // why nothing is decided at all: paused, misconfigured, …
   bool claims = false;                // what its claim has is reserved for it by now
-  std::vector<Leaver> awaits;         // with a claim: whom it waits for
+  bool counts_on_room = false;  // it claims nothing only for what is free once others are bound
+  std::vector<Leaver> awaits;   // with a claim: whom it waits for
   // Nodes that elastic groups are asked for in this round, for what all cells together lack.
   std::vector<CellAsk> asks = {};
   std::vector<Leaver> yields;      // to whom replicas of it give way, how many, and when

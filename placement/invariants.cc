@@ -583,11 +583,26 @@ int BoundAnywhere(const InferencePool& pool, const CellState& cell) {
   }));
 }
 
+// Accelerators of the group's nodes that are of use, which pods of the cell have that are on their
+// way out: others of it come into their room.
+int64_t LeftByItsOwn(const World& world, const InferencePool& pool, const CellState& cell) {
+  int64_t accelerators = 0;
+  for (const Replica& replica : pool.live) {
+    if (!replica.terminating || !IsIn(replica, cell)) continue;
+    const auto node = world.FindNode(cell.group->spec->cluster, replica.node);
+    const Member* member = node ? cell.group->Find(*node) : nullptr;
+    if (member == nullptr || member->state != NodeState::kUsable) continue;
+    accelerators += AcceleratorsIn(*cell.group->spec, replica.requests);
+  }
+  return accelerators;
+}
+
 // Replicas that were added have room on their group's nodes: each cell by itself, and all of them
 // together by the number of accelerators.
 Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
   const Capacity capacity = CapacityOfGangs(world, plan);
   std::map<const GroupView*, int64_t> asked;
+  std::map<const GroupView*, int64_t> left;
   for (const InferenceDraft& draft : Settled(world, plan)) {
     for (const CellState& cell : draft.cells) {
       if (!cell.Known() || cell.memory.desired <= cell.before) continue;
@@ -605,10 +620,11 @@ Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
       const int there = std::max(cell.before, BoundAnywhere(*draft.pool, cell));
       asked[cell.group] +=
           int64_t{std::max(cell.memory.desired - there, 0)} * cell.variant->per_replica;
+      left[cell.group] += LeftByItsOwn(world, *draft.pool, cell);
     }
   }
   for (const auto& [group, accelerators] : asked) {
-    int64_t free = 0;
+    int64_t free = left[group];
     for (const Member& member : group->members) {
       if (member.state != NodeState::kUsable) continue;
       free += std::max<int64_t>(AcceleratorsIn(*group->spec, capacity.Free(member.node)), 0);

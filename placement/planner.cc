@@ -243,12 +243,13 @@ void Renew(Draft& draft, size_t pool) {
   ClaimWhatItHas(draft, pool);
 }
 
-// Have inference pools begun to count since when something better has been possible? Gangs that
-// take that room have their turns later.
-bool AnyoneSeesBetter(const Draft& draft) {
-  return std::any_of(
-      draft.inference.begin(), draft.inference.end(),
-      [](const InferenceDraft& pool) { return pool.memory.home_fits_since.has_value(); });
+// Have inference pools begun to count since when something better has been possible, or do they
+// wait for room rather than make others go? Gangs that take that room have their turns later.
+bool AnyoneCountsOnRoom(const Draft& draft) {
+  return std::any_of(draft.inference.begin(), draft.inference.end(),
+                     [](const InferenceDraft& pool) {
+                       return pool.memory.home_fits_since || pool.counts_on_room;
+                     });
 }
 
 // What a turn changed for those who have had theirs.
@@ -294,7 +295,7 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
       }
       Take(draft, pool, *option.group, *option.fit, Action::kPlace);
       if (held) return News::kFreed;
-      return AnyoneSeesBetter(draft) ? News::kTaken : News::kNone;
+      return AnyoneCountsOnRoom(draft) ? News::kTaken : News::kNone;
     }
     if (!claims && Reclaim(draft, pool, option)) return held ? News::kFreed : News::kTaken;
     // What comes after home is not for who waits for what it is guaranteed at home.

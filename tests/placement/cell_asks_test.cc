@@ -468,6 +468,26 @@ TEST(CellAsks, OfSeveralVariantsShareNodes) {
   EXPECT_THAT(Asks(world), ElementsAre("1 for 1 big@near", "0 for 2 small@near"));
 }
 
+// What was asked for, a node for a big replica and two small ones, is not enough any more: beside
+// the one that is asked for now the big one leaves the small ones no room on its node.
+TEST(CellAsks, ForMoreOfAVariantShareItsNodes) {
+  Snapshot world = HomeAndClouds();
+  world.nodes.clear();
+  GroupOf(world, "far").admission = placement::Admission::kClosed;
+  placement::InferencePool pool = Patient(1);
+  pool.unit = 1'000'000;
+  pool.replicas = 38;
+  pool.variants = {Serves("big", "a100", 4, "16"), Serves("small", "a100", 1, "3")};
+  pool.memory.asks = {
+      CellAsk{.variant = "big", .node_group = "near", .nodes = 1, .replicas = 1, .since = kNow},
+      CellAsk{.variant = "small", .node_group = "near", .nodes = 0, .replicas = 2, .since = kNow}};
+  world.inference_pools = {pool};
+  const Plan plan = Checked(world);
+  EXPECT_THAT(AsksOf(ServingOf(plan)), ElementsAre("1 for 2 big@near", "1 for 2 small@near"));
+  EXPECT_EQ(Desired(plan, "near"), 2);
+  EXPECT_EQ(ServingOf(Checked(Applied(world, plan))).memory, ServingOf(plan).memory);
+}
+
 TEST(CellAsks, AddUpWithThoseOfGangs) {
   Snapshot world = HomeAndClouds(3);
   world.pools = {Wants("llm", 2)};

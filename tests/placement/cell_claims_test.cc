@@ -201,6 +201,23 @@ TEST(CellClaim, IsForNoMoreThanItsLimits) {
 }
 
 // What its own replicas have is no room for more of them.
+// Two nodes; on one of them a gang has yet to be bound, so that no replica may go to the other.
+TEST(CellClaim, IsMadeAtOnceWhereAGangTakesTheRoomThatThePoolWaitedFor) {
+  Snapshot world = Fleet(2);
+  world.pools = {Has("starts", 1, 8, "home", {"home-1"})};
+  PoolOf(world, "starts").preemptible = Preemptible::kAlways;
+  PoolOf(world, "starts").min_run = Seconds{0};
+  world.inference_pools = {Short().inference_pools.front()};
+  EXPECT_THAT(VictimsOf(world), ElementsAre()) << "the other node is its own in a moment";
+  world.pools.push_back(Wants("late", 1));
+  world.pools.back().priority = 5;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "late").action, Action::kPlace);
+  EXPECT_THAT(VictimsOf(world), ElementsAre("starts"));
+  const Snapshot after = Applied(world, plan);
+  EXPECT_EQ(ServingOf(Checked(after)).memory, ServingOf(plan).memory);
+}
+
 TEST(CellClaim, LeavesWhatItsOwnReplicasHave) {
   Snapshot world = Short();
   Serving(world).replicas = 12;

@@ -249,5 +249,23 @@ TEST(Verify, CountsReplicasThatAnotherStandsInForOnceAgainstALimit) {
   EXPECT_TRUE(Verify(three, WithOneMore(three)).ok()) << "that at home goes once it serves";
 }
 
+// Seven replicas on a node of eight, and one that is on its way out.
+TEST(Verify, LetsAReplicaComeIntoRoomThatOneOfItsOwnLeaves) {
+  Snapshot world = Fleet(1);
+  placement::InferencePool pool = Chat(8);
+  Runs(world, pool, "gpu", "home", 8, 8, {"home-1"});
+  pool.memory.cells[0].desired = 7;
+  pool.cells[0].replicas = 7;
+  pool.live[0].terminating = true;
+  pool.live[0].ready = false;
+  world.inference_pools = {pool};
+  const Plan plan = MakePlan(world);
+  ASSERT_EQ(Mix(ServingOf(plan)), "8 gpu@home");
+  const Status status = Verify(world, plan);
+  EXPECT_TRUE(status.ok()) << status.error().message;
+  world.inference_pools[0].live[0].node = "elsewhere";
+  EXPECT_FALSE(Verify(world, plan).ok()) << "what others have on the node is no room";
+}
+
 }  // namespace
 }  // namespace spillway::tests
