@@ -35,6 +35,7 @@ struct Look {
   Room room;                             // what those have free
   const NewSupply* supply = nullptr;     // of new nodes, where these are looked at
   int64_t on_new = 0;                    // workers that fit on one of them
+  bool once_back = false;                // as if nodes were ready again, within their grace
 
   [[nodiscard]] const NodeGroup& Spec() const { return *group.spec; }
   [[nodiscard]] Time Now() const { return scene.world.now; }
@@ -168,7 +169,9 @@ std::string Unusable(const Look& look) {
 }
 
 Found IsHealthy(Look& look) {
-  look.ground = look.scene.offers.GroundFor(look.group, look.pool, look.memory);
+  Offers& offers = look.scene.offers;
+  look.ground = look.once_back ? offers.GroundOnceBack(look.group, look.pool, look.memory)
+                               : offers.GroundFor(look.group, look.pool, look.memory);
   const ShapeCounts& all = look.ground->all;
   const ShapeCounts& usable = look.ground->usable;
   if (!Decides(look, usable, all)) return {};
@@ -712,8 +715,13 @@ const Promise* PromiseBefore(const Look& look) {
   return promise && promise->gang != look.index ? &*promise : nullptr;
 }
 
-std::string ByThen(const Promise& promise, Time now) {
-  return promise.by > now ? "by " + FormatTime(promise.by) : "as soon as others are gone or bound";
+std::string ByThen(const World& world, const Promise& promise) {
+  if (promise.by > world.now) return "by " + FormatTime(promise.by);
+  if (promise.away.empty()) return "as soon as others are gone or bound";
+  std::vector<std::string> away;
+  away.reserve(promise.away.size());
+  for (const size_t node : promise.away) away.push_back(world.nodes[node]->id.name);
+  return fmt::format("as soon as {} {} ready again", Names(away), away.size() == 1 ? "is" : "are");
 }
 
 Finding IsPromised(const Look& look, const Promise& promise, const Fit& fit) {
@@ -722,7 +730,7 @@ Finding IsPromised(const Look& look, const Promise& promise, const Fit& fit) {
   finding.message = fmt::format(
       "{}, which would fit on {}, but room there is reserved for {}, "
       "which starts {}",
-      look.Needs(), Count(std::ssize(fit.nodes), "node"), who, ByThen(promise, look.Now()));
+      look.Needs(), Count(std::ssize(fit.nodes), "node"), who, ByThen(look.scene.world, promise));
   if (look.pool.active_deadline) {
     finding.message += fmt::format("; its own activeDeadlineSeconds of {} would end it later",
                                    look.pool.active_deadline->count());
@@ -1023,6 +1031,18 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
                 bool home_could) {
   return LargestOption(scene, pool, memory, group, home_could,
                        NeedIn(*scene.world.pools[pool], *group.spec));
+}
+
+Option OptionOnceBack(const Scene& scene, size_t pool, const PoolMemory& memory,
+                      const GroupView& group, bool home_could) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  auto need = NeedIn(spec, *group.spec);
+  if (need) need = need->For(need->least);
+  Option option = Unlooked(spec, group, need);
+  Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
+  look.once_back = true;
+  Check(look);
+  return option;
 }
 
 BesidesRoom MissingBesidesRoom(const Scene& scene, size_t pool, const PoolMemory& memory,

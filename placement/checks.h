@@ -112,6 +112,11 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
 Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                  const Need& need);
 
+// The same, for the least that the gang makes do with, once the nodes of the group are ready again
+// that are NotReady within the grace.
+Option OptionOnceBack(const Scene& scene, size_t pool, const PoolMemory& memory,
+                      const GroupView& group, bool home_could);
+
 // What is missing in the group besides room, a clause each, for who is looked at there by number.
 struct BesidesRoom {
   std::vector<std::string> remedies;

@@ -56,8 +56,9 @@ std::string WaitForLeavers(const std::vector<Leaver>& awaits);
 // When a waiting gang starts at the latest, if nobody with an earlier key comes.
 struct Outlook {
   std::string node_group;
-  std::optional<Time> starts_by;   // nullopt: nobody can say
-  std::vector<std::string> nodes;  // names; what is kept for it
+  std::optional<Time> starts_by;       // nullopt: nobody can say
+  std::vector<std::string> nodes;      // names; what is kept for it
+  std::vector<std::string> away = {};  // of these, those that have to be ready again
   // Who has to end before; where nobody can say when it starts: who may run for ever.
   std::vector<PoolKey> others;
 };

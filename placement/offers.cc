@@ -50,8 +50,23 @@ bool MayUse(const World& world, const GroupView& group, const TrainingPool& pool
   return false;
 }
 
+// Which nodes of a group are taken to be usable.
+enum class Health {
+  kNow,       // those that are
+  kOnceBack,  // and those that will be if they are ready again within their grace
+};
+
+// Would it be usable if it were ready?
+bool IsUsableOnceBack(const GroupView& group, const Member& member, const Node& node, Time now) {
+  if (member.state != NodeState::kNotReady) return false;
+  Node ready = node;
+  ready.ready = true;
+  ready.not_ready_since.reset();
+  return StandingOf(*group.spec, ready, now).state == NodeState::kUsable;
+}
+
 Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& pool,
-                const PoolMemory& memory) {
+                const PoolMemory& memory, Health health) {
   Ground ground;
   ground.shared = memory.excluded.empty();  // nobody else leaves out the same nodes
   for (ShapeCounts* counts : {&ground.all, &ground.usable, &ground.own, &ground.allowed}) {
@@ -60,16 +75,21 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
   LeftOut left_out;
   for (const Member& member : group.members) {
     ++ground.all[member.shape];
-    if (member.state != NodeState::kUsable) {
+    const Node& node = *world.nodes[member.node];
+    const bool comes_back =
+        health == Health::kOnceBack && IsUsableOnceBack(group, member, node, world.now);
+    if (member.state != NodeState::kUsable && !comes_back) {
       if (member.state != NodeState::kLost) ground.unusable.push_back(member.node);
       continue;
     }
     ++ground.usable[member.shape];
     if (member.overlapped) continue;
     ++ground.own[member.shape];
-    if (MayUse(world, group, pool, memory, *world.nodes[member.node], left_out)) {
-      Allow(member, ground);
-    }
+    // The taints that tell that it is NotReady go when it is back.
+    const bool may_use = comes_back ? CouldServe(pool, *group.spec, node) &&
+                                          !IsExcluded(memory, node.id.name, world.now)
+                                    : MayUse(world, group, pool, memory, node, left_out);
+    if (may_use) Allow(member, ground);
   }
   ground.left_out = left_out.Sentence();
   ground.let_in = left_out.Remedy();
@@ -183,29 +203,38 @@ void Offers::MakeRoomFor(size_t nodes) {
   held_ += nodes;
 }
 
-std::shared_ptr<const Ground> Offers::GroundFor(const GroupView& group, const TrainingPool& pool,
-                                                const PoolMemory& memory) {
-  if (!memory.excluded.empty()) {
-    return std::make_shared<const Ground>(GroundOf(world_, group, pool, memory));
-  }
-  for (const Known& known : groups_[world_.IndexOf(group)].grounds) {
+template <class Make>
+std::shared_ptr<const Ground> Offers::Find(std::vector<Known>& grounds, const GroupView& group,
+                                           const TrainingPool& pool, const Make& make) {
+  for (const Known& known : grounds) {
     if (AsksAlike(*known.like, pool)) return known.ground;
   }
   MakeRoomFor(group.members.size());
-  auto ground = std::make_shared<const Ground>(GroundOf(world_, group, pool, memory));
-  groups_[world_.IndexOf(group)].grounds.push_back({.like = &pool, .ground = ground});
+  auto ground = std::make_shared<const Ground>(make());
+  grounds.push_back({.like = &pool, .ground = ground});
   return ground;
+}
+
+std::shared_ptr<const Ground> Offers::GroundFor(const GroupView& group, const TrainingPool& pool,
+                                                const PoolMemory& memory) {
+  const auto make = [&] { return GroundOf(world_, group, pool, memory, Health::kNow); };
+  if (!memory.excluded.empty()) return std::make_shared<const Ground>(make());
+  return Find(groups_[world_.IndexOf(group)].grounds, group, pool, make);
+}
+
+std::shared_ptr<const Ground> Offers::GroundOnceBack(const GroupView& group,
+                                                     const TrainingPool& pool,
+                                                     const PoolMemory& memory) {
+  if (!group.by_state.contains(NodeState::kNotReady)) return GroundFor(group, pool, memory);
+  const auto make = [&] { return GroundOf(world_, group, pool, memory, Health::kOnceBack); };
+  if (!memory.excluded.empty()) return std::make_shared<const Ground>(make());
+  return Find(groups_[world_.IndexOf(group)].once_back, group, pool, make);
 }
 
 std::shared_ptr<const Ground> Offers::HealthyGroundFor(const GroupView& group,
                                                        const TrainingPool& pool) {
-  for (const Known& known : groups_[world_.IndexOf(group)].healthy) {
-    if (AsksAlike(*known.like, pool)) return known.ground;
-  }
-  MakeRoomFor(group.members.size());
-  auto ground = std::make_shared<const Ground>(HealthyGroundOf(world_, group, pool));
-  groups_[world_.IndexOf(group)].healthy.push_back({.like = &pool, .ground = ground});
-  return ground;
+  return Find(groups_[world_.IndexOf(group)].healthy, group, pool,
+              [&] { return HealthyGroundOf(world_, group, pool); });
 }
 
 Offer::Place Offers::PlaceOn(const GroupView& group, const KnownOffer& known, size_t index) const {

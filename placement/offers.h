@@ -80,6 +80,9 @@ class Offers {
   std::shared_ptr<const Ground> GroundFor(const GroupView& group, const TrainingPool& pool,
                                           const PoolMemory& memory);
   std::shared_ptr<const Ground> HealthyGroundFor(const GroupView& group, const TrainingPool& pool);
+  // As GroundFor, as if the nodes that are NotReady within the grace were ready again.
+  std::shared_ptr<const Ground> GroundOnceBack(const GroupView& group, const TrainingPool& pool,
+                                               const PoolMemory& memory);
 
   Room RoomFor(const GroupView& group, const std::shared_ptr<const Ground>& ground, size_t pool,
                const Need& need);
@@ -124,10 +127,15 @@ class Offers {
   };
   struct KnownGroup {
     std::vector<Known> grounds;
+    std::vector<Known> once_back;
     std::vector<Known> healthy;
     std::vector<KnownOffer> offers;
   };
 
+  // The one that is known for pools of such constraints, or else that which `make` makes.
+  template <class Make>
+  std::shared_ptr<const Ground> Find(std::vector<Known>& grounds, const GroupView& group,
+                                     const TrainingPool& pool, const Make& make);
   [[nodiscard]] KnownOffer MakeOffer(const GroupView& group, std::shared_ptr<const Ground> ground,
                                      const Resources& request) const;
   KnownOffer& KnownFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,

@@ -15,6 +15,7 @@ struct Promise {
   std::vector<size_t> nodes;  // in World::nodes, ascending
   Time by{};                  // the present: as soon as pods are gone or bound
   std::vector<size_t> after;  // gangs that have ended by then and leave room on these nodes
+  std::vector<size_t> away;   // of `nodes`, those that are NotReady for a moment, within the grace
 };
 
 // By group, in World::groups.

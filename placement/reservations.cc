@@ -82,25 +82,51 @@ std::vector<size_t> WhoLeave(const Capacity& capacity, std::vector<size_t> gone,
 }
 
 struct Prospect {
-  const Option* option = nullptr;
+  const GroupView* group = nullptr;
+  Need need;
   Promise promise;
 };
 
-std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const Option& option,
-                                   const Turnover& turnover) {
+// Could it be for want of nodes that are NotReady for a moment? What comes before that in the order
+// of checks has nothing to do with them.
+bool MayLackNodes(const Option& option) {
+  if (!option.acceptable || !option.finding) return false;
+  const Reason reason = option.finding->reason;
+  return option.group->by_state.contains(NodeState::kNotReady) &&
+         (reason == Reason::kNodesUnhealthy || reason == Reason::kNodesOverlap ||
+          reason == Reason::kConstraintsNotMet || reason == Reason::kWaitingForDomain ||
+          reason == Reason::kWaitingForCapacity || reason == Reason::kOutOfStock);
+}
+
+// What the gang lacks room alone for in the group, or would if they were ready again. nullopt: it
+// lacks more.
+std::optional<Need> LacksRoomAlone(Draft& draft, size_t pool, const Option& option) {
+  if (option.LacksRoom()) return option.need;
+  if (!MayLackNodes(option)) return std::nullopt;
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const Scene scene = draft.Look();
+  const Option then =
+      OptionOnceBack(scene, pool, memory, *option.group, HomeCould(scene, pool, memory));
+  return then.LacksRoom() || then.Fits() ? then.need : std::nullopt;
+}
+
+std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const GroupView& group,
+                                   const Need& need, const Turnover& turnover) {
   const Scene scene = draft.Look();
   const PoolMemory& memory = draft.fates[pool].memory;
-  const Vacancies vacancies(scene, pool, pool, memory, *option.group, *option.need,
-                            Settling::kSettled);
+  const Vacancies vacancies(scene, pool, pool, memory, group, need, Settling::kSettled);
   const auto count = Enough(vacancies, turnover.endings);
   if (!count) return std::nullopt;
-  Prospect prospect{.option = &option, .promise = {}};
+  Prospect prospect{.group = &group, .need = need, .promise = {}};
   Promise& promise = prospect.promise;
   const std::vector<size_t> gone = First(turnover.endings, *count);
   promise.gang = pool;
   promise.nodes = vacancies.FitWithout(gone)->nodes;
   promise.by = *count == 0 ? draft.Now() : turnover.endings[*count - 1].by;
   promise.after = WhoLeave(draft.capacity, gone, promise.nodes);
+  for (const size_t node : promise.nodes) {
+    if (group.Find(node)->state == NodeState::kNotReady) promise.away.push_back(node);
+  }
   return prospect;
 }
 
@@ -114,9 +140,9 @@ std::vector<PoolKey> KeysOf(const Draft& draft, const std::vector<size_t>& pools
 }
 
 void Keep(Draft& draft, size_t pool, Prospect prospect) {
-  const GroupView& group = *prospect.option->group;
+  const GroupView& group = *prospect.group;
   const size_t index = draft.world.IndexOf(group);
-  const Need& need = *prospect.option->need;
+  const Need& need = prospect.need;
   draft.capacity.Keep(index, pool, draft.capacity.RowOf(need.request), need.workers,
                       prospect.promise.nodes, prospect.promise.after);
   Outlook& outlook = draft.fates[pool].outlook.emplace();
@@ -125,6 +151,9 @@ void Keep(Draft& draft, size_t pool, Prospect prospect) {
   draft.moments.push_back(prospect.promise.by);
   for (const size_t node : prospect.promise.nodes) {
     outlook.nodes.push_back(draft.world.nodes[node]->id.name);
+  }
+  for (const size_t node : prospect.promise.away) {
+    outlook.away.push_back(draft.world.nodes[node]->id.name);
   }
   outlook.others = KeysOf(draft, prospect.promise.after);
   draft.promises[index] = std::move(prospect.promise);
@@ -147,10 +176,12 @@ void PromiseRoom(Draft& draft, size_t pool) {
   std::vector<size_t> first_in;
   for (const Option& option : draft.options[pool]) {
     const size_t group = draft.world.IndexOf(*option.group);
-    if (!option.LacksRoom() || draft.promises[group] || draft.asked[group] == kMostAsked) continue;
+    if (draft.promises[group] || draft.asked[group] == kMostAsked) continue;
+    const auto need = LacksRoomAlone(draft, pool, option);
+    if (!need) continue;
     first_in.push_back(group);
     const Turnover turnover = TurnoverIn(draft, group, pool);
-    auto prospect = ProspectIn(draft, pool, option, turnover);
+    auto prospect = ProspectIn(draft, pool, *option.group, *need, turnover);
     if (prospect && (!soonest || prospect->promise.by < soonest->promise.by)) {
       soonest = std::move(prospect);
     } else if (!prospect && !none) {

@@ -159,19 +159,25 @@ std::string SayOutlook(const Told& told) {
         "activeDeadlineSeconds",
         outlook.node_group, Names(others), others.size() == 1 ? "has" : "have");
   }
+  const std::string reserved = fmt::format(
+      ": {} reserved for it ({})", Count(std::ssize(outlook.nodes), "node"), Names(outlook.nodes));
+  const std::string back = fmt::format("{} {} ready again", Names(outlook.away),
+                                       outlook.away.size() == 1 ? "is" : "are");
+  const std::string also = outlook.away.empty() ? "" : " and " + back;
   if (others.empty()) {
+    if (!outlook.away.empty()) {
+      return fmt::format("; starts on {} when {}{}", outlook.node_group, back, reserved);
+    }
     return fmt::format("; starts on {} when those that are starting there are bound",
                        outlook.node_group);
   }
   if (*outlook.starts_by <= told.Now()) {
-    return fmt::format("; starts on {} when the pods of {} are gone", outlook.node_group,
-                       Names(others));
+    return fmt::format("; starts on {} when the pods of {} are gone{}", outlook.node_group,
+                       Names(others), also);
   }
   return fmt::format(
-      "; starts on {} by {} at the latest, when activeDeadlineSeconds of {} are over: {} reserved "
-      "for it ({})",
-      outlook.node_group, FormatTime(*outlook.starts_by), Names(others),
-      Count(std::ssize(outlook.nodes), "node"), Names(outlook.nodes));
+      "; starts on {} by {} at the latest, when activeDeadlineSeconds of {} are over{}{}",
+      outlook.node_group, FormatTime(*outlook.starts_by), Names(others), also, reserved);
 }
 
 // What several groups say alike is said once.

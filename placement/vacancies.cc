@@ -53,7 +53,9 @@ Vacancies::Vacancies(const Scene& scene, size_t gang, size_t own, const PoolMemo
       need_(need),
       settling_(settling),
       topology_(TopologyIn(*scene.world.pools[gang], *group.spec)),
-      ground_(scene.offers.GroundFor(group, *scene.world.pools[gang], memory)),
+      ground_(settling == Settling::kSettled
+                  ? scene.offers.GroundOnceBack(group, *scene.world.pools[gang], memory)
+                  : scene.offers.GroundFor(group, *scene.world.pools[gang], memory)),
       request_(scene.capacity.RowOf(need.request)),
       column_(scene.capacity.ColumnOf(CountedBy(*group.spec))) {
   for (const Resources& shape : group.shapes) {
