@@ -78,7 +78,7 @@ void Cluster::ScaleTargets(const Snapshot& before) {
     if (leaving && leaving->replicas) {
       const bool may = !leaving->lowered && !group.target_fixed;
       if (may && group.target_replicas > *leaving->replicas)
-        group.target_replicas = *leaving->replicas;
+        group.target_replicas = leaving->replicas;
       continue;
     }
     if (group.memory.desired > there) {
@@ -442,7 +442,7 @@ void Cluster::ChangeSpecs() {
       if (world_.groups.empty()) return;
       for (NodeGroup& group : world_.groups) {
         if (dice_.OneIn(2)) continue;
-        group.marginal_per_node_hour = Money::FromMicros(dice_.Roll(40) * 1'000'000);
+        group.marginal_per_node_hour = Money::FromMicros(int64_t{dice_.Roll(40)} * 1'000'000);
       }
       return;
     case 1:

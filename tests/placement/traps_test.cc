@@ -622,8 +622,8 @@ TEST(Trap, TwoGroupsThatAreOutOfStockByTurns) {
   EXPECT_EQ(GroupOf(after, "near").memory.desired, 0);
 }
 
-// Rule 7: while a node is not ready that it could not do without, nothing is reserved for the first
-// in the queue, and another starts before it; it has a deadline, so that the first starts then.
+// Rule 7: while a node is not ready for a moment that it could not do without, what is reserved for
+// the first in the queue stays so: nobody starts before it who would end after those it waits for.
 TEST(Trap, AReservationWhereANodeComesAndGoes) {
   Snapshot world = Fleet(4);
   world.groups.pop_back();
@@ -646,7 +646,7 @@ TEST(Trap, AReservationWhereANodeComesAndGoes) {
   ExpectRest(
       outcome, 6, IsEmpty(),
       ElementsAre("big@home[home-1 home-2 home-3 home-4]#1", "old-1!DeadlineExceeded",
-                  "old-2!DeadlineExceeded", "old-3!DeadlineExceeded", "small!DeadlineExceeded"));
+                  "old-2!DeadlineExceeded", "old-3!DeadlineExceeded", "small!WaitingForCapacity"));
 }
 
 // Rule 2: the nodes that are left to it are its own for holdSeconds, and then whoever comes first
