@@ -276,15 +276,25 @@ class Decider {
     const Variant* variant = nullptr;
     Question question;
     Mix mix;
+    int64_t misses = 0;  // of the variant's minReplicas
 
     [[nodiscard]] bool Beats(const Bid& other) const {
-      return std::tie(mix.shortage, mix.cost) < std::tie(other.mix.shortage, other.mix.cost);
+      return std::tie(mix.shortage, misses, mix.cost) <
+             std::tie(other.mix.shortage, other.misses, other.mix.cost);
     }
   };
 
   Bid BidOf(const Variant& variant) {
     Bid bid{.variant = &variant, .question = mixes_.Ask(Freedom::kMove, &variant), .mix = {}};
     bid.mix = CheapestMix(bid.question.problem);
+    // A variant is no cheaper for what there is no room for: else nodes would be asked for it that
+    // it has no use for once they are there.
+    bid.misses = variant.min_replicas;
+    for (const CellState& cell : draft_.cells) {
+      if (cell.variant != &variant) continue;
+      bid.misses -= bid.question.Of(cell, bid.mix).value_or(cell.memory.desired);
+    }
+    bid.misses = std::max<int64_t>(bid.misses, 0);
     return bid;
   }
 

@@ -384,6 +384,26 @@ TEST(UniformCellAsks, GoToTheNextVariantWhereNodesDoNotComeAndStandThere) {
 
 // ---- limits ----
 
+// The pool needs nothing, and the second of its variants serves that as well as the first, of which
+// it would have one replica at the least.
+TEST(UniformCellAsks, AreNotForALeastThatAnotherVariantDoesNotHave) {
+  Snapshot world = HomeAndClouds();
+  world.nodes.clear();
+  placement::InferencePool pool = Patient(0);
+  pool.routing = placement::Routing::kUniform;
+  pool.variants = {Serves("big", "a100", 4, "16"), Serves("small", "a100", 1, "4")};
+  pool.variants[0].min_replicas = 1;
+  world.inference_pools = {pool};
+  EXPECT_THAT(Asks(world), IsEmpty());
+  AddNodes(world, "near", 1);
+  EXPECT_EQ(Mix(ServingOf(Checked(world))), "nothing") << "it would have no use for a node";
+  world.nodes.clear();
+  world.inference_pools[0].variants.pop_back();
+  EXPECT_THAT(Asks(world), ElementsAre("1 for 1 big@near"));
+  AddNodes(world, "near", 1);
+  EXPECT_EQ(Mix(ServingOf(Checked(world))), "1 big@near");
+}
+
 TEST(CellAsks, KeepWithinLimits) {
   Snapshot world = HomeAndClouds();
   world.inference_pools = {Chat(20)};
