@@ -73,7 +73,7 @@ void Exclude(PoolMemory& memory, const std::vector<std::string>& nodes, Reason r
 
 // How long it took until all workers were ready says what another restart would cost.
 void NoteReady(const Case& c, PoolMemory& memory) {
-  const WorkerCounts counts = CountWorkers(c.pool, c.Placed().attempt);
+  const WorkerCounts counts = CountWorkers(c.world, c.pool, c.Placed().attempt);
   if (memory.ready_since || counts.ready + SucceededOf(c.pool, c.Placed()) < c.Placed().workers) {
     return;
   }
@@ -186,7 +186,7 @@ std::optional<Fate> IsOverdue(const Case& c) {
 std::optional<Fate> HasNothingToKeep(const Case& c) {
   const auto blocked = Blocked(c.pool);
   if (!blocked || c.pool.attempt.exists) return {};
-  if (CountWorkers(c.pool, c.Placed().attempt).active > 0) return {};
+  if (CountWorkers(c.world, c.pool, c.Placed().attempt).active > 0) return {};
   return Released(c, c.memory, *blocked);
 }
 
@@ -311,10 +311,10 @@ std::optional<Fate> HasNotStarted(const Case& c) {
   // Where it waits for nodes it could not start anywhere else either.
   if (WaitsForNodes(c) || WaitsForStuck(c.pool, OldPodsOf(c.world, c.pool, c.memory))) return {};
   const Time deadline = StartDeadline(c.pool, c.memory);
-  if (c.Now() < deadline || AllRunning(c.pool, c.Placed())) return {};
+  if (c.Now() < deadline || AllRunning(c.world, c.pool, c.Placed())) return {};
   const Missing missing = NotRunning(c);
   const int running =
-      CountWorkers(c.pool, c.Placed().attempt).running + SucceededOf(c.pool, c.Placed());
+      CountWorkers(c.world, c.pool, c.Placed().attempt).running + SucceededOf(c.pool, c.Placed());
   PoolMemory memory = c.memory;
   Exclude(memory, missing.nodes, Reason::kGangIncomplete, c.Now());
   LengthenDwell(c.pool, memory, c.Now());
@@ -455,6 +455,8 @@ GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placem
   GangNodes out;
   out.group = world.FindGroup(placement.node_group);
   out.link_suspect = out.group != nullptr && out.group->LinkSuspect();
+  const GangFacts* facts = world.book.Find(pool, placement);
+  if (facts != nullptr && facts->steady) return out;
   NodeFinder finder(world, placement.cluster);
   for (const std::string& name : placement.nodes) {
     const auto index = finder.Find(name);
@@ -475,14 +477,12 @@ GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placem
   return out;
 }
 
-WorkerCounts CountWorkers(const TrainingPool& pool, int attempt) {
+WorkerCounts CountWorkers(const World& world, const TrainingPool& pool, int attempt) {
+  const GangFacts* facts = world.book.Find(pool, attempt);
+  if (facts != nullptr) return facts->counts;
   WorkerCounts counts;
   for (const Worker& worker : pool.workers) {
-    if (worker.attempt != attempt) continue;
-    if (!worker.ended) ++counts.active;
-    if (!worker.ended && worker.ready) ++counts.ready;
-    if (worker.running || worker.ended) ++counts.running;
-    if (worker.node.empty()) ++counts.unbound;
+    if (worker.attempt == attempt) CountPod(worker, counts);
   }
   return counts;
 }
@@ -498,8 +498,8 @@ bool IsOutdated(const TrainingPool& pool, const Placement& placement) {
          !LostItsJob(pool, placement);
 }
 
-bool AllRunning(const TrainingPool& pool, const Placement& placement) {
-  return CountWorkers(pool, placement.attempt).running + SucceededOf(pool, placement) >=
+bool AllRunning(const World& world, const TrainingPool& pool, const Placement& placement) {
+  return CountWorkers(world, pool, placement.attempt).running + SucceededOf(pool, placement) >=
          placement.workers;
 }
 
@@ -529,7 +529,11 @@ Time StartDeadline(const TrainingPool& pool, const PoolMemory& memory) {
 
 OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
   OldPods pods;
-  const std::string cluster = ClusterOf(pool);
+  if (memory.placement) {
+    const GangFacts* facts = world.book.Find(pool, memory.placement->attempt);
+    if (facts != nullptr && !facts->old_pods) return pods;
+  }
+  const std::string_view cluster = ClusterOf(pool);
   for (const Worker& worker : pool.workers) {
     if (worker.ended) continue;
     if (memory.placement && worker.attempt == memory.placement->attempt) continue;
@@ -565,7 +569,7 @@ std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,
   if (!memory.placement) return moments;
   moments.push_back(NotBefore(pool, memory));
   if (const auto until = AwaitsFailedPod(pool)) moments.push_back(*until);
-  if (!AllRunning(pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));
+  if (!AllRunning(world, pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
   if (nodes.link_suspect) return moments;
   for (const AwayNode& node : nodes.away) moments.push_back(node.until);

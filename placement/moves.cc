@@ -635,7 +635,7 @@ Time LeavesForMoneyAt(const TrainingPool& pool, const PoolMemory& memory, Time n
 
 bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& placement) {
   if (Blocked(pool) || pool.template_unchecked || pool.attempt.failed) return false;
-  const WorkerCounts counts = CountWorkers(pool, placement.attempt);
+  const WorkerCounts counts = CountWorkers(world, pool, placement.attempt);
   if (counts.running < placement.workers || counts.active < placement.workers) return false;
   const GangNodes nodes = NodesOfGang(world, pool, placement);
   return !nodes.link_suspect && nodes.lost.empty() && nodes.away.empty();

@@ -345,6 +345,10 @@ TrainingPool ReplicaAsGang(const InferencePool& pool, const Variant& variant) {
   return out;
 }
 
+std::string_view ClusterOf(const TrainingPool& pool) {
+  return pool.memory.placement ? std::string_view(pool.memory.placement->cluster) : "";
+}
+
 std::string_view Name(NodeState state) {
   constexpr std::array<std::string_view, 7> kNames = {
       "usable", "starting", "cordoned", "draining", "unhealthy", "not ready", "lost"};
@@ -513,6 +517,7 @@ World Survey(const Snapshot& snapshot) {
   SurveyNodes(world);
   FindOverlaps(world);
   world.gangs = world.pools.size();
+  world.book = GangBook(world);
   world.inference =
       Sorted(snapshot.inference_pools,
              [](const InferencePool& a, const InferencePool& b) { return a.key < b.key; });

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "placement/domains.h"
+#include "placement/gang_facts.h"
 #include "placement/snapshot.h"
 
 // The snapshot put in order: every list sorted, every node with its state in every group.
@@ -114,6 +115,7 @@ struct World {
   // one of its replicas as if it were a gang of one, so that both are fitted by the same rules.
   std::vector<const TrainingPool*> pools;
   size_t gangs = 0;  // of `pools` that are training pools
+  GangBook book;     // of the training pools
   std::shared_ptr<const std::vector<TrainingPool>> seekers;
   // By seeker: the usable nodes of its group that its constraints let it use, also those that
   // another group matches. Seekers that ask alike share them.
@@ -139,6 +141,9 @@ struct World {
 };
 
 World Survey(const Snapshot& snapshot);
+
+// The cluster that the pool's pods are in.
+std::string_view ClusterOf(const TrainingPool& pool);
 
 // What one replica of the variant asks for, and where it may run, as a gang of one without pods.
 TrainingPool ReplicaAsGang(const InferencePool& pool, const Variant& variant);

@@ -428,13 +428,13 @@ std::string AwaySentence(const Told& told, const GangNodes& nodes) {
 }
 
 std::string StartingSentence(const Told& told, const PoolDecision& decision) {
-  const WorkerCounts counts = CountWorkers(told.pool, told.Placed().attempt);
+  const WorkerCounts counts = CountWorkers(told.world, told.pool, told.Placed().attempt);
   std::string text =
       fmt::format("{} of {} ready on {}", decision.workers_ready,
                   Count(decision.workers_wanted, "worker"), told.Placed().node_group);
   if (counts.active == 0) text += ", none has a pod yet";
   if (counts.unbound > 0) text += fmt::format(", {} bound to no node", counts.unbound);
-  if (AllRunning(told.pool, told.Placed())) return text;
+  if (AllRunning(told.world, told.pool, told.Placed())) return text;
   return text +
          fmt::format("; all must run by {}", FormatTime(StartDeadline(told.pool, told.Memory())));
 }
@@ -525,7 +525,7 @@ void TellPods(const Told& told, PoolDecision& decision) {
   decision.stuck_pods = old.stuck;
   decision.workers_wanted = Wanted(told);
   if (!memory.placement) return;
-  const WorkerCounts counts = CountWorkers(told.pool, memory.placement->attempt);
+  const WorkerCounts counts = CountWorkers(told.world, told.pool, memory.placement->attempt);
   decision.workers_active = counts.active;
   decision.workers_ready = counts.ready;
   decision.workers_succeeded = SucceededOf(told.pool, *memory.placement);
