@@ -72,13 +72,32 @@ std::optional<Time> Parse(std::string_view text) {
   return time;
 }
 
+// REQUIRES that it has no more.
+void PutTwoDigits(std::string& text, size_t at, int64_t number) {
+  text[at] = static_cast<char>('0' + number / 10);
+  text[at + 1] = static_cast<char>('0' + number % 10);
+}
+
+// By hand: plans and statuses are full of times.
 std::string FormatDateAndTime(Time time) {
   const auto days = chrono::floor<chrono::days>(time);
   const chrono::year_month_day date{days};
   const chrono::hh_mm_ss clock{time - days};
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+  const int year = static_cast<int>(date.year());
+  if (year < 0 || year > 9999) {  // more than four places
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", year,
+                       static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                       clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+  }
+  std::string text = "0000-00-00T00:00:00";
+  PutTwoDigits(text, 0, year / 100);
+  PutTwoDigits(text, 2, year % 100);
+  PutTwoDigits(text, 5, static_cast<unsigned>(date.month()));
+  PutTwoDigits(text, 8, static_cast<unsigned>(date.day()));
+  PutTwoDigits(text, 11, clock.hours().count());
+  PutTwoDigits(text, 14, clock.minutes().count());
+  PutTwoDigits(text, 17, clock.seconds().count());
+  return text;
 }
 
 }  // namespace

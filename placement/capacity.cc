@@ -266,15 +266,17 @@ void Capacity::Add(size_t pool, const Claim& claim) {
   for (const NodeWorkers& here : claim.bound) bound += here.workers;
   size_t bound_here = 0;  // nodes of the claim that workers are bound to
   const Row request = columns_.RowOf(claim.request);
+  Row room;
+  Row planned;
   for (const size_t node : claim.nodes) {
     const auto here = std::ranges::lower_bound(claim.bound, node, {}, &NodeWorkers::node);
     const bool binds = here != claim.bound.end() && here->node == node;
     const int64_t elsewhere = bound - (binds ? here->workers : 0);
     const Share share = ShareOf(pool, node);
     const Amounts left = claim.yields ? FreeRow(node) : PhysicalRow(node);
-    Row room(left.begin(), left.end());
+    room.assign(left.begin(), left.end());
     AddTimes(room, At(claim.yields ? share.reserved : share.live), 1);
-    Row planned(columns_.Width());
+    planned.assign(columns_.Width(), 0);
     if (claim.whole) {
       planned = room;
     } else {
@@ -472,7 +474,19 @@ Capacity::Count Capacity::CountOn(size_t node, const Row& request) const {
 }
 
 Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const {
-  Row free = FreeWith(FindOwn(pool, node), node);
+  Row free;
+  FreeWithout(pool, node, gone, free);
+  return free;
+}
+
+void Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone,
+                           Row& free) const {
+  const Amounts now = FreeRow(node);
+  free.assign(now.begin(), now.end());
+  if (const Share* own = FindOwn(pool, node)) {
+    AddTimes(free, At(own->reserved), 1);
+    AddTimes(free, At(own->pledged), -1);
+  }
   for (const size_t other : gone) {
     if (IsPod(other)) {
       if (PodBehind(other).node == node) AddTimes(free, At(PodBehind(other).requests), 1);
@@ -484,7 +498,6 @@ Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone
     if (AreRemains(other) && std::ranges::find(gone, whose) != gone.end()) continue;
     AddLeft(other, *share, free);
   }
-  return free;
 }
 
 void Capacity::AddLeft(size_t other, const Share& share, Row& room) const {

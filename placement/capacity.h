@@ -131,6 +131,8 @@ class Capacity {
   // What is free for the pool if those in `gone` had neither pods nor a claim; and how many it may
   // then count on, `free` being that (no remains are in `gone` there).
   [[nodiscard]] Row FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const;
+  // The same into a row of the caller's, who asks about many nodes.
+  void FreeWithout(size_t pool, size_t node, std::span<const size_t> gone, Row& free) const;
   [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Row& free, const Row& request,
                                     int64_t most, std::span<const size_t> gone) const;
 

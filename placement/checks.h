@@ -112,6 +112,10 @@ Option OptionIn(const Scene& scene, size_t pool, const PoolMemory& memory, const
 Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                  const Need& need);
 
+// That, where it fits; nullopt: it does not, which costs less to find out than why.
+std::optional<Option> FittingOption(const Scene& scene, size_t pool, const PoolMemory& memory,
+                                    const GroupView& group, const Need& need);
+
 // What is missing in the group besides room, a clause each, for who is looked at there by number.
 struct BesidesRoom {
   std::vector<std::string> remedies;

@@ -82,13 +82,18 @@ void NoteReady(const Case& c, PoolMemory& memory) {
   memory.restart_took = std::max(c.Now() - began, Seconds{0});
 }
 
-Fate Keep(const Case& c) {
+Fate Kept(PoolMemory memory) {
   Fate fate;
   fate.course = Course::kStay;
   fate.action = Action::kKeep;
-  fate.memory = c.memory;
-  NoteReady(c, fate.memory);
+  fate.memory = std::move(memory);
   return fate;
+}
+
+Fate Keep(const Case& c) {
+  PoolMemory memory = c.memory;
+  NoteReady(c, memory);
+  return Kept(std::move(memory));
 }
 
 Fate Finished(PoolMemory memory, Time now, std::optional<Reason> failed, Cause cause) {
@@ -331,7 +336,7 @@ constexpr std::array<Rule, 11> kRules = {
     HasCompleted, IsSuspended,         IsOverdue,     HasNothingToKeep, MustNotBeTouched, HasFailed,
     HasLostNodes, HasUnreachableNodes, HasLostItsJob, HasAnotherSpec,   HasNotStarted};
 
-Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
+Fate FateOfPlaced(const World& world, const TrainingPool& pool, PoolMemory memory) {
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
   const Case c{world, pool, memory, nodes};
   for (const Rule rule : kRules) {
@@ -341,7 +346,8 @@ Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory
     if (fate->course != Course::kStay) fate->memory.hold.reset();
     return std::move(*fate);
   }
-  return Keep(c);
+  NoteReady(c, memory);
+  return Kept(std::move(memory));
 }
 
 Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
@@ -426,7 +432,7 @@ Fate FateOf(const World& world, const TrainingPool& pool) {
     fate.memory = std::move(memory);
     return fate;
   }
-  if (memory.placement) return FateOfPlaced(world, pool, memory);
+  if (memory.placement) return FateOfPlaced(world, pool, std::move(memory));
   return FateOfUnplaced(pool, std::move(memory), world.now);
 }
 

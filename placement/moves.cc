@@ -76,6 +76,9 @@ bool IsPartOf(const TrainingPool& pool, const Placement& placement, const NodeGr
 bool MayGrow(const Draft& draft, size_t pool) {
   const Fate& fate = draft.fates[pool];
   if (fate.course != Course::kStay || fate.action != Action::kKeep) return false;
+  if (std::ranges::none_of(draft.Pool(pool).accelerators, &AcceptedAccelerator::IsElastic)) {
+    return false;
+  }
   if (IsMoving(fate) && !IsGrowing(draft, pool)) return false;
   if (IsOverBudget(draft, pool)) return false;
   const TrainingPool& gang = draft.Pool(pool);
@@ -155,9 +158,7 @@ std::optional<Option> HomeOption(Draft& draft, size_t pool, const GroupView& fro
   const PoolMemory& memory = draft.fates[pool].memory;
   const auto need = NeedToReturn(gang, *memory.placement, *to.spec);
   if (!need || !Pays(gang, *memory.placement, from, to, *need)) return std::nullopt;
-  Option option = OptionFor(draft.Look(), pool, memory, to, *need);
-  if (!option.Fits()) return std::nullopt;
-  return option;
+  return FittingOption(draft.Look(), pool, memory, to, *need);
 }
 
 // Is there any?

@@ -308,9 +308,10 @@ const Offers::Level& Offers::LevelOf(KnownOffer& known, const std::string& label
   return level;
 }
 
-std::optional<Fit> Offers::QuickFit(const GroupView& group,
-                                    const std::shared_ptr<const Ground>& ground, size_t pool,
-                                    const Need& need, const Topology& topology) {
+std::optional<Offers::Answer> Offers::QuickFit(const GroupView& group,
+                                               const std::shared_ptr<const Ground>& ground,
+                                               size_t pool, const Need& need,
+                                               const Topology& topology) {
   const auto is_of_ground = [&](size_t node) {
     return std::ranges::binary_search(ground->nodes, node);
   };
@@ -319,14 +320,15 @@ std::optional<Fit> Offers::QuickFit(const GroupView& group,
   }
   KnownOffer& known = KnownFor(group, ground, need.request);
   if (!topology.levels.empty()) {
-    auto fit = FitInDomain(known, need, topology);
-    if (fit || known.most > need.workers) return fit;
+    // Else a node counts for less than it has room for, and the sums would be too large.
+    if (known.most > need.workers) return std::nullopt;
+    if (auto fit = FitInDomain(known, need, topology)) return Answer{.fit = std::move(fit)};
   }
-  if (topology.mode == TopologyMode::kRequired) return std::nullopt;
-  if (need.workers == 1) return FitOne(known.offer, topology);
+  if (topology.mode == TopologyMode::kRequired) return Answer{};
+  if (need.workers == 1) return Answer{.fit = FitOne(known.offer, topology)};
   if (!known.listed) MakeLists(known.offer);
   known.listed = true;
-  return FitAnywhere(world_, known.offer, need, topology);
+  return Answer{.fit = FitAnywhere(world_, known.offer, need, topology)};
 }
 
 // The node in use with the least left, as all slots are for one worker each.
@@ -349,8 +351,6 @@ std::optional<Fit> Offers::FitOne(const Offer& offer, const Topology& topology) 
 
 std::optional<Fit> Offers::FitInDomain(KnownOffer& known, const Need& need,
                                        const Topology& topology) const {
-  // Else a node counts for less than it has room for, and the sums would be too large.
-  if (known.most > need.workers) return std::nullopt;
   const bool required = topology.mode == TopologyMode::kRequired;
   const size_t levels = required ? 1 : topology.levels.size();
   for (size_t l = 0; l < levels; ++l) {

@@ -92,10 +92,14 @@ class Offers {
   }
 
   // What FitGang finds in RoomFor's slots, where that is known without a look at every slot: within
-  // a domain of the topology's levels, mostly, and for a single worker. nullopt: there is none, or
-  // it takes such a look.
-  std::optional<Fit> QuickFit(const GroupView& group, const std::shared_ptr<const Ground>& ground,
-                              size_t pool, const Need& need, const Topology& topology);
+  // a domain of the topology's levels, mostly, and for a single worker. nullopt: it takes such a
+  // look; an answer without a fit: there is none.
+  struct Answer {
+    std::optional<Fit> fit;
+  };
+  std::optional<Answer> QuickFit(const GroupView& group,
+                                 const std::shared_ptr<const Ground>& ground, size_t pool,
+                                 const Need& need, const Topology& topology);
 
  private:
   // Grounds and offers of one group, each with the first pool that asked for it.

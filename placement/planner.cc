@@ -487,10 +487,13 @@ void NumberTheQueue(const Draft& draft, Plan& plan) {
   }
 }
 
-void AddDecisions(const Draft& draft, Plan& plan) {
-  plan.pools.reserve(draft.fates.size());
+// The last that is done with the draft: the memories go into the plan.
+void AddDecisions(Draft& draft, Plan& plan) {
+  plan.pools.resize(draft.fates.size());
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    plan.pools.push_back(Describe(draft.world, draft.Pool(p), draft.fates[p], draft.options[p]));
+    Fate& fate = draft.fates[p];
+    Describe(draft.world, draft.Pool(p), fate, draft.options[p], plan.pools[p]);
+    plan.pools[p].memory = std::move(fate.memory);
   }
   plan.inference_pools.reserve(draft.inference.size());
   for (const InferenceDraft& pool : draft.inference) {
@@ -560,7 +563,6 @@ Plan MakePlan(const Snapshot& snapshot) {
     CountCellClaim(draft, p, 1);
   }
   Plan plan;
-  AddDecisions(draft, plan);
   plan.groups = ReportGroups(draft.world, draft.capacity);
   RememberGroups(draft, plan);
   UncountAsks(draft);
@@ -568,6 +570,7 @@ Plan MakePlan(const Snapshot& snapshot) {
   for (size_t p = 0; p < draft.inference.size(); ++p) CountCellClaim(draft, p, -1);
   plan.quotas = draft.quotas.Report(draft.world);
   plan.next_wake = NextWake(draft);
+  AddDecisions(draft, plan);
   return plan;
 }
 

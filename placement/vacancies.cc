@@ -15,11 +15,11 @@ struct Asked {
   size_t column = 0;  // of the accelerators
 };
 
-// `when_free`: accelerators of the node when it is empty.
+// `when_free`: accelerators of the node when it is empty. `free`: any row, to reckon in.
 Slot SlotWithoutThem(const Capacity& capacity, const NodeGroup& group, const Asked& asked,
                      size_t node, int64_t when_free, std::span<const size_t> gone,
-                     Settling settling) {
-  const Row free = capacity.FreeWithout(asked.own, node, gone);
+                     Settling settling, Row& free) {
+  capacity.FreeWithout(asked.own, node, gone, free);
   Slot slot{.node = node};
   slot.workers =
       settling == Settling::kSettled
@@ -40,9 +40,10 @@ Slot SlotWithout(const Scene& scene, size_t gang, const GroupView& group, const 
                     .workers = need.workers,
                     .request = request,
                     .column = scene.capacity.ColumnOf(CountedBy(spec))};
+  Row free;
   return SlotWithoutThem(scene.capacity, spec, asked, node,
                          AcceleratorsIn(spec, scene.world.nodes[node]->allocatable), gone,
-                         Settling::kStarting);
+                         Settling::kStarting, free);
 }
 
 Vacancies::Vacancies(const Scene& scene, size_t gang, size_t own, const PoolMemory& memory,
@@ -67,17 +68,18 @@ std::vector<Slot> Vacancies::SlotsNow() const {
     return scene_.offers.RoomFor(group_, ground_, own_, need_).slots;
   }
   std::vector<Slot> slots;
+  Row free;
   for (const size_t node : ground_->nodes) {
-    const Slot slot = SlotOf(node, {});
+    const Slot slot = SlotOf(node, {}, free);
     if (slot.workers > 0) slots.push_back(slot);
   }
   return slots;
 }
 
-Slot Vacancies::SlotOf(size_t node, std::span<const size_t> gone) const {
+Slot Vacancies::SlotOf(size_t node, std::span<const size_t> gone, Row& free) const {
   const Asked asked{.own = own_, .workers = need_.workers, .request = request_, .column = column_};
   return SlotWithoutThem(scene_.capacity, *group_.spec, asked, node,
-                         when_free_[group_.Find(node)->shape], gone, settling_);
+                         when_free_[group_.Find(node)->shape], gone, settling_, free);
 }
 
 std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const {
@@ -88,6 +90,7 @@ std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const
   slots.reserve(slots_.size() + leaving.size());
   auto now = slots_.begin();
   std::vector<size_t> pools;
+  Row free;
   for (size_t i = 0; i < leaving.size();) {
     const size_t node = leaving[i].first;
     pools.clear();
@@ -95,7 +98,7 @@ std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const
     if (!std::ranges::binary_search(ground_->nodes, node)) continue;
     for (; now != slots_.end() && now->node < node; ++now) slots.push_back(*now);
     if (now != slots_.end() && now->node == node) ++now;
-    const Slot then = SlotOf(node, pools);
+    const Slot then = SlotOf(node, pools, free);
     if (then.workers > 0) slots.push_back(then);
   }
   slots.insert(slots.end(), now, slots_.end());
@@ -114,7 +117,8 @@ std::optional<Fit> Vacancies::FitWithout(const std::vector<size_t>& gone) const 
 }
 
 int64_t Vacancies::WorkersOn(size_t node, const std::vector<size_t>& gone) const {
-  return std::ranges::binary_search(ground_->nodes, node) ? SlotOf(node, gone).workers : 0;
+  Row free;
+  return std::ranges::binary_search(ground_->nodes, node) ? SlotOf(node, gone, free).workers : 0;
 }
 
 bool Vacancies::HasRoomWithout(const std::vector<size_t>& gone) const {
