@@ -110,7 +110,8 @@ Found IsAcceptable(Look& look) {
   const NodeGroup& group = look.Spec();
   std::string message;
   if (!look.option.need) {
-    message = fmt::format("its accelerators are {}, not {}", group.accelerator, TypesOf(pool));
+    message.append("its accelerators are ").append(group.accelerator);
+    message.append(", not ").append(TypesOf(pool));
   } else if (!pool.providers.empty() && std::find(pool.providers.begin(), pool.providers.end(),
                                                   group.provider) == pool.providers.end()) {
     message = fmt::format("its provider is {}, not {}", Name(group.provider), ProvidersOf(pool));

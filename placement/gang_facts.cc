@@ -83,7 +83,8 @@ void GangBook::ReadPlacement(const World& world, const TrainingPool& pool, GangF
   const GroupView* group = world.FindGroup(placement.node_group);
   gang.nodes.begin = nodes_.size();
   gang.steady = group != nullptr;
-  NodeFinder finder(world, placement.cluster);
+  const auto bound = Bound(gang);
+  NodeFinder finder(world, placement.cluster, bound.empty() ? kNowhere : bound.front().node);
   for (const std::string& name : placement.nodes) {
     const auto node = finder.Find(name);
     if (node) nodes_.push_back(*node);
