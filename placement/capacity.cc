@@ -73,6 +73,16 @@ std::vector<size_t> NodesOfPods(const World& world, size_t pool) {
   return nodes;
 }
 
+// How many nodes have pods of pools, each counted for every pool, more or less.
+size_t SharesOfPods(const World& world) {
+  size_t shares = 0;
+  for (size_t p = 0; p < world.gangs; ++p) {
+    const GangFacts* facts = world.book.Find(*world.pools[p]);
+    if (facts != nullptr) shares += facts->bound.size;
+  }
+  return shares;
+}
+
 bool KnowsRequest(const TrainingPool& pool) {
   return !pool.template_unchecked && pool.template_invalid.empty();
 }
@@ -200,6 +210,7 @@ Capacity::Capacity(const World& world)
 void Capacity::AddPods(const World& world, std::vector<int64_t>& ours) {
   const size_t width = columns_.Width();
   RowMaker rows(columns_);
+  amounts_.reserve(4 * width * SharesOfPods(world));
   for (size_t p = 0; p < world.pools.size(); ++p) {
     const TrainingPool& pool = *world.pools[p];
     const std::vector<size_t> nodes = NodesOfPods(world, p);

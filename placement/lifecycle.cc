@@ -42,9 +42,8 @@ bool HasStayed(const PoolMemory& memory, Time now) {
 }
 
 // What is over is forgotten; what a placement tells is remembered even where the status was lost.
-PoolMemory Refreshed(const PoolMemory& before, Time now) {
-  PoolMemory memory = before;
-  if (memory.completed) return memory;
+void Refresh(PoolMemory& memory, Time now) {
+  if (memory.completed) return;
   std::erase_if(memory.excluded, [now](const ExcludedNode& node) { return node.until <= now; });
   if (memory.hold && memory.hold->until <= now) memory.hold.reset();
   if (HasStayed(memory, now)) memory.dwell.reset();
@@ -56,7 +55,6 @@ PoolMemory Refreshed(const PoolMemory& before, Time now) {
     if (!memory.started) memory.started = placement.since;
     if (!memory.queued_since) memory.queued_since = placement.since;
   }
-  return memory;
 }
 
 void Exclude(PoolMemory& memory, const std::vector<std::string>& nodes, Reason reason, Time now) {
@@ -82,18 +80,18 @@ void NoteReady(const Case& c, PoolMemory& memory) {
   memory.restart_took = std::max(c.Now() - began, Seconds{0});
 }
 
-Fate Kept(PoolMemory memory) {
-  Fate fate;
+// `fate` has the memory of `c`.
+void KeepAsItIs(const Case& c, Fate& fate) {
   fate.course = Course::kStay;
   fate.action = Action::kKeep;
-  fate.memory = std::move(memory);
-  return fate;
+  NoteReady(c, fate.memory);
 }
 
 Fate Keep(const Case& c) {
-  PoolMemory memory = c.memory;
-  NoteReady(c, memory);
-  return Kept(std::move(memory));
+  Fate fate;
+  fate.memory = c.memory;
+  KeepAsItIs(c, fate);
+  return fate;
 }
 
 Fate Finished(PoolMemory memory, Time now, std::optional<Reason> failed, Cause cause) {
@@ -336,28 +334,30 @@ constexpr std::array<Rule, 11> kRules = {
     HasCompleted, IsSuspended,         IsOverdue,     HasNothingToKeep, MustNotBeTouched, HasFailed,
     HasLostNodes, HasUnreachableNodes, HasLostItsJob, HasAnotherSpec,   HasNotStarted};
 
-Fate FateOfPlaced(const World& world, const TrainingPool& pool, PoolMemory memory) {
-  const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
-  const Case c{world, pool, memory, nodes};
+// `fate` has the memory. Nearly all stay as they are: theirs is not copied.
+void DecideOnPlaced(const World& world, const TrainingPool& pool, Fate& fate) {
+  const GangNodes nodes = NodesOfGang(world, pool, *fate.memory.placement);
+  const Case c{world, pool, fate.memory, nodes};
   for (const Rule rule : kRules) {
-    auto fate = rule(c);
-    if (!fate) continue;
+    auto decided = rule(c);
+    if (!decided) continue;
+    fate = std::move(*decided);
     // Who ends, goes or starts anew does not move as well.
-    if (fate->course != Course::kStay) fate->memory.hold.reset();
-    return std::move(*fate);
+    if (fate.course != Course::kStay) fate.memory.hold.reset();
+    return;
   }
-  NoteReady(c, memory);
-  return Kept(std::move(memory));
+  KeepAsItIs(c, fate);
 }
 
-Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
-  Fate fate;
+// Likewise.
+void DecideOnUnplaced(const TrainingPool& pool, Time now, Fate& fate) {
+  PoolMemory& memory = fate.memory;
   if (pool.suspended) {
     memory.hold.reset();
     memory.queued_since.reset();
     memory.waiting_since.reset();
   } else if (DeadlinePassed(pool, memory, now)) {
-    return EndedByDeadline(pool, std::move(memory), now);
+    fate = EndedByDeadline(pool, std::move(memory), now);
   } else if (!Blocked(pool) && !pool.template_unchecked) {
     fate.course = Course::kQueue;
     if (!memory.queued_since) memory.queued_since = now;
@@ -365,8 +365,6 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
   } else if (!Blocked(pool) && !pool.namespace_quota.empty()) {
     if (!memory.queued_since) memory.queued_since = now;  // it could run, but for others
   }
-  fate.memory = std::move(memory);
-  return fate;
 }
 
 std::string Who(const Leaver& leaver) {
@@ -425,15 +423,17 @@ std::string FailureSentence(const Failure& failure) {
 }
 
 Fate FateOf(const World& world, const TrainingPool& pool) {
-  PoolMemory memory = Refreshed(pool.memory, world.now);
-  if (memory.completed) {
-    Fate fate;
+  Fate fate;
+  fate.memory = pool.memory;
+  Refresh(fate.memory, world.now);
+  if (fate.memory.completed) {
     fate.action = Action::kDone;
-    fate.memory = std::move(memory);
-    return fate;
+  } else if (fate.memory.placement) {
+    DecideOnPlaced(world, pool, fate);
+  } else {
+    DecideOnUnplaced(pool, world.now, fate);
   }
-  if (memory.placement) return FateOfPlaced(world, pool, std::move(memory));
-  return FateOfUnplaced(pool, std::move(memory), world.now);
+  return fate;
 }
 
 std::optional<Cause> Blocked(const TrainingPool& pool) {

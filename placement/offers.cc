@@ -15,14 +15,17 @@ void CountDomains(const World& world, const GroupView& group, Ground& ground) {
   for (const std::string& label : group.spec->domain_labels) {
     const Domains& domains = world.DomainsOf(label);
     std::map<uint32_t, DomainShapes> counts;
+    DomainShapes* last = nullptr;  // neighbours are mostly in the same
     for (size_t i = 0; i < ground.nodes.size(); ++i) {
       const uint32_t domain = domains.of[ground.nodes[i]];
       if (domain == kNoDomain) continue;
-      DomainShapes& one = counts[domain];
-      one.domain = domain;
-      one.shapes.resize(group.shapes.size());
-      ++one.shapes[ground.shape[i]];
-      one.places.push_back(i);
+      if (last == nullptr || last->domain != domain) {
+        last = &counts[domain];
+        last->domain = domain;
+        last->shapes.resize(group.shapes.size());
+      }
+      ++last->shapes[ground.shape[i]];
+      last->places.push_back(i);
     }
     std::vector<DomainShapes>& list = ground.domains[label];
     for (auto& [domain, one] : counts) list.push_back(std::move(one));

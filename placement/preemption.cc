@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <map>
 #include <set>
 #include <tuple>
@@ -392,16 +393,20 @@ class Search {
   // Every set, the cheapest first; of several, the one with the fewest.
   [[nodiscard]] std::optional<Victory> Exact(const std::vector<size_t>& of) const {
     using Weighed = std::tuple<int64_t, int, uint32_t>;
+    std::vector<int64_t> costs(size_t{1} << of.size());
     std::vector<Weighed> sets;
-    for (uint32_t mask = 1; mask < (1U << of.size()); ++mask) {
-      int64_t cost = 0;
-      for (size_t i = 0; i < of.size(); ++i) {
-        if ((mask >> i & 1U) != 0) cost += candidates_[of[i]].cost;
-      }
-      sets.emplace_back(cost, std::popcount(mask), mask);
+    sets.reserve(costs.size());
+    for (uint32_t mask = 1; mask < costs.size(); ++mask) {
+      const auto last = static_cast<size_t>(std::countr_zero(mask));
+      costs[mask] = costs[mask & (mask - 1)] + candidates_[of[last]].cost;
+      sets.emplace_back(costs[mask], std::popcount(mask), mask);
     }
-    std::sort(sets.begin(), sets.end());
-    for (const auto& [cost, count, mask] : sets) {
+    // A heap: mostly one of the first will do.
+    std::make_heap(sets.begin(), sets.end(), std::greater<>());
+    while (!sets.empty()) {
+      std::pop_heap(sets.begin(), sets.end(), std::greater<>());
+      const uint32_t mask = std::get<uint32_t>(sets.back());
+      sets.pop_back();
       std::vector<size_t> chosen;
       for (size_t i = 0; i < of.size(); ++i) {
         if ((mask >> i & 1U) != 0) chosen.push_back(of[i]);
