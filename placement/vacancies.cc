@@ -67,6 +67,24 @@ std::vector<Slot> Vacancies::SlotsNow() const {
   if (settling_ == Settling::kStarting) {
     return scene_.offers.RoomFor(group_, ground_, own_, need_).slots;
   }
+  return ground_->shared ? SettledSlots() : SlotsOneByOne();
+}
+
+// What is free for anybody is known already; the gang's own nodes have more for it.
+std::vector<Slot> Vacancies::SettledSlots() const {
+  const std::vector<size_t> own = scene_.capacity.NodesOf(own_);
+  std::vector<Slot> slots;
+  Row free;
+  for (const Offer::Place& place : scene_.offers.OfferFor(group_, ground_, need_.request).places) {
+    const bool is_own = std::ranges::binary_search(own, place.slot.node);
+    Slot slot = is_own ? SlotOf(place.slot.node, {}, free) : place.slot;
+    slot.workers = std::min<int64_t>(slot.workers, need_.workers);
+    if (slot.workers > 0) slots.push_back(slot);
+  }
+  return slots;
+}
+
+std::vector<Slot> Vacancies::SlotsOneByOne() const {
   std::vector<Slot> slots;
   Row free;
   for (const size_t node : ground_->nodes) {

@@ -40,6 +40,8 @@ class Vacancies {
   [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const;
   [[nodiscard]] std::optional<Fit> FitOn(const std::vector<Slot>& slots) const;
   [[nodiscard]] std::vector<Slot> SlotsNow() const;
+  [[nodiscard]] std::vector<Slot> SettledSlots() const;
+  [[nodiscard]] std::vector<Slot> SlotsOneByOne() const;
   // `free`: any row, to reckon in.
   [[nodiscard]] Slot SlotOf(size_t node, std::span<const size_t> gone, Row& free) const;
 
