@@ -30,9 +30,13 @@ bool IsOverBudget(const Draft& draft, size_t pool) {
                       *draft.fates[pool].memory.placement);
 }
 
-// Why the gang should run elsewhere, whatever is left of its work; nullopt: it should not, or can't
-// be moved now.
-std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
+bool MayBeMoved(const Draft& draft, size_t pool) {
+  return MayBeMoved(draft.world, draft.Pool(pool), *draft.fates[pool].memory.placement);
+}
+
+// Why the gang should run elsewhere, whatever is left of its work and whether or not it can be
+// moved now; nullopt: it should not.
+std::optional<Why> WhyElsewhere(const Draft& draft, size_t pool) {
   const Fate& fate = draft.fates[pool];
   if (fate.course != Course::kStay || fate.action != Action::kKeep) return std::nullopt;
   const Placement& placement = *fate.memory.placement;
@@ -42,9 +46,14 @@ std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
   const bool returns = group->spec->tier > 0 && draft.Pool(pool).return_home != ReturnHome::kNever;
   const bool over_budget = IsOverBudget(draft, pool);
   if (!drained && !returns && !over_budget) return std::nullopt;
-  if (!MayBeMoved(draft.world, draft.Pool(pool), placement)) return std::nullopt;
   if (over_budget) return Why::kBudget;
   return drained ? Why::kDrain : Why::kReturn;
+}
+
+// The same where it can be moved now.
+std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
+  const auto why = WhyElsewhere(draft, pool);
+  return why && MayBeMoved(draft, pool) ? why : std::nullopt;
 }
 
 bool IsWorthIt(const Draft& draft, size_t pool, Why why) {
@@ -529,8 +538,10 @@ bool IsGrowing(const Draft& draft, size_t pool) {
 bool TakesTurnToMove(const Draft& draft, size_t pool) {
   if (draft.fates[pool].course != Course::kStay || IsGrowing(draft, pool)) return false;
   if (IsMoving(draft.fates[pool])) return true;
-  const auto why = WhyMove(draft, pool);
-  return why && (IsForced(*why) || IsDue(draft, pool, *why));
+  // What costs least to find out comes first: every gang with a place is asked in every round.
+  const auto why = WhyElsewhere(draft, pool);
+  if (!why || !(IsForced(*why) || IsDue(draft, pool, *why))) return false;
+  return IsWorthIt(draft, pool, *why) && MayBeMoved(draft, pool);
 }
 
 bool Grow(Draft& draft) {

@@ -1,6 +1,7 @@
 #include "placement/vacancies.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 namespace spillway::placement {
@@ -101,7 +102,7 @@ Slot Vacancies::SlotOf(size_t node, std::span<const size_t> gone, Row& free) con
 }
 
 std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const {
-  std::vector<std::pair<size_t, size_t>> leaving;  // node, pool
+  std::vector<Leaving> leaving;
   for (const size_t pool : gone) scene_.capacity.AddNodesOf(pool, leaving);
   std::sort(leaving.begin(), leaving.end());
   std::vector<Slot> slots;
@@ -139,9 +140,49 @@ int64_t Vacancies::WorkersOn(size_t node, const std::vector<size_t>& gone) const
   return std::ranges::binary_search(ground_->nodes, node) ? SlotOf(node, gone, free).workers : 0;
 }
 
+// Nodes are looked at only until it is enough, so that they come out of a heap and not in order.
+bool Vacancies::HasRoomAnywhere(const std::vector<size_t>& gone) const {
+  std::vector<Leaving> leaving;
+  for (const size_t pool : gone) scene_.capacity.AddNodesOf(pool, leaving);
+  int64_t room = WorkersIn(slots_) - WorkersNow(leaving);
+  std::make_heap(leaving.begin(), leaving.end(), std::greater<>());
+  std::vector<size_t> pools;
+  Row free;
+  while (room < need_.workers && !leaving.empty()) {
+    const size_t node = leaving.front().first;
+    pools.clear();
+    while (!leaving.empty() && leaving.front().first == node) {
+      pools.push_back(leaving.front().second);
+      std::pop_heap(leaving.begin(), leaving.end(), std::greater<>());
+      leaving.pop_back();
+    }
+    if (!std::ranges::binary_search(ground_->nodes, node)) continue;
+    room += SlotOf(node, pools, free).workers;
+  }
+  return room >= need_.workers;
+}
+
+// Workers that fit now on nodes which somebody leaves.
+int64_t Vacancies::WorkersNow(const std::vector<Leaving>& leaving) const {
+  if (slots_.empty()) return 0;
+  std::vector<bool> counted(slots_.size());
+  int64_t workers = 0;
+  for (const auto& [node, pool] : leaving) {
+    const auto at = std::ranges::lower_bound(slots_, node, {}, &Slot::node);
+    const auto i = static_cast<size_t>(at - slots_.begin());
+    if (at == slots_.end() || at->node != node || counted[i]) continue;
+    counted[i] = true;
+    workers += at->workers;
+  }
+  return workers;
+}
+
 bool Vacancies::HasRoomWithout(const std::vector<size_t>& gone) const {
+  // A gang that may have any nodes has no more of them than workers.
+  const bool anywhere = topology_.mode != TopologyMode::kRequired;
+  if (anywhere && need_.workers <= static_cast<int>(kMostNodes)) return HasRoomAnywhere(gone);
   const std::vector<Slot> slots = SlotsWithout(gone);
-  if (topology_.mode != TopologyMode::kRequired && slots.size() <= kMostNodes) {
+  if (anywhere && slots.size() <= kMostNodes) {
     return WorkersIn(slots) >= need_.workers;
   }
   return FitOn(slots).has_value();
