@@ -127,7 +127,9 @@ void ExpectSameFit(const World& world, const Capacity& capacity, Offers& offers,
   const auto found = answer ? answer->fit : std::nullopt;
   const auto fit =
       FitGang(world, topology, offers.RoomFor(group, ground, p, need).slots, need.workers);
-  if (answer) ASSERT_EQ(found.has_value(), fit.has_value());
+  if (answer) {
+    ASSERT_EQ(found.has_value(), fit.has_value());
+  }
   if (found) {
     ASSERT_TRUE(fit) << Told(*found);
     ASSERT_EQ(Told(*found), Told(*fit));
