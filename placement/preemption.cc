@@ -352,24 +352,33 @@ class Search {
     return best;
   }
 
+  // By its number, in the order of the names; those whose name is empty have none, and come first.
+  [[nodiscard]] std::optional<int64_t> DomainOf(const Domains& domains, size_t node) const {
+    if (domains.of[node] != kNoDomain) return domains.of[node];
+    const bool labelled = world_.nodes[node]->labels.contains(topology_.levels.front());
+    return labelled ? std::optional<int64_t>(-1) : std::nullopt;
+  }
+
   // Candidates that have nodes in a domain of the group, by domain, and with them all that are
   // elsewhere: these free accelerators of a limit, or money.
-  [[nodiscard]] std::map<std::string, std::vector<size_t>> ByDomain(
+  [[nodiscard]] std::map<int64_t, std::vector<size_t>> ByDomain(
       const std::vector<size_t>& all) const {
-    std::map<std::string, std::vector<size_t>> by_domain;
-    const std::string& level = topology_.levels.front();
+    std::map<int64_t, std::vector<size_t>> by_domain;
+    const Domains& domains_of = world_.DomainsOf(topology_.levels.front());
     std::vector<size_t> elsewhere;
+    std::vector<int64_t> domains;
     for (const size_t c : all) {
       if (!IsHere(candidates_[c])) {
         elsewhere.push_back(c);
         continue;
       }
-      std::set<std::string> domains;
+      domains.clear();
       for (const size_t node : NodesOf(candidates_[c])) {
-        const auto label = world_.nodes[node]->labels.find(level);
-        if (label != world_.nodes[node]->labels.end()) domains.insert(label->second);
+        if (const auto domain = DomainOf(domains_of, node)) domains.push_back(*domain);
       }
-      for (const std::string& domain : domains) by_domain[domain].push_back(c);
+      std::ranges::sort(domains);
+      domains.erase(std::unique(domains.begin(), domains.end()), domains.end());
+      for (const int64_t domain : domains) by_domain[domain].push_back(c);
     }
     for (auto& [domain, candidates] : by_domain) {
       candidates.insert(candidates.end(), elsewhere.begin(), elsewhere.end());
