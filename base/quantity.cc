@@ -204,6 +204,11 @@ void Resources::AddTimes(const Resources& other, int64_t times) {
 void Resources::Subtract(const Resources& other) { AddTimes(other, -1); }
 
 void Resources::MaxWith(const Resources& other) {
+  const auto has_more = [](const Entry& entry) { return entry.second > 0; };
+  if (empty() && std::all_of(other.begin(), other.end(), has_more)) {
+    *this = other;  // shares its memory
+    return;
+  }
   for (const auto& [name, amount] : other) {
     if (amount > Get(name)) Set(name, amount);
   }

@@ -26,6 +26,15 @@ std::vector<size_t> Indices(const World& world, const std::string& cluster,
   return nodes;
 }
 
+std::vector<size_t> NodesOf(const World& world, const TrainingPool& pool,
+                            const Placement& placement) {
+  if (const GangFacts* facts = world.book.Find(pool, placement)) {
+    const auto known = world.book.Nodes(*facts);
+    return {known.begin(), known.end()};
+  }
+  return Indices(world, placement.cluster, placement.nodes);
+}
+
 Resources RequestOf(const TrainingPool& pool, const NodeGroup& group, int per_worker) {
   Resources request = pool.requests;
   if (group.resource.empty()) {
@@ -39,12 +48,39 @@ Resources RequestOf(const TrainingPool& pool, const NodeGroup& group, int per_wo
 }
 
 // Pods of the attempt say themselves what they ask for, whatever the spec says by now.
-Resources RequestOfPods(const TrainingPool& pool, int attempt) {
+Resources RequestOfPods(const World& world, const TrainingPool& pool, int attempt) {
+  if (const GangFacts* facts = world.book.Find(pool, attempt)) return facts->requests;
   Resources request;
   for (const Worker& worker : pool.workers) {
     if (worker.attempt == attempt && worker.requests != request) request.MaxWith(worker.requests);
   }
   return request;
+}
+
+// Of each of the pool's pods, in their order: kNowhere where it is not bound to a known node.
+std::vector<size_t> NodesOfPods(const World& world, size_t pool) {
+  const TrainingPool& spec = *world.pools[pool];
+  if (const GangFacts* facts = world.book.Find(spec)) {
+    const auto known = world.book.Pods(*facts);
+    return {known.begin(), known.end()};
+  }
+  std::vector<size_t> nodes;
+  nodes.reserve(spec.workers.size());
+  NodeFinder finder(world, ClusterOf(spec));
+  for (const Worker& worker : spec.workers) {
+    nodes.push_back(worker.node.empty() ? kNowhere : finder.Find(worker.node).value_or(kNowhere));
+  }
+  return nodes;
+}
+
+// How many nodes have pods of pools, each counted for every pool, more or less.
+size_t SharesOfPods(const World& world) {
+  size_t shares = 0;
+  for (size_t p = 0; p < world.gangs; ++p) {
+    const GangFacts* facts = world.book.Find(*world.pools[p]);
+    if (facts != nullptr) shares += facts->bound.size;
+  }
+  return shares;
 }
 
 bool KnowsRequest(const TrainingPool& pool) {
@@ -117,35 +153,20 @@ std::optional<Need> NeedIn(const TrainingPool& pool, const NodeGroup& group) {
               .request = RequestIn(pool, group)};
 }
 
-std::string ClusterOf(const TrainingPool& pool) {
-  return pool.memory.placement ? pool.memory.placement->cluster : std::string();
-}
-
 int SucceededOf(const TrainingPool& pool, const Placement& placement) {
   const auto& known = pool.memory.placement;
   return known && known->attempt == placement.attempt ? pool.attempt.succeeded : 0;
 }
 
-std::map<size_t, int> BoundWorkers(const World& world, const TrainingPool& pool, int attempt) {
-  std::map<size_t, int> bound;
-  const std::string cluster = ClusterOf(pool);
-  NodeFinder finder(world, cluster);
-  for (const Worker& worker : pool.workers) {
-    if (worker.attempt != attempt || worker.node.empty()) continue;
-    ++bound[finder.Find(worker.node).value_or(kNowhere)];
-  }
-  return bound;
-}
-
 Claim ClaimOf(const World& world, const TrainingPool& pool, const Placement& placement) {
   const NodeGroup* group = GroupOrOneLikeIt(world, placement);
-  Claim claim{.request = RequestOfPods(pool, placement.attempt),
+  Claim claim{.request = RequestOfPods(world, pool, placement.attempt),
               .workers = placement.workers - SucceededOf(pool, placement),
               .nodes = {},
               .bound = BoundWorkers(world, pool, placement.attempt),
               .beside = {}};
   if (group == nullptr) return claim;
-  claim.nodes = Indices(world, placement.cluster, placement.nodes);
+  claim.nodes = NodesOf(world, pool, placement);
   if (claim.workers < 1 || !claim.request.empty()) return claim;
   claim.request = RequestOf(pool, *group, PerWorkerOf(pool, placement));
   // An edited template has another size, but not before the next attempt.
@@ -189,19 +210,20 @@ Capacity::Capacity(const World& world)
 void Capacity::AddPods(const World& world, std::vector<int64_t>& ours) {
   const size_t width = columns_.Width();
   RowMaker rows(columns_);
+  amounts_.reserve(4 * width * SharesOfPods(world));
   for (size_t p = 0; p < world.pools.size(); ++p) {
-    const std::string cluster = ClusterOf(*world.pools[p]);
-    NodeFinder finder(world, cluster);
+    const TrainingPool& pool = *world.pools[p];
+    const std::vector<size_t> nodes = NodesOfPods(world, p);
     size_t last = kNowhere;
     size_t live = 0;
-    for (const Worker& worker : world.pools[p]->workers) {
-      if (worker.ended || worker.node.empty()) continue;
-      const auto node = finder.Find(worker.node);
-      if (!node) continue;
-      if (*node != last) live = ShareOf(p, *node).live;
-      last = *node;
+    for (size_t w = 0; w < nodes.size(); ++w) {
+      const Worker& worker = pool.workers[w];
+      const size_t node = nodes[w];
+      if (node == kNowhere || worker.ended) continue;
+      if (node != last) live = ShareOf(p, node).live;
+      last = node;
       const Row& requests = rows.Of(worker.requests);
-      AddTimes({&ours[*node * width], width}, requests, 1);
+      AddTimes({&ours[node * width], width}, requests, 1);
       AddTimes(At(live), requests, 1);
     }
     for (const Share& share : shares_[p]) {
@@ -252,17 +274,20 @@ void Capacity::Set(size_t pool, const Claim& claim) {
 
 void Capacity::Add(size_t pool, const Claim& claim) {
   int64_t bound = 0;
-  for (const auto& [node, count] : claim.bound) bound += count;
+  for (const NodeWorkers& here : claim.bound) bound += here.workers;
   size_t bound_here = 0;  // nodes of the claim that workers are bound to
   const Row request = columns_.RowOf(claim.request);
+  Row room;
+  Row planned;
   for (const size_t node : claim.nodes) {
-    const auto here = claim.bound.find(node);
-    const int64_t elsewhere = bound - (here == claim.bound.end() ? 0 : here->second);
+    const auto here = std::ranges::lower_bound(claim.bound, node, {}, &NodeWorkers::node);
+    const bool binds = here != claim.bound.end() && here->node == node;
+    const int64_t elsewhere = bound - (binds ? here->workers : 0);
     const Share share = ShareOf(pool, node);
     const Amounts left = claim.yields ? FreeRow(node) : PhysicalRow(node);
-    Row room(left.begin(), left.end());
+    room.assign(left.begin(), left.end());
     AddTimes(room, At(claim.yields ? share.reserved : share.live), 1);
-    Row planned(columns_.Width());
+    planned.assign(columns_.Width(), 0);
     if (claim.whole) {
       planned = room;
     } else {
@@ -278,8 +303,8 @@ void Capacity::Add(size_t pool, const Claim& claim) {
       }
     }
     Stay(share, planned);
-    if (here != claim.bound.end()) {
-      StayBound(share, request, here->second);
+    if (binds) {
+      StayBound(share, request, here->workers);
       ++bound_here;
     }
     const Amounts reserved = At(share.reserved);
@@ -287,8 +312,8 @@ void Capacity::Add(size_t pool, const Claim& claim) {
     Reserve(share, planned);
   }
   if (bound_here < claim.bound.size()) {
-    for (const auto& [node, count] : claim.bound) {
-      if (const Share* share = Find(pool, node)) StayBound(*share, request, count);
+    for (const auto& [node, workers] : claim.bound) {
+      if (const Share* share = Find(pool, node)) StayBound(*share, request, workers);
     }
   }
   LookForRemains(pool);
@@ -460,7 +485,19 @@ Capacity::Count Capacity::CountOn(size_t node, const Row& request) const {
 }
 
 Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const {
-  Row free = FreeWith(FindOwn(pool, node), node);
+  Row free;
+  FreeWithout(pool, node, gone, free);
+  return free;
+}
+
+void Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone,
+                           Row& free) const {
+  const Amounts now = FreeRow(node);
+  free.assign(now.begin(), now.end());
+  if (const Share* own = FindOwn(pool, node)) {
+    AddTimes(free, At(own->reserved), 1);
+    AddTimes(free, At(own->pledged), -1);
+  }
   for (const size_t other : gone) {
     if (IsPod(other)) {
       if (PodBehind(other).node == node) AddTimes(free, At(PodBehind(other).requests), 1);
@@ -472,7 +509,6 @@ Row Capacity::FreeWithout(size_t pool, size_t node, std::span<const size_t> gone
     if (AreRemains(other) && std::ranges::find(gone, whose) != gone.end()) continue;
     AddLeft(other, *share, free);
   }
-  return free;
 }
 
 void Capacity::AddLeft(size_t other, const Share& share, Row& room) const {

@@ -17,9 +17,6 @@
 // What nodes have left, and what is spoken for.
 namespace spillway::placement {
 
-// Stands for every node that is not in the snapshot.
-inline constexpr size_t kNowhere = static_cast<size_t>(-1);
-
 // What a pool asks for in a group.
 struct Need {
   int workers = 0;
@@ -65,8 +62,9 @@ struct Claim {
   bool yields = false;
   // It waits for others to go: what they leave is kept for it even before a worker fits.
   bool gathers = false;
-  // Workers of its present attempt that are bound: these can't come to another node any more.
-  std::map<size_t, int> bound;
+  // Workers of its present attempt that are bound, by node: these can't come to another node any
+  // more.
+  std::vector<NodeWorkers> bound;
   // What others of its pods take of a node for as long as they stay, whatever they request; they
   // are none of `workers`.
   std::map<size_t, Resources> beside;
@@ -133,6 +131,8 @@ class Capacity {
   // What is free for the pool if those in `gone` had neither pods nor a claim; and how many it may
   // then count on, `free` being that (no remains are in `gone` there).
   [[nodiscard]] Row FreeWithout(size_t pool, size_t node, std::span<const size_t> gone) const;
+  // The same into a row of the caller's, who asks about many nodes.
+  void FreeWithout(size_t pool, size_t node, std::span<const size_t> gone, Row& free) const;
   [[nodiscard]] int64_t FitsWithout(size_t pool, size_t node, const Row& free, const Row& request,
                                     int64_t most, std::span<const size_t> gone) const;
 
@@ -244,15 +244,9 @@ class Capacity {
   std::vector<size_t> changed_;               // a node for every change
 };
 
-// The cluster that the pool's pods are in.
-std::string ClusterOf(const TrainingPool& pool);
-
 // Workers of the placement's attempt that have succeeded. What is known of a Job is about the
 // attempt that the pool's status has; a new attempt starts at none.
 int SucceededOf(const TrainingPool& pool, const Placement& placement);
-
-// Workers of one attempt by the node that they are bound to; failed ones keep their place.
-std::map<size_t, int> BoundWorkers(const World& world, const TrainingPool& pool, int attempt);
 
 // The claim of a placement: only what its pods have where no group says what a worker needs there.
 Claim ClaimOf(const World& world, const TrainingPool& pool, const Placement& placement);

@@ -36,6 +36,7 @@ struct Look {
   const NewSupply* supply = nullptr;     // of new nodes, where these are looked at
   int64_t on_new = 0;                    // workers that fit on one of them
   bool once_back = false;                // as if nodes were ready again, within their grace
+  bool only_fits = false;                // nobody asks why it does not fit, if it doesn't
 
   [[nodiscard]] const NodeGroup& Spec() const { return *group.spec; }
   [[nodiscard]] Time Now() const { return scene.world.now; }
@@ -55,6 +56,14 @@ struct Look {
 };
 
 using Found = std::optional<Finding>;
+
+// The promise of room in the group to somebody who comes first.
+const Promise* PromiseBefore(const Look& look) {
+  if (look.scene.promises == nullptr) return nullptr;
+  const size_t group = look.scene.world.IndexOf(look.group);
+  const auto& promise = (*look.scene.promises)[group];
+  return promise && promise->gang != look.index ? &*promise : nullptr;
+}
 
 int64_t NodesIn(const ShapeCounts& shapes) {
   return std::accumulate(shapes.begin(), shapes.end(), int64_t{0});
@@ -102,7 +111,8 @@ Found IsAcceptable(Look& look) {
   const NodeGroup& group = look.Spec();
   std::string message;
   if (!look.option.need) {
-    message = fmt::format("its accelerators are {}, not {}", group.accelerator, TypesOf(pool));
+    message.append("its accelerators are ").append(group.accelerator);
+    message.append(", not ").append(TypesOf(pool));
   } else if (!pool.providers.empty() && std::find(pool.providers.begin(), pool.providers.end(),
                                                   group.provider) == pool.providers.end()) {
     message = fmt::format("its provider is {}, not {}", Name(group.provider), ProvidersOf(pool));
@@ -337,17 +347,22 @@ std::optional<Fit> FitOnHeldFirst(const Look& look, const Topology& topology) {
   return anywhere;
 }
 
+// Says whether there is nothing more to find out.
 bool FitsQuickly(Look& look, const Topology& topology) {
-  look.option.fit =
+  auto answer =
       look.scene.offers.QuickFit(look.group, look.ground, look.index, *look.option.need, topology);
-  return look.option.fit.has_value();
+  if (!answer) return false;
+  look.option.fit = std::move(answer->fit);
+  return look.option.fit || (look.only_fits && PromiseBefore(look) == nullptr);
 }
 
 Found HasDomain(Look& look) {
   const int workers = look.option.need->workers;
   const Topology topology = TopologyIn(look.pool, look.Spec());
   const bool held = look.memory.hold && look.memory.hold->node_group == look.Spec().name;
-  if (!held && FitsQuickly(look, topology)) return {};
+  if (!held && FitsQuickly(look, topology)) {
+    return look.option.fit ? Found() : NoDomain("", "");
+  }
   look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
   if (topology.mode == TopologyMode::kRequired) {
     if (topology.levels.empty()) {
@@ -707,14 +722,6 @@ void CheckNew(Look& look) {
 
 // ---- what is promised to others ----
 
-// The promise of room in the group to somebody who comes first.
-const Promise* PromiseBefore(const Look& look) {
-  if (look.scene.promises == nullptr) return nullptr;
-  const size_t group = look.scene.world.IndexOf(look.group);
-  const auto& promise = (*look.scene.promises)[group];
-  return promise && promise->gang != look.index ? &*promise : nullptr;
-}
-
 std::string ByThen(const World& world, const Promise& promise) {
   if (promise.by > world.now) return "by " + FormatTime(promise.by);
   if (promise.away.empty()) return "as soon as others are gone or bound";
@@ -798,6 +805,14 @@ bool IsShortage(const Finding& finding) {
          finding.reason == Reason::kWaitingForQuota || finding.spent;
 }
 
+// May it still have the room that is promised to others?
+bool MayHavePromised(const Look& look) {
+  const Reason reason = look.option.finding->reason;
+  const bool short_of_room =
+      reason == Reason::kWaitingForCapacity || reason == Reason::kWaitingForDomain;
+  return short_of_room && PromiseBefore(look) != nullptr;
+}
+
 // Goes through all checks: the first that fails is the answer, all that fail are what is missing.
 void Check(Look& look) {
   Option& option = look.option;
@@ -807,6 +822,7 @@ void Check(Look& look) {
       option.only_short = option.only_short && IsShortage(*found);
       if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
       if (!option.finding) option.finding = std::move(found);
+      if (look.only_fits && !MayHavePromised(look)) return;
       if (last) {
         AddRemediesWithoutNodes(look);
         break;
@@ -939,19 +955,21 @@ Option Unlooked(const TrainingPool& pool, const GroupView& group, const std::opt
 
 // One group for so many workers as `need` has.
 Option OptionAt(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
-                bool home_could, const std::optional<Need>& need) {
+                bool home_could, const std::optional<Need>& need, bool only_fits) {
   const TrainingPool& spec = *scene.world.pools[pool];
   Option option = Unlooked(spec, group, need);
   Look look{scene, pool, spec, memory, group, home_could, option, {}, {}, {}};
+  look.only_fits = only_fits;
   Check(look);
   return option;
 }
 
 // The same, where an elastic gang makes do with fewer.
 Option LargestOption(const Scene& scene, size_t pool, const PoolMemory& memory,
-                     const GroupView& group, bool home_could, const std::optional<Need>& need) {
+                     const GroupView& group, bool home_could, const std::optional<Need>& need,
+                     bool only_fits = false) {
   const auto at = [&](const std::optional<Need>& some) {
-    return OptionAt(scene, pool, memory, group, home_could, some);
+    return OptionAt(scene, pool, memory, group, home_could, some, only_fits);
   };
   const auto fit_of = [](const Option& option) {
     return !option.finding || option.HeldBack() ? option.fit : std::nullopt;
@@ -1068,6 +1086,13 @@ BesidesRoom MissingBesidesRoom(const Scene& scene, size_t pool, const PoolMemory
 Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, const GroupView& group,
                  const Need& need) {
   return LargestOption(scene, pool, memory, group, false, need);
+}
+
+std::optional<Option> FittingOption(const Scene& scene, size_t pool, const PoolMemory& memory,
+                                    const GroupView& group, const Need& need) {
+  Option option = LargestOption(scene, pool, memory, group, false, need, true);
+  if (!option.Fits()) return std::nullopt;
+  return option;
 }
 
 bool MayFitOnNew(const TrainingPool& pool, const GroupView& group, const Need& need) {

@@ -117,6 +117,10 @@ Option OptionFor(const Scene& scene, size_t pool, const PoolMemory& memory, cons
 Option OptionOnceBack(const Scene& scene, size_t pool, const PoolMemory& memory,
                       const GroupView& group, bool home_could);
 
+// That, where it fits; nullopt: it does not, which costs less to find out than why.
+std::optional<Option> FittingOption(const Scene& scene, size_t pool, const PoolMemory& memory,
+                                    const GroupView& group, const Need& need);
+
 // What is missing in the group besides room, a clause each, for who is looked at there by number.
 struct BesidesRoom {
   std::vector<std::string> remedies;

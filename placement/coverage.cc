@@ -15,9 +15,8 @@ bool Rank::Before(const Rank& other) const {
 
 bool HasTurnBefore(const QuotaBook& quotas, const Rank& left, const Rank& right) {
   const bool peers = !left.guaranteed && !right.guaranteed && left.priority == right.priority;
-  if (peers && quotas.BorrowsLess(left.key->ns, right.key->ns)) return true;
-  if (peers && quotas.BorrowsLess(right.key->ns, left.key->ns)) return false;
-  return left.Before(right);
+  const int borrowed = peers ? quotas.CompareBorrowed(left.key->ns, right.key->ns) : 0;
+  return borrowed == 0 ? left.Before(right) : borrowed < 0;
 }
 
 Rank RankOf(const TrainingPool& pool, const PoolMemory& memory, Time now) {

@@ -25,6 +25,18 @@ std::vector<uint32_t> SortNames(std::vector<std::string_view>& names) {
 
 }  // namespace
 
+Labels::Entries::const_iterator FindLabel(const Labels& labels, std::string_view key,
+                                          size_t& guess) {
+  const auto first = labels.begin();
+  if (guess < labels.size()) {
+    const auto at = first + static_cast<std::ptrdiff_t>(guess);
+    if (at->first == key) return at;
+  }
+  const auto at = labels.find(key);
+  guess = static_cast<size_t>(at - first);
+  return at;
+}
+
 uint32_t DomainNumbering::NumberOf(std::string_view name) {
   const auto [at, is_new] = known_.emplace(name, static_cast<uint32_t>(domains_.names.size()));
   if (is_new) domains_.names.push_back(name);
@@ -32,7 +44,7 @@ uint32_t DomainNumbering::NumberOf(std::string_view name) {
 }
 
 void DomainNumbering::Add(const Node& node) {
-  const auto at = node.labels.find(label_);
+  const auto at = FindLabel(node.labels, label_, guess_);
   if (at == node.labels.end() || at->second.empty()) {
     domains_.of.push_back(kNoDomain);
     return;

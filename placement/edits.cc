@@ -161,8 +161,8 @@ class Leaving {
   explicit Leaving(Snapshot& snapshot) {
     for (Node& node : snapshot.nodes) nodes_[node.id] = &node;
   }
-  void Take(const std::string& cluster, const std::string& node, const Resources& requests) {
-    const auto at = nodes_.find(NodeId{.cluster = cluster, .name = node});
+  void Take(std::string_view cluster, const std::string& node, const Resources& requests) {
+    const auto at = nodes_.find(NodeId{.cluster = std::string(cluster), .name = node});
     if (at != nodes_.end()) at->second->used.Subtract(requests);
   }
 

@@ -419,7 +419,8 @@ int64_t MostOn(const TrainingPool& pool, const Node& node, const Resources& requ
   Resources room = node.allocatable;
   room.Subtract(node.used);
   for (const Worker& worker : pool.workers) {
-    if (!worker.ended && NodeId{.cluster = ClusterOf(pool), .name = worker.node} == node.id) {
+    if (!worker.ended &&
+        NodeId{.cluster = std::string(ClusterOf(pool)), .name = worker.node} == node.id) {
       room.Add(worker.requests);
     }
   }

@@ -42,9 +42,8 @@ bool HasStayed(const PoolMemory& memory, Time now) {
 }
 
 // What is over is forgotten; what a placement tells is remembered even where the status was lost.
-PoolMemory Refreshed(const PoolMemory& before, Time now) {
-  PoolMemory memory = before;
-  if (memory.completed) return memory;
+void Refresh(PoolMemory& memory, Time now) {
+  if (memory.completed) return;
   std::erase_if(memory.excluded, [now](const ExcludedNode& node) { return node.until <= now; });
   if (memory.hold && memory.hold->until <= now) memory.hold.reset();
   if (HasStayed(memory, now)) memory.dwell.reset();
@@ -56,7 +55,6 @@ PoolMemory Refreshed(const PoolMemory& before, Time now) {
     if (!memory.started) memory.started = placement.since;
     if (!memory.queued_since) memory.queued_since = placement.since;
   }
-  return memory;
 }
 
 void Exclude(PoolMemory& memory, const std::vector<std::string>& nodes, Reason reason, Time now) {
@@ -73,7 +71,7 @@ void Exclude(PoolMemory& memory, const std::vector<std::string>& nodes, Reason r
 
 // How long it took until all workers were ready says what another restart would cost.
 void NoteReady(const Case& c, PoolMemory& memory) {
-  const WorkerCounts counts = CountWorkers(c.pool, c.Placed().attempt);
+  const WorkerCounts counts = CountWorkers(c.world, c.pool, c.Placed().attempt);
   if (memory.ready_since || counts.ready + SucceededOf(c.pool, c.Placed()) < c.Placed().workers) {
     return;
   }
@@ -82,12 +80,17 @@ void NoteReady(const Case& c, PoolMemory& memory) {
   memory.restart_took = std::max(c.Now() - began, Seconds{0});
 }
 
-Fate Keep(const Case& c) {
-  Fate fate;
+// `fate` has the memory of `c`.
+void KeepAsItIs(const Case& c, Fate& fate) {
   fate.course = Course::kStay;
   fate.action = Action::kKeep;
-  fate.memory = c.memory;
   NoteReady(c, fate.memory);
+}
+
+Fate Keep(const Case& c) {
+  Fate fate;
+  fate.memory = c.memory;
+  KeepAsItIs(c, fate);
   return fate;
 }
 
@@ -186,7 +189,7 @@ std::optional<Fate> IsOverdue(const Case& c) {
 std::optional<Fate> HasNothingToKeep(const Case& c) {
   const auto blocked = Blocked(c.pool);
   if (!blocked || c.pool.attempt.exists) return {};
-  if (CountWorkers(c.pool, c.Placed().attempt).active > 0) return {};
+  if (CountWorkers(c.world, c.pool, c.Placed().attempt).active > 0) return {};
   return Released(c, c.memory, *blocked);
 }
 
@@ -311,10 +314,10 @@ std::optional<Fate> HasNotStarted(const Case& c) {
   // Where it waits for nodes it could not start anywhere else either.
   if (WaitsForNodes(c) || WaitsForStuck(c.pool, OldPodsOf(c.world, c.pool, c.memory))) return {};
   const Time deadline = StartDeadline(c.pool, c.memory);
-  if (c.Now() < deadline || AllRunning(c.pool, c.Placed())) return {};
+  if (c.Now() < deadline || AllRunning(c.world, c.pool, c.Placed())) return {};
   const Missing missing = NotRunning(c);
   const int running =
-      CountWorkers(c.pool, c.Placed().attempt).running + SucceededOf(c.pool, c.Placed());
+      CountWorkers(c.world, c.pool, c.Placed().attempt).running + SucceededOf(c.pool, c.Placed());
   PoolMemory memory = c.memory;
   Exclude(memory, missing.nodes, Reason::kGangIncomplete, c.Now());
   LengthenDwell(c.pool, memory, c.Now());
@@ -331,27 +334,30 @@ constexpr std::array<Rule, 11> kRules = {
     HasCompleted, IsSuspended,         IsOverdue,     HasNothingToKeep, MustNotBeTouched, HasFailed,
     HasLostNodes, HasUnreachableNodes, HasLostItsJob, HasAnotherSpec,   HasNotStarted};
 
-Fate FateOfPlaced(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
-  const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
-  const Case c{world, pool, memory, nodes};
+// `fate` has the memory. Nearly all stay as they are: theirs is not copied.
+void DecideOnPlaced(const World& world, const TrainingPool& pool, Fate& fate) {
+  const GangNodes nodes = NodesOfGang(world, pool, *fate.memory.placement);
+  const Case c{world, pool, fate.memory, nodes};
   for (const Rule rule : kRules) {
-    auto fate = rule(c);
-    if (!fate) continue;
+    auto decided = rule(c);
+    if (!decided) continue;
+    fate = std::move(*decided);
     // Who ends, goes or starts anew does not move as well.
-    if (fate->course != Course::kStay) fate->memory.hold.reset();
-    return std::move(*fate);
+    if (fate.course != Course::kStay) fate.memory.hold.reset();
+    return;
   }
-  return Keep(c);
+  KeepAsItIs(c, fate);
 }
 
-Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
-  Fate fate;
+// Likewise.
+void DecideOnUnplaced(const TrainingPool& pool, Time now, Fate& fate) {
+  PoolMemory& memory = fate.memory;
   if (pool.suspended) {
     memory.hold.reset();
     memory.queued_since.reset();
     memory.waiting_since.reset();
   } else if (DeadlinePassed(pool, memory, now)) {
-    return EndedByDeadline(pool, std::move(memory), now);
+    fate = EndedByDeadline(pool, std::move(memory), now);
   } else if (!Blocked(pool) && !pool.template_unchecked) {
     fate.course = Course::kQueue;
     if (!memory.queued_since) memory.queued_since = now;
@@ -359,8 +365,6 @@ Fate FateOfUnplaced(const TrainingPool& pool, PoolMemory memory, Time now) {
   } else if (!Blocked(pool) && !pool.namespace_quota.empty()) {
     if (!memory.queued_since) memory.queued_since = now;  // it could run, but for others
   }
-  fate.memory = std::move(memory);
-  return fate;
 }
 
 std::string Who(const Leaver& leaver) {
@@ -419,15 +423,17 @@ std::string FailureSentence(const Failure& failure) {
 }
 
 Fate FateOf(const World& world, const TrainingPool& pool) {
-  PoolMemory memory = Refreshed(pool.memory, world.now);
-  if (memory.completed) {
-    Fate fate;
+  Fate fate;
+  fate.memory = pool.memory;
+  Refresh(fate.memory, world.now);
+  if (fate.memory.completed) {
     fate.action = Action::kDone;
-    fate.memory = std::move(memory);
-    return fate;
+  } else if (fate.memory.placement) {
+    DecideOnPlaced(world, pool, fate);
+  } else {
+    DecideOnUnplaced(pool, world.now, fate);
   }
-  if (memory.placement) return FateOfPlaced(world, pool, memory);
-  return FateOfUnplaced(pool, std::move(memory), world.now);
+  return fate;
 }
 
 std::optional<Cause> Blocked(const TrainingPool& pool) {
@@ -455,6 +461,8 @@ GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placem
   GangNodes out;
   out.group = world.FindGroup(placement.node_group);
   out.link_suspect = out.group != nullptr && out.group->LinkSuspect();
+  const GangFacts* facts = world.book.Find(pool, placement);
+  if (facts != nullptr && facts->steady) return out;
   NodeFinder finder(world, placement.cluster);
   for (const std::string& name : placement.nodes) {
     const auto index = finder.Find(name);
@@ -475,14 +483,12 @@ GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placem
   return out;
 }
 
-WorkerCounts CountWorkers(const TrainingPool& pool, int attempt) {
+WorkerCounts CountWorkers(const World& world, const TrainingPool& pool, int attempt) {
+  const GangFacts* facts = world.book.Find(pool, attempt);
+  if (facts != nullptr) return facts->counts;
   WorkerCounts counts;
   for (const Worker& worker : pool.workers) {
-    if (worker.attempt != attempt) continue;
-    if (!worker.ended) ++counts.active;
-    if (!worker.ended && worker.ready) ++counts.ready;
-    if (worker.running || worker.ended) ++counts.running;
-    if (worker.node.empty()) ++counts.unbound;
+    if (worker.attempt == attempt) CountPod(worker, counts);
   }
   return counts;
 }
@@ -498,8 +504,8 @@ bool IsOutdated(const TrainingPool& pool, const Placement& placement) {
          !LostItsJob(pool, placement);
 }
 
-bool AllRunning(const TrainingPool& pool, const Placement& placement) {
-  return CountWorkers(pool, placement.attempt).running + SucceededOf(pool, placement) >=
+bool AllRunning(const World& world, const TrainingPool& pool, const Placement& placement) {
+  return CountWorkers(world, pool, placement.attempt).running + SucceededOf(pool, placement) >=
          placement.workers;
 }
 
@@ -529,7 +535,11 @@ Time StartDeadline(const TrainingPool& pool, const PoolMemory& memory) {
 
 OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
   OldPods pods;
-  const std::string cluster = ClusterOf(pool);
+  if (memory.placement) {
+    const GangFacts* facts = world.book.Find(pool, memory.placement->attempt);
+    if (facts != nullptr && !facts->old_pods) return pods;
+  }
+  const std::string_view cluster = ClusterOf(pool);
   for (const Worker& worker : pool.workers) {
     if (worker.ended) continue;
     if (memory.placement && worker.attempt == memory.placement->attempt) continue;
@@ -565,7 +575,7 @@ std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,
   if (!memory.placement) return moments;
   moments.push_back(NotBefore(pool, memory));
   if (const auto until = AwaitsFailedPod(pool)) moments.push_back(*until);
-  if (!AllRunning(pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));
+  if (!AllRunning(world, pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
   if (nodes.link_suspect) return moments;
   for (const AwayNode& node : nodes.away) moments.push_back(node.until);

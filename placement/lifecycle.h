@@ -102,14 +102,8 @@ GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placem
 
 // ---- what its workers are up to ----
 
-struct WorkerCounts {
-  int active = 0;  // pods of the attempt that have not ended
-  int ready = 0;
-  int running = 0;  // run, or have ended
-  int unbound = 0;
-};
-WorkerCounts CountWorkers(const TrainingPool& pool, int attempt);
-bool AllRunning(const TrainingPool& pool, const Placement& placement);
+WorkerCounts CountWorkers(const World& world, const TrainingPool& pool, int attempt);
+bool AllRunning(const World& world, const TrainingPool& pool, const Placement& placement);
 // Pods of the attempt are there, but its Job is not. A Job of the same name would run the attempt
 // twice.
 bool LostItsJob(const TrainingPool& pool, const Placement& placement);

@@ -30,9 +30,13 @@ bool IsOverBudget(const Draft& draft, size_t pool) {
                       *draft.fates[pool].memory.placement);
 }
 
-// Why the gang should run elsewhere, whatever is left of its work; nullopt: it should not, or can't
-// be moved now.
-std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
+bool MayBeMoved(const Draft& draft, size_t pool) {
+  return MayBeMoved(draft.world, draft.Pool(pool), *draft.fates[pool].memory.placement);
+}
+
+// Why the gang should run elsewhere, whatever is left of its work and whether or not it can be
+// moved now; nullopt: it should not.
+std::optional<Why> WhyElsewhere(const Draft& draft, size_t pool) {
   const Fate& fate = draft.fates[pool];
   if (fate.course != Course::kStay || fate.action != Action::kKeep) return std::nullopt;
   const Placement& placement = *fate.memory.placement;
@@ -42,9 +46,14 @@ std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
   const bool returns = group->spec->tier > 0 && draft.Pool(pool).return_home != ReturnHome::kNever;
   const bool over_budget = IsOverBudget(draft, pool);
   if (!drained && !returns && !over_budget) return std::nullopt;
-  if (!MayBeMoved(draft.world, draft.Pool(pool), placement)) return std::nullopt;
   if (over_budget) return Why::kBudget;
   return drained ? Why::kDrain : Why::kReturn;
+}
+
+// The same where it can be moved now.
+std::optional<Why> WhyLeave(const Draft& draft, size_t pool) {
+  const auto why = WhyElsewhere(draft, pool);
+  return why && MayBeMoved(draft, pool) ? why : std::nullopt;
 }
 
 bool IsWorthIt(const Draft& draft, size_t pool, Why why) {
@@ -76,6 +85,9 @@ bool IsPartOf(const TrainingPool& pool, const Placement& placement, const NodeGr
 bool MayGrow(const Draft& draft, size_t pool) {
   const Fate& fate = draft.fates[pool];
   if (fate.course != Course::kStay || fate.action != Action::kKeep) return false;
+  if (std::ranges::none_of(draft.Pool(pool).accelerators, &AcceptedAccelerator::IsElastic)) {
+    return false;
+  }
   if (IsMoving(fate) && !IsGrowing(draft, pool)) return false;
   if (IsOverBudget(draft, pool)) return false;
   const TrainingPool& gang = draft.Pool(pool);
@@ -155,9 +167,7 @@ std::optional<Option> HomeOption(Draft& draft, size_t pool, const GroupView& fro
   const PoolMemory& memory = draft.fates[pool].memory;
   const auto need = NeedToReturn(gang, *memory.placement, *to.spec);
   if (!need || !Pays(gang, *memory.placement, from, to, *need)) return std::nullopt;
-  Option option = OptionFor(draft.Look(), pool, memory, to, *need);
-  if (!option.Fits()) return std::nullopt;
-  return option;
+  return FittingOption(draft.Look(), pool, memory, to, *need);
 }
 
 // Is there any?
@@ -528,8 +538,10 @@ bool IsGrowing(const Draft& draft, size_t pool) {
 bool TakesTurnToMove(const Draft& draft, size_t pool) {
   if (draft.fates[pool].course != Course::kStay || IsGrowing(draft, pool)) return false;
   if (IsMoving(draft.fates[pool])) return true;
-  const auto why = WhyMove(draft, pool);
-  return why && (IsForced(*why) || IsDue(draft, pool, *why));
+  // What costs least to find out comes first: every gang with a place is asked in every round.
+  const auto why = WhyElsewhere(draft, pool);
+  if (!why || !(IsForced(*why) || IsDue(draft, pool, *why))) return false;
+  return IsWorthIt(draft, pool, *why) && MayBeMoved(draft, pool);
 }
 
 bool Grow(Draft& draft) {
@@ -635,7 +647,7 @@ Time LeavesForMoneyAt(const TrainingPool& pool, const PoolMemory& memory, Time n
 
 bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& placement) {
   if (Blocked(pool) || pool.template_unchecked || pool.attempt.failed) return false;
-  const WorkerCounts counts = CountWorkers(pool, placement.attempt);
+  const WorkerCounts counts = CountWorkers(world, pool, placement.attempt);
   if (counts.running < placement.workers || counts.active < placement.workers) return false;
   const GangNodes nodes = NodesOfGang(world, pool, placement);
   return !nodes.link_suspect && nodes.lost.empty() && nodes.away.empty();

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <iterator>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "placement/constraints.h"
@@ -66,19 +68,29 @@ size_t ShapeOf(Shapes& known, GroupView& view, const Resources& allocatable) {
 // Groups by one label that their selectors ask for, so that a node is held against few of them.
 class Selectors {
  public:
-  explicit Selectors(const std::vector<GroupView>& groups) {
+  explicit Selectors(const std::vector<GroupView>& groups) : groups_(groups) {
     for (size_t g = 0; g < groups.size(); ++g) Add(g, groups[g].spec->selector);
   }
 
-  // Calls `visit` with each group that the node may be a member of; of all others it is none.
+  // Calls `visit` with each group that the node is a member of.
   template <class F>
-  void ForCandidates(const Node& node, F visit) const {
-    std::for_each(others_.begin(), others_.end(), visit);
-    for (const auto& [key, by_value] : by_label_) {
-      const auto label = node.labels.find(key);
-      if (label == node.labels.end()) continue;
-      const auto at = by_value.find(label->second);
-      if (at != by_value.end()) std::for_each(at->second.begin(), at->second.end(), visit);
+  void ForMembers(const Node& node, F visit) {
+    for (const size_t g : others_) {
+      if (IsMember(*groups_[g].spec, node)) visit(g);
+    }
+    for (auto& [key, label] : by_label_) {
+      const auto at = FindLabel(node.labels, key, label.guess);
+      if (at == node.labels.end()) continue;
+      if (label.last != at->second || label.groups == nullptr) {
+        const auto of = label.by_value.find(at->second);
+        label.last = at->second;
+        label.groups = of == label.by_value.end() ? &none_ : &of->second;
+      }
+      for (const size_t g : *label.groups) {
+        const NodeGroup& group = *groups_[g].spec;
+        const bool matches = group.selector.size() == 1 && group.cluster == node.id.cluster;
+        if (matches || IsMember(group, node)) visit(g);
+      }
     }
   }
 
@@ -91,11 +103,20 @@ class Selectors {
       return;
     }
     const std::set<std::string> values(in->values.begin(), in->values.end());
-    for (const std::string& value : values) by_label_[in->key][value].push_back(group);
+    for (const std::string& value : values) by_label_[in->key].by_value[value].push_back(group);
   }
 
-  std::map<std::string, std::unordered_map<std::string, std::vector<size_t>>> by_label_;
+  struct ByLabel {
+    std::unordered_map<std::string, std::vector<size_t>> by_value;
+    size_t guess = 0;  // where the label stood in the last node's
+    // Neighbours are mostly in the same groups.
+    Text last;
+    const std::vector<size_t>* groups = nullptr;  // with the last value
+  };
+  const std::vector<GroupView>& groups_;
+  std::map<std::string, ByLabel> by_label_;
   std::vector<size_t> others_;
+  std::vector<size_t> none_;
 };
 
 // Names of the nodes that an elastic group gives back, as long as they are not taken back.
@@ -161,7 +182,8 @@ std::vector<DomainNumbering> NumberingsFor(const std::vector<GroupView>& groups)
 
 // All that is to be known of nodes, in one go: they are the largest part of a snapshot.
 void SurveyNodes(World& world) {
-  const Selectors selectors(world.groups);
+  world.index = NodeIndex(world.nodes);
+  Selectors selectors(world.groups);
   std::vector<Leaving> leaving;
   leaving.reserve(world.groups.size());
   for (const GroupView& view : world.groups) leaving.emplace_back(*view.spec, world.now);
@@ -169,14 +191,9 @@ void SurveyNodes(World& world) {
   std::vector<Shapes> known(world.groups.size());
   for (size_t n = 0; n < world.nodes.size(); ++n) {
     const Node& node = *world.nodes[n];
-    auto& names = world.index[node.id.cluster];
-    if (names.empty()) names.reserve(world.nodes.size());
-    names.emplace(node.id.name, n);
     for (DomainNumbering& numbering : numberings) numbering.Add(node);
-    selectors.ForCandidates(node, [&](size_t g) {
-      GroupView& view = world.groups[g];
-      if (IsMember(*view.spec, node)) AddMember(world, n, leaving, known[g], view);
-    });
+    selectors.ForMembers(
+        node, [&](size_t g) { AddMember(world, n, leaving, known[g], world.groups[g]); });
   }
   for (DomainNumbering& numbering : numberings) {
     world.domains.emplace(numbering.Label(), numbering.Finish());
@@ -345,6 +362,10 @@ TrainingPool ReplicaAsGang(const InferencePool& pool, const Variant& variant) {
   return out;
 }
 
+std::string_view ClusterOf(const TrainingPool& pool) {
+  return pool.memory.placement ? std::string_view(pool.memory.placement->cluster) : "";
+}
+
 std::string_view Name(NodeState state) {
   constexpr std::array<std::string_view, 7> kNames = {
       "usable", "starting", "cordoned", "draining", "unhealthy", "not ready", "lost"};
@@ -465,11 +486,34 @@ std::string LinkSentence(const GroupView& view) {
 }
 
 std::optional<size_t> World::FindNode(std::string_view cluster, std::string_view name) const {
-  const auto names = index.find(cluster);
-  if (names == index.end()) return std::nullopt;
-  const auto at = names->second.find(name);
-  if (at == names->second.end()) return std::nullopt;
-  return at->second;
+  return index.Find(nodes, cluster, name);
+}
+
+NodeIndex::NodeIndex(const std::vector<const Node*>& nodes)
+    : places_(std::bit_ceil(2 * nodes.size() + 1)) {
+  for (size_t n = 0; n < nodes.size(); ++n) {
+    const NodeId& id = nodes[n]->id;
+    // The same ids stand next to each other in a sorted list.
+    if (n > 0 && nodes[n - 1]->id.name == id.name && nodes[n - 1]->id == id) continue;
+    const size_t hash = std::hash<std::string_view>{}(id.name);
+    size_t at = hash & (places_.size() - 1);
+    while (places_[at].node != 0) at = (at + 1) & (places_.size() - 1);
+    places_[at] = {.hash = static_cast<uint32_t>(hash >> 32U),
+                   .node = static_cast<uint32_t>(n + 1)};
+  }
+}
+
+std::optional<size_t> NodeIndex::Find(const std::vector<const Node*>& nodes,
+                                      std::string_view cluster, std::string_view name) const {
+  if (places_.empty()) return std::nullopt;
+  const size_t hash = std::hash<std::string_view>{}(name);
+  size_t at = hash & (places_.size() - 1);
+  for (; places_[at].node != 0; at = (at + 1) & (places_.size() - 1)) {
+    if (places_[at].hash != static_cast<uint32_t>(hash >> 32U)) continue;
+    const size_t node = places_[at].node - 1;
+    if (nodes[node]->id.name == name && nodes[node]->id.cluster == cluster) return node;
+  }
+  return std::nullopt;
 }
 
 bool NodeFinder::IsAt(size_t node, std::string_view name) const {
@@ -513,6 +557,7 @@ World Survey(const Snapshot& snapshot) {
   SurveyNodes(world);
   FindOverlaps(world);
   world.gangs = world.pools.size();
+  world.book = GangBook(world);
   world.inference =
       Sorted(snapshot.inference_pools,
              [](const InferencePool& a, const InferencePool& b) { return a.key < b.key; });

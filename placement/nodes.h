@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "placement/domains.h"
+#include "placement/gang_facts.h"
 #include "placement/snapshot.h"
 
 // The snapshot put in order: every list sorted, every node with its state in every group.
@@ -101,12 +101,31 @@ struct Cell {
 
 inline constexpr size_t kNoGroup = static_cast<size_t>(-1);
 
+// Finds nodes by name in a list of them: World::nodes.
+class NodeIndex {
+ public:
+  // Of nodes with the same id the first one is found.
+  explicit NodeIndex(const std::vector<const Node*>& nodes);
+  NodeIndex() = default;
+
+  // `nodes`: the list that it was made of.
+  [[nodiscard]] std::optional<size_t> Find(const std::vector<const Node*>& nodes,
+                                           std::string_view cluster, std::string_view name) const;
+
+ private:
+  // A table of hashes, so that few nodes are looked at that are not the one.
+  struct Place {
+    uint32_t hash = 0;
+    uint32_t node = 0;  // from 1 on; 0: free
+  };
+  std::vector<Place> places_;  // a power of two, at most half of them taken
+};
+
 struct World {
   const Snapshot* snapshot = nullptr;  // outlives this
   Time now{};
-  std::vector<const Node*> nodes;  // by (cluster, name)
-  // Where each is in `nodes`: by cluster, then name.
-  std::map<std::string_view, std::unordered_map<std::string_view, size_t>> index;
+  std::vector<const Node*> nodes;                       // by (cluster, name)
+  NodeIndex index;                                      // of them
   std::map<std::string, Domains, std::less<>> domains;  // by label: those of the groups
   std::vector<GroupView> groups;                        // by name
   std::vector<size_t> owner;  // by node: the one group that it is a member of; kNoGroup: not one
@@ -114,6 +133,7 @@ struct World {
   // one of its replicas as if it were a gang of one, so that both are fitted by the same rules.
   std::vector<const TrainingPool*> pools;
   size_t gangs = 0;  // of `pools` that are training pools
+  GangBook book;     // of the training pools
   std::shared_ptr<const std::vector<TrainingPool>> seekers;
   // By seeker: the usable nodes of its group that its constraints let it use, also those that
   // another group matches. Seekers that ask alike share them.
@@ -140,6 +160,9 @@ struct World {
 
 World Survey(const Snapshot& snapshot);
 
+// The cluster that the pool's pods are in.
+std::string_view ClusterOf(const TrainingPool& pool);
+
 // What one replica of the variant asks for, and where it may run, as a gang of one without pods.
 TrainingPool ReplicaAsGang(const InferencePool& pool, const Variant& variant);
 
@@ -148,6 +171,9 @@ class NodeFinder {
  public:
   // Both outlive this.
   NodeFinder(const World& world, std::string_view cluster) : world_(world), cluster_(cluster) {}
+  // The first to be found may well be `guess`, in World::nodes or not.
+  NodeFinder(const World& world, std::string_view cluster, size_t guess)
+      : world_(world), cluster_(cluster), last_(guess) {}
   std::optional<size_t> Find(std::string_view name);
 
  private:

@@ -15,14 +15,17 @@ void CountDomains(const World& world, const GroupView& group, Ground& ground) {
   for (const std::string& label : group.spec->domain_labels) {
     const Domains& domains = world.DomainsOf(label);
     std::map<uint32_t, DomainShapes> counts;
+    DomainShapes* last = nullptr;  // neighbours are mostly in the same
     for (size_t i = 0; i < ground.nodes.size(); ++i) {
       const uint32_t domain = domains.of[ground.nodes[i]];
       if (domain == kNoDomain) continue;
-      DomainShapes& one = counts[domain];
-      one.domain = domain;
-      one.shapes.resize(group.shapes.size());
-      ++one.shapes[ground.shape[i]];
-      one.places.push_back(i);
+      if (last == nullptr || last->domain != domain) {
+        last = &counts[domain];
+        last->domain = domain;
+        last->shapes.resize(group.shapes.size());
+      }
+      ++last->shapes[ground.shape[i]];
+      last->places.push_back(i);
     }
     std::vector<DomainShapes>& list = ground.domains[label];
     for (auto& [domain, one] : counts) list.push_back(std::move(one));
@@ -124,24 +127,6 @@ void MakeLists(Offer& offer) {
       Keep(offer.piece, slot);
     }
   }
-}
-
-// Wherever in the group. REQUIRES the lists.
-std::optional<Fit> FitAnywhere(const World& world, const Offer& offer, const Need& need,
-                               const Topology& topology) {
-  Choice choice(need.workers);
-  for (const size_t i : offer.open) {
-    Slot slot = offer.places[i].slot;
-    slot.workers = Fitting(offer.places[i], need.workers);
-    choice.Show(slot);
-  }
-  if (choice.Room() < need.workers) return std::nullopt;
-  Fit fit{.workers = need.workers,
-          .nodes = choice.Nodes(),
-          .domain = {},
-          .left_over = choice.Room() - need.workers};
-  fit.domain = SharedDomain(world, topology.group_levels, fit.nodes);
-  return fit;
 }
 
 // Where the domain is in the list. REQUIRES that it is.
@@ -256,6 +241,7 @@ Offers::KnownOffer Offers::MakeOffer(const GroupView& group, std::shared_ptr<con
                    .seen = capacity_.Changes(),
                    .contested = {},
                    .levels = {},
+                   .in_order = {},
                    .offer = {}};
   for (const Resources& shape : group.shapes) {
     known.when_free.push_back(AcceleratorsIn(*group.spec, shape));
@@ -286,7 +272,16 @@ void Offers::LookAgain(const GroupView& group, KnownOffer& known, size_t index) 
   known.offer.free += now.slot.free - place.slot.free;
   known.offer.workers += Bounded(now) - Bounded(place);
   known.listed = false;
+  if (known.in_order) PutInOrder(*known.in_order, index, place.slot, now.slot);
   place = now;
+}
+
+void Offers::PutInOrder(std::vector<InOrder>& order, size_t place, const Slot& before,
+                        const Slot& now) {
+  const InOrder old{.whole = before.whole, .free = before.free, .place = place};
+  const InOrder next{.whole = now.whole, .free = now.free, .place = place};
+  if (before.workers > 0) order.erase(std::ranges::lower_bound(order, old));
+  if (now.workers > 0) order.insert(std::ranges::lower_bound(order, next), next);
 }
 
 void Offers::Update(const GroupView& group, KnownOffer& known) const {
@@ -337,9 +332,10 @@ const Offers::Level& Offers::LevelOf(KnownOffer& known, const std::string& label
   return level;
 }
 
-std::optional<Fit> Offers::QuickFit(const GroupView& group,
-                                    const std::shared_ptr<const Ground>& ground, size_t pool,
-                                    const Need& need, const Topology& topology) {
+std::optional<Offers::Answer> Offers::QuickFit(const GroupView& group,
+                                               const std::shared_ptr<const Ground>& ground,
+                                               size_t pool, const Need& need,
+                                               const Topology& topology) {
   const auto is_of_ground = [&](size_t node) {
     return std::ranges::binary_search(ground->nodes, node);
   };
@@ -348,38 +344,58 @@ std::optional<Fit> Offers::QuickFit(const GroupView& group,
   }
   KnownOffer& known = KnownFor(group, ground, need.request);
   if (!topology.levels.empty()) {
-    auto fit = FitInDomain(known, need, topology);
-    if (fit || known.most > need.workers) return fit;
+    // Else a node counts for less than it has room for, and the sums would be too large.
+    if (known.most > need.workers) return std::nullopt;
+    if (auto fit = FitInDomain(known, need, topology)) return Answer{.fit = std::move(fit)};
   }
-  if (topology.mode == TopologyMode::kRequired) return std::nullopt;
-  if (need.workers == 1) return FitOne(known.offer, topology);
-  if (!known.listed) MakeLists(known.offer);
-  known.listed = true;
-  return FitAnywhere(world_, known.offer, need, topology);
+  if (topology.mode == TopologyMode::kRequired) return Answer{};
+  return Answer{.fit = FitAnywhere(known, need, topology)};
 }
 
-// The node in use with the least left, as all slots are for one worker each.
-std::optional<Fit> Offers::FitOne(const Offer& offer, const Topology& topology) const {
-  const auto comes_before = [](const Slot& a, const Slot& b) {
-    return std::tuple(a.whole, a.free, a.node) < std::tuple(b.whole, b.free, b.node);
-  };
-  const Slot* best = nullptr;
-  int64_t fit = 0;
-  for (const Offer::Place& place : offer.places) {
-    if (Fitting(place, 1) == 0) continue;
-    ++fit;
-    if (best == nullptr || comes_before(place.slot, *best)) best = &place.slot;
+const std::vector<Offers::InOrder>& Offers::OrderOf(KnownOffer& known) {
+  if (known.in_order) return *known.in_order;
+  std::vector<InOrder>& order = known.in_order.emplace();
+  for (size_t i = 0; i < known.offer.places.size(); ++i) {
+    const Slot& slot = known.offer.places[i].slot;
+    if (slot.workers > 0) order.push_back({.whole = slot.whole, .free = slot.free, .place = i});
   }
-  if (best == nullptr) return std::nullopt;
-  Fit one{.workers = 1, .nodes = {best->node}, .domain = {}, .left_over = fit - 1};
-  one.domain = SharedDomain(world_, topology.group_levels, one.nodes);
-  return one;
+  std::ranges::sort(order);
+  return order;
+}
+
+int64_t Offers::RoomAnywhere(KnownOffer& known, int workers) {
+  const std::vector<InOrder>& order = OrderOf(known);
+  if (workers == 1) return std::ssize(order);
+  // No place has more than count.
+  if (known.contested.empty() && known.most <= std::min<int64_t>(workers, kManyReplicas)) {
+    return known.offer.workers;
+  }
+  int64_t room = 0;
+  for (const InOrder& next : order) room += Fitting(known.offer.places[next.place], workers);
+  return room;
+}
+
+std::optional<Fit> Offers::FitAnywhere(KnownOffer& known, const Need& need,
+                                       const Topology& topology) const {
+  const int64_t room = RoomAnywhere(known, need.workers);
+  if (room < need.workers) return std::nullopt;
+  Choice choice(need.workers);
+  for (const InOrder& next : OrderOf(known)) {
+    if (choice.Room() >= need.workers) break;  // those that come later are not taken
+    Slot slot = known.offer.places[next.place].slot;
+    slot.workers = Fitting(known.offer.places[next.place], need.workers);
+    choice.Show(slot);
+  }
+  Fit fit{.workers = need.workers,
+          .nodes = choice.Nodes(),
+          .domain = {},
+          .left_over = room - need.workers};
+  fit.domain = SharedDomain(world_, topology.group_levels, fit.nodes);
+  return fit;
 }
 
 std::optional<Fit> Offers::FitInDomain(KnownOffer& known, const Need& need,
                                        const Topology& topology) const {
-  // Else a node counts for less than it has room for, and the sums would be too large.
-  if (known.most > need.workers) return std::nullopt;
   const bool required = topology.mode == TopologyMode::kRequired;
   const size_t levels = required ? 1 : topology.levels.size();
   for (size_t l = 0; l < levels; ++l) {

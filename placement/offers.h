@@ -95,10 +95,14 @@ class Offers {
   }
 
   // What FitGang finds in RoomFor's slots, where that is known without a look at every slot: within
-  // a domain of the topology's levels, mostly, and for a single worker. nullopt: there is none, or
-  // it takes such a look.
-  std::optional<Fit> QuickFit(const GroupView& group, const std::shared_ptr<const Ground>& ground,
-                              size_t pool, const Need& need, const Topology& topology);
+  // a domain of the topology's levels, mostly, and for a single worker. nullopt: it takes such a
+  // look; an answer without a fit: there is none.
+  struct Answer {
+    std::optional<Fit> fit;
+  };
+  std::optional<Answer> QuickFit(const GroupView& group,
+                                 const std::shared_ptr<const Ground>& ground, size_t pool,
+                                 const Need& need, const Topology& topology);
 
  private:
   // Grounds and offers of one group, each with the first pool that asked for it.
@@ -112,6 +116,13 @@ class Offers {
     const std::vector<DomainShapes>* list = nullptr;  // of the ground
     std::vector<int64_t> workers;                     // of each of them
   };
+  // A place where workers fit, as a Choice has it: nodes in use first, the fullest of them first.
+  struct InOrder {
+    bool whole = false;
+    int64_t free = 0;
+    size_t place = 0;
+    auto operator<=>(const InOrder&) const = default;
+  };
   struct KnownOffer {
     std::shared_ptr<const Ground> ground;
     Resources request;
@@ -123,6 +134,8 @@ class Offers {
     std::set<size_t> contested;      // places where a worker fits, but not for everybody
     std::map<std::string, Level> levels;  // that were asked for
     bool listed = false;                  // `open` and `piece` are as the places are
+    // The open places in the order in which a Choice takes them, once asked for.
+    std::optional<std::vector<InOrder>> in_order;
     Offer offer;
   };
   struct KnownGroup {
@@ -143,7 +156,15 @@ class Offers {
   const Level& LevelOf(KnownOffer& known, const std::string& label) const;
   [[nodiscard]] std::optional<Fit> FitInDomain(KnownOffer& known, const Need& need,
                                                const Topology& topology) const;
-  [[nodiscard]] std::optional<Fit> FitOne(const Offer& offer, const Topology& topology) const;
+  // Wherever in the group.
+  [[nodiscard]] std::optional<Fit> FitAnywhere(KnownOffer& known, const Need& need,
+                                               const Topology& topology) const;
+  static const std::vector<InOrder>& OrderOf(KnownOffer& known);
+  // Workers of a gang of so many that fit on all places.
+  static int64_t RoomAnywhere(KnownOffer& known, int workers);
+  // The place had the one slot, and has the other.
+  static void PutInOrder(std::vector<InOrder>& order, size_t place, const Slot& before,
+                         const Slot& now);
   // The domain of the level that would have the least room left, of several the first: where it is
   // in the list.
   static std::optional<size_t> Tightest(const KnownOffer& known, const Level& level, int workers);

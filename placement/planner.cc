@@ -31,7 +31,6 @@ Draft::Draft(const Snapshot& snapshot)
       capacity(world),
       offers(world, capacity),
       quotas(snapshot),
-      fates(world.gangs),
       options(world.gangs),
       promises(world.groups.size()),
       asked(world.groups.size()),
@@ -95,8 +94,9 @@ namespace {
 // ---- stage 1: what happens to each pool because of what happened to it ----
 
 void DecideFates(Draft& draft) {
-  for (size_t p = 0; p < draft.fates.size(); ++p) {
-    draft.fates[p] = FateOf(draft.world, draft.Pool(p));
+  draft.fates.reserve(draft.world.gangs);
+  for (size_t p = 0; p < draft.world.gangs; ++p) {
+    draft.fates.push_back(FateOf(draft.world, draft.Pool(p)));
   }
 }
 
@@ -488,10 +488,42 @@ void NumberTheQueue(const Draft& draft, Plan& plan) {
   }
 }
 
-void AddDecisions(const Draft& draft, Plan& plan) {
-  plan.pools.reserve(draft.fates.size());
+// The first moment after now of those that it is shown.
+class Next {
+ public:
+  explicit Next(Time now) : now_(now) {}
+  void Show(Time moment) {
+    if (moment > now_ && (!next_ || moment < *next_)) next_ = moment;
+  }
+  void Show(const std::optional<Time>& moment) {
+    if (moment) Show(*moment);
+  }
+  void Show(const std::vector<Time>& moments) {
+    for (const Time moment : moments) Show(moment);
+  }
+  [[nodiscard]] std::optional<Time> Moment() const { return next_; }
+
+ private:
+  Time now_;
+  std::optional<Time> next_;
+};
+
+void ShowMoments(const Draft& draft, size_t gang, Next& next) {
+  const PoolMemory& memory = draft.fates[gang].memory;
+  next.Show(MomentsOf(draft.world, draft.Pool(gang), memory));
+  if (memory.placement) return;
+  for (const Option& option : draft.options[gang]) next.Show(option.held_until);
+}
+
+// The last that is done with the draft: the memories go into the plan. Everything about one gang is
+// done at once, as little of it is in the processor's caches when all others have been looked at.
+void AddDecisions(Draft& draft, Next& next, Plan& plan) {
+  plan.pools.resize(draft.fates.size());
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    plan.pools.push_back(Describe(draft.world, draft.Pool(p), draft.fates[p], draft.options[p]));
+    Fate& fate = draft.fates[p];
+    ShowMoments(draft, p, next);
+    Describe(draft.world, draft.Pool(p), fate, draft.options[p], plan.pools[p]);
+    plan.pools[p].memory = std::move(fate.memory);
   }
   plan.inference_pools.reserve(draft.inference.size());
   for (const InferenceDraft& pool : draft.inference) {
@@ -513,29 +545,13 @@ void RememberGroups(const Draft& draft, Plan& plan) {
   }
 }
 
-std::optional<Time> NextWake(const Draft& draft) {
-  std::vector<Time> moments = draft.quotas.Spend().Moments();
-  moments.insert(moments.end(), draft.moments.begin(), draft.moments.end());
-  for (const GroupView& group : draft.world.groups) {
-    if (group.changes_at) moments.push_back(*group.changes_at);
-  }
-  for (size_t p = 0; p < draft.fates.size(); ++p) {
-    const PoolMemory& memory = draft.fates[p].memory;
-    const auto more = MomentsOf(draft.world, draft.Pool(p), memory);
-    moments.insert(moments.end(), more.begin(), more.end());
-    if (memory.placement) continue;
-    for (const Option& option : draft.options[p]) {
-      if (option.held_until) moments.push_back(*option.held_until);
-    }
-  }
-  for (const InferenceDraft& pool : draft.inference) {
-    const auto more = MomentsOf(draft.world, pool);
-    moments.insert(moments.end(), more.begin(), more.end());
-  }
-  std::optional<Time> next;
-  for (const Time moment : moments) {
-    if (moment > draft.world.now && (!next || moment < *next)) next = moment;
-  }
+// Moments that are no gang's.
+Next OtherMoments(const Draft& draft) {
+  Next next(draft.world.now);
+  next.Show(draft.quotas.Spend().Moments());
+  next.Show(draft.moments);
+  for (const GroupView& group : draft.world.groups) next.Show(group.changes_at);
+  for (const InferenceDraft& pool : draft.inference) next.Show(MomentsOf(draft.world, pool));
   return next;
 }
 
@@ -561,14 +577,15 @@ Plan MakePlan(const Snapshot& snapshot) {
     CountCellClaim(draft, p, 1);
   }
   Plan plan;
-  AddDecisions(draft, plan);
   plan.groups = ReportGroups(draft.world, draft.capacity);
   RememberGroups(draft, plan);
   UncountAsks(draft);
   for (size_t p = 0; p < draft.fates.size(); ++p) CountClaim(draft, p, -1);
   for (size_t p = 0; p < draft.inference.size(); ++p) CountCellClaim(draft, p, -1);
   plan.quotas = draft.quotas.Report(draft.world);
-  plan.next_wake = NextWake(draft);
+  Next next = OtherMoments(draft);
+  AddDecisions(draft, next, plan);
+  plan.next_wake = next.Moment();
   return plan;
 }
 

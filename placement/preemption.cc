@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <map>
 #include <set>
 #include <tuple>
@@ -351,24 +352,33 @@ class Search {
     return best;
   }
 
+  // By its number, in the order of the names; those whose name is empty have none, and come first.
+  [[nodiscard]] std::optional<int64_t> DomainOf(const Domains& domains, size_t node) const {
+    if (domains.of[node] != kNoDomain) return domains.of[node];
+    const bool labelled = world_.nodes[node]->labels.contains(topology_.levels.front());
+    return labelled ? std::optional<int64_t>(-1) : std::nullopt;
+  }
+
   // Candidates that have nodes in a domain of the group, by domain, and with them all that are
   // elsewhere: these free accelerators of a limit, or money.
-  [[nodiscard]] std::map<std::string, std::vector<size_t>> ByDomain(
+  [[nodiscard]] std::map<int64_t, std::vector<size_t>> ByDomain(
       const std::vector<size_t>& all) const {
-    std::map<std::string, std::vector<size_t>> by_domain;
-    const std::string& level = topology_.levels.front();
+    std::map<int64_t, std::vector<size_t>> by_domain;
+    const Domains& domains_of = world_.DomainsOf(topology_.levels.front());
     std::vector<size_t> elsewhere;
+    std::vector<int64_t> domains;
     for (const size_t c : all) {
       if (!IsHere(candidates_[c])) {
         elsewhere.push_back(c);
         continue;
       }
-      std::set<std::string> domains;
+      domains.clear();
       for (const size_t node : NodesOf(candidates_[c])) {
-        const auto label = world_.nodes[node]->labels.find(level);
-        if (label != world_.nodes[node]->labels.end()) domains.insert(label->second);
+        if (const auto domain = DomainOf(domains_of, node)) domains.push_back(*domain);
       }
-      for (const std::string& domain : domains) by_domain[domain].push_back(c);
+      std::ranges::sort(domains);
+      domains.erase(std::unique(domains.begin(), domains.end()), domains.end());
+      for (const int64_t domain : domains) by_domain[domain].push_back(c);
     }
     for (auto& [domain, candidates] : by_domain) {
       candidates.insert(candidates.end(), elsewhere.begin(), elsewhere.end());
@@ -392,16 +402,20 @@ class Search {
   // Every set, the cheapest first; of several, the one with the fewest.
   [[nodiscard]] std::optional<Victory> Exact(const std::vector<size_t>& of) const {
     using Weighed = std::tuple<int64_t, int, uint32_t>;
+    std::vector<int64_t> costs(size_t{1} << of.size());
     std::vector<Weighed> sets;
-    for (uint32_t mask = 1; mask < (1U << of.size()); ++mask) {
-      int64_t cost = 0;
-      for (size_t i = 0; i < of.size(); ++i) {
-        if ((mask >> i & 1U) != 0) cost += candidates_[of[i]].cost;
-      }
-      sets.emplace_back(cost, std::popcount(mask), mask);
+    sets.reserve(costs.size());
+    for (uint32_t mask = 1; mask < costs.size(); ++mask) {
+      const auto last = static_cast<size_t>(std::countr_zero(mask));
+      costs[mask] = costs[mask & (mask - 1)] + candidates_[of[last]].cost;
+      sets.emplace_back(costs[mask], std::popcount(mask), mask);
     }
-    std::sort(sets.begin(), sets.end());
-    for (const auto& [cost, count, mask] : sets) {
+    // A heap: mostly one of the first will do.
+    std::make_heap(sets.begin(), sets.end(), std::greater<>());
+    while (!sets.empty()) {
+      std::pop_heap(sets.begin(), sets.end(), std::greater<>());
+      const uint32_t mask = std::get<uint32_t>(sets.back());
+      sets.pop_back();
       std::vector<size_t> chosen;
       for (size_t i = 0; i < of.size(); ++i) {
         if ((mask >> i & 1U) != 0) chosen.push_back(of[i]);

@@ -58,23 +58,40 @@ QuotaBook::QuotaBook(const Snapshot& snapshot)
     weights_[quota.ns] = std::max(quota.weight, 1);
     for (const QuotaLimit& limit : quota.limits) {
       has_guarantees_ = has_guarantees_ || limit.guaranteed > 0;
+      any_guaranteed_ = any_guaranteed_ || limit.guaranteed != 0;
     }
   }
-  for (const TrainingPool& pool : snapshot.pools) used_[pool.key.ns];
-  for (const InferencePool& pool : snapshot.inference_pools) used_[pool.key.ns];
+  const std::string* last = nullptr;  // neighbours are mostly in the same
+  for (const TrainingPool& pool : snapshot.pools) {
+    if (last == nullptr || *last != pool.key.ns) SpaceOf(pool.key.ns);
+    last = &pool.key.ns;
+  }
+  for (const InferencePool& pool : snapshot.inference_pools) SpaceOf(pool.key.ns);
+}
+
+QuotaBook::Space& QuotaBook::SpaceOf(const std::string& ns) {
+  const auto [at, is_new] = spaces_.try_emplace(ns);
+  const auto weight = is_new ? weights_.find(ns) : weights_.end();
+  if (weight != weights_.end()) at->second.weight = weight->second;
+  return at->second;
 }
 
 void QuotaBook::Add(const std::string& ns, const std::string& type, int64_t accelerators,
                     Money above_home) {
-  used_[ns][type] += accelerators;
+  Space& space = SpaceOf(ns);
+  const auto [at, is_new] = space.used.try_emplace(type);
+  const int64_t guaranteed = any_guaranteed_ ? Guaranteed(ns, type) : 0;
+  if (!is_new) space.borrowed -= std::max<int64_t>(at->second - guaranteed, 0);
+  at->second += accelerators;
+  space.borrowed += std::max<int64_t>(at->second - guaranteed, 0);
   spend_.Add(ns, above_home);
 }
 
 int64_t QuotaBook::Used(const std::string& ns, const std::string& type) const {
-  const auto space = used_.find(ns);
-  if (space == used_.end()) return 0;
-  const auto at = space->second.find(type);
-  return at == space->second.end() ? 0 : at->second;
+  const auto space = spaces_.find(ns);
+  if (space == spaces_.end()) return 0;
+  const auto at = space->second.used.find(type);
+  return at == space->second.used.end() ? 0 : at->second;
 }
 
 const QuotaBook::ByType& QuotaBook::LimitsOf(const std::string& ns) const {
@@ -96,21 +113,20 @@ int64_t QuotaBook::Guaranteed(const std::string& ns, const std::string& type) co
 }
 
 int64_t QuotaBook::Borrowed(const std::string& ns) const {
-  const auto space = used_.find(ns);
-  if (space == used_.end()) return 0;
-  int64_t borrowed = 0;
-  for (const auto& [type, amount] : space->second) {
-    borrowed += std::max<int64_t>(amount - Guaranteed(ns, type), 0);
-  }
-  return borrowed;
+  const auto space = spaces_.find(ns);
+  return space == spaces_.end() ? 0 : space->second.borrowed;
 }
 
-bool QuotaBook::BorrowsLess(const std::string& left, const std::string& right) const {
-  const auto weight = [&](const std::string& ns) -> Wide {
-    const auto at = weights_.find(ns);
-    return at == weights_.end() ? 1 : at->second;
-  };
-  return Wide{Borrowed(left)} * weight(right) < Wide{Borrowed(right)} * weight(left);
+int QuotaBook::CompareBorrowed(const std::string& left, const std::string& right) const {
+  const auto a = spaces_.find(left);
+  const auto b = spaces_.find(right);
+  // Who has nothing has borrowed nothing, whatever its weight.
+  const Space nothing;
+  const Space& one = a == spaces_.end() ? nothing : a->second;
+  const Space& other = b == spaces_.end() ? nothing : b->second;
+  const Wide l = Wide{one.borrowed} * other.weight;
+  const Wide r = Wide{other.borrowed} * one.weight;
+  return l < r ? -1 : (l > r ? 1 : 0);
 }
 
 int64_t QuotaBook::GuaranteedToAll(const std::string& type) const {
@@ -139,15 +155,15 @@ QuotaUse QuotaBook::UseOf(const std::string& ns, const std::string& type,
 std::vector<QuotaReport> QuotaBook::Report(const World& world) const {
   std::set<std::string> spaces;
   for (const auto& [ns, limits] : limits_) spaces.insert(ns);
-  for (const auto& [ns, used] : used_) spaces.insert(ns);
+  for (const auto& [ns, space] : spaces_) spaces.insert(ns);
   std::map<std::string, AtHome> home = CountHome(world);
   std::vector<QuotaReport> reports;
   for (const std::string& ns : spaces) {
     std::set<std::string> types;
     for (const auto& [type, limits] : LimitsOf(ns)) types.insert(type);
-    const auto used = used_.find(ns);
-    if (used != used_.end()) {
-      for (const auto& [type, amount] : used->second) {
+    const auto space = spaces_.find(ns);
+    if (space != spaces_.end()) {
+      for (const auto& [type, amount] : space->second.used) {
         if (amount != 0) types.insert(type);
       }
     }

@@ -32,8 +32,8 @@ class QuotaBook {
 
   // Accelerators beyond its guarantees, of all types together.
   [[nodiscard]] int64_t Borrowed(const std::string& ns) const;
-  // Has `left` borrowed less than `right` for its weight? Exact.
-  [[nodiscard]] bool BorrowsLess(const std::string& left, const std::string& right) const;
+  // Has `left` borrowed less than `right` for its weight: -1, more: 1, or as much: 0? Exact.
+  [[nodiscard]] int CompareBorrowed(const std::string& left, const std::string& right) const;
 
   // Every namespace with a Quota or with a pool, sorted. `world`: where guarantees must be covered.
   [[nodiscard]] std::vector<QuotaReport> Report(const World& world) const;
@@ -45,6 +45,13 @@ class QuotaBook {
   };
   using ByType = std::map<std::string, Limits>;
   static ByType Merged(const std::vector<QuotaLimit>& limits);
+  // What a namespace has; `borrowed` goes with `used`.
+  struct Space {
+    std::map<std::string, int64_t> used;  // by type
+    int64_t borrowed = 0;
+    int64_t weight = 1;
+  };
+  Space& SpaceOf(const std::string& ns);
   [[nodiscard]] const ByType& LimitsOf(const std::string& ns) const;
   [[nodiscard]] QuotaUse UseOf(const std::string& ns, const std::string& type,
                                int64_t free_at_home) const;
@@ -52,9 +59,10 @@ class QuotaBook {
 
   ByType defaults_;
   bool has_guarantees_ = false;
+  bool any_guaranteed_ = false;           // is any guarantee not nothing?
   std::map<std::string, ByType> limits_;  // by namespace, where there is a Quota
   std::map<std::string, int64_t> weights_;
-  std::map<std::string, std::map<std::string, int64_t>> used_;
+  std::map<std::string, Space> spaces_;  // with pools
   SpendBook spend_;
 };
 

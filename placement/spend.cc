@@ -79,6 +79,7 @@ SpendBook::SpendBook(const Snapshot& snapshot) : now_(snapshot.now), currency_(s
     account.memory = quota.memory;
     account.period = PeriodOf(quota.budget->period, now_);
     if (quota.memory) account.spent = SpentBy(*quota.memory, account.period, now_);
+    any_drains_ = any_drains_ || account.UsedUp();
   }
 }
 
@@ -146,6 +147,7 @@ bool SpendBook::IsExceeded(const std::string& ns) const {
 }
 
 bool SpendBook::Drains(const std::string& ns) const {
+  if (!any_drains_) return false;
   const auto at = accounts_.find(ns);
   return at != accounts_.end() && at->second.UsedUp() &&
          at->second.budget->at_limit == AtLimit::kDrainAtCheckpoint;

@@ -82,6 +82,7 @@ class SpendBook {
   Time now_{};
   std::string currency_;
   std::map<std::string, Account> accounts_;  // by namespace
+  bool any_drains_ = false;                  // must anybody leave its place?
 };
 
 }  // namespace spillway::placement

@@ -24,8 +24,8 @@ bool StartsLately(Draft& draft, const InferenceDraft& pool, const CellState& cel
          });
 }
 
-bool AllBound(const TrainingPool& gang, const Placement& placement) {
-  const WorkerCounts counts = CountWorkers(gang, placement.attempt);
+bool AllBound(const World& world, const TrainingPool& gang, const Placement& placement) {
+  const WorkerCounts counts = CountWorkers(world, gang, placement.attempt);
   return counts.active - counts.unbound + gang.attempt.succeeded >= placement.workers;
 }
 
@@ -55,7 +55,7 @@ bool WorkersStart(Draft& draft, const GroupView& group) {
     const auto& placement = memory.placement;
     if (memory.completed || !placement || placement->node_group != group.spec->name) continue;
     if (draft.Pool(gang).per_worker == group.spec->per_node) continue;
-    if (AllBound(draft.Pool(gang), *placement)) continue;
+    if (AllBound(draft.world, draft.Pool(gang), *placement)) continue;
     if (IsLate(draft, placement->since)) return true;
   }
   return false;

@@ -348,17 +348,19 @@ std::string WhenItGrows(const Told& told) {
                      ReturnWait(told.pool, told.Memory()).count());
 }
 
+// Said of every pool in every pass, so that it is put together without formats, which take longer.
 std::string Where(const TrainingPool& pool, const Placement& placement) {
-  std::string text = fmt::format("attempt {} on {} (tier {}", placement.attempt,
-                                 placement.node_group, placement.tier);
-  if (!placement.domain.empty()) text += ", domain " + placement.domain;
+  std::string text = "attempt ";
+  text.append(std::to_string(placement.attempt)).append(" on ").append(placement.node_group);
+  text.append(" (tier ").append(std::to_string(placement.tier));
+  if (!placement.domain.empty()) text.append(", domain ").append(placement.domain);
   const auto all = AsksFor(pool, placement);
-  const std::string workers =
-      all ? fmt::format("{} of {}", placement.workers, Count(*all, "worker"))
-          : Count(placement.workers, "worker");
-  return fmt::format("{}): {} on {} ({}) since {}", text, workers,
-                     Count(std::ssize(placement.nodes), "node"), Names(placement.nodes),
-                     FormatTime(placement.since));
+  text.append("): ");
+  if (all) text.append(std::to_string(placement.workers)).append(" of ");
+  text.append(Count(all.value_or(placement.workers), "worker")).append(" on ");
+  text.append(Count(std::ssize(placement.nodes), "node")).append(" (");
+  text.append(Names(placement.nodes)).append(") since ").append(FormatTime(placement.since));
+  return text;
 }
 
 std::string LeftOut(const PoolMemory& memory) {
@@ -408,10 +410,12 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
   SayPlaced(decision, true, reason, message);
   decision.spilled = placement.tier > 0;
   if (decision.spilled) {
-    decision.spilled_message =
-        fmt::format("runs on {} (tier {}) since {}, for {} {} an hour at the margin",
-                    placement.node_group, placement.tier, FormatTime(placement.since),
-                    decision.marginal_hourly_cost.Format(), told.world.snapshot->currency);
+    std::string& text = decision.spilled_message;
+    text.append("runs on ").append(placement.node_group).append(" (tier ");
+    text.append(std::to_string(placement.tier)).append(") since ");
+    text.append(FormatTime(placement.since)).append(", for ");
+    text.append(decision.marginal_hourly_cost.Format()).append(" ");
+    text.append(told.world.snapshot->currency).append(" an hour at the margin");
   }
 }
 
@@ -434,13 +438,13 @@ std::string AwaySentence(const Told& told, const GangNodes& nodes) {
 }
 
 std::string StartingSentence(const Told& told, const PoolDecision& decision) {
-  const WorkerCounts counts = CountWorkers(told.pool, told.Placed().attempt);
+  const WorkerCounts counts = CountWorkers(told.world, told.pool, told.Placed().attempt);
   std::string text =
       fmt::format("{} of {} ready on {}", decision.workers_ready,
                   Count(decision.workers_wanted, "worker"), told.Placed().node_group);
   if (counts.active == 0) text += ", none has a pod yet";
   if (counts.unbound > 0) text += fmt::format(", {} bound to no node", counts.unbound);
-  if (AllRunning(told.pool, told.Placed())) return text;
+  if (AllRunning(told.world, told.pool, told.Placed())) return text;
   return text +
          fmt::format("; all must run by {}", FormatTime(StartDeadline(told.pool, told.Memory())));
 }
@@ -467,12 +471,12 @@ Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& d
   if (told.pool.on_unreachable == OnUnreachable::kWait && !nodes.Unreachable(told.Now()).empty()) {
     return {Reason::kNodeLost, AwaySentence(told, nodes)};
   }
-  const OldPods old = OldPodsOf(told.world, told.pool, told.Memory());
   if (decision.ready) {
-    return {Reason::kAsExpected,
-            fmt::format("{} of {} ready on {}", decision.workers_ready + decision.workers_succeeded,
-                        Count(decision.workers_wanted, "worker"), told.Placed().node_group)};
+    std::string text = std::to_string(decision.workers_ready + decision.workers_succeeded);
+    text.append(" of ").append(Count(decision.workers_wanted, "worker")).append(" ready on ");
+    return {Reason::kAsExpected, text.append(told.Placed().node_group)};
   }
+  const OldPods old = OldPodsOf(told.world, told.pool, told.Memory());
   if (WaitsForStuck(told.pool, old)) {
     return {Reason::kNodeLost,
             fmt::format("attempt {} starts when the old pods on NotReady nodes are gone ({}), as "
@@ -531,7 +535,7 @@ void TellPods(const Told& told, PoolDecision& decision) {
   decision.stuck_pods = old.stuck;
   decision.workers_wanted = Wanted(told);
   if (!memory.placement) return;
-  const WorkerCounts counts = CountWorkers(told.pool, memory.placement->attempt);
+  const WorkerCounts counts = CountWorkers(told.world, told.pool, memory.placement->attempt);
   decision.workers_active = counts.active;
   decision.workers_ready = counts.ready;
   decision.workers_succeeded = SucceededOf(told.pool, *memory.placement);
@@ -565,14 +569,12 @@ Alternative AlternativeOf(const Option& option) {
   return alternative;
 }
 
-PoolDecision Describe(const World& world, const TrainingPool& pool, const Fate& fate,
-                      const std::vector<Option>& options) {
+void Describe(const World& world, const TrainingPool& pool, const Fate& fate,
+              const std::vector<Option>& options, PoolDecision& decision) {
   const Told told{world, pool, fate, options};
-  PoolDecision decision;
   decision.key = pool.key;
   decision.uid = pool.uid;
   decision.action = fate.action;
-  decision.memory = fate.memory;
   TellPods(told, decision);
   if (fate.memory.completed) {
     TellEnded(told, decision);
@@ -590,7 +592,6 @@ PoolDecision Describe(const World& world, const TrainingPool& pool, const Fate& 
     if (*outlook.starts_by > world.now) reservation.starts_by = outlook.starts_by;
     reservation.after = outlook.others;
   }
-  return decision;
 }
 
 }  // namespace spillway::placement

@@ -13,8 +13,9 @@ namespace spillway::placement {
 // What was found in one group that was looked at.
 Alternative AlternativeOf(const Option& option);
 
-// The decision for a pool whose fate is settled. `options`: what the queue looked at for it.
-PoolDecision Describe(const World& world, const TrainingPool& pool, const Fate& fate,
-                      const std::vector<Option>& options);
+// The decision for a pool whose fate is settled, all but the memory, into one that is empty.
+// `options`: what the queue looked at for it.
+void Describe(const World& world, const TrainingPool& pool, const Fate& fate,
+              const std::vector<Option>& options, PoolDecision& decision);
 
 }  // namespace spillway::placement

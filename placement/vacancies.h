@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "placement/checks.h"
@@ -38,10 +39,17 @@ class Vacancies {
   [[nodiscard]] int64_t WorkersOn(size_t node, const std::vector<size_t>& gone) const;
 
  private:
+  using Leaving = std::pair<size_t, size_t>;  // a node, and who leaves something there
+
+  [[nodiscard]] bool HasRoomAnywhere(const std::vector<size_t>& gone) const;
+  [[nodiscard]] int64_t WorkersNow(const std::vector<Leaving>& leaving) const;
   [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const;
   [[nodiscard]] std::optional<Fit> FitOn(const std::vector<Slot>& slots) const;
   [[nodiscard]] std::vector<Slot> SlotsNow() const;
-  [[nodiscard]] Slot SlotOf(size_t node, std::span<const size_t> gone) const;
+  [[nodiscard]] std::vector<Slot> SettledSlots() const;
+  [[nodiscard]] std::vector<Slot> SlotsOneByOne() const;
+  // `free`: any row, to reckon in.
+  [[nodiscard]] Slot SlotOf(size_t node, std::span<const size_t> gone, Row& free) const;
 
   const Scene& scene_;
   size_t own_;

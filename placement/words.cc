@@ -5,7 +5,11 @@
 namespace spillway::placement {
 
 std::string Count(int64_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+  std::string text = std::to_string(count);
+  text += ' ';
+  text += noun;
+  if (count != 1) text += 's';
+  return text;
 }
 
 std::string Names(const std::vector<std::string>& names, size_t most) {

@@ -123,9 +123,13 @@ void ExpectSameFit(const World& world, const Capacity& capacity, Offers& offers,
   const TrainingPool& pool = *world.pools[p];
   const auto ground = offers.GroundFor(group, pool, pool.memory);
   const placement::Topology topology = TopologyIn(pool, *group.spec);
-  const auto found = offers.QuickFit(group, ground, p, need, topology);
+  const auto answer = offers.QuickFit(group, ground, p, need, topology);
+  const auto found = answer ? answer->fit : std::nullopt;
   const auto fit =
       FitGang(world, topology, offers.RoomFor(group, ground, p, need).slots, need.workers);
+  if (answer) {
+    ASSERT_EQ(found.has_value(), fit.has_value());
+  }
   if (found) {
     ASSERT_TRUE(fit) << Told(*found);
     ASSERT_EQ(Told(*found), Told(*fit));

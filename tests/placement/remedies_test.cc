@@ -543,7 +543,8 @@ Snapshot AtRest(Snapshot world, const PoolKey& key) {
 Snapshot WithServing(Snapshot world, const PoolKey& key) {
   std::erase_if(world.inference_pools, [&](const auto& one) { return one.key != key; });
   std::erase_if(world.pools, [](const TrainingPool& pool) {
-    return !pool.memory.placement || pool.memory.hold || !AllRunning(pool, *pool.memory.placement);
+    return !pool.memory.placement || pool.memory.hold ||
+           !AllRunning(placement::World(), pool, *pool.memory.placement);
   });
   for (TrainingPool& pool : world.pools) pool.preemptible = placement::Preemptible::kNever;
   placement::InferencePool& pool = world.inference_pools.front();
