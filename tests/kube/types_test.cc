@@ -115,8 +115,7 @@ TEST(Node, ReadsTheFactsOfASickOne) {
   ASSERT_TRUE(node) << node.error().message;
   EXPECT_TRUE(node->unschedulable);
   EXPECT_EQ(node->meta.labels, (TextMap{{"a", "c"}}));
-  EXPECT_EQ(node->meta.annotations,
-            (TextMap{{"spillway.dev/leaving", "x"}}));
+  EXPECT_EQ(node->meta.annotations, (TextMap{{"spillway.dev/leaving", "x"}}));
   EXPECT_THAT(node->taints, ElementsAre(Taint{"node.kubernetes.io/unreachable", "", "NoExecute"},
                                         Taint{"sku", "gpu", "NoSchedule"}));
   ASSERT_EQ(node->conditions.size(), 1U);
