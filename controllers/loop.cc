@@ -4,8 +4,10 @@
 #include <iterator>
 #include <optional>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "controllers/families.h"
 #include "controllers/names.h"
@@ -549,7 +551,7 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
   if (change == Change::kNone) return std::nullopt;
   const std::string key = ListKey(resource.kind, object.meta);
   if (change == Change::kNumbers && !at_once && !NumbersDue(key)) return std::nullopt;
-  if (change == Change::kMeaning) numbers_changed_.erase(key);
+  if (change == Change::kMeaning || at_once) numbers_changed_.erase(key);
   EventNote note{resource.kind, object.meta.ns, object.meta.name, object.meta.uid, {}};
   to_tell_[key] = {std::move(note), Transitions(object.status, status),
                    Turned(object.status.conditions, status.conditions)};
@@ -593,9 +595,9 @@ std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
     Append(DiffChildren(facts.Children(place, *decision->second)), children);
   }
   auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
-  const bool refused = TellRefused(object.meta.uid, children, status.conditions);
+  const bool is_news = TellRefused(object.meta.uid, children, status.conditions);
   std::vector<Write> writes;
-  if (auto write = StatusWrite(object, status, kind, refused)) writes.push_back(*std::move(write));
+  if (auto write = StatusWrite(object, status, kind, is_news)) writes.push_back(*std::move(write));
   Append(std::move(children), writes);
   ConfirmPool(kind, object.meta, writes);
   if (writes.empty()) return std::nullopt;
@@ -622,25 +624,31 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place)
     TellOfOthers(object, ScaledByOthers(input));
   }
   auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
-  const bool refused = TellRefused(object.meta.uid, children, status.conditions);
+  const bool is_news = TellRefused(object.meta.uid, children, status.conditions);
   std::vector<Write> writes;
-  if (auto write = StatusWrite(object, status, kind, refused)) writes.push_back(*std::move(write));
+  if (auto write = StatusWrite(object, status, kind, is_news)) writes.push_back(*std::move(write));
   Append(std::move(children), writes);
   ConfirmPool(kind, object.meta, writes);
   if (writes.empty()) return std::nullopt;
   return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
 }
 
-// Until its children need no write any more, what was refused of them is why pods are missing.
-// True: something was.
+// For as long as the child that was refused has to be written, that may be why pods are missing.
+// True: that is news.
 bool Loop::TellRefused(const std::string& uid, const std::vector<Write>& children,
                        std::vector<crds::v1alpha1::Condition>& conditions) {
   if (refused_children_.empty()) return false;  // as in most passes
-  if (children.empty()) refused_children_.erase(uid);
-  const auto refusal = refused_children_.find(uid);
-  if (refusal == refused_children_.end()) return false;
-  TellRefusal(refusal->second, conditions);
-  return true;
+  const auto at = refused_children_.find(uid);
+  if (at == refused_children_.end()) return false;
+  RefusedChild& refused = at->second;
+  const bool still = std::ranges::any_of(children, [&](const Write& write) {
+    return write.resource == refused.resource && write.name == refused.name;
+  });
+  if (!still) {
+    refused_children_.erase(at);
+    return false;
+  }
+  return TellRefusal(refused.sentence, conditions) && std::exchange(refused.is_news, false);
 }
 
 // Somebody scaled a child: its owner is told where to scale instead.
@@ -902,6 +910,7 @@ void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
   }
   if (!outcome.error) {
     retries_.erase(list.key);
+    refused_children_.erase(list.uid);
     return;
   }
   RememberRefusal(list, outcome);
@@ -928,15 +937,20 @@ void Loop::RememberRefusal(const WriteList& list, const Outcome& outcome) {
   const bool refused =
       outcome.error->code == Code::kInvalid || outcome.error->code == Code::kForbidden;
   if (!child || !refused) return;
-  std::string& known = refused_children_[list.uid];
-  std::string told = outcome.error->message + "; it is tried again";
-  if (known == told) return;
-  known = std::move(told);
-  if (!hooks_.event) return;
+  RefusedChild now{write.resource, write.name, outcome.error->code,
+                   outcome.error->message + "; it is tried again"};
+  RefusedChild& known = refused_children_[list.uid];
+  // What the server counts in its sentence may have changed, which is no news.
+  const bool other = std::tie(known.resource, known.name, known.code) !=
+                     std::tie(now.resource, now.name, now.code);
+  now.is_news = other || known.is_news;
+  known = std::move(now);
+  if (!other || !hooks_.event) return;
   const auto reason = std::string(placement::ReasonName(placement::Reason::kPodsNotReady));
   const std::string kind = list.key.substr(0, list.key.find(' '));
   const placement::PoolKey pool = KeyOf(list.key.substr(kind.size() + 1));
-  hooks_.event({kind, pool.ns, pool.name, list.uid, Transition{true, reason, "Write", known}});
+  hooks_.event(
+      {kind, pool.ns, pool.name, list.uid, Transition{true, reason, "Write", known.sentence}});
 }
 
 void Loop::Tell(const Facts& facts, const WriteList& list) {

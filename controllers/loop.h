@@ -116,6 +116,14 @@ class Loop {
     int failures = 0;
     std::chrono::nanoseconds next_look{0};
   };
+  // What the API server would not take of a pool.
+  struct RefusedChild {
+    const kube::Resource* resource = nullptr;
+    std::string name;
+    Code code = Code::kInvalid;
+    std::string sentence;
+    bool is_news = true;  // not in the pool's status yet
+  };
   struct Facts;  // of one pass, indexed
   struct News {  // of one object, to be told once its status is written
     EventNote note;
@@ -195,7 +203,7 @@ class Loop {
   std::map<std::string, NameTaken> taken_;                           // by pool uid
   std::map<std::string, TargetMemory> targets_;                      // by node group uid
   std::map<std::string, std::string> conflict_messages_;             // by pool uid
-  std::map<std::string, std::string> refused_children_;              // likewise: a sentence
+  std::map<std::string, RefusedChild> refused_children_;             // likewise
   std::chrono::nanoseconds next_probe_{0};
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned

@@ -434,12 +434,15 @@ crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& o
   return status;
 }
 
-void TellRefusal(const std::string& refusal, std::vector<Condition>& conditions) {
+bool TellRefusal(const std::string& refusal, std::vector<Condition>& conditions) {
   for (Condition& condition : conditions) {
-    if (condition.type != "Ready" || condition.status == "True") continue;
-    condition.reason = ReasonName(Reason::kPodsNotReady);
+    const bool waits =
+        condition.status == "False" && condition.reason == ReasonName(Reason::kPodsNotReady);
+    if (condition.type != "Ready" || !waits) continue;
     condition.message = placement::Short(refusal);
+    return true;
   }
+  return false;
 }
 
 Change Compare(const TrainingPoolStatus& was, const TrainingPoolStatus& is) {

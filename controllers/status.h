@@ -46,8 +46,8 @@ crds::v1alpha1::PoolQuotaStatus DesiredStatus(const crds::v1alpha1::PoolQuota& o
                                               Time now);
 
 // Pods are missing as the API server refuses what they would come from: `refusal`, a sentence, is
-// what the Ready condition of a pool that is not ready says.
-void TellRefusal(const std::string& refusal, std::vector<crds::v1alpha1::Condition>& conditions);
+// what the Ready condition of a pool says that only waits for its pods. False: it waits for more.
+bool TellRefusal(const std::string& refusal, std::vector<crds::v1alpha1::Condition>& conditions);
 
 // How far two statuses differ: what must be written at once, what may wait for its turn.
 enum class Change { kNone, kNumbers, kMeaning };

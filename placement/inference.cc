@@ -308,6 +308,9 @@ class Decider {
     for (const Variant* variant : Candidates()) {
       if (variant == present) continue;
       Bid bid = BidOf(*variant);
+      // Whoever serves is not left for something dearer that has more of its least.
+      const bool serves = kept && kept->mix.shortage == 0;
+      if (serves && bid.misses < kept->misses && bid.mix.cost >= kept->mix.cost) continue;
       if (!best || bid.Beats(*best)) best = std::move(bid);
     }
     if (!best || best->variant == present) return present;

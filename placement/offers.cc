@@ -280,6 +280,7 @@ void Offers::PutInOrder(std::vector<InOrder>& order, size_t place, const Slot& b
                         const Slot& now) {
   const InOrder old{.whole = before.whole, .free = before.free, .place = place};
   const InOrder next{.whole = now.whole, .free = now.free, .place = place};
+  if (old == next && (before.workers > 0) == (now.workers > 0)) return;
   if (before.workers > 0) order.erase(std::ranges::lower_bound(order, old));
   if (now.workers > 0) order.insert(std::ranges::lower_bound(order, next), next);
 }
@@ -289,6 +290,7 @@ void Offers::Update(const GroupView& group, KnownOffer& known) const {
   const auto changed = capacity_.ChangedSince(known.seen);
   known.seen = capacity_.Changes();
   if (changed.size() > nodes.size()) {
+    known.in_order.reset();  // sorted anew, if asked for, which costs less than place by place
     for (size_t i = 0; i < nodes.size(); ++i) LookAgain(group, known, i);
     return;
   }

@@ -12,7 +12,7 @@ namespace spillway::placement {
 // for it by then, whatever else the pass decides.
 struct Promise {
   size_t gang = 0;            // in World::pools
-  std::vector<size_t> nodes;  // in World::nodes, ascending
+  std::vector<size_t> nodes;  // in World::nodes, ascending; more than it needs where some are away
   Time by{};                  // the present: as soon as pods are gone or bound
   std::vector<size_t> after;  // gangs that have ended by then and leave room on these nodes
   std::vector<size_t> away;   // of `nodes`, those that are NotReady for a moment, within the grace

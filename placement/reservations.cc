@@ -1,6 +1,7 @@
 #include "placement/reservations.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "placement/claims.h"
@@ -84,7 +85,8 @@ std::vector<size_t> WhoLeave(const Capacity& capacity, std::vector<size_t> gone,
 struct Prospect {
   const GroupView* group = nullptr;
   Need need;
-  Promise promise;
+  Promise soonest;  // where and when it starts, as far as is known
+  Promise kept;     // that, and what it falls back on
 };
 
 // Could it be for want of nodes that are NotReady for a moment? What comes before that in the order
@@ -110,22 +112,43 @@ std::optional<Need> LacksRoomAlone(Draft& draft, size_t pool, const Option& opti
   return then.LacksRoom() || then.Fits() ? then.need : std::nullopt;
 }
 
-std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const GroupView& group,
-                                   const Need& need, const Turnover& turnover) {
+// What the gang is promised on the nodes that `settling` says.
+std::optional<Promise> SoonestOn(Draft& draft, size_t pool, const GroupView& group,
+                                 const Need& need, const Turnover& turnover, Settling settling) {
   const Scene scene = draft.Look();
-  const PoolMemory& memory = draft.fates[pool].memory;
-  const Vacancies vacancies(scene, pool, pool, memory, group, need, Settling::kSettled);
+  const Vacancies vacancies(scene, pool, pool, draft.fates[pool].memory, group, need, settling);
   const auto count = Enough(vacancies, turnover.endings);
   if (!count) return std::nullopt;
-  Prospect prospect{.group = &group, .need = need, .promise = {}};
-  Promise& promise = prospect.promise;
   const std::vector<size_t> gone = First(turnover.endings, *count);
+  Promise promise;
   promise.gang = pool;
   promise.nodes = vacancies.FitWithout(gone)->nodes;
   promise.by = *count == 0 ? draft.Now() : turnover.endings[*count - 1].by;
   promise.after = WhoLeave(draft.capacity, gone, promise.nodes);
   for (const size_t node : promise.nodes) {
     if (group.Find(node)->state == NodeState::kNotReady) promise.away.push_back(node);
+  }
+  return promise;
+}
+
+// Both lists are in order, and so is what becomes of them.
+void AddAll(const std::vector<size_t>& more, std::vector<size_t>& to) {
+  std::vector<size_t> all;
+  std::ranges::set_union(to, more, std::back_inserter(all));
+  to = std::move(all);
+}
+
+std::optional<Prospect> ProspectIn(Draft& draft, size_t pool, const GroupView& group,
+                                   const Need& need, const Turnover& turnover) {
+  auto soonest = SoonestOn(draft, pool, group, need, turnover, Settling::kOnceBack);
+  if (!soonest) return std::nullopt;
+  Prospect prospect{.group = &group, .need = need, .soonest = *soonest, .kept = *soonest};
+  if (soonest->away.empty()) return prospect;
+  // They may stay away. Where it starts without them, if there is such a place, stays kept as well,
+  // or its start could be put off by what happens to nodes that it was never promised.
+  if (const auto sure = SoonestOn(draft, pool, group, need, turnover, Settling::kSettled)) {
+    AddAll(sure->nodes, prospect.kept.nodes);
+    AddAll(sure->after, prospect.kept.after);
   }
   return prospect;
 }
@@ -144,19 +167,20 @@ void Keep(Draft& draft, size_t pool, Prospect prospect) {
   const size_t index = draft.world.IndexOf(group);
   const Need& need = prospect.need;
   draft.capacity.Keep(index, pool, draft.capacity.RowOf(need.request), need.workers,
-                      prospect.promise.nodes, prospect.promise.after);
+                      prospect.kept.nodes, prospect.kept.after);
+  const Promise& soonest = prospect.soonest;
   Outlook& outlook = draft.fates[pool].outlook.emplace();
   outlook.node_group = group.spec->name;
-  outlook.starts_by = prospect.promise.by;
-  draft.moments.push_back(prospect.promise.by);
-  for (const size_t node : prospect.promise.nodes) {
+  outlook.starts_by = soonest.by;
+  draft.moments.push_back(soonest.by);
+  for (const size_t node : soonest.nodes) {
     outlook.nodes.push_back(draft.world.nodes[node]->id.name);
   }
-  for (const size_t node : prospect.promise.away) {
+  for (const size_t node : soonest.away) {
     outlook.away.push_back(draft.world.nodes[node]->id.name);
   }
-  outlook.others = KeysOf(draft, prospect.promise.after);
-  draft.promises[index] = std::move(prospect.promise);
+  outlook.others = KeysOf(draft, soonest.after);
+  draft.promises[index] = std::move(prospect.kept);
 }
 
 }  // namespace
@@ -182,7 +206,7 @@ void PromiseRoom(Draft& draft, size_t pool) {
     first_in.push_back(group);
     const Turnover turnover = TurnoverIn(draft, group, pool);
     auto prospect = ProspectIn(draft, pool, *option.group, *need, turnover);
-    if (prospect && (!soonest || prospect->promise.by < soonest->promise.by)) {
+    if (prospect && (!soonest || prospect->soonest.by < soonest->soonest.by)) {
       soonest = std::move(prospect);
     } else if (!prospect && !none) {
       none = Outlook{.node_group = option.group->spec->name,

@@ -23,9 +23,9 @@ Slot SlotWithoutThem(const Capacity& capacity, const NodeGroup& group, const Ask
   capacity.FreeWithout(asked.own, node, gone, free);
   Slot slot{.node = node};
   slot.workers =
-      settling == Settling::kSettled
-          ? HowMany(free, asked.request, asked.workers)
-          : capacity.FitsWithout(asked.own, node, free, asked.request, asked.workers, gone);
+      settling == Settling::kStarting
+          ? capacity.FitsWithout(asked.own, node, free, asked.request, asked.workers, gone)
+          : HowMany(free, asked.request, asked.workers);
   slot.free = Accelerators(group, free[asked.column]);
   slot.whole = slot.free == when_free;
   return slot;
@@ -55,7 +55,7 @@ Vacancies::Vacancies(const Scene& scene, size_t gang, size_t own, const PoolMemo
       need_(need),
       settling_(settling),
       topology_(TopologyIn(*scene.world.pools[gang], *group.spec)),
-      ground_(settling == Settling::kSettled
+      ground_(settling == Settling::kOnceBack
                   ? scene.offers.GroundOnceBack(group, *scene.world.pools[gang], memory)
                   : scene.offers.GroundFor(group, *scene.world.pools[gang], memory)),
       request_(scene.capacity.RowOf(need.request)),

@@ -13,8 +13,8 @@ namespace spillway::placement {
 
 enum class Settling {
   kStarting,  // who is not bound yet could lose room to the gang: it gets none there
-  kSettled,   // as it is once everybody is bound, and nodes are back that are NotReady within their
-              // grace
+  kSettled,   // as it is once everybody is bound,
+  kOnceBack,  // and nodes are back that are NotReady within their grace
 };
 
 // What a node offers the gang without the pods and claims of `gone`.

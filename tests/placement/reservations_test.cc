@@ -490,6 +490,32 @@ TEST(Reservation, StaysInItsDomainWhileANodeOfItIsNotReady) {
   }
 }
 
+// Both nodes of the other domain would do at once, if they come back. If they do not, it starts
+// where it would have without them: nobody else has taken that.
+TEST(Reservation, KeepsThePlaceThatDoesWithoutNodesThatMayStayAway) {
+  Snapshot world;
+  world.now = kNow;
+  world.groups = {Group("home")};
+  AddNodes(world, "home", 2, 8, "d1");
+  AddNodes(world, "home", 2, 8, "d2");
+  AddEnding(world, "soon", {"home-2"}, 600);
+  world.pools.push_back(Waiting("big", 2, 60));
+  PoolOf(world, "big").topology = placement::TopologyMode::kRequired;
+  world.pools.push_back(Waiting("small", 1, 10));
+  MakeNotReady(world, "home-3");
+  MakeNotReady(world, "home-4");
+  const Plan plan = Checked(world);
+  const auto& reservation = DecisionOf(plan, "big").reservation;
+  ASSERT_TRUE(reservation);
+  EXPECT_THAT(reservation->nodes, ElementsAre("home-3", "home-4"));
+  EXPECT_EQ(DecisionOf(plan, "small").placed_reason, Reason::kReserved);
+  for (const char* node : {"home-3", "home-4"}) MakeNotReady(world, node, 300);
+  const auto later = DecisionOf(Checked(world), "big").reservation;
+  ASSERT_TRUE(later);
+  EXPECT_THAT(later->nodes, ElementsAre("home-1", "home-2"));
+  EXPECT_EQ(later->starts_by, kNow + Seconds{600});
+}
+
 // ---- never later than promised, by brute force ----
 
 // Gangs at home with and without deadlines, and others that wait.
