@@ -55,14 +55,16 @@ def start_pools(cluster: Cluster) -> None:
     cluster.apply(serving_group("onprem-a100", [one["metadata"]["name"] for one in gpu_nodes()]))
     # The gang first: its worker wants a whole node, and replicas may be on both.
     cluster.apply(training_pool("train", 1), TEAM)
-    cluster.wait_condition("trainingpool", "train", TEAM, "Ready", reason="AsExpected")
+    cluster.wait_condition("trainingpool", "train", TEAM, "Ready", reason="AsExpected", seconds=90)
     cluster.apply(inference_pool("serve", REPLICAS, a100()), TEAM)
     settled(cluster)
 
 
 def settled(cluster: Cluster) -> None:
-    cluster.wait_condition("trainingpool", "train", TEAM, "Ready", reason="AsExpected")
-    cluster.wait_condition("inferencepool", "serve", TEAM, "Ready", reason="AsExpected")
+    """An API server takes no owner of a kind that is new to it, and looks for new ones every 30 s; what it refuses is tried
+    again as late as 26 s after."""
+    cluster.wait_condition("trainingpool", "train", TEAM, "Ready", reason="AsExpected", seconds=90)
+    cluster.wait_condition("inferencepool", "serve", TEAM, "Ready", reason="AsExpected", seconds=90)
 
 
 def acts(cluster: Cluster, operator: OperatorProcess, what: str) -> None:
