@@ -75,8 +75,7 @@ std::optional<Time> Parse(std::string_view text) {
   return time;
 }
 
-// The last `digits` digits of a number that is not negative. Plans are full of moments: this takes
-// a third of what a general formatter does.
+// The last `digits` digits of a number that is not negative. By hand, as plans are full of moments.
 void Write(int number, int digits, size_t at, std::string& text) {
   for (int i = digits - 1; i >= 0; --i, number /= 10) {
     text[at + static_cast<size_t>(i)] = static_cast<char>('0' + number % 10);

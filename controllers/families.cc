@@ -14,6 +14,17 @@ namespace {
 using crds::v1alpha1::InferencePool;
 using crds::v1alpha1::TrainingPool;
 
+bool IsWorkerOf(const kube::Pod& pod, const TrainingPool& pool) {
+  return pod.meta.ns == pool.meta.ns && pod.meta.controller.Get().kind == "Job" &&
+         pod.meta.controller.Get().name == TrainJobName(pool.meta.name, AttemptOf(pod.meta));
+}
+
+// The ReplicaSet is not read: its pod's labels say which pool it is of, in the pool's namespace.
+bool IsReplicaOf(const kube::Pod& pod, const InferencePool& pool) {
+  return pod.meta.ns == pool.meta.ns && pod.meta.controller.Get().kind == "ReplicaSet" &&
+         LabelOf(pod.meta, kPoolUidLabel) == pool.meta.uid;
+}
+
 // A pool that is there, and where it stands among those of its kind.
 struct Living {
   const TrainingPool* training = nullptr;
@@ -101,10 +112,6 @@ std::string Families::EarlierOf(std::string_view kind, const kube::ObjectMeta& p
                      at->second.resource->kind, at->second.meta->name, kind);
 }
 
-bool IsJobOf(const kube::Job& job, const TrainingPool& pool) {
-  return job.meta.ns == pool.meta.ns && job.meta.controller.Get().uid == pool.meta.uid;
-}
-
 int AttemptOf(const kube::ObjectMeta& meta) {
   const auto label = meta.labels.find(kAttemptLabel);
   if (label == meta.labels.end()) return 0;
@@ -112,17 +119,6 @@ int AttemptOf(const kube::ObjectMeta& meta) {
   const bool number = !text.empty() && text.size() < 9 &&
                       std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
   return number ? std::stoi(text) : 0;
-}
-
-bool IsWorkerOf(const kube::Pod& pod, const TrainingPool& pool) {
-  return pod.meta.ns == pool.meta.ns && pod.meta.controller.Get().kind == "Job" &&
-         pod.meta.controller.Get().name == TrainJobName(pool.meta.name, AttemptOf(pod.meta));
-}
-
-// The ReplicaSet is not read: its pod's labels say which pool it is of, in the pool's namespace.
-bool IsReplicaOf(const kube::Pod& pod, const InferencePool& pool) {
-  return pod.meta.ns == pool.meta.ns && pod.meta.controller.Get().kind == "ReplicaSet" &&
-         LabelOf(pod.meta, kPoolUidLabel) == pool.meta.uid;
 }
 
 }  // namespace spillway::controllers

@@ -46,11 +46,6 @@ class Families {
   std::unordered_map<std::string, Leftover> earlier_;
 };
 
-// Is it a child that the pool's controller reference or its attempt's Job vouches for?
-bool IsJobOf(const kube::Job& job, const crds::v1alpha1::TrainingPool& pool);
-bool IsWorkerOf(const kube::Pod& pod, const crds::v1alpha1::TrainingPool& pool);
-bool IsReplicaOf(const kube::Pod& pod, const crds::v1alpha1::InferencePool& pool);
-
 // The attempt that a Job or a pod was made for; 0 where its label says none.
 int AttemptOf(const kube::ObjectMeta& meta);
 

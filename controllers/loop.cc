@@ -581,6 +581,19 @@ std::vector<WriteList> Loop::CollectWrites(Facts& facts) {
   return lists;
 }
 
+// A pool's: its status, then its children.
+template <class Object, class StatusOf>
+std::optional<WriteList> Loop::ListOf(const Object& object, StatusOf status,
+                                      const kube::Resource& kind, std::vector<Write> children) {
+  const bool is_news = TellRefused(object.meta.uid, children, status.conditions);
+  std::vector<Write> writes;
+  if (auto write = StatusWrite(object, status, kind, is_news)) writes.push_back(*std::move(write));
+  Append(std::move(children), writes);
+  ConfirmPool(kind, object.meta, writes);
+  if (writes.empty()) return std::nullopt;
+  return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
+}
+
 std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::TrainingPoolResource();
   const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[place];
@@ -594,14 +607,8 @@ std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
     children = facts.Collect(kind, object.meta);
     Append(DiffChildren(facts.Children(place, *decision->second)), children);
   }
-  auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
-  const bool is_news = TellRefused(object.meta.uid, children, status.conditions);
-  std::vector<Write> writes;
-  if (auto write = StatusWrite(object, status, kind, is_news)) writes.push_back(*std::move(write));
-  Append(std::move(children), writes);
-  ConfirmPool(kind, object.meta, writes);
-  if (writes.empty()) return std::nullopt;
-  return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
+  return ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
+                kind, std::move(children));
 }
 
 std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place) {
@@ -623,14 +630,8 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place)
     Append(DiffChildren(input), children);
     TellOfOthers(object, ScaledByOthers(input));
   }
-  auto status = DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now);
-  const bool is_news = TellRefused(object.meta.uid, children, status.conditions);
-  std::vector<Write> writes;
-  if (auto write = StatusWrite(object, status, kind, is_news)) writes.push_back(*std::move(write));
-  Append(std::move(children), writes);
-  ConfirmPool(kind, object.meta, writes);
-  if (writes.empty()) return std::nullopt;
-  return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
+  return ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
+                kind, std::move(children));
 }
 
 // For as long as the child that was refused has to be written, that may be why pods are missing.

@@ -147,6 +147,9 @@ class Loop {
   void EndPass(bool decided);
   bool AwaitAnswers(const std::stop_token& stop);
   std::vector<WriteList> CollectWrites(Facts& facts);
+  template <class Object, class StatusOf>
+  std::optional<WriteList> ListOf(const Object& object, StatusOf status, const kube::Resource& kind,
+                                  std::vector<Write> children);
   // `place`: in the world's list of pools of this kind.
   std::optional<WriteList> PoolWrites(Facts& facts, size_t place);
   std::optional<WriteList> InferenceWrites(const Facts& facts, size_t place);

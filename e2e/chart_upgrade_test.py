@@ -61,8 +61,8 @@ def start_pools(cluster: Cluster) -> None:
 
 
 def settled(cluster: Cluster) -> None:
-    """An API server takes no owner of a kind that is new to it, and looks for new ones every 30 s; what it refuses is tried
-    again as late as 26 s after."""
+    """An API server takes no owner of a kind that is new to it, and looks for new ones now and then only; what it refuses is
+    tried again later and later."""
     cluster.wait_condition("trainingpool", "train", TEAM, "Ready", reason="AsExpected", seconds=90)
     cluster.wait_condition("inferencepool", "serve", TEAM, "Ready", reason="AsExpected", seconds=90)
 
