@@ -167,13 +167,13 @@ TEST(OverTime, PlansHoldWhereThingsGoWrong) {
     ASSERT_NO_FATAL_FAILURE(Play(seed, true, evictions, seen));
     ASSERT_LE(evictions.Most(), kMostEvictions) << "seed " << seed;
   }
-  // The runs are worth the name.
-  EXPECT_GT(seen.started, Seeds(200));
-  EXPECT_GT(seen.restarted, Seeds(200));
-  EXPECT_GT(seen.evicted, Seeds(50));
-  EXPECT_GT(seen.moved, Seeds(50));
-  EXPECT_GT(seen.came, Seeds(200));
-  EXPECT_GT(seen.served, Seeds(200));
+  // The runs are worth the name: half of what 400 worlds show, as a few of them differ in that.
+  EXPECT_GT(seen.started, Seeds(600));
+  EXPECT_GT(seen.restarted, Seeds(100));
+  EXPECT_GT(seen.evicted, Seeds(80));
+  EXPECT_GT(seen.moved, Seeds(36));
+  EXPECT_GT(seen.came, Seeds(100));
+  EXPECT_GT(seen.served, Seeds(13000));
 }
 
 TEST(OverTime, NobodyGivesWayAgainAndAgain) {
