@@ -3,6 +3,7 @@
 #define _TURN_OFF_PLATFORM_STRING  // NOLINT(bugprone-reserved-identifier): the library's own switch
 
 #include <cpprest/http_client.h>
+#include <cpprest/producerconsumerstream.h>
 #include <fmt/format.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -147,6 +148,21 @@ class SinkBuf final : public Concurrency::streams::details::streambuf_state_mana
 
   std::shared_ptr<Transfer> transfer_;
 };
+
+// A body that cannot be read again. The library sends a request anew by itself where a connection
+// that it had kept turns out to be closed, whatever became of the first; not one whose body it
+// cannot rewind.
+Concurrency::streams::istream ReadOnce(const std::string& body) {
+  Concurrency::streams::producer_consumer_buffer<uint8_t> buffer(std::max<size_t>(body.size(), 1));
+  const auto* bytes = reinterpret_cast<const uint8_t*>(body.data());
+  buffer.putn_nocopy(bytes, body.size()).wait();  // it grows: never waits
+  buffer.close(std::ios_base::out).wait();
+  return buffer.create_istream();
+}
+
+bool IsReadOnly(const HttpRequest& request) {
+  return request.method == "GET" || request.method == "HEAD";
+}
 
 // --- connections ---
 
@@ -304,11 +320,11 @@ Result<http::http_request> CpprestTransport::Build(const HttpRequest& request,
     for (const auto& [name, value] : IdentityHeaders(*session.credentials, impersonate_)) {
       built.headers().add(name, value);
     }
-    if (!request.body.empty()) {
+    if (!IsReadOnly(request)) {
       const std::string type = built.headers().has("Content-Type")
                                    ? built.headers()["Content-Type"]
                                    : std::string("application/json");
-      built.set_body(request.body, type);
+      built.set_body(ReadOnce(request.body), request.body.size(), type);
     }
     return built;
   } catch (const std::exception& failure) {
@@ -407,7 +423,7 @@ Result<HttpResponse> CpprestTransport::Run(const HttpRequest& request, const OnB
       .transfer = std::make_shared<Transfer>(on_bytes != nullptr, request.max_body_bytes),
       .ledger = ledger_,
       .name = fmt::format("{} {}:{}{}", request.method, endpoint_.host, endpoint_.port, path),
-      .read_only = request.method == "GET" || request.method == "HEAD"};
+      .read_only = IsReadOnly(request)};
   if (stop.stop_requested()) return Error{Code::kCancelled, call.name + ": stopped"};
   const auto current = CurrentSession(Now() + request.deadline, stop);
   if (!current) return Error(current.error()).While(call.name);
