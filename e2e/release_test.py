@@ -5,6 +5,7 @@ It ends without the chart and the CRDs, which no other test would survive: so it
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Iterator
 
 import pytest
@@ -134,6 +135,29 @@ def test_an_interrupted_release_is_ended_by_another_also_without_an_operator(own
     own.kubectl("delete", KINDS, "-n", SPACE, "-l", "!spillway.dev/pool")
     wait_for(lambda: not [one for one in own.pods(SPACE) if "broken-off" in one["metadata"]["name"]], 60,
              "the test's leftovers to be gone")
+
+
+def test_a_pool_that_goes_by_another_hand_while_it_is_released_is_what_was_wanted(own: Cluster, running: Operators) -> None:
+    own.apply(training_pool("taken", 1, 8), SPACE)
+    ready(own, "taken", SPACE)
+    running.end()
+    own.patch("trainingpool", "taken", {"metadata": {"finalizers": ["example.com/hold"]}}, SPACE)
+    with ThreadPoolExecutor(1) as beside:
+        command = beside.submit(spillway, own, "release", "taken", "-n", SPACE)
+
+        def waits_for_the_other() -> bool:
+            meta = own.get("trainingpool", "taken", SPACE)["metadata"]
+            return "deletionTimestamp" in meta and meta["finalizers"] == ["example.com/hold"]
+
+        wait_for(waits_for_the_other, 30, "all to be done but what the other holds the pool for")
+        assert not command.done()
+        own.patch("trainingpool", "taken", {"metadata": {"finalizers": None}}, SPACE)
+        code, output, error = command.result(timeout=60)
+    assert (code, error) == (0, ""), error
+    assert output.splitlines()[-1] == f"deleted TrainingPool {SPACE}/taken"
+    assert not [one for name, one in objects(own).items() if "taken" in name and "ownerReferences" in one["metadata"]]
+    own.kubectl("delete", KINDS, "-n", SPACE, "-l", "!spillway.dev/pool")
+    wait_for(lambda: not [one for one in own.pods(SPACE) if "taken" in one["metadata"]["name"]], 60, "the test's leftovers to be gone")
 
 
 def test_pods_outlive_their_pool_the_operator_and_our_kinds(own: Cluster, running: Operators) -> None:

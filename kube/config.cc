@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kube/kubeconfig.h"
+#include "kube/kuberc.h"
 
 namespace spillway::kube {
 namespace {
@@ -78,18 +79,19 @@ namespace {
 
 Result<ClusterConfig> FindConfig(const ConfigOptions& options) {
   if (!options.kubeconfig.empty()) {
-    return ReadKubeconfigs({options.kubeconfig}, true, options.context);
+    return ReadKubeconfigs({options.kubeconfig}, true, options.overrides);
   }
   if (const auto paths = NonEmpty(options.env, "KUBECONFIG")) {
-    return ReadKubeconfigs(SplitPaths(*paths), false, options.context);
+    return ReadKubeconfigs(SplitPaths(*paths), false, options.overrides);
   }
-  if (const auto address = ServiceAddress(options.env); address && options.context.empty()) {
+  if (const auto address = ServiceAddress(options.env);
+      address && options.overrides == Overrides{}) {
     return FromServiceAccount(options, *address);
   }
   const auto home = NonEmpty(options.env, "HOME");
   const std::string fallback = home ? *home + "/.kube/config" : std::string();
   if (!fallback.empty() && ReadFile(fallback)) {
-    return ReadKubeconfigs({fallback}, true, options.context);
+    return ReadKubeconfigs({fallback}, true, options.overrides);
   }
   return Invalid(
       "found no way to a cluster: give --kubeconfig FILE, set KUBECONFIG, or run inside a cluster");
@@ -139,6 +141,9 @@ Result<ClusterConfig> LoadConfig(const ConfigOptions& options) {
   const Impersonation& asked = options.impersonate;
   if (asked != Impersonation{}) config->impersonate = asked;
   if (Status good = Check(config->impersonate); !good) return std::move(good).error();
+  if (config->exec) {
+    if (Status may = MayRun(*config->exec, options.env); !may) return std::move(may).error();
+  }
   if (config->proxy.url.empty() && config->server.starts_with("https://")) {
     config->proxy = ProxyOf(options.env);
   }

@@ -85,15 +85,26 @@ struct ClusterConfig {
   std::string default_namespace = "default";
 };
 
+// What counts in place of what a kubeconfig says.
+struct Overrides {
+  std::string context{};  // empty: current-context
+  std::string cluster{};  // of the kubeconfig, in place of the context's
+  std::string user{};     // likewise
+  std::string server{};   // URL in place of the cluster's, whose tls-server-name goes with it
+
+  bool operator==(const Overrides&) const = default;
+};
+
 struct ConfigOptions {
   std::string kubeconfig{};     // a path; empty: $KUBECONFIG, then in-cluster, then ~/.kube/config
-  std::string context{};        // empty: current-context
+  Overrides overrides{};        // with any of them the way is not in-cluster
   Impersonation impersonate{};  // in place of what the kubeconfig says, if it names a user
   std::function<std::optional<std::string>(const std::string&)> env;  // looks up the environment
   std::string service_account_dir = "/var/run/secrets/kubernetes.io/serviceaccount";
 };
 
-// Finds and reads the configuration in the order above, as kubectl does (kube/kubeconfig.h).
+// Finds and reads the configuration in the order above, as kubectl does (kube/kubeconfig.h), with
+// no credential plugin that a kuberc forbids (kube/kuberc.h).
 // kInvalid: one sentence with the file, the field and what is wrong.
 Result<ClusterConfig> LoadConfig(const ConfigOptions& options);
 

@@ -144,8 +144,8 @@ Result<Material> ReadMaterial(const Entry& entry, const std::string& field) {
   return Material{.file = BesideItsFile(entry, path), .data = {}};
 }
 
-Status ReadCluster(const Entry& entry, ClusterConfig& out) {
-  out.server = Text(entry.value, "server");
+Status ReadCluster(const Entry& entry, const std::string& server, ClusterConfig& out) {
+  out.server = server.empty() ? Text(entry.value, "server") : server;
   while (out.server.ends_with('/')) out.server.pop_back();
   if (out.server.empty()) return Invalid(entry.file + ": the cluster has no server");
   if (IsTrue(entry.value, "insecure-skip-tls-verify")) {
@@ -154,7 +154,7 @@ Status ReadCluster(const Entry& entry, ClusterConfig& out) {
                    "certificate-authority");
   }
   out.proxy = {.url = Text(entry.value, "proxy-url"), .except = {}, .required = true};
-  out.tls_server_name = Text(entry.value, "tls-server-name");
+  if (server.empty()) out.tls_server_name = Text(entry.value, "tls-server-name");
   auto ca = ReadMaterial(entry, "certificate-authority");
   if (!ca) return std::move(ca).error();
   out.ca = *std::move(ca);
@@ -356,19 +356,34 @@ Status ReadUser(const Entry& entry, ClusterConfig& out) {
   return Ok{};
 }
 
-Result<ClusterConfig> Choose(const Merged& merged, const std::string& wanted,
-                             const std::string& files) {
-  const std::string& name = wanted.empty() ? merged.current_context : wanted;
+// The context's entry; an empty one where none is needed.
+Result<YAML::Node> FindContext(const Merged& merged, const Overrides& overrides,
+                               const std::string& files) {
+  const std::string& name = overrides.context.empty() ? merged.current_context : overrides.context;
+  if (name.empty() && !overrides.cluster.empty()) return YAML::Node(YAML::NodeType::Map);
   if (name.empty()) {
     return Invalid(files + ": has no current-context; name one with --context");
   }
-  const auto context = Find(merged.contexts, name, "contexts", files);
+  auto context = Find(merged.contexts, name, "contexts", files);
+  if (!context) return std::move(context).error();
+  return context->value;
+}
+
+Result<ClusterConfig> Choose(const Merged& merged, const Overrides& overrides,
+                             const std::string& files) {
+  const auto context = FindContext(merged, overrides, files);
   if (!context) return context.error();
-  ClusterConfig config;
-  const auto cluster = Find(merged.clusters, Text(context->value, "cluster"), "clusters", files);
+  const auto name_of = [&](const char* field, const std::string& instead) {
+    return instead.empty() ? Text(*context, field) : instead;
+  };
+  const auto cluster =
+      Find(merged.clusters, name_of("cluster", overrides.cluster), "clusters", files);
   if (!cluster) return cluster.error();
-  if (Status done = ReadCluster(*cluster, config); !done) return std::move(done).error();
-  const std::string user_name = Text(context->value, "user");
+  ClusterConfig config;
+  if (Status done = ReadCluster(*cluster, overrides.server, config); !done) {
+    return std::move(done).error();
+  }
+  const std::string user_name = name_of("user", overrides.user);
   if (!user_name.empty()) {
     const auto user = Find(merged.users, user_name, "users", files);
     if (!user) return user.error();
@@ -379,7 +394,7 @@ Result<ClusterConfig> Choose(const Merged& merged, const std::string& wanted,
       config.exec->cluster_config = *std::move(extension);
     }
   }
-  const std::string ns = Text(context->value, "namespace");
+  const std::string ns = Text(*context, "namespace");
   if (!ns.empty()) config.default_namespace = ns;
   return config;
 }
@@ -395,7 +410,7 @@ std::optional<std::string> ReadFile(const std::string& path) {
 }
 
 Result<ClusterConfig> ReadKubeconfigs(const std::vector<std::string>& files, bool must_exist,
-                                      const std::string& context) {
+                                      const Overrides& overrides) {
   Merged merged;
   std::vector<std::string> read;
   std::vector<std::string> problems;
@@ -414,7 +429,7 @@ Result<ClusterConfig> ReadKubeconfigs(const std::vector<std::string>& files, boo
   }
   const std::string names = fmt::format("{}", fmt::join(read, ", "));
   try {
-    return Choose(merged, context, names);
+    return Choose(merged, overrides, names);
   } catch (const YAML::Exception& failure) {
     return Invalid(fmt::format("{}: {}", names, failure.what()));
   }

@@ -240,7 +240,7 @@ Assembly::~Assembly() = default;
 Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& log) {
   kube::ConfigOptions where;
   where.kubeconfig = options.kubeconfig;
-  where.context = options.context;
+  where.overrides = options.overrides;
   where.impersonate = options.as;
   where.env = Environment;
   auto config = kube::LoadConfig(where);

@@ -53,7 +53,10 @@ void Declare(CLI::App& app, Options& options, RawFlags& raw) {
   app.add_option("--config", raw.config, "What the installation decides: a YAML file");
   app.add_option("--kubeconfig", options.kubeconfig,
                  "How to reach the API server; default: $KUBECONFIG, in-cluster, ~/.kube/config");
-  app.add_option("--context", options.context, "Context of the kubeconfig");
+  app.add_option("--context", options.overrides.context, "Context of the kubeconfig");
+  app.add_option("--cluster", options.overrides.cluster, "Its cluster, in place of the context's");
+  app.add_option("--user", options.overrides.user, "Its user, in place of the context's");
+  app.add_option("-s,--server", options.overrides.server, "URL in place of the cluster's server");
   app.add_option("--as", options.as.user, "On whose behalf: a user");
   app.add_option("--as-group", options.as.groups, "A group of that user")->allow_extra_args(false);
   app.add_option("--as-uid", options.as.uid, "The user's UID");

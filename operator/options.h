@@ -15,7 +15,7 @@ namespace spillway {
 struct Options {
   controllers::Settings settings;  // read from --config
   std::string kubeconfig;
-  std::string context;
+  kube::Overrides overrides;
   kube::Impersonation as;  // on whose behalf
   kube::TransportKind transport = kube::TransportKind::kCpprest;
   bool stream_lists = false;  // see kube::Reflector::Options

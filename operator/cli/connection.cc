@@ -33,7 +33,7 @@ Connection::Connection(std::unique_ptr<kube::Transport> transport)
 Result<std::unique_ptr<Connection>> Connection::Open(const Where& where) {
   kube::ConfigOptions options;
   options.kubeconfig = where.kubeconfig;
-  options.context = where.context;
+  options.overrides = where.overrides;
   options.impersonate = where.as;
   options.env = Environment;
   auto config = kube::LoadConfig(options);

@@ -16,7 +16,7 @@ namespace spillway::cli {
 // library.
 struct Where {
   std::string kubeconfig;
-  std::string context;
+  kube::Overrides overrides;
   kube::Impersonation as;
   std::string transport = "cpprest";  // one of kube::TransportKinds()
 };

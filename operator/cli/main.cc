@@ -113,7 +113,11 @@ int Snapshot(const Flags& flags) {
 
 void AddWhere(CLI::App& command, Flags& flags) {
   command.add_option("--kubeconfig", flags.where.kubeconfig, "How to reach the API server");
-  command.add_option("--context", flags.where.context, "Context of the kubeconfig");
+  kube::Overrides& overrides = flags.where.overrides;
+  command.add_option("--context", overrides.context, "Context of the kubeconfig");
+  command.add_option("--cluster", overrides.cluster, "Its cluster, in place of the context's");
+  command.add_option("--user", overrides.user, "Its user, in place of the context's");
+  command.add_option("-s,--server", overrides.server, "URL in place of the cluster's server");
   command.add_option("--as", flags.where.as.user, "On whose behalf: a user");
   command.add_option("--as-group", flags.where.as.groups, "A group of that user")
       ->allow_extra_args(false);

@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const std::string_view part : parts) {
     paths.push_back(files.emplace_back(std::make_unique<fuzz::MemoryFile>(part))->Path());
   }
-  const auto config = kube::ReadKubeconfigs(paths, true, "");
+  const auto config = kube::ReadKubeconfigs(paths, true, {});
   if (config) {
     fuzz::Usable(*config);
   } else {

@@ -29,8 +29,11 @@ class ConfigTest : public ::testing::Test {
     return dir_ + "/" + name;
   }
   Result<ClusterConfig> Load(const std::string& kubeconfig = {}, const std::string& context = {}) {
+    return Load(kubeconfig, Overrides{.context = context});
+  }
+  Result<ClusterConfig> Load(const std::string& kubeconfig, const Overrides& overrides) {
     return LoadConfig({.kubeconfig = kubeconfig,
-                       .context = context,
+                       .overrides = overrides,
                        .env = [this](const std::string& name) -> std::optional<std::string> {
                          const auto at = env_.find(name);
                          return at == env_.end() ? std::nullopt : std::optional(at->second);
@@ -83,6 +86,51 @@ TEST_F(ConfigTest, TakesAnotherContextByName) {
   EXPECT_TRUE(config->client_certificate.empty());
   EXPECT_EQ(config->default_namespace, "default");
   EXPECT_THAT(Refusal(kPlain, "nowhere"), HasSubstr("has no entry \"nowhere\" in contexts"));
+}
+
+TEST_F(ConfigTest, FlagsCountInPlaceOfWhatTheContextSays) {
+  const std::string file = Write("config", R"(
+current-context: home
+clusters:
+- {name: home, cluster: {server: "https://home:6443", tls-server-name: kubernetes, certificate-authority: ca}}
+- {name: away, cluster: {server: "https://away:6443"}}
+contexts: [{name: home, context: {cluster: home, user: ada, namespace: research}}]
+users: [{name: ada, user: {token: a}}, {name: bob, user: {token: b}}]
+)");
+  const auto away = Load(file, Overrides{.cluster = "away"});
+  ASSERT_TRUE(away.ok()) << away.error().message;
+  EXPECT_EQ(away->server, "https://away:6443");
+  EXPECT_EQ(away->token.data, "a");
+  EXPECT_EQ(away->default_namespace, "research");
+  EXPECT_EQ(Load(file, Overrides{.user = "bob"})->token.data, "b");
+  const auto there = Load(file, Overrides{.server = "https://127.0.0.1:7443/"});
+  EXPECT_EQ(there->server, "https://127.0.0.1:7443");
+  EXPECT_EQ(there->tls_server_name, "") << "it is the other server's";
+  EXPECT_EQ(there->ca.file, dir_ + "/ca");
+  EXPECT_THAT(Load(file, Overrides{.cluster = "gone"}).error().message,
+              HasSubstr("has no entry \"gone\" in clusters"));
+  EXPECT_THAT(Load(file, Overrides{.user = "gone"}).error().message,
+              HasSubstr("has no entry \"gone\" in users"));
+}
+
+TEST_F(ConfigTest, AClusterThatIsNamedNeedsNoContext) {
+  const std::string file = Write("config", R"(
+clusters: [{name: home, cluster: {server: "https://home:6443"}}]
+users: [{name: ada, user: {token: a}}]
+)");
+  EXPECT_THAT(Load(file).error().message, HasSubstr("has no current-context"));
+  const auto config = Load(file, Overrides{.cluster = "home", .user = "ada"});
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->server, "https://home:6443");
+  EXPECT_EQ(config->token.data, "a");
+}
+
+TEST_F(ConfigTest, WhoeverNamesAServerIsNotSentToThePodsOwn) {
+  env_["KUBERNETES_SERVICE_HOST"] = "10.96.0.1";
+  env_["KUBERNETES_SERVICE_PORT"] = "443";
+  EXPECT_EQ(Load()->server, "https://10.96.0.1:443");
+  EXPECT_THAT(Load("", Overrides{.server = "https://other"}).error().message,
+              HasSubstr("found no way to a cluster"));
 }
 
 TEST_F(ConfigTest, DataWinsOverAFileAndATokenFileOverAToken) {
@@ -324,6 +372,18 @@ TEST_F(ConfigTest, RefusesACredentialPluginWithOneSentence) {
   EXPECT_THAT(refusal(beta + "env: x}"), HasSubstr("env is no list"));
   EXPECT_THAT(refusal(beta + "env: [{name: a=b}]}"), HasSubstr("an entry of env has no name"));
   EXPECT_THAT(refusal(beta + "env: [{value: a}]}"), HasSubstr("an entry of env has no name"));
+}
+
+TEST_F(ConfigTest, APluginThatTheUsersKubercForbidsIsRefused) {
+  env_["HOME"] = dir_;
+  const std::string exec =
+      OfUser("exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: x}");
+  EXPECT_TRUE(Load(Write("config", exec)).ok());
+  Write(".kube/kuberc",
+        "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n"
+        "credentialPluginPolicy: DenyAll\n");
+  EXPECT_THAT(Refusal(exec), HasSubstr("the credential plugin x may not be run"));
+  EXPECT_TRUE(Load(Write("config", OfUser("token: t"))).ok()) << "who runs none is not asked";
 }
 
 TEST_F(ConfigTest, ReadsOnWhoseBehalfRequestsAreMade) {
