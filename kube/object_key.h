@@ -25,6 +25,7 @@ Status ReadIdentityField(std::string_view key, JsonValue value, Identity& out);
 struct KeyView {
   std::string_view ns;
   std::string_view name;
+  bool operator==(const KeyView&) const = default;
 };
 bool operator<(KeyView a, KeyView b);
 // Of the text that Key makes, which must outlive it.

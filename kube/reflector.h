@@ -84,7 +84,7 @@ class StoreSink final : public ObjectSink {
       list_unread_.insert(Key(item.meta));
     }
     if (done) {
-      list_.push_back(std::move(item));
+      list_.push_back(store_.Share(std::move(item)));
     } else if (!list_gone_.contains(Key(item.meta))) {
       if (auto known = store_.Get(Key(item.meta))) list_known_[Key(item.meta)] = std::move(known);
     }
@@ -131,28 +131,30 @@ class StoreSink final : public ObjectSink {
   }
 
  private:
+  using Ptr = typename Store<T>::Ptr;
+
   // Before what could be read of the same object, which takes their place.
   void AddKnown() {
-    std::vector<T> all;
+    std::vector<Ptr> all;
     all.reserve(list_known_.size() + list_.size());
-    for (const auto& [key, known] : list_known_) all.push_back(*known);
+    for (const auto& [key, known] : list_known_) all.push_back(known);
     std::ranges::move(list_, std::back_inserter(all));
     list_ = std::move(all);
   }
   void DropGone() {
     size_t at = 0;
-    std::erase_if(list_, [&](const T& item) {
-      const auto gone = list_gone_.find(Key(item.meta));
+    std::erase_if(list_, [&](const Ptr& item) {
+      const auto gone = list_gone_.find(Key(item->meta));
       return at++ < (gone == list_gone_.end() ? 0 : gone->second);
     });
   }
 
   Store<T>& store_;
   Decode decode_;
-  std::vector<T> list_;
+  std::vector<Ptr> list_;
   std::map<std::string, size_t> list_gone_;  // what came before so many items went again
   // As it was known, of what could not be read.
-  std::map<std::string, std::shared_ptr<const T>> list_known_;
+  std::map<std::string, Ptr> list_known_;
   std::set<std::string> list_unread_;  // of the list that is coming in
   std::set<std::string> unread_;       // keys of objects as they are now
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -62,20 +63,22 @@ class Store {
   // Constant once the writer runs.
   void SetOnAdvance(std::function<void()> on_advance) { on_advance_ = std::move(on_advance); }
 
-  // Swaps in the whole world of a list; objects not in it are gone. The first one is a change even
-  // if it is empty.
-  void Replace(std::vector<T> objects, const std::string& version) {
-    // Only this thread writes, so reading without the lock is sound here and below.
-    Objects fresh;
-    bool changed = !synced_;
-    for (T& object : objects) {
-      changed = !SameFacts(object, objects_.find(KeyOf(object.meta))) || changed;
-      Put(std::make_shared<const T>(std::move(object)), fresh);
-    }
-    changed = changed || fresh.size() != objects_.size();
+  // The object to be listed: the one that is here, where they are equal. Only the writer's thread
+  // writes, so reading without the lock is sound here and below.
+  [[nodiscard]] Ptr Share(T object) const {
+    const auto known = objects_.find(KeyOf(object.meta));
+    if (known != objects_.end() && *known->object == object) return known->object;
+    return std::make_shared<const T>(std::move(object));
+  }
+  // Swaps in the whole world of a list, of equal keys the last; objects not in it are gone. The
+  // first one is a change even if it is empty. Takes no second set beside the one that is here.
+  void Replace(std::vector<Ptr> objects, const std::string& version) {
+    SortByKey(objects);
+    const bool changed = !synced_ || Differs(objects);
+    std::vector<Ptr> gone;  // freed outside the lock, as what is left of `objects`
     {
       const std::scoped_lock lock(mutex_);
-      objects_.swap(fresh);
+      Merge(objects, gone);
       version_ = version;
       synced_ = true;
     }
@@ -130,11 +133,44 @@ class Store {
   };
   using Objects = std::set<Slot, ByKey>;
 
-  // Lists come in order, mostly.
-  static void Put(Ptr object, Objects& into) {
-    const size_t before = into.size();
-    const auto at = into.insert(into.end(), Slot{object});
-    if (into.size() == before) at->object = std::move(object);
+  static bool ComesBefore(const Ptr& left, const Ptr& right) {
+    return KeyOf(left->meta) < KeyOf(right->meta);
+  }
+  // Of equal keys only the last stays. Lists come in order, mostly.
+  static void SortByKey(std::vector<Ptr>& objects) {
+    if (!std::ranges::is_sorted(objects, ComesBefore)) {
+      std::ranges::stable_sort(objects, ComesBefore);
+    }
+    const auto same = [](const Ptr& a, const Ptr& b) { return KeyOf(a->meta) == KeyOf(b->meta); };
+    const auto first = std::unique(objects.rbegin(), objects.rend(), same).base();
+    objects.erase(objects.begin(), first);
+  }
+  // REQUIRES order by key, each once.
+  bool Differs(const std::vector<Ptr>& objects) const {
+    if (objects.size() != objects_.size()) return true;
+    return !std::ranges::equal(objects, objects_, [this](const Ptr& object, const Slot& known) {
+      if (object == known.object) return true;
+      T copy = *object;
+      return SameFacts(copy, objects_.find(KeyOf(copy.meta)));
+    });
+  }
+  // What is no longer there goes to `gone`. REQUIRES the same.
+  void Merge(std::vector<Ptr>& objects, std::vector<Ptr>& gone) {
+    auto at = objects_.begin();
+    const auto drop = [&] {
+      gone.push_back(std::move(at->object));
+      at = objects_.erase(at);
+    };
+    for (Ptr& object : objects) {
+      const KeyView key = KeyOf(object->meta);
+      while (at != objects_.end() && ByKey::Of(*at) < key) drop();
+      if (at != objects_.end() && ByKey::Of(*at) == key) {
+        at++->object.swap(object);
+      } else {
+        objects_.emplace_hint(at, Slot{std::move(object)});
+      }
+    }
+    while (at != objects_.end()) drop();
   }
   // Whether what is known is equal but for the resource version.
   bool SameFacts(T& object, typename Objects::const_iterator known) const {

@@ -30,7 +30,9 @@ Status Fill(kube::Client& client, const kube::Resource& resource, const std::str
   options.label_selector = selector;
   auto objects = ListAll<T>(client, resource, options, decode);
   if (!objects) return std::move(objects).error();
-  store.Replace(*std::move(objects), "1");
+  std::vector<std::shared_ptr<const T>> shared;
+  for (T& object : *objects) shared.push_back(store.Share(std::move(object)));
+  store.Replace(std::move(shared), "1");
   return Ok{};
 }
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <map>
+#include <random>
 #include <thread>
 
 namespace spillway::kube {
@@ -39,6 +41,11 @@ struct Fixture {
     store.SetOnAdvance([this] { ++advances; });
   }
 
+  void Replace(std::vector<Item> items, const std::string& version) {
+    std::vector<Store<Item>::Ptr> list;
+    for (Item& item : items) list.push_back(store.Share(std::move(item)));
+    store.Replace(std::move(list), version);
+  }
   [[nodiscard]] std::string Print() const {
     std::string text;
     for (const auto& item : store.List()) {
@@ -59,7 +66,7 @@ TEST(Store, StartsEmptyAndUnsynced) {
 
 TEST(Store, TheFirstListIsAChangeEvenIfEmpty) {
   Fixture f;
-  f.store.Replace({}, "5");
+  f.Replace({}, "5");
   EXPECT_TRUE(f.store.Synced());
   EXPECT_EQ(f.Print(), "| 5");
   EXPECT_THAT(f.Calls(), ElementsAre(1, 0));
@@ -67,26 +74,68 @@ TEST(Store, TheFirstListIsAChangeEvenIfEmpty) {
 
 TEST(Store, ListsAreSortedAndReplaceTheWorld) {
   Fixture f;
-  f.store.Replace({Make("b", "2", 2), Make("a", "1", 1)}, "5");
+  f.Replace({Make("b", "2", 2), Make("a", "1", 1)}, "5");
   EXPECT_EQ(f.Print(), "a=1@1 b=2@2 | 5");
-  f.store.Replace({Make("b", "2", 2), Make("c", "6", 3)}, "7");
+  f.Replace({Make("b", "2", 2), Make("c", "6", 3)}, "7");
   EXPECT_EQ(f.Print(), "b=2@2 c=3@6 | 7");
   EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
 }
 
 TEST(Store, AListOfTheSameFactsOnlyAdvances) {
   Fixture f;
-  f.store.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
-  f.store.Replace({Make("a", "8", 1), Make("b", "2", 2)}, "9");
+  f.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
+  f.Replace({Make("a", "8", 1), Make("b", "2", 2)}, "9");
   EXPECT_EQ(f.Print(), "a=1@8 b=2@2 | 9");
   EXPECT_THAT(f.Calls(), ElementsAre(1, 1));
 }
 
 TEST(Store, AListWithoutAnObjectIsAChange) {
   Fixture f;
-  f.store.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
-  f.store.Replace({Make("a", "1", 1)}, "9");
+  f.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
+  f.Replace({Make("a", "1", 1)}, "9");
   EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
+}
+
+TEST(Store, AListOfWhatIsKnownKeepsWhatIsThere) {
+  Fixture f;
+  f.Replace({Make("a", "1", 1), Make("b", "2", 2), Make("c", "3", 3)}, "5");
+  const auto before = f.store.List();
+  f.Replace({Make("a", "1", 1), Make("b", "6", 2), Make("c", "3", 3, "v")}, "7");
+  const auto after = f.store.List();
+  EXPECT_EQ(after[0], before[0]);
+  EXPECT_NE(after[1], before[1]) << "another version";
+  EXPECT_NE(after[2], before[2]) << "another object";
+  EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
+}
+
+// Held against a map, over lists of any order in which objects come twice, go and come again.
+TEST(Store, ListsLeaveWhatTheyHold) {
+  std::mt19937 random(1);
+  Fixture f;
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<Item> items;
+    std::map<std::string, int> last;
+    const int count = static_cast<int>(random() % 12);
+    for (int i = 0; i < count; ++i) {
+      const std::string name(1, static_cast<char>('a' + random() % 8));
+      const int value = static_cast<int>(random() % 3);
+      items.push_back(Make(name, std::to_string(value), value));
+      last[name] = value;
+    }
+    if (random() % 2 == 0) std::ranges::sort(items, {}, [](const Item& i) { return i.meta.name; });
+    for (const Item& item : items) last[item.meta.name] = item.value;
+    const std::string before = f.Print();
+    const std::vector<int> calls = f.Calls();
+    f.Replace(items, "1");
+    std::string expected;
+    for (const auto& [name, value] : last) {
+      expected += name + "=" + std::to_string(value) + "@" + std::to_string(value) + " ";
+    }
+    ASSERT_EQ(f.Print(), expected + "| 1");
+    const bool changed = round == 0 || before != f.Print();
+    ASSERT_EQ(f.Calls()[0], calls[0] + (changed ? 1 : 0)) << before << " then " << f.Print();
+    ASSERT_EQ(f.Calls()[1], calls[1] + (changed ? 0 : 1));
+  }
 }
 
 TEST(Store, AReaderSeesAListWholeOrNotAtAll) {
@@ -96,7 +145,7 @@ TEST(Store, AReaderSeesAListWholeOrNotAtAll) {
     for (int i = 0; i < 50; ++i) {
       items.push_back(Make("n" + std::to_string((round % 2) * 25 + i), "1", round));
     }
-    f.store.Replace(std::move(items), std::to_string(round));
+    f.Replace(std::move(items), std::to_string(round));
   };
   list(0);
   std::atomic<bool> over = false;
@@ -118,16 +167,16 @@ TEST(Store, AReaderSeesAListWholeOrNotAtAll) {
 
 TEST(Store, AnObjectTwiceInAListCountsOnceAndTheLaterWins) {
   Fixture f;
-  f.store.Replace({Make("a", "1", 1)}, "5");
-  f.store.Replace({Make("a", "1", 1), Make("a", "1", 1)}, "6");
+  f.Replace({Make("a", "1", 1)}, "5");
+  f.Replace({Make("a", "1", 1), Make("a", "1", 1)}, "6");
   EXPECT_THAT(f.Calls(), ElementsAre(1, 1));
-  f.store.Replace({Make("a", "1", 1), Make("a", "7", 2)}, "7");
+  f.Replace({Make("a", "1", 1), Make("a", "7", 2)}, "7");
   EXPECT_EQ(f.Print(), "a=2@7 | 7");
 }
 
 TEST(Store, UpsertsThatChangeFactsAndThoseThatDoNot) {
   Fixture f;
-  f.store.Replace({}, "1");
+  f.Replace({}, "1");
   f.store.Upsert(Make("a", "2", 1));
   EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
   f.store.Upsert(Make("a", "3", 1));
@@ -140,14 +189,14 @@ TEST(Store, UpsertsThatChangeFactsAndThoseThatDoNot) {
 
 TEST(Store, AnObjectMadeAnewIsAChange) {
   Fixture f;
-  f.store.Replace({Make("a", "1", 1, "first")}, "1");
+  f.Replace({Make("a", "1", 1, "first")}, "1");
   f.store.Upsert(Make("a", "2", 1, "second"));
   EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
 }
 
 TEST(Store, ErasingWhatIsNotThereOnlyAdvances) {
   Fixture f;
-  f.store.Replace({Make("a", "1", 1)}, "1");
+  f.Replace({Make("a", "1", 1)}, "1");
   f.store.Erase("ns/a", "2");
   EXPECT_THAT(f.Calls(), ElementsAre(2, 0));
   f.store.Erase("ns/a", "3");
@@ -157,7 +206,7 @@ TEST(Store, ErasingWhatIsNotThereOnlyAdvances) {
 
 TEST(Store, ABookmarkAdvances) {
   Fixture f;
-  f.store.Replace({Make("a", "1", 1)}, "1");
+  f.Replace({Make("a", "1", 1)}, "1");
   f.store.Advance("90");
   EXPECT_THAT(f.Calls(), ElementsAre(1, 1));
   EXPECT_EQ(f.Print(), "a=1@1 | 90");
@@ -165,7 +214,7 @@ TEST(Store, ABookmarkAdvances) {
 
 TEST(Store, WhatAReaderHoldsStays) {
   Fixture f;
-  f.store.Replace({Make("a", "1", 1)}, "1");
+  f.Replace({Make("a", "1", 1)}, "1");
   const auto held = f.store.Get("ns/a");
   f.store.Upsert(Make("a", "2", 2));
   f.store.Erase("ns/a", "3");
@@ -178,7 +227,7 @@ TEST(Store, ACallComesAfterTheStateIsVisible) {
   Store<Item> store([&] { seen += "change:" + self->ResourceVersion() + " "; });
   self = &store;
   store.SetOnAdvance([&] { seen += "advance:" + self->ResourceVersion() + " "; });
-  store.Replace({Make("a", "1", 1)}, "1");
+  store.Replace({store.Share(Make("a", "1", 1))}, "1");
   store.Upsert(Make("a", "2", 1));
   store.Upsert(Make("a", "3", 9));
   store.Erase("ns/a", "4");
