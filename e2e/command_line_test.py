@@ -107,6 +107,8 @@ def test_verify_says_what_it_checked() -> None:
         "every invariant holds\n"
         "the plan of the applied plan changes nothing\n"
         "the same facts in another order give the same plan\n")
+    assert in_both_forms("verify", str(HYBRID), code=0) == {
+        "sound": True, "trainingPools": 2, "inferencePools": 1, "nodes": 5, "nodeGroups": 2, "changes": 0}
     assert told("verify", "-", input=HYBRID.read_text(), code=0).startswith("planned 2 TrainingPools")
 
 

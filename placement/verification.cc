@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "placement/text_emit.h"
+#include "placement/words.h"
+
 namespace spillway::placement {
 namespace {
 
@@ -68,12 +71,43 @@ Status IsTheSameInAnyOrder(const Snapshot& snapshot, const Plan& plan) {
   return Ok{};
 }
 
+int64_t ChangesOf(const Plan& plan) {
+  const auto changes = [](const auto& decision) { return Changes(decision.action); };
+  return std::ranges::count_if(plan.pools, changes) +
+         std::ranges::count_if(plan.inference_pools, changes);
+}
+
 }  // namespace
 
 Status VerifyThoroughly(const Snapshot& snapshot, const Plan& plan) {
   if (Status status = Verify(snapshot, plan); !status) return status;
   if (Status status = ChangesNothingOnceApplied(snapshot, plan); !status) return status;
   return IsTheSameInAnyOrder(snapshot, plan);
+}
+
+std::string FormatVerification(const Snapshot& snapshot, const Plan& plan) {
+  return fmt::format(
+      "planned {} and {} on {} of {}: {}\n"
+      "every invariant holds\n"
+      "the plan of the applied plan changes nothing\n"
+      "the same facts in another order give the same plan\n",
+      Count(std::ssize(plan.pools), "TrainingPool"),
+      Count(std::ssize(plan.inference_pools), "InferencePool"),
+      Count(std::ssize(snapshot.nodes), "node"), Count(std::ssize(plan.groups), "node group"),
+      Count(ChangesOf(plan), "change"));
+}
+
+std::string WriteVerification(const Snapshot& snapshot, const Plan& plan, const Status& sound,
+                              Form form) {
+  text::DocumentText document(form);
+  document.Field("sound", sound.ok());
+  document.Field("broken", sound ? std::string() : sound.error().message);
+  document.Field("trainingPools", int64_t{std::ssize(plan.pools)});
+  document.Field("inferencePools", int64_t{std::ssize(plan.inference_pools)});
+  document.Field("nodes", int64_t{std::ssize(snapshot.nodes)});
+  document.Field("nodeGroups", int64_t{std::ssize(plan.groups)});
+  document.Field("changes", ChangesOf(plan));
+  return document.Take();
 }
 
 }  // namespace spillway::placement

@@ -229,6 +229,7 @@ CLI::App* AddVerify(CLI::App& app, Flags& flags) {
   CLI::App* verify = app.add_subcommand(
       "verify", "Checks what must hold of a snapshot's plan; exit code 1 if something does not");
   verify->add_option("FILE", flags.file, "A snapshot (\"-\": standard input)")->required();
+  AddOutput(*verify, flags);
   return verify;
 }
 
@@ -296,7 +297,7 @@ int Main(int argc, char** argv) {
   }
   if (plan->parsed()) return Plan(flags);
   if (why->parsed()) return Why(flags);
-  if (verify->parsed()) return VerifyFile(flags.file);
+  if (verify->parsed()) return VerifyFile(flags.file, FormOf(flags));
   if (simulate->parsed()) {
     return flags.play.trace.empty() ? Simulate(flags.file, flags.edits, FormOf(flags))
                                     : PlayTrace(flags.file, flags.edits, flags.play, FormOf(flags));

@@ -11,12 +11,10 @@
 #include "placement/edits.h"
 #include "placement/play.h"
 #include "placement/verification.h"
-#include "placement/words.h"
 
 namespace spillway::cli {
 namespace {
 
-using placement::Count;
 using placement::MakePlan;
 using placement::Plan;
 using placement::Snapshot;
@@ -148,27 +146,18 @@ int DiffPlans(const std::string& before, const std::string& after, Form form) {
   return Tell(*comparison, form);
 }
 
-int VerifyFile(const std::string& path) {
+int VerifyFile(const std::string& path, Form form) {
   const auto snapshot = SnapshotFromFile(path);
   if (!snapshot) return Refuse(snapshot.error());
   const Plan plan = MakePlan(*snapshot);
-  if (Status sound = placement::VerifyThoroughly(*snapshot, plan); !sound) {
-    return Refuse(std::move(sound).error().While(path + ": the plan is broken"));
+  const Status sound = placement::VerifyThoroughly(*snapshot, plan);
+  if (form) {
+    std::cout << placement::WriteVerification(*snapshot, plan, sound, *form);
+  } else if (sound) {
+    std::cout << placement::FormatVerification(*snapshot, plan);
   }
-  const auto changes = [](const auto& decision) { return placement::Changes(decision.action); };
-  const auto changed =
-      std::count_if(plan.pools.begin(), plan.pools.end(), changes) +
-      std::count_if(plan.inference_pools.begin(), plan.inference_pools.end(), changes);
-  std::cout << fmt::format(
-      "planned {} and {} on {} of {}: {}\n"
-      "every invariant holds\n"
-      "the plan of the applied plan changes nothing\n"
-      "the same facts in another order give the same plan\n",
-      Count(std::ssize(plan.pools), "TrainingPool"),
-      Count(std::ssize(plan.inference_pools), "InferencePool"),
-      Count(std::ssize(snapshot->nodes), "node"), Count(std::ssize(plan.groups), "node group"),
-      Count(changed, "change"));
-  return kNothingDiffers;
+  if (sound) return kNothingDiffers;
+  return Refuse(Error(sound.error()).While(path + ": the plan is broken"));
 }
 
 }  // namespace spillway::cli

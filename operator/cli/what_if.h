@@ -47,6 +47,6 @@ int PlayTrace(const std::string& path, const std::vector<Edit>& edits, const Pla
 int DiffPlans(const std::string& before, const std::string& after, Form form);
 
 // Whether all holds that must hold of the snapshot's plan: 0 or 1.
-int VerifyFile(const std::string& path);
+int VerifyFile(const std::string& path, Form form);
 
 }  // namespace spillway::cli

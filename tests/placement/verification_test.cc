@@ -81,5 +81,16 @@ TEST(VerifyThoroughly, FindsWhatIsWrong) {
   }
 }
 
+TEST(WriteVerification, SaysWhatIsBroken) {
+  const Snapshot world = World();
+  const Plan plan = MakePlan(world);
+  EXPECT_EQ(
+      placement::WriteVerification(world, plan, Ok{}, placement::Form::kYaml),
+      "sound: true\ntrainingPools: 1\ninferencePools: 1\nnodes: 2\nnodeGroups: 2\nchanges: 1\n");
+  const std::string broken = placement::WriteVerification(
+      world, plan, Error{Code::kInternal, "a rule: broken"}, placement::Form::kYaml);
+  EXPECT_TRUE(broken.starts_with("sound: false\nbroken: \"a rule: broken\"\n")) << broken;
+}
+
 }  // namespace
 }  // namespace spillway::tests
