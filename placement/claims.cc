@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 
 #include "placement/cell_claims.h"
 #include "placement/evictions.h"
+#include "placement/line.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
@@ -188,29 +190,60 @@ bool WouldSpillTo(Draft& draft, size_t pool, const NodeGroup& group) {
 
 struct Claiming {
   std::optional<Time> since;
-  Rank rank;
-  size_t pool = 0;
+  Turn turn;
 };
 
+void Count(Draft& draft, const Claiming& claim, int sign) {
+  if (claim.turn.rank.inference) {
+    CountCellClaim(draft, claim.turn.pool, sign);
+  } else {
+    CountClaim(draft, claim.turn.pool, sign);
+  }
+}
+
+// Those of one moment as they had their turns then, each counted from its own on. `counted`: they
+// are counted now, and stay so.
+void PutInTurn(Draft& draft, std::span<Claiming> claims, const Coverage& first, bool counted) {
+  if (claims.size() < 2) return;
+  std::vector<Turn> turns;
+  for (Claiming& claim : claims) {
+    if (counted) Count(draft, claim, -1);
+    Rank& rank = claim.turn.rank;
+    rank.guaranteed = rank.inference ? first.Grows(claim.turn.pool) : first.Gang(claim.turn.pool);
+    turns.push_back(claim.turn);
+  }
+  Line line(std::move(turns));
+  for (Claiming& claim : claims) {
+    claim.turn = *line.Next(draft.quotas);
+    Count(draft, claim, 1);
+  }
+  if (counted) return;
+  for (const Claiming& claim : claims) Count(draft, claim, -1);
+}
+
 // Who has a claim: the oldest takes first what nobody has, as it did when the others were made, and
-// of those of one moment whoever comes first.
-std::vector<Claiming> InOrder(const Draft& draft) {
+// of those of one moment whoever had its turn first.
+std::vector<Claiming> InOrder(Draft& draft, bool counted) {
   std::vector<Claiming> claims;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     if (LiveClaim(draft, p) == nullptr) continue;
-    claims.push_back({.since = LiveClaim(draft, p)->since,
-                      .rank = RankOf(draft.Pool(p), draft.fates[p].memory, draft.Now()),
-                      .pool = p});
+    const Rank rank = RankOf(draft.Pool(p), draft.fates[p].memory, draft.Now());
+    claims.push_back({.since = LiveClaim(draft, p)->since, .turn = {.rank = rank, .pool = p}});
   }
   for (size_t p = 0; p < draft.inference.size(); ++p) {
     if (!draft.inference[p].memory.claim) continue;
     claims.push_back({.since = draft.inference[p].memory.claim->hold.since,
-                      .rank = RankOf(draft.inference[p], draft.Now()),
-                      .pool = p});
+                      .turn = {.rank = RankOf(draft.inference[p], draft.Now()), .pool = p}});
   }
-  std::sort(claims.begin(), claims.end(), [](const Claiming& a, const Claiming& b) {
-    return a.since != b.since ? a.since < b.since : a.rank.Before(b.rank);
-  });
+  if (claims.size() < 2) return claims;
+  std::ranges::stable_sort(claims, {}, &Claiming::since);
+  const Coverage first = draft.first ? *draft.first : CoverageOf(draft);
+  for (auto at = claims.begin(); at != claims.end();) {
+    const auto end = std::find_if(at, claims.end(),
+                                  [&](const Claiming& claim) { return claim.since != at->since; });
+    PutInTurn(draft, {at, end}, first, counted);
+    at = end;
+  }
   return claims;
 }
 
@@ -277,24 +310,24 @@ void CarryClaims(Draft& draft) {
     }
   }
   const CostByNamespace leaving = WhatLeavingCosts(draft);
-  for (const Claiming& claim : InOrder(draft)) {
-    if (claim.rank.inference) {
-      CarryCellClaim(draft, claim.pool);
+  for (const Claiming& claim : InOrder(draft, false)) {
+    if (claim.turn.rank.inference) {
+      CarryCellClaim(draft, claim.turn.pool);
     } else {
-      CarryClaim(draft, claim.pool, leaving);
+      CarryClaim(draft, claim.turn.pool, leaving);
     }
   }
 }
 
 void GatherClaims(Draft& draft) {
-  for (const Claiming& claiming : InOrder(draft)) {
-    if (claiming.rank.inference) {
-      GatherCells(draft.world, draft.capacity, draft.inference[claiming.pool]);
+  for (const Claiming& claiming : InOrder(draft, true)) {
+    const size_t pool = claiming.turn.pool;
+    if (claiming.turn.rank.inference) {
+      GatherCells(draft.world, draft.capacity, draft.inference[pool]);
       continue;
     }
-    const auto claim =
-        ClaimOf(draft.world, draft.Pool(claiming.pool), *LiveClaim(draft, claiming.pool));
-    if (claim) draft.capacity.Add(claiming.pool, *claim);
+    const auto claim = ClaimOf(draft.world, draft.Pool(pool), *LiveClaim(draft, pool));
+    if (claim) draft.capacity.Add(pool, *claim);
   }
 }
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "placement/draft.h"
 #include "placement/inference.h"
 #include "placement/lifecycle.h"
+#include "placement/line.h"
 #include "placement/moves.h"
 #include "placement/new_nodes.h"
 #include "placement/plan.h"
@@ -153,56 +153,6 @@ std::vector<Turn> TurnsOf(const Draft& draft) {
   }
   return turns;
 }
-
-// Whose turn comes next.
-class Line {
- public:
-  explicit Line(std::vector<Turn> turns) : turns_(std::move(turns)) {
-    std::sort(turns_.begin(), turns_.end(),
-              [](const Turn& a, const Turn& b) { return a.rank.Before(b.rank); });
-  }
-
-  std::optional<Turn> Next(const QuotaBook& quotas) {
-    if (peers_.empty()) TakePeers();
-    if (peers_.empty()) return std::nullopt;
-    auto best = peers_.begin();
-    for (auto at = peers_.begin(); at != peers_.end(); ++at) {
-      if (HasTurnBefore(quotas, at->second.front().rank, best->second.front().rank)) best = at;
-    }
-    const Turn turn = best->second.front();
-    best->second.pop_front();
-    if (best->second.empty()) peers_.erase(best);
-    return turn;
-  }
-
-  // Has another turn, among the borrowers. REQUIRES that it comes before all borrowers.
-  void Postpone(Turn turn) {
-    turn.rank.guaranteed = false;
-    const auto rest = turns_.begin() + static_cast<std::ptrdiff_t>(next_);
-    const auto comes_before = [](const Turn& a, const Turn& b) { return a.rank.Before(b.rank); };
-    turns_.insert(std::upper_bound(rest, turns_.end(), turn, comes_before), turn);
-  }
-
- private:
-  using Peers = std::map<std::string, std::deque<Turn>>;  // by namespace
-
-  // One guaranteed pool, or all borrowers of the next priority.
-  void TakePeers() {
-    const size_t first = next_;
-    while (next_ < turns_.size()) {
-      const Rank& rank = turns_[next_].rank;
-      const bool peer = next_ == first || (!rank.guaranteed && !turns_[first].rank.guaranteed &&
-                                           rank.priority == turns_[first].rank.priority);
-      if (!peer) break;
-      peers_[rank.key->ns].push_back(turns_[next_]);
-      ++next_;
-    }
-  }
-
-  std::vector<Turn> turns_;
-  size_t next_ = 0;
-  Peers peers_;
-};
 
 void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Action action) {
   Fate& fate = draft.fates[pool];
