@@ -524,7 +524,6 @@ Found IsWithinSpendForNodes(Look& look) {
   Option& option = look.option;
   if (!option.fit || !IsPaidByNode(look.Spec()) || look.scene.world.IsSeeker(look.index)) return {};
   if (IsGranted(look)) return {};
-  if (option.finding && option.finding->reason == Reason::kSpendLimitReached) return {};
   const int64_t accelerators = option.need->Accelerators(look.pool);
   const QuotaBook& quotas = look.scene.quotas;
   Money beside;
@@ -542,6 +541,15 @@ Found IsWithinSpendForNodes(Look& look) {
                                     fmt::format("with {} for itself it", Count(alone, "node")),
                                     cost, cost + Money::FromMicros(-spared.micros()));
   if (!found) return {};
+  // Its share alone is too much already.
+  if (option.finding && option.finding->reason == Reason::kSpendLimitReached) {
+    std::erase(option.remedies, option.finding->remedy);
+    if (option.finding->spent) {  // others may give way for that
+      option.remedies.push_back(found->remedy);
+      return {};
+    }
+    option.finding = found;
+  }
   option.too_dear = true;
   option.fit.reset();
   return found;

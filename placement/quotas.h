@@ -32,8 +32,8 @@ class QuotaBook {
   // The pool has a part of the node (sign 1), or no more (-1). Whoever has a node for itself pays
   // for all of it; as soon as others have a part of it too, everybody for its accelerators alone.
   void UseNode(const PoolKey& pool, const NodeShare& share, int sign);
-  // Pods are on the node that are none of our pools': nobody has it for itself. REQUIRES that nobody
-  // is counted there yet.
+  // Pods are on the node that are none of our pools': nobody has it for itself. REQUIRES that no
+  // pool is counted there yet.
   void ShareNode(size_t node) { nodes_[node].shared = true; }
   // What is paid beside the shares of accelerators once the pool has a part of the node too: by the
   // pool itself, and less by others of its namespace.
