@@ -596,18 +596,18 @@ bool AsksByShare(const Snapshot& world, const TrainingPool& pool, PoolDecision& 
                  std::vector<GroupReport>& groups) {
   if (decision.action != Action::kWait || decision.memory.ask) return false;
   const auto quota = std::ranges::find(world.quotas, pool.key.ns, &Quota::ns);
-  const auto of_all = quota == world.quotas.end() ? std::nullopt : quota->max_hourly_cost;
-  const auto crosses = [](const std::optional<Money>& most, Money cost) {
-    return most && cost > *most;
-  };
+  // As Verify sees it: without what else its namespace pays.
+  Money most = pool.spill_max_hourly_cost.value_or(Dollars("100000"));
+  if (quota != world.quotas.end() && quota->max_hourly_cost) {
+    most = std::min(most, *quota->max_hourly_cost);
+  }
   for (const Alternative& one : decision.alternatives) {
     int nodes = 0;
     const bool dear = one.reason == Reason::kSpendLimitReached &&
                       std::sscanf(one.message.c_str(), "with %d new node", &nodes) == 1;
     if (!dear) continue;
     const NodeGroup& group = *std::ranges::find(world.groups, one.group, &NodeGroup::name);
-    const Money cost = group.marginal_per_node_hour.Times(nodes);
-    if (!crosses(pool.spill_max_hourly_cost, cost) && !crosses(of_all, cost)) continue;
+    if (group.marginal_per_node_hour.Times(nodes) <= most) continue;
     const auto accepted =
         std::ranges::find(pool.accelerators, group.accelerator, &AcceptedAccelerator::type);
     decision.memory.ask = NodeAsk{
