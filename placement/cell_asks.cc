@@ -17,6 +17,7 @@
 namespace spillway::placement {
 namespace {
 
+constexpr int kManyNodes = std::numeric_limits<int>::max();
 constexpr int kMostTries = 8;  // until cells that share new nodes are given what fits there
 
 // What a new node of the group has. A shape that does not mention pods has enough of them.
@@ -26,12 +27,42 @@ Resources NewNode(const NodeGroup& group) {
   return node;
 }
 
-void CountAsks(Draft& draft, const InferenceDraft& pool, int sign) {
+void CountShares(Draft& draft, const InferenceDraft& pool, int sign) {
   for (const CellState& cell : pool.cells) {
     const int64_t replicas = sign * pool.AskedFor(cell);
     if (replicas == 0) continue;
     draft.quotas.Add(pool.pool->key.ns, cell.variant->accelerator,
                      replicas * cell.variant->per_replica, CostAboveHome(cell).Times(replicas));
+  }
+}
+
+// What the pool's asks cost beside that: each group is paid for all that is asked of it.
+void PayForNodes(Draft& draft, const InferenceDraft& pool) {
+  std::map<size_t, AskBill> bills;
+  for (const CellState& cell : pool.cells) {
+    const CellAsk* ask = pool.AskOf(cell);
+    if (ask == nullptr) continue;
+    AskBill& bill = bills[draft.world.IndexOf(*cell.group)];
+    bill.pool = &pool.pool->key;
+    bill.nodes += ask->nodes;
+    bill.share += CostAboveHome(cell).Times(ask->replicas);
+  }
+  for (const auto& [group, bill] : bills) PayForAsk(draft, draft.world.groups[group], bill);
+}
+
+void ForgetNodes(Draft& draft, const InferenceDraft& pool) {
+  for (const CellAsk& ask : pool.asks) {
+    ForgetBill(draft, *draft.world.FindGroup(ask.node_group), pool.pool->key);
+  }
+}
+
+// With sign -1, what was put on the account before is taken off.
+void CountAsks(Draft& draft, const InferenceDraft& pool, int sign) {
+  CountShares(draft, pool, sign);
+  if (sign > 0) {
+    PayForNodes(draft, pool);
+  } else {
+    ForgetNodes(draft, pool);
   }
 }
 
@@ -57,6 +88,7 @@ bool MayAsk(const CellState& cell, Time now) { return !cell.leaving && MayAskIfS
 struct Chance {
   CellState* cell = nullptr;
   std::optional<Finding> finding;  // what is in the way of asking
+  std::optional<Finding> dear;     // why not even one more node may be asked for
   int64_t on_new = 0;              // replicas that one new node takes
   int nodes = 0;                   // that it may ask for at the most
   Resources node;                  // what it has, as far as is known
@@ -229,6 +261,10 @@ class Asking {
       chance.nodes = std::min(chance.nodes, before == nullptr ? 0 : before->nodes);
       if (chance.nodes == 0 && !is_left) chance.finding = OthersFirst();
     }
+    if (chance.May() && chance.nodes > 0) chance.dear = NoMoneyForNode(cell);
+    if (chance.dear) NoteTooDear(draft_);
+    if (chance.dear) chance.nodes = 0;
+    if (chance.dear && !is_left) chance.finding = chance.dear;
     if (!chance.May()) return chance;
     const TrainingPool& seeker = *draft_.world.pools[cell.seeker];
     Need need = NeedIn(seeker, *cell.group->spec)->For(static_cast<int>(kManyReplicas));
@@ -251,6 +287,49 @@ class Asking {
       return cell.Known() && !cell.unwanted &&
              (ReplicasStart(draft_, *cell.group, &cell) || WorkersStart(draft_, *cell.group));
     });
+  }
+
+  // ---- money for whole nodes ----
+
+  // What all its replicas cost above home, and the nodes that it is alone on or asks for.
+  [[nodiscard]] Money Paid() const {
+    return limits_.Spending() + draft_.quotas.Spend().PaidBeside(pool_.pool->key);
+  }
+
+  // Whole nodes are paid for, and all of a step, until others use them. REQUIRES that the pool asks
+  // for nothing yet.
+  [[nodiscard]] std::optional<Finding> NoMoneyForNode(const CellState& cell) const {
+    const CellAsk* before = AskedBefore(pool_, cell);
+    if (CostAboveHome(cell) <= Money() || (before != nullptr && before->nodes > 0)) return {};
+    const Money node = CostAboveHome(*cell.group, cell.group->per_node);
+    const Growth growth = GrowthToPay(draft_, *cell.group);
+    const int paid = growth.PaidFor(1);
+    const Money cost = node.Times(paid);
+    const std::string what = fmt::format("with {} one more replica", Count(paid, "new node"));
+    const auto& most = pool_.pool->spill_max_hourly_cost;
+    if (most && Paid() + cost > *most) {
+      return Finding{.reason = Reason::kSpendLimitReached,
+                     .message = fmt::format("{} would cost {} {} an hour, and {} of "
+                                            "placement.spill.maxHourlyCost {} are spent",
+                                            what, cost.Format(), draft_.world.snapshot->currency,
+                                            Paid().Format(), most->Format()),
+                     .remedy = fmt::format("raise placement.spill.maxHourlyCost of {} to {}",
+                                           most->Format(), (Paid() + cost).Format())};
+    }
+    const PoolKey* other = WhoPaysForLeft(draft_, *cell.group);
+    const bool spares = other != nullptr && other->ns == pool_.pool->key.ns;
+    const Money more = cost + node.Times(spares ? -growth.SparedBy(1) : 0);
+    const auto block = draft_.quotas.Spend().BlockForNodes(pool_.pool->key.ns, more, what);
+    if (!block) return std::nullopt;
+    return Finding{
+        .reason = Reason::kSpendLimitReached, .message = block->message, .remedy = block->remedy};
+  }
+
+  // Is there, once what the pool asks for is counted?
+  [[nodiscard]] bool HasTheMoney() const {
+    const auto& most = pool_.pool->spill_max_hourly_cost;
+    return !draft_.quotas.Spend().IsCrossedByNodes(pool_.pool->key.ns) &&
+           (!most || Paid() <= *most);
   }
 
   static Finding HasRoom() {
@@ -277,7 +356,7 @@ class Asking {
     int64_t replicas = 0;
     int nodes = 0;
   };
-  Put PutOnNew(const Chance& chance, int64_t wanted) {
+  Put PutOnNew(const Chance& chance, int64_t wanted, int at_most) {
     const CellState& cell = *chance.cell;
     std::vector<Resources>& nodes = draft_.left_on_new[draft_.world.IndexOf(*cell.group)];
     Put put;
@@ -288,8 +367,8 @@ class Asking {
     };
     for (Resources& node : nodes) fill(node, chance.on_new);
     const CellAsk* ask = pool_.AskOf(cell);
-    const int most =
-        std::min(NodesToGet(draft_, *cell.group), chance.nodes - (ask == nullptr ? 0 : ask->nodes));
+    const int most = std::min({NodesToGet(draft_, *cell.group),
+                               chance.nodes - (ask == nullptr ? 0 : ask->nodes), at_most});
     while (put.replicas < wanted && put.nodes < most) {
       fill(nodes.emplace_back(chance.node), chance.on_new);
       ++put.nodes;
@@ -303,15 +382,62 @@ class Asking {
     CellState cell = *chance.cell;  // what limits this is not to be told
     const int64_t more = limits_.WithinLimits(cell, wanted);
     if (more < 1) return 0;
-    const Put put = PutOnNew(chance, more);
-    if (put.replicas < 1) return 0;
+    const Put put = PutAndCount(chance, more, kManyNodes);
+    const CellAsk* before = AskedBefore(pool_, cell);
+    const CellAsk* ask = pool_.AskOf(cell);
+    const int granted = before == nullptr ? 0 : before->nodes;
+    if (put.nodes < 1 || ask->nodes <= granted || CostAboveHome(cell) <= Money() || HasTheMoney()) {
+      return put.replicas;
+    }
+    return TakeWithinMoney(chance, more, put, std::max(granted - (ask->nodes - put.nodes), 0));
+  }
+
+  // The most that there is money for, instead of what was put for it; so many nodes are its in any
+  // case.
+  int64_t TakeWithinMoney(const Chance& chance, int64_t wanted, const Put& put, int granted) {
+    NoteTooDear(draft_);
+    std::vector<CellAsk> without = pool_.asks;
+    const CellAsk* ask = pool_.AskOf(*chance.cell);
+    CellAsk& its = without[static_cast<size_t>(ask - pool_.asks.data())];
+    its.replicas -= static_cast<int>(put.replicas);
+    its.nodes -= put.nodes;
+    std::erase_if(without, [](const CellAsk& one) { return one.replicas == 0; });
+    const size_t group = draft_.world.IndexOf(*chance.cell->group);
+    const int coming = draft_.coming[group] - put.nodes;
+    const auto again = [&](int nodes) {
+      CountAsks(draft_, pool_, -1);
+      pool_.asks = without;
+      CountAsks(draft_, pool_, 1);
+      draft_.coming[group] = coming;
+      draft_.left_on_new[group] = left_before_;
+      return PutAndCount(chance, wanted, nodes).replicas;
+    };
+    int fewest = granted;
+    int most = put.nodes - 1;
+    while (fewest < most) {
+      const int middle = fewest + (most - fewest + 1) / 2;
+      again(middle);
+      if (HasTheMoney()) {
+        fewest = middle;
+      } else {
+        most = middle - 1;
+      }
+    }
+    return again(fewest);
+  }
+
+  Put PutAndCount(const Chance& chance, int64_t wanted, int at_most) {
+    const size_t group = draft_.world.IndexOf(*chance.cell->group);
+    left_before_ = draft_.left_on_new[group];
+    const Put put = PutOnNew(chance, wanted, at_most);
+    if (put.replicas < 1) return put;
     CountAsks(draft_, pool_, -1);
     CellAsk& ask = AskFor(*chance.cell);
     ask.replicas += static_cast<int>(put.replicas);
     ask.nodes += put.nodes;
     CountAsks(draft_, pool_, 1);
-    draft_.coming[draft_.world.IndexOf(*cell.group)] += put.nodes;
-    return put.replicas;
+    draft_.coming[group] += put.nodes;
+    return put;
   }
 
   CellAsk& AskFor(const CellState& cell) {
@@ -459,7 +585,7 @@ class Asking {
   void Explain(const Chance& chance) {
     std::optional<Finding>& shortage = chance.cell->shortage;
     const CellAsk* ask = pool_.AskOf(*chance.cell);
-    const auto& finding = chance.finding;
+    const auto& finding = chance.finding ? chance.finding : chance.dear;
     if (ask != nullptr) {
       shortage = Waits(*chance.cell, *ask);
     } else if (finding && (!shortage || Explains(*finding, *shortage))) {
@@ -473,7 +599,8 @@ class Asking {
   CellLimits limits_;
   MixQuestions mixes_;
   bool others_start_ = false;
-  std::vector<Chance> chances_;  // in the order of the cells
+  std::vector<Chance> chances_;         // in the order of the cells
+  std::vector<Resources> left_before_;  // on the nodes of the group that was put something on last
 };
 
 }  // namespace
@@ -501,7 +628,7 @@ void ForgetCellAsks(Draft& draft) {
 }
 
 void UncountCellAsks(Draft& draft) {
-  for (const InferenceDraft& pool : draft.inference) CountAsks(draft, pool, -1);
+  for (const InferenceDraft& pool : draft.inference) CountShares(draft, pool, -1);
 }
 
 void SettleCellAsks(Draft& draft) {

@@ -275,6 +275,22 @@ void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign) {
   }
 }
 
+void CountNodes(QuotaBook& quotas, const World& world, const InferencePool& pool) {
+  std::map<size_t, NodeShare> shares;
+  for (const Replica& replica : pool.live) {
+    const GroupView* group = replica.node.empty() ? nullptr : world.FindGroup(replica.node_group);
+    if (group == nullptr || !IsPaidByNode(*group->spec)) continue;
+    const auto node = world.FindNode(group->spec->cluster, replica.node);
+    const Member* member = node ? group->Find(*node) : nullptr;
+    if (member == nullptr || member->state == NodeState::kLost) continue;
+    NodeShare& share = shares[*node];
+    share.node = *node;
+    share.whole = group->spec->marginal_per_node_hour;
+    share.own += CostAboveHome(*group, AcceleratorsIn(*group->spec, replica.requests));
+  }
+  for (const auto& [node, share] : shares) quotas.UseNode(pool.key, share, 1);
+}
+
 Row TakenOn(const Capacity& capacity, const CellState& cell, size_t node) {
   const auto here = cell.bound.find(node);
   return capacity.RowOf(here == cell.bound.end() ? Resources() : here->second);

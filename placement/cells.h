@@ -115,6 +115,9 @@ void ClaimCells(const World& world, Capacity& capacity, const InferenceDraft& dr
 // The latter alone, beside what is reserved for the cells already.
 void GatherCells(const World& world, Capacity& capacity, const InferenceDraft& draft);
 void CountCells(QuotaBook& quotas, const InferenceDraft& draft, int sign);
+// The nodes that its pods are on, also those on their way out: which of them go is not known
+// before.
+void CountNodes(QuotaBook& quotas, const World& world, const InferencePool& pool);
 
 // When the replicas of a node that is away are given up: the group's grace after it went, or after
 // the link was found whole again, as the last ones may come back a moment later than the others.

@@ -511,9 +511,54 @@ Found HasRoom(Look& look) {
   return finding;
 }
 
-constexpr std::array<Found (*)(Look&), 12> kChecks = {
-    Admits,           IsUsableGroup, IsAcceptable,  IsLargeEnough, IsHealthy, HasNodesOfItsOwn,
-    MeetsConstraints, IsWithinQuota, IsWithinSpend, MaySpill,      HasDomain, HasRoom};
+// Does it come from elsewhere, or has it been told before that it may have nodes here?
+bool IsGranted(const Look& look) {
+  const auto is_here = [&](const auto& kept) {
+    return kept && kept->node_group == look.Spec().name;
+  };
+  return look.memory.placement || is_here(look.memory.hold) || is_here(look.memory.ask);
+}
+
+// Nodes of an elastic group that it would have for itself are paid for whole.
+Found IsWithinSpendForNodes(Look& look) {
+  Option& option = look.option;
+  if (!option.fit || !IsPaidByNode(look.Spec()) || look.scene.world.IsSeeker(look.index)) return {};
+  if (IsGranted(look)) return {};
+  const int64_t accelerators = option.need->Accelerators(look.pool);
+  const QuotaBook& quotas = look.scene.quotas;
+  Money beside;
+  Money spared;
+  int64_t alone = 0;
+  for (const NodeShare& share : NodeShares(look.group, option.fit->nodes, accelerators)) {
+    const Money more = quotas.BesideFor(look.pool.key, share);
+    beside += more;
+    spared += quotas.SparedBy(look.pool.key, share);
+    if (more > Money()) ++alone;
+  }
+  if (alone == 0) return {};
+  const Money cost = CostAboveHome(look.group, accelerators) + beside;
+  Found found = SpendFindingOnNodes(look.scene, look.pool,
+                                    fmt::format("with {} for itself it", Count(alone, "node")),
+                                    cost, cost + Money::FromMicros(-spared.micros()));
+  if (!found) return {};
+  // Its share alone is too much already.
+  if (option.finding && option.finding->reason == Reason::kSpendLimitReached) {
+    std::erase(option.remedies, option.finding->remedy);
+    if (option.finding->spent) {  // others may give way for that
+      option.remedies.push_back(found->remedy);
+      return {};
+    }
+    option.finding = found;
+  }
+  option.too_dear = true;
+  option.fit.reset();
+  return found;
+}
+
+constexpr std::array<Found (*)(Look&), 13> kChecks = {
+    Admits,           IsUsableGroup,    IsAcceptable,         IsLargeEnough, IsHealthy,
+    HasNodesOfItsOwn, MeetsConstraints, IsWithinQuota,        IsWithinSpend, MaySpill,
+    HasDomain,        HasRoom,          IsWithinSpendForNodes};
 
 // These ask nothing of the nodes.
 constexpr std::array<Found (*)(Look&), 3> kChecksWithoutNodes = {IsWithinQuota, IsWithinSpend,
@@ -678,6 +723,26 @@ Found HasEnoughNew(Look& look) {
   return {};
 }
 
+// Whole nodes are paid for, and all of a step, until others use them.
+Found IsWithinSpendForNew(Look& look) {
+  const NewNodes& wanted = *look.option.new_nodes;
+  const Growth& growth = look.supply->growth;
+  if (wanted.nodes <= look.supply->granted) return {};
+  const auto share = [&](int64_t workers) {
+    return CostAboveHome(look.group, workers * look.pool.per_worker);
+  };
+  const Money node = CostAboveHome(look.group, look.group.per_node);
+  const int paid = growth.PaidFor(wanted.nodes);
+  const Money cost = share(wanted.fit) +
+                     std::max(node.Times(wanted.nodes), share(wanted.workers - wanted.fit)) +
+                     node.Times(paid - wanted.nodes);
+  const PoolKey* other = look.supply->pays_for_left;
+  const bool spares = other != nullptr && other->ns == look.pool.key.ns;
+  const Money more = cost + node.Times(spares ? -growth.SparedBy(wanted.nodes) : 0);
+  return SpendFindingOnNodes(look.scene, look.pool,
+                             fmt::format("with {} it", Count(paid, "new node")), cost, more);
+}
+
 constexpr std::array<Found (*)(Look&), 11> kChecksOfNew = {Admits,
                                                            IsUsableGroup,
                                                            IsAcceptable,
@@ -709,7 +774,16 @@ void CheckNew(Look& look) {
     if (!found->remedy.empty()) option.remedies.push_back(found->remedy);
     if (found->last) return AddRemediesWithoutNodes(look);
   }
-  const Found short_of = HasEnoughNew(look);
+  Found short_of = HasEnoughNew(look);
+  if (!short_of && (short_of = IsWithinSpendForNew(look))) {
+    option.new_nodes.reset();
+    option.too_dear = true;
+    // Its share alone is too much already.
+    if (option.finding && option.finding->reason == Reason::kSpendLimitReached) {
+      std::erase(option.remedies, option.finding->remedy);
+      option.finding = short_of;
+    }
+  }
   // What is out of stock for longer than it holds back is not what it holds back for.
   const auto& stockout = look.supply->stockout;
   if (stockout && stockout->next_try > option.held_until.value_or(look.Now())) {
@@ -831,6 +905,7 @@ void Check(Look& look) {
     if (!option.finding) ++option.passed;
   }
   if (option.finding && !option.hopeless) LookAtPromised(look);
+  if (!option.finding && option.fit) option.finding = IsWithinSpendForNodes(look);
   if (option.HeldBack()) {
     option.finding->message +=
         option.fit ? "; it would fit there now" : "; it would not fit there now either";
@@ -1175,6 +1250,25 @@ bool Accepts(const TrainingPool& pool, const NodeGroup& group) {
                         std::find(pool.providers.begin(), pool.providers.end(), group.provider) !=
                             pool.providers.end();
   return provider && ChoiceIn(pool, group) && MatchesAll(group.labels, pool.group_selector);
+}
+
+std::optional<Finding> SpendFindingOnNodes(const Scene& scene, const TrainingPool& pool,
+                                           const std::string& what, Money cost, Money more) {
+  if (cost <= Money()) return std::nullopt;
+  const auto block = scene.quotas.Spend().BlockForNodes(pool.key.ns, more, what);
+  const auto& most = pool.spill_max_hourly_cost;
+  if (most && cost > *most) {
+    return Finding{
+        .reason = Reason::kSpendLimitReached,
+        .message = fmt::format(
+            "{} would cost {} {} an hour, more than placement.spill.maxHourlyCost of {}", what,
+            cost.Format(), scene.world.snapshot->currency, most->Format()),
+        .remedy = fmt::format("raise placement.spill.maxHourlyCost of {} to {}{}", most->Format(),
+                              cost.Format(), block ? "; " + block->remedy : "")};
+  }
+  if (!block) return std::nullopt;
+  return Finding{
+      .reason = Reason::kSpendLimitReached, .message = block->message, .remedy = block->remedy};
 }
 
 std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool,

@@ -9,6 +9,7 @@
 #include "placement/capacity.h"
 #include "placement/constraints.h"
 #include "placement/gangs.h"
+#include "placement/growth.h"
 #include "placement/nodes.h"
 #include "placement/offers.h"
 #include "placement/plan.h"
@@ -56,6 +57,11 @@ struct NewSupply {
   Time since{};  // when the gang asked for them
   // No more of them are asked for, as others have yet to start there; nullopt: nobody has.
   std::optional<int> at_most = std::nullopt;
+  // What it would have to pay for, beside those who asked before; so many are its already, whatever
+  // its limits say by now.
+  Growth growth = {};
+  const PoolKey* pays_for_left = nullptr;  // of the last step; nullptr: nobody does
+  int granted = 0;
 };
 
 // Why it asks for none of them until then.
@@ -81,6 +87,7 @@ struct Option {
   bool only_short = true;          // no check failed but for want of what others have: capacity, a
                                    // domain, quota, or money for an hour
   bool short_of_room = false;      // `finding` says why no new nodes are asked for in its stead
+  bool too_dear = false;           // it fits, but not for the money that the whole nodes cost
   bool hopeless = false;           // does not fit on its usable nodes even when they are empty
   std::optional<Fit> fit;          // nodes for all that `need` has; also where only the hold-back
                                    // stands in the way
@@ -173,5 +180,10 @@ bool Accepts(const TrainingPool& pool, const NodeGroup& group);
 // nothing, as at home and wherever it costs nothing at the margin.
 std::optional<Finding> SpendFinding(const Scene& scene, const TrainingPool& pool,
                                     const GroupView& group, const Need& need);
+
+// The same for whole nodes, that cost the gang itself so much and its namespace so much more than
+// now. `what`: the subject of the clause.
+std::optional<Finding> SpendFindingOnNodes(const Scene& scene, const TrainingPool& pool,
+                                           const std::string& what, Money cost, Money more);
 
 }  // namespace spillway::placement

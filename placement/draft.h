@@ -34,6 +34,18 @@ struct Contenders {
   std::vector<bool> awaited;  // by gang: the same, or it has, and its pods are on their way out
 };
 
+// What one pool pays an hour for what it asks an elastic group for, above home.
+struct AskBill {
+  const PoolKey* pool = nullptr;
+  int nodes = 0;  // made for it
+  Money there;    // its share of nodes that are there already
+  Money share;    // of those that are to come
+  int left = 0;   // nodes that its step brings and nobody asks for
+  // Who paid for what was left of a step before, in the group's list, and of how many nodes.
+  std::optional<size_t> before = {};
+  int left_before = 0;
+};
+
 // The plan in the making: who has decided what so far. One pass owns it.
 struct Draft {
   explicit Draft(const Snapshot& snapshot);
@@ -61,8 +73,12 @@ struct Draft {
   // Nodes that waiting gangs ask for in this round: by gang, and how many by group.
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;
+  std::vector<std::vector<AskBill>> bills;  // by group, in the order of turns
   // By group: nodes that those have asked for before whose turn is yet to come in this round.
   std::vector<int> asked_later;
+  int paid_by_node = 0;  // places given in groups whose nodes are paid for whole
+  // So many when somebody was first refused in this round for what whole nodes cost.
+  std::optional<int> too_dear_at;
   std::vector<std::optional<bool>> replicas_start;  // by group; nullopt: nobody has looked
   // By group: what those nodes have left that inference pools are the ones to have asked for.
   std::vector<std::vector<Resources>> left_on_new;
@@ -81,6 +97,11 @@ Coverage CoverageOf(const Draft& draft);
 
 // The gang's place in the order of all. REQUIRES draft.first.
 Rank RankOf(const Draft& draft, size_t gang);
+
+// Somebody was refused for what whole nodes cost.
+inline void NoteTooDear(Draft& draft) {
+  if (!draft.too_dear_at) draft.too_dear_at = draft.paid_by_node;
+}
 
 // Reserves what the gang has: its placement's nodes, and those that are held for it.
 void ClaimWhatItHas(Draft& draft, size_t pool);

@@ -638,7 +638,11 @@ Problem ReplicasHaveRoom(const World& world, const Plan& plan) {
 // What the namespaces' pools have once all is decided.
 QuotaBook QuotasAfter(const World& world, const Plan& plan) {
   QuotaBook quotas(*world.snapshot);
-  for (const InferenceDraft& pool : Settled(world, plan)) CountCells(quotas, pool, 1);
+  MarkShared(quotas, world);
+  for (const InferenceDraft& pool : Settled(world, plan)) {
+    CountCells(quotas, pool, 1);
+    CountNodes(quotas, world, *pool.pool);
+  }
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolMemory& memory = plan.pools[p].memory;
     if (!memory.placement || memory.completed) continue;
@@ -811,6 +815,233 @@ Problem ReplicasHaveTheMoney(const World& world, const Plan& plan, const QuotaBo
     }
     if (quotas.Spend().IsExceeded(draft.pool->key.ns)) {
       return draft.pool->key.Format() + " adds replicas across the spend limit of its namespace";
+    }
+  }
+  return {};
+}
+
+// ---- whole nodes ----
+
+// Nodes of elastic groups above home are paid for whole by whoever has them for itself or asks for
+// them. Here as little as may be: who had a part of a node when the pass began counts as its user
+// still, any pod of others keeps it from being anybody's alone, and what a step leaves is charged
+// only to who is the one to ask its group.
+class WholeNodes {
+ public:
+  WholeNodes(const World& world, const Plan& plan) : world_(world), plan_(plan) {
+    for (size_t p = 0; p < plan.pools.size(); ++p) {
+      Use(world.pools[p]->memory.placement, plan.pools[p].key);
+      if (!plan.pools[p].memory.completed) Use(plan.pools[p].memory.placement, plan.pools[p].key);
+      if (plan.pools[p].action == Action::kDone) continue;
+      const auto& ask = plan.pools[p].memory.ask;
+      if (ask) asked_[ask->node_group].insert(plan.pools[p].key);
+    }
+    for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
+      const PoolKey& key = plan.inference_pools[p].key;
+      for (const Replica& replica : world.inference[p]->live) {
+        if (!replica.node.empty()) users_[{"", replica.node}].insert(key);
+      }
+      for (const CellAsk& ask : plan.inference_pools[p].memory.asks) {
+        asked_[ask.node_group].insert(key);
+      }
+    }
+  }
+
+  // What the gang pays for its nodes beside its share.
+  [[nodiscard]] Money Beside(const TrainingPool& pool, const Placement& placement) const {
+    const GroupView* group = Paid(placement.node_group);
+    if (group == nullptr || placement.nodes.empty()) return {};
+    int64_t alone = 0;
+    for (const std::string& name : placement.nodes) {
+      const auto index = world_.FindNode(placement.cluster, name);
+      const auto users = users_.find({placement.cluster, name});
+      const bool others = users == users_.end() || users->second.size() > 1;
+      if (index && !others && world_.nodes[*index]->other_pods == 0) ++alone;
+    }
+    return Rest(*group, alone,
+                CostAboveHome(world_, pool, placement).Share(alone, std::ssize(placement.nodes)));
+  }
+
+  // What so many nodes that it asks the group for cost beside the shares of who starts there.
+  [[nodiscard]] Money BesideAsked(const std::string& name, int nodes, Money share) const {
+    const GroupView* group = Paid(name);
+    if (group == nullptr) return {};
+    return Rest(*group, int64_t{nodes} + LeftOfStep(*group, nodes), share);
+  }
+
+  // A node of it costs so much.
+  [[nodiscard]] Money Price(const std::string& name) const {
+    const GroupView* group = Paid(name);
+    return group == nullptr ? Money() : group->spec->marginal_per_node_hour;
+  }
+
+ private:
+  using NodeName = std::pair<std::string, std::string>;
+
+  void Use(const std::optional<Placement>& placement, const PoolKey& key) {
+    if (!placement) return;
+    for (const std::string& name : placement->nodes) users_[{placement->cluster, name}].insert(key);
+  }
+
+  [[nodiscard]] const GroupView* Paid(const std::string& name) const {
+    const GroupView* group = world_.FindGroup(name);
+    return group != nullptr && group->spec->elastic && group->spec->tier > 0 ? group : nullptr;
+  }
+
+  static Money Rest(const GroupView& group, int64_t nodes, Money share) {
+    const Money whole = group.spec->marginal_per_node_hour.Times(nodes);
+    return Money::FromMicros(std::max<int64_t>(whole.micros() - share.micros(), 0));
+  }
+
+  // Of nodes that the group is to have more than those that work, what the only one who asks it
+  // for so many does not need: less than a step.
+  [[nodiscard]] int LeftOfStep(const GroupView& group, int nodes) const {
+    const auto asked = asked_.find(group.spec->name);
+    if (asked == asked_.end() || asked->second.size() != 1) return 0;
+    const Elastic& elastic = *group.spec->elastic;
+    const auto& desired = plan_.groups[world_.IndexOf(group)].memory.desired;
+    const int work = std::max(NodesThere(group) - NodesComing(group), elastic.min_nodes);
+    return std::clamp(desired.value_or(0) - work - nodes, 0, std::max(elastic.step_nodes, 1) - 1);
+  }
+
+  const World& world_;
+  const Plan& plan_;
+  std::map<NodeName, std::set<PoolKey>> users_;
+  std::map<std::string, std::set<PoolKey>> asked_;  // by group
+};
+
+// It had been told before that it may have the place, or the nodes.
+bool WasGranted(const TrainingPool& pool, const std::string& group, int nodes) {
+  const auto is_there = [&](const auto& kept) { return kept && kept->node_group == group; };
+  return pool.memory.placement || is_there(pool.memory.hold) ||
+         (is_there(pool.memory.ask) && pool.memory.ask->nodes >= nodes);
+}
+
+// Does a gang pay for whole nodes because of this plan?
+bool PaysAnew(const TrainingPool& pool, const PoolDecision& decision, const WholeNodes& nodes) {
+  const PoolMemory& after = decision.memory;
+  if (decision.action == Action::kPlace) {
+    return !WasGranted(pool, after.placement->node_group, 0) &&
+           nodes.Beside(pool, *after.placement) > Money();
+  }
+  if (decision.action == Action::kDone || !after.ask) return false;
+  return !WasGranted(pool, after.ask->node_group, after.ask->nodes) &&
+         nodes.Price(after.ask->node_group) > Money();
+}
+
+// What it costs above home in all, as it is placed or asks for nodes.
+Money WholeCost(const World& world, const TrainingPool& pool, const PoolDecision& decision,
+                const WholeNodes& nodes) {
+  const PoolMemory& after = decision.memory;
+  if (after.placement) {
+    return CostAboveHome(world, pool, *after.placement) + nodes.Beside(pool, *after.placement);
+  }
+  if (!after.ask) return {};
+  const GroupView* group = world.FindGroup(after.ask->node_group);
+  if (group == nullptr) return {};
+  const Money share = CostAboveHome(*group, int64_t{after.ask->workers} * pool.per_worker);
+  return share + nodes.BesideAsked(after.ask->node_group, after.ask->nodes, share);
+}
+
+// By namespace: what whole nodes cost beside shares.
+std::map<std::string, Money> BesideShares(const World& world, const Plan& plan,
+                                          const WholeNodes& nodes) {
+  std::map<std::string, Money> sums;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    if (decision.memory.completed) continue;
+    Money share;
+    const auto& ask = decision.memory.ask;
+    const GroupView* group = ask ? world.FindGroup(ask->node_group) : nullptr;
+    if (decision.memory.placement) {
+      share = CostAboveHome(world, *world.pools[p], *decision.memory.placement);
+    } else if (group != nullptr) {
+      share = CostAboveHome(*group, int64_t{ask->workers} * world.pools[p]->per_worker);
+    }
+    const Money whole = WholeCost(world, *world.pools[p], decision, nodes);
+    sums[decision.key.ns] += whole + Money::FromMicros(-share.micros());
+  }
+  return sums;
+}
+
+// Namespaces in which this plan adds something that is judged by its share alone: then nobody knows
+// here whether that was decided before or after the rest.
+std::set<std::string> AddedByShare(const World& world, const Plan& plan, const WholeNodes& nodes) {
+  std::set<std::string> added;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    const bool by_share =
+        decision.action == Action::kPlace && !PaysAnew(*world.pools[p], decision, nodes);
+    if (by_share || decision.action == Action::kRestart || decision.action == Action::kRelease ||
+        decision.memory.hold) {
+      added.insert(decision.key.ns);
+    }
+  }
+  for (const InferenceDecision& decision : plan.inference_pools) {
+    const bool grows = std::ranges::any_of(
+        decision.cells, [](const CellDecision& cell) { return cell.desired > cell.before; });
+    if (grows || decision.memory.claim) added.insert(decision.key.ns);
+  }
+  return added;
+}
+
+// What an inference pool asks for anew costs no more than the pool may, all of its replicas with
+// it.
+Problem ReplicasPayForNodes(const World& world, const Plan& plan, const WholeNodes& nodes,
+                            std::map<std::string, Money>& sums, std::set<std::string>& asking) {
+  for (const InferenceDraft& draft : Settled(world, plan)) {
+    const auto at =
+        std::ranges::find(plan.inference_pools, draft.pool->key, &InferenceDecision::key);
+    std::map<std::string, std::pair<int, Money>> by_group;
+    bool anew = false;
+    Money cost;
+    for (const CellState& cell : draft.cells) {
+      cost += CostAboveHome(cell).Times(cell.memory.desired);
+      const CellAsk* ask = FindAsk(at->memory.asks, cell);
+      if (ask == nullptr) continue;
+      const CellAsk* before = FindAsk(draft.pool->memory.asks, cell);
+      anew = anew || (CostAboveHome(cell) > Money() &&
+                      ask->nodes > (before == nullptr ? 0 : before->nodes));
+      by_group[ask->node_group].first += ask->nodes;
+      by_group[ask->node_group].second += CostAboveHome(cell).Times(ask->replicas);
+    }
+    for (const auto& [group, asked] : by_group) {
+      const Money beside = nodes.BesideAsked(group, asked.first, asked.second);
+      sums[draft.pool->key.ns] += beside;
+      cost += beside + asked.second;
+    }
+    if (anew) asking.insert(draft.pool->key.ns);
+    const auto& most = draft.pool->spill_max_hourly_cost;
+    if (anew && most && cost > *most) {
+      return draft.pool->key.Format() + " asks for whole nodes that cost more than it may";
+    }
+  }
+  return {};
+}
+
+// Who gets nodes for itself, or asks for some, pays for all of them within all limits.
+// REQUIRES that `quotas` has what is asked for.
+Problem WholeNodesArePaidFor(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  const WholeNodes nodes(world, plan);
+  std::map<std::string, Money> sums = BesideShares(world, plan, nodes);
+  std::set<std::string> anew;
+  if (auto problem = ReplicasPayForNodes(world, plan, nodes, sums, anew)) return problem;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolDecision& decision = plan.pools[p];
+    const TrainingPool& pool = *world.pools[p];
+    if (!PaysAnew(pool, decision, nodes)) continue;
+    const Money cost = WholeCost(world, pool, decision, nodes);
+    if (pool.spill_max_hourly_cost && cost > *pool.spill_max_hourly_cost) {
+      return decision.key.Format() + " has whole nodes that cost more above home than it may";
+    }
+    anew.insert(decision.key.ns);
+  }
+  const std::set<std::string> by_share = AddedByShare(world, plan, nodes);
+  for (const std::string& ns : anew) {
+    if (by_share.contains(ns) || sums[ns] <= Money()) continue;
+    const auto excess = quotas.Spend().Excess(ns, sums[ns]);
+    if (!excess || *excess > Money()) {
+      return ns + " pays for whole nodes across its spend limit";
     }
   }
   return {};
@@ -1710,6 +1941,9 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = NobodyAsksBesideRoom(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = AsksAreWithinLimits(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = CellAsksAreRight(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = WholeNodesArePaidFor(world, plan, WithAsks(world, plan, quotas))) {
+    return Broken(*problem);
+  }
   if (const auto problem = InferenceHolds(world, plan)) return Broken(*problem);
   if (const auto problem = ReplicasHaveRoom(world, plan)) return Broken(*problem);
   return Ok{};

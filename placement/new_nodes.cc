@@ -14,6 +14,56 @@ namespace {
 
 __extension__ using Wide = __int128;
 
+// Where in the list is who pays for what the last step leaves; nullopt: it leaves nothing.
+std::optional<size_t> WhoPaysForLeft(const std::vector<AskBill>& bills) {
+  const auto at = std::ranges::find_if(bills, [](const AskBill& bill) { return bill.left > 0; });
+  if (at == bills.end()) return std::nullopt;
+  return static_cast<size_t>(at - bills.begin());
+}
+
+Money PriceAboveHome(const GroupView& group) { return CostAboveHome(group, group.per_node); }
+
+// What is paid beside the shares.
+Money BesideIn(const AskBill& bill, Money node) {
+  const Money made = node.Times(bill.nodes);
+  const Money beyond = made > bill.share ? made + Money::FromMicros(-bill.share.micros()) : Money();
+  return beyond + node.Times(bill.left);
+}
+
+void SetLeft(Draft& draft, const GroupView& group, AskBill& bill, int left) {
+  const Money node = PriceAboveHome(group);
+  draft.quotas.AddBeside(*bill.pool, node.Times(left - bill.left));
+  bill.left = left;
+}
+
+// As if the last of those who ask had not.
+void ForgetLastBill(Draft& draft, const GroupView& group) {
+  std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)];
+  const AskBill last = bills.back();
+  SetLeft(draft, group, bills.back(), 0);
+  draft.quotas.AddBeside(
+      *last.pool, Money::FromMicros(-BesideIn(bills.back(), PriceAboveHome(group)).micros()));
+  bills.pop_back();
+  if (last.before) SetLeft(draft, group, bills[*last.before], last.left_before);
+}
+
+// What is paid by now of what is asked of the group: for nodes that are there, and for those of the
+// others that are starting, evenly.
+void PayForWhatIsThere(Draft& draft, size_t index) {
+  const GroupView& group = draft.world.groups[index];
+  const Money node = PriceAboveHome(group);
+  std::vector<AskBill> bills = draft.bills[index];
+  int made = 0;
+  for (const AskBill& bill : bills) made += bill.nodes + bill.left;
+  const int starting = std::min(NodesComing(group), made);
+  while (!draft.bills[index].empty()) ForgetLastBill(draft, group);
+  for (const AskBill& bill : bills) {
+    const Money whole = node.Times(bill.nodes + bill.left);
+    const Money paid = bill.there + (made == 0 ? Money() : whole.Share(starting, made));
+    draft.quotas.AddBeside(*bill.pool, paid);
+  }
+}
+
 const NodeAsk* AskedBefore(const Draft& draft, size_t gang) {
   const auto& ask = draft.Pool(gang).memory.ask;
   return ask ? &*ask : nullptr;
@@ -51,6 +101,9 @@ NewSupply SupplyFor(const Draft& draft, size_t gang, const GroupView& group, boo
     supply.since = AskedBefore(draft, gang)->since;
   }
   if (others_start) supply.at_most = same ? AskedBefore(draft, gang)->nodes : 0;
+  supply.growth = GrowthToPay(draft, group);
+  supply.granted = same ? AskedBefore(draft, gang)->nodes : 0;
+  supply.pays_for_left = WhoPaysForLeft(draft, group);
   return supply;
 }
 
@@ -87,6 +140,14 @@ void Ask(Draft& draft, size_t gang, const Option& option) {
                              .since = SupplyFor(draft, gang, *option.group, false).since};
   draft.coming[draft.world.IndexOf(*option.group)] += wanted.nodes;
   CountAsk(draft, gang, 1);
+  const auto share = [&](int64_t workers) {
+    return CostAboveHome(*option.group, workers * draft.Pool(gang).per_worker);
+  };
+  PayForAsk(draft, *option.group,
+            AskBill{.pool = &draft.Pool(gang).key,
+                    .nodes = wanted.nodes,
+                    .there = share(wanted.fit),
+                    .share = share(wanted.workers - wanted.fit)});
   draft.capacity.Add(gang, Claim{.request = option.need->request,
                                  .workers = wanted.workers,
                                  .nodes = wanted.kept,
@@ -213,6 +274,7 @@ void ForgetAsk(Draft& draft, size_t gang) {
   if (!draft.asks[gang]) return;
   CountAsk(draft, gang, -1);
   const GroupView& group = *draft.world.FindGroup(draft.asks[gang]->node_group);
+  ForgetBill(draft, group, draft.Pool(gang).key);
   draft.coming[draft.world.IndexOf(group)] -= draft.asks[gang]->nodes;
   draft.asks[gang].reset();
   ClaimWhatItHas(draft, gang);
@@ -244,6 +306,7 @@ void TakeBackBefore(Draft& draft, const std::string& group, int nodes) {
 void ForgetAsks(Draft& draft) {
   draft.asked_later = NodesAskedBefore(draft.world);
   ForgetStarting(draft);
+  ForgetBills(draft);
   for (size_t gang = 0; gang < draft.asks.size(); ++gang) ForgetAsk(draft, gang);
   ForgetCellAsks(draft);
 }
@@ -272,9 +335,11 @@ Asked AskForNodes(Draft& draft, size_t gang) {
   const bool others_start = ReplicasStartFor(draft, gang);
   std::vector<std::pair<Option*, Option>> looks;
   for (Option& option : draft.options[gang]) {
-    if (!option.acceptable || !option.group->spec->elastic) continue;
+    if (!option.acceptable || !option.group->spec->elastic || option.too_dear) continue;
     looks.emplace_back(&option, LookAt(draft, gang, *option.group, home_could, others_start));
   }
+  const auto is_dear = [](const auto& look) { return look.second.too_dear; };
+  if (std::ranges::any_of(looks, is_dear)) NoteTooDear(draft);
   std::vector<const Option*> may_ask;
   for (const auto& [option, look] : looks) {
     if (!stands || option->group == stands->group) may_ask.push_back(&look);
@@ -295,6 +360,7 @@ void UncountAsks(Draft& draft) {
     if (draft.asks[gang]) CountAsk(draft, gang, -1);
   }
   UncountCellAsks(draft);
+  for (size_t group = 0; group < draft.bills.size(); ++group) PayForWhatIsThere(draft, group);
 }
 
 int DesiredNodes(const Draft& draft, size_t index) {
@@ -318,15 +384,58 @@ Growth GrowthOf(const Draft& draft, const GroupView& group) {
           .before = std::clamp(group.spec->memory.desired.value_or(there), there, most),
           .step = std::max(elastic.step_nodes, 1),
           .least = std::max(there, std::min(elastic.min_nodes, most)),
-          .most = most};
+          .most = most,
+          .anyway = std::max(there - NodesComing(group), std::min(elastic.min_nodes, most))};
 }
 
-int Growth::Desired(int more) const {
-  if (asked + more == 0) return least;
-  const int wanted = std::max(asked + more - coming, 0);
-  const int short_of = std::max(there + wanted - before, 0);
-  const int steps = (short_of + step - 1) / step;
-  return std::clamp(before + steps * step, least, most);
+Growth GrowthToPay(const Draft& draft, const GroupView& group) {
+  Growth growth = GrowthOf(draft, group);
+  growth.asked = 0;
+  for (const AskBill& bill : draft.bills[draft.world.IndexOf(group)]) growth.asked += bill.nodes;
+  return growth;
+}
+
+const PoolKey* WhoPaysForLeft(const Draft& draft, const GroupView& group) {
+  const std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)];
+  const auto payer = WhoPaysForLeft(bills);
+  return payer ? bills[*payer].pool : nullptr;
+}
+
+void PayForAsk(Draft& draft, const GroupView& group, AskBill bill) {
+  const Money node = PriceAboveHome(group);
+  if (node <= Money()) return;
+  std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)];
+  const Growth growth = GrowthToPay(draft, group);
+  const bool takes = growth.TakesAStep(bill.nodes);
+  const int left = growth.LeftOfStep(bill.nodes);
+  bill.left = 0;
+  bill.before = WhoPaysForLeft(bills);
+  if (bill.before) {
+    bill.left_before = bills[*bill.before].left;
+    SetLeft(draft, group, bills[*bill.before], takes ? 0 : left);
+  }
+  if (takes) bill.left = left;
+  draft.quotas.AddBeside(*bill.pool, BesideIn(bill, node));
+  bills.push_back(bill);
+}
+
+void ForgetBill(Draft& draft, const GroupView& group, const PoolKey& pool) {
+  std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)];
+  const auto is_its = [&](const AskBill& bill) { return *bill.pool == pool; };
+  if (std::ranges::none_of(bills, is_its)) return;
+  std::vector<AskBill> later;
+  while (!is_its(bills.back())) {
+    later.push_back(bills.back());
+    ForgetLastBill(draft, group);
+  }
+  ForgetLastBill(draft, group);
+  for (; !later.empty(); later.pop_back()) PayForAsk(draft, group, later.back());
+}
+
+void ForgetBills(Draft& draft) {
+  for (size_t g = 0; g < draft.bills.size(); ++g) {
+    while (!draft.bills[g].empty()) ForgetLastBill(draft, draft.world.groups[g]);
+  }
 }
 
 void SettleAsks(Draft& draft) {

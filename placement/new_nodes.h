@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "placement/draft.h"
+#include "placement/growth.h"
 
 // Nodes that elastic groups are asked for. A gang for which there is no room anywhere asks the
 // first group in its order that could hold it with nodes that do not exist yet, for all that it
@@ -52,28 +53,29 @@ Asked AskForNodes(Draft& draft, size_t gang);
 // Writes what is asked for into the memories of gangs and groups.
 void SettleAsks(Draft& draft);
 
-// Takes what is asked for out of the quotas' and the money's account.
+// Takes what is asked for out of the quotas' and the money's account, but for what is paid by now:
+// nodes that are there, or starting.
 void UncountAsks(Draft& draft);
 
-// What decides how many nodes an elastic group is to have, in numbers of them.
-struct Growth {
-  int there = 0;   // and not given back
-  int coming = 0;  // of these
-  int asked = 0;   // for by others
-  int before = 0;  // it was to have so many before
-  int step = 1;
-  int least = 0;
-  int most = 0;
-
-  // Where so many more are asked for, at least 0.
-  [[nodiscard]] int Desired(int more) const;
-  // So many more it has for them: more than those where it gets them in steps, fewer where some
-  // come anyway.
-  [[nodiscard]] int CausedBy(int more) const { return Desired(more) - Desired(0); }
-};
 // For whoever has the turn: beside what others have asked for in this round or, those whose turn is
 // yet to come, before it.
 Growth GrowthOf(const Draft& draft, const GroupView& group);
+
+// The same for what is paid: beside what is asked for by those alone whose turn was before.
+Growth GrowthToPay(const Draft& draft, const GroupView& group);
+// Who pays for what the last step leaves; nullptr: it leaves nothing.
+const PoolKey* WhoPaysForLeft(const Draft& draft, const GroupView& group);
+
+// Puts what a pool asks a group for on its namespace's account, as the last of those who ask it:
+// `share` of the accelerators that it asks for, or all nodes that are made for it if these cost
+// more. What the step leaves that its nodes come in is paid for by whoever made it necessary, and
+// less of it once those who ask later count on it.
+void PayForAsk(Draft& draft, const GroupView& group, AskBill bill);
+// Takes it off, if the pool asks the group for anything, and counts anew what the others pay.
+void ForgetBill(Draft& draft, const GroupView& group, const PoolKey& pool);
+
+// Takes off what everybody asks for.
+void ForgetBills(Draft& draft);
 
 // By group: all nodes that were asked for when the pass began.
 std::vector<int> NodesAskedBefore(const World& world);

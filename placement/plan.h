@@ -77,8 +77,8 @@ struct PoolDecision {
   int workers_active = 0;  // live pods of the current attempt
   int workers_ready = 0;
   int workers_succeeded = 0;
-  Money hourly_cost;  // its share of its nodes' price
-  Money marginal_hourly_cost;
+  Money hourly_cost;           // its share of its nodes' price
+  Money marginal_hourly_cost;  // likewise; what whole nodes cost beside it is in SpendReport alone
   // In the order tried; empty for pools that stay, but for those that have to leave their group.
   // AlternativesFor says more of the others.
   std::vector<Alternative> alternatives;
@@ -200,7 +200,7 @@ struct BudgetReport {
 };
 // Above home, by marginal price.
 struct SpendReport {
-  Money hourly_cost;
+  Money hourly_cost;  // shares, and beside them nodes that are there whole for one pool
   std::optional<Money> max_hourly_cost;
   std::optional<BudgetReport> budget;
   bool operator==(const SpendReport&) const = default;

@@ -36,6 +36,7 @@ Draft::Draft(const Snapshot& snapshot)
       asked(world.groups.size()),
       asks(world.gangs),
       coming(world.groups.size()),
+      bills(world.groups.size()),
       asked_later(NodesAskedBefore(world)),
       replicas_start(world.groups.size()),
       left_on_new(world.groups.size()),
@@ -103,6 +104,7 @@ void DecideFates(Draft& draft) {
 // ---- stage 2: what is spoken for before anybody looks for room ----
 
 void AccountForPlaced(Draft& draft) {
+  MarkShared(draft.quotas, draft.world);
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     const Fate& fate = draft.fates[p];
     if (fate.memory.completed) continue;
@@ -127,6 +129,7 @@ void AccountForPlaced(Draft& draft) {
   for (const InferenceDraft& pool : draft.inference) {
     ClaimCells(draft.world, draft.capacity, pool);
     CountCells(draft.quotas, pool, 1);
+    CountNodes(draft.quotas, draft.world, *pool.pool);
   }
   // What their replicas leave is there for whoever has its turn before them.
   for (InferenceDraft& pool : draft.inference) {
@@ -163,6 +166,7 @@ void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Act
   fate.action = action;
   ClaimWhatItHas(draft, pool);
   CountGang(draft.quotas, draft.world, draft.Pool(pool), *fate.memory.placement, 1);
+  if (IsPaidByNode(*group.spec)) ++draft.paid_by_node;
   if (held && held->IsClaim()) DropClaim(draft, *held);
 }
 
@@ -236,6 +240,7 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
   const auto waits_for = claims ? std::nullopt : AskThatStands(draft, pool);
   std::vector<Option>& options = draft.options[pool];
   options = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);
+  if (std::ranges::any_of(options, &Option::too_dear)) NoteTooDear(draft);
   for (const Option& option : options) {
     if (option.Fits() && !IsPartOf(waits_for, option)) {
       if (!claims && WouldBorrow(draft, turn, option)) {
@@ -311,6 +316,7 @@ News TakeTurns(Draft& draft) {
   News news = News::kNone;
   draft.order.clear();
   draft.late.clear();
+  draft.too_dear_at.reset();
   ForgetPromises(draft);
   LiftMoves(draft);
   Line line(TurnsOf(draft));
@@ -322,7 +328,10 @@ News TakeTurns(Draft& draft) {
       draft.late.push_back(turn->pool);
     }
   }
-  return news;
+  // Whoever got a place may share a node by now that its user, or who was refused it, pays whole
+  // for.
+  const bool shares = draft.too_dear_at && draft.paid_by_node > *draft.too_dear_at;
+  return std::max(news, FreedIf(shares));
 }
 
 // A place that this pass has given is open again. REQUIRES that it has given one.

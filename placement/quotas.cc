@@ -35,6 +35,24 @@ std::map<std::string, AtHome> CountHome(const World& world) {
   return home;
 }
 
+Money BeyondOwn(const NodeShare& share) {
+  return std::max(share.whole + Money::FromMicros(-share.own.micros()), Money());
+}
+
+// Those of the placement's nodes that are there.
+std::vector<size_t> NodesOf(const World& world, const GroupView& group,
+                            const Placement& placement) {
+  std::vector<size_t> nodes;
+  if (!IsPaidByNode(*group.spec)) return nodes;
+  NodeFinder finder(world, placement.cluster);
+  for (const std::string& name : placement.nodes) {
+    const auto node = finder.Find(name);
+    const Member* member = node ? group.Find(*node) : nullptr;
+    if (member != nullptr && member->state != NodeState::kLost) nodes.push_back(*node);
+  }
+  return nodes;
+}
+
 }  // namespace
 
 // A type that stands twice has the smaller of each.
@@ -85,6 +103,43 @@ void QuotaBook::Add(const std::string& ns, const std::string& type, int64_t acce
   at->second += accelerators;
   space.borrowed += std::max<int64_t>(at->second - guaranteed, 0);
   spend_.Add(ns, above_home);
+}
+
+const QuotaBook::Users* QuotaBook::UsersOf(size_t node) const {
+  const auto at = nodes_.find(node);
+  return at == nodes_.end() ? nullptr : &at->second;
+}
+
+void QuotaBook::CountAlone(const Users& users, int sign) {
+  if (users.shared || users.pools.size() != 1) return;
+  const auto& [pool, share] = users.pools.front();
+  spend_.AddBeside(pool, BeyondOwn(share).Times(sign));
+}
+
+void QuotaBook::UseNode(const PoolKey& pool, const NodeShare& share, int sign) {
+  Users& users = nodes_[share.node];
+  CountAlone(users, -1);
+  if (sign > 0) {
+    users.pools.emplace_back(pool, share);
+  } else {
+    const auto at = std::ranges::find(users.pools, pool, [](const auto& one) { return one.first; });
+    if (at != users.pools.end()) users.pools.erase(at);
+  }
+  CountAlone(users, 1);
+}
+
+Money QuotaBook::BesideFor(const PoolKey& pool, const NodeShare& share) const {
+  const Users* users = UsersOf(share.node);
+  if (users == nullptr) return BeyondOwn(share);
+  const auto is_other = [&](const auto& one) { return one.first != pool; };
+  return users->shared || std::ranges::any_of(users->pools, is_other) ? Money() : BeyondOwn(share);
+}
+
+Money QuotaBook::SparedBy(const PoolKey& pool, const NodeShare& share) const {
+  const Users* users = UsersOf(share.node);
+  if (users == nullptr || users->shared || users->pools.size() != 1) return {};
+  const auto& [other, its] = users->pools.front();
+  return other.ns == pool.ns && other != pool ? BeyondOwn(its) : Money();
 }
 
 int64_t QuotaBook::Used(const std::string& ns, const std::string& type) const {
@@ -188,12 +243,65 @@ Money CostAboveHome(const World& world, const TrainingPool& pool, const Placemen
   return group == nullptr ? Money() : CostAboveHome(*group, AcceleratorsOf(pool, placement));
 }
 
+std::vector<NodeShare> NodeShares(const GroupView& group, const std::vector<size_t>& nodes,
+                                  int64_t accelerators) {
+  std::vector<NodeShare> shares;
+  if (!IsPaidByNode(*group.spec) || nodes.empty()) return shares;
+  const Money whole = group.spec->marginal_per_node_hour;
+  const Money own = CostAboveHome(group, accelerators).Share(1, std::ssize(nodes));
+  for (const size_t node : nodes) shares.push_back({.node = node, .whole = whole, .own = own});
+  return shares;
+}
+
+void MarkShared(QuotaBook& quotas, const World& world) {
+  struct Rest {
+    const NodeGroup* group;
+    int64_t amount;  // that others than our pools use
+  };
+  std::map<size_t, Rest> rests;
+  for (const GroupView& group : world.groups) {
+    if (!IsPaidByNode(*group.spec)) continue;
+    for (const Member& member : group.members) {
+      const Node& node = *world.nodes[member.node];
+      if (node.other_pods == 0) continue;
+      rests[member.node] = {group.spec, node.used.Get(std::string(CountedBy(*group.spec)))};
+    }
+  }
+  if (rests.empty()) return;
+  const auto take_off = [&](std::string_view cluster, const auto& pod) {
+    const auto node = pod.node.empty() ? std::nullopt : world.FindNode(cluster, pod.node);
+    const auto at = node ? rests.find(*node) : rests.end();
+    if (at == rests.end()) return;
+    at->second.amount -= pod.requests.Get(std::string(CountedBy(*at->second.group)));
+  };
+  for (size_t gang = 0; gang < world.gangs; ++gang) {
+    const TrainingPool& pool = *world.pools[gang];
+    for (const Worker& worker : pool.workers) {
+      if (!worker.ended) take_off(ClusterOf(pool), worker);
+    }
+  }
+  for (const InferencePool* pool : world.inference) {
+    for (const Replica& replica : pool->live) take_off("", replica);
+  }
+  for (const auto& [node, rest] : rests) {
+    if (Accelerators(*rest.group, rest.amount) > 0) quotas.ShareNode(node);
+  }
+}
+
 void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,
                const Placement& placement, int sign) {
-  const int64_t accelerators = sign * AcceleratorsOf(pool, placement);
+  const int64_t accelerators = AcceleratorsOf(pool, placement);
   const GroupView* group = world.FindGroup(placement.node_group);
-  quotas.Add(pool.key.ns, placement.accelerator, accelerators,
-             group == nullptr ? Money() : CostAboveHome(*group, accelerators));
+  if (group == nullptr) {
+    quotas.Add(pool.key.ns, placement.accelerator, sign * accelerators, Money());
+    return;
+  }
+  quotas.Add(pool.key.ns, placement.accelerator, sign * accelerators,
+             CostAboveHome(*group, sign * accelerators));
+  for (const NodeShare& share :
+       NodeShares(*group, NodesOf(world, *group, placement), accelerators)) {
+    quotas.UseNode(pool.key, share, sign);
+  }
 }
 
 }  // namespace spillway::placement

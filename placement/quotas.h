@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,13 @@
 
 namespace spillway::placement {
 
+// What a pool has of a node.
+struct NodeShare {
+  size_t node = 0;  // in World::nodes
+  Money whole;      // what the node costs an hour
+  Money own;        // of that, its accelerators
+};
+
 // What each namespace's placed pools have, what it is guaranteed, and the most they may have.
 class QuotaBook {
  public:
@@ -21,6 +29,17 @@ class QuotaBook {
 
   // `above_home`: what they cost an hour there, by marginal price; negative for what goes.
   void Add(const std::string& ns, const std::string& type, int64_t accelerators, Money above_home);
+  // The pool has a part of the node (sign 1), or no more (-1). Whoever has a node for itself pays
+  // for all of it; as soon as others have a part of it too, everybody for its accelerators alone.
+  void UseNode(const PoolKey& pool, const NodeShare& share, int sign);
+  // Pods are on the node that are none of our pools': nobody has it for itself. REQUIRES that no
+  // pool is counted there yet.
+  void ShareNode(size_t node) { nodes_[node].shared = true; }
+  // What is paid beside the shares of accelerators once the pool has a part of the node too: by the
+  // pool itself, and less by others of its namespace.
+  [[nodiscard]] Money BesideFor(const PoolKey& pool, const NodeShare& share) const;
+  [[nodiscard]] Money SparedBy(const PoolKey& pool, const NodeShare& share) const;
+  void AddBeside(const PoolKey& pool, Money hourly) { spend_.AddBeside(pool, hourly); }
   [[nodiscard]] int64_t Used(const std::string& ns, const std::string& type) const;
   // nullopt: no limit. A namespace without a Quota has the default limits.
   [[nodiscard]] std::optional<int64_t> Limit(const std::string& ns, const std::string& type) const;
@@ -57,17 +76,33 @@ class QuotaBook {
                                int64_t free_at_home) const;
   [[nodiscard]] int64_t GuaranteedToAll(const std::string& type) const;
 
+  // Who has a part of a node that is paid for whole.
+  struct Users {
+    bool shared = false;  // with pods that are none of our pools'
+    std::vector<std::pair<PoolKey, NodeShare>> pools;
+  };
+  void CountAlone(const Users& users, int sign);
+  [[nodiscard]] const Users* UsersOf(size_t node) const;
+
   ByType defaults_;
   bool has_guarantees_ = false;
   bool any_guaranteed_ = false;           // is any guarantee not nothing?
   std::map<std::string, ByType> limits_;  // by namespace, where there is a Quota
   std::map<std::string, int64_t> weights_;
   std::map<std::string, Space> spaces_;  // with pools
+  std::unordered_map<size_t, Users> nodes_;
   SpendBook spend_;
 };
 
+// What the gang has of each of its nodes, if these are paid for whole: of all as much.
+std::vector<NodeShare> NodeShares(const GroupView& group, const std::vector<size_t>& nodes,
+                                  int64_t accelerators);
+
 // What a placed gang costs an hour above home: nothing where its group is gone.
 Money CostAboveHome(const World& world, const TrainingPool& pool, const Placement& placement);
+
+// Marks the nodes that are paid for whole and have pods of others who use accelerators there.
+void MarkShared(QuotaBook& quotas, const World& world);
 
 // Adds what a placed gang has (sign 1), or takes it away (-1).
 void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,

@@ -70,6 +70,10 @@ Money CostAboveHome(const GroupView& group, int64_t accelerators) {
   return group.spec->marginal_per_node_hour.Share(accelerators, group.per_node);
 }
 
+bool IsPaidByNode(const NodeGroup& group) {
+  return group.elastic && group.tier > 0 && group.marginal_per_node_hour > Money();
+}
+
 SpendBook::SpendBook(const Snapshot& snapshot) : now_(snapshot.now), currency_(snapshot.currency) {
   for (const Quota& quota : snapshot.quotas) {
     Account& account = accounts_[quota.ns];
@@ -84,6 +88,17 @@ SpendBook::SpendBook(const Snapshot& snapshot) : now_(snapshot.now), currency_(s
 }
 
 void SpendBook::Add(const std::string& ns, Money hourly) { accounts_[ns].hourly += hourly; }
+
+void SpendBook::AddBeside(const PoolKey& pool, Money hourly) {
+  if (hourly == Money()) return;
+  accounts_[pool.ns].beside += hourly;
+  beside_[pool] += hourly;
+}
+
+Money SpendBook::PaidBeside(const PoolKey& pool) const {
+  const auto at = beside_.find(pool);
+  return at == beside_.end() ? Money() : at->second;
+}
 
 std::optional<Money> SpendBook::Left(const std::string& ns) const {
   const auto at = accounts_.find(ns);
@@ -101,15 +116,15 @@ int64_t SpendBook::HowMany(const std::string& ns, Money each, int64_t wanted) co
   return left ? std::min(left->micros() / each.micros(), wanted) : wanted;
 }
 
-std::optional<SpendBlock> SpendBook::BlockFor(const std::string& ns, Money more) const {
-  if (HowMany(ns, more, 1) == 1) return std::nullopt;
+// `costs`: what it would cost, as a clause; `in_use`: what counts of what is spent by now.
+std::optional<SpendBlock> SpendBook::Block(const std::string& ns, Money more, Money in_use,
+                                           const std::string& costs) const {
   const Account& account = accounts_.at(ns);
-  const std::string costs = fmt::format("would cost {} {} an hour", more.Format(), currency_);
   const std::string most = account.most ? account.most->Format() : "";
   std::string raise;  // empty: the hourly limit is not in the way
-  if (account.most && account.hourly + more > *account.most) {
+  if (account.most && in_use + more > *account.most) {
     raise = fmt::format("raise spend.maxHourlyCost of {} in namespace {} to {}", most, ns,
-                        (account.hourly + more).Format());
+                        (in_use + more).Format());
   }
   if (account.UsedUp()) {
     const std::string amount = account.budget->amount.Format();
@@ -122,10 +137,30 @@ std::optional<SpendBlock> SpendBook::BlockFor(const std::string& ns, Money more)
                           "raise spend.budget.amount of {} in namespace {}, or wait until {}{}{}",
                           amount, ns, end, raise.empty() ? "" : "; ", raise)};
   }
+  if (raise.empty()) return std::nullopt;
   return SpendBlock{
       .message = fmt::format("{}, and namespace {} has {} of its spend.maxHourlyCost of {} in use",
-                             costs, ns, account.hourly.Format(), most),
+                             costs, ns, in_use.Format(), most),
       .remedy = raise};
+}
+
+std::optional<SpendBlock> SpendBook::BlockFor(const std::string& ns, Money more) const {
+  if (HowMany(ns, more, 1) == 1) return std::nullopt;
+  return Block(ns, more, accounts_.at(ns).hourly,
+               fmt::format("would cost {} {} an hour", more.Format(), currency_));
+}
+
+std::optional<SpendBlock> SpendBook::BlockForNodes(const std::string& ns, Money more,
+                                                   const std::string& what) const {
+  const auto at = accounts_.find(ns);
+  if (more <= Money() || at == accounts_.end()) return std::nullopt;
+  return Block(ns, more, at->second.All(),
+               fmt::format("{} would cost {} {} an hour", what, more.Format(), currency_));
+}
+
+bool SpendBook::IsCrossedByNodes(const std::string& ns) const {
+  const auto at = accounts_.find(ns);
+  return at != accounts_.end() && at->second.most && at->second.All() > *at->second.most;
 }
 
 std::optional<Money> SpendBook::Excess(const std::string& ns, Money more) const {
@@ -164,8 +199,8 @@ bool SpendBook::IsDue(const Account& account) const {
   if (!account.memory) return true;
   const SpendMemory& memory = *account.memory;
   const Money amount = account.budget->amount;
-  if (memory.hourly != account.hourly) return true;
-  if (account.spent == memory.spent && account.hourly == Money()) return false;
+  if (memory.hourly != account.All()) return true;
+  if (account.spent == memory.spent && account.All() == Money()) return false;
   return memory.period_start < account.period.start ||
          (memory.spent < amount && account.spent >= amount) ||
          now_ >= memory.as_of + FairFor(memory, amount);
@@ -174,7 +209,7 @@ bool SpendBook::IsDue(const Account& account) const {
 SpendMemory SpendBook::Remembered(const Account& account) const {
   if (!IsDue(account)) return *account.memory;
   SpendMemory fresh{.spent = account.spent,
-                    .hourly = account.hourly,
+                    .hourly = account.All(),
                     .as_of = now_,
                     .period_start = account.period.start};
   if (account.memory) {  // the clock may have gone back
@@ -189,7 +224,7 @@ SpendReport SpendBook::Report(const std::string& ns) const {
   const auto at = accounts_.find(ns);
   if (at == accounts_.end()) return report;
   const Account& account = at->second;
-  report.hourly_cost = account.hourly;
+  report.hourly_cost = account.All();
   report.max_hourly_cost = account.most;
   if (account.budget) {
     report.budget = BudgetReport{.amount = account.budget->amount,

@@ -28,6 +28,10 @@ Money SpentBy(const SpendMemory& memory, const Period& period, Time now);
 // What so many of the group's accelerators cost an hour above home: nothing at home.
 Money CostAboveHome(const GroupView& group, int64_t accelerators);
 
+// The nodes of a group are there because somebody asked for them, and are paid for whole: it is
+// elastic, and above home.
+bool IsPaidByNode(const NodeGroup& group);
+
 // What stands in the way of spending more.
 struct SpendBlock {
   std::string message;  // a clause with the numbers
@@ -35,12 +39,17 @@ struct SpendBlock {
 };
 
 // What each namespace's pools cost an hour above home, and its limits. What costs nothing there is
-// never in the way of a limit.
+// never in the way of a limit. Two sums are kept: the shares of accelerators, and what is paid for
+// whole nodes beside them. Whether there is money for what causes no node is asked of the shares
+// alone, so that nobody goes, and nothing ends, because a node has been left to its last user.
 class SpendBook {
  public:
   explicit SpendBook(const Snapshot& snapshot);
 
   void Add(const std::string& ns, Money hourly);
+  // For nodes that the pool has for itself or asks for, beside its shares.
+  void AddBeside(const PoolKey& pool, Money hourly);
+  [[nodiscard]] Money PaidBeside(const PoolKey& pool) const;
 
   // What may be spent an hour beyond what is; nullopt: there is no limit.
   [[nodiscard]] std::optional<Money> Left(const std::string& ns) const;
@@ -48,6 +57,11 @@ class SpendBook {
   [[nodiscard]] int64_t HowMany(const std::string& ns, Money each, int64_t wanted) const;
   // Why there is none for `more` an hour; nullopt: there is.
   [[nodiscard]] std::optional<SpendBlock> BlockFor(const std::string& ns, Money more) const;
+  // The same for whole nodes, beside all that is paid. `what`: the subject of the clause.
+  [[nodiscard]] std::optional<SpendBlock> BlockForNodes(const std::string& ns, Money more,
+                                                        const std::string& what) const;
+  // Is more paid than may be, whole nodes among it?
+  [[nodiscard]] bool IsCrossedByNodes(const std::string& ns) const;
   // What others of the namespace would have to cost less an hour for `more` to be within the hourly
   // limit; nullopt: that is no help, as the limit is lower than `more`, or a budget is used up.
   [[nodiscard]] std::optional<Money> Excess(const std::string& ns, Money more) const;
@@ -67,7 +81,8 @@ class SpendBook {
 
  private:
   struct Account {
-    Money hourly;
+    Money hourly;  // shares
+    Money beside;  // them
     std::optional<Money> most;
     std::optional<Budget> budget;
     // Of the budget:
@@ -75,13 +90,17 @@ class SpendBook {
     Period period;
     Money spent;  // by now
     [[nodiscard]] bool UsedUp() const { return budget && spent >= budget->amount; }
+    [[nodiscard]] Money All() const { return hourly + beside; }
   };
+  [[nodiscard]] std::optional<SpendBlock> Block(const std::string& ns, Money more, Money in_use,
+                                                const std::string& costs) const;
   [[nodiscard]] SpendMemory Remembered(const Account& account) const;
   [[nodiscard]] bool IsDue(const Account& account) const;
 
   Time now_{};
   std::string currency_;
   std::map<std::string, Account> accounts_;  // by namespace
+  std::map<PoolKey, Money> beside_;          // by pool
   bool any_drains_ = false;                  // must anybody leave its place?
 };
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <iostream>
 
@@ -590,8 +591,42 @@ Mutant AskedGroup(const char* bug,
           }};
 }
 
+// It asks for nodes that cost more than it may pay, as if its share of them alone counted.
+bool AsksByShare(const Snapshot& world, const TrainingPool& pool, PoolDecision& decision,
+                 std::vector<GroupReport>& groups) {
+  if (decision.action != Action::kWait || decision.memory.ask) return false;
+  const auto quota = std::ranges::find(world.quotas, pool.key.ns, &Quota::ns);
+  // As Verify sees it: without what else its namespace pays.
+  Money most = pool.spill_max_hourly_cost.value_or(Dollars("100000"));
+  if (quota != world.quotas.end() && quota->max_hourly_cost) {
+    most = std::min(most, *quota->max_hourly_cost);
+  }
+  for (const Alternative& one : decision.alternatives) {
+    int nodes = 0;
+    const bool dear = one.reason == Reason::kSpendLimitReached &&
+                      std::sscanf(one.message.c_str(), "with %d new node", &nodes) == 1;
+    if (!dear) continue;
+    const NodeGroup& group = *std::ranges::find(world.groups, one.group, &NodeGroup::name);
+    if (group.marginal_per_node_hour.Times(nodes) <= most) continue;
+    const auto accepted =
+        std::ranges::find(pool.accelerators, group.accelerator, &AcceptedAccelerator::type);
+    decision.memory.ask = NodeAsk{
+        .node_group = one.group, .nodes = nodes, .workers = accepted->Least(), .since = world.now};
+    GroupReport& report = *std::ranges::find(groups, one.group, &GroupReport::name);
+    report.memory.desired = report.memory.desired.value_or(0) + nodes;
+    return true;
+  }
+  return false;
+}
+
 std::vector<Mutant> OfAsks() {
   return {
+      {"asks for nodes as if they cost the share of what runs there",
+       [](const Snapshot& world, Plan& plan) {
+         return std::ranges::any_of(plan.pools, [&](PoolDecision& decision) {
+           return AsksByShare(world, SpecOf(world, decision.key), decision, plan.groups);
+         });
+       }},
       Asking("asks for a node that no replica needs", [](CellAsk& ask) { ++ask.nodes; }),
       Asking("asks for too few nodes", [](CellAsk& ask) { ask.nodes = 0; }),
       Asking("asks for replicas that are not lacking", [](CellAsk& ask) { ask.replicas += 50; }),
