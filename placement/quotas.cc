@@ -184,14 +184,14 @@ std::vector<QuotaReport> QuotaBook::Report(const World& world) const {
 }
 
 Money CostAboveHome(const World& world, const TrainingPool& pool, const Placement& placement) {
-  const GroupView* group = world.FindGroup(placement.node_group);
+  const GroupView* group = world.GroupOf(pool, placement);
   return group == nullptr ? Money() : CostAboveHome(*group, AcceleratorsOf(pool, placement));
 }
 
 void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,
                const Placement& placement, int sign) {
   const int64_t accelerators = sign * AcceleratorsOf(pool, placement);
-  const GroupView* group = world.FindGroup(placement.node_group);
+  const GroupView* group = world.GroupOf(pool, placement);
   quotas.Add(pool.key.ns, placement.accelerator, accelerators,
              group == nullptr ? Money() : CostAboveHome(*group, accelerators));
 }
