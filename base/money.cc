@@ -42,8 +42,11 @@ Result<Money> Money::Parse(std::string_view text) {
 
 std::string Money::Format() const {
   const int64_t size = micros_ < 0 ? -micros_ : micros_;
-  std::string text =
-      fmt::format("{}{}.{:06}", micros_ < 0 ? "-" : "", size / 1'000'000, size % 1'000'000);
+  // Without a format: of many pools the price is said in every plan.
+  const std::string decimals = std::to_string(size % 1'000'000);
+  std::string text = micros_ < 0 ? "-" : "";
+  text.append(std::to_string(size / 1'000'000)).append(".");
+  text.append(6 - decimals.size(), '0').append(decimals);
   const size_t shortest = text.find('.') + 3;
   while (text.size() > shortest && text.back() == '0') text.pop_back();
   return text;

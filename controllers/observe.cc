@@ -680,13 +680,13 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   PoolMemory memory;
   if (status.placement) {
     const auto& p = *status.placement;
-    memory.placement = {"",        p.node_group,      p.accelerator,   p.domain,
-                        p.tier,    p.workers,         p.per_worker,    p.nodes,
-                        p.attempt, p.render_revision, p.spec_revision, p.since};
+    memory.placement = placement::Placement{"",        p.node_group,      p.accelerator,   p.domain,
+                                            p.tier,    p.workers,         p.per_worker,    p.nodes,
+                                            p.attempt, p.render_revision, p.spec_revision, p.since};
   }
   if (status.hold) {
-    memory.hold = {status.hold->node_group, status.hold->domain, status.hold->nodes,
-                   status.hold->until,      status.hold->since,  {}};
+    memory.hold = placement::Hold{status.hold->node_group, status.hold->domain, status.hold->nodes,
+                                  status.hold->until,      status.hold->since,  {}};
     for (const std::string& victim : status.hold->victims) {
       memory.hold->victims.push_back(KeyOf(victim));
     }
@@ -720,7 +720,8 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
   memory.failures = status.failures;
   if (status.last_failure) {
     const auto& f = *status.last_failure;
-    memory.last_failure = {f.attempt, f.worker, f.node, f.exit_code, f.reason, f.message, f.time};
+    memory.last_failure =
+        placement::Failure{f.attempt, f.worker, f.node, f.exit_code, f.reason, f.message, f.time};
   }
   for (const auto& node : status.excluded_nodes) {
     memory.excluded.push_back({node.name, node.until, node.reason});

@@ -28,7 +28,7 @@ void TakeOff(std::map<NodeId, Node*>& nodes, const std::string& cluster, const W
 }
 
 void CarryOut(const PoolDecision& decision, std::map<NodeId, Node*>& nodes, TrainingPool& pool) {
-  const std::string cluster = pool.memory.placement ? pool.memory.placement->cluster : "";
+  const std::string cluster(ClusterOf(pool));
   const std::set<std::string> forced(decision.force_delete.begin(), decision.force_delete.end());
   for (const Worker& worker : pool.workers) {
     if (forced.contains(worker.pod)) TakeOff(nodes, cluster, worker);

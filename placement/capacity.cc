@@ -7,8 +7,9 @@ namespace spillway::placement {
 namespace {
 
 // The same type may have another group's name by now: what a worker needs is then the same.
-const NodeGroup* GroupOrOneLikeIt(const World& world, const Placement& placement) {
-  if (const GroupView* view = world.FindGroup(placement.node_group)) return view->spec;
+const NodeGroup* GroupOrOneLikeIt(const World& world, const TrainingPool& pool,
+                                  const Placement& placement) {
+  if (const GroupView* view = world.GroupOf(pool, placement)) return view->spec;
   for (const GroupView& view : world.groups) {
     if (view.spec->accelerator == placement.accelerator) return view.spec;
   }
@@ -159,7 +160,7 @@ int SucceededOf(const TrainingPool& pool, const Placement& placement) {
 }
 
 Claim ClaimOf(const World& world, const TrainingPool& pool, const Placement& placement) {
-  const NodeGroup* group = GroupOrOneLikeIt(world, placement);
+  const NodeGroup* group = GroupOrOneLikeIt(world, pool, placement);
   Claim claim{.request = RequestOfPods(world, pool, placement.attempt),
               .workers = placement.workers - SucceededOf(pool, placement),
               .nodes = {},
@@ -210,21 +211,23 @@ Capacity::Capacity(const World& world)
 void Capacity::AddPods(const World& world, std::vector<int64_t>& ours) {
   const size_t width = columns_.Width();
   RowMaker rows(columns_);
-  amounts_.reserve(4 * width * SharesOfPods(world));
+  // And for nodes that are given to others: to make room for these later would move all of it.
+  amounts_.reserve(4 * width * (SharesOfPods(world) + world.nodes.size()));
   for (size_t p = 0; p < world.pools.size(); ++p) {
     const TrainingPool& pool = *world.pools[p];
-    const std::vector<size_t> nodes = NodesOfPods(world, p);
-    size_t last = kNowhere;
-    size_t live = 0;
-    for (size_t w = 0; w < nodes.size(); ++w) {
-      const Worker& worker = pool.workers[w];
-      const size_t node = nodes[w];
-      if (node == kNowhere || worker.ended) continue;
-      if (node != last) live = ShareOf(p, node).live;
-      last = node;
-      const Row& requests = rows.Of(worker.requests);
-      AddTimes({&ours[node * width], width}, requests, 1);
-      AddTimes(At(live), requests, 1);
+    const GangFacts* facts = world.book.Find(pool);
+    if (facts != nullptr && facts->alike && !pool.workers.empty()) {
+      const Row& requests = rows.Of(pool.workers.front().requests);
+      shares_[p].reserve(facts->bound.size);
+      for (const auto& [node, workers] : world.book.Bound(*facts)) {
+        AddPods(p, node, requests, workers, ours);
+      }
+    } else {
+      const std::vector<size_t> nodes = NodesOfPods(world, p);
+      for (size_t w = 0; w < nodes.size(); ++w) {
+        const Worker& worker = pool.workers[w];
+        if (!worker.ended) AddPods(p, nodes[w], rows.Of(worker.requests), 1, ours);
+      }
     }
     for (const Share& share : shares_[p]) {
       std::ranges::copy(At(share.live), At(share.reserved).begin());
@@ -232,6 +235,14 @@ void Capacity::AddPods(const World& world, std::vector<int64_t>& ours) {
     LookForRemains(p);
     if (world.IsSeeker(p)) RememberPods(world, p);
   }
+}
+
+void Capacity::AddPods(size_t pool, size_t node, const Row& requests, int64_t count,
+                       std::vector<int64_t>& ours) {
+  if (node == kNowhere) return;
+  const size_t width = columns_.Width();
+  AddTimes({&ours[node * width], width}, requests, count);
+  AddTimes(At(ShareOf(pool, node).live), requests, count);
 }
 
 void Capacity::RememberPods(const World& world, size_t seeker) {

@@ -198,6 +198,9 @@ class Capacity {
   };
 
   void AddPods(const World& world, std::vector<int64_t>& ours);
+  // So many of the pool on the node, each of which requests that.
+  void AddPods(size_t pool, size_t node, const Row& requests, int64_t count,
+               std::vector<int64_t>& ours);
   void RememberPods(const World& world, size_t seeker);
   void AddRooms(const World& world, const std::vector<int64_t>& ours);
   Share& ShareOf(size_t pool, size_t node);  // a new one has nothing

@@ -302,8 +302,9 @@ void CountClaim(Draft& draft, size_t pool, int sign) {
 void CarryClaims(Draft& draft) {
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     Fate& fate = draft.fates[p];
-    if (!fate.memory.hold || !fate.memory.hold->IsClaim()) continue;
-    const GroupView* group = draft.world.FindGroup(fate.memory.hold->node_group);
+    const auto& hold = std::as_const(fate.memory.hold);
+    if (!hold || !hold->IsClaim()) continue;
+    const GroupView* group = draft.world.FindGroup(hold->node_group);
     if (fate.course != Course::kQueue || group == nullptr || !TakesNew(*group->spec) ||
         !Accepts(draft.Pool(p), *group->spec) || !WouldSpillTo(draft, p, *group->spec)) {
       fate.memory.hold.reset();

@@ -68,9 +68,11 @@ void GangBook::ReadPods(const World& world, const TrainingPool& pool, GangFacts&
     pods_.push_back(node);
     if (!placement || worker.attempt != placement->attempt) {
       gang.old_pods = gang.old_pods || !worker.ended;
+      gang.alike = false;
       continue;
     }
     CountPod(worker, gang.counts);
+    if (worker.ended || worker.requests != pool.workers.front().requests) gang.alike = false;
     if (worker.requests != gang.requests) gang.requests.MaxWith(worker.requests);
     if (!worker.node.empty()) AddBound(bound_, gang.bound.begin, node);
   }
@@ -83,6 +85,7 @@ void GangBook::ReadPlacement(const World& world, const TrainingPool& pool, GangF
   const GroupView* group = world.FindGroup(placement.node_group);
   gang.nodes.begin = nodes_.size();
   gang.steady = group != nullptr;
+  if (group != nullptr) gang.group = world.IndexOf(*group);
   const auto bound = Bound(gang);
   NodeFinder finder(world, placement.cluster, bound.empty() ? kNowhere : bound.front().node);
   for (const std::string& name : placement.nodes) {
@@ -110,6 +113,7 @@ const GangFacts* GangBook::Find(const TrainingPool& pool, const Placement& place
   const GangFacts* facts = Find(pool, placement.attempt);
   if (facts == nullptr) return nullptr;
   const Placement& known = *pool.memory.placement;
+  if (&known == &placement) return facts;  // nobody has changed it
   const bool same = known.node_group == placement.node_group &&
                     known.cluster == placement.cluster && known.nodes == placement.nodes;
   return same ? facts : nullptr;

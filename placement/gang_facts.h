@@ -14,6 +14,8 @@ struct World;
 
 // Stands for every node that is not in the snapshot.
 inline constexpr size_t kNowhere = static_cast<size_t>(-1);
+// Likewise for groups.
+inline constexpr size_t kNoGroup = static_cast<size_t>(-1);
 
 struct WorkerCounts {
   int active = 0;  // pods of the attempt that have not ended
@@ -37,13 +39,15 @@ struct Part {
 
 // One gang, as the snapshot has it; "its attempt" is the one that its memory has a placement of.
 struct GangFacts {
-  Part pods;              // of GangBook::pods
-  Part nodes;             // of GangBook::nodes
-  Part bound;             // of GangBook::bound
-  WorkerCounts counts;    // of its attempt
-  Resources requests;     // the most that a pod of its attempt requests
-  bool old_pods = false;  // pods that have not ended are not of its attempt
-  bool steady = false;    // all its nodes are there, in service, ready, and members of its group
+  Part pods;                // of GangBook::pods
+  Part nodes;               // of GangBook::nodes
+  Part bound;               // of GangBook::bound
+  WorkerCounts counts;      // of its attempt
+  Resources requests;       // the most that a pod of its attempt requests
+  bool old_pods = false;    // pods that have not ended are not of its attempt
+  bool alike = true;        // all its pods are of its attempt, have not ended, and request the same
+  bool steady = false;      // all its nodes are there, in service, ready, and members of its group
+  size_t group = kNoGroup;  // in World::groups: its placement's
 };
 
 class GangBook {

@@ -86,7 +86,7 @@ std::optional<Fit> FitInDomain(const World& world, const std::string& label,
 
 }  // namespace
 
-std::string SharedDomain(const World& world, const std::vector<std::string>& labels,
+std::string SharedDomain(const World& world, std::span<const std::string> labels,
                          const std::vector<size_t>& nodes) {
   for (const std::string& label : labels) {
     const Domains& domains = world.DomainsOf(label);
@@ -115,7 +115,7 @@ Topology TopologyIn(const TrainingPool& pool, const NodeGroup& group) {
   if (!pool.topology_level.empty()) {
     from = std::find(from, group.domain_labels.end(), pool.topology_level);
   }
-  topology.levels.assign(from, group.domain_labels.end());
+  topology.levels = {from, group.domain_labels.end()};
   return topology;
 }
 

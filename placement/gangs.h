@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,11 +27,12 @@ struct Slot {
 
 struct Topology {
   TopologyMode mode = TopologyMode::kPreferred;
-  std::vector<std::string> levels;        // labels to try, closest first
-  std::vector<std::string> group_levels;  // all of the group's, to name the domain found
+  std::span<const std::string> levels;        // labels to try, closest first
+  std::span<const std::string> group_levels;  // all of the group's, to name the domain found
 };
 
-// The topology that a pool asks for in a group. No levels: the group has none that would do.
+// The topology that a pool asks for in a group, which outlives it. No levels: the group has none
+// that would do.
 Topology TopologyIn(const TrainingPool& pool, const NodeGroup& group);
 
 struct Fit {
@@ -43,7 +45,7 @@ struct Fit {
 int64_t WorkersIn(const std::vector<Slot>& slots);
 
 // The closest of the labels whose value all the nodes share; empty: none.
-std::string SharedDomain(const World& world, const std::vector<std::string>& labels,
+std::string SharedDomain(const World& world, std::span<const std::string> labels,
                          const std::vector<size_t>& nodes);
 
 // Chooses nodes for `workers` workers, or nullopt. Required: within one domain. Preferred: within

@@ -1350,7 +1350,7 @@ QuotaBook WithAsks(const World& world, const Plan& plan, QuotaBook quotas) {
 
 // Nodes that were nobody else's when the pass began: held for the gang, or its own until it left
 // them.
-std::optional<Hold> HadForItself(const World& world, const TrainingPool& pool) {
+SharedOptional<Hold> HadForItself(const World& world, const TrainingPool& pool) {
   if (pool.memory.hold && pool.memory.hold->until > world.now) return pool.memory.hold;
   if (!pool.memory.placement) return std::nullopt;
   return Hold{.node_group = pool.memory.placement->node_group,

@@ -25,6 +25,12 @@ Labels::Labels(Entries entries) : entries_(std::move(entries)) {}
 
 Labels::Entries::const_iterator Labels::find(std::string_view key) const {
   const Entries& entries = entries_.Get();
+  // Texts of different lengths are told apart without a look at them, in whatever order they come.
+  constexpr size_t kFew = 16;
+  if (entries.size() <= kFew) {
+    return std::find_if(entries.begin(), entries.end(),
+                        [&](const Entry& entry) { return entry.first == key; });
+  }
   const auto at = LowerBound(entries, key);
   return at != entries.end() && at->first == key ? at : entries.end();
 }

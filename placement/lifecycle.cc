@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <utility>
 
 #include "placement/capacity.h"
 #include "placement/moves.h"
@@ -45,11 +46,12 @@ bool HasStayed(const PoolMemory& memory, Time now) {
 void Refresh(PoolMemory& memory, Time now) {
   if (memory.completed) return;
   std::erase_if(memory.excluded, [now](const ExcludedNode& node) { return node.until <= now; });
-  if (memory.hold && memory.hold->until <= now) memory.hold.reset();
+  const auto& hold = std::as_const(memory.hold);
+  if (hold && hold->until <= now) memory.hold.reset();
   if (HasStayed(memory, now)) memory.dwell.reset();
-  if (memory.Moves() && (memory.hold->IsClaim() || !memory.hold->since)) memory.hold.reset();
+  if (memory.Moves() && (hold->IsClaim() || !hold->since)) memory.hold.reset();
   if (memory.placement) {
-    const Placement& placement = *memory.placement;
+    const Placement& placement = *std::as_const(memory.placement);
     memory.attempts = std::max(memory.attempts, placement.attempt);
     memory.tiers_used.insert(placement.tier);
     if (!memory.started) memory.started = placement.since;
@@ -336,7 +338,7 @@ constexpr std::array<Rule, 11> kRules = {
 
 // `fate` has the memory. Nearly all stay as they are: theirs is not copied.
 void DecideOnPlaced(const World& world, const TrainingPool& pool, Fate& fate) {
-  const GangNodes nodes = NodesOfGang(world, pool, *fate.memory.placement);
+  const GangNodes nodes = NodesOfGang(world, pool, *std::as_const(fate.memory.placement));
   const Case c{world, pool, fate.memory, nodes};
   for (const Rule rule : kRules) {
     auto decided = rule(c);
@@ -459,7 +461,7 @@ std::vector<std::string> GangNodes::Unreachable(Time now) const {
 
 GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placement& placement) {
   GangNodes out;
-  out.group = world.FindGroup(placement.node_group);
+  out.group = world.GroupOf(pool, placement);
   out.link_suspect = out.group != nullptr && out.group->LinkSuspect();
   const GangFacts* facts = world.book.Find(pool, placement);
   if (facts != nullptr && facts->steady) return out;
@@ -573,6 +575,7 @@ std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,
   }
   if (memory.dwell && memory.last_move) moments.push_back(*memory.last_move + kAfterMove);
   if (!memory.placement) return moments;
+  moments.reserve(moments.size() + 4);  // mostly enough
   moments.push_back(NotBefore(pool, memory));
   if (const auto until = AwaitsFailedPod(pool)) moments.push_back(*until);
   if (!AllRunning(world, pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));

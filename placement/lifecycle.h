@@ -66,12 +66,12 @@ struct Outlook {
 struct Fate {
   Course course = Course::kRest;
   Action action = Action::kWait;
-  PoolMemory memory;                // as it is then
-  std::optional<Cause> cause;       // why it ended, was released or needs a new attempt
-  std::vector<Leaver> awaits;       // with a claim: whom it waits for
-  std::optional<Outlook> outlook;   // waiting for room: as first in a group's queue
-  std::optional<Leaver> yields_to;  // with a place: who has claimed it, and when it goes
-  std::optional<Cause> move;        // with a place: where it moves, or why it does not yet
+  PoolMemory memory;                 // as it is then
+  std::optional<Cause> cause;        // why it ended, was released or needs a new attempt
+  std::vector<Leaver> awaits;        // with a claim: whom it waits for
+  SharedOptional<Outlook> outlook;   // waiting for room: as first in a group's queue
+  SharedOptional<Leaver> yields_to;  // with a place: who has claimed it, and when it goes
+  std::optional<Cause> move;         // with a place: where it moves, or why it does not yet
 };
 Fate FateOf(const World& world, const TrainingPool& pool);
 

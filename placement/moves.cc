@@ -39,8 +39,7 @@ bool MayBeMoved(const Draft& draft, size_t pool) {
 std::optional<Why> WhyElsewhere(const Draft& draft, size_t pool) {
   const Fate& fate = draft.fates[pool];
   if (fate.course != Course::kStay || fate.action != Action::kKeep) return std::nullopt;
-  const Placement& placement = *fate.memory.placement;
-  const GroupView* group = draft.world.FindGroup(placement.node_group);
+  const GroupView* group = draft.world.GroupOf(draft.Pool(pool), *fate.memory.placement);
   if (group == nullptr || !group->spec->misconfigured.empty()) return std::nullopt;
   const bool drained = group->spec->admission == Admission::kDrain;
   const bool returns = group->spec->tier > 0 && draft.Pool(pool).return_home != ReturnHome::kNever;
@@ -119,7 +118,8 @@ FirstWaiting WhoWaitsFirst(const Draft& draft) {
 // Does somebody who comes before it wait for room in its group, or for its own place?
 bool IsWanted(Draft& draft, size_t pool, const FirstWaiting& waiting) {
   if (ContendersOf(draft).promised[pool]) return true;
-  const GroupView* group = draft.world.FindGroup(draft.fates[pool].memory.placement->node_group);
+  const PoolMemory& memory = draft.fates[pool].memory;
+  const GroupView* group = draft.world.FindGroup(memory.placement->node_group);
   if (group == nullptr) return false;
   const auto& first = waiting[draft.world.IndexOf(*group)];
   return first && first->Before(RankOf(draft, pool));
@@ -173,7 +173,7 @@ std::optional<Option> HomeOption(Draft& draft, size_t pool, const GroupView& fro
 // Is there any?
 bool FitsAtHome(Draft& draft, size_t pool) {
   const PoolMemory& memory = draft.fates[pool].memory;
-  const GroupView& from = *draft.world.FindGroup(memory.placement->node_group);
+  const GroupView& from = *draft.world.GroupOf(draft.Pool(pool), *memory.placement);
   return std::ranges::any_of(draft.world.groups, [&](const GroupView& to) {
     return HomeOption(draft, pool, from, to).has_value();
   });
@@ -312,8 +312,8 @@ const Option* Held(const std::vector<Option>& targets, const Hold& hold) {
 }
 
 void ClaimPlacement(Draft& draft, size_t pool) {
-  draft.capacity.Set(pool,
-                     ClaimOf(draft.world, draft.Pool(pool), *draft.fates[pool].memory.placement));
+  const PoolMemory& memory = draft.fates[pool].memory;
+  draft.capacity.Set(pool, ClaimOf(draft.world, draft.Pool(pool), *memory.placement));
 }
 
 // ---- growth ----
@@ -482,7 +482,7 @@ void NoteBudget(Draft& draft, size_t pool) {
 void NoteDrain(Draft& draft, size_t pool) {
   PoolMemory& memory = draft.fates[pool].memory;
   if (!memory.placement || memory.completed) return;
-  const GroupView* group = draft.world.FindGroup(memory.placement->node_group);
+  const GroupView* group = draft.world.GroupOf(draft.Pool(pool), *std::as_const(memory.placement));
   const bool drained = group != nullptr && group->spec->admission == Admission::kDrain;
   if (!drained && !memory.over_budget_since) {
     memory.waiting_since.reset();

@@ -536,6 +536,12 @@ const GroupView* World::FindGroup(std::string_view name) const {
   return at != groups.end() && at->spec->name == name ? &*at : nullptr;
 }
 
+const GroupView* World::GroupOf(const TrainingPool& pool, const Placement& placement) const {
+  const GangFacts* facts = book.Find(pool, placement);
+  if (facts == nullptr) return FindGroup(placement.node_group);
+  return facts->group == kNoGroup ? nullptr : &groups[facts->group];
+}
+
 const Domains& World::DomainsOf(std::string_view label) const {
   return domains.find(label)->second;
 }
@@ -557,6 +563,8 @@ World Survey(const Snapshot& snapshot) {
   SurveyNodes(world);
   FindOverlaps(world);
   world.gangs = world.pools.size();
+  world.priority.reserve(world.gangs);
+  for (const TrainingPool* pool : world.pools) world.priority.push_back(pool->priority);
   world.book = GangBook(world);
   world.inference =
       Sorted(snapshot.inference_pools,

@@ -99,8 +99,6 @@ struct Cell {
   size_t seeker = 0;   // in World::pools
 };
 
-inline constexpr size_t kNoGroup = static_cast<size_t>(-1);
-
 // Finds nodes by name in a list of them: World::nodes.
 class NodeIndex {
  public:
@@ -132,8 +130,9 @@ struct World {
   // The training pools by key, and behind them the seekers: for every cell of every inference pool
   // one of its replicas as if it were a gang of one, so that both are fitted by the same rules.
   std::vector<const TrainingPool*> pools;
-  size_t gangs = 0;  // of `pools` that are training pools
-  GangBook book;     // of the training pools
+  size_t gangs = 0;               // of `pools` that are training pools
+  std::vector<int64_t> priority;  // of each of these: many are looked at for it alone
+  GangBook book;                  // of the training pools
   std::shared_ptr<const std::vector<TrainingPool>> seekers;
   // By seeker: the usable nodes of its group that its constraints let it use, also those that
   // another group matches. Seekers that ask alike share them.
@@ -150,6 +149,9 @@ struct World {
   [[nodiscard]] std::optional<size_t> FindNode(std::string_view cluster,
                                                std::string_view name) const;
   [[nodiscard]] const GroupView* FindGroup(std::string_view name) const;
+  // That of the placement, which is the pool's, or may be.
+  [[nodiscard]] const GroupView* GroupOf(const TrainingPool& pool,
+                                         const Placement& placement) const;
   // Where the group is in `groups`. REQUIRES that it is one of them.
   [[nodiscard]] size_t IndexOf(const GroupView& group) const {
     return static_cast<size_t>(&group - groups.data());

@@ -82,9 +82,9 @@ struct PoolDecision {
   // In the order tried; empty for pools that stay, but for those that have to leave their group.
   // AlternativesFor says more of the others.
   std::vector<Alternative> alternatives;
-  std::vector<std::string> remedies;       // what is missing, one sentence each
-  int position = 0;                        // in the queue of waiting pools, 1 first; 0: not waiting
-  std::optional<Reservation> reservation;  // of a waiting pool
+  std::vector<std::string> remedies;  // what is missing, one sentence each
+  int position = 0;                   // in the queue of waiting pools, 1 first; 0: not waiting
+  SharedOptional<Reservation> reservation;  // of a waiting pool
   bool operator==(const PoolDecision&) const = default;
 
   // Has to leave the place where it is, and nothing takes it yet: `alternatives` says why.

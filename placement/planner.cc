@@ -159,7 +159,7 @@ std::vector<Turn> TurnsOf(const Draft& draft) {
 
 void Take(Draft& draft, size_t pool, const GroupView& group, const Fit& fit, Action action) {
   Fate& fate = draft.fates[pool];
-  const std::optional<Hold> held = fate.memory.hold;
+  const SharedOptional<Hold> held = fate.memory.hold;
   if (action == Action::kPlace) draft.given[pool] = fate;
   StartAttempt(draft.world, draft.Pool(pool), group, fit, fate.memory);
   fate.course = Course::kStay;

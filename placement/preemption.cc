@@ -132,7 +132,7 @@ class Search {
     const bool anywhere = deficit_ > 0 || excess_ > Money();
     const size_t here_only = world_.IndexOf(group_);
     for (const size_t other : anywhere ? contest_.placed : contest_.placed_in[here_only]) {
-      const bool lower = world_.pools[other]->priority < pool_.priority;
+      const bool lower = world_.priority[other] < pool_.priority;
       if (right_ == Right::kPriority && !lower) continue;
       const Fate& fate = contest_.fates[other];
       if (other == claimant_.pool || contest_.promised[other] || !fate.memory.placement) continue;
@@ -146,7 +146,7 @@ class Search {
   void Consider(size_t other) {
     const TrainingPool& pool = *world_.pools[other];
     const PoolMemory& memory = contest_.fates[other].memory;
-    const GroupView* group = world_.FindGroup(memory.placement->node_group);
+    const GroupView* group = world_.GroupOf(pool, *memory.placement);
     if (group == nullptr || group->LinkSuspect()) return;
     const Time ripe = memory.placement->since + std::max(pool.min_run, Seconds{1});
     if (world_.now < ripe) {

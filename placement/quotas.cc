@@ -239,7 +239,7 @@ std::vector<QuotaReport> QuotaBook::Report(const World& world) const {
 }
 
 Money CostAboveHome(const World& world, const TrainingPool& pool, const Placement& placement) {
-  const GroupView* group = world.FindGroup(placement.node_group);
+  const GroupView* group = world.GroupOf(pool, placement);
   return group == nullptr ? Money() : CostAboveHome(*group, AcceleratorsOf(pool, placement));
 }
 
@@ -291,13 +291,10 @@ void MarkShared(QuotaBook& quotas, const World& world) {
 void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,
                const Placement& placement, int sign) {
   const int64_t accelerators = AcceleratorsOf(pool, placement);
-  const GroupView* group = world.FindGroup(placement.node_group);
-  if (group == nullptr) {
-    quotas.Add(pool.key.ns, placement.accelerator, sign * accelerators, Money());
-    return;
-  }
+  const GroupView* group = world.GroupOf(pool, placement);
   quotas.Add(pool.key.ns, placement.accelerator, sign * accelerators,
-             CostAboveHome(*group, sign * accelerators));
+             group == nullptr ? Money() : CostAboveHome(*group, sign * accelerators));
+  if (group == nullptr || !IsPaidByNode(*group->spec)) return;
   for (const NodeShare& share :
        NodeShares(*group, NodesOf(world, *group, placement), accelerators)) {
     quotas.UseNode(pool.key, share, sign);

@@ -196,7 +196,7 @@ void ForgetPromises(Draft& draft) {
 
 void PromiseRoom(Draft& draft, size_t pool) {
   std::optional<Prospect> soonest;
-  std::optional<Outlook> none;
+  SharedOptional<Outlook> none;
   std::vector<size_t> first_in;
   for (const Option& option : draft.options[pool]) {
     const size_t group = draft.world.IndexOf(*option.group);

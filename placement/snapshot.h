@@ -12,6 +12,7 @@
 #include "base/money.h"
 #include "base/quantity.h"
 #include "base/result.h"
+#include "base/shared_optional.h"
 #include "placement/labels.h"
 
 // The facts of one moment, in our words. Plain values: no Kubernetes, no I/O.
@@ -305,8 +306,8 @@ struct NodeAsk {
 
 // What decisions about a pool need to remember: durable, in its status.
 struct PoolMemory {
-  std::optional<Placement> placement;
-  std::optional<Hold> hold;
+  SharedOptional<Placement> placement;
+  SharedOptional<Hold> hold;
   std::optional<NodeAsk> ask;        // of a gang that waits
   std::optional<Time> queued_since;  // since it could run; survives eviction and loss
   // Since it last became unplaced, or had to leave its group; counts the hold-back.
@@ -319,7 +320,7 @@ struct PoolMemory {
   int attempts = 0;  // highest attempt number used
   int restarts = 0;  // all new attempts
   int failures = 0;  // attempts ended by a worker's own exit
-  std::optional<Failure> last_failure;
+  SharedOptional<Failure> last_failure;
   std::vector<ExcludedNode> excluded;
   std::vector<Eviction> evictions;  // the last ones, the oldest first
   std::optional<Time> ready_since;  // when all workers of the present attempt were first ready

@@ -239,6 +239,8 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, Labels&
 template <class T>
 void Read(Place& place, const YAML::Node& node, const std::string& path, std::optional<T>& value);
 template <class T>
+void Read(Place& place, const YAML::Node& node, const std::string& path, SharedOptional<T>& value);
+template <class T>
 void Read(Place& place, const YAML::Node& node, const std::string& path, std::vector<T>& value);
 template <class T>
   requires std::is_class_v<T>
@@ -246,6 +248,11 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, T& valu
 
 template <class T>
 void Read(Place& place, const YAML::Node& node, const std::string& path, std::optional<T>& value) {
+  Read(place, node, path, value.emplace());
+}
+
+template <class T>
+void Read(Place& place, const YAML::Node& node, const std::string& path, SharedOptional<T>& value) {
   Read(place, node, path, value.emplace());
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "placement/moves.h"
 #include "placement/words.h"
@@ -281,9 +282,9 @@ void TellUnplaced(const Told& told, PoolDecision& decision) {
              "spec.suspend is true: nothing runs, as asked for");
     return;
   }
-  const Verdict why = WhyUnplaced(told);
+  Verdict why = WhyUnplaced(told);
   SayPlaced(decision, false, why.reason, why.message);
-  SayReady(decision, false, why.reason, why.message);
+  SayReady(decision, false, why.reason, std::move(why.message));
 }
 
 // Has to leave its group, and nothing else takes it.
@@ -350,8 +351,11 @@ std::string WhenItGrows(const Told& told) {
 
 // Said of every pool in every pass, so that it is put together without formats, which take longer.
 std::string Where(const TrainingPool& pool, const Placement& placement) {
-  std::string text = "attempt ";
-  text.append(std::to_string(placement.attempt)).append(" on ").append(placement.node_group);
+  constexpr size_t kMostly = 256;  // are not longer
+  std::string text;
+  text.reserve(kMostly);
+  text.append("attempt ").append(std::to_string(placement.attempt));
+  text.append(" on ").append(placement.node_group);
   text.append(" (tier ").append(std::to_string(placement.tier));
   if (!placement.domain.empty()) text.append(", domain ").append(placement.domain);
   const auto all = AsksFor(pool, placement);
@@ -376,7 +380,7 @@ std::string LeftOut(const PoolMemory& memory) {
 void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decision) {
   const Placement& placement = told.Placed();
   Reason reason = Reason::kPlaced;
-  std::string message = Where(told.pool, placement) + LeftOut(told.Memory());
+  std::string message = Where(told.pool, placement).append(LeftOut(told.Memory()));
   if (told.fate.cause) message += "; before, " + told.fate.cause->sentence;
   if (told.fate.yields_to && told.fate.yields_to->leaves) {
     message += fmt::format("; gives way to {}, {}, at its next checkpoint, by {}",
@@ -407,10 +411,11 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
     message = fmt::format("the spec can't be used as it is now: {}; what runs stays: {}",
                           blocked->sentence, message);
   }
-  SayPlaced(decision, true, reason, message);
+  SayPlaced(decision, true, reason, std::move(message));
   decision.spilled = placement.tier > 0;
   if (decision.spilled) {
     std::string& text = decision.spilled_message;
+    text.reserve(128);
     text.append("runs on ").append(placement.node_group).append(" (tier ");
     text.append(std::to_string(placement.tier)).append(") since ");
     text.append(FormatTime(placement.since)).append(", for ");
@@ -511,7 +516,7 @@ void TellPlaced(const Told& told, PoolDecision& decision) {
   if (told.Placed().spec_revision != told.pool.spec_revision) {
     why.message += "; the change of its spec takes effect at the next attempt";
   }
-  SayReady(decision, decision.ready, why.reason, why.message);
+  SayReady(decision, decision.ready, why.reason, std::move(why.message));
 }
 
 // ---- pods ----

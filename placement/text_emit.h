@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/shared_optional.h"
 #include "placement/plan_text.h"
 #include "placement/snapshot_fields.h"
 #include "placement/words.h"
@@ -47,6 +48,8 @@ void Emit(Output& out, E value) {
 template <class T>
 void Emit(Output& out, const std::optional<T>& value);
 template <class T>
+void Emit(Output& out, const SharedOptional<T>& value);
+template <class T>
 void Emit(Output& out, const std::vector<T>& value);
 template <class T>
 void Emit(Output& out, const std::set<T>& value);
@@ -77,6 +80,10 @@ void Emit(Output& out, const std::set<T>& value) {
 template <class T>
 void Emit(Output& out, const std::optional<T>& value) {
   if (value) Emit(out, *value);  // an empty one is never written
+}
+template <class T>
+void Emit(Output& out, const SharedOptional<T>& value) {
+  if (value) Emit(out, *value);
 }
 
 template <class M>

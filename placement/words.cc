@@ -14,13 +14,18 @@ std::string Count(int64_t count, std::string_view noun) {
 
 std::string Names(const std::vector<std::string>& names, size_t most) {
   const size_t shown = names.size() <= most + 1 ? names.size() : most;
+  size_t length = sizeof(" and more") + 20;  // with the number of those that are not shown
+  for (size_t i = 0; i < shown; ++i) length += names[i].size() + sizeof(" and ");
   std::string out;
+  out.reserve(length);
   for (size_t i = 0; i < shown; ++i) {
     const bool last = i + 1 == names.size();
     if (i > 0) out += last ? " and " : ", ";
     out += names[i];
   }
-  if (shown < names.size()) out += fmt::format(" and {} more", names.size() - shown);
+  if (shown < names.size()) {
+    out.append(" and ").append(std::to_string(names.size() - shown)).append(" more");
+  }
   return out;
 }
 
