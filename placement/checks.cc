@@ -775,7 +775,9 @@ void CheckNew(Look& look) {
     if (found->last) return AddRemediesWithoutNodes(look);
   }
   Found short_of = HasEnoughNew(look);
-  if (!short_of && (short_of = IsWithinSpendForNew(look))) {
+  const Found dear = short_of ? std::nullopt : IsWithinSpendForNew(look);
+  if (dear) {
+    short_of = dear;
     option.new_nodes.reset();
     option.too_dear = true;
     // Its share alone is too much already.

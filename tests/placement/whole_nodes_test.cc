@@ -328,6 +328,14 @@ TEST(WholeNodes, CostNothingMoreWhereTheNamespacePaysForThem) {
   const Plan plan = Settled(world);
   EXPECT_EQ(Brief(DecisionOf(plan, "b")), "b@cloud[cloud-1]#1");
   EXPECT_EQ(Hourly(plan, "team"), Dollars("8"));
+  // One worker joins the first node, of which the team pays 28 less then, and one is alone.
+  world.pools[1] = Wants("b", 2, 7);
+  world.pools[1].spill_after = Seconds{0};
+  for (const auto& [limit, does] :
+       {std::pair("64", "b@cloud[cloud-1 cloud-2]#1"), {"63.99", "b!SpendLimitReached"}}) {
+    QuotaOf(world, "team").max_hourly_cost = Dollars(limit);
+    EXPECT_EQ(Brief(DecisionOf(Settled(world), "b")), does) << limit;
+  }
 }
 
 // The one that waits comes before the one by whose arrival the node is shared.
