@@ -16,6 +16,9 @@ namespace {
 
 using Env = std::function<std::optional<std::string>(const std::string&)>;
 
+constexpr std::string_view kVersion = "kubectl.config.k8s.io/v1beta1";
+constexpr std::string_view kOldVersion = "kubectl.config.k8s.io/v1alpha1";  // has no such fields
+
 Error Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
 
 std::string Value(const Env& env, const std::string& name) {
@@ -78,14 +81,20 @@ Result<Policy> ReadPolicy(const YAML::Node& preference) {
   return Policy{.all = policy != "DenyAll", .commands = {}};
 }
 
-// Of the first document of the version that has one.
+// Of the first document of the version that has one. What is written for another version, or is no
+// Preference, may mean more than is understood here.
 Result<Policy> ParsePolicy(const std::string& bytes) {
   try {
     for (const YAML::Node& document : YAML::LoadAll(bytes)) {
-      if (!document.IsMap()) continue;
-      if (ScalarOf(document["kind"]) == "Preference" &&
-          ScalarOf(document["apiVersion"]) == "kubectl.config.k8s.io/v1beta1") {
-        return ReadPolicy(document);
+      const bool is_map = document.IsMap();
+      const std::string kind = is_map ? ScalarOf(document["kind"]) : std::string();
+      const std::string version = is_map ? ScalarOf(document["apiVersion"]) : std::string();
+      if (kind == "Preference" && version == kVersion) return ReadPolicy(document);
+      if (kind != "Preference" || version != kOldVersion || document["credentialPluginPolicy"] ||
+          document["credentialPluginAllowlist"]) {
+        return Invalid(fmt::format(
+            "has a document that is no Preference of {}, so that no credential plugin is run",
+            kVersion));
       }
     }
   } catch (const YAML::Exception& failure) {
@@ -126,8 +135,10 @@ std::string FileOf(const Env& env) {
   if (!named.empty()) return named == "off" ? std::string() : named;
   const std::string home = Value(env, "HOME");
   const std::string file = home + "/.kube/kuberc";
+  if (home.empty()) return {};
   std::error_code failed;
-  return !home.empty() && std::filesystem::exists(file, failed) ? file : std::string();
+  const bool is_there = std::filesystem::exists(file, failed);
+  return is_there || failed ? file : std::string();  // what cannot be looked at is not absent
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -44,6 +45,7 @@ void PayForNodes(Draft& draft, const InferenceDraft& pool) {
     if (ask == nullptr) continue;
     AskBill& bill = bills[draft.world.IndexOf(*cell.group)];
     bill.pool = &pool.pool->key;
+    bill.inference = true;
     bill.nodes += ask->nodes;
     bill.share += CostAboveHome(cell).Times(ask->replicas);
   }
@@ -51,8 +53,10 @@ void PayForNodes(Draft& draft, const InferenceDraft& pool) {
 }
 
 void ForgetNodes(Draft& draft, const InferenceDraft& pool) {
-  for (const CellAsk& ask : pool.asks) {
-    ForgetBill(draft, *draft.world.FindGroup(ask.node_group), pool.pool->key);
+  std::set<std::string> groups;  // each has one bill
+  for (const CellAsk& ask : pool.asks) groups.insert(ask.node_group);
+  for (const std::string& group : groups) {
+    ForgetBill(draft, *draft.world.FindGroup(group), {.inference = true, .key = pool.pool->key});
   }
 }
 
@@ -293,7 +297,8 @@ class Asking {
 
   // What all its replicas cost above home, and the nodes that it is alone on or asks for.
   [[nodiscard]] Money Paid() const {
-    return limits_.Spending() + draft_.quotas.Spend().PaidBeside(pool_.pool->key);
+    return limits_.Spending() +
+           draft_.quotas.Spend().PaidBeside({.inference = true, .key = pool_.pool->key});
   }
 
   // Whole nodes are paid for, and all of a step, until others use them. REQUIRES that the pool asks
@@ -325,11 +330,22 @@ class Asking {
         .reason = Reason::kSpendLimitReached, .message = block->message, .remedy = block->remedy};
   }
 
-  // Is there, once what the pool asks for is counted?
-  [[nodiscard]] bool HasTheMoney() const {
+  // What its namespace and it pay.
+  struct Standing {
+    Money all;
+    Money own;
+  };
+  [[nodiscard]] Standing PaidByNow() const {
+    return {.all = draft_.quotas.Spend().All(pool_.pool->key.ns), .own = Paid()};
+  }
+
+  // Is there, once what the pool asks for is counted? What costs no more than `before` costs
+  // nothing, whatever the limits.
+  [[nodiscard]] bool HasTheMoney(const Standing& before) const {
+    const Standing now = PaidByNow();
     const auto& most = pool_.pool->spill_max_hourly_cost;
-    return !draft_.quotas.Spend().IsCrossedByNodes(pool_.pool->key.ns) &&
-           (!most || Paid() <= *most);
+    return (now.all <= before.all || !draft_.quotas.Spend().IsCrossedByNodes(pool_.pool->key.ns)) &&
+           (now.own <= before.own || !most || now.own <= *most);
   }
 
   static Finding HasRoom() {
@@ -382,19 +398,23 @@ class Asking {
     CellState cell = *chance.cell;  // what limits this is not to be told
     const int64_t more = limits_.WithinLimits(cell, wanted);
     if (more < 1) return 0;
+    const Standing paid = PaidByNow();
     const Put put = PutAndCount(chance, more, kManyNodes);
     const CellAsk* before = AskedBefore(pool_, cell);
     const CellAsk* ask = pool_.AskOf(cell);
     const int granted = before == nullptr ? 0 : before->nodes;
-    if (put.nodes < 1 || ask->nodes <= granted || CostAboveHome(cell) <= Money() || HasTheMoney()) {
+    if (put.nodes < 1 || ask->nodes <= granted || CostAboveHome(cell) <= Money() ||
+        HasTheMoney(paid)) {
       return put.replicas;
     }
-    return TakeWithinMoney(chance, more, put, std::max(granted - (ask->nodes - put.nodes), 0));
+    return TakeWithinMoney(chance, more, put, std::max(granted - (ask->nodes - put.nodes), 0),
+                           paid);
   }
 
   // The most that there is money for, instead of what was put for it; so many nodes are its in any
   // case.
-  int64_t TakeWithinMoney(const Chance& chance, int64_t wanted, const Put& put, int granted) {
+  int64_t TakeWithinMoney(const Chance& chance, int64_t wanted, const Put& put, int granted,
+                          const Standing& before) {
     NoteTooDear(draft_);
     std::vector<CellAsk> without = pool_.asks;
     const CellAsk* ask = pool_.AskOf(*chance.cell);
@@ -417,7 +437,7 @@ class Asking {
     while (fewest < most) {
       const int middle = fewest + (most - fewest + 1) / 2;
       again(middle);
-      if (HasTheMoney()) {
+      if (HasTheMoney(before)) {
         fewest = middle;
       } else {
         most = middle - 1;

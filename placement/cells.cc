@@ -288,7 +288,9 @@ void CountNodes(QuotaBook& quotas, const World& world, const InferencePool& pool
     share.whole = group->spec->marginal_per_node_hour;
     share.own += CostAboveHome(*group, AcceleratorsIn(*group->spec, replica.requests));
   }
-  for (const auto& [node, share] : shares) quotas.UseNode(pool.key, share, 1);
+  for (const auto& [node, share] : shares) {
+    quotas.UseNode({.inference = true, .key = pool.key}, share, 1);
+  }
 }
 
 Row TakenOn(const Capacity& capacity, const CellState& cell, size_t node) {

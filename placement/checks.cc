@@ -511,12 +511,34 @@ Found HasRoom(Look& look) {
   return finding;
 }
 
-// Does it come from elsewhere, or has it been told before that it may have nodes here?
+// Does it come from elsewhere, or has it been told before that it may have nodes here, for so many
+// workers?
 bool IsGranted(const Look& look) {
   const auto is_here = [&](const auto& kept) {
     return kept && kept->node_group == look.Spec().name;
   };
-  return look.memory.placement || is_here(look.memory.hold) || is_here(look.memory.ask);
+  const auto& ask = look.memory.ask;
+  return look.memory.placement || is_here(look.memory.hold) ||
+         (is_here(ask) && look.option.need->workers <= ask->workers);
+}
+
+// What nodes cost beside the shares of accelerators once the gang has these parts of them.
+struct NodesAlone {
+  Money beside;
+  Money spared;       // by others of its namespace
+  int64_t alone = 0;  // nodes that it would have for itself
+};
+
+NodesAlone AloneOn(const Look& look, const std::vector<size_t>& nodes, int64_t accelerators) {
+  NodesAlone sum;
+  const Payer pool{.key = look.pool.key};
+  for (const NodeShare& share : NodeShares(look.group, nodes, accelerators)) {
+    const Money more = look.scene.quotas.BesideFor(pool, share);
+    sum.beside += more;
+    sum.spared += look.scene.quotas.SparedBy(pool, share);
+    if (more > Money()) ++sum.alone;
+  }
+  return sum;
 }
 
 // Nodes of an elastic group that it would have for itself are paid for whole.
@@ -525,16 +547,7 @@ Found IsWithinSpendForNodes(Look& look) {
   if (!option.fit || !IsPaidByNode(look.Spec()) || look.scene.world.IsSeeker(look.index)) return {};
   if (IsGranted(look)) return {};
   const int64_t accelerators = option.need->Accelerators(look.pool);
-  const QuotaBook& quotas = look.scene.quotas;
-  Money beside;
-  Money spared;
-  int64_t alone = 0;
-  for (const NodeShare& share : NodeShares(look.group, option.fit->nodes, accelerators)) {
-    const Money more = quotas.BesideFor(look.pool.key, share);
-    beside += more;
-    spared += quotas.SparedBy(look.pool.key, share);
-    if (more > Money()) ++alone;
-  }
+  const auto [beside, spared, alone] = AloneOn(look, option.fit->nodes, accelerators);
   if (alone == 0) return {};
   const Money cost = CostAboveHome(look.group, accelerators) + beside;
   Found found = SpendFindingOnNodes(look.scene, look.pool,
@@ -733,12 +746,14 @@ Found IsWithinSpendForNew(Look& look) {
   };
   const Money node = CostAboveHome(look.group, look.group.per_node);
   const int paid = growth.PaidFor(wanted.nodes);
-  const Money cost = share(wanted.fit) +
+  const NodesAlone there = AloneOn(look, wanted.kept, wanted.fit * look.pool.per_worker);
+  const Money cost = share(wanted.fit) + there.beside +
                      std::max(node.Times(wanted.nodes), share(wanted.workers - wanted.fit)) +
                      node.Times(paid - wanted.nodes);
   const PoolKey* other = look.supply->pays_for_left;
   const bool spares = other != nullptr && other->ns == look.pool.key.ns;
-  const Money more = cost + node.Times(spares ? -growth.SparedBy(wanted.nodes) : 0);
+  const Money more = cost + node.Times(spares ? -growth.SparedBy(wanted.nodes) : 0) +
+                     Money::FromMicros(-there.spared.micros());
   return SpendFindingOnNodes(look.scene, look.pool,
                              fmt::format("with {} it", Count(paid, "new node")), cost, more);
 }
@@ -907,7 +922,13 @@ void Check(Look& look) {
     if (!option.finding) ++option.passed;
   }
   if (option.finding && !option.hopeless) LookAtPromised(look);
-  if (!option.finding && option.fit) option.finding = IsWithinSpendForNodes(look);
+  if (!option.finding && option.fit) {
+    option.finding = IsWithinSpendForNodes(look);
+    if (option.finding) {
+      option.only_short = IsShortage(*option.finding);
+      option.remedies.push_back(option.finding->remedy);
+    }
+  }
   if (option.HeldBack()) {
     option.finding->message +=
         option.fit ? "; it would fit there now" : "; it would not fit there now either";

@@ -201,13 +201,10 @@ void Count(Draft& draft, const Claiming& claim, int sign) {
   }
 }
 
-// Those of one moment as they had their turns then, each counted from its own on. `counted`: they
-// are counted now, and stay so.
-void PutInTurn(Draft& draft, std::span<Claiming> claims, const Coverage& first, bool counted) {
-  if (claims.size() < 2) return;
+// Those of one moment as they had their turns then. Each is counted from its own on.
+void PutInTurn(Draft& draft, std::span<Claiming> claims, const Coverage& first) {
   std::vector<Turn> turns;
   for (Claiming& claim : claims) {
-    if (counted) Count(draft, claim, -1);
     Rank& rank = claim.turn.rank;
     rank.guaranteed = rank.inference ? first.Grows(claim.turn.pool) : first.Gang(claim.turn.pool);
     turns.push_back(claim.turn);
@@ -217,12 +214,11 @@ void PutInTurn(Draft& draft, std::span<Claiming> claims, const Coverage& first, 
     claim.turn = *line.Next(draft.quotas);
     Count(draft, claim, 1);
   }
-  if (counted) return;
-  for (const Claiming& claim : claims) Count(draft, claim, -1);
 }
 
 // Who has a claim: the oldest takes first what nobody has, as it did when the others were made, and
-// of those of one moment whoever had its turn first.
+// of those of one moment whoever had its turn first. `counted`: they are on the quotas' account
+// now, and stay there.
 std::vector<Claiming> InOrder(Draft& draft, bool counted) {
   std::vector<Claiming> claims;
   for (size_t p = 0; p < draft.fates.size(); ++p) {
@@ -238,12 +234,17 @@ std::vector<Claiming> InOrder(Draft& draft, bool counted) {
   if (claims.size() < 2) return claims;
   std::ranges::stable_sort(claims, {}, &Claiming::since);
   const Coverage first = draft.first ? *draft.first : CoverageOf(draft);
+  const auto count_all = [&](int sign) {
+    for (const Claiming& claim : claims) Count(draft, claim, sign);
+  };
+  if (counted) count_all(-1);
   for (auto at = claims.begin(); at != claims.end();) {
     const auto end = std::find_if(at, claims.end(),
                                   [&](const Claiming& claim) { return claim.since != at->since; });
-    PutInTurn(draft, {at, end}, first, counted);
+    PutInTurn(draft, {at, end}, first);
     at = end;
   }
+  if (!counted) count_all(-1);
   return claims;
 }
 

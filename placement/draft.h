@@ -37,13 +37,21 @@ struct Contenders {
 // What one pool pays an hour for what it asks an elastic group for, above home.
 struct AskBill {
   const PoolKey* pool = nullptr;
+  bool inference = false;
   int nodes = 0;  // made for it
-  Money there;    // its share of nodes that are there already
+  Money there;    // its share of nodes that are there already and nobody uses
   Money share;    // of those that are to come
   int left = 0;   // nodes that its step brings and nobody asks for
   // Who paid for what was left of a step before, in the group's list, and of how many nodes.
   std::optional<size_t> before = {};
   int left_before = 0;
+};
+
+// All that a group is asked for by now.
+struct AskBills {
+  std::vector<AskBill> list;    // in the order of turns
+  int nodes = 0;                // of all of them
+  std::optional<size_t> payer;  // in the list: who pays for what the last step leaves, if it does
 };
 
 // The plan in the making: who has decided what so far. One pass owns it.
@@ -73,7 +81,7 @@ struct Draft {
   // Nodes that waiting gangs ask for in this round: by gang, and how many by group.
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;
-  std::vector<std::vector<AskBill>> bills;  // by group, in the order of turns
+  std::vector<AskBills> bills;  // by group
   // By group: nodes that those have asked for before whose turn is yet to come in this round.
   std::vector<int> asked_later;
   int paid_by_node = 0;  // places given in groups whose nodes are paid for whole

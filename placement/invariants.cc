@@ -878,7 +878,7 @@ class WholeNodes {
  private:
   using NodeName = std::pair<std::string, std::string>;
 
-  void Use(const std::optional<Placement>& placement, const PoolKey& key) {
+  void Use(const SharedOptional<Placement>& placement, const PoolKey& key) {
     if (!placement) return;
     for (const std::string& name : placement->nodes) users_[{placement->cluster, name}].insert(key);
   }

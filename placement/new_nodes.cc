@@ -14,12 +14,7 @@ namespace {
 
 __extension__ using Wide = __int128;
 
-// Where in the list is who pays for what the last step leaves; nullopt: it leaves nothing.
-std::optional<size_t> WhoPaysForLeft(const std::vector<AskBill>& bills) {
-  const auto at = std::ranges::find_if(bills, [](const AskBill& bill) { return bill.left > 0; });
-  if (at == bills.end()) return std::nullopt;
-  return static_cast<size_t>(at - bills.begin());
-}
+Payer PayerOf(const AskBill& bill) { return {.inference = bill.inference, .key = *bill.pool}; }
 
 Money PriceAboveHome(const GroupView& group) { return CostAboveHome(group, group.per_node); }
 
@@ -32,19 +27,21 @@ Money BesideIn(const AskBill& bill, Money node) {
 
 void SetLeft(Draft& draft, const GroupView& group, AskBill& bill, int left) {
   const Money node = PriceAboveHome(group);
-  draft.quotas.AddBeside(*bill.pool, node.Times(left - bill.left));
+  draft.quotas.AddBeside(PayerOf(bill), node.Times(left - bill.left));
   bill.left = left;
 }
 
 // As if the last of those who ask had not.
 void ForgetLastBill(Draft& draft, const GroupView& group) {
-  std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)];
-  const AskBill last = bills.back();
-  SetLeft(draft, group, bills.back(), 0);
-  draft.quotas.AddBeside(
-      *last.pool, Money::FromMicros(-BesideIn(bills.back(), PriceAboveHome(group)).micros()));
-  bills.pop_back();
-  if (last.before) SetLeft(draft, group, bills[*last.before], last.left_before);
+  AskBills& bills = draft.bills[draft.world.IndexOf(group)];
+  SetLeft(draft, group, bills.list.back(), 0);
+  const AskBill last = bills.list.back();
+  draft.quotas.AddBeside(PayerOf(last),
+                         Money::FromMicros(-BesideIn(last, PriceAboveHome(group)).micros()));
+  bills.list.pop_back();
+  bills.nodes -= last.nodes;
+  bills.payer = last.before;
+  if (last.before) SetLeft(draft, group, bills.list[*last.before], last.left_before);
 }
 
 // What is paid by now of what is asked of the group: for nodes that are there, and for those of the
@@ -52,15 +49,15 @@ void ForgetLastBill(Draft& draft, const GroupView& group) {
 void PayForWhatIsThere(Draft& draft, size_t index) {
   const GroupView& group = draft.world.groups[index];
   const Money node = PriceAboveHome(group);
-  std::vector<AskBill> bills = draft.bills[index];
+  const std::vector<AskBill> bills = draft.bills[index].list;
   int made = 0;
   for (const AskBill& bill : bills) made += bill.nodes + bill.left;
   const int starting = std::min(NodesComing(group), made);
-  while (!draft.bills[index].empty()) ForgetLastBill(draft, group);
+  while (!draft.bills[index].list.empty()) ForgetLastBill(draft, group);
   for (const AskBill& bill : bills) {
     const Money whole = node.Times(bill.nodes + bill.left);
     const Money paid = bill.there + (made == 0 ? Money() : whole.Share(starting, made));
-    draft.quotas.AddBeside(*bill.pool, paid);
+    draft.quotas.AddBeside(PayerOf(bill), paid);
   }
 }
 
@@ -140,14 +137,17 @@ void Ask(Draft& draft, size_t gang, const Option& option) {
                              .since = SupplyFor(draft, gang, *option.group, false).since};
   draft.coming[draft.world.IndexOf(*option.group)] += wanted.nodes;
   CountAsk(draft, gang, 1);
-  const auto share = [&](int64_t workers) {
-    return CostAboveHome(*option.group, workers * draft.Pool(gang).per_worker);
-  };
-  PayForAsk(draft, *option.group,
-            AskBill{.pool = &draft.Pool(gang).key,
-                    .nodes = wanted.nodes,
-                    .there = share(wanted.fit),
-                    .share = share(wanted.workers - wanted.fit)});
+  const int64_t accelerators = draft.Pool(gang).per_worker;
+  Money there;
+  for (const NodeShare& share : NodeShares(*option.group, wanted.kept, wanted.fit * accelerators)) {
+    if (!draft.quotas.IsUsed(share.node)) there += share.own;
+  }
+  PayForAsk(
+      draft, *option.group,
+      AskBill{.pool = &draft.Pool(gang).key,
+              .nodes = wanted.nodes,
+              .there = there,
+              .share = CostAboveHome(*option.group, (wanted.workers - wanted.fit) * accelerators)});
   draft.capacity.Add(gang, Claim{.request = option.need->request,
                                  .workers = wanted.workers,
                                  .nodes = wanted.kept,
@@ -274,7 +274,7 @@ void ForgetAsk(Draft& draft, size_t gang) {
   if (!draft.asks[gang]) return;
   CountAsk(draft, gang, -1);
   const GroupView& group = *draft.world.FindGroup(draft.asks[gang]->node_group);
-  ForgetBill(draft, group, draft.Pool(gang).key);
+  ForgetBill(draft, group, {.key = draft.Pool(gang).key});
   draft.coming[draft.world.IndexOf(group)] -= draft.asks[gang]->nodes;
   draft.asks[gang].reset();
   ClaimWhatItHas(draft, gang);
@@ -390,38 +390,44 @@ Growth GrowthOf(const Draft& draft, const GroupView& group) {
 
 Growth GrowthToPay(const Draft& draft, const GroupView& group) {
   Growth growth = GrowthOf(draft, group);
-  growth.asked = 0;
-  for (const AskBill& bill : draft.bills[draft.world.IndexOf(group)]) growth.asked += bill.nodes;
+  growth.asked = draft.bills[draft.world.IndexOf(group)].nodes;
   return growth;
 }
 
 const PoolKey* WhoPaysForLeft(const Draft& draft, const GroupView& group) {
-  const std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)];
-  const auto payer = WhoPaysForLeft(bills);
-  return payer ? bills[*payer].pool : nullptr;
+  const AskBills& bills = draft.bills[draft.world.IndexOf(group)];
+  return bills.payer ? bills.list[*bills.payer].pool : nullptr;
 }
 
 void PayForAsk(Draft& draft, const GroupView& group, AskBill bill) {
   const Money node = PriceAboveHome(group);
   if (node <= Money()) return;
-  std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)];
+  AskBills& bills = draft.bills[draft.world.IndexOf(group)];
   const Growth growth = GrowthToPay(draft, group);
   const bool takes = growth.TakesAStep(bill.nodes);
   const int left = growth.LeftOfStep(bill.nodes);
-  bill.left = 0;
-  bill.before = WhoPaysForLeft(bills);
+  bill.left = takes ? left : 0;
+  bill.before = bills.payer;
   if (bill.before) {
-    bill.left_before = bills[*bill.before].left;
-    SetLeft(draft, group, bills[*bill.before], takes ? 0 : left);
+    AskBill& payer = bills.list[*bill.before];
+    bill.left_before = payer.left;
+    SetLeft(draft, group, payer, takes ? 0 : left);
   }
-  if (takes) bill.left = left;
-  draft.quotas.AddBeside(*bill.pool, BesideIn(bill, node));
-  bills.push_back(bill);
+  draft.quotas.AddBeside(PayerOf(bill), BesideIn(bill, node));
+  if (left == 0) {
+    bills.payer.reset();
+  } else if (takes) {
+    bills.payer = bills.list.size();
+  }
+  bills.nodes += bill.nodes;
+  bills.list.push_back(bill);
 }
 
-void ForgetBill(Draft& draft, const GroupView& group, const PoolKey& pool) {
-  std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)];
-  const auto is_its = [&](const AskBill& bill) { return *bill.pool == pool; };
+void ForgetBill(Draft& draft, const GroupView& group, const Payer& pool) {
+  const std::vector<AskBill>& bills = draft.bills[draft.world.IndexOf(group)].list;
+  const auto is_its = [&](const AskBill& bill) {
+    return bill.inference == pool.inference && *bill.pool == pool.key;
+  };
   if (std::ranges::none_of(bills, is_its)) return;
   std::vector<AskBill> later;
   while (!is_its(bills.back())) {
@@ -434,7 +440,7 @@ void ForgetBill(Draft& draft, const GroupView& group, const PoolKey& pool) {
 
 void ForgetBills(Draft& draft) {
   for (size_t g = 0; g < draft.bills.size(); ++g) {
-    while (!draft.bills[g].empty()) ForgetLastBill(draft, draft.world.groups[g]);
+    while (!draft.bills[g].list.empty()) ForgetLastBill(draft, draft.world.groups[g]);
   }
 }
 

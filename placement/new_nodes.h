@@ -72,7 +72,7 @@ const PoolKey* WhoPaysForLeft(const Draft& draft, const GroupView& group);
 // less of it once those who ask later count on it.
 void PayForAsk(Draft& draft, const GroupView& group, AskBill bill);
 // Takes it off, if the pool asks the group for anything, and counts anew what the others pay.
-void ForgetBill(Draft& draft, const GroupView& group, const PoolKey& pool);
+void ForgetBill(Draft& draft, const GroupView& group, const Payer& pool);
 
 // Takes off what everybody asks for.
 void ForgetBills(Draft& draft);

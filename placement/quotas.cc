@@ -116,7 +116,7 @@ void QuotaBook::CountAlone(const Users& users, int sign) {
   spend_.AddBeside(pool, BeyondOwn(share).Times(sign));
 }
 
-void QuotaBook::UseNode(const PoolKey& pool, const NodeShare& share, int sign) {
+void QuotaBook::UseNode(const Payer& pool, const NodeShare& share, int sign) {
   Users& users = nodes_[share.node];
   CountAlone(users, -1);
   if (sign > 0) {
@@ -128,18 +128,23 @@ void QuotaBook::UseNode(const PoolKey& pool, const NodeShare& share, int sign) {
   CountAlone(users, 1);
 }
 
-Money QuotaBook::BesideFor(const PoolKey& pool, const NodeShare& share) const {
+bool QuotaBook::IsUsed(size_t node) const {
+  const Users* users = UsersOf(node);
+  return users != nullptr && (users->shared || !users->pools.empty());
+}
+
+Money QuotaBook::BesideFor(const Payer& pool, const NodeShare& share) const {
   const Users* users = UsersOf(share.node);
   if (users == nullptr) return BeyondOwn(share);
   const auto is_other = [&](const auto& one) { return one.first != pool; };
   return users->shared || std::ranges::any_of(users->pools, is_other) ? Money() : BeyondOwn(share);
 }
 
-Money QuotaBook::SparedBy(const PoolKey& pool, const NodeShare& share) const {
+Money QuotaBook::SparedBy(const Payer& pool, const NodeShare& share) const {
   const Users* users = UsersOf(share.node);
   if (users == nullptr || users->shared || users->pools.size() != 1) return {};
   const auto& [other, its] = users->pools.front();
-  return other.ns == pool.ns && other != pool ? BeyondOwn(its) : Money();
+  return other.key.ns == pool.key.ns && other != pool ? BeyondOwn(its) : Money();
 }
 
 int64_t QuotaBook::Used(const std::string& ns, const std::string& type) const {
@@ -297,7 +302,7 @@ void CountGang(QuotaBook& quotas, const World& world, const TrainingPool& pool,
   if (group == nullptr || !IsPaidByNode(*group->spec)) return;
   for (const NodeShare& share :
        NodeShares(*group, NodesOf(world, *group, placement), accelerators)) {
-    quotas.UseNode(pool.key, share, sign);
+    quotas.UseNode({.key = pool.key}, share, sign);
   }
 }
 

@@ -31,15 +31,16 @@ class QuotaBook {
   void Add(const std::string& ns, const std::string& type, int64_t accelerators, Money above_home);
   // The pool has a part of the node (sign 1), or no more (-1). Whoever has a node for itself pays
   // for all of it; as soon as others have a part of it too, everybody for its accelerators alone.
-  void UseNode(const PoolKey& pool, const NodeShare& share, int sign);
+  void UseNode(const Payer& pool, const NodeShare& share, int sign);
   // Pods are on the node that are none of our pools': nobody has it for itself. REQUIRES that no
   // pool is counted there yet.
   void ShareNode(size_t node) { nodes_[node].shared = true; }
+  [[nodiscard]] bool IsUsed(size_t node) const;
   // What is paid beside the shares of accelerators once the pool has a part of the node too: by the
   // pool itself, and less by others of its namespace.
-  [[nodiscard]] Money BesideFor(const PoolKey& pool, const NodeShare& share) const;
-  [[nodiscard]] Money SparedBy(const PoolKey& pool, const NodeShare& share) const;
-  void AddBeside(const PoolKey& pool, Money hourly) { spend_.AddBeside(pool, hourly); }
+  [[nodiscard]] Money BesideFor(const Payer& pool, const NodeShare& share) const;
+  [[nodiscard]] Money SparedBy(const Payer& pool, const NodeShare& share) const;
+  void AddBeside(const Payer& pool, Money hourly) { spend_.AddBeside(pool, hourly); }
   [[nodiscard]] int64_t Used(const std::string& ns, const std::string& type) const;
   // nullopt: no limit. A namespace without a Quota has the default limits.
   [[nodiscard]] std::optional<int64_t> Limit(const std::string& ns, const std::string& type) const;
@@ -79,7 +80,7 @@ class QuotaBook {
   // Who has a part of a node that is paid for whole.
   struct Users {
     bool shared = false;  // with pods that are none of our pools'
-    std::vector<std::pair<PoolKey, NodeShare>> pools;
+    std::vector<std::pair<Payer, NodeShare>> pools;
   };
   void CountAlone(const Users& users, int sign);
   [[nodiscard]] const Users* UsersOf(size_t node) const;

@@ -89,13 +89,13 @@ SpendBook::SpendBook(const Snapshot& snapshot) : now_(snapshot.now), currency_(s
 
 void SpendBook::Add(const std::string& ns, Money hourly) { accounts_[ns].hourly += hourly; }
 
-void SpendBook::AddBeside(const PoolKey& pool, Money hourly) {
+void SpendBook::AddBeside(const Payer& pool, Money hourly) {
   if (hourly == Money()) return;
-  accounts_[pool.ns].beside += hourly;
+  accounts_[pool.key.ns].beside += hourly;
   beside_[pool] += hourly;
 }
 
-Money SpendBook::PaidBeside(const PoolKey& pool) const {
+Money SpendBook::PaidBeside(const Payer& pool) const {
   const auto at = beside_.find(pool);
   return at == beside_.end() ? Money() : at->second;
 }
@@ -156,6 +156,11 @@ std::optional<SpendBlock> SpendBook::BlockForNodes(const std::string& ns, Money 
   if (more <= Money() || at == accounts_.end()) return std::nullopt;
   return Block(ns, more, at->second.All(),
                fmt::format("{} would cost {} {} an hour", what, more.Format(), currency_));
+}
+
+Money SpendBook::All(const std::string& ns) const {
+  const auto at = accounts_.find(ns);
+  return at == accounts_.end() ? Money() : at->second.All();
 }
 
 bool SpendBook::IsCrossedByNodes(const std::string& ns) const {

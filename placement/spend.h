@@ -32,6 +32,13 @@ Money CostAboveHome(const GroupView& group, int64_t accelerators);
 // elastic, and above home.
 bool IsPaidByNode(const NodeGroup& group);
 
+// A pool that pays. One of each kind may have a name.
+struct Payer {
+  bool inference = false;
+  PoolKey key;
+  auto operator<=>(const Payer&) const = default;
+};
+
 // What stands in the way of spending more.
 struct SpendBlock {
   std::string message;  // a clause with the numbers
@@ -41,15 +48,16 @@ struct SpendBlock {
 // What each namespace's pools cost an hour above home, and its limits. What costs nothing there is
 // never in the way of a limit. Two sums are kept: the shares of accelerators, and what is paid for
 // whole nodes beside them. Whether there is money for what causes no node is asked of the shares
-// alone, so that nobody goes, and nothing ends, because a node has been left to its last user.
+// alone, so that nobody gives way because a node has been left to its last user. A budget counts
+// both.
 class SpendBook {
  public:
   explicit SpendBook(const Snapshot& snapshot);
 
   void Add(const std::string& ns, Money hourly);
   // For nodes that the pool has for itself or asks for, beside its shares.
-  void AddBeside(const PoolKey& pool, Money hourly);
-  [[nodiscard]] Money PaidBeside(const PoolKey& pool) const;
+  void AddBeside(const Payer& pool, Money hourly);
+  [[nodiscard]] Money PaidBeside(const Payer& pool) const;
 
   // What may be spent an hour beyond what is; nullopt: there is no limit.
   [[nodiscard]] std::optional<Money> Left(const std::string& ns) const;
@@ -60,7 +68,8 @@ class SpendBook {
   // The same for whole nodes, beside all that is paid. `what`: the subject of the clause.
   [[nodiscard]] std::optional<SpendBlock> BlockForNodes(const std::string& ns, Money more,
                                                         const std::string& what) const;
-  // Is more paid than may be, whole nodes among it?
+  // All that is paid an hour, whole nodes among it, and whether that is more than may be.
+  [[nodiscard]] Money All(const std::string& ns) const;
   [[nodiscard]] bool IsCrossedByNodes(const std::string& ns) const;
   // What others of the namespace would have to cost less an hour for `more` to be within the hourly
   // limit; nullopt: that is no help, as the limit is lower than `more`, or a budget is used up.
@@ -100,8 +109,8 @@ class SpendBook {
   Time now_{};
   std::string currency_;
   std::map<std::string, Account> accounts_;  // by namespace
-  std::map<PoolKey, Money> beside_;          // by pool
-  bool any_drains_ = false;                  // must anybody leave its place?
+  std::map<Payer, Money> beside_;
+  bool any_drains_ = false;  // must anybody leave its place?
 };
 
 }  // namespace spillway::placement

@@ -147,5 +147,17 @@ TEST_F(KubercTest, IsTheDocumentOfTheVersionThatHasAPolicy) {
   EXPECT_EQ(Refusal("login"), "");
 }
 
+TEST_F(KubercTest, WhatIsNotUnderstoodRefusesThePlugin) {
+  for (const char* text : {"apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preferences\n",
+                           "apiVersion: kubectl.config.k8s.io/v2\nkind: Preference\n",
+                           "apiVersion: kubectl.config.k8s.io/v1alpha1\nkind: Preference\n"
+                           "credentialPluginPolicy: DenyAll\n",
+                           "- a list"}) {
+    Write(text);
+    EXPECT_THAT(Refusal("login"), HasSubstr("is no Preference of kubectl.config.k8s.io/v1beta1"))
+        << text;
+  }
+}
+
 }  // namespace
 }  // namespace spillway::kube

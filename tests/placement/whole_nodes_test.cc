@@ -255,8 +255,7 @@ TEST(WholeNodes, ArePaidForByTheirOnlyUser) {
     const Plan plan = Settled(world);
     EXPECT_EQ(Hourly(plan, "team").Format(), c.team) << c.sentence;
     EXPECT_EQ(Hourly(plan, "other").Format(), c.other) << c.sentence;
-    EXPECT_EQ(DecisionOf(plan, "small").marginal_hourly_cost,
-              GroupOf(world, "cloud").tier == 0 ? Dollars("4") : Dollars("4"))
+    EXPECT_EQ(DecisionOf(plan, "small").marginal_hourly_cost, Dollars("4"))
         << "its share, whoever pays the rest";
   }
 }
