@@ -752,8 +752,8 @@ Found IsWithinSpendForNew(Look& look) {
                      node.Times(paid - wanted.nodes);
   const PoolKey* other = look.supply->pays_for_left;
   const bool spares = other != nullptr && other->ns == look.pool.key.ns;
-  const Money more = cost + node.Times(spares ? -growth.SparedBy(wanted.nodes) : 0) +
-                     Money::FromMicros(-there.spared.micros());
+  // Others whose nodes it joins are spared nothing before it is there.
+  const Money more = cost + node.Times(spares ? -growth.SparedBy(wanted.nodes) : 0);
   return SpendFindingOnNodes(look.scene, look.pool,
                              fmt::format("with {} it", Count(paid, "new node")), cost, more);
 }

@@ -22,7 +22,7 @@ LIBRARIES = {
     "simdjson": r"kube/json\.(h|cc)",
     "prometheus/": r"base/metrics\.cc",
     "spdlog/": r"base/log\.cc",
-    "yaml-cpp/": r"(kube/kubeconfig|controllers/settings|placement/snapshot_[a-z]+|operator/cli/manifests)\.(h|cc)",
+    "yaml-cpp/": r"(kube/kubeconfig|kube/kuberc|controllers/settings|placement/snapshot_[a-z]+|operator/cli/manifests)\.(h|cc)",
     "boost/beast": r"operator/(http_server|metrics_answer)\.cc",
     "CLI/": r"operator/(options|cli/main)\.cc",
 }

@@ -107,6 +107,30 @@ TEST(WholeNodes, ArePaidForByWhoAsksForThem) {
   }
 }
 
+TEST(WholeNodes, ThatItWouldHaveForItselfBesideThemCount) {
+  struct Case {
+    const char* sentence;
+    const char* limit;
+    bool shares;  // what is there, with a gang of its namespace
+    bool asks;
+  };
+  // Two workers of 5 GPUs: one goes on a node that is there, for the other one is made.
+  for (const Case& c :
+       {Case{"two whole nodes", "63.99", false, false},
+        Case{"which may be reached", "64", false, true},
+        Case{"its shares, and what the other pays until it is there", "83.99", true, false},
+        Case{"which may be reached too", "84", true, true}}) {
+    Snapshot world = Cloud();
+    AddNodes(world, "cloud", 1);
+    if (c.shares) AddRunning(world, "small", 1, 1, "cloud", {"cloud-1"}, 10);
+    world.pools.push_back(Wants("pair", 2, 5));
+    world.pools.back().key.ns = "team";
+    world.pools.back().spill_after = Seconds{0};
+    QuotaOf(world, "team").max_hourly_cost = Dollars(c.limit);
+    EXPECT_EQ(Asks(Settled(world), "pair"), c.asks) << c.sentence;
+  }
+}
+
 TEST(WholeNodes, AreWithinTheGangsOwnLimit) {
   Snapshot world = Cloud(2);
   world.pools = {One("small")};
@@ -258,6 +282,22 @@ TEST(WholeNodes, ArePaidForByTheirOnlyUser) {
     EXPECT_EQ(DecisionOf(plan, "small").marginal_hourly_cost, Dollars("4"))
         << "its share, whoever pays the rest";
   }
+}
+
+// A TrainingPool and an InferencePool may have one name.
+TEST(WholeNodes, ArePaidForByPoolsOfBothKindsApart) {
+  Snapshot world = Used();
+  world.inference_pools = {Chat(2)};
+  world.inference_pools[0].key = {"team", "small"};
+  Runs(world, world.inference_pools[0], "gpu", "cloud", 2, 2, {"cloud-1"}, 10);
+  QuotaOf(world, "team");
+  EXPECT_EQ(Hourly(Settled(world), "team"), Dollars("12")) << "each its accelerators";
+  world = Used();
+  world.inference_pools = {Chat(2)};
+  world.inference_pools[0].key = {"team", "small"};
+  Runs(world, world.inference_pools[0], "gpu", "cloud", 2, 2, {"cloud-2"}, 10);
+  QuotaOf(world, "team");
+  EXPECT_EQ(Hourly(Settled(world), "team"), Dollars("64")) << "each its node";
 }
 
 TEST(WholeNodes, CountForABudget) {
