@@ -124,3 +124,6 @@ def test_since_a_commit_ours_are_held_against_it(check: ModuleType, tmp_path: Pa
     file.write_text(yaml.safe_dump(crd))
     assert check.main() == 1
     assert "crds/poolquota.yaml: since HEAD: status.hourlyCost: is gone" in capsys.readouterr().out
+    file.unlink()
+    assert check.main() == 1
+    assert "crds/poolquota.yaml: since HEAD: is gone" in capsys.readouterr().out.splitlines()

@@ -86,6 +86,7 @@ Result<Policy> ReadPolicy(const YAML::Node& preference) {
 Result<Policy> ParsePolicy(const std::string& bytes) {
   try {
     for (const YAML::Node& document : YAML::LoadAll(bytes)) {
+      if (document.IsNull()) continue;
       const bool is_map = document.IsMap();
       const std::string kind = is_map ? ScalarOf(document["kind"]) : std::string();
       const std::string version = is_map ? ScalarOf(document["apiVersion"]) : std::string();
@@ -134,8 +135,8 @@ std::string FileOf(const Env& env) {
   const std::string named = Value(env, "KUBERC");
   if (!named.empty()) return named == "off" ? std::string() : named;
   const std::string home = Value(env, "HOME");
-  const std::string file = home + "/.kube/kuberc";
   if (home.empty()) return {};
+  const std::string file = home + "/.kube/kuberc";
   std::error_code failed;
   const bool is_there = std::filesystem::exists(file, failed);
   return is_there || failed ? file : std::string();  // what cannot be looked at is not absent

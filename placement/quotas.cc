@@ -43,7 +43,6 @@ Money BeyondOwn(const NodeShare& share) {
 std::vector<size_t> NodesOf(const World& world, const GroupView& group,
                             const Placement& placement) {
   std::vector<size_t> nodes;
-  if (!IsPaidByNode(*group.spec)) return nodes;
   NodeFinder finder(world, placement.cluster);
   for (const std::string& name : placement.nodes) {
     const auto node = finder.Find(name);
@@ -273,20 +272,24 @@ void MarkShared(QuotaBook& quotas, const World& world) {
     }
   }
   if (rests.empty()) return;
-  const auto take_off = [&](std::string_view cluster, const auto& pod) {
-    const auto node = pod.node.empty() ? std::nullopt : world.FindNode(cluster, pod.node);
-    const auto at = node ? rests.find(*node) : rests.end();
+  const auto take_off = [&](size_t node, const auto& pod) {
+    const auto at = rests.find(node);
     if (at == rests.end()) return;
     at->second.amount -= pod.requests.Get(std::string(CountedBy(*at->second.group)));
   };
   for (size_t gang = 0; gang < world.gangs; ++gang) {
-    const TrainingPool& pool = *world.pools[gang];
-    for (const Worker& worker : pool.workers) {
-      if (!worker.ended) take_off(ClusterOf(pool), worker);
+    const std::vector<Worker>& workers = world.pools[gang]->workers;
+    const auto nodes = world.book.Pods(*world.book.Find(*world.pools[gang]));
+    for (size_t w = 0; w < workers.size(); ++w) {
+      if (!workers[w].ended) take_off(nodes[w], workers[w]);
     }
   }
   for (const InferencePool* pool : world.inference) {
-    for (const Replica& replica : pool->live) take_off("", replica);
+    for (const Replica& replica : pool->live) {
+      if (!replica.node.empty()) {
+        take_off(world.FindNode("", replica.node).value_or(kNowhere), replica);
+      }
+    }
   }
   for (const auto& [node, rest] : rests) {
     if (Accelerators(*rest.group, rest.amount) > 0) quotas.ShareNode(node);

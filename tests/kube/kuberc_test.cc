@@ -143,8 +143,11 @@ TEST_F(KubercTest, IsTheDocumentOfTheVersionThatHasAPolicy) {
   Write("apiVersion: kubectl.config.k8s.io/v1alpha1\nkind: Preference\n---\n" + std::string(kHead) +
         "credentialPluginPolicy: DenyAll\n");
   EXPECT_NE(Refusal("login"), "");
-  Write("apiVersion: kubectl.config.k8s.io/v1alpha1\nkind: Preference\n");
-  EXPECT_EQ(Refusal("login"), "");
+  for (const char* text : {"apiVersion: kubectl.config.k8s.io/v1alpha1\nkind: Preference\n", "",
+                           "# nothing yet\n", "---\n---\n"}) {
+    Write(text);
+    EXPECT_EQ(Refusal("login"), "") << text;
+  }
 }
 
 TEST_F(KubercTest, WhatIsNotUnderstoodRefusesThePlugin) {
