@@ -139,7 +139,16 @@ class Store {
   // Of equal keys only the last stays. Lists come in order, mostly.
   static void SortByKey(std::vector<Ptr>& objects) {
     if (!std::ranges::is_sorted(objects, ComesBefore)) {
-      std::ranges::stable_sort(objects, ComesBefore);
+      // What std::stable_sort has in libstdc++ 12, clang calls deprecated.
+      std::vector<std::pair<Ptr, size_t>> places;
+      places.reserve(objects.size());
+      for (Ptr& object : objects) places.emplace_back(std::move(object), places.size());
+      std::ranges::sort(places, [](const auto& left, const auto& right) {
+        if (ComesBefore(left.first, right.first)) return true;
+        return left.second < right.second && !ComesBefore(right.first, left.first);
+      });
+      std::ranges::transform(places, objects.begin(),
+                             [](auto& place) { return std::move(place.first); });
     }
     const auto same = [](const Ptr& a, const Ptr& b) { return KeyOf(a->meta) == KeyOf(b->meta); };
     const auto first = std::unique(objects.rbegin(), objects.rend(), same).base();
