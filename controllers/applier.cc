@@ -3,8 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
+#include <iterator>
 
 #include "controllers/leaving_nodes.h"
 #include "controllers/names.h"
@@ -14,6 +13,19 @@
 
 namespace spillway::controllers {
 namespace {
+
+using std::chrono::nanoseconds;
+
+// The clock that is asked may be another than that of the sleep.
+constexpr std::chrono::seconds kLongestWait{1};
+
+// Of a list's status, and of all that follows.
+void Prepend(Outcome decision, Outcome& rest) {
+  rest.from = decision.from;
+  rest.status_written = decision.status_written;
+  std::ranges::move(rest.versions, std::back_inserter(decision.versions));
+  rest.versions = std::move(decision.versions);
+}
 
 Result<kube::ObjectMeta> MetaOf(const std::string& body) {
   kube::JsonParser parser;
@@ -52,47 +64,187 @@ Result<std::optional<NameTaken>> LookUpName(kube::Client& client, const kube::Re
   return std::optional<NameTaken>(Taken(resource, ns, name, *meta));
 }
 
-Applier::Applier(kube::Client client, Log& log, int threads, std::function<void()> after_write)
+Applier::Applier(kube::Client client, Clock& clock, Log& log, Options options, Hooks hooks)
     : client_(std::move(client)),
+      clock_(clock),
       log_(log),
-      threads_(threads),
-      after_write_(std::move(after_write)) {}
-
-std::vector<Outcome> Applier::Apply(const std::vector<WriteList>& lists,
-                                    const std::stop_token& stop) {
-  std::vector<Outcome> outcomes(lists.size());
-  if (lists.size() == 1) {
-    outcomes[0] = ApplyList(lists[0], stop);
-    return outcomes;
+      options_(options),
+      hooks_(std::move(hooks)),
+      queue_(clock, {}, hooks_.queue) {
+  const int for_statuses = options.threads / 4;
+  const int for_news = (options.threads - for_statuses) / 2;
+  for (int i = 0; i < options.threads; ++i) {
+    const int least = i < for_statuses              ? kWriteStatuses
+                      : i < for_statuses + for_news ? kWriteNews
+                                                    : kWriteRetries;
+    workers_.emplace_back([this, least](const std::stop_token& stop) { Work(least, stop); });
   }
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < lists.size(); i = next++) outcomes[i] = ApplyList(lists[i], stop);
-  };
-  std::vector<std::jthread> workers;
-  const size_t count = std::min(lists.size(), static_cast<size_t>(threads_));
-  workers.reserve(count);
-  for (size_t i = 0; i < count; ++i) workers.emplace_back(work);
-  workers.clear();  // joins
-  return outcomes;
 }
 
-Outcome Applier::ApplyList(const WriteList& list, const std::stop_token& stop) {
-  Outcome outcome;
-  for (const Write& write : list.writes) {
-    const bool goes_on = ApplyOne(write, outcome, stop);
-    after_write_();
+Applier::~Applier() { cut_.request_stop(); }
+
+std::vector<Applied> Applier::Apply(std::vector<WriteList> lists, const std::stop_token& stop) {
+  if (lists.empty()) return {};
+  const std::stop_callback cut(stop, [this] { cut_.request_stop(); });
+  std::vector<Errand*> errands;
+  errands.reserve(lists.size());
+  std::unique_lock lock(mutex_);
+  for (WriteList& list : lists) errands.push_back(Begin(list));
+  const nanoseconds until = clock_.Elapsed() + options_.patience;
+  if (!Wait(lock, [this] { return open_ == 0; }, until)) {
+    Wait(lock, [this] { return undecided_ == 0; }, std::nullopt);
+  }
+  std::vector<Applied> applied;
+  applied.reserve(lists.size());
+  for (size_t i = 0; i < lists.size(); ++i) {
+    applied.push_back(Report(std::move(lists[i]), errands[i]));
+  }
+  return applied;
+}
+
+// Under the lock. Null: the one before has not ended, or was not taken yet.
+Applier::Errand* Applier::Begin(WriteList& list) {
+  const auto [at, is_new] = errands_.try_emplace(list.key);
+  if (!is_new) return nullptr;
+  const bool decides = list.writes.front().verb == Write::Verb::kStatus;
+  at->second.list = std::move(list);
+  at->second.decided = !decides;
+  if (decides) ++undecided_;
+  ++open_;
+  queue_.Add(at->first, decides ? kWriteStatuses : PriorityOfRest(at->first));
+  return &at->second;
+}
+
+// Under the lock.
+Applied Applier::Report(WriteList list, Errand* errand) {
+  if (!errand) return {std::move(list), {}};
+  if (!errand->outcome.ended) {
+    errand->awaited = false;
+    --open_;
+    ++late_;
+    return {errand->list, std::exchange(errand->decision, std::nullopt).value_or(Outcome{})};
+  }
+  Applied applied{std::move(errand->list), std::move(errand->outcome)};
+  if (errand->decision) Prepend(*std::move(errand->decision), applied.outcome);
+  errands_.erase(applied.list.key);
+  return applied;
+}
+
+std::vector<Applied> Applier::TakeLate() {
+  std::vector<Applied> late;
+  const std::scoped_lock lock(mutex_);
+  for (auto at = errands_.begin(); at != errands_.end();) {
+    Errand& errand = at->second;
+    const bool ended = errand.outcome.ended;
+    if (ended) late.push_back({std::move(errand.list), std::move(errand.outcome)});
+    at = ended ? errands_.erase(at) : std::next(at);
+  }
+  return late;
+}
+
+void Applier::Finish(const std::stop_token& stop) {
+  const std::stop_callback cut(stop, [this] { cut_.request_stop(); });
+  std::unique_lock lock(mutex_);
+  Wait(lock, [this] { return late_ == 0; }, std::nullopt);
+}
+
+bool Applier::Wait(std::unique_lock<std::mutex>& lock, const std::function<bool()>& holds,
+                   std::optional<nanoseconds> until) {
+  waits_ = true;
+  bool in_time = true;
+  while (in_time && !holds()) {
+    const nanoseconds left = until ? *until - clock_.Elapsed() : nanoseconds(kLongestWait);
+    in_time = left > nanoseconds{0};
+    if (in_time) wake_.wait_for(lock, std::min<nanoseconds>(left, kLongestWait));
+  }
+  waits_ = false;
+  return in_time;
+}
+
+// What goes on beside it is no sign that the deciding thread is alive.
+void Applier::Progress() const {
+  if (waits_) hooks_.progress();
+}
+
+bool Applier::IsBusy(const std::string& key) const {
+  return errands_.contains(key) || queue_.Waits(key);
+}
+
+void Applier::RetryLater(const std::string& key, nanoseconds at_least) {
+  queue_.Retry(key, kWriteRetries, at_least);
+}
+
+void Applier::TryAgainIn(const std::string& key, nanoseconds time) {
+  queue_.Add(key, kWriteRetries, time);
+}
+
+int Applier::PriorityOfRest(const std::string& key) const {
+  return queue_.Failures(key) == 0 ? kWriteNews : kWriteRetries;
+}
+
+void Applier::Work(int least_priority, const std::stop_token& stop) {
+  while (const std::string* key = queue_.Get(least_priority, stop)) {
+    Do(*key);
+    queue_.Done(*key);
+  }
+}
+
+void Applier::Do(const std::string& key) {
+  Errand* errand = nullptr;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (const auto at = errands_.find(key); at != errands_.end()) errand = &at->second;
+    if (errand && errand->outcome.ended) return;
+  }
+  if (!errand) return hooks_.news();  // it has waited for this moment
+  const size_t all = errand->list.writes.size();
+  if (!errand->decided && all > 1 && DoWrites(*errand, 1)) return GoOn(*errand);
+  if (!errand->outcome.error) DoWrites(*errand, all);
+  End(*errand);
+}
+
+// With what follows from the status, in its turn.
+void Applier::GoOn(Errand& errand) {
+  const std::scoped_lock lock(mutex_);
+  errand.decision = std::exchange(errand.outcome, Outcome{});
+  errand.outcome.from = errand.outcome.done = errand.decision->done;
+  errand.decided = true;
+  --undecided_;
+  queue_.Add(errand.list.key, PriorityOfRest(errand.list.key));
+  wake_.notify_one();
+}
+
+// It belongs to the deciding thread then.
+void Applier::End(Errand& errand) {
+  bool awaited = true;
+  {
+    const std::scoped_lock lock(mutex_);
+    awaited = errand.awaited;
+    if (!errand.decided) --undecided_;
+    --(awaited ? open_ : late_);
+    errand.outcome.ended = true;
+    wake_.notify_one();
+  }
+  if (!awaited) hooks_.news();
+}
+
+bool Applier::DoWrites(Errand& errand, size_t end) {
+  Outcome& outcome = errand.outcome;
+  for (; outcome.done < end; ++outcome.done) {
+    const bool goes_on = ApplyOne(errand.list.writes[outcome.done], outcome);
+    Progress();
     if (!goes_on) break;
-    ++outcome.done;
   }
-  if (outcome.error && outcome.error->code != Code::kCancelled) {
-    const bool expected = outcome.error->code == Code::kConflict;
-    const std::initializer_list<LogField> fields = {{"object", list.key},
-                                                    {"code", CodeName(outcome.error->code)},
-                                                    {"error", outcome.error->message}};
-    expected ? log_.Debug("write refused", fields) : log_.Warn("write failed", fields);
-  }
-  return outcome;
+  if (outcome.error && outcome.error->code != Code::kCancelled) LogFailure(errand);
+  return outcome.done == end;
+}
+
+void Applier::LogFailure(const Errand& errand) {
+  const Error& error = *errand.outcome.error;
+  const std::initializer_list<LogField> fields = {
+      {"object", errand.list.key}, {"code", CodeName(error.code)}, {"error", error.message}};
+  const bool expected = error.code == Code::kConflict;
+  expected ? log_.Debug("write refused", fields) : log_.Warn("write failed", fields);
 }
 
 bool Applier::Written(const Write& write, Result<std::string> answer, Outcome& outcome) {
@@ -107,7 +259,8 @@ bool Applier::Written(const Write& write, Result<std::string> answer, Outcome& o
   return true;
 }
 
-bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+bool Applier::ApplyOne(const Write& write, Outcome& outcome) {
+  const std::stop_token stop = cut_.get_token();
   switch (write.verb) {
     case Write::Verb::kStatus:
       outcome.status_written = Written(write,
@@ -116,33 +269,34 @@ bool Applier::ApplyOne(const Write& write, Outcome& outcome, const std::stop_tok
                                        outcome);
       return outcome.status_written;
     case Write::Verb::kConfirm:
-      return Confirm(write, outcome, stop);
+      return Confirm(write, outcome);
     case Write::Verb::kCreate:
-      return Create(write, outcome, stop);
+      return Create(write, outcome);
     case Write::Verb::kPatch:
       return Written(
           write,
           client_.Patch(*write.resource, write.ns, write.name, write.body, {kFieldManager}, stop),
           outcome);
     case Write::Verb::kDelete:
-      return Delete(write, outcome, stop);
+      return Delete(write, outcome);
     case Write::Verb::kCollect:
-      return Collect(write, outcome, stop);
+      return Collect(write, outcome);
     case Write::Verb::kProbe:
-      return Probe(write, outcome, stop);
+      return Probe(write, outcome);
     case Write::Verb::kScale:
-      outcome.target = LookAtTarget(client_, *write.wish, after_write_, stop);
+      outcome.target = LookAtTarget(client_, *write.wish, [this] { Progress(); }, stop);
       for (const std::string& version : outcome.target->node_versions) {
         outcome.versions.emplace_back(&kube::NodeResource(), version);
       }
       return true;
     case Write::Verb::kRelease:
-      return Release(write, outcome, stop);
+      return Release(write, outcome);
   }
   return false;
 }
 
-bool Applier::Create(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+bool Applier::Create(const Write& write, Outcome& outcome) {
+  const std::stop_token stop = cut_.get_token();
   Result<std::string> answer =
       client_.Create(*write.resource, write.ns, write.body, {kFieldManager}, stop);
   if (answer || answer.error().code != Code::kExists) {
@@ -166,7 +320,8 @@ bool Applier::Create(const Write& write, Outcome& outcome, const std::stop_token
   return false;
 }
 
-bool Applier::Delete(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+bool Applier::Delete(const Write& write, Outcome& outcome) {
+  const std::stop_token stop = cut_.get_token();
   Status done = client_.Delete(*write.resource, write.ns, write.name, write.deletion, stop);
   // Gone already, or another object by now: what had to go is gone. Where its state mattered, it
   // may also be there in another one, for the next pass to look at.
@@ -185,7 +340,8 @@ bool Applier::Delete(const Write& write, Outcome& outcome, const std::stop_token
 // What the caches say of two pools of one name may be old news of either. Asked now, after the
 // child has been seen, the API server knows which of them is there; the other never comes back.
 // A pool that is gone is news that is on its way, as a conflict is.
-bool Applier::Confirm(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+bool Applier::Confirm(const Write& write, Outcome& outcome) {
+  const std::stop_token stop = cut_.get_token();
   auto there = client_.Get(*write.resource, write.ns, write.name, stop);
   if (!there && there.error().code != Code::kNotFound) {
     outcome.error = std::move(there).error().While(fmt::format(
@@ -201,7 +357,8 @@ bool Applier::Confirm(const Write& write, Outcome& outcome, const std::stop_toke
   return false;
 }
 
-bool Applier::Collect(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+bool Applier::Collect(const Write& write, Outcome& outcome) {
+  const std::stop_token stop = cut_.get_token();
   auto there = client_.Get(*write.owner_kind, write.ns, write.owner_name, stop);
   if (!there) return Written(write, std::move(there), outcome);
   const auto pool = MetaOf(*there);
@@ -209,10 +366,11 @@ bool Applier::Collect(const Write& write, Outcome& outcome, const std::stop_toke
     outcome.error = Error{Code::kConflict, write.owner_name + " is another pool by now"};
     return false;
   }
-  return Delete(write, outcome, stop);
+  return Delete(write, outcome);
 }
 
-bool Applier::Release(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+bool Applier::Release(const Write& write, Outcome& outcome) {
+  const std::stop_token stop = cut_.get_token();
   auto version = ReleaseNode(client_, write.name, stop);
   if (!version) {
     outcome.error = std::move(version).error().While(fmt::format("releasing node {}", write.name));
@@ -222,7 +380,8 @@ bool Applier::Release(const Write& write, Outcome& outcome, const std::stop_toke
   return true;
 }
 
-bool Applier::Probe(const Write& write, Outcome& outcome, const std::stop_token& stop) {
+bool Applier::Probe(const Write& write, Outcome& outcome) {
+  const std::stop_token stop = cut_.get_token();
   const auto taken =
       LookUpName(client_, *write.resource, write.ns, write.name, write.owner_uid, stop);
   outcome.probe_free = taken.ok() && !*taken;

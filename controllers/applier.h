@@ -1,15 +1,24 @@
 #pragma once
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <functional>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "controllers/diff.h"
 #include "controllers/targets.h"
 #include "kube/client.h"
+#include "kube/work_queue.h"
 
 namespace spillway::controllers {
 
@@ -27,9 +36,11 @@ Result<std::optional<NameTaken>> LookUpName(kube::Client& client, const kube::Re
                                             const std::string& owner_uid,
                                             const std::stop_token& stop);
 
-// What became of one WriteList.
+// What became of one WriteList, or of the rest of it.
 struct Outcome {
-  size_t done = 0;  // writes that succeeded, from the front
+  size_t from = 0;     // the first write that this tells of
+  size_t done = 0;     // writes that succeeded, from the front of the list
+  bool ended = false;  // all is done, or one has failed
   bool status_written = false;
   std::optional<Error> error;  // of the first that failed
   std::optional<NameTaken> taken;
@@ -40,32 +51,118 @@ struct Outcome {
   std::vector<std::string> deleted_uids;
 };
 
-// Does the writes: lists in parallel, each list in order. The client's gate (leadership) is checked
-// before every single write. Blocks until all is done or has failed; called by the deciding thread.
+// Which is done first.
+inline constexpr int kWriteStatuses = 2;  // what was decided
+inline constexpr int kWriteNews = 1;      // what follows from that
+inline constexpr int kWriteRetries = 0;   // likewise, where a write about the object has failed
+
+struct Applied {
+  WriteList list;
+  Outcome outcome;
+};
+
+// Does the writes: lists in parallel, each list in order, and of all lists the statuses first. They
+// are what was decided, and the next decision needs them. What follows from them somebody's slow
+// webhook may hold up: it is waited for only so long, and then goes on beside the next decisions.
+//
+// Lists of which a write has failed before come after all others, and some of the threads take none
+// of them: they hold each other up, and nobody else. The client's gate (leadership) is checked
+// before every single write. For the deciding thread, but for Working.
 class Applier {
  public:
-  // `after_write` is called on the writing threads, after every single write.
-  Applier(kube::Client client, Log& log, int threads, std::function<void()> after_write);
+  struct Options {
+    int threads = 8;
+    std::chrono::nanoseconds patience = std::chrono::seconds(1);
+  };
+  struct Hooks {
+    std::function<void()> progress{};  // a write was done for Apply, which waits. Any thread.
+    // A list that is not waited for any more has ended, or one may be written again. Any thread.
+    std::function<void()> news{};
+    kube::WorkQueue::Hooks queue{};
+  };
 
-  // One outcome per list, in their order.
-  std::vector<Outcome> Apply(const std::vector<WriteList>& lists, const std::stop_token& stop);
+  Applier(kube::Client client, Clock& clock, Log& log, Options options, Hooks hooks);
+  Applier(const Applier&) = delete;
+  Applier& operator=(const Applier&) = delete;
+  // Cuts off what is under way.
+  ~Applier();
+
+  // The lists in their order, and what became of them until the statuses are written and either all
+  // else is done, or the patience is over. A list whose key IsBusy is not begun. Once `stop` is
+  // requested, all writes fail, for good.
+  std::vector<Applied> Apply(std::vector<WriteList> lists, const std::stop_token& stop);
+  // What has ended later than that: the rest of it. Nothing twice.
+  std::vector<Applied> TakeLate();
+  // Waits until all has ended.
+  void Finish(const std::stop_token& stop);
+
+  // It is being written about, what became of that was not taken yet, or it is to be tried again
+  // later.
+  [[nodiscard]] bool IsBusy(const std::string& key) const;
+  [[nodiscard]] bool IsIdle() const { return errands_.empty() && queue_.size() == 0; }
+  // A write about it has failed: it is busy for a time that grows each time.
+  void RetryLater(const std::string& key, std::chrono::nanoseconds at_least);
+  // Nothing has failed, it was just too early.
+  void TryAgainIn(const std::string& key, std::chrono::nanoseconds time);
+  // What has failed is no longer held against it.
+  void Forget(const std::string& key) { queue_.Forget(key); }
+  [[nodiscard]] std::vector<std::string> Failing() const { return queue_.Failing(); }
+  // Any thread.
+  [[nodiscard]] kube::WorkQueue::Unfinished Working() const { return queue_.Working(); }
 
  private:
-  Outcome ApplyList(const WriteList& list, const std::stop_token& stop);
+  // A list that is under way. Its writes and its outcome are a worker's until that has ended.
+  struct Errand {
+    WriteList list;
+    Outcome outcome;
+    std::optional<Outcome> decision;  // of the status that was written before the rest
+    bool decided = false;             // that, or there is none
+    bool awaited = true;              // by Apply
+  };
+
+  void Work(int least_priority, const std::stop_token& stop);
+  void Do(const std::string& key);
+  // False: one has failed.
+  bool DoWrites(Errand& errand, size_t end);
+  void GoOn(Errand& errand);
+  void End(Errand& errand);
+  [[nodiscard]] int PriorityOfRest(const std::string& key) const;
+  Errand* Begin(WriteList& list);
+  Applied Report(WriteList list, Errand* errand);
+  // Until it holds, which is asked under the lock; false: not until then.
+  bool Wait(std::unique_lock<std::mutex>& lock, const std::function<bool()>& holds,
+            std::optional<std::chrono::nanoseconds> until);
+  void Progress() const;
+  void LogFailure(const Errand& errand);
+
   // False: the list ends here.
-  bool ApplyOne(const Write& write, Outcome& outcome, const std::stop_token& stop);
-  bool Confirm(const Write& write, Outcome& outcome, const std::stop_token& stop);
-  bool Create(const Write& write, Outcome& outcome, const std::stop_token& stop);
-  bool Delete(const Write& write, Outcome& outcome, const std::stop_token& stop);
-  bool Collect(const Write& write, Outcome& outcome, const std::stop_token& stop);
-  bool Probe(const Write& write, Outcome& outcome, const std::stop_token& stop);
-  bool Release(const Write& write, Outcome& outcome, const std::stop_token& stop);
+  bool ApplyOne(const Write& write, Outcome& outcome);
+  bool Confirm(const Write& write, Outcome& outcome);
+  bool Create(const Write& write, Outcome& outcome);
+  bool Delete(const Write& write, Outcome& outcome);
+  bool Collect(const Write& write, Outcome& outcome);
+  bool Probe(const Write& write, Outcome& outcome);
+  bool Release(const Write& write, Outcome& outcome);
   bool Written(const Write& write, Result<std::string> answer, Outcome& outcome);
 
   kube::Client client_;
+  Clock& clock_;
   Log& log_;
-  int threads_;
-  std::function<void()> after_write_;
+  const Options options_;
+  const Hooks hooks_;
+  std::stop_source cut_;
+  kube::WorkQueue queue_;           // of keys of lists
+  std::atomic<bool> waits_{false};  // the deciding thread, for writes
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::map<std::string, Errand> errands_;  // only the deciding thread adds and removes
+  // Guarded by mutex_.
+  size_t undecided_ = 0;  // errands that are awaited
+  size_t open_ = 0;       // likewise
+  size_t late_ = 0;       // errands that are not, and have not ended
+
+  std::vector<std::jthread> workers_;  // go first
 };
 
 }  // namespace spillway::controllers

@@ -25,7 +25,6 @@ using std::chrono::seconds;
 constexpr seconds kHeartbeat{10};
 constexpr seconds kForgetDeleted{30};
 constexpr std::chrono::milliseconds kFirstRetry{200};
-constexpr seconds kLongestRetry{30};
 constexpr seconds kLongestTargetRetry{60};
 constexpr int kMostPassesAMinute = 50;
 constexpr std::chrono::minutes kPaceOver{1};
@@ -254,8 +253,10 @@ Loop::Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log,
       settings_(std::move(settings)),
       hooks_(std::move(hooks)),
       options_(options),
-      // However many writes a pass has, the next one is a sign of life.
-      applier_(client, log, options.writers, [this] { beat_ = clock_.Elapsed().count(); }) {
+      applier_(client, clock, log, {options.writers, options.patience},
+               // However many writes a pass has, the next one is a sign of life.
+               {[this] { beat_ = clock_.Elapsed().count(); }, [this] { MarkDirty(); },
+                metrics.WriteQueue().Hooks()}) {
   beat_ = clock_.Elapsed().count();
   MarkDirty();
 }
@@ -380,10 +381,13 @@ void Loop::WaitForCaches(const std::stop_token& stop) {
 
 void Loop::Run(const std::stop_token& stop, const std::stop_token& abort) {
   while (WaitForWork(stop)) {
+    SettleLate();
     WaitForCaches(stop);
-    if (stop.stop_requested()) return;
+    if (stop.stop_requested()) break;
     Pass(abort, stop);
   }
+  applier_.Finish(abort);
+  SettleLate();
 }
 
 placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& families) {
@@ -432,7 +436,6 @@ void Loop::BeginPass() {
   dirty_ = false;
   beat_ = pass_since_ = now.count();
   wake_at_ = nanoseconds{0};
-  refused_ = false;
 }
 
 void Loop::EndPass(bool decided) {
@@ -442,6 +445,7 @@ void Loop::EndPass(bool decided) {
   const auto well = wake_at_ == nanoseconds{0} ? PassMetrics::Result::kSuccess
                                                : PassMetrics::Result::kRequeueAfter;
   metrics_.Passes().Ended(InSeconds(took), refused_ ? PassMetrics::Result::kError : well);
+  refused_ = false;
 }
 
 nanoseconds Loop::PassTime() const {
@@ -487,7 +491,10 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
   }
   std::vector<WriteList> lists = CollectWrites(facts);
   if (hooks_.leading()) {
-    Settle(facts, lists, applier_.Apply(lists, abort));
+    for (const Applied& applied : applier_.Apply(std::move(lists), abort)) {
+      Settle(applied);
+      if (applied.outcome.status_written) Tell(facts, applied.list);
+    }
     metrics_.PublishDomain(facts.snapshot, facts.plan);
     metrics_.PublishConditions(facts.world);
   } else {
@@ -503,12 +510,8 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
 }
 
 // If so, the end of it starts a pass.
-bool Loop::BackingOff(const std::string& kind, const kube::ObjectMeta& meta) {
-  if (retries_.empty()) return false;  // as in most passes
-  const auto at = retries_.find(ListKey(kind, meta));
-  if (at == retries_.end() || at->second.until <= clock_.Elapsed()) return false;
-  WakeAt(at->second.until);
-  return true;
+bool Loop::IsBusy(const std::string& kind, const kube::ObjectMeta& meta) const {
+  return !applier_.IsIdle() && applier_.IsBusy(ListKey(kind, meta));  // idle in most passes
 }
 
 // Nothing is written about a pool whose template is just being judged: the answer starts another
@@ -597,7 +600,7 @@ std::optional<WriteList> Loop::ListOf(const Object& object, StatusOf status,
 std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::TrainingPoolResource();
   const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[place];
-  if (object.meta.deleted || BackingOff(kind.kind, object.meta)) return std::nullopt;
+  if (object.meta.deleted || IsBusy(kind.kind, object.meta)) return std::nullopt;
   const placement::TrainingPool& pool = *facts.pool_facts[place];
   const auto decision = facts.decisions.find(pool.key);
   if (decision == facts.decisions.end()) return std::nullopt;
@@ -614,7 +617,7 @@ std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
 std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::InferencePoolResource();
   const crds::v1alpha1::InferencePool& object = *facts.world.inference_pools[place];
-  if (object.meta.deleted || BackingOff(kind.kind, object.meta)) return std::nullopt;
+  if (object.meta.deleted || IsBusy(kind.kind, object.meta)) return std::nullopt;
   const placement::InferencePool& pool = *facts.inference_facts[place];
   const auto decision = facts.inference_decisions.find(pool.key);
   if (decision == facts.inference_decisions.end()) return std::nullopt;
@@ -667,7 +670,7 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
   for (const auto& group : facts.world.node_groups) {
     const auto report = facts.group_reports.find(group->meta.name);
     if (group->meta.deleted || report == facts.group_reports.end()) continue;
-    if (BackingOff("NodeGroup", group->meta)) continue;
+    if (IsBusy("NodeGroup", group->meta)) continue;
     if (facts.asked_unchecked.contains(group->meta.name)) continue;
     auto look = TargetWrite(facts, *group, *report->second);
     const auto status = DesiredStatus(*group, *report->second, targets_[group->meta.uid].state,
@@ -697,7 +700,7 @@ void Loop::ReleaseWrites(const Facts& facts, std::vector<WriteList>& out) {
   }
   for (const auto& node : facts.world.nodes) {
     if (!IsHeld(*node) || leaving.contains(node->meta.name)) continue;
-    if (BackingOff("Node", node->meta)) continue;
+    if (IsBusy("Node", node->meta)) continue;
     out.push_back(
         {ListKey("Node", node->meta),
          node->meta.uid,
@@ -824,7 +827,7 @@ void Loop::QuotaWrites(const Facts& facts, std::vector<WriteList>& out) {
   for (const auto& quota : facts.world.pool_quotas) {
     const auto report = facts.quota_reports.find(quota->meta.ns);
     if (quota->meta.deleted || report == facts.quota_reports.end()) continue;
-    if (BackingOff("PoolQuota", quota->meta)) continue;
+    if (IsBusy("PoolQuota", quota->meta)) continue;
     const auto status = DesiredStatus(*quota, *report->second, settings_.mode, facts.now);
     if (auto write = StatusWrite(*quota, status, crds::v1alpha1::PoolQuotaResource())) {
       out.push_back({ListKey("PoolQuota", quota->meta), quota->meta.uid, {*std::move(write)}});
@@ -858,30 +861,31 @@ void Loop::ProbeWrites(const Facts& facts, std::vector<WriteList>& out) {
   WakeAt(next_probe_);
 }
 
-void Loop::Settle(const Facts& facts, const std::vector<WriteList>& lists,
-                  const std::vector<Outcome>& outcomes) {
-  for (size_t i = 0; i < lists.size(); ++i) {
-    const WriteList& list = lists[i];
-    const Outcome& outcome = outcomes[i];
-    bool wrote = false;
-    for (size_t w = 0; w < list.writes.size() && w <= outcome.done; ++w) {
-      if (list.writes[w].verb == Write::Verb::kProbe) continue;
-      if (list.writes[w].verb == Write::Verb::kConfirm) continue;
-      if (list.writes[w].verb == Write::Verb::kScale) continue;  // counted if it wrote
-      const bool ok = w < outcome.done;
-      wrote = wrote || ok;
-      if (ok || outcome.error) metrics_.Wrote(list.writes[w].resource->kind, ok);
-    }
-    if (wrote) CountPasses(list.key);
-    for (const auto& [resource, version] : outcome.versions) {
-      std::string& mark = high_water_[resource];
-      if (kube::NewerVersion(version, mark)) mark = version;
-    }
-    for (const std::string& uid : outcome.deleted_uids) deleted_[uid] = clock_.Elapsed();
-    if (outcome.status_written) Tell(facts, list);
-    if (outcome.target) SettleTarget(list, *outcome.target);
-    SettleFailure(list, outcome);
+void Loop::Settle(const Applied& applied) {
+  const WriteList& list = applied.list;
+  const Outcome& outcome = applied.outcome;
+  bool wrote = false;
+  for (size_t w = outcome.from; w < list.writes.size() && w <= outcome.done; ++w) {
+    if (list.writes[w].verb == Write::Verb::kProbe) continue;
+    if (list.writes[w].verb == Write::Verb::kConfirm) continue;
+    if (list.writes[w].verb == Write::Verb::kScale) continue;  // counted if it wrote
+    const bool ok = w < outcome.done;
+    wrote = wrote || ok;
+    if (ok || outcome.error) metrics_.Wrote(list.writes[w].resource->kind, ok);
   }
+  if (wrote) CountPasses(list.key);
+  for (const auto& [resource, version] : outcome.versions) {
+    std::string& mark = high_water_[resource];
+    if (kube::NewerVersion(version, mark)) mark = version;
+  }
+  for (const std::string& uid : outcome.deleted_uids) deleted_[uid] = clock_.Elapsed();
+  if (outcome.target) SettleTarget(list, *outcome.target);
+  if (outcome.ended) SettleEnd(list, outcome);
+}
+
+// Before the caches are waited for, as they have to see this, too.
+void Loop::SettleLate() {
+  for (const Applied& applied : applier_.TakeLate()) Settle(applied);
 }
 
 // A pass that writes is news for the next one. Where somebody undoes what we write, that has no
@@ -895,7 +899,7 @@ void Loop::CountPasses(const std::string& key) {
   log_.Warn("something undoes what is written about an object", {{"object", key}});
 }
 
-void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
+void Loop::SettleEnd(const WriteList& list, const Outcome& outcome) {
   if (outcome.taken) {
     // What is known already is no news, and must not put the next look off.
     if (taken_.empty()) next_probe_ = clock_.Elapsed() + options_.probe_every;
@@ -910,24 +914,19 @@ void Loop::SettleFailure(const WriteList& list, const Outcome& outcome) {
     MarkDirty();
   }
   if (!outcome.error) {
-    retries_.erase(list.key);
+    applier_.Forget(list.key);
     refused_children_.erase(list.uid);
     return;
   }
   RememberRefusal(list, outcome);
-  Retry& retry = retries_[list.key];
-  nanoseconds wait =
-      std::min<nanoseconds>(kFirstRetry * (1 << std::min(retry.failures, 10)), kLongestRetry);
+  const nanoseconds at_least = outcome.error->retry_after.value_or(seconds(0));
   // A conflict means that news is on its way; it is no failure of anybody's.
-  if (outcome.error->code == Code::kConflict) wait = kFirstRetry;
-  if (outcome.error->retry_after) wait = std::max<nanoseconds>(wait, *outcome.error->retry_after);
-  if (outcome.error->code != Code::kConflict) {
-    ++retry.failures;
-    refused_ = true;
-    metrics_.Passes().Retried();
+  if (outcome.error->code == Code::kConflict) {
+    applier_.TryAgainIn(list.key, std::max<nanoseconds>(kFirstRetry, at_least));
+    return;
   }
-  retry.until = clock_.Elapsed() + wait;
-  WakeAt(retry.until);
+  applier_.RetryLater(list.key, at_least);
+  refused_ = true;
 }
 
 // A child that the API server will not have, or that is too large to be sent, is for the pool's
@@ -993,7 +992,8 @@ void Loop::Forget(const Facts& facts) {
 
 // Most passes remember nothing.
 void Loop::ForgetByKey(const Facts& facts) {
-  if (retries_.empty() && paces_.empty() && numbers_written_.empty() && numbers_changed_.empty() &&
+  const std::vector<std::string> failing = applier_.Failing();
+  if (failing.empty() && paces_.empty() && numbers_written_.empty() && numbers_changed_.empty() &&
       unanswered_.empty()) {
     return;
   }
@@ -1009,7 +1009,9 @@ void Loop::ForgetByKey(const Facts& facts) {
     if (IsHeld(*node)) keys.insert(ListKey("Node", node->meta));
   }
   const auto gone = [&](const auto& entry) { return !keys.contains(entry.first); };
-  std::erase_if(retries_, gone);
+  for (const std::string& key : failing) {
+    if (!keys.contains(key)) applier_.Forget(key);
+  }
   std::erase_if(paces_, gone);
   std::erase_if(numbers_written_, gone);
   std::erase_if(numbers_changed_, gone);

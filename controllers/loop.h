@@ -50,6 +50,8 @@ struct LoopOptions {
   std::chrono::seconds answers_wait{2};
   std::chrono::seconds first_answers_wait{30};
   int writers = 8;
+  // A pass waits for so long for what follows from the statuses that it writes.
+  std::chrono::nanoseconds patience = std::chrono::seconds(1);
 };
 
 // What the loop asks of whoever assembles it. All are called on the deciding thread.
@@ -69,7 +71,8 @@ void CheckPlan(const placement::Snapshot& snapshot, const placement::Plan& plan,
 //
 // A pass starts when something is dirty or the last plan's next_wake has come, every store has
 // synced and has caught up with what we wrote. A list of writes that failed is retried with backoff
-// of its own; the rest of the world goes on.
+// of its own, one that takes its time goes on beside the next passes: about that object nothing
+// else is written until then; the rest of the world goes on.
 class Loop {
  public:
   Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log, const Metrics& metrics,
@@ -90,16 +93,14 @@ class Loop {
   void Advanced();
   // For how long the pass that is under way has been; 0: none is.
   [[nodiscard]] std::chrono::nanoseconds PassTime() const;
+  // How long writes that are under way have been. Any thread.
+  [[nodiscard]] kube::WorkQueue::Unfinished Writing() const { return applier_.Working(); }
   // When the loop last showed a sign of life, on Clock::Elapsed.
   [[nodiscard]] std::chrono::nanoseconds LastBeat() const {
     return std::chrono::nanoseconds(beat_);
   }
 
  private:
-  struct Retry {
-    int failures = 0;
-    std::chrono::nanoseconds until{0};
-  };
   // How often an object was written about in the minute that began then.
   struct Pace {
     std::chrono::nanoseconds since{0};
@@ -172,11 +173,11 @@ class Loop {
   std::optional<Write> StatusWrite(const Object& object, const StatusOf& status,
                                    const kube::Resource& resource, bool at_once = false);
   bool NumbersDue(const std::string& key);
-  bool BackingOff(const std::string& kind, const kube::ObjectMeta& meta);
+  [[nodiscard]] bool IsBusy(const std::string& kind, const kube::ObjectMeta& meta) const;
   bool AwaitsAnswer(bool unchecked, const std::string& kind, const kube::ObjectMeta& meta);
-  void Settle(const Facts& facts, const std::vector<WriteList>& lists,
-              const std::vector<Outcome>& outcomes);
-  void SettleFailure(const WriteList& list, const Outcome& outcome);
+  void Settle(const Applied& applied);
+  void SettleLate();
+  void SettleEnd(const WriteList& list, const Outcome& outcome);
   void RememberRefusal(const WriteList& list, const Outcome& outcome);
   void CountPasses(const std::string& key);
   void Tell(const Facts& facts, const WriteList& list);
@@ -196,8 +197,6 @@ class Loop {
   const LoopOptions options_;
 
   // Deciding thread only.
-  Applier applier_;
-  std::map<std::string, Retry> retries_;                             // by list key
   std::map<std::string, Pace> paces_;                                // by list key
   std::map<std::string, std::chrono::nanoseconds> numbers_written_;  // by list key
   std::map<std::string, std::chrono::nanoseconds> unanswered_;       // by list key: since when
@@ -211,8 +210,8 @@ class Loop {
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned
   bool passed_ = false;                                      // at least once
-  bool refused_ = false;                                     // a write of this pass
-  int numbers_left_ = 0;                                     // of this pass's budget
+  bool refused_ = false;  // a write of this pass, or of an earlier one that has just ended
+  int numbers_left_ = 0;  // of this pass's budget
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, News> to_tell_;
 
@@ -228,6 +227,8 @@ class Loop {
   std::atomic<bool> snapshot_requested_{false};
   std::atomic<int64_t> beat_{0};
   std::atomic<int64_t> pass_since_{0};  // on Elapsed; 0: none is under way
+
+  Applier applier_;  // its threads tell of news: goes before all else
 };
 
 }  // namespace spillway::controllers

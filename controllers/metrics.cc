@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "controllers/applier.h"
 #include "controllers/pool_key_hash.h"
 #include "placement/capacity.h"
 
@@ -53,6 +54,8 @@ double Number(int64_t value) { return static_cast<double>(value); }
 
 Metrics::Metrics(MetricsRegistry& registry)
     : standard_(registry),
+      write_queue_(registry, "spillway-writes",
+                   {{kWriteStatuses, "2"}, {kWriteNews, "1"}, {kWriteRetries, "0"}}, true),
       passes_(registry.AddCounter("spillway_passes_total", "Passes from snapshot to writes.")),
       pass_seconds_(registry.AddHistogram("spillway_pass_duration_seconds",
                                           "Time of a whole pass, writes included.", Durations())),

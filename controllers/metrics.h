@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "controllers/observe.h"
 #include "controllers/pass_metrics.h"
+#include "controllers/queue_metrics.h"
 #include "crds/v1alpha1/common.h"
 #include "placement/plan.h"
 
@@ -24,6 +25,7 @@ class Metrics {
 
   // What goes by controller-runtime's names.
   [[nodiscard]] const PassMetrics& Passes() const { return standard_; }
+  [[nodiscard]] const QueueMetrics& WriteQueue() const { return write_queue_; }
 
   void PassDone(double pass_seconds, double plan_seconds) const;
   void CacheWaited(double seconds) const { cache_wait_seconds_.Observe(seconds); }
@@ -48,6 +50,7 @@ class Metrics {
   void PublishQuotas(const placement::Plan& plan) const;
 
   PassMetrics standard_;
+  QueueMetrics write_queue_;
   Counter passes_;
   Histogram pass_seconds_;
   Histogram plan_seconds_;

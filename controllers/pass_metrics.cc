@@ -6,7 +6,6 @@ namespace spillway::controllers {
 namespace {
 
 MetricLabels Controller() { return {{"controller", "spillway"}}; }
-MetricLabels Queue() { return {{"controller", "spillway"}, {"name", "spillway"}}; }
 MetricLabels With(MetricLabels labels, const std::string& name, const std::string& value) {
   labels[name] = value;
   return labels;
@@ -18,10 +17,6 @@ std::vector<double> PassTimes() {
           0.7,   0.8,  0.9,   1,    1.25, 1.5,  1.75, 2,    2.5, 3,    3.5, 4,    4.5, 5,
           6,     7,    8,     9,    10,   15,   20,   25,   30,  40,   50,  60};
 }
-std::vector<double> QueueTimes() {
-  return {1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10, 100, 1000};
-}
-
 Counter ResultCounter(MetricsRegistry& registry, const std::string& result) {
   return registry.AddCounter("controller_runtime_reconcile_total", "Passes by how they ended.",
                              With(Controller(), "result", result));
@@ -41,26 +36,7 @@ PassMetrics::PassMetrics(MetricsRegistry& registry)
                                           PassTimes(), Controller())),
       active_(registry.AddGauge("controller_runtime_active_workers",
                                 "1 while a pass is under way, else 0.", Controller())),
-      depth_(registry.AddGauge("workqueue_depth", "1 while a pass is due, else 0.",
-                               With(Queue(), "priority", ""))),
-      adds_(registry.AddCounter("workqueue_adds_total",
-                                "Times that a pass became due; further news until it began are "
-                                "part of the same.",
-                                Queue())),
-      queue_seconds_(registry.AddHistogram(
-          "workqueue_queue_duration_seconds",
-          "Time from the first news that a pass answers until it began.", QueueTimes(), Queue())),
-      work_seconds_(registry.AddHistogram("workqueue_work_duration_seconds", "Time of a pass.",
-                                          QueueTimes(), Queue())),
-      unfinished_(registry.AddGauge("workqueue_unfinished_work_seconds",
-                                    "For how long the pass that is under way has been; 0: none is.",
-                                    Queue())),
-      longest_(registry.AddGauge("workqueue_longest_running_processor_seconds",
-                                 "The same: there is one pass at a time.", Queue())),
-      retries_(registry.AddCounter("workqueue_retries_total",
-                                   "Objects about which something that was written was refused, "
-                                   "to be written anew later.",
-                                   Queue())) {
+      queue_(registry, "spillway", {{0, ""}}, false) {
   registry
       .AddGauge("controller_runtime_max_concurrent_reconciles", "Always 1: one pass at a time.",
                 Controller())
@@ -68,27 +44,24 @@ PassMetrics::PassMetrics(MetricsRegistry& registry)
 }
 
 void PassMetrics::Due() const {
-  adds_.Increment();
-  depth_.Set(1);
+  queue_.Added();
+  queue_.Due(0, 1);
 }
 
 void PassMetrics::Began(double waited_seconds) const {
-  depth_.Set(0);
+  queue_.Due(0, 0);
   active_.Set(1);
-  queue_seconds_.Observe(waited_seconds);
+  queue_.Taken(waited_seconds);
 }
 
 void PassMetrics::Ended(double seconds, Result result) const {
   active_.Set(0);
   pass_seconds_.Observe(seconds);
-  work_seconds_.Observe(seconds);
+  queue_.Done(seconds);
   results_.at(result).Increment();
   if (result == Result::kError) errors_.Increment();
 }
 
-void PassMetrics::GoingOn(double seconds) const {
-  unfinished_.Set(seconds);
-  longest_.Set(seconds);
-}
+void PassMetrics::GoingOn(double seconds) const { queue_.GoingOn(seconds, seconds); }
 
 }  // namespace spillway::controllers

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/metrics.h"
+#include "controllers/queue_metrics.h"
 
 namespace spillway::controllers {
 
@@ -24,8 +25,6 @@ class PassMetrics {
   void Ended(double seconds, Result result) const;
   // It was ended before it had decided anything.
   void BrokeOff() const { active_.Set(0); }
-  // Something that was refused is written anew later.
-  void Retried() const { retries_.Increment(); }
   // For how long one has been going on; 0: none is. Called when the metrics are read.
   void GoingOn(double seconds) const;
 
@@ -34,13 +33,7 @@ class PassMetrics {
   Counter errors_;
   Histogram pass_seconds_;
   Gauge active_;
-  Gauge depth_;
-  Counter adds_;
-  Histogram queue_seconds_;
-  Histogram work_seconds_;
-  Gauge unfinished_;
-  Gauge longest_;
-  Counter retries_;
+  QueueMetrics queue_;
 };
 
 }  // namespace spillway::controllers

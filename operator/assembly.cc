@@ -157,6 +157,9 @@ struct Assembly::Parts {
     observed->exec.Refresh(clock.Now());
     watching.Refresh();
     metrics.Passes().GoingOn(std::chrono::duration<double>(loop.PassTime()).count());
+    const auto [all, longest] = loop.Writing();
+    metrics.WriteQueue().GoingOn(std::chrono::duration<double>(all).count(),
+                                 std::chrono::duration<double>(longest).count());
     master.Set(elector.Leading() ? 1 : 0);
     return MetricsAnswer(registry.Text(), request);
   }

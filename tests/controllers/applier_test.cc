@@ -44,12 +44,12 @@ class Collecting : public testing::Test {
     WriteList list{"TrainingPool lab/run", pool_.uid, {}};
     list.writes = CollectLeftovers(crds::v1alpha1::TrainingPoolResource(), pool_,
                                    {{&kube::ServiceResource(), &meta_}}, {});
-    Applier applier(client_, log_, 1, [] {});
-    return applier.Apply({list}, {}).at(0);
+    Applier applier(client_, clock_, log_, {.threads = 1}, {[] {}, [] {}});
+    return applier.Apply({list}, {}).at(0).outcome;
   }
   Outcome Do(const Write& write) {
-    Applier applier(client_, log_, 1, [] {});
-    return applier.Apply({{"Pod lab/worker", "", {write}}}, {}).at(0);
+    Applier applier(client_, clock_, log_, {.threads = 1}, {[] {}, [] {}});
+    return applier.Apply({{"Pod lab/worker", "", {write}}}, {}).at(0).outcome;
   }
   bool IsThere() { return server_.Get("services", "lab", "run-train").has_value(); }
 
@@ -91,8 +91,8 @@ TEST_F(Collecting, NothingIsMadeForAPoolThatIsNotThereAnyMore) {
                            config.dump(),
                            pool_.uid,
                            {}}}};
-    Applier applier(client_, log_, 1, [] {});
-    return applier.Apply({list}, {}).at(0);
+    Applier applier(client_, clock_, log_, {.threads = 1}, {[] {}, [] {}});
+    return applier.Apply({list}, {}).at(0).outcome;
   };
   pool_.uid = "gone";
   EXPECT_EQ(make().error->code, Code::kConflict) << "none is there";

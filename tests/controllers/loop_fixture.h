@@ -17,6 +17,7 @@
 #include "tests/controllers/samples.h"
 #include "tests/support/fake_api_server.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/held_transport.h"
 
 // The path of one pass against an API server in the process: real client, reflectors and stores.
 namespace spillway::controllers {
@@ -228,7 +229,8 @@ class LoopTest : public testing::Test {
   Log log_{LogLevel::kError, true};
   MetricsRegistry registry_;
   support::FakeApiServer server_{clock_};
-  kube::Client client_{server_, clock_, ClientOptions()};
+  support::HeldTransport transport_{server_};
+  kube::Client client_{transport_, clock_, ClientOptions()};
   Stores stores_{[this] { loop_.MarkDirty(); }};
   TemplateChecker templates_{client_, clock_, log_, [this] { loop_.MarkDirty(); }};
   Metrics metrics_{registry_};

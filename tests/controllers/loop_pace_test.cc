@@ -132,7 +132,7 @@ TEST_F(LoopPaceTest, TellsHowLongNewsWaitedAndHowPassesEnded) {
   ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("late") != nullptr; }));
   loop_.Pass({});
   EXPECT_EQ(passes("error"), 1);
-  EXPECT_EQ(Metric("workqueue_retries_total" + labels), 1);
+  EXPECT_EQ(Metric(R"(workqueue_retries_total{controller="spillway",name="spillway-writes"})"), 1);
   clock_.Advance(seconds(1));
   loop_.Pass({});
   EXPECT_EQ(passes("error"), 1);
@@ -458,6 +458,121 @@ TEST_F(LoopPaceTest, AnObjectThatIsWrittenInMoreThan50PassesOfAMinuteIsCounted) 
   EXPECT_EQ(Metric(series), 1);
   ASSERT_NO_FATAL_FAILURE(undo(1));
   EXPECT_EQ(Metric(series), 2);
+}
+
+// --- what takes its time ---
+
+// Two seconds are more than a pass waits for what follows from a status.
+class SlowChildren : public LoopPaceTest {
+ protected:
+  // The Job of a pool is held, and the pass that makes it is over.
+  void HoldJobOf(const std::string& pool) {
+    transport_.Hold("POST", pool + "-train-1");
+    server_.Put(PoolJson(pool, 1));
+    ASSERT_TRUE(support::Eventually([&] { return transport_.Waiting() == 1; }));
+    clock_.Advance(seconds(2));
+    ASSERT_TRUE(support::Eventually([&] { return loop_.PassTime() == seconds(0); }));
+  }
+  bool IsPlaced(const std::string& pool) { return Status(pool).contains("placement"); }
+};
+
+TEST_F(SlowChildren, HoldNobodyElseUp) {
+  Run();
+  ASSERT_NO_FATAL_FAILURE(HoldJobOf("slow"));
+  EXPECT_TRUE(IsPlaced("slow")) << "what was decided is written first";
+  server_.Put(PoolJson("quick", 1));
+  EXPECT_TRUE(Await([&] { return Exists("jobs", "quick-train-1"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(transport_.Waiting(), 1U) << "it is not asked for a second time";
+  EXPECT_FALSE(Exists("jobs", "slow-train-1"));
+  transport_.LetGo();
+  EXPECT_TRUE(Await([&] { return Exists("jobs", "slow-train-1"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(server_.All("jobs").size(), 2U);
+  for (const char* pool : {"slow", "quick"}) EXPECT_EQ(Status(pool)["attempts"], 1) << pool;
+}
+
+TEST_F(SlowChildren, NothingElseIsWrittenAboutThatPoolMeanwhile) {
+  Run();
+  ASSERT_NO_FATAL_FAILURE(HoldJobOf("slow"));
+  const Json before = Status("slow");
+  server_.Patch("trainingpools", "lab", "slow", {{"spec", {{"suspend", true}}}});
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(Status("slow"), before);
+  transport_.LetGo();
+  EXPECT_TRUE(Await([&] { return Reason("slow", "Placed") == "Suspended"; }));
+  EXPECT_TRUE(Await([&] { return !Exists("jobs", "slow-train-1"); }));
+}
+
+TEST_F(SlowChildren, AreTriedAgainWhereTheyFailInTheEnd) {
+  Run();
+  ASSERT_NO_FATAL_FAILURE(HoldJobOf("slow"));
+  Fault refused;
+  refused.verb = "create";
+  refused.path_contains = "/jobs";
+  refused.status = 500;
+  server_.Inject(refused);
+  transport_.LetGo();
+  const std::string retries =
+      R"(workqueue_retries_total{controller="spillway",name="spillway-writes"})";
+  ASSERT_TRUE(support::Eventually([&] { return Metric(retries) == 1; }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_FALSE(Exists("jobs", "slow-train-1")) << "it is too early";
+  clock_.Advance(milliseconds(200));
+  EXPECT_TRUE(Await([&] { return Exists("jobs", "slow-train-1"); }));
+}
+
+TEST_F(SlowChildren, AreWaitedForAtTheEnd) {
+  Run();
+  ASSERT_NO_FATAL_FAILURE(HoldJobOf("slow"));
+  running_.request_stop();  // this fixture's stop is an abort, too
+  running_.join();
+  EXPECT_FALSE(Exists("jobs", "slow-train-1"));
+}
+
+// As in a process that is told to stop and may take its time.
+TEST_F(LoopPaceTest, TheEndWaitsForChildrenThatTakeTheirTime) {
+  watching_.Start();
+  std::jthread loop([this](const std::stop_token& stop) { loop_.Run(stop, {}); });
+  transport_.Hold("POST", "slow-train-1");
+  server_.Put(PoolJson("slow", 2));
+  ASSERT_TRUE(support::Eventually([&] { return transport_.Waiting() == 1; }));
+  clock_.Advance(seconds(2));
+  ASSERT_TRUE(support::Eventually([&] { return loop_.PassTime() == seconds(0); }));
+  loop.request_stop();
+  server_.Put(GroupJson("late", 20));
+  EXPECT_FALSE(server_.WaitUntil([&] { return HasGroupStatus("late"); }, milliseconds(200)));
+  transport_.LetGo();
+  loop.join();
+  EXPECT_TRUE(Exists("jobs", "slow-train-1"));
+}
+
+// Where many are slow, some are always left who write about the others.
+TEST_F(SlowChildren, HoweverManyLeaveSomebodyForTheOthers) {
+  for (int i = 0; i < 30; ++i) {
+    server_.Put(NodeJson("more-" + std::to_string(i), "home"));
+    server_.Put(PoolJson("slow-" + std::to_string(i), 1));
+  }
+  Fault refused;
+  refused.verb = "create";
+  refused.path_contains = "/jobs";
+  refused.status = 500;
+  refused.times = 30;
+  server_.Inject(refused);
+  Run();
+  ASSERT_TRUE(Await([&] { return IsPlaced("slow-29"); }));
+  const std::string retries =
+      R"(workqueue_retries_total{controller="spillway",name="spillway-writes"})";
+  ASSERT_TRUE(support::Eventually([&] { return Metric(retries) == 30; }));
+  transport_.Hold("POST", "slow-");
+  clock_.Advance(milliseconds(200));
+  ASSERT_TRUE(support::Eventually([&] { return transport_.Waiting() > 0; }));
+  clock_.Advance(seconds(2));
+  server_.Put(PoolJson("quick", 1));
+  EXPECT_TRUE(Await([&] { return Exists("jobs", "quick-train-1"); }));
+  EXPECT_LT(transport_.Waiting(), 8U);
+  transport_.LetGo();
+  EXPECT_TRUE(Await([&] { return server_.All("jobs").size() == 31; }));
 }
 
 // --- numbers ---

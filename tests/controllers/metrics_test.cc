@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "controllers/applier.h"
 #include "controllers/watching.h"
 #include "tests/support/builders.h"
 #include "tests/support/eventually.h"
@@ -38,8 +39,12 @@ std::string Labelled(const std::string& name, const std::string& label, const st
   return name + "{" + label + "=\"" + value + "\"}";
 }
 
-std::string QueueSeries(const std::string& name) {
-  return "workqueue_" + name + R"({controller="spillway",name="spillway"})";
+std::string QueueSeries(const std::string& name, const std::string& queue = "spillway") {
+  return "workqueue_" + name + R"({controller="spillway",name=")" + queue + "\"}";
+}
+std::string WriteDepth(const std::string& priority) {
+  return R"(workqueue_depth{controller="spillway",name="spillway-writes",priority=")" + priority +
+         "\"}";
 }
 
 std::string ReasonSeries(const std::string& name, const std::string& resource,
@@ -122,10 +127,14 @@ TEST_F(MetricsTest, EverySeriesWithFixedLabelsIsThereFromTheStart) {
   }
   for (const char* name :
        {"adds_total", "queue_duration_seconds_count", "work_duration_seconds_count",
-        "unfinished_work_seconds", "longest_running_processor_seconds", "retries_total"}) {
-    expected.insert(QueueSeries(name));
+        "unfinished_work_seconds", "longest_running_processor_seconds"}) {
+    for (const char* queue : {"spillway", "spillway-writes"}) {
+      expected.insert(QueueSeries(name, queue));
+    }
   }
   expected.insert(R"(workqueue_depth{controller="spillway",name="spillway",priority=""})");
+  for (const char* priority : {"0", "1", "2"}) expected.insert(WriteDepth(priority));
+  expected.insert(QueueSeries("retries_total", "spillway-writes"));
   EXPECT_EQ(MetricSeries(registry_.Text()), expected);
 }
 
@@ -152,7 +161,6 @@ TEST_F(MetricsTest, PassesGoByControllerRuntimesNamesToo) {
   pass.Ended(0.25, PassMetrics::Result::kSuccess);
   pass.Ended(0.25, PassMetrics::Result::kRequeueAfter);
   pass.Ended(0.25, PassMetrics::Result::kRequeueAfter);
-  pass.Retried();
   EXPECT_EQ(passes("error"), 1);
   EXPECT_EQ(passes("success"), 1);
   EXPECT_EQ(passes("requeue_after"), 2);
@@ -161,10 +169,33 @@ TEST_F(MetricsTest, PassesGoByControllerRuntimesNamesToo) {
   EXPECT_EQ(Value(QueueSeries("adds_total")), 1);
   EXPECT_EQ(Value(QueueSeries("queue_duration_seconds_sum")), 0.5);
   EXPECT_EQ(Value(QueueSeries("work_duration_seconds_sum")), 1);
-  EXPECT_EQ(Value(QueueSeries("retries_total")), 1);
   pass.Began(0);
   pass.BrokeOff();
   EXPECT_EQ(Value("controller_runtime_active_workers" + controller), 0);
+}
+
+TEST_F(MetricsTest, TellOfTheQueueOfWrites) {
+  const kube::WorkQueue::Hooks hooks = metrics_.WriteQueue().Hooks();
+  const auto value = [&](const std::string& name) {
+    return Value(QueueSeries(name, "spillway-writes"));
+  };
+  hooks.due(kWriteRetries, 3);
+  hooks.due(kWriteNews, 2);
+  hooks.due(kWriteStatuses, 1);
+  hooks.added();
+  hooks.retried();
+  hooks.taken(std::chrono::milliseconds(500));
+  hooks.done(std::chrono::milliseconds(250));
+  metrics_.WriteQueue().GoingOn(0.75, 0.5);
+  EXPECT_EQ(Value(WriteDepth("0")), 3);
+  EXPECT_EQ(Value(WriteDepth("1")), 2);
+  EXPECT_EQ(Value(WriteDepth("2")), 1);
+  EXPECT_EQ(value("adds_total"), 1);
+  EXPECT_EQ(value("retries_total"), 1);
+  EXPECT_EQ(value("queue_duration_seconds_sum"), 0.5);
+  EXPECT_EQ(value("work_duration_seconds_sum"), 0.25);
+  EXPECT_EQ(value("unfinished_work_seconds"), 0.75);
+  EXPECT_EQ(value("longest_running_processor_seconds"), 0.5);
 }
 
 TEST_F(MetricsTest, PassesWaitsAndWritesAreCounted) {
