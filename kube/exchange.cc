@@ -6,7 +6,9 @@
 namespace spillway::kube {
 namespace {
 
-constexpr size_t kHandOffBytes = size_t{256} << 10;  // held for a slow consumer, plus one piece
+// Held for a slow consumer, plus one piece. Whenever it is reached, the library is held and
+// resumed, which wakes both threads and takes a task: as rarely as every hundred pods.
+constexpr size_t kHandOffBytes = size_t{1} << 20;
 
 using Moment = Exchange::Moment;
 

@@ -54,7 +54,7 @@ Status ReadRequests(JsonValue value, Resources& out) {
   });
 }
 
-Status DecodeContainer(JsonValue value, Container& out) {
+Status DecodeInitContainer(JsonValue value, Container& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
     if (key == "name") return Read(inner, out.name);
     if (key == "resources") return ReadRequests(inner, out.requests);
@@ -68,11 +68,27 @@ Status DecodeContainer(JsonValue value, Container& out) {
   });
 }
 
+// Most of a container comes after its resources, and nothing of that is read.
+Status DecodeContainer(JsonValue value, Container& out) {
+  bool has_name = false;
+  bool has_resources = false;
+  const auto visit = [&](std::string_view key, JsonValue inner) -> Status {
+    if (key == "name") {
+      has_name = true;
+      return Read(inner, out.name);
+    }
+    if (key != "resources") return Ok{};
+    has_resources = true;
+    return ReadRequests(inner, out.requests);
+  };
+  return VisitObjectUntil(value, visit, [&] { return has_name && has_resources; });
+}
+
 Status DecodeSpec(JsonValue value, Spec& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
     if (key == "nodeName") return Read(inner, out.node);
     if (key == "containers") return ReadList(inner, out.containers, DecodeContainer);
-    if (key == "initContainers") return ReadList(inner, out.init_containers, DecodeContainer);
+    if (key == "initContainers") return ReadList(inner, out.init_containers, DecodeInitContainer);
     if (key == "resources") return ReadRequests(inner, out.pod_level);
     if (key == "overhead") return ReadResources(inner, out.overhead);
     return Ok{};
@@ -84,9 +100,21 @@ bool IsPodLevel(std::string_view name) {
   return name == kCpu || name == kMemory || name.starts_with("hugepages-");
 }
 
-Resources EffectiveRequests(const Spec& spec) {
+// Takes the first one's memory.
+Resources TakeSum(std::vector<Container>& containers) {
   Resources total;
-  for (const Container& container : spec.containers) total.Add(container.requests);
+  for (Container& container : containers) {
+    if (total.empty()) {
+      total = std::move(container.requests);
+    } else {
+      total.Add(container.requests);
+    }
+  }
+  return total;
+}
+
+Resources EffectiveRequests(Spec& spec) {
+  Resources total = TakeSum(spec.containers);
   Resources sidecars;
   Resources start;  // the most that any moment of the pod's start needs
   for (const Container& container : spec.init_containers) {
@@ -210,7 +238,7 @@ void ApplyConditions(const std::vector<Condition>& conditions, Pod& out) {
 
 // The index comes as annotation and label; once it is a number, neither is kept.
 void TakeIndex(TextMap& from, Pod& out) {
-  const auto at = from.find(std::string(kCompletionIndex));
+  const auto at = from.find(kCompletionIndex);
   if (at == from.end()) return;
   const std::string& text = at->second;
   int index = -1;

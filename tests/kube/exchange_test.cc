@@ -58,12 +58,12 @@ TEST(ExchangeTest, HoldsTheLibraryBackUntilTheConsumerHasTakenWhatIsThere) {
   exchange.SetHead(Head(200));
   bool resumed = false;
   EXPECT_TRUE(exchange.Put("a", NotCalled));
-  EXPECT_FALSE(exchange.Put(std::string(256 << 10, 'x'), [&] { resumed = true; }));
+  EXPECT_FALSE(exchange.Put(std::string(1 << 20, 'x'), [&] { resumed = true; }));
   EXPECT_FALSE(resumed);
   std::string bytes;
   EXPECT_EQ(exchange.Await(Soon(), 0ms, bytes), Wake::kBytes);
   EXPECT_TRUE(resumed);
-  EXPECT_EQ(bytes.size(), (256U << 10) + 1);
+  EXPECT_EQ(bytes.size(), (1U << 20) + 1);
 }
 
 TEST(ExchangeTest, ALibraryHeldBackGoesOnWhenNobodyWaitsAnyMore) {
@@ -144,7 +144,7 @@ TEST(ExchangeTest, CarriesABodyBetweenTwoThreads) {
     most = std::max(most, bytes.size());
   }
   EXPECT_EQ(total, kPieces * 4096);
-  EXPECT_LE(most, (256U << 10) + 4096);
+  EXPECT_LE(most, (1U << 20) + 4096);
 }
 
 TEST(LedgerTest, ClosingEndsEveryExchangeAndWaitsForBothSides) {

@@ -205,6 +205,16 @@ TEST(PodRequests, FollowTheSchedulersRule) {
            {"resources": {"requests": {"cpu": "4"}}},
            {"restartPolicy": "Always", "resources": {"requests": {"cpu": "2"}}}]})",
        "cpu=4"},
+      {"a sidecar says so behind its name and its resources",
+       R"({"containers": [{"name": "a", "resources": {"requests": {"cpu": "2"}}}], "initContainers": [
+           {"name": "b", "resources": {"requests": {"cpu": "1"}}, "restartPolicy": "Always"}]})",
+       "cpu=3"},
+      {"what stands behind a container's resources is passed over",
+       R"({"containers": [
+           {"name": "a", "resources": {"requests": {"cpu": "1"}}, "restartPolicy": 1,
+            "livenessProbe": {"exec": {"command": ["]", "}"]}}},
+           {"resources": {"requests": {"memory": "1Gi"}}, "name": "b", "volumeMounts": [{"name": "c"}]}]})",
+       "cpu=1 memory=1Gi"},
       {"overhead comes on top of what is larger",
        R"({"overhead": {"cpu": "250m", "memory": "120Mi"},
            "initContainers": [{"resources": {"requests": {"cpu": "2"}}}],
@@ -352,6 +362,13 @@ TEST(Pod, AnInitContainerCanBeWhatFailed) {
       "containerStatuses": [{"name": "c", "state": {"waiting": {"reason": "PodInitializing"}}}]}})");
   ASSERT_TRUE(pod && pod->failure);
   EXPECT_EQ(pod->failure->exit_code, 2);
+}
+
+TEST(Pod, AContainerMayBeNamedBehindItsResources) {
+  const auto pod = PodOf(R"({"spec": {"containers": [{"resources": {}, "name": "c"}]},
+    "status": {"phase": "Failed", "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 3}}}]}})");
+  ASSERT_TRUE(pod && pod->failure);
+  EXPECT_EQ(pod->failure->exit_code, 3);
 }
 
 TEST(Pod, AnEvictedPodSaysSo) {
