@@ -77,11 +77,14 @@ Applier::Applier(kube::Client client, Clock& clock, Log& log, Options options, H
     const int least = i < for_statuses              ? kWriteStatuses
                       : i < for_statuses + for_news ? kWriteNews
                                                     : kWriteRetries;
-    workers_.emplace_back([this, least](const std::stop_token& stop) { Work(least, stop); });
+    workers_.emplace_back([this, least] { Work(least); });
   }
 }
 
-Applier::~Applier() { cut_.request_stop(); }
+Applier::~Applier() {
+  cut_.request_stop();
+  queue_.ShutDown();
+}
 
 std::vector<Applied> Applier::Apply(std::vector<WriteList> lists, const std::stop_token& stop) {
   if (lists.empty()) return {};
@@ -182,8 +185,8 @@ int Applier::PriorityOfRest(const std::string& key) const {
   return queue_.Failures(key) == 0 ? kWriteNews : kWriteRetries;
 }
 
-void Applier::Work(int least_priority, const std::stop_token& stop) {
-  while (const std::string* key = queue_.Get(least_priority, stop)) {
+void Applier::Work(int least_priority) {
+  while (const std::string* key = queue_.Get(least_priority)) {
     Do(*key);
     queue_.Done(*key);
   }

@@ -120,7 +120,7 @@ class Applier {
     bool awaited = true;              // by Apply
   };
 
-  void Work(int least_priority, const std::stop_token& stop);
+  void Work(int least_priority);
   void Do(const std::string& key);
   // False: one has failed.
   bool DoWrites(Errand& errand, size_t end);

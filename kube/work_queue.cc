@@ -72,9 +72,9 @@ bool WorkQueue::Waits(const std::string& key) const {
   return entry.place == Place::kWaiting && entry.wish.due > now;
 }
 
-const std::string* WorkQueue::Get(int least_priority, const std::stop_token& stop) {
+const std::string* WorkQueue::Get(int least_priority) {
   std::unique_lock lock(mutex_);
-  while (!stop.stop_requested()) {
+  while (true) {
     const nanoseconds now = clock_.Elapsed();
     MoveDue(now);
     if (Node* node = Next(least_priority, now)) return &node->first;
@@ -83,10 +83,9 @@ const std::string* WorkQueue::Get(int least_priority, const std::stop_token& sto
     const nanoseconds sleep =
         waiting_.empty() ? longest : std::min(waiting_.begin()->first - now, longest);
     ++asleep_;
-    wake_.wait_for(lock, stop, sleep, [this, seen = changes_] { return changes_ != seen; });
+    wake_.wait_for(lock, sleep, [this, seen = changes_] { return changes_ != seen; });
     --asleep_;
   }
-  return nullptr;
 }
 
 void WorkQueue::Done(const std::string& key) {

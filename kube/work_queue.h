@@ -9,7 +9,6 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -63,9 +62,8 @@ class WorkQueue {
   [[nodiscard]] bool Waits(const std::string& key) const;
 
   // The next that is due and has at least this priority; blocks until one is. It stays valid until
-  // Done, which the caller owes. Null: `stop` is requested, or the queue was shut down and no such
-  // key is due.
-  const std::string* Get(int least_priority, const std::stop_token& stop);
+  // Done, which the caller owes. Null: the queue was shut down, and no such key is due.
+  const std::string* Get(int least_priority);
   void Done(const std::string& key);
 
   // From now on nothing can be added; what is due is still handed out.
@@ -105,7 +103,7 @@ class WorkQueue {
 
   // Guarded by mutex_.
   mutable std::mutex mutex_;
-  std::condition_variable_any wake_;
+  std::condition_variable wake_;
   std::unordered_map<std::string, Entry> entries_;
   std::map<int, std::list<Node*>, std::greater<>> due_;  // by priority, longest due first
   std::multimap<std::chrono::nanoseconds, Node*> waiting_;

@@ -3,10 +3,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <map>
+#include <thread>
+
 #include "crds/v1alpha1/training_pool.h"
 #include "tests/controllers/samples.h"
+#include "tests/support/eventually.h"
 #include "tests/support/fake_api_server.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/held_transport.h"
 
 namespace spillway::controllers {
 namespace {
@@ -146,6 +152,200 @@ TEST_F(Collecting, APodThatIsNoLongerAsItWasSeenStays) {
   outcome = Do(write);
   EXPECT_FALSE(outcome.error);
   EXPECT_FALSE(server_.Get("pods", "lab", "worker").has_value());
+}
+
+// --- which is written first, and what is waited for ---
+
+class Several : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name : {"a", "b", "c", "d"}) {
+      pools_[name] = server_.Put(PoolNamed(name))["metadata"];
+    }
+    server_.ClearRequests();
+  }
+  WriteList StatusOf(const std::string& name) const {
+    const Json body = {{"apiVersion", "spillway.dev/v1alpha1"},
+                       {"kind", "TrainingPool"},
+                       {"metadata", pools_.at(name)},
+                       {"status", {{"attempts", 1}}}};
+    return {"TrainingPool lab/" + name,
+            name,
+            {{Write::Verb::kStatus,
+              &crds::v1alpha1::TrainingPoolResource(),
+              "lab",
+              name,
+              body.dump(),
+              {},
+              {}}}};
+  }
+  static void AddChild(WriteList& list) {
+    const std::string name = list.uid + "-train";
+    const Json body = {{"apiVersion", "v1"},
+                       {"kind", "Service"},
+                       {"metadata", {{"name", name}, {"namespace", "lab"}}}};
+    list.writes.push_back(
+        {Write::Verb::kCreate, &kube::ServiceResource(), "lab", name, body.dump(), list.uid, {}});
+  }
+  // Status and child of a pool.
+  WriteList BothOf(const std::string& name) const {
+    WriteList list = StatusOf(name);
+    AddChild(list);
+    return list;
+  }
+  static WriteList ChildOf(const std::string& name) {
+    WriteList list{"TrainingPool lab/" + name, name, {}};
+    AddChild(list);
+    return list;
+  }
+  bool HasChild(const std::string& name) {
+    return server_.Get("services", "lab", name + "-train").has_value();
+  }
+  // In order, "a" for a status, "a-train" for a child.
+  std::vector<std::string> Written() {
+    std::vector<std::string> names;
+    for (const support::LoggedRequest& request : server_.Writes()) {
+      names.push_back(Json::parse(request.body)["metadata"]["name"]);
+    }
+    return names;
+  }
+  std::vector<Applied> Apply(Applier& applier, std::vector<WriteList> lists) {
+    return applier.Apply(std::move(lists), {});
+  }
+  // The applier does not wait: time flies.
+  std::vector<Applied> ApplyWithoutPatience(Applier& applier, std::vector<WriteList> lists) {
+    const std::jthread time([this](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        clock_.Advance(std::chrono::seconds(1));
+        std::this_thread::yield();
+      }
+    });
+    return Apply(applier, std::move(lists));
+  }
+
+  support::FakeClock clock_;
+  Log log_{LogLevel::kError, true};
+  support::FakeApiServer server_{clock_};
+  support::HeldTransport transport_{server_};
+  kube::Client client_{transport_, clock_, {"test", 16, std::chrono::seconds(5), {}}};
+  std::map<std::string, Json> pools_;
+  std::atomic<int> news_ = 0;
+  const Applier::Hooks hooks_{[] {}, [this] { ++news_; }};
+};
+
+TEST_F(Several, StatusesComeBeforeWhatFollowsFromThem) {
+  Applier applier(client_, clock_, log_, {.threads = 1}, hooks_);
+  const auto applied = Apply(applier, {BothOf("a"), ChildOf("b"), BothOf("c"), StatusOf("d")});
+  EXPECT_THAT(Written(), testing::ElementsAre("a", "c", "d", "b-train", "a-train", "c-train"));
+  ASSERT_EQ(applied.size(), 4U);
+  for (size_t i = 0; i < applied.size(); ++i) {
+    const Outcome& outcome = applied[i].outcome;
+    EXPECT_EQ(applied[i].list.uid, std::string(1, static_cast<char>('a' + i)));
+    EXPECT_TRUE(outcome.ended);
+    EXPECT_EQ(outcome.from, 0U);
+    EXPECT_EQ(outcome.done, applied[i].list.writes.size());
+    EXPECT_EQ(outcome.versions.size(), outcome.done);
+    EXPECT_EQ(outcome.status_written, i != 1);
+  }
+  EXPECT_TRUE(applier.TakeLate().empty());
+}
+
+TEST_F(Several, WhatHasFailedComesLast) {
+  Applier applier(client_, clock_, log_, {.threads = 1}, hooks_);
+  applier.RetryLater("TrainingPool lab/a", {});
+  EXPECT_TRUE(applier.IsBusy("TrainingPool lab/a"));
+  clock_.Advance(std::chrono::milliseconds(200));
+  EXPECT_FALSE(applier.IsBusy("TrainingPool lab/a"));
+  Apply(applier, {BothOf("c"), ChildOf("a"), ChildOf("b")});
+  EXPECT_THAT(Written(), testing::ElementsAre("c", "b-train", "c-train", "a-train"));
+}
+
+TEST_F(Several, NothingFollowsFromAStatusThatWasRefused) {
+  support::Fault refused;
+  refused.verb = "update";
+  server_.Inject(refused);
+  Applier applier(client_, clock_, log_, {.threads = 1}, hooks_);
+  const auto applied = Apply(applier, {BothOf("a")});
+  EXPECT_TRUE(applied[0].outcome.ended);
+  EXPECT_TRUE(applied[0].outcome.error);
+  EXPECT_EQ(applied[0].outcome.done, 0U);
+  EXPECT_FALSE(HasChild("a"));
+}
+
+TEST_F(Several, WhatTakesTooLongIsToldOfInTwoParts) {
+  Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
+  transport_.Hold("POST", "a-train");
+  const auto applied = ApplyWithoutPatience(applier, {BothOf("a")});
+  EXPECT_FALSE(applied[0].outcome.ended);
+  EXPECT_TRUE(applied[0].outcome.status_written);
+  EXPECT_EQ(applied[0].outcome.done, 1U);
+  EXPECT_TRUE(applier.IsBusy("TrainingPool lab/a"));
+  EXPECT_TRUE(applier.TakeLate().empty());
+  EXPECT_EQ(news_, 0);
+
+  const auto again = Apply(applier, {BothOf("a")});
+  EXPECT_FALSE(again[0].outcome.ended) << "one after the other";
+  EXPECT_EQ(again[0].outcome.done, 0U);
+
+  transport_.LetGo();
+  applier.Finish({});
+  EXPECT_TRUE(support::Eventually([&] { return news_ == 1; }));
+  const std::vector<Applied> late = applier.TakeLate();
+  ASSERT_EQ(late.size(), 1U);
+  EXPECT_EQ(late[0].list.uid, "a");
+  EXPECT_EQ(late[0].outcome.from, 1U);
+  EXPECT_EQ(late[0].outcome.done, 2U);
+  EXPECT_TRUE(late[0].outcome.ended);
+  EXPECT_FALSE(late[0].outcome.status_written) << "that was told before";
+  EXPECT_EQ(late[0].outcome.versions.size(), 1U);
+  EXPECT_FALSE(applier.IsBusy("TrainingPool lab/a"));
+  EXPECT_TRUE(applier.TakeLate().empty());
+  EXPECT_TRUE(HasChild("a"));
+}
+
+// However many children are slow, statuses are written; of what has failed before so many may be
+// slow as there are threads for it, and what is new is written still.
+TEST_F(Several, SomeThreadsAreKeptForWhatIsMoreUrgent) {
+  Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
+  for (const char* name : {"a", "b", "c"}) {
+    applier.RetryLater("TrainingPool lab/" + std::string(name), {});
+  }
+  clock_.Advance(std::chrono::seconds(1));
+  for (const char* name : {"a", "b", "c"}) transport_.Hold("POST", name + std::string("-train"));
+  ApplyWithoutPatience(applier, {ChildOf("a"), ChildOf("b"), ChildOf("c")});
+  EXPECT_TRUE(support::Eventually([&] { return transport_.Waiting() == 2; }));
+  Apply(applier, {BothOf("d")});
+  EXPECT_TRUE(HasChild("d"));
+  EXPECT_EQ(transport_.Waiting(), 2U);
+  transport_.LetGo();
+  applier.Finish({});
+  for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(HasChild(name)) << name;
+}
+
+TEST_F(Several, CutOffNothingIsWrittenAnyMore) {
+  Applier applier(client_, clock_, log_, {.threads = 2}, hooks_);
+  transport_.Hold("POST", "a-train");
+  ApplyWithoutPatience(applier, {BothOf("a")});
+  std::stop_source stop;
+  stop.request_stop();
+  applier.Finish(stop.get_token());
+  const std::vector<Applied> late = applier.TakeLate();
+  ASSERT_EQ(late.size(), 1U);
+  EXPECT_EQ(late[0].outcome.error->code, Code::kCancelled);
+  transport_.LetGo();
+  const auto applied = Apply(applier, {BothOf("b")});
+  EXPECT_EQ(applied[0].outcome.error->code, Code::kCancelled);
+  EXPECT_FALSE(HasChild("a") || HasChild("b"));
+}
+
+TEST_F(Several, WhatIsTriedAgainIsNewsOnceItsTimeHasCome) {
+  Applier applier(client_, clock_, log_, {.threads = 1}, hooks_);
+  applier.TryAgainIn("TrainingPool lab/a", std::chrono::milliseconds(200));
+  EXPECT_TRUE(applier.IsBusy("TrainingPool lab/a"));
+  EXPECT_TRUE(applier.Failing().empty()) << "nothing has failed";
+  clock_.Advance(std::chrono::milliseconds(200));
+  EXPECT_TRUE(support::Eventually([&] { return news_ == 1; }));
+  EXPECT_TRUE(support::Eventually([&] { return applier.IsIdle(); }));
 }
 
 }  // namespace
