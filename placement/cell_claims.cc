@@ -22,11 +22,11 @@ class Wanting {
   bool Run() {
     pool_.counts_on_room = false;
     NoteShortage();
-    if (!pool_.memory.claim) return IsDue() && Claim();
+    if (!pool_.memory.claim) return ClaimIfDue();
     const auto replicas = StandsFor();
     if (!replicas) {
       Drop();
-      if (IsDue()) Claim();
+      ClaimIfDue();
       return true;
     }
     const bool shrinks = Shrink(*replicas);
@@ -103,6 +103,13 @@ class Wanting {
     return std::any_of(pool_.cells.begin(), pool_.cells.end(), [](const CellState& cell) {
       return !cell.leaving && cell.option && cell.option->HeldBack() && cell.option->fit;
     });
+  }
+
+  // Who has to start anew anyway goes at once: a new attempt would be theirs to keep.
+  bool ClaimIfDue() {
+    if (!IsDue() || !Claim()) return false;
+    if (draft_.any_renews) EvictDue(draft_, EvictorOf(pool_));
+    return true;
   }
 
   bool Claim() {

@@ -76,6 +76,7 @@ struct Draft {
   std::optional<Coverage> coverage;          // as it was when this round began
   std::optional<Coverage> first;             // who goes before borrowers
   std::optional<Contenders> contenders;      // once asked for, until a gang's place or hold changes
+  bool any_renews = false;                   // has a gang to start anew in this pass?
   Promises promises;                         // of this round
   std::vector<int> asked;                    // by group: gangs that could not be promised room
   // Nodes that waiting gangs ask for in this round: by gang, and how many by group.

@@ -98,6 +98,7 @@ void DecideFates(Draft& draft) {
   draft.fates.reserve(draft.world.gangs);
   for (size_t p = 0; p < draft.world.gangs; ++p) {
     draft.fates.push_back(FateOf(draft.world, draft.Pool(p)));
+    draft.any_renews = draft.any_renews || draft.fates.back().course == Course::kRenew;
   }
 }
 
@@ -231,6 +232,13 @@ bool WouldBorrow(const Draft& draft, const Turn& turn, const Option& option) {
                               [&](const Option& one) { return one.Fits() && is_guaranteed(one); });
 }
 
+// Of those for whose places the gang has just made a claim, who has to start anew anyway goes at
+// once: a new attempt would be theirs to keep.
+News SendWhoStartsAnew(Draft& draft, size_t pool, bool freed) {
+  const bool gone = draft.any_renews && EvictDue(draft, pool);
+  return gone || freed ? News::kFreed : News::kTaken;
+}
+
 News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
   const size_t pool = turn.pool;
   const bool held = draft.fates[pool].memory.hold.has_value();
@@ -252,7 +260,7 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
       if (held) return News::kFreed;
       return AnyoneCountsOnRoom(draft) ? News::kTaken : News::kNone;
     }
-    if (!claims && Reclaim(draft, pool, option)) return held ? News::kFreed : News::kTaken;
+    if (!claims && Reclaim(draft, pool, option)) return SendWhoStartsAnew(draft, pool, held);
     // What comes after home is not for who waits for what it is guaranteed at home.
     if (claims && option.group->spec->name == draft.fates[pool].memory.hold->node_group &&
         MayReclaim(draft, pool, option)) {
@@ -264,7 +272,7 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
     if (draft.fates[pool].action == Action::kRelease) ForfeitToClaims(draft);
     const Asked asked = AskForNodes(draft, pool);
     if (asked.waits) return FreedIf(asked.released || dropped);
-    if (Preempt(draft, pool)) return held || asked.released ? News::kFreed : News::kTaken;
+    if (Preempt(draft, pool)) return SendWhoStartsAnew(draft, pool, held || asked.released);
     PromiseRoom(draft, pool);
     return FreedIf(asked.released || dropped);
   }
