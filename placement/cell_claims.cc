@@ -184,6 +184,7 @@ class Wanting {
                                    .hold = HoldOver(draft_, *cell.group, victory)};
     pool_.memory.claim->hold.domain.clear();
     pool_.claims = true;
+    draft_.claimed.emplace_back(true, index_);
     ClaimCells(draft_.world, draft_.capacity, pool_);
     draft_.contenders.reset();
   }

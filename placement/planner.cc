@@ -342,6 +342,27 @@ News TakeTurns(Draft& draft) {
   return std::max(news, FreedIf(shares));
 }
 
+// Do turns of several namespaces come out differently in another order: has anybody asked for
+// nodes, or is a place kept for somebody who moves? Whose turn comes next depends on who has
+// borrowed least by then.
+bool DependsOnOrder(const Draft& draft) {
+  const auto ns = [&](const Turn& turn) -> const std::string& { return turn.rank.key->ns; };
+  const auto is_other = [&](const Turn& turn) { return ns(turn) != ns(draft.order.front()); };
+  if (std::ranges::none_of(draft.order, is_other)) return false;
+  return std::ranges::any_of(draft.asks, [](const auto& ask) { return ask.has_value(); }) ||
+         std::ranges::any_of(draft.inference,
+                             [](const auto& pool) { return !pool.asks.empty(); }) ||
+         std::ranges::any_of(draft.fates, IsMoving);
+}
+
+// Has a round, though nobody left room in it, made another state than the next pass would make of
+// it? That one finds the places that were given, and so the turns in another order, from the start,
+// and claims without those that were given up.
+bool IsUnsettled(const Draft& draft, size_t given_before) {
+  const bool gave = draft.given.size() != given_before;
+  return draft.claim_dropped || (gave && DependsOnOrder(draft));
+}
+
 // A place that this pass has given is open again. REQUIRES that it has given one.
 void TakeBack(Draft& draft, size_t pool) {
   const auto before = draft.given.find(pool);
@@ -419,7 +440,9 @@ void RunQueue(Draft& draft) {
   draft.first.emplace(*draft.coverage);
   bool open = false;  // places of the round before were taken back: they counted for nobody
   for (int round = 0; round < kMostRounds; ++round) {
+    const size_t had = draft.given.size();
     News news = TakeTurns(draft);
+    if (IsUnsettled(draft, had)) news = std::max(news, News::kTaken);
     // A place that is taken back may be missed by who waits then, and growth can't be taken back.
     if (news != News::kFreed) news = std::max(news, FreedIf(Grow(draft)));
     Coverage coverage = CoverageOf(draft);
