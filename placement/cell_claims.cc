@@ -22,11 +22,11 @@ class Wanting {
   bool Run() {
     pool_.counts_on_room = false;
     NoteShortage();
-    if (!pool_.memory.claim) return IsDue() && Claim();
+    if (!pool_.memory.claim) return ClaimIfDue();
     const auto replicas = StandsFor();
     if (!replicas) {
       Drop();
-      if (IsDue()) Claim();
+      ClaimIfDue();
       return true;
     }
     const bool shrinks = Shrink(*replicas);
@@ -105,6 +105,13 @@ class Wanting {
     });
   }
 
+  // Who has to start anew anyway goes at once: a new attempt would be theirs to keep.
+  bool ClaimIfDue() {
+    if (!IsDue() || !Claim()) return false;
+    if (draft_.any_renews) EvictDue(draft_, EvictorOf(pool_));
+    return true;
+  }
+
   bool Claim() {
     for (const CellState& one : pool_.cells) {
       CellState cell = one;
@@ -177,6 +184,7 @@ class Wanting {
                                    .hold = HoldOver(draft_, *cell.group, victory)};
     pool_.memory.claim->hold.domain.clear();
     pool_.claims = true;
+    draft_.claimed.emplace_back(true, index_);
     ClaimCells(draft_.world, draft_.capacity, pool_);
     draft_.contenders.reset();
   }

@@ -156,7 +156,7 @@ int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
   const Offer& offer = offers_.OfferFor(*cell.group, ground, cell.request);
   // Pods that are bound and would have to go stay in place of new ones.
   const int64_t fit =
-      SlotsFor(cell, *ground, offer) - (cell.memory.desired + cell.Surge() - cell.Bound());
+      SlotsFor(cell, *ground, offer) - (cell.memory.desired + cell.SurgeOnceInUse() - cell.Bound());
   const Node* promised = nullptr;
   const int64_t harmless = HarmlessTo(cell, wanted, promised);
   const int64_t left = std::clamp<int64_t>(std::min(fit, harmless), 0, wanted);

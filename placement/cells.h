@@ -56,7 +56,9 @@ struct CellState {
   [[nodiscard]] bool Rolling() const {
     return roll || (deployment != nullptr && deployment->rolling);
   }
-  [[nodiscard]] int Surge() const { return Rolling() ? surge : 0; }
+  // A Deployment that is to have no replicas makes no pods beyond them either.
+  [[nodiscard]] int Surge() const { return memory.desired > 0 ? SurgeOnceInUse() : 0; }
+  [[nodiscard]] int SurgeOnceInUse() const { return Rolling() ? surge : 0; }
   [[nodiscard]] int Bound() const { return live - unbound; }
   // Pods that are still to be bound somewhere on its nodes.
   [[nodiscard]] int AtLarge() const { return std::max(0, memory.desired + Surge() - Bound()); }

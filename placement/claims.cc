@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <span>
+#include <utility>
 
 #include "placement/cell_claims.h"
 #include "placement/evictions.h"
@@ -108,6 +109,7 @@ std::vector<size_t> Leaving(const Draft& draft) {
 void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& victory) {
   PoolMemory& memory = draft.fates[pool].memory;
   memory.hold = HoldOver(draft, *option.group, victory);
+  draft.claimed.emplace_back(false, pool);
   auto contenders = std::move(draft.contenders);
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
@@ -248,14 +250,62 @@ std::vector<Claiming> InOrder(Draft& draft, bool counted) {
   return claims;
 }
 
+std::pair<bool, size_t> WhoClaims(const Claiming& claim) {
+  return {claim.turn.rank.inference, claim.turn.pool};
+}
+
+// Have they taken what they have in this order?
+bool TookInOrder(const Draft& draft, const std::vector<Claiming>& claims) {
+  std::map<std::pair<bool, size_t>, size_t> last;
+  for (size_t i = 0; i < draft.claimed.size(); ++i) last[draft.claimed[i]] = i;
+  size_t before = 0;
+  return std::ranges::all_of(claims, [&](const Claiming& claim) {
+    const auto at = last.find(WhoClaims(claim));
+    return at != last.end() && std::exchange(before, at->second) <= at->second;
+  });
+}
+
+// All that is claimed is free again, and counts against nothing.
+void LayDown(Draft& draft, const std::vector<Claiming>& claims) {
+  for (const Claiming& claim : claims) {
+    const size_t pool = claim.turn.pool;
+    Count(draft, claim, -1);
+    if (claim.turn.rank.inference) {
+      InferenceDraft& inference = draft.inference[pool];
+      Unforfeit(draft, inference.memory.claim->hold);
+      inference.claims = false;
+      ClaimCells(draft.world, draft.capacity, inference);
+    } else {
+      Unforfeit(draft, *LiveClaim(draft, pool));
+      draft.capacity.Clear(pool);
+    }
+  }
+  draft.contenders.reset();
+}
+
 void CarryClaim(Draft& draft, size_t pool, const CostByNamespace& leaving) {
   if (!HasTheMoney(draft, pool, leaving)) {
     draft.fates[pool].memory.hold.reset();
+    draft.claim_dropped = true;
     return;
   }
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
   ForfeitGone(draft, *LiveClaim(draft, pool));
+}
+
+// REQUIRES that nothing is claimed yet.
+void CarryInOrder(Draft& draft, const std::vector<Claiming>& claims) {
+  const CostByNamespace leaving = WhatLeavingCosts(draft);
+  draft.claimed.clear();
+  for (const Claiming& claim : claims) {
+    draft.claimed.push_back(WhoClaims(claim));
+    if (claim.turn.rank.inference) {
+      CarryCellClaim(draft, claim.turn.pool);
+    } else {
+      CarryClaim(draft, claim.turn.pool, leaving);
+    }
+  }
 }
 
 // Tries those of its options that others could make room in.
@@ -311,18 +361,20 @@ void CarryClaims(Draft& draft) {
       fate.memory.hold.reset();
     }
   }
-  const CostByNamespace leaving = WhatLeavingCosts(draft);
-  for (const Claiming& claim : InOrder(draft, false)) {
-    if (claim.turn.rank.inference) {
-      CarryCellClaim(draft, claim.turn.pool);
-    } else {
-      CarryClaim(draft, claim.turn.pool, leaving);
-    }
-  }
+  CarryInOrder(draft, InOrder(draft, false));
 }
 
 void GatherClaims(Draft& draft) {
-  for (const Claiming& claiming : InOrder(draft, true)) {
+  const std::vector<Claiming> claims = InOrder(draft, true);
+  // As the next pass will have them. Those of one moment may have had other turns when they were
+  // made; and who goes for a claim that is given up leaves nobody any money.
+  if (draft.claim_dropped || !TookInOrder(draft, claims)) {
+    draft.claim_dropped = false;
+    LayDown(draft, claims);
+    CarryInOrder(draft, claims);
+    return;
+  }
+  for (const Claiming& claiming : claims) {
     const size_t pool = claiming.turn.pool;
     if (claiming.turn.rank.inference) {
       GatherCells(draft.world, draft.capacity, draft.inference[pool]);
@@ -371,6 +423,7 @@ bool DropOverruled(Draft& draft, size_t pool) {
 }
 
 void DropClaim(Draft& draft, const Hold& claim) {
+  draft.claim_dropped = true;
   Unforfeit(draft, claim);
   ForfeitToClaims(draft);
   draft.contenders.reset();

@@ -15,7 +15,8 @@ namespace spillway::placement {
 // for; drops claims that can not be met any more.
 void CarryClaims(Draft& draft);
 
-// Claims take also what has become free since they were reserved.
+// Claims take also what has become free since they were reserved; where the next pass would reserve
+// them otherwise, they are reserved anew.
 void GatherClaims(Draft& draft);
 
 // Those who could make room, as they are by now.

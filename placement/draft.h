@@ -76,8 +76,12 @@ struct Draft {
   std::optional<Coverage> coverage;          // as it was when this round began
   std::optional<Coverage> first;             // who goes before borrowers
   std::optional<Contenders> contenders;      // once asked for, until a gang's place or hold changes
-  Promises promises;                         // of this round
-  std::vector<int> asked;                    // by group: gangs that could not be promised room
+  bool any_renews = false;                   // has a gang to start anew in this pass?
+  // Who claims, an inference pool or a gang, in the order in which they took what they have.
+  std::vector<std::pair<bool, size_t>> claimed;
+  bool claim_dropped = false;  // since claims were last carried
+  Promises promises;           // of this round
+  std::vector<int> asked;      // by group: gangs that could not be promised room
   // Nodes that waiting gangs ask for in this round: by gang, and how many by group.
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;

@@ -378,12 +378,15 @@ Growth GrowthOf(const Draft& draft, const GroupView& group) {
   const int there =
       NodesThere(group) - (decided ? static_cast<int>(std::ssize(leaving->nodes)) : 0);
   const int most = std::max(MostNodes(*group.spec), there);
+  const int least = std::max(there, std::min(elastic.min_nodes, most));
+  // Steps count from its minNodes where it has not been told yet to have so many: this pass tells
+  // it, and those who ask find them told in the next.
   return {.there = there,
           .coming = NodesComing(group),
           .asked = draft.coming[index] + draft.asked_later[index],
-          .before = std::clamp(group.spec->memory.desired.value_or(there), there, most),
+          .before = std::clamp(group.spec->memory.desired.value_or(there), least, most),
           .step = std::max(elastic.step_nodes, 1),
-          .least = std::max(there, std::min(elastic.min_nodes, most)),
+          .least = least,
           .most = most,
           .anyway = std::max(there - NodesComing(group), std::min(elastic.min_nodes, most))};
 }

@@ -98,6 +98,7 @@ void DecideFates(Draft& draft) {
   draft.fates.reserve(draft.world.gangs);
   for (size_t p = 0; p < draft.world.gangs; ++p) {
     draft.fates.push_back(FateOf(draft.world, draft.Pool(p)));
+    draft.any_renews = draft.any_renews || draft.fates.back().course == Course::kRenew;
   }
 }
 
@@ -231,6 +232,13 @@ bool WouldBorrow(const Draft& draft, const Turn& turn, const Option& option) {
                               [&](const Option& one) { return one.Fits() && is_guaranteed(one); });
 }
 
+// Of those for whose places the gang has just made a claim, who has to start anew anyway goes at
+// once: a new attempt would be theirs to keep.
+News SendWhoStartsAnew(Draft& draft, size_t pool, bool freed) {
+  const bool gone = draft.any_renews && EvictDue(draft, pool);
+  return gone || freed ? News::kFreed : News::kTaken;
+}
+
 News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
   const size_t pool = turn.pool;
   const bool held = draft.fates[pool].memory.hold.has_value();
@@ -252,7 +260,7 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
       if (held) return News::kFreed;
       return AnyoneCountsOnRoom(draft) ? News::kTaken : News::kNone;
     }
-    if (!claims && Reclaim(draft, pool, option)) return held ? News::kFreed : News::kTaken;
+    if (!claims && Reclaim(draft, pool, option)) return SendWhoStartsAnew(draft, pool, held);
     // What comes after home is not for who waits for what it is guaranteed at home.
     if (claims && option.group->spec->name == draft.fates[pool].memory.hold->node_group &&
         MayReclaim(draft, pool, option)) {
@@ -264,7 +272,7 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
     if (draft.fates[pool].action == Action::kRelease) ForfeitToClaims(draft);
     const Asked asked = AskForNodes(draft, pool);
     if (asked.waits) return FreedIf(asked.released || dropped);
-    if (Preempt(draft, pool)) return held || asked.released ? News::kFreed : News::kTaken;
+    if (Preempt(draft, pool)) return SendWhoStartsAnew(draft, pool, held || asked.released);
     PromiseRoom(draft, pool);
     return FreedIf(asked.released || dropped);
   }
@@ -332,6 +340,27 @@ News TakeTurns(Draft& draft) {
   // for.
   const bool shares = draft.too_dear_at && draft.paid_by_node > *draft.too_dear_at;
   return std::max(news, FreedIf(shares));
+}
+
+// Do turns of several namespaces come out differently in another order: has anybody asked for
+// nodes, or is a place kept for somebody who moves? Whose turn comes next depends on who has
+// borrowed least by then.
+bool DependsOnOrder(const Draft& draft) {
+  const auto ns = [&](const Turn& turn) -> const std::string& { return turn.rank.key->ns; };
+  const auto is_other = [&](const Turn& turn) { return ns(turn) != ns(draft.order.front()); };
+  if (std::ranges::none_of(draft.order, is_other)) return false;
+  return std::ranges::any_of(draft.asks, [](const auto& ask) { return ask.has_value(); }) ||
+         std::ranges::any_of(draft.inference,
+                             [](const auto& pool) { return !pool.asks.empty(); }) ||
+         std::ranges::any_of(draft.fates, IsMoving);
+}
+
+// Has a round, though nobody left room in it, made another state than the next pass would make of
+// it? That one finds the places that were given, and so the turns in another order, from the start,
+// and claims without those that were given up.
+bool IsUnsettled(const Draft& draft, size_t given_before) {
+  const bool gave = draft.given.size() != given_before;
+  return draft.claim_dropped || (gave && DependsOnOrder(draft));
 }
 
 // A place that this pass has given is open again. REQUIRES that it has given one.
@@ -411,7 +440,9 @@ void RunQueue(Draft& draft) {
   draft.first.emplace(*draft.coverage);
   bool open = false;  // places of the round before were taken back: they counted for nobody
   for (int round = 0; round < kMostRounds; ++round) {
+    const size_t had = draft.given.size();
     News news = TakeTurns(draft);
+    if (IsUnsettled(draft, had)) news = std::max(news, News::kTaken);
     // A place that is taken back may be missed by who waits then, and growth can't be taken back.
     if (news != News::kFreed) news = std::max(news, FreedIf(Grow(draft)));
     Coverage coverage = CoverageOf(draft);

@@ -39,7 +39,7 @@ Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked
   const int wanted = std::max(asked - NodesComing(group), 0);
   const int step = std::max(elastic.step_nodes, 1);
   if (*after.desired < there + wanted) return "is asked for fewer nodes than gangs wait for";
-  const int from = std::clamp(group.spec->memory.desired.value_or(there), there, most);
+  const int from = std::clamp(group.spec->memory.desired.value_or(there), least, most);
   if (*after.desired < from) return "is asked for fewer nodes while some are to come";
   if (*after.desired - std::max({there + wanted, least, from}) >= step) {
     return "is asked for more nodes than gangs wait for";

@@ -66,6 +66,16 @@ TEST(CellClaim, IsMadeOnceThePoolHasBeenShortForLongEnough) {
   EXPECT_THAT(VictimsOf(world), ElementsAre());
 }
 
+TEST(CellClaim, MakesAGangGoAtOnceThatHasToStartAnew) {
+  Snapshot world = Short();
+  // The gang would start anew beside the replicas that find room now.
+  NodeOf(world, "home-1").allocatable.Set(kGpu, 12);
+  PoolOf(world, "low").attempt.failed = true;
+  PoolOf(world, "low").attempt.disrupted = true;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "low").action, Action::kRelease) << FormatPlan(plan, true);
+}
+
 TEST(CellClaim, MakesTheGangGoAndTheReplicasCome) {
   Snapshot world = Short();
   PoolOf(world, "low").preemptible = Preemptible::kAtCheckpoint;

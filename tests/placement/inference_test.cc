@@ -898,6 +898,17 @@ TEST(Inference, WithoutRoomOneGoesDownFirst) {
   EXPECT_EQ(decision.ready_reason, Reason::kWaitingForSurge);
 }
 
+TEST(Inference, ADeploymentThatIsToHaveNoReplicasKeepsNoRoomToSurge) {
+  Snapshot world = Mixed(1, 0, 0);
+  InferencePool over = Chat(0, "over");
+  Runs(world, over, "gpu", "home", 1, 0, {"home-1"});
+  over.cells[0].rolling = true;
+  over.live.clear();
+  NodeOf(world, "home-1").used = {};
+  world.inference_pools = {Chat(8), over};
+  EXPECT_EQ(Mix(Decide(world)), "8 gpu@home");
+}
+
 TEST(Inference, NoMoreGoDownThanTheDisruptionAllows) {
   Snapshot world = Changed(4, 0, 4, 2);
   EXPECT_EQ(Decide(world).cells[0].unavailable, 2);

@@ -78,6 +78,19 @@ TEST(NewNodes, AreNotAskedForOnceMoreWhereThoseThatCameAreOfNoUse) {
             2);
 }
 
+// It gets those whoever asks: they are no part of a step, be it told to have them already or not.
+TEST(NewNodes, ComeInStepsBeyondTheLeastThatTheGroupHas) {
+  for (const auto& told : {std::optional<int>(), std::optional(2)}) {
+    Snapshot world = Clouds(10, 4);
+    GroupOf(world, "near").elastic->min_nodes = 2;
+    GroupOf(world, "near").memory.desired = told;
+    world.pools = {Wants("llm", 2)};
+    EXPECT_EQ(Desired(Checked(world), "near"), 2);
+    world.pools = {Wants("llm", 3)};
+    EXPECT_EQ(Desired(Checked(world), "near"), 6);
+  }
+}
+
 TEST(NewNodes, AreNeverMoreThanTheMaximum) {
   Snapshot world = Clouds(6, 4);
   world.pools = {Wants("llm", 6)};

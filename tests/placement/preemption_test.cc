@@ -453,6 +453,19 @@ TEST(Preemption, OfItsOwnNamespaceMakesRoomInTheQuota) {
       Reason::kWaitingForQuota);
 }
 
+// It would do so on its own node, which nobody claims, and the place would be its to keep.
+TEST(Preemption, WhoHasToStartAnewGoesAtOnceForWhoComesFirst) {
+  Snapshot world = Fleet(2);
+  world.quotas = {Guarantee("team", 0, 8)};
+  TrainingPool& low = AddOld(world, "low", "team", 0, {"home-1"});
+  low.attempt.failed = true;
+  low.attempt.disrupted = true;
+  world.pools.push_back(New("high", "team", 10, 1));
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "low").action, Action::kRelease) << FormatPlan(plan, true);
+  EXPECT_TRUE(DecisionOf(plan, "high").placed) << FormatPlan(plan, true);
+}
+
 TEST(Preemption, MakesNobodyGoForMoreThanTheLimit) {
   Snapshot world = Fleet(2);
   world.quotas = {Guarantee("team", 0, 8)};
