@@ -19,6 +19,17 @@ using std::chrono::nanoseconds;
 // The clock that is asked may be another than that of the sleep.
 constexpr std::chrono::seconds kLongestWait{1};
 
+bool Decides(const WriteList& list) {
+  return !list.writes.empty() && list.writes.front().verb == Write::Verb::kStatus;
+}
+
+// In their order: what gives, or neither; what gives and takes; what takes.
+constexpr int kWaves = 3;
+int WaveOf(const WriteList& list) {
+  if (list.room.takes.empty()) return 0;
+  return list.room.gives.empty() ? 2 : 1;
+}
+
 // Of a list's status, and of all that follows.
 void Prepend(Outcome decision, Outcome& rest) {
   rest.from = decision.from;
@@ -70,7 +81,9 @@ Applier::Applier(kube::Client client, Clock& clock, Log& log, Options options, H
       log_(log),
       options_(options),
       hooks_(std::move(hooks)),
-      queue_(clock, {}, hooks_.queue) {
+      queue_(clock, {},
+             {hooks_.queue.due, hooks_.queue.added, {}, hooks_.queue.taken, hooks_.queue.done}),
+      again_(clock, {}, {.retried = hooks_.queue.retried}) {
   const int for_statuses = options.threads / 4;
   const int for_news = (options.threads - for_statuses) / 2;
   for (int i = 0; i < options.threads; ++i) {
@@ -79,38 +92,84 @@ Applier::Applier(kube::Client client, Clock& clock, Log& log, Options options, H
                                                     : kWriteRetries;
     workers_.emplace_back([this, least] { Work(least); });
   }
+  workers_.emplace_back([this] { TellOfMoments(); });
 }
 
 Applier::~Applier() {
   cut_.request_stop();
   queue_.ShutDown();
+  again_.ShutDown();
 }
 
-std::vector<Applied> Applier::Apply(std::vector<WriteList> lists, const std::stop_token& stop) {
+struct Applier::Batch {
+  std::vector<WriteList> lists;
+  std::vector<Errand*> errands;  // null: not begun
+  std::set<std::string> withheld;
+};
+
+std::vector<Applied> Applier::Apply(std::vector<WriteList> lists, std::set<std::string> withheld,
+                                    const std::stop_token& stop) {
   if (lists.empty()) return {};
   const std::stop_callback cut(stop, [this] { cut_.request_stop(); });
-  std::vector<Errand*> errands;
-  errands.reserve(lists.size());
+  const size_t count = lists.size();
+  Batch batch{std::move(lists), std::vector<Errand*>(count), std::move(withheld)};
+  const bool gives = std::ranges::any_of(
+      batch.lists, [](const WriteList& list) { return !list.room.gives.empty(); });
   std::unique_lock lock(mutex_);
-  for (WriteList& list : lists) errands.push_back(Begin(list));
+  for (int wave = 0; wave < kWaves; ++wave) {
+    const bool any = std::ranges::any_of(
+        batch.lists, [wave](const WriteList& list) { return WaveOf(list) == wave; });
+    if (!any) continue;
+    if (wave > 0 && gives) {
+      Wait(lock, [this] { return undecided_ == 0; }, std::nullopt);
+      Withhold(batch, wave);
+    }
+    BeginWave(batch, wave);
+  }
   const nanoseconds until = clock_.Elapsed() + options_.patience;
   if (!Wait(lock, [this] { return open_ == 0; }, until)) {
     Wait(lock, [this] { return undecided_ == 0; }, std::nullopt);
   }
   std::vector<Applied> applied;
-  applied.reserve(lists.size());
-  for (size_t i = 0; i < lists.size(); ++i) {
-    applied.push_back(Report(std::move(lists[i]), errands[i]));
+  applied.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    applied.push_back(Report(std::move(batch.lists[i]), batch.errands[i]));
   }
   return applied;
+}
+
+// Under the lock: the statuses first, as those who write may have begun before the last is added.
+void Applier::BeginWave(Batch& batch, int wave) {
+  for (const bool deciding : {true, false}) {
+    for (size_t i = 0; i < batch.lists.size(); ++i) {
+      WriteList& list = batch.lists[i];
+      if (batch.errands[i] || WaveOf(list) != wave || Decides(list) != deciding) continue;
+      const bool is_there = std::ranges::none_of(list.room.takes, [&](const std::string& group) {
+        return batch.withheld.contains(group);
+      });
+      if (is_there) batch.errands[i] = Begin(list);
+    }
+  }
+}
+
+// Under the lock, once all earlier waves are decided: what was not given up is not there.
+void Applier::Withhold(Batch& batch, int wave) {
+  for (size_t i = 0; i < batch.lists.size(); ++i) {
+    if (WaveOf(batch.lists[i]) >= wave) continue;
+    const Errand* errand = batch.errands[i];
+    const bool written = errand && (errand->decision || errand->outcome.status_written);
+    if (!written)
+      batch.withheld.insert(batch.lists[i].room.gives.begin(), batch.lists[i].room.gives.end());
+  }
 }
 
 // Under the lock. Null: the one before has not ended, or was not taken yet.
 Applier::Errand* Applier::Begin(WriteList& list) {
   const auto [at, is_new] = errands_.try_emplace(list.key);
   if (!is_new) return nullptr;
-  const bool decides = list.writes.front().verb == Write::Verb::kStatus;
-  at->second.list = std::move(list);
+  again_.CallOff(list.key);  // its time has come, whether or not that was told
+  const bool decides = Decides(list);
+  at->second.list = {list.key, list.uid, std::move(list.writes)};
   at->second.decided = !decides;
   if (decides) ++undecided_;
   ++open_;
@@ -131,6 +190,12 @@ Applied Applier::Report(WriteList list, Errand* errand) {
   if (errand->decision) Prepend(*std::move(errand->decision), applied.outcome);
   errands_.erase(applied.list.key);
   return applied;
+}
+
+bool Applier::HasLate() const {
+  const std::scoped_lock lock(mutex_);
+  return std::ranges::any_of(errands_,
+                             [](const auto& entry) { return entry.second.outcome.ended; });
 }
 
 std::vector<Applied> Applier::TakeLate() {
@@ -170,19 +235,29 @@ void Applier::Progress() const {
 }
 
 bool Applier::IsBusy(const std::string& key) const {
-  return errands_.contains(key) || queue_.Waits(key);
+  return errands_.contains(key) || again_.Waits(key);
+}
+
+void Applier::CutShort(const std::string& key) {
+  if (const auto at = errands_.find(key); at != errands_.end()) at->second.cut_short = true;
 }
 
 void Applier::RetryLater(const std::string& key, nanoseconds at_least) {
-  queue_.Retry(key, kWriteRetries, at_least);
+  again_.Retry(key, 0, at_least);
 }
 
-void Applier::TryAgainIn(const std::string& key, nanoseconds time) {
-  queue_.Add(key, kWriteRetries, time);
-}
+void Applier::TryAgainIn(const std::string& key, nanoseconds time) { again_.Add(key, 0, time); }
 
 int Applier::PriorityOfRest(const std::string& key) const {
-  return queue_.Failures(key) == 0 ? kWriteNews : kWriteRetries;
+  return again_.Failures(key) == 0 ? kWriteNews : kWriteRetries;
+}
+
+// However busy those who write are.
+void Applier::TellOfMoments() {
+  while (const std::string* key = again_.Get(0)) {
+    hooks_.news();
+    again_.Done(*key);
+  }
 }
 
 void Applier::Work(int least_priority) {
@@ -196,10 +271,8 @@ void Applier::Do(const std::string& key) {
   Errand* errand = nullptr;
   {
     const std::scoped_lock lock(mutex_);
-    if (const auto at = errands_.find(key); at != errands_.end()) errand = &at->second;
-    if (errand && errand->outcome.ended) return;
+    errand = &errands_.find(key)->second;
   }
-  if (!errand) return hooks_.news();  // it has waited for this moment
   const size_t all = errand->list.writes.size();
   if (!errand->decided && all > 1 && DoWrites(*errand, 1)) return GoOn(*errand);
   if (!errand->outcome.error) DoWrites(*errand, all);
@@ -233,7 +306,7 @@ void Applier::End(Errand& errand) {
 
 bool Applier::DoWrites(Errand& errand, size_t end) {
   Outcome& outcome = errand.outcome;
-  for (; outcome.done < end; ++outcome.done) {
+  for (; outcome.done < end && !errand.cut_short; ++outcome.done) {
     const bool goes_on = ApplyOne(errand.list.writes[outcome.done], outcome);
     Progress();
     if (!goes_on) break;

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -61,13 +62,16 @@ struct Applied {
   Outcome outcome;
 };
 
-// Does the writes: lists in parallel, each list in order, and of all lists the statuses first. They
-// are what was decided, and the next decision needs them. What follows from them somebody's slow
+// Does the writes: lists in parallel, each list in order. Statuses come before what follows from
+// them: they are what was decided, and the next decision needs them. What follows somebody's slow
 // webhook may hold up: it is waited for only so long, and then goes on beside the next decisions.
 //
+// Of the statuses those that give up room come before those that take some, and while one of them
+// is not written, nobody takes room in that node group: it may be the same.
+//
 // Lists of which a write has failed before come after all others, and some of the threads take none
-// of them: they hold each other up, and nobody else. The client's gate (leadership) is checked
-// before every single write. For the deciding thread, but for Working.
+// of them. The client's gate (leadership) is checked before every single write. For the deciding
+// thread, but for Working.
 class Applier {
  public:
   struct Options {
@@ -87,26 +91,32 @@ class Applier {
   // Cuts off what is under way.
   ~Applier();
 
-  // The lists in their order, and what became of them until the statuses are written and either all
-  // else is done, or the patience is over. A list whose key IsBusy is not begun. Once `stop` is
-  // requested, all writes fail, for good.
-  std::vector<Applied> Apply(std::vector<WriteList> lists, const std::stop_token& stop);
+  // The lists in any order, and what became of them until the statuses are written and either all
+  // else is done, or the patience is over. A list is not begun whose key IsWriting, nor one that
+  // takes room in a node group where some is `withheld`, or was to be given up by a list that was
+  // not begun or has failed. Once `stop` is requested, all writes fail, for good.
+  std::vector<Applied> Apply(std::vector<WriteList> lists, std::set<std::string> withheld,
+                             const std::stop_token& stop);
   // What has ended later than that: the rest of it. Nothing twice.
   std::vector<Applied> TakeLate();
+  [[nodiscard]] bool HasLate() const;  // would TakeLate give something?
   // Waits until all has ended.
   void Finish(const std::stop_token& stop);
 
-  // It is being written about, what became of that was not taken yet, or it is to be tried again
-  // later.
+  // It is being written about, or what became of that was not taken yet.
+  [[nodiscard]] bool IsWriting(const std::string& key) const { return errands_.contains(key); }
+  // Likewise, or it is to be tried again later.
   [[nodiscard]] bool IsBusy(const std::string& key) const;
-  [[nodiscard]] bool IsIdle() const { return errands_.empty() && queue_.size() == 0; }
+  [[nodiscard]] bool IsIdle() const { return errands_.empty() && again_.size() == 0; }
+  // Of what is being written about it nothing more is begun.
+  void CutShort(const std::string& key);
   // A write about it has failed: it is busy for a time that grows each time.
   void RetryLater(const std::string& key, std::chrono::nanoseconds at_least);
   // Nothing has failed, it was just too early.
   void TryAgainIn(const std::string& key, std::chrono::nanoseconds time);
   // What has failed is no longer held against it.
-  void Forget(const std::string& key) { queue_.Forget(key); }
-  [[nodiscard]] std::vector<std::string> Failing() const { return queue_.Failing(); }
+  void Forget(const std::string& key) { again_.Forget(key); }
+  [[nodiscard]] std::vector<std::string> Failing() const { return again_.Failing(); }
   // Any thread.
   [[nodiscard]] kube::WorkQueue::Unfinished Working() const { return queue_.Working(); }
 
@@ -118,9 +128,11 @@ class Applier {
     std::optional<Outcome> decision;  // of the status that was written before the rest
     bool decided = false;             // that, or there is none
     bool awaited = true;              // by Apply
+    std::atomic<bool> cut_short{false};
   };
 
   void Work(int least_priority);
+  void TellOfMoments();
   void Do(const std::string& key);
   // False: one has failed.
   bool DoWrites(Errand& errand, size_t end);
@@ -128,6 +140,9 @@ class Applier {
   void End(Errand& errand);
   [[nodiscard]] int PriorityOfRest(const std::string& key) const;
   Errand* Begin(WriteList& list);
+  struct Batch;  // the lists of one Apply
+  void BeginWave(Batch& batch, int wave);
+  static void Withhold(Batch& batch, int wave);
   Applied Report(WriteList list, Errand* errand);
   // Until it holds, which is asked under the lock; false: not until then.
   bool Wait(std::unique_lock<std::mutex>& lock, const std::function<bool()>& holds,
@@ -152,6 +167,7 @@ class Applier {
   const Hooks hooks_;
   std::stop_source cut_;
   kube::WorkQueue queue_;           // of keys of lists
+  kube::WorkQueue again_;           // likewise, until they may be written about again
   std::atomic<bool> waits_{false};  // the deciding thread, for writes
 
   mutable std::mutex mutex_;

@@ -47,12 +47,20 @@ struct Write {
   }
 };
 
+// Node groups in which a status gives up room, which others may take in the same pass, or takes
+// some that others may have given up in it.
+struct Room {
+  std::set<std::string> gives;
+  std::set<std::string> takes;
+};
+
 // The writes of one object, to be done in this order and no further than the first that fails: the
 // status commit comes before everything that follows from it.
 struct WriteList {
   std::string key;  // kind and name, for logs and backoff: "TrainingPool ns/name"
   std::string uid;
   std::vector<Write> writes;
+  Room room{};
 };
 
 // What exists of one pool, and what was decided.

@@ -55,6 +55,31 @@ void Append(std::vector<Write> more, std::vector<Write>& to) {
   std::ranges::move(more, std::back_inserter(to));
 }
 
+Room RoomOf(const placement::PoolMemory& before, const placement::PoolMemory& after) {
+  if (before.placement == after.placement) return {};
+  Room room;
+  if (before.placement) room.gives.insert(before.placement->node_group);
+  if (after.placement) room.takes.insert(after.placement->node_group);
+  return room;
+}
+
+Room RoomOf(const placement::InferenceMemory& before, const placement::InferenceMemory& after) {
+  if (before.cells == after.cells) return {};               // as mostly
+  std::map<std::pair<std::string, std::string>, int> more;  // replicas, by variant and node group
+  for (const placement::CellMemory& cell : after.cells) {
+    more[{cell.variant, cell.node_group}] += cell.desired;
+  }
+  for (const placement::CellMemory& cell : before.cells) {
+    more[{cell.variant, cell.node_group}] -= cell.desired;
+  }
+  Room room;
+  for (const auto& [cell, replicas] : more) {
+    if (replicas < 0) room.gives.insert(cell.second);
+    if (replicas > 0) room.takes.insert(cell.second);
+  }
+  return room;
+}
+
 double InSeconds(nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
 }  // namespace
@@ -385,6 +410,8 @@ void Loop::Run(const std::stop_token& stop, const std::stop_token& abort) {
     WaitForCaches(stop);
     if (stop.stop_requested()) break;
     Pass(abort, stop);
+    // It may have told so before the pass that has not seen it.
+    if (applier_.HasLate()) MarkDirty();
   }
   applier_.Finish(abort);
   SettleLate();
@@ -491,7 +518,8 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
   }
   std::vector<WriteList> lists = CollectWrites(facts);
   if (hooks_.leading()) {
-    for (const Applied& applied : applier_.Apply(std::move(lists), abort)) {
+    for (const Applied& applied :
+         applier_.Apply(std::move(lists), std::exchange(withheld_, {}), abort)) {
       Settle(applied);
       if (applied.outcome.status_written) Tell(facts, applied.list);
     }
@@ -570,6 +598,7 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
 std::vector<WriteList> Loop::CollectWrites(Facts& facts) {
   std::vector<WriteList> lists;
   to_tell_.clear();
+  withheld_.clear();
   numbers_left_ = options_.number_writes_per_pass;
   for (size_t i = 0; i < facts.world.training_pools.size(); ++i) {
     if (auto list = PoolWrites(facts, i)) lists.push_back(*std::move(list));
@@ -587,43 +616,61 @@ std::vector<WriteList> Loop::CollectWrites(Facts& facts) {
 // A pool's: its status, then its children.
 template <class Object, class StatusOf>
 std::optional<WriteList> Loop::ListOf(const Object& object, StatusOf status,
-                                      const kube::Resource& kind, std::vector<Write> children) {
+                                      const kube::Resource& kind, std::vector<Write> children,
+                                      Room room) {
   const bool is_news = TellRefused(object.meta.uid, children, status.conditions);
   std::vector<Write> writes;
   if (auto write = StatusWrite(object, status, kind, is_news)) writes.push_back(*std::move(write));
   Append(std::move(children), writes);
   ConfirmPool(kind, object.meta, writes);
   if (writes.empty()) return std::nullopt;
-  return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes)};
+  return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes),
+                   std::move(room)};
+}
+
+// What it would give up is still its own: its children may just be coming into being there.
+void Loop::Withhold(const std::string& kind, const kube::ObjectMeta& meta, const Room& room) {
+  if (room.gives.empty()) return;
+  withheld_.insert(room.gives.begin(), room.gives.end());
+  applier_.CutShort(ListKey(kind, meta));
 }
 
 std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::TrainingPoolResource();
   const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[place];
-  if (object.meta.deleted || IsBusy(kind.kind, object.meta)) return std::nullopt;
+  if (object.meta.deleted) return std::nullopt;
   const placement::TrainingPool& pool = *facts.pool_facts[place];
   const auto decision = facts.decisions.find(pool.key);
   if (decision == facts.decisions.end()) return std::nullopt;
-  if (AwaitsAnswer(pool.template_unchecked, kind.kind, object.meta)) return std::nullopt;
+  Room room = RoomOf(pool.memory, decision->second->memory);
+  if (AwaitsAnswer(pool.template_unchecked, kind.kind, object.meta) ||
+      IsBusy(kind.kind, object.meta)) {
+    Withhold(kind.kind, object.meta, room);
+    return std::nullopt;
+  }
   std::vector<Write> children;
   if (settings_.mode == Mode::kEnforce) {
     children = facts.Collect(kind, object.meta);
     Append(DiffChildren(facts.Children(place, *decision->second)), children);
   }
   return ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
-                kind, std::move(children));
+                kind, std::move(children), std::move(room));
 }
 
 std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::InferencePoolResource();
   const crds::v1alpha1::InferencePool& object = *facts.world.inference_pools[place];
-  if (object.meta.deleted || IsBusy(kind.kind, object.meta)) return std::nullopt;
+  if (object.meta.deleted) return std::nullopt;
   const placement::InferencePool& pool = *facts.inference_facts[place];
   const auto decision = facts.inference_decisions.find(pool.key);
   if (decision == facts.inference_decisions.end()) return std::nullopt;
+  Room room = RoomOf(pool.memory, decision->second->memory);
   const bool unchecked =
       std::ranges::any_of(pool.variants, [](const auto& v) { return v.template_unchecked; });
-  if (AwaitsAnswer(unchecked, kind.kind, object.meta)) return std::nullopt;
+  if (AwaitsAnswer(unchecked, kind.kind, object.meta) || IsBusy(kind.kind, object.meta)) {
+    Withhold(kind.kind, object.meta, room);
+    return std::nullopt;
+  }
   std::vector<Write> children;
   if (settings_.mode == Mode::kEnforce) {
     InferenceDiffInput input =
@@ -634,7 +681,7 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place)
     TellOfOthers(object, ScaledByOthers(input));
   }
   return ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
-                kind, std::move(children));
+                kind, std::move(children), std::move(room));
 }
 
 // For as long as the child that was refused has to be written, that may be why pods are missing.
@@ -873,7 +920,7 @@ void Loop::Settle(const Applied& applied) {
     wrote = wrote || ok;
     if (ok || outcome.error) metrics_.Wrote(list.writes[w].resource->kind, ok);
   }
-  if (wrote) CountPasses(list.key);
+  if (wrote && outcome.from == 0) CountPasses(list.key);
   for (const auto& [resource, version] : outcome.versions) {
     std::string& mark = high_water_[resource];
     if (kube::NewerVersion(version, mark)) mark = version;
@@ -913,6 +960,8 @@ void Loop::SettleEnd(const WriteList& list, const Outcome& outcome) {
     taken_.erase(list.uid);
     MarkDirty();
   }
+  const bool cut_short = !outcome.error && !outcome.taken && outcome.done < list.writes.size();
+  if (cut_short) return;
   if (!outcome.error) {
     applier_.Forget(list.key);
     refused_children_.erase(list.uid);

@@ -150,7 +150,8 @@ class Loop {
   std::vector<WriteList> CollectWrites(Facts& facts);
   template <class Object, class StatusOf>
   std::optional<WriteList> ListOf(const Object& object, StatusOf status, const kube::Resource& kind,
-                                  std::vector<Write> children);
+                                  std::vector<Write> children, Room room);
+  void Withhold(const std::string& kind, const kube::ObjectMeta& meta, const Room& room);
   // `place`: in the world's list of pools of this kind.
   std::optional<WriteList> PoolWrites(Facts& facts, size_t place);
   std::optional<WriteList> InferenceWrites(const Facts& facts, size_t place);
@@ -211,7 +212,8 @@ class Loop {
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned
   bool passed_ = false;                                      // at least once
   bool refused_ = false;  // a write of this pass, or of an earlier one that has just ended
-  int numbers_left_ = 0;  // of this pass's budget
+  std::set<std::string> withheld_;  // node groups in which this pass's decisions must take no room
+  int numbers_left_ = 0;            // of this pass's budget
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, News> to_tell_;
 

@@ -57,8 +57,11 @@ Metrics::Metrics(MetricsRegistry& registry)
       write_queue_(registry, "spillway-writes",
                    {{kWriteStatuses, "2"}, {kWriteNews, "1"}, {kWriteRetries, "0"}}, true),
       passes_(registry.AddCounter("spillway_passes_total", "Passes from snapshot to writes.")),
-      pass_seconds_(registry.AddHistogram("spillway_pass_duration_seconds",
-                                          "Time of a whole pass, writes included.", Durations())),
+      pass_seconds_(
+          registry.AddHistogram("spillway_pass_duration_seconds",
+                                "Time of a whole pass, with its statuses and what else was "
+                                "written within a second.",
+                                Durations())),
       plan_seconds_(registry.AddHistogram("spillway_plan_duration_seconds",
                                           "Time that deciding took in a pass.", Durations())),
       cache_wait_seconds_(registry.AddHistogram(

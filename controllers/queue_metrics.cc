@@ -12,15 +12,17 @@ constexpr const char* kDepth =
     "what: 2 statuses, 1 what follows from them, 0 likewise where it has failed before.";
 constexpr const char* kAdds =
     "spillway: times that a pass became due; further news until it began are part of the same. "
-    "spillway-writes: times that something was to be written about an object.";
+    "spillway-writes: times that an object's status, or what follows from it, was to be written.";
 constexpr const char* kQueueTime =
     "spillway: time from the first news that a pass answers until it began. spillway-writes: time "
-    "that an object waited for a writer.";
+    "that an object's status, or what follows from it, waited for a writer.";
 constexpr const char* kWorkTime =
-    "spillway: time of a pass. spillway-writes: time of what was written about an object at once.";
+    "spillway: time of a pass. spillway-writes: time of an object's status, or of what follows.";
 constexpr const char* kUnfinished =
-    "For how long what is under way has been, in sum: the pass, or writes.";
-constexpr const char* kLongest = "Likewise, of that which has been for longest.";
+    "For how long what is under way has been, in sum. spillway: the pass. spillway-writes: writes.";
+constexpr const char* kLongest =
+    "For how long that has been which is under way for longest. spillway: the pass. "
+    "spillway-writes: writes about one object.";
 constexpr const char* kRetries =
     "Objects about which something that was written was refused, to be written anew later.";
 

@@ -94,7 +94,7 @@ def test_webhook_that_takes_half_a_minute_over_some_jobs_delays_no_other_pool(
     cluster.apply([training_pool(name, 1, 1) for name in SLOW], namespace)
     wait_for(lambda: len(webhook.asked) == len(SLOW), 20, "the webhook to be asked about all of them")
     assert all(placed(name) for name in SLOW)
-    cluster.apply(training_pool("quick", 1, 1), namespace)
+    cluster.apply(training_pool("quick", 1, 1), namespace)  # what follows takes less than a request may: 8 s
     wait_for(lambda: jobs_of(cluster, namespace) == ["quick-train-1"], 5, "the Job of the quick one alone")
     cluster.patch("trainingpool", "quick", {"spec": {"suspend": True}}, namespace)
     wait_for(lambda: not placed("quick"), 5, "its end")

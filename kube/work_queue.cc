@@ -42,9 +42,20 @@ void WorkQueue::Forget(const std::string& key) {
   const auto at = entries_.find(key);
   if (at == entries_.end()) return;
   Entry& entry = at->second;
-  if (entry.again && entry.again->due > clock_.Elapsed()) entry.again.reset();
-  if (entry.place != Place::kWaiting) return;
+  const nanoseconds now = clock_.Elapsed();
+  if (entry.again && entry.again->due > now) entry.again.reset();
+  if (entry.place != Place::kWaiting || entry.wish.due <= now) return;
   waiting_.erase(entry.in_waiting);
+  entries_.erase(at);
+}
+
+void WorkQueue::CallOff(const std::string& key) {
+  const std::scoped_lock lock(mutex_);
+  const auto at = entries_.find(key);
+  if (at == entries_.end()) return;
+  at->second.again.reset();
+  if (at->second.place == Place::kTaken) return;
+  TakeOut(*at);
   entries_.erase(at);
 }
 
@@ -142,7 +153,8 @@ void WorkQueue::Merge(Node& node, Wish wish, nanoseconds now) {
   }
   if (entry.place != Place::kNowhere) {
     wish = merge(entry.wish);
-    const bool sooner = entry.place == Place::kWaiting && wish.due < entry.wish.due;
+    // Its time may have come without anybody having looked.
+    const bool sooner = entry.place == Place::kWaiting && wish.due <= std::max(entry.wish.due, now);
     if (!sooner && wish.priority == entry.wish.priority) return;
     TakeOut(node);
   }
@@ -161,7 +173,7 @@ void WorkQueue::Put(Node& node, Wish wish, nanoseconds now) {
   }
   std::list<Node*>& list = due_[wish.priority];
   entry.place = Place::kDue;
-  entry.since = now;
+  entry.since = wish.due;
   entry.in_due = list.insert(list.end(), &node);
   if (hooks_.due) hooks_.due(wish.priority, list.size());
   Wake();

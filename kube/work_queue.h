@@ -55,6 +55,8 @@ class WorkQueue {
   void Retry(const std::string& key, int priority, std::chrono::nanoseconds at_least = {});
   // No failures are known of it any more, and what it waits for is called off. What is due stays.
   void Forget(const std::string& key);
+  // It is not handed out, unless it is added again. Its failures are still known.
+  void CallOff(const std::string& key);
   // How often it was retried since it was last forgotten.
   [[nodiscard]] int Failures(const std::string& key) const;
   [[nodiscard]] std::vector<std::string> Failing() const;  // keys with failures, in no order
@@ -84,7 +86,7 @@ class WorkQueue {
     Place place = Place::kNowhere;
     Wish wish;
     std::optional<Wish> again;          // kTaken: added meanwhile
-    std::chrono::nanoseconds since{0};  // kDue: queued; kTaken: handed out
+    std::chrono::nanoseconds since{0};  // kDue: when it was; kTaken: handed out
     std::list<Node*>::iterator in_due;  // kDue
     std::multimap<std::chrono::nanoseconds, Node*>::iterator in_waiting;  // kWaiting
   };

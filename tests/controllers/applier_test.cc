@@ -51,11 +51,11 @@ class Collecting : public testing::Test {
     list.writes = CollectLeftovers(crds::v1alpha1::TrainingPoolResource(), pool_,
                                    {{&kube::ServiceResource(), &meta_}}, {});
     Applier applier(client_, clock_, log_, {.threads = 1}, {[] {}, [] {}});
-    return applier.Apply({list}, {}).at(0).outcome;
+    return applier.Apply({list}, {}, {}).at(0).outcome;
   }
   Outcome Do(const Write& write) {
     Applier applier(client_, clock_, log_, {.threads = 1}, {[] {}, [] {}});
-    return applier.Apply({{"Pod lab/worker", "", {write}}}, {}).at(0).outcome;
+    return applier.Apply({{"Pod lab/worker", "", {write}}}, {}, {}).at(0).outcome;
   }
   bool IsThere() { return server_.Get("services", "lab", "run-train").has_value(); }
 
@@ -98,7 +98,7 @@ TEST_F(Collecting, NothingIsMadeForAPoolThatIsNotThereAnyMore) {
                            pool_.uid,
                            {}}}};
     Applier applier(client_, clock_, log_, {.threads = 1}, {[] {}, [] {}});
-    return applier.Apply({list}, {}).at(0).outcome;
+    return applier.Apply({list}, {}, {}).at(0).outcome;
   };
   pool_.uid = "gone";
   EXPECT_EQ(make().error->code, Code::kConflict) << "none is there";
@@ -210,7 +210,7 @@ class Several : public testing::Test {
     return names;
   }
   std::vector<Applied> Apply(Applier& applier, std::vector<WriteList> lists) {
-    return applier.Apply(std::move(lists), {});
+    return applier.Apply(std::move(lists), {}, {});
   }
   // The applier does not wait: time flies.
   std::vector<Applied> ApplyWithoutPatience(Applier& applier, std::vector<WriteList> lists) {
@@ -258,6 +258,73 @@ TEST_F(Several, WhatHasFailedComesLast) {
   EXPECT_FALSE(applier.IsBusy("TrainingPool lab/a"));
   Apply(applier, {BothOf("c"), ChildOf("a"), ChildOf("b")});
   EXPECT_THAT(Written(), testing::ElementsAre("c", "b-train", "c-train", "a-train"));
+}
+
+TEST_F(Several, RoomIsGivenUpBeforeItIsTaken) {
+  Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
+  WriteList takes = StatusOf("a");
+  takes.room = {{}, {"home"}};
+  WriteList moves = StatusOf("b");
+  moves.room = {{"cloud"}, {"home"}};
+  WriteList gives = StatusOf("c");
+  gives.room = {{"home"}, {}};
+  Apply(applier, {takes, moves, gives});
+  EXPECT_THAT(Written(), testing::ElementsAre("c", "b", "a"));
+}
+
+TEST_F(Several, WhatWasNotGivenUpIsNotTaken) {
+  support::Fault refused;
+  refused.verb = "update";
+  refused.path_contains = "/trainingpools/a";
+  server_.Inject(refused);
+  Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
+  WriteList gives = StatusOf("a");
+  gives.room = {{"home"}, {}};
+  WriteList moves = BothOf("b");
+  moves.room = {{"cloud"}, {"home"}};
+  WriteList takes_after_it = BothOf("c");
+  takes_after_it.room = {{}, {"cloud"}};
+  WriteList takes_elsewhere = BothOf("d");
+  takes_elsewhere.room = {{}, {"edge"}};
+  const auto applied = Apply(applier, {takes_elsewhere, takes_after_it, moves, gives});
+  EXPECT_TRUE(HasChild("d"));
+  EXPECT_FALSE(HasChild("b") || HasChild("c"));
+  for (size_t i : {1, 2}) {
+    EXPECT_FALSE(applied[i].outcome.ended || applied[i].outcome.error);
+    EXPECT_EQ(applied[i].outcome.done, 0U);
+  }
+  EXPECT_FALSE(applier.IsBusy("TrainingPool lab/b")) << "the next pass decides again";
+  Apply(applier, {moves, takes_after_it});
+  EXPECT_TRUE(HasChild("b") && HasChild("c"));
+}
+
+TEST_F(Several, WhatIsWithheldIsNotTaken) {
+  Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
+  WriteList takes = BothOf("a");
+  takes.room = {{}, {"home", "cloud"}};
+  applier.Apply({takes}, {"cloud"}, {});
+  EXPECT_FALSE(HasChild("a"));
+  applier.Apply({takes}, {"edge"}, {});
+  EXPECT_TRUE(HasChild("a"));
+}
+
+// A pool whose decision has changed need not wait for all that followed from the last one.
+TEST_F(Several, CutShortNothingMoreIsBegun) {
+  Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
+  WriteList list = BothOf("a");
+  list.uid = "b";
+  AddChild(list);
+  transport_.Hold("POST", "a-train");
+  ApplyWithoutPatience(applier, {list});
+  applier.CutShort(list.key);
+  transport_.LetGo();
+  applier.Finish({});
+  const std::vector<Applied> late = applier.TakeLate();
+  ASSERT_EQ(late.size(), 1U);
+  EXPECT_EQ(late[0].outcome.done, 2U);
+  EXPECT_FALSE(late[0].outcome.error);
+  EXPECT_TRUE(HasChild("a"));
+  EXPECT_FALSE(HasChild("b"));
 }
 
 TEST_F(Several, NothingFollowsFromAStatusThatWasRefused) {

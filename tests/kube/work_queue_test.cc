@@ -25,7 +25,7 @@ using testing::IsEmpty;
 
 class WorkQueueTest : public testing::Test {
  protected:
-  // The next that is due, without waiting; "" if none is.
+  // REQUIRES that one is due: waits for it.
   std::string Take(int least = 0) {
     const std::string* key = queue_.Get(least);
     return *key;
@@ -92,6 +92,26 @@ TEST_F(WorkQueueTest, AddedAtOnceItNoLongerWaits) {
   EXPECT_THAT(TakeAll(), ElementsAre("a"));
   clock_.Advance(seconds(10));
   EXPECT_THAT(TakeAll(), IsEmpty());
+}
+
+// Nobody has looked since it fell due.
+TEST_F(WorkQueueTest, WhatHasFallenDueIsSeenAsSuch) {
+  queue_.Add("added", 1, seconds(1));
+  queue_.Add("forgotten", 1, seconds(1));
+  clock_.Advance(seconds(1));
+  queue_.Add("added", 1);
+  for (const char* key : {"added", "forgotten"}) queue_.Forget(key);
+  EXPECT_THAT(TakeAll(), testing::UnorderedElementsAre("added", "forgotten"));
+}
+
+// A priority that is raised does not begin the wait anew.
+TEST_F(WorkQueueTest, TheWaitCountsFromWhenItFellDue) {
+  queue_.Add("low", 0, seconds(1));
+  clock_.Advance(seconds(31));
+  queue_.Add("low", 1);
+  clock_.Advance(seconds(30));
+  queue_.Add("urgent", 2);
+  EXPECT_THAT(TakeAll(), ElementsAre("low", "urgent"));
 }
 
 TEST_F(WorkQueueTest, AHigherPriorityRaisesWhatIsDue) {
@@ -203,6 +223,23 @@ TEST_F(WorkQueueTest, ForgottenItWaitsForNothing) {
   EXPECT_THAT(TakeAll(), ElementsAre("due")) << "what is due stays";
 }
 
+TEST_F(WorkQueueTest, CalledOffItIsNotHandedOutAndHasStillFailed) {
+  queue_.Retry("waiting", 0);
+  queue_.Add("due", 1);
+  queue_.Add("taken", 2);
+  ASSERT_EQ(Take(2), "taken");
+  queue_.Retry("taken", 0);
+  for (const char* key : {"waiting", "due", "taken", "unknown"}) queue_.CallOff(key);
+  queue_.Done("taken");
+  EXPECT_EQ(queue_.size(), 0U);
+  EXPECT_EQ(queue_.Failures("waiting"), 1);
+  queue_.Retry("waiting", 0);
+  clock_.Advance(milliseconds(399));
+  EXPECT_TRUE(queue_.Waits("waiting"));
+  clock_.Advance(milliseconds(1));
+  EXPECT_THAT(TakeAll(), ElementsAre("waiting"));
+}
+
 TEST_F(WorkQueueTest, NothingIsLeftOfAMillionKeys) {
   for (int i = 0; i < 1'000'000; ++i) {
     const std::string key = std::to_string(i);
@@ -285,15 +322,13 @@ class Oracle {
     Entry& entry = entries_[key];
     auto& wish = entry.taken ? entry.again : entry.wish;
     if (!wish) {
-      wish = {priority, due, ++turns_};
+      wish = {priority, due};
       return;
     }
-    const bool raised = priority > wish->priority;
     wish->priority = std::max(wish->priority, priority);
-    if (due < wish->due) wish->due = due;
-    if (raised) wish->turn = ++turns_;
+    wish->due = std::min(wish->due, due);
   }
-  // What is due next; several, where two fell due between two looks.
+  // What is due next: one of these, as the order within a priority has a test of its own.
   [[nodiscard]] std::set<std::string> Next(int least, nanoseconds now) const {
     int best = least - 1;
     for (const auto& [key, entry] : entries_) {
@@ -321,7 +356,6 @@ class Oracle {
   struct Wish {
     int priority = 0;
     nanoseconds due{0};
-    int turn = 0;
   };
   struct Entry {
     std::optional<Wish> wish;
@@ -332,7 +366,6 @@ class Oracle {
     return entry.wish && !entry.taken && entry.wish->due <= now;
   }
   std::map<std::string, Entry> entries_;
-  int turns_ = 0;
 };
 
 TEST(WorkQueueByChance, HandsOutWhatAListDoes) {
