@@ -23,12 +23,50 @@ bool Decides(const WriteList& list) {
   return !list.writes.empty() && list.writes.front().verb == Write::Verb::kStatus;
 }
 
-// In their order: what gives, or neither; what gives and takes; what takes.
-constexpr int kWaves = 3;
-int WaveOf(const WriteList& list) {
-  if (list.room.takes.empty()) return 0;
-  return list.room.gives.empty() ? 2 : 1;
+// The statuses first: those who write may begin before the last is added.
+std::vector<size_t> InOrder(const std::vector<WriteList>& lists) {
+  std::vector<size_t> order;
+  order.reserve(lists.size());
+  for (const bool deciding : {true, false}) {
+    for (size_t i = 0; i < lists.size(); ++i) {
+      if (Decides(lists[i]) == deciding) order.push_back(i);
+    }
+  }
+  return order;
 }
+
+// How much room several lists give up, by where.
+class RoomCount {
+ public:
+  void Add(const std::set<Spot>& spots, int by) {
+    for (const Spot& spot : spots) {
+      spots_[spot] += by;
+      all_[spot.of] += by;
+    }
+  }
+  // Is any of it where something is taken? But for one's own, which is counted in.
+  [[nodiscard]] bool Has(const std::set<Spot>& takes, const std::set<Spot>& own) const {
+    return std::ranges::any_of(takes, [&](const Spot& take) {
+      const auto all = all_.find(take.of);
+      if (all == all_.end() || all->second == 0) return false;
+      int count = take.node.empty() ? all->second : At(take) + At({take.of, {}});
+      for (const Spot& spot : own) count -= Meet(spot, take) ? 1 : 0;
+      return count > 0;
+    });
+  }
+
+ private:
+  static bool Meet(const Spot& one, const Spot& other) {
+    return one.of == other.of && (one.node.empty() || other.node.empty() || one.node == other.node);
+  }
+  [[nodiscard]] int At(const Spot& spot) const {
+    const auto at = spots_.find(spot);
+    return at == spots_.end() ? 0 : at->second;
+  }
+
+  std::map<Spot, int> spots_;
+  std::map<std::string, int> all_;
+};
 
 // Of a list's status, and of all that follows.
 void Prepend(Outcome decision, Outcome& rest) {
@@ -101,30 +139,30 @@ Applier::~Applier() {
   again_.ShutDown();
 }
 
+// The lists of one Apply, by their places in it.
 struct Applier::Batch {
   std::vector<WriteList> lists;
   std::vector<Errand*> errands;  // null: not begun
-  std::set<std::string> withheld;
+  std::vector<bool> refused;     // not to be begun, as the room that it takes is withheld
+  std::vector<size_t> undecided;
+  RoomCount promised;  // to be given up by lists that are not decided yet
+  RoomCount withheld;  // by such as will not
 };
 
-std::vector<Applied> Applier::Apply(std::vector<WriteList> lists, std::set<std::string> withheld,
+std::vector<Applied> Applier::Apply(std::vector<WriteList> lists, const std::set<Spot>& withheld,
                                     const std::stop_token& stop) {
   if (lists.empty()) return {};
   const std::stop_callback cut(stop, [this] { cut_.request_stop(); });
   const size_t count = lists.size();
-  Batch batch{std::move(lists), std::vector<Errand*>(count), std::move(withheld)};
-  const bool gives = std::ranges::any_of(
-      batch.lists, [](const WriteList& list) { return !list.room.gives.empty(); });
+  Batch batch{std::move(lists), std::vector<Errand*>(count), std::vector<bool>(count), {}, {}, {}};
+  batch.withheld.Add(withheld, 1);
+  for (const WriteList& list : batch.lists) batch.promised.Add(list.room.gives, 1);
   std::unique_lock lock(mutex_);
-  for (int wave = 0; wave < kWaves; ++wave) {
-    const bool any = std::ranges::any_of(
-        batch.lists, [wave](const WriteList& list) { return WaveOf(list) == wave; });
-    if (!any) continue;
-    if (wave > 0 && gives) {
-      Wait(lock, [this] { return undecided_ == 0; }, std::nullopt);
-      Withhold(batch, wave);
-    }
-    BeginWave(batch, wave);
+  for (std::vector<size_t> left = InOrder(batch.lists); !left.empty();) {
+    left = BeginSome(batch, left);
+    if (left.empty()) break;
+    Wait(lock, [this] { return undecided_ == 0; }, std::nullopt);
+    SettleStatuses(batch);
   }
   const nanoseconds until = clock_.Elapsed() + options_.patience;
   if (!Wait(lock, [this] { return open_ == 0; }, until)) {
@@ -134,32 +172,47 @@ std::vector<Applied> Applier::Apply(std::vector<WriteList> lists, std::set<std::
   applied.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     applied.push_back(Report(std::move(batch.lists[i]), batch.errands[i]));
+    applied.back().outcome.withheld = batch.refused[i];
   }
   return applied;
 }
 
-// Under the lock: the statuses first, as those who write may have begun before the last is added.
-void Applier::BeginWave(Batch& batch, int wave) {
-  for (const bool deciding : {true, false}) {
-    for (size_t i = 0; i < batch.lists.size(); ++i) {
-      WriteList& list = batch.lists[i];
-      if (batch.errands[i] || WaveOf(list) != wave || Decides(list) != deciding) continue;
-      const bool is_there = std::ranges::none_of(list.room.takes, [&](const std::string& group) {
-        return batch.withheld.contains(group);
-      });
-      if (is_there) batch.errands[i] = Begin(list);
+// Under the lock: those that take nothing which others are still to give up. The rest waits. Where
+// each waits for another one, the first of them goes alone.
+std::vector<size_t> Applier::BeginSome(Batch& batch, const std::vector<size_t>& left) {
+  std::vector<size_t> later;
+  for (const size_t i : left) {
+    const Room& room = batch.lists[i].room;
+    if (batch.withheld.Has(room.takes, {})) {
+      batch.refused[i] = true;
+      batch.promised.Add(room.gives, -1);
+      batch.withheld.Add(room.gives, 1);
+    } else if (batch.promised.Has(room.takes, room.gives)) {
+      later.push_back(i);
+    } else {
+      BeginOne(batch, i);
     }
   }
+  if (later.size() == left.size()) {
+    BeginOne(batch, later.front());
+    later.erase(later.begin());
+  }
+  return later;
 }
 
-// Under the lock, once all earlier waves are decided: what was not given up is not there.
-void Applier::Withhold(Batch& batch, int wave) {
-  for (size_t i = 0; i < batch.lists.size(); ++i) {
-    if (WaveOf(batch.lists[i]) >= wave) continue;
+void Applier::BeginOne(Batch& batch, size_t list) {
+  batch.errands[list] = Begin(batch.lists[list]);
+  batch.undecided.push_back(list);
+}
+
+// Under the lock, once everything that was begun is decided: what was not given up is not there.
+void Applier::SettleStatuses(Batch& batch) {
+  for (const size_t i : std::exchange(batch.undecided, {})) {
     const Errand* errand = batch.errands[i];
     const bool written = errand && (errand->decision || errand->outcome.status_written);
-    if (!written)
-      batch.withheld.insert(batch.lists[i].room.gives.begin(), batch.lists[i].room.gives.end());
+    const std::set<Spot>& gives = batch.lists[i].room.gives;
+    batch.promised.Add(gives, -1);
+    if (!written) batch.withheld.Add(gives, 1);
   }
 }
 

@@ -39,9 +39,10 @@ Result<std::optional<NameTaken>> LookUpName(kube::Client& client, const kube::Re
 
 // What became of one WriteList, or of the rest of it.
 struct Outcome {
-  size_t from = 0;     // the first write that this tells of
-  size_t done = 0;     // writes that succeeded, from the front of the list
-  bool ended = false;  // all is done, or one has failed
+  size_t from = 0;        // the first write that this tells of
+  size_t done = 0;        // writes that succeeded, from the front of the list
+  bool ended = false;     // all is done, or one has failed
+  bool withheld = false;  // nothing was begun: it takes room that is not given up yet
   bool status_written = false;
   std::optional<Error> error;  // of the first that failed
   std::optional<NameTaken> taken;
@@ -66,8 +67,8 @@ struct Applied {
 // them: they are what was decided, and the next decision needs them. What follows somebody's slow
 // webhook may hold up: it is waited for only so long, and then goes on beside the next decisions.
 //
-// Of the statuses those that give up room come before those that take some, and while one of them
-// is not written, nobody takes room in that node group: it may be the same.
+// Who gives room up comes before who takes it. Where such a status is not written, whoever would
+// take that room is not begun.
 //
 // Lists of which a write has failed before come after all others, and some of the threads take none
 // of them. The client's gate (leadership) is checked before every single write. For the deciding
@@ -93,9 +94,9 @@ class Applier {
 
   // The lists in any order, and what became of them until the statuses are written and either all
   // else is done, or the patience is over. A list is not begun whose key IsWriting, nor one that
-  // takes room in a node group where some is `withheld`, or was to be given up by a list that was
-  // not begun or has failed. Once `stop` is requested, all writes fail, for good.
-  std::vector<Applied> Apply(std::vector<WriteList> lists, std::set<std::string> withheld,
+  // takes room which is `withheld`, or was to be given up by a list that was not begun or has
+  // failed. Once `stop` is requested, all writes fail, for good.
+  std::vector<Applied> Apply(std::vector<WriteList> lists, const std::set<Spot>& withheld,
                              const std::stop_token& stop);
   // What has ended later than that: the rest of it. Nothing twice.
   std::vector<Applied> TakeLate();
@@ -141,8 +142,9 @@ class Applier {
   [[nodiscard]] int PriorityOfRest(const std::string& key) const;
   Errand* Begin(WriteList& list);
   struct Batch;  // the lists of one Apply
-  void BeginWave(Batch& batch, int wave);
-  static void Withhold(Batch& batch, int wave);
+  [[nodiscard]] std::vector<size_t> BeginSome(Batch& batch, const std::vector<size_t>& left);
+  void BeginOne(Batch& batch, size_t list);
+  static void SettleStatuses(Batch& batch);
   Applied Report(WriteList list, Errand* errand);
   // Until it holds, which is asked under the lock; false: not until then.
   bool Wait(std::unique_lock<std::mutex>& lock, const std::function<bool()>& holds,

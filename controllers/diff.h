@@ -47,11 +47,18 @@ struct Write {
   }
 };
 
-// Node groups in which a status gives up room, which others may take in the same pass, or takes
-// some that others may have given up in it.
+// Where room is: on a node of a node group, or on any of them; in the limits of a namespace.
+struct Spot {
+  std::string of;    // "group home", "namespace lab"
+  std::string node;  // empty: any
+  auto operator<=>(const Spot&) const = default;
+};
+
+// Where a status gives up room, which others may take in the same pass, and where it takes some
+// that others may have given up in it.
 struct Room {
-  std::set<std::string> gives;
-  std::set<std::string> takes;
+  std::set<Spot> gives{};
+  std::set<Spot> takes{};
 };
 
 // The writes of one object, to be done in this order and no further than the first that fails: the

@@ -55,11 +55,42 @@ void Append(std::vector<Write> more, std::vector<Write>& to) {
   std::ranges::move(more, std::back_inserter(to));
 }
 
+Spot OfGroup(const std::string& group, const std::string& node = {}) {
+  return {"group " + group, node};
+}
+Spot OfLimits(const std::string& ns) { return {"namespace " + ns, {}}; }
+
+// One for each worker.
+std::vector<Spot> SpotsOf(const placement::Placement& placement) {
+  if (placement.nodes.empty()) return {OfGroup(placement.node_group)};
+  std::vector<Spot> spots;
+  spots.reserve(placement.nodes.size());
+  for (const std::string& node : placement.nodes) {
+    spots.push_back(OfGroup(placement.node_group, node));
+  }
+  return spots;
+}
+
+// Who starts anew where it is, as it is, neither gives up nor takes room.
+bool IsAsLarge(const placement::Placement& before, const placement::Placement& after) {
+  return before.node_group == after.node_group && before.workers == after.workers &&
+         before.per_worker == after.per_worker && before.spec_revision == after.spec_revision;
+}
+
 Room RoomOf(const placement::PoolMemory& before, const placement::PoolMemory& after) {
-  if (before.placement == after.placement) return {};
+  if (before.placement == after.placement) return {};  // as mostly
+  const std::vector<Spot> old = before.placement ? SpotsOf(*before.placement) : std::vector<Spot>{};
+  const std::vector<Spot> now = after.placement ? SpotsOf(*after.placement) : std::vector<Spot>{};
+  const bool as_large =
+      before.placement && after.placement && IsAsLarge(*before.placement, *after.placement);
   Room room;
-  if (before.placement) room.gives.insert(before.placement->node_group);
-  if (after.placement) room.takes.insert(after.placement->node_group);
+  if (!as_large) {
+    room.gives.insert(old.begin(), old.end());
+    room.takes.insert(now.begin(), now.end());
+    return room;
+  }
+  std::ranges::set_difference(old, now, std::inserter(room.gives, room.gives.end()));
+  std::ranges::set_difference(now, old, std::inserter(room.takes, room.takes.end()));
   return room;
 }
 
@@ -74,9 +105,15 @@ Room RoomOf(const placement::InferenceMemory& before, const placement::Inference
   }
   Room room;
   for (const auto& [cell, replicas] : more) {
-    if (replicas < 0) room.gives.insert(cell.second);
-    if (replicas > 0) room.takes.insert(cell.second);
+    if (replicas < 0) room.gives.insert(OfGroup(cell.second));
+    if (replicas > 0) room.takes.insert(OfGroup(cell.second));
   }
+  return room;
+}
+
+Room WithLimits(Room room, const std::string& ns) {
+  if (!room.gives.empty()) room.gives.insert(OfLimits(ns));
+  if (!room.takes.empty()) room.takes.insert(OfLimits(ns));
   return room;
 }
 
@@ -123,6 +160,14 @@ struct Loop::Facts {
   std::set<std::string> asked_unchecked;
   // Groups of which pools ask more than stands in their statuses.
   std::set<std::string> asked_unwritten;
+
+  // With what is given up, or taken, of the namespace's limits, where it has any.
+  [[nodiscard]] Room Limited(const std::string& ns, Room room) const {
+    if (room.gives.empty() && room.takes.empty()) return room;  // as mostly
+    const bool limited = std::ranges::any_of(
+        world.pool_quotas, [&](const auto& quota) { return quota->meta.ns == ns; });
+    return limited ? WithLimits(std::move(room), ns) : room;
+  }
 
   // Is there no verdict yet on the template of the variant that the pool asked for?
   static bool IsUnchecked(const placement::InferencePool& pool, const placement::CellAsk& ask) {
@@ -628,6 +673,14 @@ std::optional<WriteList> Loop::ListOf(const Object& object, StatusOf status,
                    std::move(room)};
 }
 
+// What is only observed neither gives nor takes.
+template <class Memory>
+Room Loop::RoomFor(const Facts& facts, const std::string& ns, const Memory& before,
+                   const Memory& after) const {
+  if (settings_.mode != Mode::kEnforce) return {};
+  return facts.Limited(ns, RoomOf(before, after));
+}
+
 // What it would give up is still its own: its children may just be coming into being there.
 void Loop::Withhold(const std::string& kind, const kube::ObjectMeta& meta, const Room& room) {
   if (room.gives.empty()) return;
@@ -638,11 +691,14 @@ void Loop::Withhold(const std::string& kind, const kube::ObjectMeta& meta, const
 std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::TrainingPoolResource();
   const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[place];
-  if (object.meta.deleted) return std::nullopt;
+  if (object.meta.deleted) {
+    applier_.CutShort(ListKey(kind.kind, object.meta));
+    return std::nullopt;
+  }
   const placement::TrainingPool& pool = *facts.pool_facts[place];
   const auto decision = facts.decisions.find(pool.key);
   if (decision == facts.decisions.end()) return std::nullopt;
-  Room room = RoomOf(pool.memory, decision->second->memory);
+  Room room = RoomFor(facts, object.meta.ns, pool.memory, decision->second->memory);
   if (AwaitsAnswer(pool.template_unchecked, kind.kind, object.meta) ||
       IsBusy(kind.kind, object.meta)) {
     Withhold(kind.kind, object.meta, room);
@@ -660,11 +716,14 @@ std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
 std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::InferencePoolResource();
   const crds::v1alpha1::InferencePool& object = *facts.world.inference_pools[place];
-  if (object.meta.deleted) return std::nullopt;
+  if (object.meta.deleted) {
+    applier_.CutShort(ListKey(kind.kind, object.meta));
+    return std::nullopt;
+  }
   const placement::InferencePool& pool = *facts.inference_facts[place];
   const auto decision = facts.inference_decisions.find(pool.key);
   if (decision == facts.inference_decisions.end()) return std::nullopt;
-  Room room = RoomOf(pool.memory, decision->second->memory);
+  Room room = RoomFor(facts, object.meta.ns, pool.memory, decision->second->memory);
   const bool unchecked =
       std::ranges::any_of(pool.variants, [](const auto& v) { return v.template_unchecked; });
   if (AwaitsAnswer(unchecked, kind.kind, object.meta) || IsBusy(kind.kind, object.meta)) {
@@ -921,6 +980,7 @@ void Loop::Settle(const Applied& applied) {
     if (ok || outcome.error) metrics_.Wrote(list.writes[w].resource->kind, ok);
   }
   if (wrote && outcome.from == 0) CountPasses(list.key);
+  if (outcome.withheld) metrics_.WriteWithheld();
   for (const auto& [resource, version] : outcome.versions) {
     std::string& mark = high_water_[resource];
     if (kube::NewerVersion(version, mark)) mark = version;

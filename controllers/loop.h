@@ -151,6 +151,9 @@ class Loop {
   template <class Object, class StatusOf>
   std::optional<WriteList> ListOf(const Object& object, StatusOf status, const kube::Resource& kind,
                                   std::vector<Write> children, Room room);
+  template <class Memory>
+  Room RoomFor(const Facts& facts, const std::string& ns, const Memory& before,
+               const Memory& after) const;
   void Withhold(const std::string& kind, const kube::ObjectMeta& meta, const Room& room);
   // `place`: in the world's list of pools of this kind.
   std::optional<WriteList> PoolWrites(Facts& facts, size_t place);
@@ -211,9 +214,9 @@ class Loop {
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned
   bool passed_ = false;                                      // at least once
-  bool refused_ = false;  // a write of this pass, or of an earlier one that has just ended
-  std::set<std::string> withheld_;  // node groups in which this pass's decisions must take no room
-  int numbers_left_ = 0;            // of this pass's budget
+  bool refused_ = false;     // a write of this pass, or of an earlier one that has just ended
+  std::set<Spot> withheld_;  // room that this pass's decisions must not take
+  int numbers_left_ = 0;     // of this pass's budget
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, News> to_tell_;
 

@@ -76,6 +76,10 @@ Metrics::Metrics(MetricsRegistry& registry)
       dropped_(
           registry.AddCounter("spillway_writes_dropped_total",
                               "Writes planned but not sent because this process does not lead.")),
+      withheld_(registry.AddCounter(
+          "spillway_withheld_writes_total",
+          "Times that nothing was written about a pool, as it takes room that another one is still "
+          "to give up.")),
       written_too_often_(registry.AddCounter(
           "spillway_objects_written_too_often_total",
           "Times that one object was written about in more than 50 passes of a minute: something "

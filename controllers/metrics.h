@@ -33,6 +33,7 @@ class Metrics {
   void PlanBroken() const { broken_plans_.Increment(); }
   void Wrote(const std::string& kind, bool ok) const;
   void WrittenTooOften() const { written_too_often_.Increment(); }
+  void WriteWithheld() const { withheld_.Increment(); }
   void WritesDropped(size_t count) const { dropped_.Increment(static_cast<double>(count)); }
   void Decided(const placement::PoolDecision& decision, Time now) const;
   void Decided(const placement::InferenceDecision& decision) const;
@@ -58,6 +59,7 @@ class Metrics {
   Counter stale_cache_overrides_;
   Counter broken_plans_;
   Counter dropped_;
+  Counter withheld_;
   Counter written_too_often_;
   Histogram wait_seconds_;
   Histogram start_seconds_;

@@ -152,9 +152,11 @@ void WorkQueue::Merge(Node& node, Wish wish, nanoseconds now) {
     return;
   }
   if (entry.place != Place::kNowhere) {
+    const nanoseconds asked = wish.due;
     wish = merge(entry.wish);
     // Its time may have come without anybody having looked.
-    const bool sooner = entry.place == Place::kWaiting && wish.due <= std::max(entry.wish.due, now);
+    const bool sooner =
+        entry.place == Place::kWaiting && (asked < entry.wish.due || entry.wish.due <= now);
     if (!sooner && wish.priority == entry.wish.priority) return;
     TakeOut(node);
   }

@@ -187,7 +187,9 @@ int64_t CellLimits::SlotsFor(const CellState& cell, const Ground& ground,
 int64_t CellLimits::HarmlessTo(const CellState& cell, int64_t wanted, const Node*& promised) const {
   const Row request = capacity_.RowOf(cell.request);
   const Row nothing = capacity_.RowOf({});
-  const int64_t at_large = cell.AtLarge();
+  // With the surge that it has once it is not empty any more.
+  const int64_t at_large =
+      std::max<int64_t>(0, int64_t{cell.memory.desired} + cell.SurgeOnceInUse() - cell.Bound());
   int64_t harmless = at_large + wanted;
   for (const size_t node : world_.ReachOf(cell.seeker)) {
     if (harmless == 0) break;

@@ -262,6 +262,17 @@ void Evict(Draft& draft, size_t victim, const Evictor& claimant) {
   Forfeit(draft, victim, claimant.hold);
 }
 
+bool EvictRenewing(Draft& draft, const Evictor& claimant) {
+  bool any = false;
+  for (const size_t gang : StillThere(draft, claimant.hold)) {
+    if (draft.fates[gang].course != Course::kRenew) continue;
+    if (!GoesNow(draft, gang, claimant.hold)) continue;
+    Evict(draft, gang, claimant);
+    any = true;
+  }
+  return any;
+}
+
 bool EvictDue(Draft& draft, const Evictor& claimant) {
   bool any = false;
   for (const size_t gang : StillThere(draft, claimant.hold)) {

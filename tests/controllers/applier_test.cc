@@ -158,6 +158,9 @@ TEST_F(Collecting, APodThatIsNoLongerAsItWasSeenStays) {
 
 class Several : public testing::Test {
  protected:
+  const Spot kHome{"group home", {}};
+  const Spot kCloud{"group cloud", {}};
+
   void SetUp() override {
     for (const char* name : {"a", "b", "c", "d"}) {
       pools_[name] = server_.Put(PoolNamed(name))["metadata"];
@@ -263,13 +266,49 @@ TEST_F(Several, WhatHasFailedComesLast) {
 TEST_F(Several, RoomIsGivenUpBeforeItIsTaken) {
   Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
   WriteList takes = StatusOf("a");
-  takes.room = {{}, {"home"}};
+  takes.room = {{}, {kCloud}};
   WriteList moves = StatusOf("b");
-  moves.room = {{"cloud"}, {"home"}};
+  moves.room = {{kCloud}, {kHome}};
   WriteList gives = StatusOf("c");
-  gives.room = {{"home"}, {}};
+  gives.room = {{kHome}, {}};
   Apply(applier, {takes, moves, gives});
   EXPECT_THAT(Written(), testing::ElementsAre("c", "b", "a"));
+}
+
+// One after the other: whoever comes later takes nothing that was not given up.
+TEST_F(Several, WhoTakesEachOthersRoomGoesOneByOne) {
+  Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
+  WriteList one = StatusOf("a");
+  one.room = {{kHome}, {kCloud}};
+  WriteList other = StatusOf("b");
+  other.room = {{kCloud}, {kHome}};
+  Apply(applier, {one, other});
+  EXPECT_THAT(Written(), testing::ElementsAre("a", "b"));
+  server_.ClearRequests();
+  support::Fault refused;
+  refused.verb = "update";
+  refused.path_contains = "/trainingpools/a";
+  server_.Inject(refused);
+  const auto applied = Apply(applier, {one, other});
+  EXPECT_TRUE(applied[0].outcome.error);
+  EXPECT_TRUE(applied[1].outcome.withheld);
+}
+
+TEST_F(Several, ANodeOfAGroupIsNotAnother) {
+  const Spot one{"group home", "h0"};
+  const Spot other{"group home", "h1"};
+  Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
+  WriteList takes = BothOf("a");
+  const auto is_written = [&](const Spot& take, const Spot& withheld) {
+    takes.room = {{}, {take}};
+    return !applier.Apply({takes}, {withheld}, {})[0].outcome.withheld;
+  };
+  EXPECT_TRUE(is_written(one, other));
+  EXPECT_FALSE(is_written(one, one));
+  EXPECT_FALSE(is_written(one, kHome)) << "any of it may be that one";
+  EXPECT_FALSE(is_written(kHome, one)) << "likewise";
+  EXPECT_TRUE(is_written(one, kCloud));
+}
 }
 
 TEST_F(Several, WhatWasNotGivenUpIsNotTaken) {
@@ -279,17 +318,18 @@ TEST_F(Several, WhatWasNotGivenUpIsNotTaken) {
   server_.Inject(refused);
   Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
   WriteList gives = StatusOf("a");
-  gives.room = {{"home"}, {}};
+  gives.room = {{kHome}, {}};
   WriteList moves = BothOf("b");
-  moves.room = {{"cloud"}, {"home"}};
+  moves.room = {{kCloud}, {kHome}};
   WriteList takes_after_it = BothOf("c");
-  takes_after_it.room = {{}, {"cloud"}};
+  takes_after_it.room = {{}, {kCloud}};
   WriteList takes_elsewhere = BothOf("d");
-  takes_elsewhere.room = {{}, {"edge"}};
+  takes_elsewhere.room = {{}, {{"group edge", {}}}};
   const auto applied = Apply(applier, {takes_elsewhere, takes_after_it, moves, gives});
   EXPECT_TRUE(HasChild("d"));
   EXPECT_FALSE(HasChild("b") || HasChild("c"));
   for (size_t i : {1, 2}) {
+    EXPECT_TRUE(applied[i].outcome.withheld);
     EXPECT_FALSE(applied[i].outcome.ended || applied[i].outcome.error);
     EXPECT_EQ(applied[i].outcome.done, 0U);
   }
@@ -301,10 +341,10 @@ TEST_F(Several, WhatWasNotGivenUpIsNotTaken) {
 TEST_F(Several, WhatIsWithheldIsNotTaken) {
   Applier applier(client_, clock_, log_, {.threads = 4}, hooks_);
   WriteList takes = BothOf("a");
-  takes.room = {{}, {"home", "cloud"}};
-  applier.Apply({takes}, {"cloud"}, {});
+  takes.room = {{}, {kHome, kCloud}};
+  applier.Apply({takes}, {kCloud}, {});
   EXPECT_FALSE(HasChild("a"));
-  applier.Apply({takes}, {"edge"}, {});
+  applier.Apply({takes}, {{"group edge", {}}}, {});
   EXPECT_TRUE(HasChild("a"));
 }
 

@@ -81,6 +81,7 @@ TEST_F(MetricsTest, EverySeriesWithFixedLabelsIsThereFromTheStart) {
                                     "spillway_stale_cache_overrides_total",
                                     "spillway_broken_plans_total",
                                     "spillway_writes_dropped_total",
+                                    "spillway_withheld_writes_total",
                                     "spillway_objects_written_too_often_total",
                                     "spillway_pool_wait_seconds_count",
                                     "spillway_pool_start_seconds_count"};
@@ -204,6 +205,7 @@ TEST_F(MetricsTest, PassesWaitsAndWritesAreCounted) {
   metrics_.CacheWaited(0.5);
   metrics_.StaleCacheOverridden();
   metrics_.WritesDropped(3);
+  metrics_.WriteWithheld();
   metrics_.Wrote("Job", true);
   metrics_.Wrote("Job", true);
   metrics_.Wrote("Job", false);
@@ -214,6 +216,7 @@ TEST_F(MetricsTest, PassesWaitsAndWritesAreCounted) {
       {"spillway_cache_wait_seconds_sum", 0.5},
       {"spillway_stale_cache_overrides_total", 1},
       {"spillway_writes_dropped_total", 3},
+      {"spillway_withheld_writes_total", 1},
       {R"(spillway_writes_total{kind="Job",result="success"})", 2},
       {R"(spillway_writes_total{kind="Job",result="error"})", 1},
       {R"(spillway_writes_total{kind="Pod",result="success"})", 0}};
