@@ -309,7 +309,6 @@ TEST_F(Several, ANodeOfAGroupIsNotAnother) {
   EXPECT_FALSE(is_written(kHome, one)) << "likewise";
   EXPECT_TRUE(is_written(one, kCloud));
 }
-}
 
 TEST_F(Several, WhatWasNotGivenUpIsNotTaken) {
   support::Fault refused;
@@ -356,6 +355,7 @@ TEST_F(Several, CutShortNothingMoreIsBegun) {
   AddChild(list);
   transport_.Hold("POST", "a-train");
   ApplyWithoutPatience(applier, {list});
+  ASSERT_TRUE(support::Eventually([&] { return transport_.Waiting() == 1; }));
   applier.CutShort(list.key);
   transport_.LetGo();
   applier.Finish({});
