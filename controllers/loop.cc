@@ -164,9 +164,7 @@ struct Loop::Facts {
   // With what is given up, or taken, of the namespace's limits, where it has any.
   [[nodiscard]] Room Limited(const std::string& ns, Room room) const {
     if (room.gives.empty() && room.takes.empty()) return room;  // as mostly
-    const bool limited = std::ranges::any_of(
-        world.pool_quotas, [&](const auto& quota) { return quota->meta.ns == ns; });
-    return limited ? WithLimits(std::move(room), ns) : room;
+    return quota_reports.contains(ns) ? WithLimits(std::move(room), ns) : room;
   }
 
   // Is there no verdict yet on the template of the variant that the pool asked for?

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import datetime
-import json
-import ssl
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Iterator
 
 from harness import Cluster
+from loopback import LoopbackHandler, LoopbackServer
 from spillway_dev import pki
 
 Object = dict[str, Any]
@@ -21,22 +18,12 @@ PATH = f"/apis/{GROUP}/v1beta1"
 NAME = "external-metrics"  # of the Service, and of the certificate
 
 
-class ExternalMetrics(ThreadingHTTPServer):
+class ExternalMetrics(LoopbackServer):
     """Answers every namespace with the same numbers; who asks is not looked at, as only this machine can."""
 
-    daemon_threads = True
-
     def __init__(self, certificate: str, key: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.values: dict[str, str] = {}  # quantities by the metric's name
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        threading.Thread(target=self.serve_forever, name=NAME, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return self.server_address[1]
+        super().__init__(certificate, key, _Handler)
 
     def answer(self, path: str) -> Object | None:
         """What the API service says at a path; None: nothing is there."""
@@ -52,22 +39,13 @@ class ExternalMetrics(ThreadingHTTPServer):
             {"metricName": asked[1], "metricLabels": {}, "timestamp": now, "value": self.values[asked[1]]}]}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 60  # of a connection that nobody uses
+class _Handler(LoopbackHandler):
     server: ExternalMetrics
 
     def do_GET(self) -> None:
         answer = self.server.answer(self.path.split("?")[0])
-        body = json.dumps(answer or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404}).encode()
-        self.send_response(404 if answer is None else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
+        self.answer(404 if answer is None else 200,
+                    answer or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404})
 
 
 @contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Iterator
 
 import pytest
 
 from harness import Cluster, wait_for
+from loopback import LoopbackHandler, LoopbackServer
 from pools import training_pool
 from spillway_dev import pki
 from spillway_dev.operator_process import OperatorProcess
@@ -22,40 +21,24 @@ SLOW = [f"slow-{number}" for number in range(4)]
 TIMEOUT = 30  # of the webhook's configuration: the longest that there is
 
 
-class SlowWebhook(ThreadingHTTPServer):
+class SlowWebhook(LoopbackServer):
     """Allows everything, but not before it is let go."""
 
-    daemon_threads = True
-
     def __init__(self, certificate: str, key: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.go = threading.Event()
         self.asked: set[str] = set()  # names of Jobs
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        threading.Thread(target=self.serve_forever, name=NAME, daemon=True).start()
+        super().__init__(certificate, key, _Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 60
+class _Handler(LoopbackHandler):
     server: SlowWebhook
 
     def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.add(review["request"]["name"])
         self.server.go.wait(TIMEOUT)
-        body = json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"],
-                           "response": {"uid": review["request"]["uid"], "allowed": True}}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
+        self.answer(200, {"apiVersion": review["apiVersion"], "kind": review["kind"],
+                          "response": {"uid": review["request"]["uid"], "allowed": True}})
 
 
 @pytest.fixture
@@ -71,7 +54,7 @@ def webhook(cluster: Cluster, namespace: str) -> Iterator[SlowWebhook]:
             "name": "slow.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": TIMEOUT,
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
             "matchConditions": [{"name": "slow", "expression": "object.metadata.name.startsWith('slow-')"}],
-            "clientConfig": {"url": f"https://127.0.0.1:{server.server_address[1]}/", "caBundle": authority},
+            "clientConfig": {"url": f"https://127.0.0.1:{server.port}/", "caBundle": authority},
             "rules": [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}]}]})
     try:
         yield server

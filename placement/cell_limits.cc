@@ -40,6 +40,11 @@ void SayShort(CellState& cell, int64_t wanted, int64_t fit, int64_t left, const 
   finding.remedy += "wait until others have started";
 }
 
+// Replicas that are not on a node yet, with the surge that the cell has once it is not empty.
+int64_t UnboundOnceInUse(const CellState& cell) {
+  return int64_t{cell.memory.desired} + cell.SurgeOnceInUse() - cell.Bound();
+}
+
 }  // namespace
 
 int64_t AcceleratorsOf(const CellState& cell, const std::string& type) {
@@ -155,8 +160,7 @@ int64_t CellLimits::WithinRoom(CellState& cell, int64_t wanted) const {
   const auto ground = offers_.GroundFor(*cell.group, seeker, {});
   const Offer& offer = offers_.OfferFor(*cell.group, ground, cell.request);
   // Pods that are bound and would have to go stay in place of new ones.
-  const int64_t fit =
-      SlotsFor(cell, *ground, offer) - (cell.memory.desired + cell.SurgeOnceInUse() - cell.Bound());
+  const int64_t fit = SlotsFor(cell, *ground, offer) - UnboundOnceInUse(cell);
   const Node* promised = nullptr;
   const int64_t harmless = HarmlessTo(cell, wanted, promised);
   const int64_t left = std::clamp<int64_t>(std::min(fit, harmless), 0, wanted);
@@ -187,9 +191,7 @@ int64_t CellLimits::SlotsFor(const CellState& cell, const Ground& ground,
 int64_t CellLimits::HarmlessTo(const CellState& cell, int64_t wanted, const Node*& promised) const {
   const Row request = capacity_.RowOf(cell.request);
   const Row nothing = capacity_.RowOf({});
-  // With the surge that it has once it is not empty any more.
-  const int64_t at_large =
-      std::max<int64_t>(0, int64_t{cell.memory.desired} + cell.SurgeOnceInUse() - cell.Bound());
+  const int64_t at_large = std::max<int64_t>(0, UnboundOnceInUse(cell));
   int64_t harmless = at_large + wanted;
   for (const size_t node : world_.ReachOf(cell.seeker)) {
     if (harmless == 0) break;

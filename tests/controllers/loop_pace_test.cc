@@ -560,6 +560,34 @@ TEST_F(SlowChildren, NobodyTakesTheRoomThatAPoolCouldNotGiveUp) {
   EXPECT_TRUE(Await([&] { return Exists("jobs", "next-train-1"); }));
 }
 
+// Likewise of what its namespace may have: there is another node for the next one.
+TEST_F(SlowChildren, NobodyTakesTheShareOfALimitThatAPoolCouldNotGiveUp) {
+  server_.Put({{"apiVersion", "spillway.dev/v1alpha1"},
+               {"kind", "PoolQuota"},
+               {"metadata", {{"name", "default"}, {"namespace", "lab"}}},
+               {"spec", {{"accelerators", {{{"type", "nvidia-a100-80gb"}, {"limit", 8}}}}}}});
+  server_.Put(PoolJson("first", 1));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "first-train-1"); }));
+  server_.Put(PoolJson("next", 1));
+  ASSERT_TRUE(Await([&] { return Reason("next", "Placed") == "WaitingForQuota"; }))
+      << Reason("next", "Placed");
+  Fault refused;
+  refused.verb = "update";
+  refused.path_contains = "/trainingpools/first";
+  refused.status = 500;
+  refused.times = -1;
+  server_.Inject(refused);
+  const std::string node = Status("first")["placement"]["nodes"][0];
+  server_.Patch("nodes", "", node, {{"spec", {{"unschedulable", true}}}});
+  server_.Patch("trainingpools", "lab", "first", {{"spec", {{"suspend", true}}}});
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_FALSE(IsPlaced("next"));
+  server_.ClearFaults();
+  clock_.Advance(seconds(30));
+  EXPECT_TRUE(Await([&] { return Exists("jobs", "next-train-1"); }));
+}
+
 // It tells so while a pass waits for its caches, which will not have seen it.
 TEST_F(SlowChildren, ThatEndAsAPassBeginsAreSeenByTheNext) {
   Run();

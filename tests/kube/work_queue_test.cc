@@ -33,11 +33,10 @@ class WorkQueueTest : public testing::Test {
   // Takes all that is due, and is done with each at once.
   std::vector<std::string> TakeAll(int least = 0) {
     std::vector<std::string> keys;
-    WorkQueue& queue = queue_;
-    queue.Add("end", least - 1);
+    queue_.Add("end", least - 1);
     while (true) {
-      const std::string key = *queue.Get(least - 1);
-      queue.Done(key);
+      const std::string key = *queue_.Get(least - 1);
+      queue_.Done(key);
       if (key == "end") return keys;
       keys.push_back(key);
     }
