@@ -16,7 +16,7 @@ import pytest
 from external_metrics import external_metrics
 from harness import Cluster, Operators, condition_of, describe, holds_for, parse_time, wait_for
 from pools import is_lease, observed, placement, ready, says, training_pool
-from serving import (CORES, THROUGHPUT, Cell, PodWatch, ServingChildren, a100, by_group, cell_hash, cell_of, cells,
+from serving import (CORES, THROUGHPUT, Cell, PodWatch, ReplicaSetWatch, ServingChildren, a100, by_group, cell_hash, cell_of, cells,
                      children_of_pool, edit_template, graviton, inference_pool, is_ready_pod, ready_pool, scale,
                      serving_children, serving_group, shows, uids, writes_in)
 from spillway_dev.operator_process import OperatorProcess
@@ -351,7 +351,9 @@ def images(cluster: Cluster, pool: str) -> set[str]:
 def test_new_template_is_added_before_it_replaces_and_one_goes_first_where_home_is_full(world: World) -> None:
     cluster, new = world.cluster, "registry.example/server:2"
     before = {name: children_of_pool(cluster, name, f"serve-{name}").deployments[0] for name in ("roomy", "full")}
-    with PodWatch(cluster, "roomy", "serve-roomy") as roomy, PodWatch(cluster, "full", "serve-full") as full:
+    with (PodWatch(cluster, "roomy", "serve-roomy") as roomy, PodWatch(cluster, "full", "serve-full") as full,
+          ReplicaSetWatch(cluster, "roomy", "serve-roomy") as roomy_sets,
+          ReplicaSetWatch(cluster, "full", "serve-full") as full_sets):
         edit_template(cluster, "full", "serve-full", 0, new, SLOW)
         edit_template(cluster, "roomy", "serve-roomy", 0, new, SLOW)
         shows(cluster, "full", "serve-full", "Ready", "False", "WaitingForSurge", "the template changes: ",
@@ -361,7 +363,7 @@ def test_new_template_is_added_before_it_replaces_and_one_goes_first_where_home_
         for name, replicas in (("roomy", 8), ("full", 4)):
             ready_pool(cluster, name, f"serve-{name}", 60, {("a100", f"{name}-home"): replicas})
     assert (roomy.least_ready(), full.least_ready()) == (8, 3)
-    assert 8 < roomy.most_pods() <= 10 and full.most_pods() == 4
+    assert 8 < roomy_sets.most_replicas() <= 10 and full_sets.most_replicas() == 4
     for name, old in before.items():
         assert images(cluster, name) == {new}
         (deployment,) = children_of_pool(cluster, name, f"serve-{name}").deployments

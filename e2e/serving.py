@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, Self
 
 from harness import Cluster, condition_of, describe, example, wait_for
 from pools import MANAGED, SIMULATION, says
@@ -206,24 +206,23 @@ class Moment:
         return round(sum(THROUGHPUT[name] * count for name, count in self.ready.items()), 3)
 
 
-class PodWatch:
-    """A watch of a pool's pods: every moment between entering it and leaving it."""
+class _Watch:
+    """A watch of a pool's objects of one kind: every moment between entering it and leaving it."""
 
-    def __init__(self, cluster: Cluster, pool: str, namespace: str) -> None:
-        self._path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=spillway.dev%2Fpool%3D{pool}"
+    def __init__(self, cluster: Cluster, resource: str, pool: str) -> None:
+        self._path = f"{resource}?labelSelector=spillway.dev%2Fpool%3D{pool}"
         self._kubectl = cluster.plane.kubectl
-        self._pods: dict[str, Object] = {}
-        self.moments: list[Moment] = []
+        self._objects: dict[str, Object] = {}
 
-    def __enter__(self) -> "PodWatch":
+    def __enter__(self) -> Self:
         listed = json.loads(self._kubectl("get", "--raw", self._path))
-        self._pods = {one["metadata"]["uid"]: one for one in listed["items"]}
+        self._objects = {one["metadata"]["uid"]: one for one in listed["items"]}
         self._note()
         version = listed["metadata"]["resourceVersion"]
         self._watch = subprocess.Popen(
             [str(self._kubectl.binaries / "kubectl"), "get", "--raw", f"{self._path}&watch=1&resourceVersion={version}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=self._kubectl.environment)
-        self._reader = threading.Thread(target=self._read, name="pod watch", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="watch", daemon=True)
         self._reader.start()
         return self
 
@@ -232,7 +231,7 @@ class PodWatch:
         self._watch.terminate()
         self._watch.wait(10)
         self._reader.join(10)
-        assert kind is not None or ended is None, f"the watch of pods ended by itself with {ended}"
+        assert kind is not None or ended is None, f"the watch of {self._path} ended by itself with {ended}"
 
     def _read(self) -> None:
         assert self._watch.stdout is not None
@@ -241,13 +240,24 @@ class PodWatch:
             assert event["type"] in ("ADDED", "MODIFIED", "DELETED"), event
             uid = event["object"]["metadata"]["uid"]
             if event["type"] == "DELETED":
-                self._pods.pop(uid, None)
+                self._objects.pop(uid, None)
             else:
-                self._pods[uid] = event["object"]
+                self._objects[uid] = event["object"]
             self._note()
 
     def _note(self) -> None:
-        staying = [one for one in self._pods.values() if "deletionTimestamp" not in one["metadata"]]
+        raise NotImplementedError
+
+
+class PodWatch(_Watch):
+    """The pool's pods, moment by moment."""
+
+    def __init__(self, cluster: Cluster, pool: str, namespace: str) -> None:
+        super().__init__(cluster, f"/api/v1/namespaces/{namespace}/pods", pool)
+        self.moments: list[Moment] = []
+
+    def _note(self) -> None:
+        staying = [one for one in self._objects.values() if "deletionTimestamp" not in one["metadata"]]
         variant_of: Callable[[Object], str] = lambda pod: pod["metadata"]["labels"]["spillway.dev/variant"]
         self.moments.append(Moment(Counter(variant_of(one) for one in staying if is_ready_pod(one)),
                                    Counter(variant_of(one) for one in staying)))
@@ -260,6 +270,22 @@ class PodWatch:
 
     def most_pods(self) -> int:
         return max(one.pods.total() for one in self.moments)
+
+
+class ReplicaSetWatch(_Watch):
+    """How many pods a pool's Deployments asked for, moment by moment: what holds to their strategies to the letter. There
+    may be a pod more than that for a moment, as each ReplicaSet is followed for itself and a new one's pod can be created
+    before an old one's is deleted."""
+
+    def __init__(self, cluster: Cluster, pool: str, namespace: str) -> None:
+        super().__init__(cluster, f"/apis/apps/v1/namespaces/{namespace}/replicasets", pool)
+        self._asked: list[int] = []
+
+    def _note(self) -> None:
+        self._asked.append(sum(one["spec"]["replicas"] for one in self._objects.values()))
+
+    def most_replicas(self) -> int:
+        return max(self._asked)
 
 
 def uids(pods: Iterable[Object]) -> set[str]:
