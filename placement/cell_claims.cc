@@ -108,7 +108,7 @@ class Wanting {
   // Who has to start anew anyway goes at once: a new attempt would be theirs to keep.
   bool ClaimIfDue() {
     if (!IsDue() || !Claim()) return false;
-    if (draft_.any_renews) EvictRenewing(draft_, EvictorOf(pool_));
+    if (draft_.any_renews) EvictDue(draft_, EvictorOf(pool_));
     return true;
   }
 

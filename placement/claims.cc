@@ -437,10 +437,6 @@ bool EvictDue(Draft& draft, size_t pool) {
   return LiveClaim(draft, pool) != nullptr && EvictDue(draft, EvictorOf(draft, pool));
 }
 
-bool EvictRenewing(Draft& draft, size_t pool) {
-  return LiveClaim(draft, pool) != nullptr && EvictRenewing(draft, EvictorOf(draft, pool));
-}
-
 void TellClaims(Draft& draft) {
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     if (LiveClaim(draft, p) == nullptr) continue;

@@ -49,8 +49,6 @@ bool DropOverruled(Draft& draft, size_t pool);
 
 // Makes those go of the gang's claim whose time has come; says whether there were any.
 bool EvictDue(Draft& draft, size_t pool);
-// Likewise, but of gangs that have to start anew anyway alone.
-bool EvictRenewing(Draft& draft, size_t pool);
 
 // Writes into the fates who waits for whom, and adds the moments at which somebody goes.
 void TellClaims(Draft& draft);

@@ -141,18 +141,6 @@ void TellReplicas(Draft& draft, const Evictor& claimant, std::vector<Leaver>& aw
   }
 }
 
-// Of the claim's gangs those whose time has come.
-bool EvictGangs(Draft& draft, const Evictor& claimant, bool renewing_alone) {
-  bool any = false;
-  for (const size_t gang : StillThere(draft, claimant.hold)) {
-    if (renewing_alone && draft.fates[gang].course != Course::kRenew) continue;
-    if (!GoesNow(draft, gang, claimant.hold)) continue;
-    Evict(draft, gang, claimant);
-    any = true;
-  }
-  return any;
-}
-
 }  // namespace
 
 std::optional<size_t> FindGang(const World& world, const PoolKey& key) {
@@ -274,12 +262,13 @@ void Evict(Draft& draft, size_t victim, const Evictor& claimant) {
   Forfeit(draft, victim, claimant.hold);
 }
 
-bool EvictRenewing(Draft& draft, const Evictor& claimant) {
-  return EvictGangs(draft, claimant, true);
-}
-
 bool EvictDue(Draft& draft, const Evictor& claimant) {
-  const bool any = EvictGangs(draft, claimant, false);
+  bool any = false;
+  for (const size_t gang : StillThere(draft, claimant.hold)) {
+    if (!GoesNow(draft, gang, claimant.hold)) continue;
+    Evict(draft, gang, claimant);
+    any = true;
+  }
   return SendDue(draft, claimant) || any;
 }
 

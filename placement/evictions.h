@@ -53,8 +53,6 @@ void Evict(Draft& draft, size_t victim, const Evictor& claimant);
 
 // Makes those go of the claim whose time has come; says whether there were any.
 bool EvictDue(Draft& draft, const Evictor& claimant);
-// Likewise, but of gangs, and of those that have to start anew anyway alone.
-bool EvictRenewing(Draft& draft, const Evictor& claimant);
 
 // Whom the claim waits for, and until when; writes into their fates to whom they give way, and adds
 // the moments at which they do.

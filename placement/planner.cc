@@ -235,7 +235,7 @@ bool WouldBorrow(const Draft& draft, const Turn& turn, const Option& option) {
 // Of those for whose places the gang has just made a claim, who has to start anew anyway goes at
 // once: a new attempt would be theirs to keep.
 News SendWhoStartsAnew(Draft& draft, size_t pool, bool freed) {
-  const bool gone = draft.any_renews && EvictRenewing(draft, pool);
+  const bool gone = draft.any_renews && EvictDue(draft, pool);
   return gone || freed ? News::kFreed : News::kTaken;
 }
 

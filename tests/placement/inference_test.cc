@@ -1012,6 +1012,22 @@ TEST(Inference, ReplicasWaitWhileAGangIsStarting) {
   EXPECT_EQ(Mix(Decide(world)), "1 gpu@home");
 }
 
+// A rollout that goes on may make a pod more, which could be bound where the gang starts.
+TEST(Inference, WhereAGangIsStartingTheSurgeCountsOfAPoolThatHasNoReplicasYet) {
+  Snapshot world = Mixed(2, 0, 0);
+  world.pools = {Has("gang", 1, 7, "home", {"home-1"})};
+  InferencePool pool = Chat(1);
+  Runs(world, pool, "gpu", "home", 0, 0, {});
+  pool.cells[0].surge = 1;
+  world.inference_pools = {pool};
+  EXPECT_EQ(Mix(Decide(world)), "1 gpu@home");
+  world.inference_pools[0].cells[0].rolling = true;
+  const auto decision = Decide(world);
+  EXPECT_EQ(Mix(decision), "nothing");
+  EXPECT_THAT(decision.capacity_message,
+              HasSubstr("home-1 is promised to others that are starting"));
+}
+
 // Two replicas at home, one of which is not bound yet.
 Snapshot OneOnItsWay() {
   Snapshot world = Mixed(1, 0, 0);
