@@ -490,7 +490,7 @@ void Loop::Look(Facts& facts) {
 }
 
 // For the API server's answers about new templates, which come within milliseconds mostly. True:
-// time has passed, and what was seen before is old.
+// it has waited, or some came before it could; what was seen before is old.
 bool Loop::AwaitAnswers(const std::stop_token& stop) {
   const seconds wait = passed_ ? options_.answers_wait : options_.first_answers_wait;
   passed_ = true;

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "controllers/names.h"
 #include "kube/json.h"
@@ -308,6 +310,7 @@ TemplateAnswer TemplateChecker::Ask(const TemplateSubject& subject) {
     if (entry.refusal.empty()) unput_.insert(key);
   }
   if (!entry.refusal.empty()) return {TemplateAnswer::State::kInvalid, {}, entry.refusal};
+  if (!entry.put) open_.insert(key);
   const bool unasked =
       entry.answer.state == TemplateAnswer::State::kPending && entry.answer.message.empty();
   const auto again = AsksAgainAfter(entry.answer);
@@ -340,7 +343,9 @@ bool TemplateChecker::WaitForAnswers(std::chrono::seconds wait, const std::funct
                                      const std::stop_token& stop) {
   constexpr std::chrono::seconds kBeat{1};
   std::unique_lock lock(mutex_);
-  if (!AwaitsAny(wait)) return false;
+  const auto put = [this](const std::string& key) { return !unput_.contains(key); };
+  const bool came = std::ranges::any_of(std::exchange(open_, {}), put);
+  if (!AwaitsAny(wait)) return came;
   while (!stop.stop_requested() && AwaitsAny(wait)) {
     beat();
     put_.wait_for(lock, stop, kBeat, [&] { return !AwaitsAny(wait); });

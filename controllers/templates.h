@@ -89,7 +89,8 @@ class TemplateChecker {
 
   TemplateAnswer Ask(const TemplateSubject& subject);
   // Waits until every question has been put once, whatever came of it, or was first asked for
-  // longer than `wait` ago; `beat` is called now and then. False: there was none to wait for.
+  // longer than `wait` ago; `beat` is called now and then. False: there was none to wait for, and
+  // none that Ask had no answer to has been put since then.
   bool WaitForAnswers(std::chrono::seconds wait, const std::function<void()>& beat,
                       const std::stop_token& stop);
   // How long after such an answer it is asked again; nullopt: it is not.
@@ -130,6 +131,7 @@ class TemplateChecker {
   std::condition_variable_any put_;
   std::unordered_map<std::string, Entry> entries_;
   std::set<std::string> unput_;  // keys of entries that no question has been put for, but is to be
+  std::set<std::string> open_;   // those of them that Ask was asked about since the last wait
   uint64_t round_ = 0;           // how often what was unasked has been forgotten
   std::deque<Question> questions_;
   std::jthread thread_;  // last: stops first

@@ -268,6 +268,17 @@ TEST(TemplateChecker, WaitsForFirstAnswersAndShowsLifeMeanwhile) {
       << "there is nothing left to wait for";
 }
 
+// Whoever asked had no answer, and does not wait for one.
+TEST(TemplateChecker, TellsOfAnAnswerThatCameBeforeItWasWaitedFor) {
+  Rig rig;
+  rig.checker.Ask(SubjectOf(samples::Pool()));
+  rig.Await(1);
+  const auto beat = [] {};
+  EXPECT_TRUE(rig.checker.WaitForAnswers(std::chrono::seconds(30), beat, {}));
+  rig.checker.Ask(SubjectOf(samples::Pool()));
+  EXPECT_FALSE(rig.checker.WaitForAnswers(std::chrono::seconds(30), beat, {}));
+}
+
 TEST(TemplateChecker, WaitsForAQuestionNoLongerThanToldAndNotOnceToldToStop) {
   SlowRig rig;
   rig.checker.Ask(SubjectOf(samples::Pool()));
