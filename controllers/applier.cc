@@ -299,8 +299,6 @@ void Applier::RetryLater(const std::string& key, nanoseconds at_least) {
   again_.Retry(key, 0, at_least);
 }
 
-void Applier::TryAgainIn(const std::string& key, nanoseconds time) { again_.Add(key, 0, time); }
-
 int Applier::PriorityOfRest(const std::string& key) const {
   return again_.Failures(key) == 0 ? kWriteNews : kWriteRetries;
 }
@@ -468,7 +466,8 @@ bool Applier::Delete(const Write& write, Outcome& outcome) {
 
 // What the caches say of two pools of one name may be old news of either. Asked now, after the
 // child has been seen, the API server knows which of them is there; the other never comes back.
-// A pool that is gone is news that is on its way, as a conflict is.
+// Likewise of one pool: what was decided about an older state of it may have been overtaken. A pool
+// that is gone, or has changed, is news that is on its way, as a conflict is.
 bool Applier::Confirm(const Write& write, Outcome& outcome) {
   const std::stop_token stop = cut_.get_token();
   auto there = client_.Get(*write.resource, write.ns, write.name, stop);
@@ -477,12 +476,12 @@ bool Applier::Confirm(const Write& write, Outcome& outcome) {
         "looking whether {} {}/{} is there", write.resource->kind, write.ns, write.name));
     return false;
   }
-  if (there) {
-    const auto pool = MetaOf(*there);
-    if (pool && pool->uid == write.owner_uid && !pool->deleted) return true;
-  }
-  outcome.error = Error{Code::kConflict, fmt::format("{} {}/{} is gone by now",
-                                                     write.resource->kind, write.ns, write.name)};
+  const auto pool = there ? MetaOf(*there) : Result<kube::ObjectMeta>(there.error());
+  const bool is_it = pool && pool->uid == write.owner_uid && !pool->deleted;
+  if (is_it && pool->resource_version == write.version) return true;
+  outcome.error =
+      Error{Code::kConflict, fmt::format("{} {}/{} {} by now", write.resource->kind, write.ns,
+                                         write.name, is_it ? "has changed" : "is gone")};
   return false;
 }
 

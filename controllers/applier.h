@@ -113,11 +113,8 @@ class Applier {
   void CutShort(const std::string& key);
   // A write about it has failed: it is busy for a time that grows each time.
   void RetryLater(const std::string& key, std::chrono::nanoseconds at_least);
-  // Nothing has failed, it was just too early.
-  void TryAgainIn(const std::string& key, std::chrono::nanoseconds time);
   // What has failed is no longer held against it.
   void Forget(const std::string& key) { again_.Forget(key); }
-  [[nodiscard]] std::vector<std::string> Failing() const { return again_.Failing(); }
   // Any thread.
   [[nodiscard]] kube::WorkQueue::Unfinished Working() const { return queue_.Working(); }
 

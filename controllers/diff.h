@@ -40,6 +40,7 @@ struct Write {
   std::optional<TargetWish> wish{};            // kScale
   const kube::Resource* owner_kind = nullptr;  // kCollect: of both pools
   std::string owner_name{};                    // likewise
+  std::string version{};                       // kConfirm: the pool's, as it was decided about
 
   bool operator==(const Write& other) const {
     return verb == other.verb && *resource == *other.resource && ns == other.ns &&

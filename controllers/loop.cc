@@ -39,16 +39,21 @@ bool IsHeld(const kube::Node& node) {
          node.meta.annotations.contains(kMachineAnnotation);
 }
 
+bool IsOfChild(const Write& write) {
+  return write.verb == Write::Verb::kCreate || write.verb == Write::Verb::kPatch ||
+         write.verb == Write::Verb::kDelete;
+}
+
 // What caches tell is of different moments: children that are seen to be missing may have gone with
-// their pool. A status that is written first finds that out by its resource version.
+// their pool, and those that are seen to be too many may follow from what a leader before this one
+// has decided. A status that is written first finds that out by its resource version.
 void ConfirmPool(const kube::Resource& kind, const kube::ObjectMeta& pool,
                  std::vector<Write>& writes) {
-  const bool creates = std::any_of(writes.begin(), writes.end(), [](const Write& write) {
-    return write.verb == Write::Verb::kCreate;
-  });
-  if (!creates || writes.front().verb == Write::Verb::kStatus) return;
-  writes.insert(writes.begin(),
-                {Write::Verb::kConfirm, &kind, pool.ns, pool.name, {}, pool.uid, {}});
+  if (std::ranges::none_of(writes, IsOfChild)) return;
+  if (writes.front().verb == Write::Verb::kStatus) return;
+  Write confirm{Write::Verb::kConfirm, &kind, pool.ns, pool.name, {}, pool.uid, {}};
+  confirm.version = pool.resource_version;
+  writes.insert(writes.begin(), std::move(confirm));
 }
 
 void Append(std::vector<Write> more, std::vector<Write>& to) {
@@ -1022,18 +1027,15 @@ void Loop::SettleEnd(const WriteList& list, const Outcome& outcome) {
   if (cut_short) return;
   if (!outcome.error) {
     applier_.Forget(list.key);
+    failing_.erase(list.key);
     refused_children_.erase(list.uid);
     return;
   }
   RememberRefusal(list, outcome);
-  const nanoseconds at_least = outcome.error->retry_after.value_or(seconds(0));
-  // A conflict means that news is on its way; it is no failure of anybody's.
-  if (outcome.error->code == Code::kConflict) {
-    applier_.TryAgainIn(list.key, std::max<nanoseconds>(kFirstRetry, at_least));
-    return;
-  }
-  applier_.RetryLater(list.key, at_least);
-  refused_ = true;
+  applier_.RetryLater(list.key, outcome.error->retry_after.value_or(seconds(0)));
+  failing_[list.key] = list.uid;
+  // A conflict means that news is on its way; it is no failure of anybody's. It may take its time.
+  if (outcome.error->code != Code::kConflict) refused_ = true;
 }
 
 // A child that the API server will not have, or that is too large to be sent, is for the pool's
@@ -1099,26 +1101,28 @@ void Loop::Forget(const Facts& facts) {
 
 // Most passes remember nothing.
 void Loop::ForgetByKey(const Facts& facts) {
-  const std::vector<std::string> failing = applier_.Failing();
-  if (failing.empty() && paces_.empty() && numbers_written_.empty() && numbers_changed_.empty() &&
+  if (failing_.empty() && paces_.empty() && numbers_written_.empty() && numbers_changed_.empty() &&
       unanswered_.empty()) {
     return;
   }
-  std::unordered_set<std::string> keys;
+  std::unordered_map<std::string, std::string_view> keys;  // to uids
   const auto add = [&](const std::string& kind, const auto& objects) {
-    for (const auto& object : objects) keys.insert(ListKey(kind, object->meta));
+    for (const auto& object : objects) keys.emplace(ListKey(kind, object->meta), object->meta.uid);
   };
   add("TrainingPool", facts.world.training_pools);
   add("InferencePool", facts.world.inference_pools);
   add("NodeGroup", facts.world.node_groups);
   add("PoolQuota", facts.world.pool_quotas);
   for (const auto& node : facts.world.nodes) {
-    if (IsHeld(*node)) keys.insert(ListKey("Node", node->meta));
+    if (IsHeld(*node)) keys.emplace(ListKey("Node", node->meta), node->meta.uid);
   }
   const auto gone = [&](const auto& entry) { return !keys.contains(entry.first); };
-  for (const std::string& key : failing) {
-    if (!keys.contains(key)) applier_.Forget(key);
-  }
+  std::erase_if(failing_, [&](const auto& entry) {
+    const auto at = keys.find(entry.first);
+    const bool is_over = at == keys.end() || at->second != entry.second;
+    if (is_over) applier_.Forget(entry.first);
+    return is_over;
+  });
   std::erase_if(paces_, gone);
   std::erase_if(numbers_written_, gone);
   std::erase_if(numbers_changed_, gone);

@@ -206,10 +206,11 @@ class Loop {
   std::map<std::string, std::chrono::nanoseconds> unanswered_;       // by list key: since when
   std::map<std::string, std::chrono::nanoseconds> numbers_changed_;  // by list key, not written yet
   std::map<std::string, std::chrono::nanoseconds> deleted_;          // uid → asked when
-  std::map<std::string, NameTaken> taken_;                           // by pool uid
-  std::map<std::string, TargetMemory> targets_;                      // by node group uid
-  std::map<std::string, std::string> conflict_messages_;             // by pool uid
-  std::map<std::string, RefusedChild> refused_children_;             // likewise
+  std::map<std::string, std::string> failing_;   // by list key: uid of whom a write has failed for
+  std::map<std::string, NameTaken> taken_;       // by pool uid
+  std::map<std::string, TargetMemory> targets_;  // by node group uid
+  std::map<std::string, std::string> conflict_messages_;  // by pool uid
+  std::map<std::string, RefusedChild> refused_children_;  // likewise
   std::chrono::nanoseconds next_probe_{0};
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned

@@ -77,19 +77,22 @@ TEST_F(Collecting, DeletesWhatAnEarlierPoolLeftBehind) {
 
 // The children that it would make are of a pool that has gone, or has another uid by now.
 TEST_F(Collecting, NothingIsMadeForAPoolThatIsNotThereAnyMore) {
+  std::string version;
   const auto make = [&] {
     const Json config = {{"apiVersion", "v1"},
                          {"kind", "Service"},
                          {"metadata", {{"name", "new"}, {"namespace", "lab"}}}};
+    Write confirm{Write::Verb::kConfirm,
+                  &crds::v1alpha1::TrainingPoolResource(),
+                  "lab",
+                  "run",
+                  {},
+                  pool_.uid,
+                  {}};
+    confirm.version = version;
     const WriteList list{"TrainingPool lab/run",
                          pool_.uid,
-                         {{Write::Verb::kConfirm,
-                           &crds::v1alpha1::TrainingPoolResource(),
-                           "lab",
-                           "run",
-                           {},
-                           pool_.uid,
-                           {}},
+                         {std::move(confirm),
                           {Write::Verb::kCreate,
                            &kube::ServiceResource(),
                            "lab",
@@ -102,10 +105,14 @@ TEST_F(Collecting, NothingIsMadeForAPoolThatIsNotThereAnyMore) {
   };
   pool_.uid = "gone";
   EXPECT_EQ(make().error->code, Code::kConflict) << "none is there";
-  const std::string uid = server_.Put(PoolNamed("run"))["metadata"]["uid"];
+  const Json pool = server_.Put(PoolNamed("run"));
+  version = pool["metadata"]["resourceVersion"];
   EXPECT_EQ(make().error->code, Code::kConflict) << "another one is";
+  pool_.uid = pool["metadata"]["uid"];
+  version = "1";
+  EXPECT_EQ(make().error->code, Code::kConflict) << "it has changed";
   EXPECT_FALSE(server_.Get("services", "lab", "new"));
-  pool_.uid = uid;
+  version = pool["metadata"]["resourceVersion"];
   EXPECT_FALSE(make().error);
   EXPECT_TRUE(server_.Get("services", "lab", "new"));
 }
@@ -447,9 +454,8 @@ TEST_F(Several, CutOffNothingIsWrittenAnyMore) {
 
 TEST_F(Several, WhatIsTriedAgainIsNewsOnceItsTimeHasCome) {
   Applier applier(client_, clock_, log_, {.threads = 1}, hooks_);
-  applier.TryAgainIn("TrainingPool lab/a", std::chrono::milliseconds(200));
+  applier.RetryLater("TrainingPool lab/a", {});
   EXPECT_TRUE(applier.IsBusy("TrainingPool lab/a"));
-  EXPECT_TRUE(applier.Failing().empty()) << "nothing has failed";
   clock_.Advance(std::chrono::milliseconds(200));
   EXPECT_TRUE(support::Eventually([&] { return news_ == 1; }));
   EXPECT_TRUE(support::Eventually([&] { return applier.IsIdle(); }));

@@ -117,21 +117,6 @@ class Process {
   Watching watching_{stores_, client_, clock_, log_, registry_};
 };
 
-Json ServingJson(const std::string& name, int replicas) {
-  return {{"apiVersion", "spillway.dev/v1alpha1"},
-          {"kind", "InferencePool"},
-          {"metadata", {{"name", name}, {"namespace", "lab"}}},
-          {"spec",
-           {{"replicas", replicas},
-            {"placement", {{"spill", {{"afterSeconds", 300}}}}},
-            {"variants",
-             {{{"name", "a100"},
-               {"accelerator", "nvidia-a100-80gb"},
-               {"acceleratorsPerReplica", 2},
-               {"throughput", "4"},
-               {"template", samples::PodTemplate()}}}}}}};
-}
-
 Json ElasticJson(const std::string& name, int least, int most) {
   Json pool = PoolJson(name, most);
   pool["spec"]["minWorkers"] = least;

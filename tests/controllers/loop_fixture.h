@@ -66,6 +66,21 @@ inline Json PoolJson(const std::string& name, int workers) {
             {"template", samples::PodTemplate()}}}};
 }
 
+inline Json ServingJson(const std::string& name, int replicas) {
+  return {{"apiVersion", "spillway.dev/v1alpha1"},
+          {"kind", "InferencePool"},
+          {"metadata", {{"name", name}, {"namespace", "lab"}}},
+          {"spec",
+           {{"replicas", replicas},
+            {"placement", {{"spill", {{"afterSeconds", 300}}}}},
+            {"variants",
+             {{{"name", "a100"},
+               {"accelerator", "nvidia-a100-80gb"},
+               {"acceleratorsPerReplica", 2},
+               {"throughput", "4"},
+               {"template", samples::PodTemplate()}}}}}}};
+}
+
 // The whole operator but its process: two nodes at home, four in a cloud.
 class LoopTest : public testing::Test {
  protected:

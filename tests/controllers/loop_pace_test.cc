@@ -75,6 +75,82 @@ TEST_F(ShortCacheDeadline, ACacheThatNeverSeesOurWritesHoldsAPassUpNoLongerThanT
   EXPECT_EQ(Status("run")["attempts"], 1);
 }
 
+// Of a pool that the leader before has changed, along with its Deployment, only the latter is seen.
+TEST_F(LoopPaceTest, WhatTheLeaderBeforeHasDecidedIsNotUndoneWhileItIsNotSeen) {
+  server_.Put(ServingJson("serve", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return server_.All("deployments").size() == 1; }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  leading_ = false;
+  ASSERT_TRUE(OnePass());
+  server_.HoldWatches("inferencepools");
+  Json pool = *server_.Get("inferencepools", "lab", "serve");
+  pool["spec"]["replicas"] = 4;
+  pool["status"]["cells"][0]["desired"] = 4;
+  server_.Put(pool);
+  Json deployment = server_.All("deployments").front();
+  deployment["spec"]["replicas"] = 4;
+  const std::string version = server_.Put(deployment)["metadata"]["resourceVersion"];
+  ASSERT_TRUE(
+      support::Eventually([&] { return stores_.deployments.ResourceVersion() == version; }));
+  leading_ = true;
+  ASSERT_TRUE(OnePass());
+  EXPECT_EQ(server_.All("deployments").front()["metadata"]["resourceVersion"], version);
+  server_.ReleaseWatches();
+  clock_.Advance(seconds(30));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(server_.All("deployments").front()["spec"]["replicas"], 4);
+}
+
+// The answer to its creation was lost, and nothing is seen of it.
+TEST_F(LoopPaceTest, AJobThatIsThereAlreadyIsNotSomebodyElses) {
+  Fault lost;
+  lost.kind = Fault::Kind::kDropAfter;
+  lost.verb = "create";
+  lost.path_contains = "/jobs";
+  server_.Inject(lost);
+  watching_.Start();
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
+  server_.HoldWatches("jobs");
+  Run();
+  server_.Put(PoolJson("run", 2));
+  const auto tries = [&] {
+    const std::vector<std::string> writes = WritesOf("run");
+    return std::ranges::count(writes, "create run-train-1");
+  };
+  ASSERT_TRUE(Await([&] { return tries() == 1; }));
+  // The pass after it waits until the Job is seen.
+  ASSERT_TRUE(Await([&] {
+    Advance(seconds(1));
+    return tries() == 2;
+  }));
+  server_.ReleaseWatches();
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  EXPECT_EQ(tries(), 2);
+  EXPECT_EQ(server_.All("jobs").size(), 1U);
+  EXPECT_NE(Reason("run", "Placed"), "NameConflict") << Message("run", "Placed");
+}
+
+TEST_F(LoopPaceTest, WhatIsAskedToGoIsNotAskedAgainWhileItIsSeen) {
+  server_.Put(PoolJson("run", 2));
+  Run();
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  ASSERT_NO_FATAL_FAILURE(ExpectQuiet());
+  server_.HoldWatches("jobs");
+  Json pool = *server_.Get("trainingpools", "lab", "run");
+  pool["spec"]["suspend"] = true;
+  server_.Put(pool);
+  const auto asked = [&] {
+    const std::vector<std::string> writes = WritesOf("run");
+    return std::ranges::count(writes, "delete run-train-1");
+  };
+  ASSERT_TRUE(Await([&] { return asked() == 1; }));
+  ASSERT_TRUE(OnePass());
+  ASSERT_TRUE(stores_.jobs.Get("lab/run-train-1") != nullptr);
+  EXPECT_EQ(asked(), 1);
+  server_.ReleaseWatches();
+}
+
 // --- signs of life ---
 
 TEST_F(LoopPaceTest, TheLoopShowsLifeInEveryPassAndNoneWhileOneIsStuck) {
@@ -325,15 +401,18 @@ TEST_F(LoopPaceTest, NothingIsDecidedBeforeEveryKindHasBeenRead) {
 
 class RefusedGroup : public LoopPaceTest {
  protected:
-  RefusedGroup() {
+  RefusedGroup() { Refuse(500, "InternalError"); }
+  void Refuse(int status, const std::string& reason) {
     Fault refused;
     refused.verb = "update";
     refused.path_contains = "/nodegroups/home";
-    refused.status = 500;
-    refused.reason = "InternalError";
+    refused.status = status;
+    refused.reason = reason;
     refused.times = -1;
+    server_.ClearFaults();
     server_.Inject(refused);
   }
+  void ExpectGrowingTimes();
   size_t Tries() const {
     const auto writes = server_.Writes();
     return static_cast<size_t>(std::count_if(writes.begin(), writes.end(), [](const auto& write) {
@@ -342,7 +421,7 @@ class RefusedGroup : public LoopPaceTest {
   }
 };
 
-TEST_F(RefusedGroup, IsTriedAgainAfterGrowingTimesAndHoldsNobodyUp) {
+void RefusedGroup::ExpectGrowingTimes() {
   Run();
   ASSERT_TRUE(OnePass());
   ASSERT_EQ(Tries(), 1U);
@@ -361,6 +440,14 @@ TEST_F(RefusedGroup, IsTriedAgainAfterGrowingTimesAndHoldsNobodyUp) {
   clock_.Advance(delay);
   ASSERT_TRUE(OnePass());
   EXPECT_TRUE(HasGroupStatus("home"));
+}
+
+TEST_F(RefusedGroup, IsTriedAgainAfterGrowingTimesAndHoldsNobodyUp) { ExpectGrowingTimes(); }
+
+// News that was on its way mostly, and may take its time where a watch brings nothing.
+TEST_F(RefusedGroup, ThatSomebodyHasChangedIsTriedAgainAfterGrowingTimes) {
+  Refuse(409, "Conflict");
+  ExpectGrowingTimes();
 }
 
 TEST_F(RefusedGroup, IsTriedAgainAfterFiveMinutesWhateverTheServerAsksFor) {
@@ -396,6 +483,23 @@ TEST_F(RefusedGroup, ThatIsMadeAnewIsNoLongerHeldAgainstItsName) {
   ASSERT_TRUE(OnePass());
   server_.Put(GroupJson("home", 0));
   ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("home") != nullptr; }));
+  ASSERT_TRUE(OnePass());
+  EXPECT_EQ(Tries(), tries + 1);
+}
+
+TEST_F(RefusedGroup, ThatIsMadeAnewBetweenTwoPassesIsNoLongerHeldAgainstItsName) {
+  Run();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(OnePass());
+    clock_.Advance(seconds(30));
+  }
+  ASSERT_TRUE(OnePass());
+  const size_t tries = Tries();
+  server_.HoldWatches("nodegroups");
+  server_.Remove("nodegroups", "", "home");
+  server_.Put(GroupJson("home", 0));
+  server_.ReleaseWatches();
+  ASSERT_TRUE(OnePass());
   ASSERT_TRUE(OnePass());
   EXPECT_EQ(Tries(), tries + 1);
 }
