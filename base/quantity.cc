@@ -7,6 +7,8 @@
 #include <limits>
 #include <optional>
 
+#include "base/heap_size.h"
+
 namespace spillway {
 namespace {
 
@@ -217,6 +219,12 @@ void Resources::MaxWith(const Resources& other) {
 bool Resources::Covers(const Resources& request) const {
   return std::all_of(request.begin(), request.end(), [this](const Entry& entry) {
     return entry.second <= 0 || Get(entry.first) >= entry.second;
+  });
+}
+
+size_t HeapOf(const Resources& resources) {
+  return HeapOf(resources.entries_, [](const auto& entries) {
+    return HeapOf(entries, [](const Resources::Entry& entry) { return HeapOf(entry.first); });
   });
 }
 

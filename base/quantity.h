@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -44,6 +45,9 @@ class Resources {
   [[nodiscard]] bool empty() const { return entries_.Get().empty(); }
   [[nodiscard]] auto begin() const { return entries_.Get().begin(); }
   [[nodiscard]] auto end() const { return entries_.Get().end(); }
+
+  // As base/heap_size.h has it.
+  friend size_t HeapOf(const Resources& resources);
 
   bool operator==(const Resources&) const = default;
   // Any order, the same for the same contents.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <utility>
 
 namespace spillway {
@@ -41,6 +42,9 @@ class Shared {
 
   // Equal without a look at the values; copies that nobody has changed are.
   [[nodiscard]] bool IsSameAs(const Shared& other) const { return block_ == other.block_; }
+
+  // Of the memory that copies share.
+  static constexpr size_t BlockBytes() { return sizeof(Block); }
 
   friend bool operator==(const Shared& left, const Shared& right) {
     return left.IsSameAs(right) || left.Get() == right.Get();

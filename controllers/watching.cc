@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "controllers/names.h"
+#include "controllers/store_bytes.h"
 
 namespace spillway::controllers {
 
@@ -39,7 +40,14 @@ void Watching::Add(kube::Store<T>& store, const kube::Resource& resource,
   const Gauge objects =
       registry_.AddGauge("reflector_store_objects", "Objects in the cache by resource.",
                          {{"resource", resource.plural}});
-  counts_.emplace_back([&store, objects] { objects.Set(static_cast<double>(store.size())); });
+  const Gauge bytes =
+      registry_.AddGauge("reflector_store_bytes", "Memory that the cache keeps by resource.",
+                         {{"resource", resource.plural}});
+  store.SetMeasure(BytesBeside);
+  counts_.emplace_back([&store, objects, bytes] {
+    objects.Set(static_cast<double>(store.size()));
+    bytes.Set(static_cast<double>(store.Bytes()));
+  });
   kube::Reflector::Options options;
   options.resource = resource;
   options.label_selector = selector;

@@ -26,7 +26,8 @@ class Watching {
 
   void Start();
   void Stop();
-  // Publishes how many objects there are of each kind. Called when the metrics are read.
+  // Publishes how many objects there are of each kind, and what they take. Called when the metrics
+  // are read.
   void Refresh() const;
 
  private:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/heap_size.h"
 #include "kube/object_key.h"
 
 namespace spillway::kube {
@@ -25,6 +27,11 @@ template <class T>
 class Store {
  public:
   using Ptr = std::shared_ptr<const T>;
+
+  // How many bytes an object keeps on the heap, beside itself.
+  using Measure = size_t (*)(const T&);
+  // What the store takes for each besides: itself, and its place here.
+  static constexpr size_t BytesEach() { return HeapOfMadeShared<T>() + HeapOfTreeNode<Slot>(); }
 
   explicit Store(std::function<void()> on_change) : on_change_(std::move(on_change)) {}
 
@@ -46,6 +53,11 @@ class Store {
     const std::scoped_lock lock(mutex_);
     return objects_.size();
   }
+  // What all of them keep of memory, by SetMeasure; 0 without it.
+  [[nodiscard]] size_t Bytes() const {
+    const std::scoped_lock lock(mutex_);
+    return bytes_;
+  }
   // True once the first whole list is in; then for good.
   [[nodiscard]] bool Synced() const {
     const std::scoped_lock lock(mutex_);
@@ -63,6 +75,9 @@ class Store {
   // Constant once the writer runs.
   void SetOnAdvance(std::function<void()> on_advance) { on_advance_ = std::move(on_advance); }
 
+  // Likewise. REQUIRES that nothing is here yet.
+  void SetMeasure(Measure measure) { measure_ = measure; }
+
   // The object to be listed: the one that is here, where they are equal. Only the writer's thread
   // writes, so reading without the lock is sound here and below.
   [[nodiscard]] Ptr Share(T object) const {
@@ -75,10 +90,11 @@ class Store {
   void Replace(std::vector<Ptr> objects, const std::string& version) {
     SortByKey(objects);
     const bool changed = !synced_ || Differs(objects);
+    const std::vector<size_t> bytes = Measured(objects);
     std::vector<Ptr> gone;  // freed outside the lock, as what is left of `objects`
     {
       const std::scoped_lock lock(mutex_);
-      Merge(objects, gone);
+      Merge(objects, bytes, gone);
       version_ = version;
       synced_ = true;
     }
@@ -88,13 +104,14 @@ class Store {
     const auto at = objects_.find(KeyOf(object.meta));
     const bool changed = !SameFacts(object, at);
     auto fresh = std::make_shared<const T>(std::move(object));
+    const size_t bytes = BytesOf(*fresh);
     {
       const std::scoped_lock lock(mutex_);
       version_ = fresh->meta.resource_version;
       if (at == objects_.end()) {
-        objects_.insert({std::move(fresh)});
+        Put(objects_.end(), fresh, bytes);
       } else {
-        at->object.swap(fresh);  // what was there is freed outside the lock
+        Swap(at, fresh, bytes);  // what was there is freed outside the lock
       }
     }
     Call(changed);
@@ -106,7 +123,7 @@ class Store {
       const std::scoped_lock lock(mutex_);
       const auto at = objects_.find(KeyFrom(key));
       changed = at != objects_.end();
-      if (changed) objects_.erase(at);
+      if (changed) Drop(at);
       version_ = version;
     }
     Call(changed);
@@ -123,7 +140,8 @@ class Store {
  private:
   // A name is kept once, in the object.
   struct Slot {
-    mutable Ptr object;  // never null; one of the same key may take its place
+    mutable Ptr object;        // never null; one of the same key may take its place
+    mutable size_t bytes = 0;  // of it; costs nothing, as the heap gives out steps of 16
   };
   struct ByKey {
     using is_transparent = void;
@@ -132,6 +150,7 @@ class Store {
     bool operator()(const auto& left, const auto& right) const { return Of(left) < Of(right); }
   };
   using Objects = std::set<Slot, ByKey>;
+  using At = typename Objects::const_iterator;
 
   static bool ComesBefore(const Ptr& left, const Ptr& right) {
     return KeyOf(left->meta) < KeyOf(right->meta);
@@ -163,26 +182,55 @@ class Store {
       return SameFacts(copy, objects_.find(KeyOf(copy.meta)));
     });
   }
-  // What is no longer there goes to `gone`. REQUIRES the same.
-  void Merge(std::vector<Ptr>& objects, std::vector<Ptr>& gone) {
+  size_t BytesOf(const T& object) const {
+    return measure_ == nullptr ? 0 : BytesEach() + measure_(object);
+  }
+  // Of each; those that are here already are not measured again. REQUIRES the same.
+  std::vector<size_t> Measured(const std::vector<Ptr>& objects) const {
+    std::vector<size_t> bytes;
+    bytes.reserve(objects.size());
     auto at = objects_.begin();
+    for (const Ptr& object : objects) {
+      while (at != objects_.end() && ByKey::Of(*at) < KeyOf(object->meta)) ++at;
+      const bool here = at != objects_.end() && at->object == object;
+      bytes.push_back(here ? at->bytes : BytesOf(*object));
+    }
+    return bytes;
+  }
+  // What is no longer there goes to `gone`. REQUIRES the same, and as many `bytes`.
+  void Merge(std::vector<Ptr>& objects, const std::vector<size_t>& bytes, std::vector<Ptr>& gone) {
+    auto at = objects_.cbegin();
     const auto drop = [&] {
       gone.push_back(std::move(at->object));
-      at = objects_.erase(at);
+      at = Drop(at);
     };
-    for (Ptr& object : objects) {
-      const KeyView key = KeyOf(object->meta);
+    for (size_t i = 0; i < objects.size(); ++i) {
+      const KeyView key = KeyOf(objects[i]->meta);
       while (at != objects_.end() && ByKey::Of(*at) < key) drop();
       if (at != objects_.end() && ByKey::Of(*at) == key) {
-        at++->object.swap(object);
+        Swap(at++, objects[i], bytes[i]);
       } else {
-        objects_.emplace_hint(at, Slot{std::move(object)});
+        Put(at, objects[i], bytes[i]);
       }
     }
     while (at != objects_.end()) drop();
   }
+  // These three keep the sum; under the lock. `before`: a hint.
+  void Put(At before, Ptr& object, size_t bytes) {
+    objects_.emplace_hint(before, Slot{std::move(object), bytes});
+    bytes_ += bytes;
+  }
+  void Swap(At at, Ptr& object, size_t bytes) {
+    at->object.swap(object);
+    bytes_ += bytes;
+    bytes_ -= std::exchange(at->bytes, bytes);
+  }
+  At Drop(At at) {
+    bytes_ -= at->bytes;
+    return objects_.erase(at);
+  }
   // Whether what is known is equal but for the resource version.
-  bool SameFacts(T& object, typename Objects::const_iterator known) const {
+  bool SameFacts(T& object, At known) const {
     if (known == objects_.end()) return false;
     std::string version = known->object->meta.resource_version;
     version.swap(object.meta.resource_version);
@@ -199,8 +247,10 @@ class Store {
   Objects objects_;
   std::string version_;
   bool synced_ = false;
+  size_t bytes_ = 0;                  // the sum of the slots'
   std::function<void()> on_change_;   // constant once the writer runs
   std::function<void()> on_advance_;  // constant once the writer runs
+  Measure measure_ = nullptr;         // constant once the writer runs
 };
 
 }  // namespace spillway::kube

@@ -19,6 +19,7 @@
 #include "tests/support/fake_api_server.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/metrics_text.h"
+#include "tests/support/objects.h"
 
 namespace spillway::controllers {
 namespace {
@@ -461,7 +462,8 @@ TEST_F(WatchMetrics, AreThereForEveryKindFromTheStart) {
   std::set<std::string> expected;
   for (const char* resource : kWatched) {
     for (const char* name : {"reflector_heals_total", "reflector_last_event_timestamp_seconds",
-                             "reflector_undecodable_objects_total", "reflector_store_objects"}) {
+                             "reflector_undecodable_objects_total", "reflector_store_objects",
+                             "reflector_store_bytes"}) {
       expected.insert(Labelled(name, "resource", resource));
     }
     for (const char* reason : {"start", "expired", "error", "idle", "differs"}) {
@@ -509,6 +511,23 @@ TEST_F(WatchMetrics, TellHowManyObjectsThereAreWhenTheyAreRead) {
   watching_.Refresh();
   EXPECT_EQ(Value("reflector_store_objects", "nodes"), 2);
   EXPECT_EQ(Value("reflector_store_objects", "pods"), 0);
+}
+
+TEST_F(WatchMetrics, TellWhatObjectsTakeOfMemoryWhenTheyAreRead) {
+  const auto bytes = [&](const std::string& resource) {
+    watching_.Refresh();
+    return Value("reflector_store_bytes", resource);
+  };
+  watching_.Start();
+  ASSERT_TRUE(server_.WaitUntil([&] { return server_.open_watches() == kWatched.size(); }));
+  EXPECT_EQ(bytes("nodes"), 0);
+  server_.Put(support::MakeNode("n1"));
+  EXPECT_TRUE(support::Eventually([&] { return bytes("nodes") > sizeof(kube::Node); }));
+  const double one = bytes("nodes");
+  server_.Put(support::MakeNode("n2", {.labels = {{"example.com/long", std::string(5000, 'x')}}}));
+  EXPECT_TRUE(support::Eventually([&] { return bytes("nodes") > 2 * one + 5000; }));
+  EXPECT_LT(bytes("nodes"), 2 * one + 6000);
+  EXPECT_EQ(bytes("pods"), 0);
 }
 
 TEST_F(WatchMetrics, ADeletionThatTheServerLostIsMadeGoodWithinTheHourAndCounted) {

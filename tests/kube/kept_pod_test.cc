@@ -1,56 +1,21 @@
 // What a store keeps of pods, and what that costs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <malloc.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "kube/reflector.h"
 #include "kube/types/pod.h"
-
-namespace {
-
-// Of all that is allocated and not freed: what it takes, and a word before each; and the most that
-// it has been.
-std::atomic<int64_t> in_use = 0;
-std::atomic<int64_t> most_in_use = 0;
-
-int64_t Taken(void* at) { return static_cast<int64_t>(malloc_usable_size(at) + sizeof(size_t)); }
-
-void Count(void* at) {
-  in_use += Taken(at);
-  most_in_use = std::max(most_in_use.load(), in_use.load());  // tests here have one thread
-}
-
-}  // namespace
-
-void* operator new(size_t size) {
-  void* at = std::malloc(size);
-  if (at == nullptr) throw std::bad_alloc();
-  Count(at);
-  return at;
-}
-void* operator new(size_t size, const std::nothrow_t& /*tag*/) noexcept {
-  void* at = std::malloc(size);
-  if (at != nullptr) Count(at);
-  return at;
-}
-void operator delete(void* at) noexcept {
-  if (at != nullptr) in_use -= Taken(at);
-  std::free(at);
-}
-void operator delete(void* at, size_t /*size*/) noexcept { operator delete(at); }
+#include "tests/support/counted_heap.h"
 
 namespace spillway::kube {
 namespace {
 
 using nlohmann::json;
+using support::HeapInUse;
 
 constexpr const char* kPrefix = "spillway.dev/";
 
@@ -289,32 +254,32 @@ class ManyPodsTest : public KeptPodTest {
 
 // The target is 400 bytes of resident memory; what allocators lose is not seen here.
 TEST_F(ManyPodsTest, AForeignOneCostsLessThan300Bytes) {
-  const int64_t before = in_use;
+  const int64_t before = HeapInUse();
   ASSERT_NO_FATAL_FAILURE(List(1));
-  const int64_t each = (in_use - before) / kPods;
+  const int64_t each = (HeapInUse() - before) / kPods;
   RecordProperty("bytes", std::to_string(each));
   EXPECT_LT(each, 300);
   EXPECT_GT(each, 64) << "the meter does not count";
 }
 
 TEST_F(ManyPodsTest, AListOfWhatIsKnownNeedsLittleBesideIt) {
-  const int64_t before = in_use;
+  const int64_t before = HeapInUse();
   ASSERT_NO_FATAL_FAILURE(List(1));
-  const int64_t settled = in_use - before;
-  most_in_use = in_use.load();
+  const int64_t settled = HeapInUse() - before;
+  support::ForgetMostHeapInUse();
   ASSERT_NO_FATAL_FAILURE(List(1));
-  const int64_t most = most_in_use - before;
+  const int64_t most = support::MostHeapInUse() - before;
   RecordProperty("percent", std::to_string(100 * most / settled));
   EXPECT_LE(most, settled * 13 / 10) << settled << " bytes, at the most " << most;
-  EXPECT_LE(in_use - before, settled + settled / 1000);
+  EXPECT_LE(HeapInUse() - before, settled + settled / 1000);
 }
 
 TEST_F(ManyPodsTest, AHundredListsLeaveMemoryAsItWas) {
   constexpr int kFew = 1'000;
   for (int i = 1; i <= 2; ++i) ASSERT_NO_FATAL_FAILURE(List(i, kFew));
-  const int64_t settled = in_use;
+  const int64_t settled = HeapInUse();
   for (int i = 3; i <= 100; ++i) ASSERT_NO_FATAL_FAILURE(List(i / 2, kFew));
-  EXPECT_LE(in_use, settled + settled / 1000);
+  EXPECT_LE(HeapInUse(), settled + settled / 1000);
 }
 
 }  // namespace

@@ -138,6 +138,66 @@ TEST(Store, ListsLeaveWhatTheyHold) {
   }
 }
 
+// An upsert, a deletion or a list, of few names, so that most meet what is there.
+void Happen(Fixture& f, std::mt19937& random) {
+  const auto item = [&] {
+    const std::string name(1, static_cast<char>('a' + random() % 8));
+    return Make(name, std::to_string(random() % 3), static_cast<int>(random() % 3));
+  };
+  switch (random() % 4) {
+    case 0:
+      return f.store.Erase(Key(item().meta), "1");
+    case 1: {
+      std::vector<Item> items(random() % 12);
+      std::ranges::generate(items, item);
+      return f.Replace(std::move(items), "1");
+    }
+    default:
+      return f.store.Upsert(item());
+  }
+}
+
+TEST(Store, BytesAreWhatIsMeasuredOfEachWhateverHappens) {
+  constexpr auto kMeasure = [](const Item& item) -> size_t {
+    const std::string facts = std::to_string(item.value) + item.meta.resource_version;
+    return 100 * std::stoul(facts) + static_cast<size_t>(item.meta.name.front());
+  };
+  std::mt19937 random(1);
+  Fixture f;
+  f.store.SetMeasure(kMeasure);
+  EXPECT_EQ(f.store.Bytes(), 0U);
+  for (int step = 0; step < 5000; ++step) {
+    const std::string before = f.Print();
+    Happen(f, random);
+    size_t expected = 0;
+    for (const auto& item : f.store.List()) expected += Store<Item>::BytesEach() + kMeasure(*item);
+    ASSERT_EQ(f.store.Bytes(), expected) << before << " then " << f.Print();
+  }
+  f.Replace({}, "1");
+  EXPECT_EQ(f.store.Bytes(), 0U);
+}
+
+TEST(Store, AListMeasuresOnlyWhatIsNew) {
+  static int measured = 0;
+  Fixture f;
+  f.store.SetMeasure([](const Item& /*item*/) -> size_t {
+    ++measured;
+    return 1;
+  });
+  f.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
+  EXPECT_EQ(measured, 2);
+  f.Replace({Make("a", "1", 1), Make("b", "6", 2), Make("c", "3", 3)}, "7");
+  EXPECT_EQ(measured, 4);
+  EXPECT_EQ(f.store.Bytes(), 3 * (Store<Item>::BytesEach() + 1));
+}
+
+TEST(Store, WithoutAMeasureHasNoBytes) {
+  Fixture f;
+  f.Replace({Make("a", "1", 1)}, "5");
+  f.store.Upsert(Make("b", "6", 1));
+  EXPECT_EQ(f.store.Bytes(), 0U);
+}
+
 TEST(Store, AReaderSeesAListWholeOrNotAtAll) {
   Fixture f;
   const auto list = [&](int round) {
