@@ -16,7 +16,7 @@ from commands import spillway
 from harness import Cluster, Operators, condition_of, describe, example, holds_for, metric, parse_time, wait_for
 from pools import children, children_of, is_lease, placement, ready, says, training_pool
 from rights import ACCOUNT, refused
-from serving import graviton, inference_pool
+from serving import a100, graviton, inference_pool, ready_pool
 from spillway_dev import packages, report
 from spillway_dev.operator_process import NAMESPACE, OperatorProcess, install_chart
 from spillway_dev.paths import REPO
@@ -136,6 +136,15 @@ def test_nothing_but_the_lease_is_written_once_everything_is_settled(cluster: Cl
     asked = [describe(one) for one in cluster.audit.by_operator(mark)
              if one["verb"] != "watch" and not is_lease(one)]
     assert asked == []
+
+
+def test_api_server_warns_of_nothing_that_is_rendered(cluster: Cluster, operator: OperatorProcess, node_groups: None,
+                                                      namespace: str) -> None:
+    """It warns of fields that it does not know, and of such as are no good any more."""
+    cluster.apply([training_pool("gang", 2, 1), inference_pool("chat", 2, a100(), graviton())], namespace)
+    ready(cluster, "gang", namespace)
+    ready_pool(cluster, "chat", namespace)
+    assert [one for one in operator.log() if one["msg"] == "the API server warns"] == []
 
 
 def heaps_of_threads(pid: int) -> int:
