@@ -55,8 +55,10 @@ TEST_P(Assemblies, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
                       "services, "
                       "poddisruptionbudgets, priorityclasses, nodegroups, trainingpools, "
                       "inferencepools, poolquotas\nreadyz check failed\n")));
-  EXPECT_THAT(Get(options.listen, "/livez?verbose"),
-              HasSubstr("[+]ping ok\n[+]loop ok\n[+]leaderElection ok\nlivez check passed\n"));
+  EXPECT_THAT(
+      Get(options.listen, "/livez?verbose"),
+      HasSubstr(
+          "[+]ping ok\n[+]loop ok\n[+]requests ok\n[+]leaderElection ok\nlivez check passed\n"));
   EXPECT_THAT(Get(options.listen, "/healthz/loop"), StartsWith("HTTP/1.1 200"));
   const std::string failed = R"(rest_client_requests_total{code="<error>",host=")" + host +
                              R"(",method="GET",verb="list"})";
