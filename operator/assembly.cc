@@ -21,6 +21,7 @@
 #include "kube/types/job.h"
 #include "operator/health.h"
 #include "operator/http_server.h"
+#include "operator/lease_gate.h"
 #include "operator/metrics_access.h"
 #include "operator/metrics_answer.h"
 #include "operator/process_metrics.h"
@@ -54,7 +55,12 @@ kube::LeaderElector::Options ElectorOptions(const Options& options) {
 }
 
 Status CheckLease(const Options& options) {
-  return kube::LeaderElector::Check(ElectorOptions(options));
+  const kube::LeaderElector::Options lease = ElectorOptions(options);
+  if (Status times = kube::LeaderElector::CheckTimes(lease); !times) {
+    return std::move(times).error().While(
+        "--lease-duration-seconds, --renew-deadline-seconds, --retry-period-seconds");
+  }
+  return kube::LeaderElector::Check(lease);
 }
 
 }  // namespace
@@ -78,8 +84,9 @@ struct Assembly::Parts {
         lease_client(*lease_transport, clock, ClientOptions(2)),
         stores([this] { Dirty(); }),
         elector(lease_client, clock, log, SeededElectorOptions()),
+        gate(elector, clock, log, options.lease_duration),
         gated(client.Gated(
-            [this](std::chrono::milliseconds deadline) { return MayWrite(deadline); })),
+            [this](std::chrono::milliseconds deadline) { return gate.Ask(deadline); })),
         events_dropped(registry.AddCounter(
             "spillway_events_dropped_total",
             "Events that were not sent: too many at once, or the API server was not there.")),
@@ -97,6 +104,8 @@ struct Assembly::Parts {
     kube::Client::Options out;
     out.user_agent = kube::UserAgent("spillway", SPILLWAY_VERSION) + " " + options.identity;
     out.in_flight = in_flight;
+    // Reads and dry runs too: what takes longer to be tried could not be written either.
+    out.deadline = kube::LeaderElector::WriteDeadline(ElectorOptions(options));
     out.observe = [this](const kube::RequestDone& done) { requests.Observe(done); };
     out.warned = [this](const std::string& request, const std::string& warning) {
       log.Warn("the API server warns", {{"request", request}, {"warning", warning}});
@@ -117,10 +126,6 @@ struct Assembly::Parts {
   // Stores are filled only after everything stands.
   void Dirty() {
     if (started) loop.MarkDirty();
-  }
-  Status MayWrite(std::chrono::milliseconds deadline) const {
-    if (elector.Valid(deadline)) return Ok{};
-    return Error{Code::kCancelled, "not sent: the lease may run out before the answer"};
   }
   controllers::LoopHooks LoopHooks() {
     controllers::LoopHooks hooks;
@@ -224,6 +229,7 @@ struct Assembly::Parts {
   kube::Client lease_client;
   controllers::Stores stores;
   kube::LeaderElector elector;
+  LeaseGate gate;
   kube::Client gated;
   Counter events_dropped;
   kube::EventRecorder events;

@@ -14,6 +14,7 @@
 namespace spillway {
 namespace {
 
+using std::chrono::seconds;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
@@ -119,7 +120,15 @@ TEST(Assembly, WhatItCannotStartWithIsOneSentence) {
   for (const Row& row :
        std::vector<Row>{{[](Options& o) { o.kubeconfig = "/no/such"; }, "finding the API server: "},
                         {[](Options& o) { o.listen = "nowhere"; }, "--listen"},
-                        {[](Options& o) { o.renew_deadline = o.lease_duration; }, "renew"}}) {
+                        {[](Options& o) { o.renew_deadline = o.lease_duration; }, "renew"},
+                        {[](Options& o) {
+                           o.lease_duration = seconds(12);
+                           o.renew_deadline = seconds(11);
+                           o.retry_period = seconds(9);
+                         },
+                         "--lease-duration-seconds, --renew-deadline-seconds, "
+                         "--retry-period-seconds: lease duration 12 s, retry period 9 s: the "
+                         "duration must be at least 13 s then"}}) {
     Options options = With(kubeconfig);
     row.spoil(options);
     const auto assembly = Assembly::Make(options, log);
