@@ -359,6 +359,7 @@ void Assembly::Stop() {
     parts.abort.request_stop();
   });
   if (parts.deciding.joinable()) parts.deciding.join();
+  const bool cut = parts.abort.stop_requested();  // asked first: the cutter ends with that
   cutter.request_stop();
   parts.election.request_stop();
   if (parts.election.joinable()) parts.election.join();
@@ -368,7 +369,11 @@ void Assembly::Stop() {
   parts.events.Stop();
   parts.watchdog.request_stop();
   if (parts.watchdog.joinable()) parts.watchdog.join();
-  parts.elector.Release();
+  if (cut) {
+    parts.log.Warn("lease kept until it runs out: writes were cut off, and may still be done");
+  } else {
+    parts.elector.Release();
+  }
   parts.watching.Stop();
   parts.templates.Stop();
 }

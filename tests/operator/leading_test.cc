@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "operator/assembly.h"
 #include "tests/support/eventually.h"
@@ -48,6 +49,17 @@ class LeadingTest : public testing::Test {
     ASSERT_TRUE(made.ok()) << made.error().message;
     assembly_ = *std::move(made);
   }
+  // Until the status is under way, which is held up.
+  void StartAndHoldTheStatus() {
+    Start();
+    transport_->Hold("PUT", "/nodegroups/home/status");
+    assembly_->Start();
+    ASSERT_TRUE(Eventually([this] { return transport_->Waiting() > 0 && Holder() == "one"; }));
+  }
+  [[nodiscard]] std::string Holder() const {
+    const auto lease = server_.Get("leases", "spillway-system", "spillway");
+    return lease ? (*lease)["spec"].value("holderIdentity", "") : "nobody yet";
+  }
   [[nodiscard]] bool StatusIsWritten() const {
     return server_.Get("nodegroups", "", "home")->contains("status");
   }
@@ -68,6 +80,25 @@ TEST_F(LeadingTest, ALeaderWithAShortLeaseWrites) {
   assembly_->Start();
   EXPECT_TRUE(Eventually([this] { return StatusIsWritten(); }));
   assembly_->Stop();
+}
+
+TEST_F(LeadingTest, GivesTheLeaseBackOnceItsWritesHaveEnded) {
+  StartAndHoldTheStatus();
+  const std::jthread later([this] {
+    std::this_thread::sleep_for(300ms);
+    transport_->LetGo();
+  });
+  assembly_->Stop();
+  EXPECT_TRUE(StatusIsWritten());
+  EXPECT_EQ(Holder(), "");
+}
+
+// It may be done still, by whatever is between us and the API server.
+TEST_F(LeadingTest, KeepsTheLeaseWhereAWriteWasCutOff) {
+  StartAndHoldTheStatus();
+  assembly_->Stop();
+  EXPECT_FALSE(StatusIsWritten());
+  EXPECT_EQ(Holder(), "one");
 }
 
 }  // namespace
