@@ -19,10 +19,21 @@ using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
 constexpr seconds kMargin{2};
+constexpr milliseconds kMostForWrites{8'000};
+constexpr milliseconds kLeastForWrites{1'000};
+// That a renewal may take without shutting writes out before the next one.
+constexpr milliseconds kRenewing{1'000};
 
 nanoseconds Lifetime(const LeaderElector::Options& options) {
   const nanoseconds lease = options.lease_duration;
   return lease - std::min<nanoseconds>(kMargin, lease / 5);
+}
+
+// The shortest whose Lifetime leaves writes their least.
+seconds ShortestLease(seconds retry_period) {
+  const milliseconds lifetime = retry_period + kRenewing + kLeastForWrites;
+  return std::min(std::chrono::ceil<seconds>(lifetime + kMargin),
+                  std::chrono::ceil<seconds>(lifetime * 5 / 4));
 }
 
 std::string Text(const Json& object, const char* field) {
@@ -42,10 +53,7 @@ bool IsMicroTime(const std::string& text) {
 
 }  // namespace
 
-Status LeaderElector::Check(const Options& options) {
-  if (options.ns.empty() || options.name.empty() || options.identity.empty()) {
-    return Error{Code::kInvalid, "a lease needs a namespace, a name and an identity"};
-  }
+Status LeaderElector::CheckTimes(const Options& options) {
   const auto retry = options.retry_period;
   if (retry.count() <= 0 || options.renew_deadline * 5 <= retry * 6 ||
       options.lease_duration <= options.renew_deadline) {
@@ -56,7 +64,26 @@ Status LeaderElector::Check(const Options& options) {
                     "than 1.2 retry periods of at least 1 s",
                     options.lease_duration.count(), options.renew_deadline.count(), retry.count())};
   }
+  if (WriteDeadline(options) < kLeastForWrites) {
+    return Error{
+        Code::kInvalid,
+        fmt::format("lease duration {} s, retry period {} s: the duration must be at least {} s "
+                    "then, or no write could be sure to end while the lease is held",
+                    options.lease_duration.count(), retry.count(), ShortestLease(retry).count())};
+  }
   return Ok{};
+}
+
+Status LeaderElector::Check(const Options& options) {
+  if (options.ns.empty() || options.name.empty() || options.identity.empty()) {
+    return Error{Code::kInvalid, "a lease needs a namespace, a name and an identity"};
+  }
+  return CheckTimes(options);
+}
+
+milliseconds LeaderElector::WriteDeadline(const Options& options) {
+  const nanoseconds left = Lifetime(options) - options.retry_period - kRenewing;
+  return std::min(std::chrono::floor<milliseconds>(left), kMostForWrites);
 }
 
 LeaderElector::LeaderElector(const Client& client, Clock& clock, Log& log, Options options)

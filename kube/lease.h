@@ -31,8 +31,14 @@ class LeaderElector {
     // Waits between tries; returns early when `stop` is requested. Empty: sleeps.
     std::function<void(std::chrono::milliseconds, const std::stop_token& stop)> wait{};
   };
-  // kInvalid unless lease_duration > renew_deadline > 1.2 × retry_period > 0, and all are named.
+  // kInvalid unless lease_duration > renew_deadline > 1.2 × retry_period > 0, and writes have at
+  // least a second.
+  static Status CheckTimes(const Options& options);
+  // Likewise, and unless all are named.
   static Status Check(const Options& options);
+  // How long a write may take that passes Valid at any time between a renewal that is answered
+  // within a second and the next one: what a lease has left then, at most 8 s.
+  static std::chrono::milliseconds WriteDeadline(const Options& options);
 
   // Uses the transport of `client`, with a deadline of its own (renew_deadline / 4) and outside of
   // the client's limit of requests under way, so that no other work delays a renewal.
@@ -45,8 +51,7 @@ class LeaderElector {
   Status Run(const std::function<void()>& on_leading, const std::stop_token& stop);
 
   // True if a request that starts now and takes up to `deadline` would end while the lease is still
-  // surely ours: before ValidUntil(). So the deadlines of gated writes must be well below
-  // lease_duration − margin − retry_period (10.9 s with the defaults). Any thread.
+  // surely ours: before ValidUntil(). Any thread.
   [[nodiscard]] bool Valid(std::chrono::milliseconds deadline) const;
   // The start of the last successful renewal + lease_duration − a margin (2 s, or a fifth of the
   // duration if that is less), on Clock::Elapsed. Zero while not leading. Any thread.

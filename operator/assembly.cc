@@ -21,9 +21,11 @@
 #include "kube/types/job.h"
 #include "operator/health.h"
 #include "operator/http_server.h"
+#include "operator/lease_gate.h"
 #include "operator/metrics_access.h"
 #include "operator/metrics_answer.h"
 #include "operator/process_metrics.h"
+#include "operator/timed_transport.h"
 #include "operator/watchdog.h"
 
 namespace spillway {
@@ -43,13 +45,30 @@ struct Observed {
   ExecPluginMetrics exec{registry};
 };
 
+kube::LeaderElector::Options ElectorOptions(const Options& options) {
+  return {options.ns,
+          options.lease_name,
+          options.identity,
+          options.lease_duration,
+          options.renew_deadline,
+          options.retry_period};
+}
+
+Status CheckLease(const Options& options) {
+  const kube::LeaderElector::Options lease = ElectorOptions(options);
+  if (Status times = kube::LeaderElector::CheckTimes(lease); !times) {
+    return std::move(times).error().While(
+        "--lease-duration-seconds, --renew-deadline-seconds, --retry-period-seconds");
+  }
+  return kube::LeaderElector::Check(lease);
+}
+
 }  // namespace
 
 // Members stand in the order of dependence; Stop and the destructor go the other way.
 struct Assembly::Parts {
   Parts(Options given, Log& the_log, std::unique_ptr<Observed> the_observed,
-        const std::string& server, std::unique_ptr<kube::Transport> the_transport,
-        std::unique_ptr<kube::Transport> the_lease_transport)
+        const std::string& server, Transports transports)
       : options(std::move(given)),
         log(the_log),
         observed(std::move(the_observed)),
@@ -59,14 +78,15 @@ struct Assembly::Parts {
         master(registry.AddGauge("leader_election_master_status",
                                  "1 while this process leads, else 0.",
                                  {{"name", options.lease_name}})),
-        transport(std::move(the_transport)),
-        lease_transport(std::move(the_lease_transport)),
-        client(*transport, clock, ClientOptions(16)),
+        transport(std::move(transports.all), clock),
+        lease_transport(std::move(transports.lease)),
+        client(transport, clock, ClientOptions(16)),
         lease_client(*lease_transport, clock, ClientOptions(2)),
         stores([this] { Dirty(); }),
-        elector(lease_client, clock, log, ElectorOptions()),
+        elector(lease_client, clock, log, SeededElectorOptions()),
+        gate(elector, clock, log, options.lease_duration),
         gated(client.Gated(
-            [this](std::chrono::milliseconds deadline) { return MayWrite(deadline); })),
+            [this](std::chrono::milliseconds deadline) { return gate.Ask(deadline); })),
         events_dropped(registry.AddCounter(
             "spillway_events_dropped_total",
             "Events that were not sent: too many at once, or the API server was not there.")),
@@ -84,6 +104,8 @@ struct Assembly::Parts {
     kube::Client::Options out;
     out.user_agent = kube::UserAgent("spillway", SPILLWAY_VERSION) + " " + options.identity;
     out.in_flight = in_flight;
+    // Reads and dry runs too: what takes longer to be tried could not be written either.
+    out.deadline = kube::LeaderElector::WriteDeadline(ElectorOptions(options));
     out.observe = [this](const kube::RequestDone& done) { requests.Observe(done); };
     out.warned = [this](const std::string& request, const std::string& warning) {
       log.Warn("the API server warns", {{"request", request}, {"warning", warning}});
@@ -96,22 +118,14 @@ struct Assembly::Parts {
     out.dropped = [this](size_t count) { events_dropped.Increment(static_cast<double>(count)); };
     return out;
   }
-  kube::LeaderElector::Options ElectorOptions() const {
-    return {options.ns,
-            options.lease_name,
-            options.identity,
-            options.lease_duration,
-            options.renew_deadline,
-            options.retry_period,
-            static_cast<uint64_t>(clock.Elapsed().count())};
+  kube::LeaderElector::Options SeededElectorOptions() const {
+    kube::LeaderElector::Options out = ElectorOptions(options);
+    out.seed = static_cast<uint64_t>(clock.Elapsed().count());
+    return out;
   }
   // Stores are filled only after everything stands.
   void Dirty() {
     if (started) loop.MarkDirty();
-  }
-  Status MayWrite(std::chrono::milliseconds deadline) const {
-    if (elector.Valid(deadline)) return Ok{};
-    return Error{Code::kCancelled, "not sent: the lease may run out before the answer"};
   }
   controllers::LoopHooks LoopHooks() {
     controllers::LoopHooks hooks;
@@ -167,6 +181,7 @@ struct Assembly::Parts {
     // None of what a restart would not mend, such as an API server that is not there.
     const std::vector<HealthCheck> alive = {
         {"loop", [this] { return WhyLoopFails(clock.Elapsed() - loop.LastBeat()); }},
+        {"requests", [this] { return WhyRequestsFail(transport.Longest()); }},
         {"leaderElection",
          [this] { return WhyLeaderElectionFails(clock.Elapsed(), elector.ValidUntil()); }}};
     const std::vector<HealthCheck> ready = {
@@ -208,12 +223,13 @@ struct Assembly::Parts {
   RequestMetrics requests;
   ProcessMetrics process;
   Gauge master;
-  std::unique_ptr<kube::Transport> transport;
-  std::unique_ptr<kube::Transport> lease_transport;  // renewals wait behind nobody
+  TimedTransport transport;
+  std::unique_ptr<kube::Transport> lease_transport;
   kube::Client client;
   kube::Client lease_client;
   controllers::Stores stores;
   kube::LeaderElector elector;
+  LeaseGate gate;
   kube::Client gated;
   Counter events_dropped;
   kube::EventRecorder events;
@@ -250,12 +266,7 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
   if (!config) return std::move(config).error().While("finding the API server");
   Options complete = options;
   if (complete.ns.empty()) complete.ns = config->default_namespace;
-  if (Status valid = kube::LeaderElector::Check({complete.ns, complete.lease_name,
-                                                 complete.identity, complete.lease_duration,
-                                                 complete.renew_deadline, complete.retry_period});
-      !valid) {
-    return std::move(valid).error();
-  }
+  if (Status valid = CheckLease(complete); !valid) return std::move(valid).error();
   // A kubeconfig's, which has to be used, is refused below.
   const bool has_proxy = !config->proxy.url.empty() && !config->proxy.required;
   if (has_proxy && options.transport == kube::TransportKind::kCpprest) {
@@ -269,18 +280,30 @@ Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& lo
   config->exec_ran = observed->exec.Observer();
   auto lease_transport = kube::MakeTransport(options.transport, *config);
   if (!lease_transport) return std::move(lease_transport).error();
-  auto parts = std::make_unique<Parts>(complete, log, std::move(observed), config->server,
-                                       *std::move(transport), *std::move(lease_transport));
-  auto http = HttpServer::Start(complete.listen, parts->Handlers());
+  return Serve(
+      std::make_unique<Parts>(complete, log, std::move(observed), config->server,
+                              Transports{*std::move(transport), *std::move(lease_transport)}));
+}
+
+Result<std::unique_ptr<Assembly>> Assembly::Make(const Options& options, Log& log,
+                                                 Transports transports) {
+  if (Status valid = CheckLease(options); !valid) return std::move(valid).error();
+  return Serve(std::make_unique<Parts>(options, log, std::make_unique<Observed>(), std::string(),
+                                       std::move(transports)));
+}
+
+Result<std::unique_ptr<Assembly>> Assembly::Serve(std::unique_ptr<Parts> parts) {
+  const Options& options = parts->options;
+  auto http = HttpServer::Start(options.listen, parts->Handlers());
   if (!http) return std::move(http).error().While("--listen");
   parts->http = *std::move(http);
-  log.Info("listening", {{"address", parts->http->Address()}});
-  if (!complete.secure_listen.empty()) {
-    auto secure = HttpServer::Start(complete.secure_listen, parts->SecureHandlers(),
-                                    TlsFiles{complete.tls_certificate, complete.tls_key});
+  parts->log.Info("listening", {{"address", parts->http->Address()}});
+  if (!options.secure_listen.empty()) {
+    auto secure = HttpServer::Start(options.secure_listen, parts->SecureHandlers(),
+                                    TlsFiles{options.tls_certificate, options.tls_key});
     if (!secure) return std::move(secure).error().While("--secure-listen");
     parts->secure_http = *std::move(secure);
-    log.Info("listening over TLS", {{"address", parts->secure_http->Address()}});
+    parts->log.Info("listening over TLS", {{"address", parts->secure_http->Address()}});
   }
   return std::unique_ptr<Assembly>(new Assembly(std::move(parts)));
 }
@@ -336,6 +359,7 @@ void Assembly::Stop() {
     parts.abort.request_stop();
   });
   if (parts.deciding.joinable()) parts.deciding.join();
+  const bool cut = parts.abort.stop_requested();  // asked first: the cutter ends with that
   cutter.request_stop();
   parts.election.request_stop();
   if (parts.election.joinable()) parts.election.join();
@@ -345,7 +369,11 @@ void Assembly::Stop() {
   parts.events.Stop();
   parts.watchdog.request_stop();
   if (parts.watchdog.joinable()) parts.watchdog.join();
-  parts.elector.Release();
+  if (cut) {
+    parts.log.Warn("lease kept until it runs out: writes were cut off, and may still be done");
+  } else {
+    parts.elector.Release();
+  }
   parts.watching.Stop();
   parts.templates.Stop();
 }

@@ -83,6 +83,10 @@ std::string WhyLoopFails(std::chrono::nanoseconds silent) {
   return silent < kStuck ? "" : "the deciding loop shows no sign of life";
 }
 
+std::string WhyRequestsFail(std::chrono::nanoseconds longest) {
+  return longest < kStuck ? "" : "a request to the API server does not end";
+}
+
 std::string WhyLeaderElectionFails(std::chrono::nanoseconds now,
                                    std::chrono::nanoseconds valid_until) {
   const bool overdue = valid_until.count() != 0 && now > valid_until + kOverdue;

@@ -27,6 +27,10 @@ std::map<std::string, HttpServer::Handler> HealthHandlers(const std::string& pat
 // pass's writes end within their deadlines.
 std::string WhyLoopFails(std::chrono::nanoseconds silent);
 
+// The oldest request under way has been so for `longest`: after two minutes it never ends, since
+// each has a deadline that is shorter.
+std::string WhyRequestsFail(std::chrono::nanoseconds longest);
+
 // A leader whose lease was good until `valid_until` (zero: no leader) ends by itself when that is
 // over: 20 s later something keeps it from that.
 std::string WhyLeaderElectionFails(std::chrono::nanoseconds now,

@@ -1,5 +1,6 @@
 #include "kube/lease.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -386,7 +387,97 @@ TEST(LeaseOptionsTest, TimesMustLeaveRoomToRenew) {
   EXPECT_STREQ(code(15, 7, 5), "ok");
   EXPECT_STREQ(code(15, 10, 0), "invalid");
   EXPECT_STREQ(code(15, 10, -1), "invalid");
+  EXPECT_STREQ(code(5, 3, 1), "ok");
+  EXPECT_STREQ(code(4, 3, 1), "ok");
+  EXPECT_STREQ(code(3, 2, 1), "invalid");
+  EXPECT_STREQ(code(14, 13, 10), "ok");
+  EXPECT_STREQ(code(13, 12, 9), "ok");
+  EXPECT_STREQ(code(13, 12, 10), "invalid");
   EXPECT_FALSE(LeaderElector::Check({.ns = "ns", .name = "", .identity = "me"}).ok());
+}
+
+LeaderElector::Options Times(int lease, int renew, int retry) {
+  return {.ns = "ns",
+          .name = "spillway",
+          .identity = "me",
+          .lease_duration = std::chrono::seconds(lease),
+          .renew_deadline = std::chrono::seconds(renew),
+          .retry_period = std::chrono::seconds(retry)};
+}
+
+TEST(LeaseOptionsTest, WritesGetWhatALeaseHasLeftUpToEightSeconds) {
+  EXPECT_EQ(LeaderElector::WriteDeadline(Times(15, 10, 2)), 8s);
+  EXPECT_EQ(LeaderElector::WriteDeadline(Times(60, 40, 5)), 8s);
+  EXPECT_EQ(LeaderElector::WriteDeadline(Times(10, 6, 2)), 5s);
+  EXPECT_EQ(LeaderElector::WriteDeadline(Times(5, 3, 1)), 2s);
+  EXPECT_EQ(LeaderElector::WriteDeadline(Times(4, 3, 1)), 1200ms);
+}
+
+TEST(LeaseOptionsTest, ALeaseThatLeavesWritesNoTimeIsRefusedInASentence) {
+  struct Row {
+    int lease, renew, retry, shortest;
+  };
+  for (const Row& row : std::vector<Row>{{3, 2, 1, 4}, {12, 11, 9, 13}, {9, 8, 6, 10}}) {
+    const Status checked = LeaderElector::CheckTimes(Times(row.lease, row.renew, row.retry));
+    ASSERT_FALSE(checked.ok()) << row.lease;
+    EXPECT_EQ(checked.error().message,
+              fmt::format("lease duration {} s, retry period {} s: the duration must be at least "
+                          "{} s then, or no write could be sure to end while the lease is held",
+                          row.lease, row.retry, row.shortest));
+    EXPECT_TRUE(LeaderElector::CheckTimes(Times(row.shortest, row.renew, row.retry)).ok());
+  }
+}
+
+// What may be written between renewals that take so long each, at the start and at the end of the
+// waits for them.
+struct Openings {
+  int at_start = 0;
+  int at_end = 0;
+};
+
+Openings OpenedIn(LeaderElector::Options options, milliseconds renewing, int renewals) {
+  FakeClock clock;
+  Log log(LogLevel::kError, true);
+  LeaseServer server;
+  server.before = [&](const HttpRequest& request) -> std::optional<Result<HttpResponse>> {
+    if (request.method != "GET") clock.Advance(renewing);
+    return std::nullopt;
+  };
+  ScriptedTransport transport([&](const HttpRequest& request) { return server.Answer(request); });
+  const Client client(transport, clock, {.user_agent = "test", .observe = {}});
+  const milliseconds deadline = LeaderElector::WriteDeadline(options);
+  const LeaderElector* watched = nullptr;
+  std::stop_source stop;
+  Openings open;
+  options.wait = [&](milliseconds time, const std::stop_token&) {
+    open.at_start += watched->Valid(deadline) ? 1 : 0;
+    clock.Advance(time);
+    open.at_end += watched->Valid(deadline) ? 1 : 0;
+    if (--renewals == 0) stop.request_stop();
+  };
+  LeaderElector elector(client, clock, log, options);
+  watched = &elector;
+  EXPECT_TRUE(elector.Run([] {}, stop.get_token()).ok());
+  return open;
+}
+
+TEST(LeaseOptionsTest, EveryLeaseThatIsAcceptedLetsWritesThroughBetweenItsRenewals) {
+  int accepted = 0;
+  for (int lease = 1; lease <= 20; ++lease) {
+    for (int renew = 1; renew <= lease; ++renew) {
+      for (int retry = 1; retry <= renew; ++retry) {
+        const LeaderElector::Options options = Times(lease, renew, retry);
+        if (!LeaderElector::CheckTimes(options)) continue;
+        ++accepted;
+        const Openings prompt = OpenedIn(options, 900ms, 3);
+        EXPECT_EQ(prompt.at_start, 3) << lease << "/" << renew << "/" << retry;
+        EXPECT_EQ(prompt.at_end, 3) << lease << "/" << renew << "/" << retry;
+        EXPECT_EQ(OpenedIn(options, 1900ms, 3).at_start, 3)
+            << lease << "/" << renew << "/" << retry;
+      }
+    }
+  }
+  EXPECT_GT(accepted, 500);
 }
 
 }  // namespace

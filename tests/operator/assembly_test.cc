@@ -14,6 +14,7 @@
 namespace spillway {
 namespace {
 
+using std::chrono::seconds;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
@@ -55,8 +56,10 @@ TEST_P(Assemblies, WithoutAnApiServerItIsAliveNotReadyAndNoLeader) {
                       "services, "
                       "poddisruptionbudgets, priorityclasses, nodegroups, trainingpools, "
                       "inferencepools, poolquotas\nreadyz check failed\n")));
-  EXPECT_THAT(Get(options.listen, "/livez?verbose"),
-              HasSubstr("[+]ping ok\n[+]loop ok\n[+]leaderElection ok\nlivez check passed\n"));
+  EXPECT_THAT(
+      Get(options.listen, "/livez?verbose"),
+      HasSubstr(
+          "[+]ping ok\n[+]loop ok\n[+]requests ok\n[+]leaderElection ok\nlivez check passed\n"));
   EXPECT_THAT(Get(options.listen, "/healthz/loop"), StartsWith("HTTP/1.1 200"));
   const std::string failed = R"(rest_client_requests_total{code="<error>",host=")" + host +
                              R"(",method="GET",verb="list"})";
@@ -117,7 +120,15 @@ TEST(Assembly, WhatItCannotStartWithIsOneSentence) {
   for (const Row& row :
        std::vector<Row>{{[](Options& o) { o.kubeconfig = "/no/such"; }, "finding the API server: "},
                         {[](Options& o) { o.listen = "nowhere"; }, "--listen"},
-                        {[](Options& o) { o.renew_deadline = o.lease_duration; }, "renew"}}) {
+                        {[](Options& o) { o.renew_deadline = o.lease_duration; }, "renew"},
+                        {[](Options& o) {
+                           o.lease_duration = seconds(12);
+                           o.renew_deadline = seconds(11);
+                           o.retry_period = seconds(9);
+                         },
+                         "--lease-duration-seconds, --renew-deadline-seconds, "
+                         "--retry-period-seconds: lease duration 12 s, retry period 9 s: the "
+                         "duration must be at least 13 s then"}}) {
     Options options = With(kubeconfig);
     row.spoil(options);
     const auto assembly = Assembly::Make(options, log);

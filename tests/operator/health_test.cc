@@ -87,6 +87,12 @@ TEST(Healthz, FailsOnceTheLoopHasBeenSilentForTwoMinutes) {
   EXPECT_EQ(WhyLoopFails(seconds(86400)), "the deciding loop shows no sign of life");
 }
 
+TEST(Healthz, FailsOfARequestThatHasNotEndedForTwoMinutes) {
+  EXPECT_EQ(WhyRequestsFail(nanoseconds(0)), "");
+  EXPECT_EQ(WhyRequestsFail(milliseconds(119'999)), "");
+  EXPECT_EQ(WhyRequestsFail(seconds(120)), "a request to the API server does not end");
+}
+
 TEST(Healthz, FailsOfALeaderThatDoesNotEndWithItsLease) {
   EXPECT_EQ(WhyLeaderElectionFails(seconds(1000), nanoseconds(0)), "") << "no leader";
   EXPECT_EQ(WhyLeaderElectionFails(seconds(90), seconds(100)), "");
