@@ -187,9 +187,10 @@ struct ReflectorHooks {
 };
 
 // Keeps a store equal to the server: list, then watch with bookmarks, resume from the last version,
-// list again on 410, with jittered backoff. No failure ends it: Run blocks its thread until `stop`,
-// then returns within 100 ms (as far as the transport does). A server that has lost history (etcd
-// restored from a backup) is noticed by what it says, or by its silence, and listed anew.
+// list again on 410 and where watches keep failing, with jittered backoff. No failure ends it: Run
+// blocks its thread until `stop`, then returns within 100 ms (as far as the transport does). A
+// server that has lost history (etcd restored from a backup) is noticed by what it says, or by its
+// silence, and listed anew.
 //
 // API servers have lost events (kubernetes#123072), which no watch ever makes good. So now and
 // then, between two watches, it reads which objects there are at which versions; once the watch has

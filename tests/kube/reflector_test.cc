@@ -743,6 +743,101 @@ TEST(Reflector, OtherWatchErrorsBackOffAndList) {
   }
 }
 
+// Lists may work meanwhile, and without them nobody would hear of anything any more.
+TEST(Reflector, WatchesThatKeepFailingAreFollowedByAListEachThirdTime) {
+  const Act acts[] = {Refuse(500, "InternalError"),
+                      Refuse(502, "BadGateway"),
+                      Refuse(504, "Timeout"),
+                      {.body = ErrorEvent(500, "InternalError")},
+                      {.body = "<html>oops</html>\n"}};
+  for (const Act& act : acts) {
+    const Played got = Play({{.body = ListBody(9, {})},
+                             act,
+                             act,
+                             act,
+                             {.body = ListBody(12, {Object("a", 11)})},
+                             act,
+                             act,
+                             act,
+                             {.body = ListBody(15, {Object("b", 14)})},
+                             {.body = Event("ADDED", Object("c", 16))}});
+    EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=9",
+                                       "watch rv=9", "list rv=9", "watch rv=12", "watch rv=12",
+                                       "watch rv=12", "list rv=12", "watch rv=15"))
+        << act.body;
+    EXPECT_EQ(got.store, "b=1@14 c=1@16 | 16");
+    EXPECT_EQ(std::ranges::count(got.hooks, "listed:error"), 2);
+    const int64_t bases[] = {800, 1600, 3200, 6400, 12800, 25600};
+    ASSERT_EQ(got.waits.size(), 6U);
+    for (size_t i = 0; i < 6; ++i) EXPECT_GE(got.waits[i].count(), bases[i]);
+  }
+}
+
+// What overload and broken connections say of watches holds for lists all the more.
+TEST(Reflector, OverloadAndBrokenConnectionsAreFollowedByNoListHoweverOften) {
+  const Act acts[] = {Refuse(429, "TooManyRequests"),
+                      Refuse(503, "ServiceUnavailable"),
+                      {.body = ErrorEvent(429, "TooManyRequests")},
+                      {.body = ErrorEvent(503, "ServiceUnavailable")},
+                      Reset(),
+                      {.error = Error{Code::kUnavailable, "timed out"}}};
+  for (const Act& act : acts) {
+    std::deque<Act> script(20, act);
+    script.push_front({.body = ListBody(9, {})});
+    const Played got = Play(script);
+    EXPECT_EQ(std::ranges::count(got.asked, "watch rv=9"), 20) << act.body;
+  }
+}
+
+// They neither count nor end the row, as an event does, or a watch that ends in good order.
+TEST(Reflector, OnlyAWatchThatIsServedEndsARowOfFailures) {
+  const Act fails = Refuse(500, "InternalError");
+  const Act busy = Refuse(503, "ServiceUnavailable");
+  const Act list = {.body = ListBody(9, {})};
+  EXPECT_EQ(Play({list, fails, busy, fails, Reset(), fails, list}).asked.back(), "list rv=9");
+  const Act served[] = {{},
+                        {.body = Bookmark(9)},
+                        Reset(Bookmark(9)),
+                        {.body = Bookmark(9) + ErrorEvent(500, "InternalError")}};
+  for (const Act& good : served) {
+    EXPECT_EQ(Play({list, fails, fails, good, fails, fails, {}}).asked.back(), "watch rv=9")
+        << good.body;
+  }
+}
+
+// A server that is back has what was missed for a watch, without a list from each of its clients.
+TEST(Reflector, WhereListsFailLikeWatchesTheNextIsAWatch) {
+  const Act fails = Refuse(502, "BadGateway");
+  const Played got = Play({{.body = ListBody(9, {})},
+                           fails,
+                           fails,
+                           fails,
+                           fails,
+                           {.body = Event("ADDED", Object("a", 10))}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=9",
+                                     "watch rv=9", "list rv=9", "watch rv=9"));
+  EXPECT_EQ(got.store, "a=1@10 | 10");
+  EXPECT_EQ(got.waits.size(), 4U);
+}
+
+// Else it would be too much each time.
+TEST(Reflector, AListAfterFailedWatchesThatIsTooSlowComesInPagesTheNextTime) {
+  const Act fails = Refuse(500, "InternalError");
+  const Act slow = {.error = Error{Code::kUnavailable, "deadline exceeded"},
+                    .takes = milliseconds(60'000)};
+  const Played got = Play({{.body = ListBody(9, {})},
+                           fails,
+                           fails,
+                           fails,
+                           slow,
+                           fails,
+                           fails,
+                           fails,
+                           {.body = ListBody(12, {})}});
+  EXPECT_EQ(got.asked[4], "list rv=9");
+  EXPECT_EQ(got.asked.back(), "list rv=9 limit=500");
+}
+
 TEST(Reflector, AServersWishToWaitIsHonoured) {
   const Played got =
       Play({{.body = ListBody(9, {})}, {.body = ErrorEvent(429, "TooManyRequests", 17)}, {}});
