@@ -503,9 +503,11 @@ Status Reflector::Machine::CheckKind(const Page& page, bool metadata_only) const
   const bool partial = metadata_only && page.kind == "PartialObjectMetadataList";
   const bool whole = page.kind == options_.resource.kind + "List" && IsOurs(page.api_version);
   if ((partial || whole) && !page.version.empty()) return Ok{};
-  return Error{Code::kInternal, "asked for a list of " + options_.resource.kind + ", got kind \"" +
-                                    page.kind + "\" of \"" + page.api_version + "\" at version \"" +
-                                    page.version + "\""};
+  Error error{Code::kInternal, "asked for a list of " + options_.resource.kind + ", got kind \"" +
+                                   page.kind + "\" of \"" + page.api_version + "\" at version \"" +
+                                   page.version + "\""};
+  if (options_.hooks.bad_object) options_.hooks.bad_object(error);
+  return error;
 }
 
 // --- does the store have what the server has? ---

@@ -1015,16 +1015,31 @@ TEST(Reflector, AStreamThatFellSilentIsNoReasonForPagesIfTheListFailsAtOnce) {
 // --- what is not what was asked for ---
 
 TEST(Reflector, ATableOrAnotherKindIsNoList) {
+  const std::string item = Object("x", 3).dump();
   const std::string bodies[] = {
       R"({"kind":"Table","metadata":{"resourceVersion":"9"},"rows":[{"object":{}}]})",
-      R"({"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[]})",
-      R"({"kind":"TrainingPoolList","apiVersion":"other.dev/v1","metadata":{"resourceVersion":"9"},"items":[]})",
+      R"({"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[)" + item + "]}",
+      R"({"items":[)" + item + R"(],"kind":"PodList","metadata":{"resourceVersion":"9"}})",
+      R"({"kind":"TrainingPoolList","apiVersion":"other.dev/v1","metadata":{"resourceVersion":"9"},"items":[)" +
+          item + "]}",
       R"({"metadata":{"resourceVersion":"9"},"items":[]})",
-      R"({"kind":"TrainingPoolList","items":[]})",
-      "nonsense",
-      "[]",
-      ""};
+      R"({"kind":"TrainingPoolList","items":[]})"};
   for (const std::string& body : bodies) {
+    const Played alone = Play({{.body = body}});
+    EXPECT_EQ(alone.store, "| ") << body;
+    EXPECT_THAT(alone.hooks, ElementsAre(testing::StartsWith("bad:asked for a list of Training")))
+        << body;
+    const Played got = Play({{.body = body}, {.body = ListBody(12, {Object("a", 3)})}});
+    EXPECT_EQ(got.waits.size(), 1U) << body;
+    EXPECT_EQ(got.store, "a=1@3 | 12") << body;
+    const Played page = Play({{.body = ListBody(9, {Object("a", 3)}, "more")}, {.body = body}});
+    EXPECT_EQ(page.store, "| ") << body;
+    EXPECT_THAT(page.hooks, testing::SizeIs(1)) << body;
+  }
+}
+
+TEST(Reflector, WhatIsNoJsonIsNoList) {
+  for (const char* body : {"nonsense", "[]", ""}) {
     const Played got = Play({{.body = body}, {.body = ListBody(12, {Object("a", 3)})}});
     EXPECT_EQ(got.waits.size(), 1U) << body;
     EXPECT_EQ(got.store, "a=1@3 | 12") << body;
