@@ -41,6 +41,8 @@ constexpr int kFailedWatches = 3;
 // Of reading what the server has, and as much more for each page of what is held here. What comes
 // meanwhile is not seen before the next watch, for which the server must still have it.
 constexpr seconds kLongestSample{20};
+constexpr milliseconds kLongestSamplePage{200};
+constexpr const char* kUnread = "an object could not be read";
 constexpr size_t kLongestLine = size_t{16} << 20;
 
 void WaitFor(milliseconds delay, const std::stop_token& stop) {
@@ -266,7 +268,9 @@ class Reflector::Machine {
 
   void PlanCheck();
   bool TakeSample(const std::string& version);
-  Result<Sample> ListMetadata();
+  // Gives up after `longest`.
+  Result<Sample> ListMetadata(milliseconds longest);
+  void CheckSkipped(const std::string& why) const;
   [[nodiscard]] bool HasWhatWasSampled();
 
   [[nodiscard]] WatchOptions WatchQuery(const std::string& version);
@@ -522,13 +526,15 @@ void Reflector::Machine::PlanCheck() {
 // the store has: the server lost history.
 bool Reflector::Machine::TakeSample(const std::string& version) {
   PlanCheck();
-  if (!owner_.sink_.Held()) return true;
-  Result<Sample> sample = ListMetadata();
+  const std::optional<Contents> held = owner_.sink_.Held();
+  if (!held) {
+    CheckSkipped(kUnread);
+    return true;
+  }
+  Result<Sample> sample =
+      ListMetadata(kLongestSample + held->Objects() / kPage * kLongestSamplePage);
   if (!sample) {
-    if (!stop_.stop_requested()) {
-      owner_.log_.Info("check skipped",
-                       {{"resource", options_.resource.plural}, {"error", sample.error().message}});
-    }
+    if (!stop_.stop_requested()) CheckSkipped(sample.error().message);
     return true;
   }
   if (NewerVersion(version, sample->version)) {
@@ -541,7 +547,12 @@ bool Reflector::Machine::TakeSample(const std::string& version) {
   return true;
 }
 
-Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
+void Reflector::Machine::CheckSkipped(const std::string& why) const {
+  owner_.log_.Info("check skipped", {{"resource", options_.resource.plural}, {"error", why}});
+  if (options_.hooks.check_skipped) options_.hooks.check_skipped();
+}
+
+Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata(milliseconds longest) {
   ListOptions query;
   query.label_selector = options_.label_selector;
   query.field_selector = options_.field_selector;
@@ -560,7 +571,7 @@ Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
   JsonParser parser;
   const nanoseconds began = owner_.clock_.Elapsed();
   do {
-    if (owner_.clock_.Elapsed() - began > kLongestSample) {
+    if (owner_.clock_.Elapsed() - began > longest) {
       return Error{Code::kUnavailable, "the server takes too long"};
     }
     Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
@@ -578,6 +589,7 @@ Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
 bool Reflector::Machine::HasWhatWasSampled() {
   const Sample sample = *std::exchange(sample_, std::nullopt);
   const std::optional<Contents> held = owner_.sink_.Held();
+  if (!held) CheckSkipped(kUnread);
   if (!held || *held == sample.contents) return true;
   owner_.log_.Warn("the store differs from the server", {{"resource", options_.resource.plural},
                                                          {"version", sample.version},

@@ -182,8 +182,12 @@ struct ReflectorHooks {
   std::function<void(std::string_view reason)> listed;
   // How a watch ended: timeout (by the server, in good order), error, expired, idle, differs.
   std::function<void(std::string_view reason)> watch_ended;
-  std::function<void()> event;                   // any sign of life on a watch
-  std::function<void(const Error&)> bad_object;  // could not be decoded, or is of another kind
+  std::function<void()> event;  // any sign of life on a watch
+  // An object that could not be decoded, or an object or a list that is of another kind.
+  std::function<void(const Error&)> bad_object;
+  // It was time to see whether the store has what the server has, and that could not be told: the
+  // server did not say it in time, or the store has objects that could not be decoded.
+  std::function<void()> check_skipped;
 };
 
 // Keeps a store equal to the server: list, then watch with bookmarks, resume from the last version,

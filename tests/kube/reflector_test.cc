@@ -194,6 +194,7 @@ Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = secon
   options.hooks.bad_object = [&](const Error& error) {
     out.hooks.push_back("bad:" + error.message);
   };
+  options.hooks.check_skipped = [&] { out.hooks.emplace_back("check skipped"); };
   options.wait = [&](milliseconds delay, const std::stop_token&) {
     out.waits.push_back(delay);
     clock.Advance(delay);
@@ -1330,7 +1331,8 @@ TEST(Reflector, LooksInPagesWhatTheServerHasAndGoesOnWhereThatFails) {
                               1, kAfterEveryWatch);
   EXPECT_THAT(refused.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500", "watch rv=10"));
-  EXPECT_EQ(refused.hooks.back(), "ended:timeout");
+  EXPECT_THAT(refused.hooks,
+              ElementsAre("listed:start", "ended:timeout", "check skipped", "ended:timeout"));
   const Played slow =
       Play({{.body = ListBody(9, {Object("a", 3)})},
             {.body = Bookmark(10)},
@@ -1339,7 +1341,26 @@ TEST(Reflector, LooksInPagesWhatTheServerHasAndGoesOnWhereThatFails) {
            1, kAfterEveryWatch);
   EXPECT_THAT(slow.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500", "watch rv=10"));
-  EXPECT_EQ(slow.hooks.back(), "ended:timeout");
+  EXPECT_THAT(slow.hooks,
+              ElementsAre("listed:start", "ended:timeout", "check skipped", "ended:timeout"));
+}
+
+// Each page takes its time, and a look that is given up each time heals nothing.
+TEST(Reflector, ALookMayTakeLongerTheMoreThereIs) {
+  std::vector<json> things;
+  for (int i = 0; i < 2500; ++i) things.push_back(Object("t" + std::to_string(i), 3));
+  const std::pair<milliseconds, const char*> rows[] = {
+      {milliseconds(20'900), "list limit=500 continue=more"},
+      {milliseconds(21'100), "watch rv=10"}};
+  for (const auto& [takes, next] : rows) {
+    const Played got = Play({{.body = ListBody(9, things)},
+                             {.body = Bookmark(10)},
+                             {.body = MetadataBody(20, {}, "more"), .takes = takes},
+                             {.body = MetadataBody(20, {})}},
+                            1, kAfterEveryWatch);
+    ASSERT_EQ(got.asked.size(), 4U);
+    EXPECT_EQ(got.asked[3], next);
+  }
 }
 
 TEST(Reflector, WhatWasListedAnewIsNotHeldAgainstAnOlderSample) {
@@ -1362,6 +1383,19 @@ TEST(Reflector, NothingIsHeldAgainstTheServerUntilEveryObjectCanBeRead) {
                           1, kAfterEveryWatch);
   EXPECT_THAT(got.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10", "list limit=500"));
+  EXPECT_EQ(std::ranges::count(got.hooks, "check skipped"), 1);
+}
+
+TEST(Reflector, ASampleIsHeldAgainstNothingOnceAnObjectCannotBeRead) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)})},
+                           {.body = Bookmark(10)},
+                           {.body = MetadataBody(20, {Object("a", 20)})},
+                           {.body = Event("MODIFIED", Object("a", 20, "many"))}},
+                          1, kAfterEveryWatch);
+  EXPECT_THAT(got.hooks,
+              ElementsAre("listed:start", "ended:timeout", testing::StartsWith("bad:ns/a"),
+                          "check skipped", "ended:timeout", "check skipped"))
+      << "the next look is none either";
 }
 
 TEST(Reflector, LooksBetweenHalfAnHourAndAnHourAfterTheLastLook) {
