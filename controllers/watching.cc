@@ -77,6 +77,11 @@ kube::ReflectorHooks Watching::Hooks(const std::string& resource) {
                            "Times that the cache was found to differ from the API server, which "
                            "was listed anew then.",
                            labels);
+  const Counter skipped = registry_.AddCounter(
+      "reflector_checks_skipped_total",
+      "Times that the cache was not held against the API server, as the "
+      "server did not say in time what it has, or an object could not be read.",
+      labels);
   kube::ReflectorHooks hooks;
   hooks.listed = [lists, heals](std::string_view reason) {
     if (const auto at = lists.find(reason); at != lists.end()) at->second.Increment();
@@ -89,6 +94,7 @@ kube::ReflectorHooks Watching::Hooks(const std::string& resource) {
     last.Set(static_cast<double>(clock_.Now().time_since_epoch().count()));
   };
   hooks.bad_object = [bad](const Error&) { bad.Increment(); };
+  hooks.check_skipped = [skipped] { skipped.Increment(); };
   return hooks;
 }
 

@@ -36,8 +36,13 @@ constexpr seconds kStreamStall{10};
 constexpr seconds kLongestStream{120};
 constexpr int kUnreached = 3;  // streams that end before anything came, until a list is tried
 constexpr const char* kEndOfList = "k8s.io/initial-events-end";
-// What comes meanwhile is not seen before the next watch, for which the server must still have it.
+// Watches that the server fails to serve, in a row, until a list shows what they would have told.
+constexpr int kFailedWatches = 3;
+// Of reading what the server has, and as much more for each page of what is held here. What comes
+// meanwhile is not seen before the next watch, for which the server must still have it.
 constexpr seconds kLongestSample{20};
+constexpr milliseconds kLongestSamplePage{200};
+constexpr const char* kUnread = "an object could not be read";
 constexpr size_t kLongestLine = size_t{16} << 20;
 
 void WaitFor(milliseconds delay, const std::stop_token& stop) {
@@ -62,6 +67,10 @@ bool IsTooMuchAtOnce(const Error& error, nanoseconds took) {
   const bool unanswered = error.http_status == 0 || error.http_status == 504;
   return IsTooLong(error) || (unanswered && took >= kSlowList);
 }
+
+// The server says that it failed; neither overload, which asks for patience, nor a connection that
+// broke.
+bool IsFailure(const Error& error) { return error.http_status >= 500 && error.http_status != 503; }
 
 bool IsExpired(const Error& error) {
   return error.code == Code::kGone || error.reason == "Expired" || error.reason == "Gone";
@@ -242,6 +251,7 @@ class Reflector::Machine {
   State Step(const Watching& watching);
   State Step(const Waiting& waiting);
 
+  [[nodiscard]] bool ListsFailToo(const Listing& listing, const Error& error) const;
   Result<std::string> List(const std::string& version);
   Result<std::string> ListAll(const std::string& version);
   Result<std::string> StreamList(const std::string& version);
@@ -258,7 +268,9 @@ class Reflector::Machine {
 
   void PlanCheck();
   bool TakeSample(const std::string& version);
-  Result<Sample> ListMetadata();
+  // Gives up after `longest`.
+  Result<Sample> ListMetadata(milliseconds longest);
+  void CheckSkipped(const std::string& why) const;
   [[nodiscard]] bool HasWhatWasSampled();
 
   [[nodiscard]] WatchOptions WatchQuery(const std::string& version);
@@ -299,6 +311,7 @@ class Reflector::Machine {
   bool expired_again_ = false;  // the last watch expired at once, or before it brought anything
   bool at_once_ = false;        // the server closed the last watch within a second
   bool silent_ = false;         // the last watch ended for its silence
+  int failed_ = 0;              // watches that the server failed to serve since one that it served
   nanoseconds check_at_{0};
   std::optional<Sample> sample_;  // to be held against the store when that has come as far
 };
@@ -309,6 +322,7 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   sample_.reset();
   const Result<std::string> version = List(listing.version);
   if (version) {
+    failed_ = 0;
     GiveBackFreeHeap();  // a list takes many times what is kept of it
     if (options_.hooks.listed) options_.hooks.listed(listing.reason);
     return Watching{*version};
@@ -326,11 +340,22 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
   // It would fail the same way each time: ask for pages. To "0" a watch cache answers with the
   // whole list, whatever the limit; of the newest it has pages.
   if (too_much) pages_always_ = true;
+  if (ListsFailToo(listing, error)) {
+    failed_ = 0;
+    return WaitThen(Watching{listing.version}, &error);
+  }
   if (too_much && listing.version == "0") {
     if (IsTooLong(error)) return Listing{"", listing.reason};
     return WaitThen(Listing{"", listing.reason}, &error);
   }
   return WaitThen(Listing{listing.version, listing.reason}, &error);
+}
+
+// Of a list that was tried as watches failed: so it is the whole server, and once that is back the
+// next watch has all. A stream is a watch itself, and says nothing of lists.
+bool Reflector::Machine::ListsFailToo(const Listing& listing, const Error& error) const {
+  return failed_ >= kFailedWatches && error.code == Code::kUnavailable && !streams_ &&
+         !listing.version.empty();
 }
 
 Result<std::string> Reflector::Machine::List(const std::string& version) {
@@ -482,9 +507,11 @@ Status Reflector::Machine::CheckKind(const Page& page, bool metadata_only) const
   const bool partial = metadata_only && page.kind == "PartialObjectMetadataList";
   const bool whole = page.kind == options_.resource.kind + "List" && IsOurs(page.api_version);
   if ((partial || whole) && !page.version.empty()) return Ok{};
-  return Error{Code::kInternal, "asked for a list of " + options_.resource.kind + ", got kind \"" +
-                                    page.kind + "\" of \"" + page.api_version + "\" at version \"" +
-                                    page.version + "\""};
+  Error error{Code::kInternal, "asked for a list of " + options_.resource.kind + ", got kind \"" +
+                                   page.kind + "\" of \"" + page.api_version + "\" at version \"" +
+                                   page.version + "\""};
+  if (options_.hooks.bad_object) options_.hooks.bad_object(error);
+  return error;
 }
 
 // --- does the store have what the server has? ---
@@ -499,13 +526,15 @@ void Reflector::Machine::PlanCheck() {
 // the store has: the server lost history.
 bool Reflector::Machine::TakeSample(const std::string& version) {
   PlanCheck();
-  if (!owner_.sink_.Held()) return true;
-  Result<Sample> sample = ListMetadata();
+  const std::optional<Contents> held = owner_.sink_.Held();
+  if (!held) {
+    CheckSkipped(kUnread);
+    return true;
+  }
+  Result<Sample> sample =
+      ListMetadata(kLongestSample + held->Objects() / kPage * kLongestSamplePage);
   if (!sample) {
-    if (!stop_.stop_requested()) {
-      owner_.log_.Info("check skipped",
-                       {{"resource", options_.resource.plural}, {"error", sample.error().message}});
-    }
+    if (!stop_.stop_requested()) CheckSkipped(sample.error().message);
     return true;
   }
   if (NewerVersion(version, sample->version)) {
@@ -518,7 +547,12 @@ bool Reflector::Machine::TakeSample(const std::string& version) {
   return true;
 }
 
-Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
+void Reflector::Machine::CheckSkipped(const std::string& why) const {
+  owner_.log_.Info("check skipped", {{"resource", options_.resource.plural}, {"error", why}});
+  if (options_.hooks.check_skipped) options_.hooks.check_skipped();
+}
+
+Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata(milliseconds longest) {
   ListOptions query;
   query.label_selector = options_.label_selector;
   query.field_selector = options_.field_selector;
@@ -537,7 +571,7 @@ Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
   JsonParser parser;
   const nanoseconds began = owner_.clock_.Elapsed();
   do {
-    if (owner_.clock_.Elapsed() - began > kLongestSample) {
+    if (owner_.clock_.Elapsed() - began > longest) {
       return Error{Code::kUnavailable, "the server takes too long"};
     }
     Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
@@ -555,6 +589,7 @@ Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata() {
 bool Reflector::Machine::HasWhatWasSampled() {
   const Sample sample = *std::exchange(sample_, std::nullopt);
   const std::optional<Contents> held = owner_.sink_.Held();
+  if (!held) CheckSkipped(kUnread);
   if (!held || *held == sample.contents) return true;
   owner_.log_.Warn("the store differs from the server", {{"resource", options_.resource.plural},
                                                          {"version", sample.version},
@@ -588,7 +623,10 @@ Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
       stop_);
   if (stop_.stop_requested()) return Watching{session.version};
   const bool lived = owner_.clock_.Elapsed() - session.started >= kShortWatch;
-  if (session.events > 0) silent_ = false;
+  if (session.events > 0) {
+    silent_ = false;
+    failed_ = 0;
+  }
   if (session.events > 0 && lived) expired_again_ = false;
   if (session.differs) {
     Ended("differs");
@@ -762,6 +800,7 @@ Reflector::Machine::State Reflector::Machine::AfterClose(const Session& session,
   const nanoseconds lived = owner_.clock_.Elapsed() - session.started;
   const bool at_once = lived < kShortWatch;
   const bool again = std::exchange(at_once_, at_once);
+  if (!at_once) failed_ = 0;
   if (at_once && (session.events == 0 || again)) {
     return WaitThen(Watching{session.version}, nullptr);
   }
@@ -784,7 +823,12 @@ Reflector::Machine::State Reflector::Machine::AfterError(const Session& session,
     if (!bookmarks_ || !std::exchange(silent_, !silent_)) return Watching{session.version};
     return Listing{session.version, "idle"};
   }
-  if (error.code == Code::kUnavailable) return WaitThen(Watching{session.version}, &error);
+  // What the server wrote and is no event is its failure too.
+  const bool no_event = session.error && error.http_status == 0;
+  if (session.events == 0 && (no_event || IsFailure(error))) ++failed_;
+  if (error.code == Code::kUnavailable && failed_ < kFailedWatches) {
+    return WaitThen(Watching{session.version}, &error);
+  }
   return WaitThen(Listing{session.version, "error"}, &error);
 }
 

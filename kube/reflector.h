@@ -182,14 +182,19 @@ struct ReflectorHooks {
   std::function<void(std::string_view reason)> listed;
   // How a watch ended: timeout (by the server, in good order), error, expired, idle, differs.
   std::function<void(std::string_view reason)> watch_ended;
-  std::function<void()> event;                   // any sign of life on a watch
-  std::function<void(const Error&)> bad_object;  // could not be decoded, or is of another kind
+  std::function<void()> event;  // any sign of life on a watch
+  // An object that could not be decoded, or an object or a list that is of another kind.
+  std::function<void(const Error&)> bad_object;
+  // It was time to see whether the store has what the server has, and that could not be told: the
+  // server did not say it in time, or the store has objects that could not be decoded.
+  std::function<void()> check_skipped;
 };
 
 // Keeps a store equal to the server: list, then watch with bookmarks, resume from the last version,
-// list again on 410, with jittered backoff. No failure ends it: Run blocks its thread until `stop`,
-// then returns within 100 ms (as far as the transport does). A server that has lost history (etcd
-// restored from a backup) is noticed by what it says, or by its silence, and listed anew.
+// list again on 410 and where watches keep failing, with jittered backoff. No failure ends it: Run
+// blocks its thread until `stop`, then returns within 100 ms (as far as the transport does). A
+// server that has lost history (etcd restored from a backup) is noticed by what it says, or by its
+// silence, and listed anew.
 //
 // API servers have lost events (kubernetes#123072), which no watch ever makes good. So now and
 // then, between two watches, it reads which objects there are at which versions; once the watch has

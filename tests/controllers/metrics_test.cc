@@ -463,7 +463,7 @@ TEST_F(WatchMetrics, AreThereForEveryKindFromTheStart) {
   for (const char* resource : kWatched) {
     for (const char* name : {"reflector_heals_total", "reflector_last_event_timestamp_seconds",
                              "reflector_undecodable_objects_total", "reflector_store_objects",
-                             "reflector_store_bytes"}) {
+                             "reflector_store_bytes", "reflector_checks_skipped_total"}) {
       expected.insert(Labelled(name, "resource", resource));
     }
     for (const char* reason : {"start", "expired", "error", "idle", "differs"}) {
@@ -546,6 +546,17 @@ TEST_F(WatchMetrics, ADeletionThatTheServerLostIsMadeGoodWithinTheHourAndCounted
   EXPECT_EQ(Lists("nodes", "differs"), 1);
   EXPECT_EQ(Restarts("nodes", "differs"), 1);
   EXPECT_EQ(Value("reflector_heals_total", "pods"), 0);
+  EXPECT_EQ(Value("reflector_checks_skipped_total", "nodes"), 0);
+}
+
+TEST_F(WatchMetrics, ALookAtWhatTheServerHasThatFailsIsCounted) {
+  watching_.Start();
+  ASSERT_TRUE(server_.WaitUntil([&] { return server_.open_watches() == kWatched.size(); }));
+  clock_.Advance(std::chrono::hours(1));
+  server_.Inject({.verb = "list", .path_contains = "/nodes", .status = 403, .reason = "Forbidden"});
+  server_.CloseWatches();
+  EXPECT_TRUE(Becomes("reflector_checks_skipped_total", "nodes", 1));
+  EXPECT_EQ(Value("reflector_checks_skipped_total", "pods"), 0);
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 #include "controllers/names.h"
 #include "tests/controllers/samples.h"
 #include "tests/support/eventually.h"
@@ -66,6 +69,23 @@ TEST_F(WatchingTest, OnlyWhatIsDeclaredIsReadAndEveryKindOnce) {
   ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
   ASSERT_TRUE(server_.WaitUntil([&] { return server_.open_watches() == 11; }));
   EXPECT_EQ(server_.Requests().size(), 22U) << "a list and a watch each";
+}
+
+// The jitter of each kind in each process is its own: else all would come back in step after an
+// outage of the API server.
+TEST_F(WatchingTest, WatchesOfAllKindsAndProcessesLastForTimesOfTheirOwn) {
+  clock_.Advance(std::chrono::milliseconds(1));
+  Stores other_stores([] {});
+  MetricsRegistry other_registry;
+  Watching other(other_stores, client_, clock_, log_, other_registry);
+  watching_.Start();
+  other.Start();
+  ASSERT_TRUE(server_.WaitUntil([&] { return server_.open_watches() == 22; }));
+  std::set<std::string> timeouts;
+  for (const auto& request : server_.Requests()) {
+    if (request.verb == "watch") timeouts.insert(request.query.at("timeoutSeconds"));
+  }
+  EXPECT_GE(timeouts.size(), 20U) << "of 300 each";
 }
 
 }  // namespace

@@ -5,14 +5,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "base/hash.h"
 #include "kube/events.h"
 #include "kube/reflector.h"
 #include "kube/types/job.h"
@@ -25,6 +28,7 @@ namespace {
 
 using nlohmann::json;
 using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
 using std::chrono::seconds;
 using support::FakeApiServer;
 using support::FakeClock;
@@ -90,17 +94,24 @@ std::string BookmarkEvent(int64_t version) {
          "\n";
 }
 
-// A store that follows a server; waits pass at once, on the fake clock.
+using Wait = std::function<void(milliseconds, const std::stop_token&)>;
+
+// A store that follows a server; waits pass at once, on the fake clock, if not told otherwise.
 class Follower {
  public:
-  Follower(Transport& transport, FakeClock& clock, Resource resource)
+  Follower(Transport& transport, FakeClock& clock, Resource resource, uint64_t seed = 1,
+           Wait wait = {})
       : clock_(clock), client_(transport, clock, Client::Options{.user_agent = "test"}) {
     options_.resource = std::move(resource);
-    options_.wait = [this](milliseconds delay, const std::stop_token&) {
-      clock_.Advance(delay);
-      waited.push_back(delay);
-      std::this_thread::yield();
-    };
+    options_.seed = seed;
+    options_.wait = std::move(wait);
+    if (!options_.wait) {
+      options_.wait = [this](milliseconds delay, const std::stop_token&) {
+        clock_.Advance(delay);
+        waited.push_back(delay);
+        std::this_thread::yield();
+      };
+    }
     options_.hooks.listed = [this](std::string_view) { ++lists; };
   }
   // On this thread.
@@ -128,8 +139,9 @@ class Follower {
 // One on a thread of its own.
 class Following {
  public:
-  Following(Transport& transport, FakeClock& clock, const Resource& resource)
-      : follower(transport, clock, resource),
+  Following(Transport& transport, FakeClock& clock, const Resource& resource, uint64_t seed = 1,
+            Wait wait = {})
+      : follower(transport, clock, resource, seed, std::move(wait)),
         thread_([this](const std::stop_token& stop) { follower.Run(stop); }) {}
 
   Follower follower;
@@ -339,8 +351,94 @@ TEST(Faults, AKindThatCannotBeListedForLongKeepsWhatWasKnownAndHoldsUpNoOther) {
   }
 }
 
-// Fifty reflectors in each of twenty processes lose their watches at one moment.
+// Holds who waits until the test lets all of them go on, and notes when they wanted to.
+class Waits {
+ public:
+  void Wait(nanoseconds until, const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    const int round = round_;
+    until_.push_back(until);
+    changed_.notify_all();
+    changed_.wait(lock, stop, [&] { return round_ != round; });
+  }
+  // Until so many wait: when they want to go on, the first one first.
+  std::vector<nanoseconds> Await(size_t count) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, seconds(30), [&] { return until_.size() == count; }));
+    std::ranges::sort(until_);
+    return until_;
+  }
+  void GoOn() {
+    const std::scoped_lock lock(mutex_);
+    ++round_;
+    until_.clear();
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<nanoseconds> until_;
+  int round_ = 0;
+};
+
+// The most of them that are within a tenth of a second.
+size_t MostInATenth(const std::vector<nanoseconds>& sorted) {
+  size_t most = 0;
+  for (auto from = sorted.begin(); from != sorted.end(); ++from) {
+    const auto to = std::upper_bound(from, sorted.end(), *from + milliseconds(100));
+    most = std::max(most, static_cast<size_t>(to - from));
+  }
+  return most;
+}
+
+// A server that shuts down closes the watches of all processes at one moment; the next one has too
+// much to do at first.
 TEST(Faults, ReflectorsThatLoseTheirWatchesTogetherComeBackApart) {
+  constexpr size_t kReflectors = 50;
+  FakeClock clock;
+  FakeApiServer server(clock);
+  server.Put(Named(Pools(), "p"));
+  Waits waits;
+  std::vector<std::unique_ptr<Following>> all;
+  for (size_t i = 0; i < kReflectors; ++i) {
+    const Resource& resource = i % 2 == 0 ? Pools() : Quotas();
+    all.push_back(std::make_unique<Following>(server, clock, resource, Hash(resource.plural, i / 2),
+                                              [&](milliseconds delay, const std::stop_token& stop) {
+                                                waits.Wait(clock.Elapsed() + delay, stop);
+                                              }));
+  }
+  const auto all_watch = [&] { return server.open_watches() == kReflectors; };
+  ASSERT_TRUE(server.WaitUntil(all_watch));
+  server.ClearRequests();
+  clock.Advance(seconds(60));
+  server.Inject({.times = kReflectors, .status = 503, .reason = "ServiceUnavailable"});
+  const nanoseconds closed = clock.Elapsed();
+  server.CloseWatches();
+  const std::vector<nanoseconds> first = waits.Await(kReflectors);
+  EXPECT_GE(first.back() - first.front(), milliseconds(800));
+  EXPECT_LT(first.back() - closed, seconds(1));
+  EXPECT_LE(MostInATenth(first), kReflectors / 3);
+  // All of them at one moment: they may not stay together.
+  clock.Advance(seconds(1));
+  const nanoseconds refused = clock.Elapsed();
+  waits.GoOn();
+  const std::vector<nanoseconds> second = waits.Await(kReflectors);
+  EXPECT_GE(second.front() - refused, milliseconds(800));
+  EXPECT_GE(second.back() - second.front(), milliseconds(600));
+  EXPECT_LE(MostInATenth(second), kReflectors / 3);
+  waits.GoOn();
+  ASSERT_TRUE(server.WaitUntil(all_watch));
+  const auto requests = server.Requests();
+  EXPECT_EQ(requests.size(), 2 * kReflectors);
+  for (const auto& request : requests) {
+    EXPECT_EQ(request.verb, "watch");
+    EXPECT_EQ(request.query.at("resourceVersion"), "1");
+  }
+}
+
+// Fifty reflectors in each of twenty processes.
+TEST(Faults, AThousandFirstDelaysAreApart) {
   std::vector<milliseconds> first;
   for (uint64_t seed = 0; seed < 1000; ++seed) {
     first.push_back(Backoff(Hash("pods", seed)).Next({}));

@@ -194,6 +194,7 @@ Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = secon
   options.hooks.bad_object = [&](const Error& error) {
     out.hooks.push_back("bad:" + error.message);
   };
+  options.hooks.check_skipped = [&] { out.hooks.emplace_back("check skipped"); };
   options.wait = [&](milliseconds delay, const std::stop_token&) {
     out.waits.push_back(delay);
     clock.Advance(delay);
@@ -743,6 +744,101 @@ TEST(Reflector, OtherWatchErrorsBackOffAndList) {
   }
 }
 
+// Lists may work meanwhile, and without them nobody would hear of anything any more.
+TEST(Reflector, WatchesThatKeepFailingAreFollowedByAListEachThirdTime) {
+  const Act acts[] = {Refuse(500, "InternalError"),
+                      Refuse(502, "BadGateway"),
+                      Refuse(504, "Timeout"),
+                      {.body = ErrorEvent(500, "InternalError")},
+                      {.body = "<html>oops</html>\n"}};
+  for (const Act& act : acts) {
+    const Played got = Play({{.body = ListBody(9, {})},
+                             act,
+                             act,
+                             act,
+                             {.body = ListBody(12, {Object("a", 11)})},
+                             act,
+                             act,
+                             act,
+                             {.body = ListBody(15, {Object("b", 14)})},
+                             {.body = Event("ADDED", Object("c", 16))}});
+    EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=9",
+                                       "watch rv=9", "list rv=9", "watch rv=12", "watch rv=12",
+                                       "watch rv=12", "list rv=12", "watch rv=15"))
+        << act.body;
+    EXPECT_EQ(got.store, "b=1@14 c=1@16 | 16");
+    EXPECT_EQ(std::ranges::count(got.hooks, "listed:error"), 2);
+    const int64_t bases[] = {800, 1600, 3200, 6400, 12800, 25600};
+    ASSERT_EQ(got.waits.size(), 6U);
+    for (size_t i = 0; i < 6; ++i) EXPECT_GE(got.waits[i].count(), bases[i]);
+  }
+}
+
+// What overload and broken connections say of watches holds for lists all the more.
+TEST(Reflector, OverloadAndBrokenConnectionsAreFollowedByNoListHoweverOften) {
+  const Act acts[] = {Refuse(429, "TooManyRequests"),
+                      Refuse(503, "ServiceUnavailable"),
+                      {.body = ErrorEvent(429, "TooManyRequests")},
+                      {.body = ErrorEvent(503, "ServiceUnavailable")},
+                      Reset(),
+                      {.error = Error{Code::kUnavailable, "timed out"}}};
+  for (const Act& act : acts) {
+    std::deque<Act> script(20, act);
+    script.push_front({.body = ListBody(9, {})});
+    const Played got = Play(script);
+    EXPECT_EQ(std::ranges::count(got.asked, "watch rv=9"), 20) << act.body;
+  }
+}
+
+// They neither count nor end the row, as an event does, or a watch that ends in good order.
+TEST(Reflector, OnlyAWatchThatIsServedEndsARowOfFailures) {
+  const Act fails = Refuse(500, "InternalError");
+  const Act busy = Refuse(503, "ServiceUnavailable");
+  const Act list = {.body = ListBody(9, {})};
+  EXPECT_EQ(Play({list, fails, busy, fails, Reset(), fails, list}).asked.back(), "list rv=9");
+  const Act served[] = {{},
+                        {.body = Bookmark(9)},
+                        Reset(Bookmark(9)),
+                        {.body = Bookmark(9) + ErrorEvent(500, "InternalError")}};
+  for (const Act& good : served) {
+    EXPECT_EQ(Play({list, fails, fails, good, fails, fails, {}}).asked.back(), "watch rv=9")
+        << good.body;
+  }
+}
+
+// A server that is back has what was missed for a watch, without a list from each of its clients.
+TEST(Reflector, WhereListsFailLikeWatchesTheNextIsAWatch) {
+  const Act fails = Refuse(502, "BadGateway");
+  const Played got = Play({{.body = ListBody(9, {})},
+                           fails,
+                           fails,
+                           fails,
+                           fails,
+                           {.body = Event("ADDED", Object("a", 10))}});
+  EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=9",
+                                     "watch rv=9", "list rv=9", "watch rv=9"));
+  EXPECT_EQ(got.store, "a=1@10 | 10");
+  EXPECT_EQ(got.waits.size(), 4U);
+}
+
+// Else it would be too much each time.
+TEST(Reflector, AListAfterFailedWatchesThatIsTooSlowComesInPagesTheNextTime) {
+  const Act fails = Refuse(500, "InternalError");
+  const Act slow = {.error = Error{Code::kUnavailable, "deadline exceeded"},
+                    .takes = milliseconds(60'000)};
+  const Played got = Play({{.body = ListBody(9, {})},
+                           fails,
+                           fails,
+                           fails,
+                           slow,
+                           fails,
+                           fails,
+                           fails,
+                           {.body = ListBody(12, {})}});
+  EXPECT_EQ(got.asked[4], "list rv=9");
+  EXPECT_EQ(got.asked.back(), "list rv=9 limit=500");
+}
+
 TEST(Reflector, AServersWishToWaitIsHonoured) {
   const Played got =
       Play({{.body = ListBody(9, {})}, {.body = ErrorEvent(429, "TooManyRequests", 17)}, {}});
@@ -920,16 +1016,31 @@ TEST(Reflector, AStreamThatFellSilentIsNoReasonForPagesIfTheListFailsAtOnce) {
 // --- what is not what was asked for ---
 
 TEST(Reflector, ATableOrAnotherKindIsNoList) {
+  const std::string item = Object("x", 3).dump();
   const std::string bodies[] = {
       R"({"kind":"Table","metadata":{"resourceVersion":"9"},"rows":[{"object":{}}]})",
-      R"({"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[]})",
-      R"({"kind":"TrainingPoolList","apiVersion":"other.dev/v1","metadata":{"resourceVersion":"9"},"items":[]})",
+      R"({"kind":"PodList","metadata":{"resourceVersion":"9"},"items":[)" + item + "]}",
+      R"({"items":[)" + item + R"(],"kind":"PodList","metadata":{"resourceVersion":"9"}})",
+      R"({"kind":"TrainingPoolList","apiVersion":"other.dev/v1","metadata":{"resourceVersion":"9"},"items":[)" +
+          item + "]}",
       R"({"metadata":{"resourceVersion":"9"},"items":[]})",
-      R"({"kind":"TrainingPoolList","items":[]})",
-      "nonsense",
-      "[]",
-      ""};
+      R"({"kind":"TrainingPoolList","items":[]})"};
   for (const std::string& body : bodies) {
+    const Played alone = Play({{.body = body}});
+    EXPECT_EQ(alone.store, "| ") << body;
+    EXPECT_THAT(alone.hooks, ElementsAre(testing::StartsWith("bad:asked for a list of Training")))
+        << body;
+    const Played got = Play({{.body = body}, {.body = ListBody(12, {Object("a", 3)})}});
+    EXPECT_EQ(got.waits.size(), 1U) << body;
+    EXPECT_EQ(got.store, "a=1@3 | 12") << body;
+    const Played page = Play({{.body = ListBody(9, {Object("a", 3)}, "more")}, {.body = body}});
+    EXPECT_EQ(page.store, "| ") << body;
+    EXPECT_THAT(page.hooks, testing::SizeIs(1)) << body;
+  }
+}
+
+TEST(Reflector, WhatIsNoJsonIsNoList) {
+  for (const char* body : {"nonsense", "[]", ""}) {
     const Played got = Play({{.body = body}, {.body = ListBody(12, {Object("a", 3)})}});
     EXPECT_EQ(got.waits.size(), 1U) << body;
     EXPECT_EQ(got.store, "a=1@3 | 12") << body;
@@ -1220,7 +1331,8 @@ TEST(Reflector, LooksInPagesWhatTheServerHasAndGoesOnWhereThatFails) {
                               1, kAfterEveryWatch);
   EXPECT_THAT(refused.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500", "watch rv=10"));
-  EXPECT_EQ(refused.hooks.back(), "ended:timeout");
+  EXPECT_THAT(refused.hooks,
+              ElementsAre("listed:start", "ended:timeout", "check skipped", "ended:timeout"));
   const Played slow =
       Play({{.body = ListBody(9, {Object("a", 3)})},
             {.body = Bookmark(10)},
@@ -1229,7 +1341,26 @@ TEST(Reflector, LooksInPagesWhatTheServerHasAndGoesOnWhereThatFails) {
            1, kAfterEveryWatch);
   EXPECT_THAT(slow.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "list limit=500", "watch rv=10"));
-  EXPECT_EQ(slow.hooks.back(), "ended:timeout");
+  EXPECT_THAT(slow.hooks,
+              ElementsAre("listed:start", "ended:timeout", "check skipped", "ended:timeout"));
+}
+
+// Each page takes its time, and a look that is given up each time heals nothing.
+TEST(Reflector, ALookMayTakeLongerTheMoreThereIs) {
+  std::vector<json> things;
+  for (int i = 0; i < 2500; ++i) things.push_back(Object("t" + std::to_string(i), 3));
+  const std::pair<milliseconds, const char*> rows[] = {
+      {milliseconds(20'900), "list limit=500 continue=more"},
+      {milliseconds(21'100), "watch rv=10"}};
+  for (const auto& [takes, next] : rows) {
+    const Played got = Play({{.body = ListBody(9, things)},
+                             {.body = Bookmark(10)},
+                             {.body = MetadataBody(20, {}, "more"), .takes = takes},
+                             {.body = MetadataBody(20, {})}},
+                            1, kAfterEveryWatch);
+    ASSERT_EQ(got.asked.size(), 4U);
+    EXPECT_EQ(got.asked[3], next);
+  }
 }
 
 TEST(Reflector, WhatWasListedAnewIsNotHeldAgainstAnOlderSample) {
@@ -1252,6 +1383,19 @@ TEST(Reflector, NothingIsHeldAgainstTheServerUntilEveryObjectCanBeRead) {
                           1, kAfterEveryWatch);
   EXPECT_THAT(got.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=9", "watch rv=10", "list limit=500"));
+  EXPECT_EQ(std::ranges::count(got.hooks, "check skipped"), 1);
+}
+
+TEST(Reflector, ASampleIsHeldAgainstNothingOnceAnObjectCannotBeRead) {
+  const Played got = Play({{.body = ListBody(9, {Object("a", 3)})},
+                           {.body = Bookmark(10)},
+                           {.body = MetadataBody(20, {Object("a", 20)})},
+                           {.body = Event("MODIFIED", Object("a", 20, "many"))}},
+                          1, kAfterEveryWatch);
+  EXPECT_THAT(got.hooks,
+              ElementsAre("listed:start", "ended:timeout", testing::StartsWith("bad:ns/a"),
+                          "check skipped", "ended:timeout", "check skipped"))
+      << "the next look is none either";
 }
 
 TEST(Reflector, LooksBetweenHalfAnHourAndAnHourAfterTheLastLook) {
