@@ -90,7 +90,8 @@ kube::ReflectorHooks HooksInto(std::vector<std::string>& told) {
       .watch_ended =
           [&](std::string_view reason) { told.push_back("ended " + std::string(reason)); },
       .event = [] {},  // as many as there are pieces
-      .bad_object = [&](const Error& error) { told.push_back("bad " + error.message); }};
+      .bad_object = [&](const Error& error) { told.push_back("bad " + error.message); },
+      .check_skipped = [&] { told.emplace_back("skipped"); }};
 }
 
 Outcome Run(const std::vector<std::string_view>& parts, size_t piece, bool stream_lists) {
