@@ -25,6 +25,7 @@ using std::chrono::seconds;
 constexpr seconds kHeartbeat{10};
 constexpr seconds kForgetDeleted{30};
 constexpr std::chrono::milliseconds kFirstRetry{200};
+constexpr int kManyConflicts = 8;  // in a row: within about a minute
 constexpr seconds kLongestTargetRetry{60};
 constexpr int kMostPassesAMinute = 50;
 constexpr std::chrono::minutes kPaceOver{1};
@@ -570,6 +571,8 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
          applier_.Apply(std::move(lists), std::exchange(withheld_, {}), abort)) {
       Settle(applied);
       if (applied.outcome.status_written) Tell(facts, applied.list);
+      // The pool was seen to be as it was decided about: by its status, or by a look at it.
+      if (applied.outcome.done > 0) TellOfOthers(applied.list);
     }
     metrics_.PublishDomain(facts.snapshot, facts.plan);
     metrics_.PublishConditions(facts.world);
@@ -646,6 +649,7 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
 std::vector<WriteList> Loop::CollectWrites(Facts& facts) {
   std::vector<WriteList> lists;
   to_tell_.clear();
+  others_.clear();
   withheld_.clear();
   numbers_left_ = options_.number_writes_per_pass;
   for (size_t i = 0; i < facts.world.training_pools.size(); ++i) {
@@ -740,7 +744,7 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place)
     input.name_taken = !pool.name_conflict.empty();
     children = facts.Collect(kind, object.meta);
     Append(DiffChildren(input), children);
-    TellOfOthers(object, ScaledByOthers(input));
+    others_[ListKey(kind.kind, object.meta)] = ScaledByOthers(input);
   }
   return ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
                 kind, std::move(children), std::move(room));
@@ -764,13 +768,14 @@ bool Loop::TellRefused(const std::string& uid, const std::vector<Write>& childre
   return TellRefusal(refused.sentence, conditions) && std::exchange(refused.is_news, false);
 }
 
-// Somebody scaled a child: its owner is told where to scale instead.
-void Loop::TellOfOthers(const crds::v1alpha1::InferencePool& pool,
-                        const std::vector<std::string>& sentences) {
-  if (!hooks_.event || !hooks_.leading()) return;
-  for (const std::string& sentence : sentences) {
+// Somebody scaled a child: its owner is told where to scale instead, once that is being undone.
+void Loop::TellOfOthers(const WriteList& list) {
+  const auto sentences = others_.find(list.key);
+  if (!hooks_.event || sentences == others_.end()) return;
+  const placement::PoolKey pool = KeyOf(list.key.substr(list.key.find(' ') + 1));
+  for (const std::string& sentence : sentences->second) {
     const auto reason = std::string(placement::ReasonName(placement::Reason::kPlaced));
-    hooks_.event({"InferencePool", pool.meta.ns, pool.meta.name, pool.meta.uid,
+    hooks_.event({"InferencePool", pool.ns, pool.name, list.uid,
                   Transition{true, reason, "Scale", sentence}});
   }
 }
@@ -1035,7 +1040,12 @@ void Loop::SettleEnd(const WriteList& list, const Outcome& outcome) {
   applier_.RetryLater(list.key, outcome.error->retry_after.value_or(seconds(0)));
   failing_[list.key] = list.uid;
   // A conflict means that news is on its way; it is no failure of anybody's. It may take its time.
-  if (outcome.error->code != Code::kConflict) refused_ = true;
+  if (outcome.error->code != Code::kConflict) {
+    refused_ = true;
+  } else if (applier_.Failures(list.key) == kManyConflicts) {
+    log_.Warn("news of an object does not come: it has changed since what its writes follow from",
+              {{"object", list.key}, {"error", outcome.error->message}});
+  }
 }
 
 // A child that the API server will not have, or that is too large to be sent, is for the pool's

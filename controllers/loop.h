@@ -160,8 +160,7 @@ class Loop {
   std::optional<WriteList> InferenceWrites(const Facts& facts, size_t place);
   bool TellRefused(const std::string& uid, const std::vector<Write>& children,
                    std::vector<crds::v1alpha1::Condition>& conditions);
-  void TellOfOthers(const crds::v1alpha1::InferencePool& pool,
-                    const std::vector<std::string>& sentences);
+  void TellOfOthers(const WriteList& list);
   void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
   std::optional<Write> TargetWrite(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
                                    const placement::GroupReport& report);
@@ -220,6 +219,7 @@ class Loop {
   int numbers_left_ = 0;     // of this pass's budget
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, News> to_tell_;
+  std::map<std::string, std::vector<std::string>> others_;  // by list key: who scaled its children
 
   // Guarded by mutex_.
   std::mutex mutex_;

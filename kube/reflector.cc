@@ -352,14 +352,14 @@ Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
 }
 
 // Of a list that was tried as watches failed: so it is the whole server, and once that is back the
-// next watch has all. A stream is a watch itself, and says nothing of lists.
+// next watch has all.
 bool Reflector::Machine::ListsFailToo(const Listing& listing, const Error& error) const {
-  return failed_ >= kFailedWatches && error.code == Code::kUnavailable && !streams_ &&
-         !listing.version.empty();
+  return failed_ >= kFailedWatches && error.code == Code::kUnavailable && !listing.version.empty();
 }
 
 Result<std::string> Reflector::Machine::List(const std::string& version) {
-  if (!streams_) return ListAll(version);
+  // A stream is a watch itself, and would fail as those do.
+  if (!streams_ || failed_ >= kFailedWatches) return ListAll(version);
   if (unreached_ >= kUnreached) return ListWhereNoStreamComes(version);
   Result<std::string> listed = StreamList(version);
   if (listed || streams_ || stop_.stop_requested()) return listed;

@@ -79,9 +79,9 @@ struct Assembly::Parts {
                                  "1 while this process leads, else 0.",
                                  {{"name", options.lease_name}})),
         transport(std::move(transports.all), clock),
-        lease_transport(std::move(transports.lease)),
+        lease_transport(std::move(transports.lease), clock),
         client(transport, clock, ClientOptions(16)),
-        lease_client(*lease_transport, clock, ClientOptions(2)),
+        lease_client(lease_transport, clock, ClientOptions(2)),
         stores([this] { Dirty(); }),
         elector(lease_client, clock, log, SeededElectorOptions()),
         gate(elector, clock, log, options.lease_duration),
@@ -181,7 +181,10 @@ struct Assembly::Parts {
     // None of what a restart would not mend, such as an API server that is not there.
     const std::vector<HealthCheck> alive = {
         {"loop", [this] { return WhyLoopFails(clock.Elapsed() - loop.LastBeat()); }},
-        {"requests", [this] { return WhyRequestsFail(transport.Longest()); }},
+        {"requests",
+         [this] {
+           return return WhyRequestsFail(std::max(transport.Longest(), lease_transport.Longest()));
+         }},
         {"leaderElection",
          [this] { return WhyLeaderElectionFails(clock.Elapsed(), elector.ValidUntil()); }}};
     const std::vector<HealthCheck> ready = {
@@ -224,7 +227,7 @@ struct Assembly::Parts {
   ProcessMetrics process;
   Gauge master;
   TimedTransport transport;
-  std::unique_ptr<kube::Transport> lease_transport;
+  TimedTransport lease_transport;
   kube::Client client;
   kube::Client lease_client;
   controllers::Stores stores;
@@ -359,7 +362,6 @@ void Assembly::Stop() {
     parts.abort.request_stop();
   });
   if (parts.deciding.joinable()) parts.deciding.join();
-  const bool cut = parts.abort.stop_requested();  // asked first: the cutter ends with that
   cutter.request_stop();
   parts.election.request_stop();
   if (parts.election.joinable()) parts.election.join();
@@ -369,8 +371,9 @@ void Assembly::Stop() {
   parts.events.Stop();
   parts.watchdog.request_stop();
   if (parts.watchdog.joinable()) parts.watchdog.join();
-  if (cut) {
-    parts.log.Warn("lease kept until it runs out: writes were cut off, and may still be done");
+  // Who had the lease before that had it for longer.
+  if (parts.transport.HasUnanswered(parts.options.lease_duration)) {
+    parts.log.Warn("lease kept until it runs out: a write had no answer, and may still be done");
   } else {
     parts.elector.Release();
   }

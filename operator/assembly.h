@@ -36,8 +36,9 @@ class Assembly {
   // Every metric that the process has, whatever it has seen so far.
   [[nodiscard]] std::vector<MetricFamily> MetricFamilies() const;
   // Stops deciding, lets writes that are under way finish for 2 s, and gives the lease back. Where
-  // a write had to be cut off, it may still reach the API server: then the lease is kept until it
-  // runs out. Events are cut off too, which change nothing of what others write.
+  // one was cut off, or has had no answer within the last lease_duration, it may still reach the
+  // API server: then the lease is kept until it runs out. Events change nothing of what others
+  // write.
   void Stop();
 
  private:

@@ -3,6 +3,20 @@
 #include <utility>
 
 namespace spillway {
+namespace {
+
+bool Changes(const kube::HttpRequest& request) {
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  const bool is_event = request.target.find("/events") != std::string::npos;
+  return !reads && !is_event && request.target.find("dryRun=All") == std::string::npos;
+}
+
+bool IsAnswered(const Result<kube::HttpResponse>& response) {
+  if (response) return response->status != 504;
+  return response.error().code != Code::kUnknown && response.error().code != Code::kCancelled;
+}
+
+}  // namespace
 
 TimedTransport::TimedTransport(std::unique_ptr<kube::Transport> next, const Clock& clock)
     : next_(std::move(next)), clock_(clock) {}
@@ -19,6 +33,7 @@ Result<kube::HttpResponse> TimedTransport::Send(const kube::HttpRequest& request
   auto response = next_->Send(request, stop);
   const std::scoped_lock lock(mutex_);
   since_.erase(mine);
+  if (Changes(request) && !IsAnswered(response)) unanswered_ = clock_.Elapsed();
   return response;
 }
 
@@ -31,6 +46,11 @@ Result<kube::HttpResponse> TimedTransport::Stream(const kube::HttpRequest& reque
 std::chrono::nanoseconds TimedTransport::Longest() const {
   const std::scoped_lock lock(mutex_);
   return since_.empty() ? std::chrono::nanoseconds(0) : clock_.Elapsed() - *since_.begin();
+}
+
+bool TimedTransport::HasUnanswered(std::chrono::nanoseconds time) const {
+  const std::scoped_lock lock(mutex_);
+  return unanswered_ && clock_.Elapsed() - *unanswered_ <= time;
 }
 
 }  // namespace spillway

@@ -93,9 +93,11 @@ TEST_F(LoopPaceTest, WhatTheLeaderBeforeHasDecidedIsNotUndoneWhileItIsNotSeen) {
   const std::string version = server_.Put(deployment)["metadata"]["resourceVersion"];
   ASSERT_TRUE(
       support::Eventually([&] { return stores_.deployments.ResourceVersion() == version; }));
+  const size_t told = Events().size();
   leading_ = true;
   ASSERT_TRUE(OnePass());
   EXPECT_EQ(server_.All("deployments").front()["metadata"]["resourceVersion"], version);
+  EXPECT_EQ(Events().size(), told) << "nobody else scaled it";
   server_.ReleaseWatches();
   clock_.Advance(seconds(30));
   ASSERT_NO_FATAL_FAILURE(ExpectQuiet());

@@ -348,6 +348,22 @@ TEST(StreamedList, IsNotGivenUpForWhatWasBeforeTheLastOne) {
             0);
 }
 
+// An outage says nothing of streams.
+TEST(StreamedList, IsNotTriedWhereWatchesFailAndNotGivenUpForIt) {
+  const Act fails = Refuse(502, "BadGateway");
+  const Played got = Stream({{.body = Event("ADDED", Object("a", 3)) + EndOfList(9)},
+                             fails,
+                             fails,
+                             fails,
+                             fails,
+                             {.body = ErrorEvent(410, "Expired")},
+                             {.body = Event("ADDED", Object("a", 4)) + EndOfList(10)}});
+  EXPECT_THAT(got.asked,
+              ElementsAre("stream rv=0", "watch rv=9", "watch rv=9", "watch rv=9", "list rv=9",
+                          "watch rv=9", "stream rv=9"));
+  EXPECT_EQ(got.store, "a=1@4 | 10");
+}
+
 TEST(StreamedList, TakesTheNewestOnceWhereTheVersionIsGone) {
   const std::string a = Event("ADDED", Object("a", 3));
   const Played got = Stream({{.body = a + EndOfList(9)},

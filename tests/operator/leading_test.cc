@@ -85,7 +85,7 @@ TEST_F(LeadingTest, ALeaderWithAShortLeaseWrites) {
 TEST_F(LeadingTest, GivesTheLeaseBackOnceItsWritesHaveEnded) {
   StartAndHoldTheStatus();
   const std::jthread later([this] {
-    std::this_thread::sleep_for(300ms);
+    std::this_thread::sleep_for(50ms);
     transport_->LetGo();
   });
   assembly_->Stop();

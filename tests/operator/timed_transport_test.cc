@@ -46,5 +46,40 @@ TEST(TimedTransport, KnowsHowLongTheOldestRequestHasBeenUnderWay) {
   EXPECT_EQ(timed.Longest(), 0s);
 }
 
+struct Answered {
+  const char* method;
+  const char* target;
+  Result<kube::HttpResponse> answer;
+  bool unanswered;
+};
+
+TEST(TimedTransport, KnowsForAWhileOfWritesThatMayStillBeDone) {
+  const auto status = [](int code) { return kube::HttpResponse{code, {}, "{}"}; };
+  const Error unknown{Code::kUnknown, "reset"};
+  for (const Answered& one : std::vector<Answered>{
+           {"PUT", "/jobs/a", unknown, true},
+           {"POST", "/jobs", Error{Code::kCancelled, "cut off"}, true},
+           {"PATCH", "/jobs/a", status(504), true},
+           {"DELETE", "/jobs/a", status(503), false},
+           {"PUT", "/jobs/a", status(409), false},
+           {"PUT", "/jobs/a", Error{Code::kUnavailable, "refused"}, false},
+           {"GET", "/jobs", Error{Code::kCancelled, "cut off"}, false},
+           {"POST", "/pods?dryRun=All&fieldValidation=Strict", unknown, false},
+           {"POST", "/apis/events.k8s.io/v1/namespaces/lab/events", unknown, false}}) {
+    SCOPED_TRACE(std::string(one.method) + " " + one.target);
+    support::FakeClock clock;
+    support::ScriptedTransport server([&](const kube::HttpRequest&) { return one.answer; });
+    TimedTransport timed(std::make_unique<HeldTransport>(server), clock);
+    EXPECT_FALSE(timed.HasUnanswered(1h));
+    kube::HttpRequest request;
+    request.method = one.method;
+    request.target = one.target;
+    (void)timed.Send(request, {});
+    clock.Advance(15s);
+    EXPECT_EQ(timed.HasUnanswered(15s), one.unanswered);
+    EXPECT_FALSE(timed.HasUnanswered(14s));
+  }
+}
+
 }  // namespace
 }  // namespace spillway
