@@ -358,9 +358,8 @@ TEST(StreamedList, IsNotTriedWhereWatchesFailAndNotGivenUpForIt) {
                              fails,
                              {.body = ErrorEvent(410, "Expired")},
                              {.body = Event("ADDED", Object("a", 4)) + EndOfList(10)}});
-  EXPECT_THAT(got.asked,
-              ElementsAre("stream rv=0", "watch rv=9", "watch rv=9", "watch rv=9", "list rv=9",
-                          "watch rv=9", "stream rv=9"));
+  EXPECT_THAT(got.asked, ElementsAre("stream rv=0", "watch rv=9", "watch rv=9", "watch rv=9",
+                                     "list rv=9", "watch rv=9", "stream rv=9"));
   EXPECT_EQ(got.store, "a=1@4 | 10");
 }
 
