@@ -299,6 +299,8 @@ void Applier::RetryLater(const std::string& key, nanoseconds at_least) {
   again_.Retry(key, 0, at_least);
 }
 
+void Applier::TryAgainIn(const std::string& key, nanoseconds time) { again_.Add(key, 0, time); }
+
 int Applier::PriorityOfRest(const std::string& key) const {
   return again_.Failures(key) == 0 ? kWriteNews : kWriteRetries;
 }

@@ -113,7 +113,8 @@ class Applier {
   void CutShort(const std::string& key);
   // A write about it has failed: it is busy for a time that grows each time.
   void RetryLater(const std::string& key, std::chrono::nanoseconds at_least);
-  [[nodiscard]] int Failures(const std::string& key) const { return again_.Failures(key); }
+  // Nothing has failed, it was just too early.
+  void TryAgainIn(const std::string& key, std::chrono::nanoseconds time);
   // What has failed is no longer held against it.
   void Forget(const std::string& key) { again_.Forget(key); }
   // Any thread.

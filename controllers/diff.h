@@ -69,6 +69,7 @@ struct WriteList {
   std::string uid;
   std::vector<Write> writes;
   Room room{};
+  std::string version{};  // of the object, as it was decided about
 };
 
 // What exists of one pool, and what was decided.

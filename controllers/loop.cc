@@ -25,7 +25,8 @@ using std::chrono::seconds;
 constexpr seconds kHeartbeat{10};
 constexpr seconds kForgetDeleted{30};
 constexpr std::chrono::milliseconds kFirstRetry{200};
-constexpr int kManyConflicts = 8;  // in a row: within about a minute
+constexpr std::chrono::seconds kLongestForNews{5};
+constexpr int kManyConflicts = 16;  // in a row: within about a minute
 constexpr seconds kLongestTargetRetry{60};
 constexpr int kMostPassesAMinute = 50;
 constexpr std::chrono::minutes kPaceOver{1};
@@ -677,7 +678,7 @@ std::optional<WriteList> Loop::ListOf(const Object& object, StatusOf status,
   ConfirmPool(kind, object.meta, writes);
   if (writes.empty()) return std::nullopt;
   return WriteList{ListKey(kind.kind, object.meta), object.meta.uid, std::move(writes),
-                   std::move(room)};
+                   std::move(room), object.meta.resource_version};
 }
 
 // What is only observed neither gives nor takes.
@@ -795,6 +796,7 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
     }
     // After the status: what is asked of the target has been written down before.
     if (look) list.writes.push_back(*std::move(look));
+    list.version = group->meta.resource_version;
     if (!list.writes.empty()) out.push_back(std::move(list));
   }
 }
@@ -944,7 +946,11 @@ void Loop::QuotaWrites(const Facts& facts, std::vector<WriteList>& out) {
     if (IsBusy("PoolQuota", quota->meta)) continue;
     const auto status = DesiredStatus(*quota, *report->second, settings_.mode, facts.now);
     if (auto write = StatusWrite(*quota, status, crds::v1alpha1::PoolQuotaResource())) {
-      out.push_back({ListKey("PoolQuota", quota->meta), quota->meta.uid, {*std::move(write)}});
+      out.push_back({ListKey("PoolQuota", quota->meta),
+                     quota->meta.uid,
+                     {*std::move(write)},
+                     {},
+                     quota->meta.resource_version});
     }
   }
 }
@@ -1037,15 +1043,25 @@ void Loop::SettleEnd(const WriteList& list, const Outcome& outcome) {
     return;
   }
   RememberRefusal(list, outcome);
-  applier_.RetryLater(list.key, outcome.error->retry_after.value_or(seconds(0)));
-  failing_[list.key] = list.uid;
-  // A conflict means that news is on its way; it is no failure of anybody's. It may take its time.
-  if (outcome.error->code != Code::kConflict) {
-    refused_ = true;
-  } else if (applier_.Failures(list.key) == kManyConflicts) {
-    log_.Warn("news of an object does not come: it has changed since what its writes follow from",
-              {{"object", list.key}, {"error", outcome.error->message}});
-  }
+  const nanoseconds at_least = outcome.error->retry_after.value_or(seconds(0));
+  Failing& failing = failing_[list.key];
+  failing.uid = list.uid;
+  if (outcome.error->code == Code::kConflict) return AwaitNews(list, outcome, at_least);
+  failing.conflicts = 0;
+  applier_.RetryLater(list.key, at_least);
+  refused_ = true;
+}
+
+// A conflict means that news is on its way; it is no failure of anybody's. It may take its time.
+void Loop::AwaitNews(const WriteList& list, const Outcome& outcome, nanoseconds at_least) {
+  Failing& failing = failing_.at(list.key);
+  failing.version = list.version;
+  const nanoseconds wait =
+      std::min<nanoseconds>(kFirstRetry * (1 << std::min(failing.conflicts, 12)), kLongestForNews);
+  applier_.TryAgainIn(list.key, std::max(wait, at_least));
+  if (++failing.conflicts != kManyConflicts) return;
+  log_.Warn("news of an object does not come: it has changed since what its writes follow from",
+            {{"object", list.key}, {"error", outcome.error->message}});
 }
 
 // A child that the API server will not have, or that is too large to be sent, is for the pool's
@@ -1115,21 +1131,25 @@ void Loop::ForgetByKey(const Facts& facts) {
       unanswered_.empty()) {
     return;
   }
-  std::unordered_map<std::string, std::string_view> keys;  // to uids
+  std::unordered_map<std::string, const kube::ObjectMeta*> keys;
   const auto add = [&](const std::string& kind, const auto& objects) {
-    for (const auto& object : objects) keys.emplace(ListKey(kind, object->meta), object->meta.uid);
+    for (const auto& object : objects) keys.emplace(ListKey(kind, object->meta), &object->meta);
   };
   add("TrainingPool", facts.world.training_pools);
   add("InferencePool", facts.world.inference_pools);
   add("NodeGroup", facts.world.node_groups);
   add("PoolQuota", facts.world.pool_quotas);
   for (const auto& node : facts.world.nodes) {
-    if (IsHeld(*node)) keys.emplace(ListKey("Node", node->meta), node->meta.uid);
+    if (IsHeld(*node)) keys.emplace(ListKey("Node", node->meta), &node->meta);
   }
   const auto gone = [&](const auto& entry) { return !keys.contains(entry.first); };
   std::erase_if(failing_, [&](const auto& entry) {
     const auto at = keys.find(entry.first);
-    const bool is_over = at == keys.end() || at->second != entry.second;
+    const Failing& failing = entry.second;
+    const bool is_other = at == keys.end() || at->second->uid != failing.uid;
+    const bool has_news =
+        !is_other && failing.conflicts > 0 && at->second->resource_version != failing.version;
+    const bool is_over = is_other || has_news;
     if (is_over) applier_.Forget(entry.first);
     return is_over;
   });

@@ -117,6 +117,12 @@ class Loop {
     int failures = 0;
     std::chrono::nanoseconds next_look{0};
   };
+  // An object of which a write has failed.
+  struct Failing {
+    std::string uid;
+    int conflicts = 0;    // of its last writes, in a row
+    std::string version;  // of the object, as it was decided about before the last of them
+  };
   // What the API server would not take of a pool.
   struct RefusedChild {
     const kube::Resource* resource = nullptr;
@@ -160,6 +166,7 @@ class Loop {
   std::optional<WriteList> InferenceWrites(const Facts& facts, size_t place);
   bool TellRefused(const std::string& uid, const std::vector<Write>& children,
                    std::vector<crds::v1alpha1::Condition>& conditions);
+  void AwaitNews(const WriteList& list, const Outcome& outcome, std::chrono::nanoseconds at_least);
   void TellOfOthers(const WriteList& list);
   void GroupWrites(const Facts& facts, std::vector<WriteList>& out);
   std::optional<Write> TargetWrite(const Facts& facts, const crds::v1alpha1::NodeGroup& group,
@@ -205,11 +212,11 @@ class Loop {
   std::map<std::string, std::chrono::nanoseconds> unanswered_;       // by list key: since when
   std::map<std::string, std::chrono::nanoseconds> numbers_changed_;  // by list key, not written yet
   std::map<std::string, std::chrono::nanoseconds> deleted_;          // uid → asked when
-  std::map<std::string, std::string> failing_;   // by list key: uid of whom a write has failed for
-  std::map<std::string, NameTaken> taken_;       // by pool uid
-  std::map<std::string, TargetMemory> targets_;  // by node group uid
-  std::map<std::string, std::string> conflict_messages_;  // by pool uid
-  std::map<std::string, RefusedChild> refused_children_;  // likewise
+  std::map<std::string, Failing> failing_;                           // by list key
+  std::map<std::string, NameTaken> taken_;                           // by pool uid
+  std::map<std::string, TargetMemory> targets_;                      // by node group uid
+  std::map<std::string, std::string> conflict_messages_;             // by pool uid
+  std::map<std::string, RefusedChild> refused_children_;             // likewise
   std::chrono::nanoseconds next_probe_{0};
   std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
   std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned

@@ -183,7 +183,7 @@ struct Assembly::Parts {
         {"loop", [this] { return WhyLoopFails(clock.Elapsed() - loop.LastBeat()); }},
         {"requests",
          [this] {
-           return return WhyRequestsFail(std::max(transport.Longest(), lease_transport.Longest()));
+           return WhyRequestsFail(std::max(transport.Longest(), lease_transport.Longest()));
          }},
         {"leaderElection",
          [this] { return WhyLeaderElectionFails(clock.Elapsed(), elector.ValidUntil()); }}};

@@ -454,7 +454,7 @@ TEST_F(Several, CutOffNothingIsWrittenAnyMore) {
 
 TEST_F(Several, WhatIsTriedAgainIsNewsOnceItsTimeHasCome) {
   Applier applier(client_, clock_, log_, {.threads = 1}, hooks_);
-  applier.RetryLater("TrainingPool lab/a", {});
+  applier.TryAgainIn("TrainingPool lab/a", std::chrono::milliseconds(200));
   EXPECT_TRUE(applier.IsBusy("TrainingPool lab/a"));
   clock_.Advance(std::chrono::milliseconds(200));
   EXPECT_TRUE(support::Eventually([&] { return news_ == 1; }));

@@ -414,7 +414,7 @@ class RefusedGroup : public LoopPaceTest {
     server_.ClearFaults();
     server_.Inject(refused);
   }
-  void ExpectGrowingTimes();
+  void ExpectGrowingTimes(seconds longest);
   size_t Tries() const {
     const auto writes = server_.Writes();
     return static_cast<size_t>(std::count_if(writes.begin(), writes.end(), [](const auto& write) {
@@ -423,7 +423,7 @@ class RefusedGroup : public LoopPaceTest {
   }
 };
 
-void RefusedGroup::ExpectGrowingTimes() {
+void RefusedGroup::ExpectGrowingTimes(seconds longest) {
   Run();
   ASSERT_TRUE(OnePass());
   ASSERT_EQ(Tries(), 1U);
@@ -436,7 +436,7 @@ void RefusedGroup::ExpectGrowingTimes() {
     clock_.Advance(milliseconds(1));
     ASSERT_TRUE(OnePass());
     ASSERT_EQ(Tries(), tries + 1) << delay.count() << " ms are over";
-    delay = std::min<milliseconds>(2 * delay, seconds(30));
+    delay = std::min<milliseconds>(2 * delay, longest);
   }
   server_.ClearFaults();
   clock_.Advance(delay);
@@ -444,12 +444,34 @@ void RefusedGroup::ExpectGrowingTimes() {
   EXPECT_TRUE(HasGroupStatus("home"));
 }
 
-TEST_F(RefusedGroup, IsTriedAgainAfterGrowingTimesAndHoldsNobodyUp) { ExpectGrowingTimes(); }
+TEST_F(RefusedGroup, IsTriedAgainAfterGrowingTimesAndHoldsNobodyUp) {
+  ExpectGrowingTimes(seconds(30));
+}
 
 // News that was on its way mostly, and may take its time where a watch brings nothing.
 TEST_F(RefusedGroup, ThatSomebodyHasChangedIsTriedAgainAfterGrowingTimes) {
   Refuse(409, "Conflict");
-  ExpectGrowingTimes();
+  ExpectGrowingTimes(seconds(5));
+}
+
+TEST_F(RefusedGroup, ThatSomebodyHasChangedIsTriedAgainOnceThatIsSeen) {
+  Refuse(409, "Conflict");
+  Run();
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(OnePass());
+    clock_.Advance(seconds(5));
+  }
+  ASSERT_TRUE(OnePass());
+  server_.ClearFaults();
+  ASSERT_TRUE(OnePass());
+  EXPECT_FALSE(HasGroupStatus("home")) << "5 s are not over";
+  Json group = *server_.Get("nodegroups", "", "home");
+  group["metadata"]["annotations"] = {{"whose", "theirs"}};
+  const std::string version = server_.Put(group)["metadata"]["resourceVersion"];
+  ASSERT_TRUE(
+      support::Eventually([&] { return stores_.node_groups.ResourceVersion() == version; }));
+  ASSERT_TRUE(OnePass());
+  EXPECT_TRUE(HasGroupStatus("home"));
 }
 
 TEST_F(RefusedGroup, IsTriedAgainAfterFiveMinutesWhateverTheServerAsksFor) {
