@@ -222,7 +222,7 @@ Applier::Errand* Applier::Begin(WriteList& list) {
   if (!is_new) return nullptr;
   again_.CallOff(list.key);  // its time has come, whether or not that was told
   const bool decides = Decides(list);
-  at->second.list = {list.key, list.uid, std::move(list.writes)};
+  at->second.list = {list.key, list.uid, std::move(list.writes), {}, list.version};
   at->second.decided = !decides;
   if (decides) ++undecided_;
   ++open_;
