@@ -10,7 +10,7 @@ from typing import Iterator
 
 import pytest
 
-from charts import ROOT, NAMESPACE, crd_uids, established, install, kubectl, left_of_release, own_plane, uninstall, upgrade  # noqa: F401
+from charts import ROOT, NAMESPACE, crd_uids, established, install, kubectl, left_of_release, named_as_owners, own_plane, uninstall, upgrade  # noqa: F401
 from harness import Cluster, Object, condition_of, holds_for, wait_for
 from pools import MANAGED, observed, training_pool
 from serving import a100, inference_pool, serving_group
@@ -61,8 +61,6 @@ def start_pools(cluster: Cluster) -> None:
 
 
 def settled(cluster: Cluster) -> None:
-    """An API server takes no owner of a kind that is new to it, and looks for new ones now and then only; what it refuses is
-    tried again later and later."""
     cluster.wait_condition("trainingpool", "train", TEAM, "Ready", reason="AsExpected", seconds=90)
     cluster.wait_condition("inferencepool", "serve", TEAM, "Ready", reason="AsExpected", seconds=90)
 
@@ -79,6 +77,7 @@ def test_no_pod_of_a_pool_notices_what_becomes_of_the_release(kubectl: Kubectl, 
                                                               operator: OperatorProcess) -> None:
     install(kubectl, chart=EARLIER)
     established(kubectl)
+    named_as_owners(kubectl)  # else a child is tried again, after a look that the earlier chart gives no right to
     crds = crd_uids(kubectl)
     operator.start()
     start_pools(cluster)

@@ -8,12 +8,14 @@ the next, because an API server that deletes and makes CRDs of the same name in 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 import yaml
 
+from harness import wait_for
 from spillway_dev import binaries, report
 from spillway_dev.controlplane import ControlPlane
 from spillway_dev.kubectl import CommandFailed, Kubectl
@@ -87,6 +89,22 @@ def sample(kind: str) -> Object:
 
 def established(kubectl: Kubectl) -> None:
     kubectl("wait", "--for=condition=Established", "crd", *sorted(CRDS), "--timeout=30s")
+
+
+def named_as_owners(kubectl: Kubectl) -> None:
+    """An API server lets no object name an owner of a kind that is new to it, and looks for new kinds now and then only."""
+    def of(kind: str) -> Object:
+        owner = {"apiVersion": "spillway.dev/v1alpha1", "kind": kind, "name": "owner", "uid": "0", "blockOwnerDeletion": True}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owned", "ownerReferences": [owner]}}
+
+    def are() -> bool:
+        try:
+            for kind in ("TrainingPool", "InferencePool"):
+                kubectl("create", "--dry-run=server", "-n", "default", "-f", "-", stdin=json.dumps(of(kind)))
+        except CommandFailed as failed:
+            raise AssertionError(str(failed)) from failed
+        return True
+    wait_for(are, 60, "the API server to let pools be named as owners", interval=1)
 
 
 def crd_uids(kubectl: Kubectl) -> dict[str, str]:
