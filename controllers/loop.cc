@@ -745,7 +745,8 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place)
     input.name_taken = !pool.name_conflict.empty();
     children = facts.Collect(kind, object.meta);
     Append(DiffChildren(input), children);
-    others_[ListKey(kind.kind, object.meta)] = ScaledByOthers(input);
+    auto scaled = ScaledByOthers(input);  // none, mostly
+    if (!scaled.empty()) others_[ListKey(kind.kind, object.meta)] = std::move(scaled);
   }
   return ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
                 kind, std::move(children), std::move(room));

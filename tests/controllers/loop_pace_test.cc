@@ -415,6 +415,14 @@ class RefusedGroup : public LoopPaceTest {
     server_.Inject(refused);
   }
   void ExpectGrowingTimes(seconds longest);
+  void FailOften() {
+    Run();
+    for (int i = 0; i < 5; ++i) {
+      ASSERT_TRUE(OnePass());
+      clock_.Advance(seconds(30));
+    }
+    ASSERT_TRUE(OnePass());
+  }
   size_t Tries() const {
     const auto writes = server_.Writes();
     return static_cast<size_t>(std::count_if(writes.begin(), writes.end(), [](const auto& write) {
@@ -495,12 +503,7 @@ TEST_F(RefusedGroup, IsTriedAgainAfterFiveMinutesWhateverTheServerAsksFor) {
 }
 
 TEST_F(RefusedGroup, ThatIsMadeAnewIsNoLongerHeldAgainstItsName) {
-  Run();
-  for (int i = 0; i < 5; ++i) {
-    ASSERT_TRUE(OnePass());
-    clock_.Advance(seconds(30));
-  }
-  ASSERT_TRUE(OnePass());
+  ASSERT_NO_FATAL_FAILURE(FailOften());
   const size_t tries = Tries();
   server_.Remove("nodegroups", "", "home");
   ASSERT_TRUE(support::Eventually([&] { return stores_.node_groups.Get("home") == nullptr; }));
@@ -512,12 +515,7 @@ TEST_F(RefusedGroup, ThatIsMadeAnewIsNoLongerHeldAgainstItsName) {
 }
 
 TEST_F(RefusedGroup, ThatIsMadeAnewBetweenTwoPassesIsNoLongerHeldAgainstItsName) {
-  Run();
-  for (int i = 0; i < 5; ++i) {
-    ASSERT_TRUE(OnePass());
-    clock_.Advance(seconds(30));
-  }
-  ASSERT_TRUE(OnePass());
+  ASSERT_NO_FATAL_FAILURE(FailOften());
   const size_t tries = Tries();
   server_.HoldWatches("nodegroups");
   server_.Remove("nodegroups", "", "home");
