@@ -65,14 +65,6 @@ int WorkQueue::Failures(const std::string& key) const {
   return at == failures_.end() ? 0 : at->second;
 }
 
-std::vector<std::string> WorkQueue::Failing() const {
-  const std::scoped_lock lock(mutex_);
-  std::vector<std::string> keys;
-  keys.reserve(failures_.size());
-  for (const auto& [key, failures] : failures_) keys.push_back(key);
-  return keys;
-}
-
 bool WorkQueue::Waits(const std::string& key) const {
   const nanoseconds now = clock_.Elapsed();
   const std::scoped_lock lock(mutex_);

@@ -59,7 +59,6 @@ class WorkQueue {
   void CallOff(const std::string& key);
   // How often it was retried since it was last forgotten.
   [[nodiscard]] int Failures(const std::string& key) const;
-  [[nodiscard]] std::vector<std::string> Failing() const;  // keys with failures, in no order
   // Is it there, for later?
   [[nodiscard]] bool Waits(const std::string& key) const;
 
