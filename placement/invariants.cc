@@ -910,6 +910,16 @@ class WholeNodes {
   std::map<std::string, std::set<PoolKey>> asked_;  // by group
 };
 
+// Whole nodes of the group may cost more than the gang or its namespace may spend. Whether they did
+// was decided by who else was on them, or asked for them, at its turn.
+bool NodesMayBeTooDear(const World& world, const TrainingPool& pool, const GroupView& group) {
+  if (!IsPaidByNode(*group.spec)) return false;
+  const auto limits_it = [&](const Quota& quota) {
+    return quota.ns == pool.key.ns && quota.max_hourly_cost;
+  };
+  return pool.spill_max_hourly_cost || std::ranges::any_of(world.snapshot->quotas, limits_it);
+}
+
 // It had been told before that it may have the place, or the nodes.
 bool WasGranted(const TrainingPool& pool, const std::string& group, int nodes) {
   const auto is_there = [&](const auto& kept) { return kept && kept->node_group == group; };
@@ -943,7 +953,15 @@ Money WholeCost(const World& world, const TrainingPool& pool, const PoolDecision
   return share + nodes.BesideAsked(after.ask->node_group, after.ask->nodes, share);
 }
 
-// By namespace: what whole nodes cost beside shares.
+// It asks for no more than before: that stands, whatever limit it crosses by now, and may come
+// after what is decided anew.
+bool StillAsks(const TrainingPool& pool, const PoolDecision& decision) {
+  const auto& ask = decision.memory.ask;
+  return decision.action != Action::kDone && ask &&
+         WasGranted(pool, ask->node_group, ask->nodes);
+}
+
+// By namespace: what whole nodes cost beside shares. What stands is taken out, with its shares.
 std::map<std::string, Money> BesideShares(const World& world, const Plan& plan,
                                           const WholeNodes& nodes) {
   std::map<std::string, Money> sums;
@@ -958,10 +976,27 @@ std::map<std::string, Money> BesideShares(const World& world, const Plan& plan,
     } else if (group != nullptr) {
       share = CostAboveHome(*group, int64_t{ask->workers} * world.pools[p]->per_worker);
     }
-    const Money whole = WholeCost(world, *world.pools[p], decision, nodes);
+    const bool stands = !decision.memory.placement && StillAsks(*world.pools[p], decision);
+    const Money whole = stands ? Money() : WholeCost(world, *world.pools[p], decision, nodes);
     sums[decision.key.ns] += whole + Money::FromMicros(-share.micros());
   }
   return sums;
+}
+
+// Does another of its namespace have nodes for itself where the gang asks for some? Workers of the
+// gang may be to start on these, and then nobody has them for itself.
+bool MaySpare(const World& world, const Plan& plan, const WholeNodes& nodes, size_t asks) {
+  const auto& ask = plan.pools[asks].memory.ask;
+  if (!ask) return false;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const auto& placement = plan.pools[p].memory.placement;
+    if (plan.pools[p].key.ns == plan.pools[asks].key.ns && placement &&
+        placement->node_group == ask->node_group &&
+        nodes.Beside(*world.pools[p], *placement) > Money()) {
+      return true;
+    }
+  }
+  return false;
 }
 
 // Namespaces in which this plan adds something that is judged by its share alone: then nobody knows
@@ -973,20 +1008,23 @@ std::set<std::string> AddedByShare(const World& world, const Plan& plan, const W
     const bool by_share =
         decision.action == Action::kPlace && !PaysAnew(*world.pools[p], decision, nodes);
     if (by_share || decision.action == Action::kRestart || decision.action == Action::kRelease ||
-        decision.memory.hold) {
+        decision.memory.hold || MaySpare(world, plan, nodes, p)) {
       added.insert(decision.key.ns);
     }
   }
   for (const InferenceDecision& decision : plan.inference_pools) {
     const bool grows = std::ranges::any_of(
         decision.cells, [](const CellDecision& cell) { return cell.desired > cell.before; });
-    if (grows || decision.memory.claim) added.insert(decision.key.ns);
+    // Replicas that start on nodes which others have asked for.
+    const bool beside = std::ranges::any_of(decision.memory.asks,
+                                            [](const CellAsk& ask) { return ask.nodes == 0; });
+    if (grows || beside || decision.memory.claim) added.insert(decision.key.ns);
   }
   return added;
 }
 
 // What an inference pool asks for anew costs no more than the pool may, all of its replicas with
-// it.
+// it. What it asked for before stands, and may come after it.
 Problem ReplicasPayForNodes(const World& world, const Plan& plan, const WholeNodes& nodes,
                             std::map<std::string, Money>& sums, std::set<std::string>& asking) {
   for (const InferenceDraft& draft : Settled(world, plan)) {
@@ -994,6 +1032,7 @@ Problem ReplicasPayForNodes(const World& world, const Plan& plan, const WholeNod
         std::ranges::find(plan.inference_pools, draft.pool->key, &InferenceDecision::key);
     std::map<std::string, std::pair<int, Money>> by_group;
     bool anew = false;
+    bool stands = false;
     Money cost;
     for (const CellState& cell : draft.cells) {
       cost += CostAboveHome(cell).Times(cell.memory.desired);
@@ -1002,17 +1041,18 @@ Problem ReplicasPayForNodes(const World& world, const Plan& plan, const WholeNod
       const CellAsk* before = FindAsk(draft.pool->memory.asks, cell);
       anew = anew || (CostAboveHome(cell) > Money() &&
                       ask->nodes > (before == nullptr ? 0 : before->nodes));
+      stands = stands || (before != nullptr && before->nodes > 0);
       by_group[ask->node_group].first += ask->nodes;
       by_group[ask->node_group].second += CostAboveHome(cell).Times(ask->replicas);
     }
     for (const auto& [group, asked] : by_group) {
       const Money beside = nodes.BesideAsked(group, asked.first, asked.second);
-      sums[draft.pool->key.ns] += beside;
+      sums[draft.pool->key.ns] += anew ? beside : Money::FromMicros(-asked.second.micros());
       cost += beside + asked.second;
     }
     if (anew) asking.insert(draft.pool->key.ns);
     const auto& most = draft.pool->spill_max_hourly_cost;
-    if (anew && most && cost > *most) {
+    if (anew && !stands && most && cost > *most) {
       return draft.pool->key.Format() + " asks for whole nodes that cost more than it may";
     }
   }
@@ -1509,7 +1549,9 @@ Problem NewGangsAreLargest(const World& world, const Plan& plan, const QuotaBook
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     if (!IsNewInPart(world, plan, p)) continue;
     const std::string& group = plan.pools[p].memory.placement->node_group;
-    if (!MayBeKept(world, plan, group) && !UnboundGaveWay(world, plan, group)) parts.push_back(p);
+    if (MayBeKept(world, plan, group) || UnboundGaveWay(world, plan, group)) continue;
+    if (NodesMayBeTooDear(world, *world.pools[p], *world.FindGroup(group))) continue;
+    parts.push_back(p);
   }
   if (parts.empty()) return {};
   const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
@@ -1530,6 +1572,7 @@ Problem NewGangsAreLargest(const World& world, const Plan& plan, const QuotaBook
 bool WaitsIn(const Scene& scene, const Plan& plan, size_t pool, const GroupView& group) {
   const PoolDecision& decision = plan.pools[pool];
   if (decision.position == 0) return false;
+  if (NodesMayBeTooDear(scene.world, *scene.world.pools[pool], group)) return false;
   const auto lacks_room = [&](const Alternative& one) {
     return one.group == group.spec->name &&
            (one.reason == Reason::kWaitingForCapacity || one.reason == Reason::kWaitingForDomain ||
@@ -1684,6 +1727,7 @@ Problem NobodyAsksBesideRoom(const World& world, const Plan& plan, const QuotaBo
     const NodeAsk& ask = *AskOf(plan.pools[p]);
     for (const GroupView& group : world.groups) {
       if (MayBeKeptFrom(world, plan, p, group)) continue;
+      if (NodesMayBeTooDear(world, *world.pools[p], group)) continue;
       const Option option =
           OptionIn(Scene{world, capacity, counted, offers}, p, plan.pools[p].memory, group, false);
       const bool same = group.spec->name == ask.node_group;
