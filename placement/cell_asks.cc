@@ -70,9 +70,17 @@ void CountAsks(Draft& draft, const InferenceDraft& pool, int sign) {
   }
 }
 
-// What the cell had asked for when the pass began; nullptr: nothing.
+// What the cell had asked for when the pass began, or by the round before that RememberAsks told
+// of; nullptr: nothing.
 const CellAsk* AskedBefore(const InferenceDraft& pool, const CellState& cell) {
-  return FindAsk(pool.pool->memory.asks, cell);
+  return FindAsk(pool.memory.asks, cell);
+}
+
+std::vector<CellAsk> Sorted(std::vector<CellAsk> asks) {
+  std::sort(asks.begin(), asks.end(), [](const CellAsk& a, const CellAsk& b) {
+    return std::tie(a.variant, a.node_group) < std::tie(b.variant, b.node_group);
+  });
+  return asks;
 }
 
 // Has what it asked for before, nodes of its own, not come in its time?
@@ -111,7 +119,7 @@ class Asking {
 
   Asked Run() {
     if (pool_.held || pool_.memory.claim || !IsShort()) return {};
-    for (const CellAsk& ask : pool_.pool->memory.asks) {
+    for (const CellAsk& ask : pool_.memory.asks) {
       TakeBackBefore(draft_, ask.node_group, ask.nodes);
     }
     others_start_ = OthersStart();
@@ -142,7 +150,7 @@ class Asking {
   void TryToAsk(const std::vector<std::vector<Resources>>& left) {
     chances_.clear();
     FindChances();
-    PutAsks(pool_.pool->memory.asks);
+    PutAsks(pool_.memory.asks);
     AskForCheapest();
     for (Chance& chance : chances_) Take(chance, WantedOf(*chance.cell));
     PutAnew(left);
@@ -651,19 +659,25 @@ void UncountCellAsks(Draft& draft) {
   for (const InferenceDraft& pool : draft.inference) CountShares(draft, pool, -1);
 }
 
+bool RememberCellAsks(Draft& draft) {
+  bool any = false;
+  for (InferenceDraft& pool : draft.inference) {
+    std::vector<CellAsk> asks = Sorted(pool.asks);
+    any = any || asks != pool.memory.asks;
+    pool.memory.asks = std::move(asks);
+  }
+  return any;
+}
+
 void SettleCellAsks(Draft& draft) {
   for (InferenceDraft& pool : draft.inference) {
     for (const CellState& cell : pool.cells) {
-      const CellAsk* before = AskedBefore(pool, cell);
+      const CellAsk* before = FindAsk(pool.pool->memory.asks, cell);
       const bool all = before != nullptr && cell.Known() && cell.group->spec->elastic &&
                        cell.memory.desired - cell.before >= before->replicas;
       if (all) MarkInStock(draft, *cell.group);
     }
-    pool.memory.asks = pool.asks;
-    std::sort(pool.memory.asks.begin(), pool.memory.asks.end(),
-              [](const CellAsk& a, const CellAsk& b) {
-                return std::tie(a.variant, a.node_group) < std::tie(b.variant, b.node_group);
-              });
+    pool.memory.asks = Sorted(pool.asks);
     for (const CellAsk& ask : pool.asks) {
       draft.moments.push_back(DueIn(*draft.world.FindGroup(ask.node_group), ask.since));
     }

@@ -83,14 +83,16 @@ struct Draft {
   // Gangs that gave their places up in this pass, and for whom: that claim may be given up, and
   // another one be made in its place.
   std::map<size_t, PoolKey> gave_way;
-  Promises promises;           // of this round
-  std::vector<int> asked;      // by group: gangs that could not be promised room
+  Promises promises;       // of this round
+  std::vector<int> asked;  // by group: gangs that could not be promised room
   // Nodes that waiting gangs ask for in this round: by gang, and how many by group.
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;
   std::vector<AskBills> bills;  // by group
-  // By group: nodes that those have asked for before whose turn is yet to come in this round.
+  // By group: nodes that those have asked for before whose turn is yet to come in this round, and
+  // how many it was to have in all.
   std::vector<int> asked_later;
+  std::vector<std::optional<int>> desired_before;
   int paid_by_node = 0;  // places given in groups whose nodes are paid for whole
   // So many when somebody was first refused in this round for what whole nodes cost.
   std::optional<int> too_dear_at;

@@ -957,8 +957,7 @@ Money WholeCost(const World& world, const TrainingPool& pool, const PoolDecision
 // after what is decided anew.
 bool StillAsks(const TrainingPool& pool, const PoolDecision& decision) {
   const auto& ask = decision.memory.ask;
-  return decision.action != Action::kDone && ask &&
-         WasGranted(pool, ask->node_group, ask->nodes);
+  return decision.action != Action::kDone && ask && WasGranted(pool, ask->node_group, ask->nodes);
 }
 
 // By namespace: what whole nodes cost beside shares. What stands is taken out, with its shares.

@@ -61,8 +61,9 @@ void PayForWhatIsThere(Draft& draft, size_t index) {
   }
 }
 
+// When the pass began, or by the round before that RememberAsks told of.
 const NodeAsk* AskedBefore(const Draft& draft, size_t gang) {
-  const auto& ask = draft.Pool(gang).memory.ask;
+  const auto& ask = std::as_const(draft.fates[gang].memory).ask;
   return ask ? &*ask : nullptr;
 }
 
@@ -160,10 +161,13 @@ void Ask(Draft& draft, size_t gang, const Option& option) {
 // What somebody waited for has come.
 void NoteDeliveries(Draft& draft) {
   for (const auto& [gang, before] : draft.given) {
-    const NodeAsk* ask = AskedBefore(draft, gang);
-    const GroupView* group = GroupAsked(draft, gang);
+    const auto& ask = draft.Pool(gang).memory.ask;
+    const GroupView* group = ask ? draft.world.FindGroup(ask->node_group) : nullptr;
     const auto& placement = draft.fates[gang].memory.placement;
-    if (group == nullptr || !placement || placement->node_group != ask->node_group) continue;
+    if (group == nullptr || !group->spec->elastic || !placement ||
+        placement->node_group != ask->node_group) {
+      continue;
+    }
     if (placement->workers >= ask->workers) MarkInStock(draft, *group);
   }
 }
@@ -280,20 +284,19 @@ void ForgetAsk(Draft& draft, size_t gang) {
   ClaimWhatItHas(draft, gang);
 }
 
-std::vector<int> NodesAskedBefore(const World& world) {
-  std::vector<int> nodes(world.groups.size());
+void PutBackBefore(Draft& draft) {
+  std::ranges::fill(draft.asked_later, 0);
   const auto add = [&](const std::string& name, int count) {
-    const GroupView* group = world.FindGroup(name);
-    if (group != nullptr) nodes[world.IndexOf(*group)] += count;
+    const GroupView* group = draft.world.FindGroup(name);
+    if (group != nullptr) draft.asked_later[draft.world.IndexOf(*group)] += count;
   };
-  for (size_t gang = 0; gang < world.gangs; ++gang) {
-    const auto& ask = world.pools[gang]->memory.ask;
-    if (ask) add(ask->node_group, ask->nodes);
+  for (size_t gang = 0; gang < draft.fates.size(); ++gang) {
+    const NodeAsk* ask = AskedBefore(draft, gang);
+    if (ask != nullptr) add(ask->node_group, ask->nodes);
   }
-  for (const InferencePool* pool : world.inference) {
-    for (const CellAsk& ask : pool->memory.asks) add(ask.node_group, ask.nodes);
+  for (const InferenceDraft& pool : draft.inference) {
+    for (const CellAsk& ask : pool.memory.asks) add(ask.node_group, ask.nodes);
   }
-  return nodes;
 }
 
 void TakeBackBefore(Draft& draft, const std::string& group, int nodes) {
@@ -304,7 +307,7 @@ void TakeBackBefore(Draft& draft, const std::string& group, int nodes) {
 }
 
 void ForgetAsks(Draft& draft) {
-  draft.asked_later = NodesAskedBefore(draft.world);
+  PutBackBefore(draft);
   ForgetStarting(draft);
   ForgetBills(draft);
   for (size_t gang = 0; gang < draft.asks.size(); ++gang) ForgetAsk(draft, gang);
@@ -384,7 +387,7 @@ Growth GrowthOf(const Draft& draft, const GroupView& group) {
   return {.there = there,
           .coming = NodesComing(group),
           .asked = draft.coming[index] + draft.asked_later[index],
-          .before = std::clamp(group.spec->memory.desired.value_or(there), least, most),
+          .before = std::clamp(draft.desired_before[index].value_or(there), least, most),
           .step = std::max(elastic.step_nodes, 1),
           .least = least,
           .most = most,
@@ -445,6 +448,25 @@ void ForgetBills(Draft& draft) {
   for (size_t g = 0; g < draft.bills.size(); ++g) {
     while (!draft.bills[g].list.empty()) ForgetLastBill(draft, draft.world.groups[g]);
   }
+}
+
+bool RememberAsks(Draft& draft) {
+  bool any = RememberCellAsks(draft);
+  for (size_t gang = 0; gang < draft.asks.size(); ++gang) {
+    Fate& fate = draft.fates[gang];
+    if (fate.action == Action::kDone || std::as_const(fate.memory).ask == draft.asks[gang])
+      continue;
+    fate.memory.ask = draft.asks[gang];
+    any = true;
+  }
+  for (size_t g = 0; g < draft.world.groups.size(); ++g) {
+    if (!draft.world.groups[g].spec->elastic) continue;
+    std::optional<int>& before = draft.desired_before[g];
+    const int desired = DesiredNodes(draft, g);
+    any = any || (before && before != desired);
+    before = desired;
+  }
+  return any;
 }
 
 void SettleAsks(Draft& draft) {

@@ -50,6 +50,11 @@ struct Asked {
 // there why each elastic group is not asked, or that it is.
 Asked AskForNodes(Draft& draft, size_t gang);
 
+// What this round asks for is what was asked for before, as the next pass finds it: whoever comes
+// later may have made a step that leaves nodes for those before. Says whether it is anything else
+// than that was.
+bool RememberAsks(Draft& draft);
+
 // Writes what is asked for into the memories of gangs and groups.
 void SettleAsks(Draft& draft);
 
@@ -77,8 +82,8 @@ void ForgetBill(Draft& draft, const GroupView& group, const Payer& pool);
 // Takes off what everybody asks for.
 void ForgetBills(Draft& draft);
 
-// By group: all nodes that were asked for when the pass began.
-std::vector<int> NodesAskedBefore(const World& world);
+// All that was asked for before counts until the turns of those who did.
+void PutBackBefore(Draft& draft);
 
 // Its turn has come: what it asked for before counts no longer.
 void TakeBackBefore(Draft& draft, const std::string& group, int nodes);

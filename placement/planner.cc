@@ -37,13 +37,14 @@ Draft::Draft(const Snapshot& snapshot)
       asks(world.gangs),
       coming(world.groups.size()),
       bills(world.groups.size()),
-      asked_later(NodesAskedBefore(world)),
+      asked_later(world.groups.size()),
       replicas_start(world.groups.size()),
       left_on_new(world.groups.size()),
       spare(world.groups.size()),
       leaving(world.groups.size()) {
   for (const GroupView& group : world.groups) {
     stockouts.push_back(group.spec->elastic ? group.spec->memory.stockout : std::nullopt);
+    desired_before.push_back(group.spec->memory.desired);
   }
   for (size_t p = 0; p < world.inference.size(); ++p) inference.push_back(SurveyPool(world, p));
   for (size_t p = 0; p < world.gangs; ++p) {
@@ -430,6 +431,10 @@ bool TakeForFreed(Draft& draft) {
   return !back.empty();
 }
 
+// Was anybody refused for what whole nodes cost, while others ask for nodes that make them cheaper
+// in the next pass?
+bool MayCostLess(Draft& draft) { return draft.too_dear_at && RememberAsks(draft); }
+
 // A pool that moves leaves room, for which all are asked once more. Where others are guaranteed by
 // then than were before, they also come before those who have just been given a place. That need
 // not come to an end, as who is guaranteed can depend on which type others of its namespace were
@@ -438,6 +443,7 @@ bool TakeForFreed(Draft& draft) {
 void RunQueue(Draft& draft) {
   draft.coverage.emplace(CoverageOf(draft));
   draft.first.emplace(*draft.coverage);
+  PutBackBefore(draft);
   bool open = false;  // places of the round before were taken back: they counted for nobody
   for (int round = 0; round < kMostRounds; ++round) {
     const size_t had = draft.given.size();
@@ -448,7 +454,7 @@ void RunQueue(Draft& draft) {
     Coverage coverage = CoverageOf(draft);
     const bool same = coverage == *draft.coverage;
     draft.coverage = std::move(coverage);
-    if (news == News::kNone && same && !open) return;
+    if (news == News::kNone && same && !open && !MayCostLess(draft)) return;
     const bool swings = round >= kMostRounds / 2;
     Coverage first = NextFirst(draft);
     const bool others = swings ? draft.first->Join(first) : first != *draft.first;

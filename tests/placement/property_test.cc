@@ -139,6 +139,11 @@ TEST(EveryPlan, ChangesNothingOnceAppliedWhereItDid) {
            World{9629, "a group had been told to have its minNodes, and a step began there"},
            World{24'484, "nodes were asked for in the order of what was borrowed by then"},
            World{65'337, "targets were held in the order of what was borrowed by then"},
+           World{46'790, "a step that was too dear alone had been made by another one"},
+           World{106'607, "a step that was too dear alone had been made by another one"},
+           World{9761, "a step was too dear as nodes counted that nobody waited for any more"},
+           World{131'267, "a step was too dear as nodes counted that nobody waited for any more"},
+           World{185'494, "a step was too dear as nodes counted that nobody waited for any more"},
        }) {
     SCOPED_TRACE(world.otherwise);
     ASSERT_NO_FATAL_FAILURE(ChangesNothingOnceApplied(world.seed));
