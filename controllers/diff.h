@@ -13,8 +13,8 @@
 
 namespace spillway::controllers {
 
-// One request that changes something, or (kConfirm) looks whether the pool still is the one that
-// all after it is for, or (kProbe) looks whether a taken name is free again, or (kScale) looks at
+// One request that changes something, or (kConfirm) looks whether the pool, or the node group, is
+// still the one and as it was decided about, or (kProbe) looks whether a taken name is free again, or (kScale) looks at
 // the target of an elastic group, raises its replicas if they are too few, and gives nodes back, or
 // (kRelease) undoes what that did to a node that stays, or (kCollect) deletes what a pool left
 // behind whose name another one has by now.
@@ -34,13 +34,13 @@ struct Write {
   std::string ns;
   std::string name;
   std::string body;  // JSON; none but for kStatus, kCreate and kPatch
-  // kConfirm: the pool's; kCreate, kProbe: whose the object must be; kCollect: of that other pool
+  // kConfirm: the object's; kCreate, kProbe: whose the object must be; kCollect: of that other pool
   std::string owner_uid;
   kube::DeleteOptions deletion;
   std::optional<TargetWish> wish{};            // kScale
   const kube::Resource* owner_kind = nullptr;  // kCollect: of both pools
   std::string owner_name{};                    // likewise
-  std::string version{};                       // kConfirm: the pool's, as it was decided about
+  std::string version{};                       // kConfirm: the object's, as it was decided about
 
   bool operator==(const Write& other) const {
     return verb == other.verb && *resource == *other.resource && ns == other.ns &&

@@ -46,6 +46,13 @@ bool IsOfChild(const Write& write) {
          write.verb == Write::Verb::kDelete;
 }
 
+// Is the object still as it was decided about?
+Write ConfirmOf(const kube::Resource& kind, const kube::ObjectMeta& meta) {
+  Write confirm{Write::Verb::kConfirm, &kind, meta.ns, meta.name, {}, meta.uid, {}};
+  confirm.version = meta.resource_version;
+  return confirm;
+}
+
 // What caches tell is of different moments: children that are seen to be missing may have gone with
 // their pool, and those that are seen to be too many may follow from what a leader before this one
 // has decided. A status that is written first finds that out by its resource version.
@@ -53,9 +60,12 @@ void ConfirmPool(const kube::Resource& kind, const kube::ObjectMeta& pool,
                  std::vector<Write>& writes) {
   if (std::ranges::none_of(writes, IsOfChild)) return;
   if (writes.front().verb == Write::Verb::kStatus) return;
-  Write confirm{Write::Verb::kConfirm, &kind, pool.ns, pool.name, {}, pool.uid, {}};
-  confirm.version = pool.resource_version;
-  writes.insert(writes.begin(), std::move(confirm));
+  writes.insert(writes.begin(), ConfirmOf(kind, pool));
+}
+
+// Or is the target only looked at?
+bool MayWrite(const TargetWish& wish) {
+  return wish.at_least || wish.lower_to || !wish.hold.empty();
 }
 
 void Append(std::vector<Write> more, std::vector<Write>& to) {
@@ -306,6 +316,20 @@ struct Loop::Facts {
       input.disruption_budget = family.disruption_budgets.front();
     }
     return input;
+  }
+
+  // Those that may have decided to give the node back.
+  [[nodiscard]] std::vector<const kube::ObjectMeta*> ElasticGroupsOf(const kube::Node& node) const {
+    std::vector<const kube::ObjectMeta*> metas;
+    const placement::Labels labels(node.meta.labels);
+    for (const placement::NodeGroup& group : snapshot.groups) {
+      const auto at = groups.find(group.name);
+      const bool may = group.elastic && at != groups.end() && !at->second->meta.deleted;
+      if (may && placement::MatchesAll(labels, group.selector)) {
+        metas.push_back(&at->second->meta);
+      }
+    }
+    return metas;
   }
 
   // What the scheduler matches a pin against; most often the node's name.
@@ -795,7 +819,11 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
     if (auto write = StatusWrite(*group, status, crds::v1alpha1::NodeGroupResource())) {
       list.writes.push_back(*std::move(write));
     }
-    // After the status: what is asked of the target has been written down before.
+    // After the status: what is asked of the target has been written down before, by this leader
+    // or by one whose later word is not seen yet.
+    if (look && list.writes.empty() && MayWrite(*look->wish)) {
+      list.writes.push_back(ConfirmOf(crds::v1alpha1::NodeGroupResource(), group->meta));
+    }
     if (look) list.writes.push_back(*std::move(look));
     list.version = group->meta.resource_version;
     if (!list.writes.empty()) out.push_back(std::move(list));
@@ -818,10 +846,14 @@ void Loop::ReleaseWrites(const Facts& facts, std::vector<WriteList>& out) {
   for (const auto& node : facts.world.nodes) {
     if (!IsHeld(*node) || leaving.contains(node->meta.name)) continue;
     if (IsBusy("Node", node->meta)) continue;
-    out.push_back(
-        {ListKey("Node", node->meta),
-         node->meta.uid,
-         {{Write::Verb::kRelease, &kube::NodeResource(), "", node->meta.name, {}, {}, {}}}});
+    WriteList list{ListKey("Node", node->meta), node->meta.uid, {}};
+    list.version = node->meta.resource_version;
+    for (const kube::ObjectMeta* group : facts.ElasticGroupsOf(*node)) {
+      list.writes.push_back(ConfirmOf(crds::v1alpha1::NodeGroupResource(), *group));
+    }
+    list.writes.push_back(
+        {Write::Verb::kRelease, &kube::NodeResource(), "", node->meta.name, {}, {}, {}});
+    out.push_back(std::move(list));
   }
 }
 

@@ -598,6 +598,24 @@ TEST_F(ElasticLoopTest, ATargetThatSomebodyLowersIsRaisedAgainWhileNodesAreAwait
   ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(10), [&] { return Replicas() == 8; }));
 }
 
+// A leader before this one may have decided otherwise by then.
+TEST_F(ElasticLoopTest, ATargetIsNotRaisedForAGroupThatHasChangedAndIsNotSeenYet) {
+  server_.Put(PoolJson("large", 5));
+  Run();
+  ASSERT_TRUE(Await([&] { return Replicas() == 8; }));
+  ExpectQuiet();
+  server_.HoldWatches("nodegroups");
+  server_.Patch("nodegroups", "", "burst", {{"status", {{"scale", {{"desired", 4}}}}}});
+  server_.Patch("fleets", "infra", "burst", {{"spec", {{"replicas", 2}}}});
+  for (int i = 0; i < 4; ++i) {
+    clock_.Advance(std::chrono::seconds(10));
+    ASSERT_TRUE(OnePass());
+  }
+  EXPECT_EQ(Replicas(), 2);
+  server_.ReleaseWatches();
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(10), [&] { return Replicas() == 8; }));
+}
+
 TEST_F(ElasticLoopTest, AGroupThatWaitsForNothingIsLookedAtOnce) {
   Run();
   ASSERT_TRUE(Await([&] { return Condition("TargetReady")["status"] == "True"; }));

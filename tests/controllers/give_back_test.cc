@@ -8,6 +8,7 @@
 #include "controllers/status.h"
 #include "controllers/targets.h"
 #include "tests/controllers/loop_fixture.h"
+#include "tests/support/eventually.h"
 
 namespace spillway::controllers {
 namespace {
@@ -564,7 +565,9 @@ TEST_F(GiveBackLoopTest, ANodeThatIsNeededAgainInTimeStays) {
   pool["spec"]["placement"]["spill"]["afterSeconds"] = 0;
   server_.Put(pool);
   ASSERT_TRUE(Await([&] { return Exists("jobs", "large-train-1"); }));
-  ASSERT_TRUE(Await([&] { return !Cordoned("b0") && !Cordoned("b1") && !Ours("b0"); }));
+  ASSERT_TRUE(AwaitWhileTimePasses(std::chrono::seconds(1), [&] {
+    return !Cordoned("b0") && !Cordoned("b1") && !Ours("b0");
+  }));
   clock_.Advance(std::chrono::seconds(300));
   ASSERT_TRUE(OnePass());
   EXPECT_EQ(Replicas(), 2);
@@ -670,6 +673,24 @@ TEST_F(GiveBackLoopTest, AGroupThatIsDeletedLeavesNoCordonBehind) {
   server_.Remove("nodegroups", "", "burst");
   ASSERT_TRUE(Await([&] { return !Cordoned("b0") && !Ours("b0"); }));
   EXPECT_TRUE(Cordoned("b1")) << "that is somebody else's";
+}
+
+// Of what the leader before has decided, only the node that it has held is seen.
+TEST_F(GiveBackLoopTest, ANodeThatTheLeaderBeforeHoldsStaysHeldWhileThatIsNotSeen) {
+  Run();
+  ASSERT_TRUE(Await([&] { return Scale().contains("target"); }));
+  leading_ = false;
+  ASSERT_TRUE(OnePass());
+  server_.HoldWatches("nodegroups");
+  DecideForB0();
+  ASSERT_TRUE(support::Eventually(
+      [&] { return stores_.nodes.Get("b0")->meta.annotations.contains("spillway.dev/leaving"); }));
+  leading_ = true;
+  ASSERT_TRUE(OnePass());
+  EXPECT_TRUE(Cordoned("b0") && Ours("b0"));
+  server_.ReleaseWatches();
+  ASSERT_TRUE(AwaitLowered(1));
+  EXPECT_TRUE(Marked("b0") && Ours("b0"));
 }
 
 TEST_F(GiveBackLoopTest, AStandbyTouchesNoNode) {
