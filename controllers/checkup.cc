@@ -454,7 +454,7 @@ std::vector<Right> NeededRights(const std::string& ns) {
   add(RightsTo("scheduling.k8s.io", {"priorityclasses"}, {"list", "watch"}));
   add(RightsTo(ours, {"nodegroups", "trainingpools", "inferencepools", "poolquotas"},
                {"list", "watch"}));
-  add(RightsTo(ours, {"trainingpools", "inferencepools"}, {"get"}));
+  add(RightsTo(ours, {"nodegroups", "trainingpools", "inferencepools"}, {"get"}));
   add(RightsTo(ours,
                {"nodegroups/status", "trainingpools/status", "inferencepools/status",
                 "poolquotas/status", "trainingpools/finalizers", "inferencepools/finalizers"},
