@@ -119,9 +119,6 @@ class Asking {
 
   Asked Run() {
     if (pool_.held || pool_.memory.claim || !IsShort()) return {};
-    for (const CellAsk& ask : pool_.memory.asks) {
-      TakeBackBefore(draft_, ask.node_group, ask.nodes);
-    }
     others_start_ = OthersStart();
     Asked asked;
     if (pool_.pool->routing == Routing::kUniform && !Serves()) {

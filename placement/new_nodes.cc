@@ -284,30 +284,35 @@ void ForgetAsk(Draft& draft, size_t gang) {
   ClaimWhatItHas(draft, gang);
 }
 
-void PutBackBefore(Draft& draft) {
-  std::ranges::fill(draft.asked_later, 0);
-  const auto add = [&](const std::string& name, int count) {
+void CountBefore(Draft& draft, const Turn& turn, int sign) {
+  const auto add = [&](const PoolKey& key, const std::string& name, int nodes, int64_t share) {
     const GroupView* group = draft.world.FindGroup(name);
-    if (group != nullptr) draft.asked_later[draft.world.IndexOf(*group)] += count;
+    if (group == nullptr) return;
+    draft.asked_later[draft.world.IndexOf(*group)] += sign * nodes;
+    if (!IsPaidByNode(*group->spec)) return;
+    const Money paid = std::max(PriceAboveHome(*group).Times(nodes), CostAboveHome(*group, share));
+    draft.quotas.AddLater(key.ns, paid.Times(sign));
   };
-  for (size_t gang = 0; gang < draft.fates.size(); ++gang) {
-    const NodeAsk* ask = AskedBefore(draft, gang);
-    if (ask != nullptr) add(ask->node_group, ask->nodes);
+  if (!turn.rank.inference) {
+    const TrainingPool& gang = draft.Pool(turn.pool);
+    const NodeAsk* ask = AskedBefore(draft, turn.pool);
+    if (ask != nullptr) {
+      add(gang.key, ask->node_group, ask->nodes, int64_t{ask->workers} * gang.per_worker);
+    }
+    return;
   }
-  for (const InferenceDraft& pool : draft.inference) {
-    for (const CellAsk& ask : pool.memory.asks) add(ask.node_group, ask.nodes);
+  const InferenceDraft& pool = draft.inference[turn.pool];
+  std::map<std::string, std::pair<int, int64_t>> asked;  // nodes and accelerators, by group
+  for (const CellAsk& ask : pool.memory.asks) {
+    const auto variant = std::ranges::find(pool.pool->variants, ask.variant, &Variant::name);
+    const int each = variant == pool.pool->variants.end() ? 0 : variant->per_replica;
+    asked[ask.node_group].first += ask.nodes;
+    asked[ask.node_group].second += int64_t{ask.replicas} * each;
   }
-}
-
-void TakeBackBefore(Draft& draft, const std::string& group, int nodes) {
-  const GroupView* view = draft.world.FindGroup(group);
-  if (view == nullptr) return;
-  int& later = draft.asked_later[draft.world.IndexOf(*view)];
-  later = std::max(later - nodes, 0);
+  for (const auto& [group, sum] : asked) add(pool.pool->key, group, sum.first, sum.second);
 }
 
 void ForgetAsks(Draft& draft) {
-  PutBackBefore(draft);
   ForgetStarting(draft);
   ForgetBills(draft);
   for (size_t gang = 0; gang < draft.asks.size(); ++gang) ForgetAsk(draft, gang);
@@ -331,8 +336,6 @@ Asked AskForNodes(Draft& draft, size_t gang) {
   });
   if (!could && GroupAsked(draft, gang) == nullptr) return {};
   Asked asked{.released = NoteStockout(draft, gang)};
-  const NodeAsk* before = AskedBefore(draft, gang);
-  if (before != nullptr) TakeBackBefore(draft, before->node_group, before->nodes);
   const auto stands = AskThatStands(draft, gang);
   const bool home_could = HomeCould(draft.Look(), gang, draft.fates[gang].memory);
   const bool others_start = ReplicasStartFor(draft, gang);
@@ -395,8 +398,11 @@ Growth GrowthOf(const Draft& draft, const GroupView& group) {
 }
 
 Growth GrowthToPay(const Draft& draft, const GroupView& group) {
+  const AskBills& bills = draft.bills[draft.world.IndexOf(group)];
   Growth growth = GrowthOf(draft, group);
-  growth.asked = draft.bills[draft.world.IndexOf(group)].nodes;
+  growth.later = draft.asked_later[draft.world.IndexOf(group)];
+  growth.asked = bills.nodes + growth.later;
+  growth.paid = bills.payer.has_value();
   return growth;
 }
 

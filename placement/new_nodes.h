@@ -66,7 +66,8 @@ void UncountAsks(Draft& draft);
 // yet to come, before it.
 Growth GrowthOf(const Draft& draft, const GroupView& group);
 
-// The same for what is paid: beside what is asked for by those alone whose turn was before.
+// The same for what is paid. The last of those who ask pays for what a step leaves, unless one
+// before it has made the step.
 Growth GrowthToPay(const Draft& draft, const GroupView& group);
 // Who pays for what the last step leaves; nullptr: it leaves nothing.
 const PoolKey* WhoPaysForLeft(const Draft& draft, const GroupView& group);
@@ -82,11 +83,9 @@ void ForgetBill(Draft& draft, const GroupView& group, const Payer& pool);
 // Takes off what everybody asks for.
 void ForgetBills(Draft& draft);
 
-// All that was asked for before counts until the turns of those who did.
-void PutBackBefore(Draft& draft);
-
-// Its turn has come: what it asked for before counts no longer.
-void TakeBackBefore(Draft& draft, const std::string& group, int nodes);
+// What was asked for before counts until the turn of who did, and so does what it costs: all nodes,
+// or the share if that is more. Sign 1: the turn is yet to come; -1: it has come.
+void CountBefore(Draft& draft, const Turn& turn, int sign);
 
 // What an elastic group is to have: what it has and does not give back, and while nodes are asked
 // for, those that are coming among them, in steps from what it was to have before, within its

@@ -254,6 +254,7 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
     if (option.Fits() && !IsPartOf(waits_for, option)) {
       if (!claims && WouldBorrow(draft, turn, option)) {
         line.Postpone(turn);
+        CountBefore(draft, turn, 1);
         draft.order.pop_back();
         return FreedIf(dropped);
       }
@@ -328,8 +329,12 @@ News TakeTurns(Draft& draft) {
   draft.too_dear_at.reset();
   ForgetPromises(draft);
   LiftMoves(draft);
-  Line line(TurnsOf(draft));
+  std::vector<Turn> turns = TurnsOf(draft);
+  std::ranges::fill(draft.asked_later, 0);
+  for (const Turn& turn : turns) CountBefore(draft, turn, 1);
+  Line line(std::move(turns));
   while (const auto turn = line.Next(draft.quotas)) {
+    CountBefore(draft, *turn, -1);
     draft.order.push_back(*turn);
     const bool late = news == News::kFreed;
     news = std::max(news, TakeTurn(draft, *turn, line));
@@ -443,7 +448,6 @@ bool MayCostLess(Draft& draft) { return draft.too_dear_at && RememberAsks(draft)
 void RunQueue(Draft& draft) {
   draft.coverage.emplace(CoverageOf(draft));
   draft.first.emplace(*draft.coverage);
-  PutBackBefore(draft);
   bool open = false;  // places of the round before were taken back: they counted for nobody
   for (int round = 0; round < kMostRounds; ++round) {
     const size_t had = draft.given.size();
