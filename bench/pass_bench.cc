@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stop_token>
@@ -90,7 +91,7 @@ std::vector<std::shared_ptr<const kube::KeptPod>> FleetPods(int count, int nodes
     pod.meta.controller.Own().kind = i % 10 == 0 ? "DaemonSet" : "ReplicaSet";
     pod.node = "node-" + std::to_string(i % nodes);
     pod.phase = kube::PodPhase::kRunning;
-    pod.requests.Set(kCpu, 100 * (1 + i % 8));
+    pod.requests.Set(kCpu, int64_t{100} * (1 + i % 8));
     pod.requests.Set(kMemory, (int64_t{1} << 28) * (1 + i % 4));
     pod.requests.Set(kPods, 1);
     pods.push_back(std::make_shared<const kube::KeptPod>(keeper.Keep(std::move(pod))));
@@ -163,20 +164,7 @@ class Operator {
   bool Settle() {
     {
       std::jthread running([this](const std::stop_token& stop) { loop_.Run(stop, stop); });
-      const auto settled = [&] {
-        if (stores_.jobs.size() < pools_ || stores_.disruption_budgets.size() < pools_) {
-          return false;
-        }
-        const size_t before = server_.Writes().size();
-        for (int i = 0; i < kPassesWithoutWrites; ++i) {
-          clock_.Advance(std::chrono::seconds(5));  // numbers in statuses are written in time
-          const int passes = passes_;
-          loop_.MarkDirty();
-          if (!support::Eventually([&] { return passes_ > passes; }, kLongest)) return false;
-        }
-        return server_.Writes().size() == before;
-      };
-      if (!support::Eventually(settled, kLongest)) return false;
+      if (!support::Eventually([this] { return HasAll() && IsQuiet(); }, kLongest)) return false;
     }
     watching_.Stop();
     writes_ = server_.Writes().size();
@@ -186,6 +174,20 @@ class Operator {
   bool HasWritten() { return server_.Writes().size() != writes_; }
 
  private:
+  bool HasAll() const {
+    return stores_.jobs.size() >= pools_ && stores_.disruption_budgets.size() >= pools_;
+  }
+  bool IsQuiet() {
+    const size_t before = server_.Writes().size();
+    for (int i = 0; i < kPassesWithoutWrites; ++i) {
+      clock_.Advance(std::chrono::seconds(5));  // numbers in statuses are written in time
+      const int passes = passes_;
+      loop_.MarkDirty();
+      if (!support::Eventually([&] { return passes_ > passes; }, kLongest)) return false;
+    }
+    return server_.Writes().size() == before;
+  }
+
   const size_t pools_;
   std::atomic<int> passes_ = 0;
   std::stop_source stop_;
@@ -217,7 +219,7 @@ void Measure(Operator& all, benchmark::State& state) {
     state.SkipWithError("the pools do not settle");
     return;
   }
-  for (auto _ : state) all.Pass();
+  while (state.KeepRunning()) all.Pass();
   if (all.HasWritten()) state.SkipWithError("there was something to do");
 }
 
