@@ -118,7 +118,7 @@ kube::Pod AnyPod(Random& random) {
   if (below(4) == 0) pod.meta.labels[kPoolUidLabel] = "uid-run";
   if (below(3) == 0) pod.meta.controller.Own().kind = "DaemonSet";
   pod.requests = {};
-  if (below(2) == 0) pod.requests.Set(kCpu, 500 * below(4));
+  if (below(2) == 0) pod.requests.Set(kCpu, int64_t{500} * below(4));
   if (below(2) == 0) pod.requests.Set("example.com/a-resource-of-a-long-name", below(3));
   if (below(4) == 0) pod.requests.Set(kMemory, kMost - below(2));
   if (below(9) == 0) pod.requests.Set(kMemory, -kMost);
