@@ -197,35 +197,48 @@ placement::Node ObserveNode(const kube::Node& node, Time now) {
   return out;
 }
 
+// What pods of others take. Both are in the order of names.
+void ObserveOthers(const std::vector<OthersOnNode>& others, std::vector<placement::Node>& nodes) {
+  auto next = others.begin();
+  for (placement::Node& node : nodes) {
+    while (next != others.end() && next->node.Get() < node.id.name) ++next;
+    if (next == others.end()) return;
+    if (next->node.Get() != node.id.name) continue;
+    node.used = next->requests;
+    node.other_pods = next->staying;
+  }
+}
+
+void ObserveOwn(const World& world, const Families& families, placement::Sharing& sharing,
+                std::vector<placement::Node>& nodes) {
+  std::unordered_multimap<std::string_view, size_t> by_node;
+  by_node.reserve(world.pods.size());
+  for (size_t i = 0; i < world.pods.size(); ++i) {
+    if (world.pods[i]->UsesNode()) by_node.emplace(world.pods[i]->node, i);
+  }
+  for (placement::Node& node : nodes) {
+    const auto [first, last] = by_node.equal_range(node.id.name);
+    for (auto at = first; at != last; ++at) {
+      const kube::Pod& pod = *world.pods[at->second];
+      node.used.Add(pod.requests);
+      // A pool that is on its way out has none any more.
+      const kube::ObjectMeta* owner = families.OwnerOf(at->second);
+      const bool other = owner == nullptr || owner->deleted;
+      if (other && !pod.ComesWithNode()) ++node.other_pods;
+    }
+    if (first != last) sharing.Share(node.used);
+  }
+}
+
 void ObserveNodes(const World& world, const Families& families, placement::Sharing& sharing,
                   placement::Snapshot& snapshot) {
-  std::unordered_map<std::string_view, size_t> index;
-  index.reserve(world.nodes.size());
   snapshot.nodes.reserve(world.nodes.size());
   for (const auto& node : world.nodes) {
-    index.emplace(node->meta.name, snapshot.nodes.size());
     snapshot.nodes.push_back(ObserveNode(*node, snapshot.now));
     sharing.Share(snapshot.nodes.back());
   }
-  const auto use = [&](std::string_view name, const Resources& requests, bool other) {
-    const auto at = index.find(name);
-    if (at == index.end()) return;
-    placement::Node& node = snapshot.nodes[at->second];
-    node.used.Add(requests);
-    if (other) ++node.other_pods;
-  };
-  for (size_t i = 0; i < world.pods.size(); ++i) {
-    const kube::Pod& pod = *world.pods[i];
-    if (!pod.UsesNode()) continue;
-    // A pool that is on its way out has none any more.
-    const kube::ObjectMeta* owner = families.OwnerOf(i);
-    const bool other = owner == nullptr || owner->deleted;
-    use(pod.node, pod.requests, other && !pod.ComesWithNode());
-  }
-  for (const auto& pod : world.other_pods) {
-    if (pod->UsesNode()) use(pod->node.Get(), pod->requests.Get(), !pod->comes_with_node);
-  }
-  for (placement::Node& node : snapshot.nodes) sharing.Share(node.used);
+  ObserveOthers(world.others, snapshot.nodes);
+  ObserveOwn(world, families, sharing, snapshot.nodes);
 }
 
 // ---- node groups ----

@@ -13,7 +13,10 @@ Stores::Stores(const std::function<void()>& on_change)
       node_groups(on_change),
       training_pools(on_change),
       inference_pools(on_change),
-      pool_quotas(on_change) {}
+      pool_quotas(on_change) {
+  pods.AddIndex(others_by_node);
+  pods.AddIndex(own_pods);
+}
 
 std::vector<std::string> Stores::Unsynced() const {
   std::vector<std::string> names;
@@ -48,21 +51,14 @@ void Stores::SetOnAdvance(const std::function<void()>& on_advance) {
   pool_quotas.SetOnAdvance(on_advance);
 }
 
-void SplitPods(std::vector<std::shared_ptr<const kube::KeptPod>> pods, World& world) {
-  for (auto& pod : pods) {
-    if (pod->own != nullptr) {
-      world.pods.push_back(pod->own);
-    } else {
-      world.other_pods.push_back(std::move(pod));
-    }
-  }
-}
-
 World ReadWorld(const Stores& stores) {
   World world;
   world.nodes = stores.nodes.List();
-  world.pods_version = stores.pods.ResourceVersion();  // before them, so that they are not older
-  SplitPods(stores.pods.List(), world);
+  stores.pods.Look([&](const std::string& version) {
+    world.pods_version = version;
+    world.pods = stores.own_pods.List();
+    world.others = stores.others_by_node.List();
+  });
   world.jobs = stores.jobs.List();
   world.deployments = stores.deployments.List();
   world.services = stores.services.List();

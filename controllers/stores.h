@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "controllers/pod_indices.h"
 #include "crds/v1alpha1/inference_pool.h"
 #include "crds/v1alpha1/node_group.h"
 #include "crds/v1alpha1/pool_quota.h"
@@ -23,6 +24,8 @@ struct Stores {
   explicit Stores(const std::function<void()>& on_change);
 
   kube::Store<kube::Node> nodes;
+  OthersByNode others_by_node;  // of `pods`, to be read within its Look
+  OwnPods own_pods;             // likewise
   kube::Store<kube::KeptPod> pods;
   kube::Store<kube::Job> jobs;                      // only those with our managed-by label
   kube::Store<kube::Deployment> deployments;        // likewise
@@ -44,7 +47,7 @@ struct World {
   std::vector<std::shared_ptr<const kube::Node>> nodes;
   std::string pods_version;                            // all that happened to pods up to it is in
   std::vector<std::shared_ptr<const kube::Pod>> pods;  // those with a label of ours
-  std::vector<std::shared_ptr<const kube::KeptPod>> other_pods;  // all others
+  std::vector<OthersOnNode> others;                    // what all other pods take, by node
   std::vector<std::shared_ptr<const kube::Job>> jobs;
   std::vector<std::shared_ptr<const kube::Deployment>> deployments;
   std::vector<std::shared_ptr<const kube::Companion>> services;
@@ -60,7 +63,5 @@ struct World {
 // which heals by itself; the other way round a new node could look free while its pods were
 // missing. Our own kinds are read last, so that a commit is never older than the pods it led to.
 World ReadWorld(const Stores& stores);
-// Each pod to where it belongs in `world`.
-void SplitPods(std::vector<std::shared_ptr<const kube::KeptPod>> pods, World& world);
 
 }  // namespace spillway::controllers

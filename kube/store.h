@@ -15,6 +15,19 @@
 
 namespace spillway::kube {
 
+// What is kept in hand of all objects of a store, as they come and go, so that nobody has to look
+// at each of them. It belongs to the store's writer, and is read within Store::Look.
+template <class T>
+class Index {
+ public:
+  virtual ~Index() = default;
+  // One came (`before` is null), took the place of another of its key, or went (`after` is null).
+  // What an object stands for follows from that object alone, as it has to be undone by it.
+  virtual void Change(const T* before, const T* after) = 0;
+  // What it keeps on the heap, beside itself.
+  [[nodiscard]] virtual size_t Bytes() const = 0;
+};
+
 // The last known facts of all objects of one kind: one writer (the reflector), many readers of
 // shared const values. T has operator== and a member `meta` with a resource version, for which
 // there is KeyOf.
@@ -53,10 +66,12 @@ class Store {
     const std::scoped_lock lock(mutex_);
     return objects_.size();
   }
-  // What all of them keep of memory, by SetMeasure; 0 without it.
+  // What all of them and the indices keep of memory, by SetMeasure; 0 without it.
   [[nodiscard]] size_t Bytes() const {
     const std::scoped_lock lock(mutex_);
-    return bytes_;
+    size_t bytes = bytes_;
+    for (const Index<T>* index : indices_) bytes += measure_ == nullptr ? 0 : index->Bytes();
+    return bytes;
   }
   // True once the first whole list is in; then for good.
   [[nodiscard]] bool Synced() const {
@@ -70,6 +85,13 @@ class Store {
     return version_;
   }
 
+  // Calls it with the version that the indices are of, and stay at as long as it looks at them. To
+  // be short: the writer waits.
+  void Look(const std::function<void(const std::string& version)>& look) const {
+    const std::scoped_lock lock(mutex_);
+    look(version_);
+  }
+
   // --- for the one writer ---
 
   // Constant once the writer runs.
@@ -77,6 +99,9 @@ class Store {
 
   // Likewise. REQUIRES that nothing is here yet.
   void SetMeasure(Measure measure) { measure_ = measure; }
+
+  // Likewise. `index` is of this store alone and outlives its writer.
+  void AddIndex(Index<T>& index) { indices_.push_back(&index); }
 
   // The object to be listed: the one that is here, where they are equal. Only the writer's thread
   // writes, so reading without the lock is sound here and below.
@@ -201,7 +226,7 @@ class Store {
   void Merge(std::vector<Ptr>& objects, const std::vector<size_t>& bytes, std::vector<Ptr>& gone) {
     auto at = objects_.cbegin();
     const auto drop = [&] {
-      gone.push_back(std::move(at->object));
+      gone.push_back(at->object);
       at = Drop(at);
     };
     for (size_t i = 0; i < objects.size(); ++i) {
@@ -215,19 +240,25 @@ class Store {
     }
     while (at != objects_.end()) drop();
   }
-  // These three keep the sum; under the lock. `before`: a hint.
+  // These three keep the sum and the indices; under the lock. `before`: a hint.
   void Put(At before, Ptr& object, size_t bytes) {
-    objects_.emplace_hint(before, Slot{std::move(object), bytes});
+    const At at = objects_.emplace_hint(before, Slot{std::move(object), bytes});
     bytes_ += bytes;
+    Tell(nullptr, at->object.get());
   }
   void Swap(At at, Ptr& object, size_t bytes) {
     at->object.swap(object);
     bytes_ += bytes;
     bytes_ -= std::exchange(at->bytes, bytes);
+    if (at->object != object) Tell(object.get(), at->object.get());
   }
   At Drop(At at) {
     bytes_ -= at->bytes;
+    Tell(at->object.get(), nullptr);
     return objects_.erase(at);
+  }
+  void Tell(const T* before, const T* after) {
+    for (Index<T>* index : indices_) index->Change(before, after);
   }
   // Whether what is known is equal but for the resource version.
   bool SameFacts(T& object, At known) const {
@@ -251,6 +282,7 @@ class Store {
   std::function<void()> on_change_;   // constant once the writer runs
   std::function<void()> on_advance_;  // constant once the writer runs
   Measure measure_ = nullptr;         // constant once the writer runs
+  std::vector<Index<T>*> indices_;    // constant once the writer runs; they are guarded by mutex_
 };
 
 }  // namespace spillway::kube

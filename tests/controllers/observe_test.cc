@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+#include <set>
+
 #include "controllers/names.h"
 #include "controllers/placement_record.h"
 #include "controllers/render.h"
@@ -37,19 +41,19 @@ struct Cluster {
     return out;
   }
   [[nodiscard]] placement::Snapshot Observe() const {
-    World world;
-    world.nodes = Share(nodes);
+    Stores stores([] {});
     std::vector<kube::KeptPod> kept;
     kube::PodKeeper keeper(kPrefix);
     for (const kube::Pod& pod : pods) kept.push_back(keeper.Keep(pod));
-    SplitPods(Share(kept), world);
-    world.pods_version = pods_version;
-    world.jobs = Share(jobs);
-    world.services = Share(services);
-    world.priority_classes = Share(priorities);
-    world.node_groups = Share(groups);
-    world.training_pools = Share(pools);
-    world.pool_quotas = Share(quotas);
+    stores.nodes.Replace(Share(nodes), "1");
+    stores.pods.Replace(Share(kept), pods_version);
+    stores.jobs.Replace(Share(jobs), "1");
+    stores.services.Replace(Share(services), "1");
+    stores.priority_classes.Replace(Share(priorities), "1");
+    stores.node_groups.Replace(Share(groups), "1");
+    stores.training_pools.Replace(Share(pools), "1");
+    stores.pool_quotas.Replace(Share(quotas), "1");
+    const World world = ReadWorld(stores);
     ObserveInput input;
     input.now = Time(Seconds(9000));
     input.settings = &settings;
@@ -113,9 +117,11 @@ TEST(ObserveNodes, ANodeThatHasNeverBeenReadyIsStarting) {
   cluster.AddNode("registers").conditions = {{"Ready", "False", Time(Seconds(12))}};
   cluster.AddNode("broke").conditions = {{"Ready", "False", Time(Seconds(20))}};
   cluster.AddNode("works");
-  std::vector<bool> starting;
-  for (const auto& node : cluster.Observe().nodes) starting.push_back(node.starting);
-  EXPECT_EQ(starting, (std::vector<bool>{true, true, false, false}));
+  std::set<std::string> starting;
+  for (const auto& node : cluster.Observe().nodes) {
+    if (node.starting) starting.insert(node.id.name);
+  }
+  EXPECT_EQ(starting, (std::set<std::string>{"registers", "silent"}));
 }
 
 TEST(ObserveNodes, UsedIsWhatAllBoundPodsThatHaveNotEndedAskFor) {
@@ -127,6 +133,34 @@ TEST(ObserveNodes, UsedIsWhatAllBoundPodsThatHaveNotEndedAskFor) {
   cluster.AddPod("unbound", "", 4);
   cluster.AddPod("elsewhere", "n9", 4);
   EXPECT_EQ(cluster.Observe().nodes.at(0).used.Get("nvidia.com/gpu"), 3);
+}
+
+// Ours and all others, of nodes that are there and that are not, held against a look at each pod.
+TEST(ObserveNodes, WhatANodeHasIsWhatItsPodsAddUpTo) {
+  for (unsigned seed = 0; seed < 50; ++seed) {
+    std::mt19937 random(seed);
+    Cluster cluster;
+    for (const int i : {1, 2, 4, 5, 7}) cluster.AddNode("n" + std::to_string(i));
+    cluster.AddJob(1);
+    std::map<std::string, std::pair<Resources, int>> expected;
+    for (int i = 0; i < 60; ++i) {
+      const std::string name = "pod-" + std::to_string(i);
+      const std::string node = "n" + std::to_string(random() % 9);
+      const bool ours = random() % 3 == 0;
+      kube::Pod& pod = ours ? cluster.AddWorker(name, 1, node) : cluster.AddPod(name, node, 0);
+      pod.requests.Set("cpu", static_cast<int64_t>(random() % 5));
+      if (random() % 4 == 0) pod.phase = kube::PodPhase::kFailed;
+      if (random() % 4 == 0) pod.meta.controller.Own().kind = "DaemonSet";
+      if (!pod.UsesNode()) continue;
+      expected[node].first.Add(pod.requests);
+      // A DaemonSet's pod is nobody's worker, whatever its labels say, and goes with its node.
+      if (!ours && !pod.ComesWithNode()) ++expected[node].second;
+    }
+    for (const auto& node : cluster.Observe().nodes) {
+      EXPECT_EQ(node.used, expected[node.id.name].first) << node.id.name << " seed " << seed;
+      EXPECT_EQ(node.other_pods, expected[node.id.name].second) << node.id.name << " seed " << seed;
+    }
+  }
 }
 
 TEST(ObserveNodes, PodsOfOthersKeepANodeFromBeingEmpty) {
@@ -156,13 +190,16 @@ TEST(ObserveNodes, ANodeThatWeCordonedIsHeldAndNotCordonedByOthers) {
   cluster.AddNode("unclear").unschedulable = true;
   cluster.nodes[3].meta.annotations[kLeavingAnnotation] = "yes";
   cluster.AddNode("marked").meta.annotations[kMachineAnnotation] = "example.com/v1 infra/m";
-  const auto nodes = cluster.Observe().nodes;
   const Time now(Seconds(9000));
-  const std::vector<std::pair<std::optional<Time>, bool>> expected = {
-      {since, false}, {std::nullopt, true}, {now, false}, {now, false}, {now, false}};
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    EXPECT_EQ(nodes[i].held_since, expected[i].first) << nodes[i].id.name;
-    EXPECT_EQ(nodes[i].cordoned, expected[i].second) << nodes[i].id.name;
+  const std::map<std::string, std::pair<std::optional<Time>, bool>> expected = {
+      {"held", {since, false}},
+      {"cordoned", {std::nullopt, true}},
+      {"uncordoned", {now, false}},
+      {"unclear", {now, false}},
+      {"marked", {now, false}}};
+  for (const auto& node : cluster.Observe().nodes) {
+    EXPECT_EQ(node.held_since, expected.at(node.id.name).first) << node.id.name;
+    EXPECT_EQ(node.cordoned, expected.at(node.id.name).second) << node.id.name;
   }
 }
 

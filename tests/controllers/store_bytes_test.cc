@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "controllers/pod_indices.h"
 #include "kube/reflector.h"
 #include "kube/store.h"
 #include "tests/support/counted_heap.h"
@@ -57,13 +58,15 @@ json Conditions() {
 
 // The share of what the heap has really grown by that the store tells.
 template <class T>
-double TellsOf(const std::vector<json>& objects, typename kube::StoreSink<T>::Decode decode) {
+double TellsOf(const std::vector<json>& objects, typename kube::StoreSink<T>::Decode decode,
+               const std::vector<kube::Index<T>*>& indices = {}) {
   std::vector<std::string> texts;
   for (const json& object : objects) texts.push_back(object.dump());
   kube::JsonParser parser;
   for (const std::string& text : texts) EXPECT_TRUE(parser.Parse(text));  // has its buffers then
   kube::Store<T> store([] {});
   store.SetMeasure(BytesBeside);
+  for (kube::Index<T>* index : indices) store.AddIndex(*index);
   kube::StoreSink<T> sink(store, std::move(decode));
   const int64_t before = support::HeapInUse();
   sink.BeginList();
@@ -99,19 +102,27 @@ TEST(StoreBytes, OfNodesAreThoseOfTheHeap) {
               1, kNear);
 }
 
-// Nodes' names and equal requests belong to many pods, and count nothing.
-TEST(StoreBytes, OfPodsOfOthersAreThoseOfTheHeap) {
-  const auto pods = Many([](int i) {
-    const std::string node = "aks-gpu-vmss-" + std::to_string(i / 50);
-    return Named(
-        support::MakePod("", "", {node, {{"cpu", "250m"}, {"memory", "1Gi"}}, {}, "Running"}),
-        "team", "web-5d8f7c9b6d", i);
-  });
+// With what both indices keep of them. Equal requests belong to many, and count nothing.
+double TellsOfPods(const std::vector<json>& pods) {
   kube::PodKeeper keeper(kPrefix);
-  EXPECT_NEAR(
-      TellsOf<kube::KeptPod>(
-          pods, [&](kube::JsonValue value, kube::KeptPod& pod) { return keeper.Read(value, pod); }),
-      1, kNear);
+  OthersByNode others;
+  OwnPods own;
+  return TellsOf<kube::KeptPod>(
+      pods, [&](kube::JsonValue value, kube::KeptPod& pod) { return keeper.Read(value, pod); },
+      {&others, &own});
+}
+
+// The fewer are on a node, the more of it is what is kept of nodes.
+TEST(StoreBytes, OfPodsOfOthersAreThoseOfTheHeap) {
+  for (const int per_node : {10, 50}) {
+    const auto pods = Many([&](int i) {
+      const std::string node = "aks-gpu-vmss-" + std::to_string(i / per_node);
+      return Named(
+          support::MakePod("", "", {node, {{"cpu", "250m"}, {"memory", "1Gi"}}, {}, "Running"}),
+          "team", "web-5d8f7c9b6d", i);
+    });
+    EXPECT_NEAR(TellsOfPods(pods), 1, kNear) << per_node;
+  }
 }
 
 TEST(StoreBytes, OfOurPodsAreThoseOfTheHeap) {
@@ -125,11 +136,7 @@ TEST(StoreBytes, OfOurPodsAreThoseOfTheHeap) {
     pod["status"]["conditions"] = support::YamlToJson(R"([{type: Ready, status: "True"}])");
     return pod;
   });
-  kube::PodKeeper keeper(kPrefix);
-  EXPECT_NEAR(
-      TellsOf<kube::KeptPod>(
-          pods, [&](kube::JsonValue value, kube::KeptPod& pod) { return keeper.Read(value, pod); }),
-      1, kNear);
+  EXPECT_NEAR(TellsOfPods(pods), 1, kNear);
 }
 
 TEST(StoreBytes, OfJobsAreThoseOfTheHeap) {

@@ -32,6 +32,24 @@ Item Make(const std::string& name, const std::string& version, int value,
   return item;
 }
 
+// How many items there are of each value.
+struct ByValue final : Index<Item> {
+  std::map<int, int> counts;
+  int told = 0;
+  void Change(const Item* before, const Item* after) override {
+    ++told;
+    if (after != nullptr) ++counts[after->value];
+    if (before != nullptr && --counts[before->value] == 0) counts.erase(before->value);
+  }
+  [[nodiscard]] size_t Bytes() const override { return 7 * counts.size(); }
+};
+
+std::map<int, int> CountsOf(const Store<Item>& store) {
+  std::map<int, int> counts;
+  for (const auto& item : store.List()) ++counts[item->value];
+  return counts;
+}
+
 // A store whose calls are counted, and printed: "a=1@5 b=2@6 | 6".
 struct Fixture {
   int changes = 0;
@@ -175,6 +193,86 @@ TEST(Store, BytesAreWhatIsMeasuredOfEachWhateverHappens) {
   }
   f.Replace({}, "1");
   EXPECT_EQ(f.store.Bytes(), 0U);
+}
+
+TEST(Store, AnIndexIsOfAllThatIsThereWhateverHappens) {
+  std::mt19937 random(1);
+  ByValue index;
+  Fixture f;
+  f.store.AddIndex(index);
+  for (int step = 0; step < 5000; ++step) {
+    const std::string before = f.Print();
+    Happen(f, random);
+    ASSERT_EQ(index.counts, CountsOf(f.store)) << before << " then " << f.Print();
+  }
+  f.Replace({}, "1");
+  EXPECT_TRUE(index.counts.empty());
+}
+
+TEST(Store, AListTellsAnIndexOnlyOfWhatIsNew) {
+  ByValue index;
+  Fixture f;
+  f.store.AddIndex(index);
+  f.Replace({Make("a", "1", 1), Make("b", "2", 2)}, "5");
+  EXPECT_EQ(index.told, 2);
+  f.Replace({Make("a", "1", 1), Make("b", "6", 2), Make("c", "3", 3)}, "7");
+  EXPECT_EQ(index.told, 4);
+}
+
+TEST(Store, BytesHaveThoseOfTheIndices) {
+  ByValue index;
+  Fixture f;
+  f.store.AddIndex(index);
+  f.store.SetMeasure([](const Item& /*item*/) -> size_t { return 1; });
+  f.Replace({Make("a", "1", 1), Make("b", "2", 1)}, "5");
+  EXPECT_EQ(f.store.Bytes(), 2 * (Store<Item>::BytesEach() + 1) + 7);
+}
+
+TEST(Store, WhoIsToldOfAChangeSeesItInTheIndices) {
+  ByValue index;
+  std::vector<std::map<int, int>> seen;
+  Store<Item> store([&] { seen.push_back(index.counts); });
+  store.AddIndex(index);
+  store.Replace({store.Share(Make("a", "1", 1))}, "1");
+  store.Upsert(Make("b", "2", 1));
+  store.Upsert(Make("b", "3", 5));
+  store.Erase("ns/a", "4");
+  EXPECT_THAT(seen, ElementsAre(std::map<int, int>{{1, 1}}, std::map<int, int>{{1, 2}},
+                                std::map<int, int>{{1, 1}, {5, 1}}, std::map<int, int>{{5, 1}}));
+}
+
+// All are swapped for those of the next value at each version, but for one that has come besides
+// at uneven ones.
+TEST(Store, AReaderSeesIndicesOfOneVersion) {
+  constexpr int kItems = 20;
+  ByValue index;
+  Fixture f;
+  f.store.AddIndex(index);
+  f.Replace({}, "0");
+  std::atomic<bool> over = false;
+  std::atomic<int> mixed = 0;
+  std::atomic<int> looks = 0;
+  std::jthread reader([&] {
+    while (!over) {
+      f.store.Look([&](const std::string& version) {
+        const int at = std::stoi(version);
+        const std::map<int, int> expected = {{at / 2, kItems + at % 2}};
+        if (at > 1 && index.counts != expected) ++mixed;
+      });
+      ++looks;
+    }
+  });
+  for (int version = 2; version <= 4000 || looks < 10; version += 2) {
+    std::vector<Item> items;
+    for (int i = 0; i < kItems; ++i) {
+      items.push_back(Make("n" + std::to_string(i), std::to_string(version), version / 2));
+    }
+    f.Replace(std::move(items), std::to_string(version));
+    f.store.Upsert(Make("z", std::to_string(version + 1), version / 2));
+  }
+  over = true;
+  reader.join();
+  EXPECT_EQ(mixed, 0);
 }
 
 TEST(Store, AListMeasuresOnlyWhatIsNew) {
