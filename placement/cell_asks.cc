@@ -70,17 +70,9 @@ void CountAsks(Draft& draft, const InferenceDraft& pool, int sign) {
   }
 }
 
-// What the cell had asked for when the pass began, or by the round before that RememberAsks told
-// of; nullptr: nothing.
+// What the cell had asked for when the pass began; nullptr: nothing.
 const CellAsk* AskedBefore(const InferenceDraft& pool, const CellState& cell) {
-  return FindAsk(pool.memory.asks, cell);
-}
-
-std::vector<CellAsk> Sorted(std::vector<CellAsk> asks) {
-  std::sort(asks.begin(), asks.end(), [](const CellAsk& a, const CellAsk& b) {
-    return std::tie(a.variant, a.node_group) < std::tie(b.variant, b.node_group);
-  });
-  return asks;
+  return FindAsk(pool.pool->memory.asks, cell);
 }
 
 // Has what it asked for before, nodes of its own, not come in its time?
@@ -119,6 +111,9 @@ class Asking {
 
   Asked Run() {
     if (pool_.held || pool_.memory.claim || !IsShort()) return {};
+    for (const CellAsk& ask : pool_.pool->memory.asks) {
+      TakeBackBefore(draft_, ask.node_group, ask.nodes);
+    }
     others_start_ = OthersStart();
     Asked asked;
     if (pool_.pool->routing == Routing::kUniform && !Serves()) {
@@ -147,7 +142,7 @@ class Asking {
   void TryToAsk(const std::vector<std::vector<Resources>>& left) {
     chances_.clear();
     FindChances();
-    PutAsks(pool_.memory.asks);
+    PutAsks(pool_.pool->memory.asks);
     AskForCheapest();
     for (Chance& chance : chances_) Take(chance, WantedOf(*chance.cell));
     PutAnew(left);
@@ -656,25 +651,19 @@ void UncountCellAsks(Draft& draft) {
   for (const InferenceDraft& pool : draft.inference) CountShares(draft, pool, -1);
 }
 
-bool RememberCellAsks(Draft& draft) {
-  bool any = false;
-  for (InferenceDraft& pool : draft.inference) {
-    std::vector<CellAsk> asks = Sorted(pool.asks);
-    any = any || asks != pool.memory.asks;
-    pool.memory.asks = std::move(asks);
-  }
-  return any;
-}
-
 void SettleCellAsks(Draft& draft) {
   for (InferenceDraft& pool : draft.inference) {
     for (const CellState& cell : pool.cells) {
-      const CellAsk* before = FindAsk(pool.pool->memory.asks, cell);
+      const CellAsk* before = AskedBefore(pool, cell);
       const bool all = before != nullptr && cell.Known() && cell.group->spec->elastic &&
                        cell.memory.desired - cell.before >= before->replicas;
       if (all) MarkInStock(draft, *cell.group);
     }
-    pool.memory.asks = Sorted(pool.asks);
+    pool.memory.asks = pool.asks;
+    std::sort(pool.memory.asks.begin(), pool.memory.asks.end(),
+              [](const CellAsk& a, const CellAsk& b) {
+                return std::tie(a.variant, a.node_group) < std::tie(b.variant, b.node_group);
+              });
     for (const CellAsk& ask : pool.asks) {
       draft.moments.push_back(DueIn(*draft.world.FindGroup(ask.node_group), ask.since));
     }

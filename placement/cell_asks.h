@@ -25,9 +25,6 @@ void ForgetCellAsks(Draft& draft);
 // Takes what is asked for out of the quotas' and the money's account.
 void UncountCellAsks(Draft& draft);
 
-// What pools ask for in this round is what they asked for before. Says whether that is news.
-bool RememberCellAsks(Draft& draft);
-
 // Writes what is asked for into the memories of pools, and which groups have delivered.
 void SettleCellAsks(Draft& draft);
 

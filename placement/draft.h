@@ -89,10 +89,8 @@ struct Draft {
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;
   std::vector<AskBills> bills;  // by group
-  // By group: nodes that those have asked for before whose turn is yet to come in this round, and
-  // how many it was to have in all.
+  // By group: nodes that those have asked for before whose turn is yet to come in this round.
   std::vector<int> asked_later;
-  std::vector<std::optional<int>> desired_before;
   int paid_by_node = 0;  // places given in groups whose nodes are paid for whole
   // So many when somebody was first refused in this round for what whole nodes cost.
   std::optional<int> too_dear_at;

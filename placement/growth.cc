@@ -17,9 +17,7 @@ int Growth::LeftOfStep(int more) const {
   return std::clamp(Desired(more) - anyway - (asked + more), 0, step - 1);
 }
 
-bool Growth::TakesAStep(int more) const {
-  return Desired(more) > Desired(0) || (!paid && later == 0);
-}
+bool Growth::TakesAStep(int more) const { return Desired(more) > Desired(0) || LeftOfStep(0) == 0; }
 
 int Growth::PaidFor(int more) const { return more + (TakesAStep(more) ? LeftOfStep(more) : 0); }
 

@@ -7,13 +7,11 @@ struct Growth {
   int there = 0;   // and not given back
   int coming = 0;  // of these
   int asked = 0;   // for by others
-  int later = 0;   // of these, by such as have their turns later
   int before = 0;  // it was to have so many before
   int step = 1;
   int least = 0;
   int most = 0;
-  int anyway = 0;     // whoever asks: those that have come, and its minNodes
-  bool paid = false;  // somebody pays for what the last step leaves
+  int anyway = 0;  // whoever asks: those that have come, and its minNodes
 
   // Where so many more are asked for, at least 0.
   [[nodiscard]] int Desired(int more) const;
@@ -22,7 +20,7 @@ struct Growth {
   [[nodiscard]] int CausedBy(int more) const { return Desired(more) - Desired(0); }
   // Those that a step brings beyond all that are asked for, made or not: fewer than a step.
   [[nodiscard]] int LeftOfStep(int more) const;
-  // Is a step made necessary, or needed on, whose rest nobody pays for yet, nor can any more?
+  // Is a step made necessary, or needed on, whose rest nobody pays for yet?
   [[nodiscard]] bool TakesAStep(int more) const;
   // Whoever asks for so many more pays for so many: with what is left of the step that it takes.
   // Whoever paid for what was left of the last step pays for so many fewer then.

@@ -61,9 +61,8 @@ void PayForWhatIsThere(Draft& draft, size_t index) {
   }
 }
 
-// When the pass began, or by the round before that RememberAsks told of.
 const NodeAsk* AskedBefore(const Draft& draft, size_t gang) {
-  const auto& ask = std::as_const(draft.fates[gang].memory).ask;
+  const auto& ask = draft.Pool(gang).memory.ask;
   return ask ? &*ask : nullptr;
 }
 
@@ -161,13 +160,10 @@ void Ask(Draft& draft, size_t gang, const Option& option) {
 // What somebody waited for has come.
 void NoteDeliveries(Draft& draft) {
   for (const auto& [gang, before] : draft.given) {
-    const auto& ask = draft.Pool(gang).memory.ask;
-    const GroupView* group = ask ? draft.world.FindGroup(ask->node_group) : nullptr;
+    const NodeAsk* ask = AskedBefore(draft, gang);
+    const GroupView* group = GroupAsked(draft, gang);
     const auto& placement = draft.fates[gang].memory.placement;
-    if (group == nullptr || !group->spec->elastic || !placement ||
-        placement->node_group != ask->node_group) {
-      continue;
-    }
+    if (group == nullptr || !placement || placement->node_group != ask->node_group) continue;
     if (placement->workers >= ask->workers) MarkInStock(draft, *group);
   }
 }
@@ -284,35 +280,31 @@ void ForgetAsk(Draft& draft, size_t gang) {
   ClaimWhatItHas(draft, gang);
 }
 
-void CountBefore(Draft& draft, const Turn& turn, int sign) {
-  const auto add = [&](const PoolKey& key, const std::string& name, int nodes, int64_t share) {
-    const GroupView* group = draft.world.FindGroup(name);
-    if (group == nullptr) return;
-    draft.asked_later[draft.world.IndexOf(*group)] += sign * nodes;
-    if (!IsPaidByNode(*group->spec)) return;
-    const Money paid = std::max(PriceAboveHome(*group).Times(nodes), CostAboveHome(*group, share));
-    draft.quotas.AddLater(key.ns, paid.Times(sign));
+std::vector<int> NodesAskedBefore(const World& world) {
+  std::vector<int> nodes(world.groups.size());
+  const auto add = [&](const std::string& name, int count) {
+    const GroupView* group = world.FindGroup(name);
+    if (group != nullptr) nodes[world.IndexOf(*group)] += count;
   };
-  if (!turn.rank.inference) {
-    const TrainingPool& gang = draft.Pool(turn.pool);
-    const NodeAsk* ask = AskedBefore(draft, turn.pool);
-    if (ask != nullptr) {
-      add(gang.key, ask->node_group, ask->nodes, int64_t{ask->workers} * gang.per_worker);
-    }
-    return;
+  for (size_t gang = 0; gang < world.gangs; ++gang) {
+    const auto& ask = world.pools[gang]->memory.ask;
+    if (ask) add(ask->node_group, ask->nodes);
   }
-  const InferenceDraft& pool = draft.inference[turn.pool];
-  std::map<std::string, std::pair<int, int64_t>> asked;  // nodes and accelerators, by group
-  for (const CellAsk& ask : pool.memory.asks) {
-    const auto variant = std::ranges::find(pool.pool->variants, ask.variant, &Variant::name);
-    const int each = variant == pool.pool->variants.end() ? 0 : variant->per_replica;
-    asked[ask.node_group].first += ask.nodes;
-    asked[ask.node_group].second += int64_t{ask.replicas} * each;
+  for (const InferencePool* pool : world.inference) {
+    for (const CellAsk& ask : pool->memory.asks) add(ask.node_group, ask.nodes);
   }
-  for (const auto& [group, sum] : asked) add(pool.pool->key, group, sum.first, sum.second);
+  return nodes;
+}
+
+void TakeBackBefore(Draft& draft, const std::string& group, int nodes) {
+  const GroupView* view = draft.world.FindGroup(group);
+  if (view == nullptr) return;
+  int& later = draft.asked_later[draft.world.IndexOf(*view)];
+  later = std::max(later - nodes, 0);
 }
 
 void ForgetAsks(Draft& draft) {
+  draft.asked_later = NodesAskedBefore(draft.world);
   ForgetStarting(draft);
   ForgetBills(draft);
   for (size_t gang = 0; gang < draft.asks.size(); ++gang) ForgetAsk(draft, gang);
@@ -336,6 +328,8 @@ Asked AskForNodes(Draft& draft, size_t gang) {
   });
   if (!could && GroupAsked(draft, gang) == nullptr) return {};
   Asked asked{.released = NoteStockout(draft, gang)};
+  const NodeAsk* before = AskedBefore(draft, gang);
+  if (before != nullptr) TakeBackBefore(draft, before->node_group, before->nodes);
   const auto stands = AskThatStands(draft, gang);
   const bool home_could = HomeCould(draft.Look(), gang, draft.fates[gang].memory);
   const bool others_start = ReplicasStartFor(draft, gang);
@@ -390,7 +384,7 @@ Growth GrowthOf(const Draft& draft, const GroupView& group) {
   return {.there = there,
           .coming = NodesComing(group),
           .asked = draft.coming[index] + draft.asked_later[index],
-          .before = std::clamp(draft.desired_before[index].value_or(there), least, most),
+          .before = std::clamp(group.spec->memory.desired.value_or(there), least, most),
           .step = std::max(elastic.step_nodes, 1),
           .least = least,
           .most = most,
@@ -398,11 +392,8 @@ Growth GrowthOf(const Draft& draft, const GroupView& group) {
 }
 
 Growth GrowthToPay(const Draft& draft, const GroupView& group) {
-  const AskBills& bills = draft.bills[draft.world.IndexOf(group)];
   Growth growth = GrowthOf(draft, group);
-  growth.later = draft.asked_later[draft.world.IndexOf(group)];
-  growth.asked = bills.nodes + growth.later;
-  growth.paid = bills.payer.has_value();
+  growth.asked = draft.bills[draft.world.IndexOf(group)].nodes;
   return growth;
 }
 
@@ -454,25 +445,6 @@ void ForgetBills(Draft& draft) {
   for (size_t g = 0; g < draft.bills.size(); ++g) {
     while (!draft.bills[g].list.empty()) ForgetLastBill(draft, draft.world.groups[g]);
   }
-}
-
-bool RememberAsks(Draft& draft) {
-  bool any = RememberCellAsks(draft);
-  for (size_t gang = 0; gang < draft.asks.size(); ++gang) {
-    Fate& fate = draft.fates[gang];
-    if (fate.action == Action::kDone || std::as_const(fate.memory).ask == draft.asks[gang])
-      continue;
-    fate.memory.ask = draft.asks[gang];
-    any = true;
-  }
-  for (size_t g = 0; g < draft.world.groups.size(); ++g) {
-    if (!draft.world.groups[g].spec->elastic) continue;
-    std::optional<int>& before = draft.desired_before[g];
-    const int desired = DesiredNodes(draft, g);
-    any = any || (before && before != desired);
-    before = desired;
-  }
-  return any;
 }
 
 void SettleAsks(Draft& draft) {

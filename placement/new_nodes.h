@@ -50,11 +50,6 @@ struct Asked {
 // there why each elastic group is not asked, or that it is.
 Asked AskForNodes(Draft& draft, size_t gang);
 
-// What this round asks for is what was asked for before, as the next pass finds it: whoever comes
-// later may have made a step that leaves nodes for those before. Says whether it is anything else
-// than that was.
-bool RememberAsks(Draft& draft);
-
 // Writes what is asked for into the memories of gangs and groups.
 void SettleAsks(Draft& draft);
 
@@ -66,8 +61,7 @@ void UncountAsks(Draft& draft);
 // yet to come, before it.
 Growth GrowthOf(const Draft& draft, const GroupView& group);
 
-// The same for what is paid. The last of those who ask pays for what a step leaves, unless one
-// before it has made the step.
+// The same for what is paid: beside what is asked for by those alone whose turn was before.
 Growth GrowthToPay(const Draft& draft, const GroupView& group);
 // Who pays for what the last step leaves; nullptr: it leaves nothing.
 const PoolKey* WhoPaysForLeft(const Draft& draft, const GroupView& group);
@@ -83,9 +77,11 @@ void ForgetBill(Draft& draft, const GroupView& group, const Payer& pool);
 // Takes off what everybody asks for.
 void ForgetBills(Draft& draft);
 
-// What was asked for before counts until the turn of who did, and so does what it costs: all nodes,
-// or the share if that is more. Sign 1: the turn is yet to come; -1: it has come.
-void CountBefore(Draft& draft, const Turn& turn, int sign);
+// By group: all nodes that were asked for when the pass began.
+std::vector<int> NodesAskedBefore(const World& world);
+
+// Its turn has come: what it asked for before counts no longer.
+void TakeBackBefore(Draft& draft, const std::string& group, int nodes);
 
 // What an elastic group is to have: what it has and does not give back, and while nodes are asked
 // for, those that are coming among them, in steps from what it was to have before, within its

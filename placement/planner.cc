@@ -37,14 +37,13 @@ Draft::Draft(const Snapshot& snapshot)
       asks(world.gangs),
       coming(world.groups.size()),
       bills(world.groups.size()),
-      asked_later(world.groups.size()),
+      asked_later(NodesAskedBefore(world)),
       replicas_start(world.groups.size()),
       left_on_new(world.groups.size()),
       spare(world.groups.size()),
       leaving(world.groups.size()) {
   for (const GroupView& group : world.groups) {
     stockouts.push_back(group.spec->elastic ? group.spec->memory.stockout : std::nullopt);
-    desired_before.push_back(group.spec->memory.desired);
   }
   for (size_t p = 0; p < world.inference.size(); ++p) inference.push_back(SurveyPool(world, p));
   for (size_t p = 0; p < world.gangs; ++p) {
@@ -254,7 +253,6 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
     if (option.Fits() && !IsPartOf(waits_for, option)) {
       if (!claims && WouldBorrow(draft, turn, option)) {
         line.Postpone(turn);
-        CountBefore(draft, turn, 1);
         draft.order.pop_back();
         return FreedIf(dropped);
       }
@@ -329,12 +327,8 @@ News TakeTurns(Draft& draft) {
   draft.too_dear_at.reset();
   ForgetPromises(draft);
   LiftMoves(draft);
-  std::vector<Turn> turns = TurnsOf(draft);
-  std::ranges::fill(draft.asked_later, 0);
-  for (const Turn& turn : turns) CountBefore(draft, turn, 1);
-  Line line(std::move(turns));
+  Line line(TurnsOf(draft));
   while (const auto turn = line.Next(draft.quotas)) {
-    CountBefore(draft, *turn, -1);
     draft.order.push_back(*turn);
     const bool late = news == News::kFreed;
     news = std::max(news, TakeTurn(draft, *turn, line));
@@ -436,10 +430,6 @@ bool TakeForFreed(Draft& draft) {
   return !back.empty();
 }
 
-// Was anybody refused for what whole nodes cost, while others ask for nodes that make them cheaper
-// in the next pass?
-bool MayCostLess(Draft& draft) { return draft.too_dear_at && RememberAsks(draft); }
-
 // A pool that moves leaves room, for which all are asked once more. Where others are guaranteed by
 // then than were before, they also come before those who have just been given a place. That need
 // not come to an end, as who is guaranteed can depend on which type others of its namespace were
@@ -458,7 +448,7 @@ void RunQueue(Draft& draft) {
     Coverage coverage = CoverageOf(draft);
     const bool same = coverage == *draft.coverage;
     draft.coverage = std::move(coverage);
-    if (news == News::kNone && same && !open && !MayCostLess(draft)) return;
+    if (news == News::kNone && same && !open) return;
     const bool swings = round >= kMostRounds / 2;
     Coverage first = NextFirst(draft);
     const bool others = swings ? draft.first->Join(first) : first != *draft.first;

@@ -41,7 +41,6 @@ class QuotaBook {
   [[nodiscard]] Money BesideFor(const Payer& pool, const NodeShare& share) const;
   [[nodiscard]] Money SparedBy(const Payer& pool, const NodeShare& share) const;
   void AddBeside(const Payer& pool, Money hourly) { spend_.AddBeside(pool, hourly); }
-  void AddLater(const std::string& ns, Money hourly) { spend_.AddLater(ns, hourly); }
   [[nodiscard]] int64_t Used(const std::string& ns, const std::string& type) const;
   // nullopt: no limit. A namespace without a Quota has the default limits.
   [[nodiscard]] std::optional<int64_t> Limit(const std::string& ns, const std::string& type) const;

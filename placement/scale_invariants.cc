@@ -19,15 +19,9 @@ int StayThere(const GroupView& group, const GroupMemory& after) {
   return NodesThere(group) - (lets_go ? static_cast<int>(std::ssize(after.leaving->nodes)) : 0);
 }
 
-// What a group is asked for.
-struct Asked {
-  int nodes = 0;
-  bool stands = false;  // some of those who ask have done so before
-};
-
 // Nodes are asked for within the group's limits, in its steps, as many as gangs wait for, and not
-// while it is out of stock. What nobody waits for any more need not come.
-Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, const Asked& asked) {
+// while it is out of stock.
+Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked) {
   if (!group.spec->elastic) {
     return after == GroupMemory() ? Problem() : Problem("is not elastic, but remembers something");
   }
@@ -38,15 +32,14 @@ Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, const Ask
   if (*after.desired < there || *after.desired > most)
     return "is to have too many nodes or too few";
   const int least = std::max(there, std::min(elastic.min_nodes, most));
-  if (asked.nodes == 0) {
+  if (asked == 0) {
     return *after.desired == least ? Problem()
                                    : Problem("is asked for nodes that nobody waits for");
   }
-  const int wanted = std::max(asked.nodes - NodesComing(group), 0);
+  const int wanted = std::max(asked - NodesComing(group), 0);
   const int step = std::max(elastic.step_nodes, 1);
   if (*after.desired < there + wanted) return "is asked for fewer nodes than gangs wait for";
-  const int before = std::clamp(group.spec->memory.desired.value_or(there), least, most);
-  const int from = asked.stands || *after.desired >= before ? before : least;
+  const int from = std::clamp(group.spec->memory.desired.value_or(there), least, most);
   if (*after.desired < from) return "is asked for fewer nodes while some are to come";
   if (*after.desired - std::max({there + wanted, least, from}) >= step) {
     return "is asked for more nodes than gangs wait for";
@@ -208,28 +201,13 @@ Problem GivesBackRightly(const World& world, const GroupView& group, const Group
 }  // namespace
 
 std::optional<std::string> ScalesAreRight(const World& world, const Plan& plan) {
-  std::map<std::string_view, Asked> asked;
-  for (size_t p = 0; p < plan.pools.size(); ++p) {
-    const PoolDecision& decision = plan.pools[p];
+  std::map<std::string_view, int> asked;
+  for (const PoolDecision& decision : plan.pools) {
     const auto& ask = decision.memory.ask;
-    if (!ask || decision.action == Action::kDone) continue;
-    const auto& before = world.pools[p]->memory.ask;
-    Asked& sum = asked[ask->node_group];
-    sum.nodes += ask->nodes;
-    sum.stands = sum.stands ||
-                 (before && before->node_group == ask->node_group && before->since == ask->since);
+    if (ask && decision.action != Action::kDone) asked[ask->node_group] += ask->nodes;
   }
-  for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
-    const std::vector<CellAsk>& before = world.inference[p]->memory.asks;
-    for (const CellAsk& ask : plan.inference_pools[p].memory.asks) {
-      const auto is_same = [&](const CellAsk& one) {
-        return one.variant == ask.variant && one.node_group == ask.node_group &&
-               one.since == ask.since;
-      };
-      Asked& sum = asked[ask.node_group];
-      sum.nodes += ask.nodes;
-      sum.stands = sum.stands || std::ranges::any_of(before, is_same);
-    }
+  for (const InferenceDecision& decision : plan.inference_pools) {
+    for (const CellAsk& ask : decision.memory.asks) asked[ask.node_group] += ask.nodes;
   }
   const bool elastic = std::ranges::any_of(
       world.groups, [](const GroupView& group) { return group.spec->elastic.has_value(); });
@@ -246,10 +224,10 @@ std::optional<std::string> ScalesAreRight(const World& world, const Plan& plan) 
     if (plan.groups[g].there != NodesThere(world.groups[g])) {
       return name + " has another number of nodes than its report says";
     }
-    if (auto problem = GivesBackRightly(world, world.groups[g], after, taken, asked[name].nodes)) {
+    if (auto problem = GivesBackRightly(world, world.groups[g], after, taken, asked[name])) {
       return name + " " + *problem;
     }
-    if (asked[name].nodes > 0 && after.stockout && world.now < after.stockout->next_try) {
+    if (asked[name] > 0 && after.stockout && world.now < after.stockout->next_try) {
       return name + " is asked for nodes while it is out of stock";
     }
   }

@@ -95,10 +95,6 @@ void SpendBook::AddBeside(const Payer& pool, Money hourly) {
   beside_[pool] += hourly;
 }
 
-void SpendBook::AddLater(const std::string& ns, Money hourly) {
-  if (hourly != Money()) accounts_[ns].later += hourly;
-}
-
 Money SpendBook::PaidBeside(const Payer& pool) const {
   const auto at = beside_.find(pool);
   return at == beside_.end() ? Money() : at->second;

@@ -49,7 +49,7 @@ struct SpendBlock {
 // never in the way of a limit. Two sums are kept: the shares of accelerators, and what is paid for
 // whole nodes beside them. Whether there is money for what causes no node is asked of the shares
 // alone, so that nobody gives way because a node has been left to its last user. A budget counts
-// both. While turns are taken, what has been asked for before is a third.
+// both.
 class SpendBook {
  public:
   explicit SpendBook(const Snapshot& snapshot);
@@ -58,9 +58,6 @@ class SpendBook {
   // For nodes that the pool has for itself or asks for, beside its shares.
   void AddBeside(const Payer& pool, Money hourly);
   [[nodiscard]] Money PaidBeside(const Payer& pool) const;
-  // For what somebody of the namespace still asks for whose turn is yet to come: whoever comes
-  // before it has that less for whole nodes.
-  void AddLater(const std::string& ns, Money hourly);
 
   // What may be spent an hour beyond what is; nullopt: there is no limit.
   [[nodiscard]] std::optional<Money> Left(const std::string& ns) const;
@@ -95,7 +92,6 @@ class SpendBook {
   struct Account {
     Money hourly;  // shares
     Money beside;  // them
-    Money later;   // for whole nodes and shares of those whose turns are yet to come
     std::optional<Money> most;
     std::optional<Budget> budget;
     // Of the budget:
@@ -103,7 +99,7 @@ class SpendBook {
     Period period;
     Money spent;  // by now
     [[nodiscard]] bool UsedUp() const { return budget && spent >= budget->amount; }
-    [[nodiscard]] Money All() const { return hourly + beside + later; }
+    [[nodiscard]] Money All() const { return hourly + beside; }
   };
   [[nodiscard]] std::optional<SpendBlock> Block(const std::string& ns, Money more, Money in_use,
                                                 const std::string& costs) const;
