@@ -1,14 +1,20 @@
-// The work queue: what a key costs from Add to Done, alone and among others that wait.
+// The work queue: what a key costs from Add to Done, alone, among others that wait, and where each
+// key's turn reads three objects of a store.
 
 #include <benchmark/benchmark.h>
 
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "kube/store.h"
+#include "kube/types/pod.h"
 #include "kube/work_queue.h"
 
 namespace {
 
+namespace kube = spillway::kube;
 using spillway::SystemClock;
 using spillway::kube::WorkQueue;
 
@@ -47,6 +53,55 @@ void AmongRetries(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(AmongRetries)->Arg(12'000);
+
+constexpr int kPodsOfKey = 3;
+
+std::string NameOf(int64_t index, int pod) {
+  return "run-" + std::to_string(index) + "-train-1-" + std::to_string(pod);
+}
+
+// Three pods for each key.
+void Fill(kube::Store<kube::KeptPod>& store, int64_t keys) {
+  kube::PodKeeper keeper("spillway.dev/");
+  std::vector<std::shared_ptr<const kube::KeptPod>> pods;
+  for (int64_t i = 0; i < keys; ++i) {
+    for (int pod = 0; pod < kPodsOfKey; ++pod) {
+      kube::Pod whole;
+      whole.meta.ns = "team-" + std::to_string(i % 100);
+      whole.meta.name = NameOf(i, pod);
+      whole.meta.resource_version = "1";
+      whole.phase = kube::PodPhase::kRunning;
+      pods.push_back(std::make_shared<const kube::KeptPod>(keeper.Keep(std::move(whole))));
+    }
+  }
+  store.Replace(std::move(pods), "1");
+}
+
+// So many keys are due at once; whoever has one reads its three objects, and finds nothing to do.
+void NothingToReconcile(benchmark::State& state) {
+  SystemClock clock;
+  WorkQueue queue(clock, {}, {});
+  kube::Store<kube::KeptPod> store([] {});
+  Fill(store, state.range(0));
+  const std::vector<std::string> keys = Keys(state.range(0));
+  for (auto _ : state) {
+    for (const std::string& key : keys) queue.Add(key, 1);
+    int running = 0;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const std::string& key = *queue.Get(0);
+      const size_t slash = key.find('/');
+      const std::string of = key.substr(key.find(' ') + 1, slash - key.find(' '));
+      for (int pod = 0; pod < kPodsOfKey; ++pod) {
+        const auto there =
+            store.Get(of + key.substr(slash + 1) + "-train-1-" + std::to_string(pod));
+        if (there && there->phase == kube::PodPhase::kRunning) ++running;
+      }
+      queue.Done(key);
+    }
+    if (running != kPodsOfKey * state.range(0)) state.SkipWithError("an object is not there");
+  }
+}
+BENCHMARK(NothingToReconcile)->Arg(12'000)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 
