@@ -14,10 +14,10 @@
 namespace spillway::controllers {
 
 // One request that changes something, or (kConfirm) looks whether the pool, or the node group, is
-// still the one and as it was decided about, or (kProbe) looks whether a taken name is free again, or (kScale) looks at
-// the target of an elastic group, raises its replicas if they are too few, and gives nodes back, or
-// (kRelease) undoes what that did to a node that stays, or (kCollect) deletes what a pool left
-// behind whose name another one has by now.
+// still the one and as it was decided about, or (kProbe) looks whether a taken name is free again,
+// or (kScale) looks at the target of an elastic group, raises its replicas if they are too few, and
+// gives nodes back, or (kRelease) undoes what that did to a node that stays, or (kCollect) deletes
+// what a pool left behind whose name another one has by now.
 struct Write {
   enum class Verb {
     kStatus,
