@@ -56,8 +56,8 @@ BENCHMARK(AmongRetries)->Arg(12'000);
 
 constexpr int kPodsOfKey = 3;
 
-std::string NameOf(int64_t index, int pod) {
-  return "run-" + std::to_string(index) + "-train-1-" + std::to_string(pod);
+std::string NameOf(const std::string& pool, int pod) {
+  return pool + "-train-1-" + std::to_string(pod);
 }
 
 // Three pods for each key.
@@ -68,8 +68,10 @@ void Fill(kube::Store<kube::KeptPod>& store, int64_t keys) {
     for (int pod = 0; pod < kPodsOfKey; ++pod) {
       kube::Pod whole;
       whole.meta.ns = "team-" + std::to_string(i % 100);
-      whole.meta.name = NameOf(i, pod);
+      whole.meta.name = NameOf("run-" + std::to_string(i), pod);
       whole.meta.resource_version = "1";
+      whole.meta.labels["spillway.dev/pool-uid"] = "uid-" + std::to_string(i);  // one of ours
+      whole.node = "node-" + std::to_string(i / 8);
       whole.phase = kube::PodPhase::kRunning;
       pods.push_back(std::make_shared<const kube::KeptPod>(keeper.Keep(std::move(whole))));
     }
@@ -92,9 +94,8 @@ void NothingToReconcile(benchmark::State& state) {
       const size_t slash = key.find('/');
       const std::string of = key.substr(key.find(' ') + 1, slash - key.find(' '));
       for (int pod = 0; pod < kPodsOfKey; ++pod) {
-        const auto there =
-            store.Get(of + key.substr(slash + 1) + "-train-1-" + std::to_string(pod));
-        if (there && there->phase == kube::PodPhase::kRunning) ++running;
+        const auto there = store.Get(of + NameOf(key.substr(slash + 1), pod));
+        if (there && there->own && there->own->UsesNode()) ++running;
       }
       queue.Done(key);
     }

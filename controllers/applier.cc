@@ -468,8 +468,8 @@ bool Applier::Delete(const Write& write, Outcome& outcome) {
 
 // What the caches say of two pools of one name may be old news of either. Asked now, after the
 // child has been seen, the API server knows which of them is there; the other never comes back.
-// Likewise of one pool: what was decided about an older state of it may have been overtaken. A pool
-// that is gone, or has changed, is news that is on its way, as a conflict is.
+// Likewise of one pool, or node group: what was decided about an older state of it may have been
+// overtaken. One that is gone, or has changed, is news that is on its way, as a conflict is.
 bool Applier::Confirm(const Write& write, Outcome& outcome) {
   const std::stop_token stop = cut_.get_token();
   auto there = client_.Get(*write.resource, write.ns, write.name, stop);
@@ -478,9 +478,9 @@ bool Applier::Confirm(const Write& write, Outcome& outcome) {
         "looking whether {} {}/{} is there", write.resource->kind, write.ns, write.name));
     return false;
   }
-  const auto pool = there ? MetaOf(*there) : Result<kube::ObjectMeta>(there.error());
-  const bool is_it = pool && pool->uid == write.owner_uid && !pool->deleted;
-  if (is_it && pool->resource_version == write.version) return true;
+  const auto meta = there ? MetaOf(*there) : Result<kube::ObjectMeta>(there.error());
+  const bool is_it = meta && meta->uid == write.owner_uid && !meta->deleted;
+  if (is_it && meta->resource_version == write.version) return true;
   outcome.error =
       Error{Code::kConflict, fmt::format("{} {}/{} {} by now", write.resource->kind, write.ns,
                                          write.name, is_it ? "has changed" : "is gone")};

@@ -65,7 +65,7 @@ void ConfirmPool(const kube::Resource& kind, const kube::ObjectMeta& pool,
 
 // Or is the target only looked at?
 bool MayWrite(const TargetWish& wish) {
-  return wish.at_least || wish.lower_to || !wish.hold.empty();
+  return wish.at_least || (wish.lower_to && !wish.lowered) || !wish.hold.empty();
 }
 
 void Append(std::vector<Write> more, std::vector<Write>& to) {
@@ -830,7 +830,8 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
   }
 }
 
-// Nodes that we have cordoned and that nobody gives back any more: the status says so by now.
+// Nodes that we have cordoned and that nobody gives back any more: the status says so by now. Where
+// one of their groups' statuses is just being written, that is for the next pass, which sees it.
 void Loop::ReleaseWrites(const Facts& facts, std::vector<WriteList>& out) {
   if (settings_.mode != Mode::kEnforce) return;
   std::set<std::string> leaving;
@@ -843,18 +844,28 @@ void Loop::ReleaseWrites(const Facts& facts, std::vector<WriteList>& out) {
     const auto& decided = report.memory.leaving;
     if (decided) leaving.insert(decided->nodes.begin(), decided->nodes.end());
   }
+  std::set<std::string_view> written;  // uids of groups
+  for (const WriteList& list : out) {
+    if (list.writes.front().verb == Write::Verb::kStatus) written.insert(list.uid);
+  }
+  std::vector<WriteList> releases;
   for (const auto& node : facts.world.nodes) {
     if (!IsHeld(*node) || leaving.contains(node->meta.name)) continue;
     if (IsBusy("Node", node->meta)) continue;
+    const std::vector<const kube::ObjectMeta*> groups = facts.ElasticGroupsOf(*node);
+    if (std::ranges::any_of(groups, [&](const auto* one) { return written.contains(one->uid); })) {
+      continue;
+    }
     WriteList list{ListKey("Node", node->meta), node->meta.uid, {}};
     list.version = node->meta.resource_version;
-    for (const kube::ObjectMeta* group : facts.ElasticGroupsOf(*node)) {
+    for (const kube::ObjectMeta* group : groups) {
       list.writes.push_back(ConfirmOf(crds::v1alpha1::NodeGroupResource(), *group));
     }
     list.writes.push_back(
         {Write::Verb::kRelease, &kube::NodeResource(), "", node->meta.name, {}, {}, {}});
-    out.push_back(std::move(list));
+    releases.push_back(std::move(list));
   }
+  std::ranges::move(releases, std::back_inserter(out));
 }
 
 // What is asked of the target, and of the nodes that are given back to it.

@@ -33,7 +33,7 @@ void OthersByNode::Count(const kube::KeptPod& pod, int times) {
   if (fresh) bytes_ += BytesEach(pod.node.Get());
   bytes_ -= HeapOf(sum.requests);
   for (const auto& [resource, amount] : pod.requests.Get()) {
-    Add(pod.node.Get(), resource, Wide{amount} * times, sum.requests);
+    Add(at->first.Get(), resource, Wide{amount} * times, sum.requests);
   }
   sum.pods += times;
   if (!pod.comes_with_node) sum.staying += times;
@@ -41,7 +41,7 @@ void OthersByNode::Count(const kube::KeptPod& pod, int times) {
     bytes_ += HeapOf(sum.requests);
     return;
   }
-  bytes_ -= BytesEach(pod.node.Get());
+  bytes_ -= BytesEach(at->first.Get());
   nodes_.erase(at);
 }
 

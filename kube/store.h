@@ -86,7 +86,7 @@ class Store {
   }
 
   // Calls it with the version that the indices are of, and stay at as long as it looks at them. To
-  // be short: the writer waits.
+  // be short, as the writer waits; REQUIRES that it calls nothing of this store.
   void Look(const std::function<void(const std::string& version)>& look) const {
     const std::scoped_lock lock(mutex_);
     look(version_);

@@ -181,7 +181,7 @@ class Wanting {
   void Make(const CellState& cell, int replicas, const Victory& victory) {
     pool_.memory.claim = CellClaim{.variant = cell.variant->name,
                                    .replicas = replicas,
-                                   .hold = HoldOver(draft_, pool_.pool->key, *cell.group, victory)};
+                                   .hold = HoldOver(draft_, *cell.group, victory)};
     pool_.memory.claim->hold.domain.clear();
     pool_.claims = true;
     draft_.claimed.emplace_back(true, index_);

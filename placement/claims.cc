@@ -108,15 +108,15 @@ std::vector<size_t> Leaving(const Draft& draft) {
 
 void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& victory) {
   PoolMemory& memory = draft.fates[pool].memory;
-  memory.hold = HoldOver(draft, draft.Pool(pool).key, *option.group, victory);
+  memory.hold = HoldOver(draft, *option.group, victory);
   draft.claimed.emplace_back(false, pool);
   auto contenders = std::move(draft.contenders);
   ClaimWhatItHas(draft, pool);
   CountClaim(draft, pool, 1);
   // A claim changes nothing else of them, and thousands may be made in one pass.
-  for (const size_t gang : victory.victims) contenders->promised[gang] = true;
-  for (const PoolKey& gang : memory.hold->victims) {
-    contenders->awaited[*FindGang(draft.world, gang)] = true;
+  for (const size_t gang : victory.victims) {
+    contenders->promised[gang] = true;
+    contenders->awaited[gang] = true;
   }
   contenders->promised_replicas.insert(victory.replicas.begin(), victory.replicas.end());
   if (!draft.capacity.HasRemains(pool)) std::erase(contenders->leaving, pool);

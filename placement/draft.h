@@ -80,11 +80,8 @@ struct Draft {
   // Who claims, an inference pool or a gang, in the order in which they took what they have.
   std::vector<std::pair<bool, size_t>> claimed;
   bool claim_dropped = false;  // since claims were last carried
-  // Gangs that gave their places up in this pass, and for whom: that claim may be given up, and
-  // another one be made in its place.
-  std::map<size_t, PoolKey> gave_way;
-  Promises promises;       // of this round
-  std::vector<int> asked;  // by group: gangs that could not be promised room
+  Promises promises;           // of this round
+  std::vector<int> asked;      // by group: gangs that could not be promised room
   // Nodes that waiting gangs ask for in this round: by gang, and how many by group.
   std::vector<std::optional<NodeAsk>> asks;
   std::vector<int> coming;

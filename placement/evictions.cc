@@ -258,7 +258,6 @@ void Evict(Draft& draft, size_t victim, const Evictor& claimant) {
   fate.course = rests ? Course::kRest : Course::kQueue;
   fate.action = Action::kRelease;
   fate.cause = Cause{.reason = Reason::kPreempted, .sentence = why};
-  draft.gave_way[victim] = claimant.key;
   ClaimWhatItHas(draft, victim);
   Forfeit(draft, victim, claimant.hold);
 }
@@ -310,8 +309,7 @@ std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const
   return CheapestVictims(contest, claimant, option, right, draft.moments);
 }
 
-Hold HoldOver(const Draft& draft, const PoolKey& claimant, const GroupView& group,
-              const Victory& victory) {
+Hold HoldOver(const Draft& draft, const GroupView& group, const Victory& victory) {
   Hold hold;
   hold.node_group = group.spec->name;
   hold.domain = victory.fit.domain;
@@ -320,12 +318,7 @@ Hold HoldOver(const Draft& draft, const PoolKey& claimant, const GroupView& grou
   }
   hold.until = victory.gone + kClaimSlack;
   hold.since = draft.Now();
-  std::vector<size_t> victims = victory.victims;
-  for (const auto& [gang, whom] : draft.gave_way) {
-    if (whom == claimant && !draft.fates[gang].memory.placement) victims.push_back(gang);
-  }
-  std::ranges::sort(victims);
-  for (const size_t gang : victims) hold.victims.push_back(draft.Pool(gang).key);
+  for (const size_t gang : victory.victims) hold.victims.push_back(draft.Pool(gang).key);
   hold.replicas = victory.replicas;
   return hold;
 }

@@ -62,9 +62,7 @@ std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant);
 std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const Option& option,
                                    Right right);
 
-// The place that the victory leaves, held from now on. Its victims are also those who have gone for
-// the claimant by now, and have no place.
-Hold HoldOver(const Draft& draft, const PoolKey& claimant, const GroupView& group,
-              const Victory& victory);
+// The place that the victory leaves, held from now on.
+Hold HoldOver(const Draft& draft, const GroupView& group, const Victory& victory);
 
 }  // namespace spillway::placement

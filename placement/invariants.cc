@@ -953,8 +953,8 @@ Money WholeCost(const World& world, const TrainingPool& pool, const PoolDecision
   return share + nodes.BesideAsked(after.ask->node_group, after.ask->nodes, share);
 }
 
-// It asks for no more than before: that stands, whatever limit it crosses by now, and may come
-// after what is decided anew.
+// It asks for no more than before, or where it had a place or a hold: that stands, whatever limit
+// it crosses by now, and may come after what is decided anew.
 bool StillAsks(const TrainingPool& pool, const PoolDecision& decision) {
   const auto& ask = decision.memory.ask;
   return decision.action != Action::kDone && ask && WasGranted(pool, ask->node_group, ask->nodes);
@@ -1022,36 +1022,45 @@ std::set<std::string> AddedByShare(const World& world, const Plan& plan, const W
   return added;
 }
 
+// What the cells of an inference pool ask a group for.
+struct Asking {
+  int nodes = 0;
+  int stands = 0;  // of these: they were asked for before
+  Money share;     // of the replicas that start there
+};
+
 // What an inference pool asks for anew costs no more than the pool may, all of its replicas with
-// it. What it asked for before stands, and may come after it.
+// it. What it asked for before stands, and may come after it: then it is not counted, nor is what
+// is left of a step, which others may have paid for.
 Problem ReplicasPayForNodes(const World& world, const Plan& plan, const WholeNodes& nodes,
                             std::map<std::string, Money>& sums, std::set<std::string>& asking) {
   for (const InferenceDraft& draft : Settled(world, plan)) {
     const auto at =
         std::ranges::find(plan.inference_pools, draft.pool->key, &InferenceDecision::key);
-    std::map<std::string, std::pair<int, Money>> by_group;
+    std::map<std::string, Asking> by_group;
     bool anew = false;
-    bool stands = false;
     Money cost;
     for (const CellState& cell : draft.cells) {
       cost += CostAboveHome(cell).Times(cell.memory.desired);
       const CellAsk* ask = FindAsk(at->memory.asks, cell);
       if (ask == nullptr) continue;
       const CellAsk* before = FindAsk(draft.pool->memory.asks, cell);
-      anew = anew || (CostAboveHome(cell) > Money() &&
-                      ask->nodes > (before == nullptr ? 0 : before->nodes));
-      stands = stands || (before != nullptr && before->nodes > 0);
-      by_group[ask->node_group].first += ask->nodes;
-      by_group[ask->node_group].second += CostAboveHome(cell).Times(ask->replicas);
+      const int stands = before == nullptr ? 0 : std::min(before->nodes, ask->nodes);
+      anew = anew || (CostAboveHome(cell) > Money() && ask->nodes > stands);
+      Asking& sum = by_group[ask->node_group];
+      sum.nodes += ask->nodes;
+      sum.stands += stands;
+      sum.share += CostAboveHome(cell).Times(ask->replicas);
     }
     for (const auto& [group, asked] : by_group) {
-      const Money beside = nodes.BesideAsked(group, asked.first, asked.second);
-      sums[draft.pool->key.ns] += anew ? beside : Money::FromMicros(-asked.second.micros());
-      cost += beside + asked.second;
+      const Money beside = nodes.BesideAsked(group, asked.nodes, asked.share);
+      sums[draft.pool->key.ns] += anew ? beside : Money::FromMicros(-asked.share.micros());
+      cost += asked.stands == 0 ? beside + asked.share
+                                : nodes.Price(group).Times(asked.nodes - asked.stands);
     }
     if (anew) asking.insert(draft.pool->key.ns);
     const auto& most = draft.pool->spill_max_hourly_cost;
-    if (anew && !stands && most && cost > *most) {
+    if (anew && most && cost > *most) {
       return draft.pool->key.Format() + " asks for whole nodes that cost more than it may";
     }
   }
@@ -1143,7 +1152,8 @@ bool MadeRoom(const InferenceDecision& decision) {
 }
 
 // For whom the gang went; nullopt: for nobody. The key and priority where it has a claim still,
-// else nullptr: it had room by then, but for the quota.
+// else nullptr: it had room by then, but for the quota. A claim that this pass has made may stand
+// in the place of one that it has made before and given up, and does not name who went for that.
 struct ForWhom {
   const PoolKey* key = nullptr;
   int64_t priority = 0;
@@ -1152,7 +1162,11 @@ std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan,
                                   const TrainingPool& victim) {
   std::optional<ForWhom> found;
   std::optional<ForWhom> overruled;  // it counts where nobody else could be meant
+  std::optional<ForWhom> anew;       // likewise
   const auto claims = [&](const Hold& claim, const PoolKey& key, int64_t priority) {
+    if (claim.since == world.now && (!anew || priority > anew->priority)) {
+      anew = ForWhom{.key = &key, .priority = priority};
+    }
     if (!IsVictim(claim, victim.key)) return false;
     overruled = ForWhom{.key = &key, .priority = priority};
     return key.ns != victim.key.ns || priority > victim.priority;
@@ -1171,6 +1185,7 @@ std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan,
     if (claim && claims(claim->hold, decision.key, world.inference[p]->priority)) return overruled;
     if (MadeRoom(decision)) found.emplace();
   }
+  if (!found && !overruled) return anew;
   return found ? found : overruled;
 }
 
