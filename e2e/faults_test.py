@@ -637,9 +637,12 @@ def lasting(value: Any) -> Any:
 
 
 def where(pod: Object) -> str:
-    """A worker's node is the operator's choice, a replica's that of the scheduler among those of its group."""
-    node = pod["spec"].get("nodeName", "")
-    return node.rpartition("-")[0] if "spillway.dev/variant" in pod["metadata"]["labels"] else node
+    """A gang's nodes are the operator's choice; which of them a worker gets is the scheduler's, as is a replica's node in its group."""
+    if "spillway.dev/variant" in pod["metadata"]["labels"]:
+        return pod["spec"].get("nodeName", "").rpartition("-")[0]
+    terms = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    return " ".join(sorted({node for term in terms for one in term["matchExpressions"] if one["key"] == "kubernetes.io/hostname"
+                            for node in one["values"]}))
 
 
 def outcome(cluster: Cluster, namespace: str) -> Object:
