@@ -211,12 +211,13 @@ def test_watches_whose_connections_lead_nowhere_go_on_where_they_were(
         cluster: Cluster, operators: Operators, node_groups: None, namespace: str, proxy: FaultProxy, through: dict[str, str],
         load: Callable[..., Load], fault: str, deadline: float) -> None:
     """Nothing that came meanwhile is missed, nothing is listed anew or made twice, and the Lease is kept."""
+    lists = lists_of if fault == "silent" else lists_but_of_what_is_scaled
     operator = operators.start("one", extra=through)
     leads(cluster, "one")
     loaded = load()
     cluster.apply(training_pool("before", 2, 4), namespace)
     ready(cluster, "before", namespace)
-    before = (operator.process.pid, transitions(cluster), lists_but_of_what_is_scaled(operators))
+    before = (operator.process.pid, transitions(cluster), lists(operators))
     restarts = metric(operators.metrics("one"), "reflector_watch_restarts_total") or 0
 
     held = proxy.fall_silent() if fault == "silent" else proxy.swallow(DOWN)
@@ -228,7 +229,7 @@ def test_watches_whose_connections_lead_nowhere_go_on_where_they_were(
     assert took > 10, "the watch of pools went on: the test shows nothing"
 
     loaded.settle()
-    assert (operator.process.pid, transitions(cluster), lists_but_of_what_is_scaled(operators)) == before
+    assert (operator.process.pid, transitions(cluster), lists(operators)) == before
     assert (metric(operators.metrics("one"), "reflector_watch_restarts_total") or 0) >= restarts + 5
 
 
