@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "helm" / "spillway"
 NAMESPACE = "spillway-system"
 CRDS = {f"{kind}.spillway.dev" for kind in ("nodegroups", "trainingpools", "inferencepools", "poolquotas")}
+ACCOUNT = f"system:serviceaccount:{NAMESPACE}:spillway"
 OURS = "app.kubernetes.io/name=spillway"
 Object = dict[str, Any]
 
@@ -92,15 +93,19 @@ def established(kubectl: Kubectl) -> None:
 
 
 def named_as_owners(kubectl: Kubectl) -> None:
-    """An API server lets no object name an owner of a kind that is new to it, and looks for new kinds now and then only."""
+    """An API server lets no object name an owner of a kind that is new to it, and looks for new kinds now and then only.
+
+    It asks nothing of who may finalize all there is, as kubectl here may: so the operator's account asks.
+    """
     def of(kind: str) -> Object:
         owner = {"apiVersion": "spillway.dev/v1alpha1", "kind": kind, "name": "owner", "uid": "0", "blockOwnerDeletion": True}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owned", "ownerReferences": [owner]}}
+        return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "spec": {"maxUnavailable": 1},
+                "metadata": {"name": "owned", "ownerReferences": [owner]}}
 
     def are() -> bool:
         try:
             for kind in ("TrainingPool", "InferencePool"):
-                kubectl("create", "--dry-run=server", "-n", "default", "-f", "-", stdin=json.dumps(of(kind)))
+                kubectl("create", "--dry-run=server", "-n", "default", "-f", "-", f"--as={ACCOUNT}", stdin=json.dumps(of(kind)))
         except CommandFailed as failed:
             raise AssertionError(str(failed)) from failed
         return True
@@ -121,8 +126,7 @@ def left_of_release(kubectl: Kubectl) -> list[str]:
     return names + kubectl("get", cluster_wide, "-l", OURS, "-o", "name").split()
 
 
-def allowed(kubectl: Kubectl, verb: str, what: str, namespace: str,
-            user: str = f"system:serviceaccount:{NAMESPACE}:spillway") -> bool:
+def allowed(kubectl: Kubectl, verb: str, what: str, namespace: str, user: str = ACCOUNT) -> bool:
     try:
         kubectl("auth", "can-i", verb, *what.split(), "-n", namespace, f"--as={user}")
         return True

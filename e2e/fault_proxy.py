@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import socket
 import struct
+import termios
 import threading
 import time
 
 PIECE = 65536
+ACKNOWLEDGED_WITHIN = 5  # seconds
 SO_ATTACH_FILTER, RETURN = 26, 0x06  # of linux/socket.h and linux/bpf_common.h
 UP, DOWN = "up", "down"  # from client to server, and back
 
@@ -22,6 +25,7 @@ class Link:
         self._client = client
         self._server = server
         self._swallowed: set[str] = set()
+        self._sending = {way: threading.Lock() for way in (UP, DOWN)}  # from the look at what is swallowed until a piece is sent
         self._left = cut_after  # bytes to the client until the connection is reset
         for way, source, sink in ((UP, client, server), (DOWN, server, client)):
             threading.Thread(target=self._pass_on, args=(way, source, sink), daemon=True).start()
@@ -32,11 +36,12 @@ class Link:
             while piece := source.recv(PIECE):
                 if self._proxy.delay:
                     time.sleep(self._proxy.delay)  # the delay of the network is what is asked for
-                if way in self._swallowed:
-                    continue
-                if way == DOWN and self._left is not None:
-                    piece, self._left = piece[:self._left], self._left - len(piece)
-                sink.sendall(piece)
+                with self._sending[way]:
+                    if way in self._swallowed:
+                        continue
+                    if way == DOWN and self._left is not None:
+                        piece, self._left = piece[:self._left], self._left - len(piece)
+                    sink.sendall(piece)
                 if way == DOWN and self._left is not None and self._left <= 0:
                     break
             else:
@@ -49,10 +54,26 @@ class Link:
         self._swallowed |= ways
 
     def fall_silent(self) -> None:
-        """As if the client's packets met nobody: not even keepalive is answered, and nothing comes back."""
-        self._swallowed |= {UP, DOWN}
+        """As if the client's packets met nobody: not even keepalive is answered, and nothing comes back.
+
+        What the client has not acknowledged yet would be sent again for a minute, and its keepalive takes that for a
+        sign of life: so first it is acknowledged.
+        """
+        with self._sending[DOWN]:
+            self._swallowed |= {UP, DOWN}
+        deadline = time.monotonic() + ACKNOWLEDGED_WITHIN
+        while self._unacknowledged() > 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the client has not acknowledged what it was sent: the link would not be silent")
+            time.sleep(0.01)  # a delayed ACK takes 40 ms
         drop_all = ctypes.create_string_buffer(struct.pack("HBBI", RETURN, 0, 0, 0))
         self._client.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop_all)))
+
+    def _unacknowledged(self) -> int:
+        """Bytes to the client; 0 too when the link has ended."""
+        with contextlib.suppress(OSError, ValueError):
+            return struct.unpack("i", fcntl.ioctl(self._client, termios.TIOCOUTQ, bytes(4)))[0]
+        return 0
 
     def reset(self) -> None:
         """Both ends get a RST."""

@@ -25,6 +25,7 @@ from spillway_dev.paths import EXAMPLES
 T = TypeVar("T")
 Object = dict[str, Any]
 FOREIGN_HOLDER = "nobody"
+STOPPED = "simulation.spillway.dev/stopped"
 BADGE = "badge"  # the Secret that a token of the operator's account may be bound to, and ends with
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"  # put on a node by people, never by the cluster itself
 LONGEST_LINE = 1 << 20  # of the audit log, in bytes
@@ -305,13 +306,16 @@ class Cluster:
         return sorted(node["metadata"]["name"] for node in fleet.nodes(one))
 
     def stop_kubelet(self, node: str) -> None:
-        """From now on nobody renews the node's Lease or touches its pods; NotReady after the grace."""
+        """From now on nobody renews the node's Lease, reports its status or touches its pods; NotReady after the grace."""
+        self.patch("node", node, {"metadata": {"annotations": {STOPPED: ""}}})
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         self.patch("lease", node, {"spec": {"holderIdentity": FOREIGN_HOLDER, "leaseDurationSeconds": 86400,
                                             "renewTime": now}}, "kube-node-lease")
 
     def start_kubelet(self, node: str) -> None:
         """The opposite of stop_kubelet; the node is Ready again within a quarter of the Lease's duration."""
+        if self.find("node", node):
+            self.patch("node", node, {"metadata": {"annotations": {STOPPED: None}}})
         self.patch("lease", node, {"spec": {"holderIdentity": None}}, "kube-node-lease")
 
     def restore(self) -> None:
