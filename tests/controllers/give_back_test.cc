@@ -462,8 +462,8 @@ class GiveBackLoopTest : public LoopTest {
     return server_.Get("nodegroups", "", "burst")
         ->value("/status/scale"_json_pointer, Json::object());
   }
-  // b0 is held, and it is written down that it goes; nothing has been done for it yet.
-  void DecideForB0() {
+  // It is written down that b0 goes.
+  void WriteThatB0Goes() {
     server_.Patch(
         "nodegroups", "", "burst",
         {{"status",
@@ -472,7 +472,17 @@ class GiveBackLoopTest : public LoopTest {
              {"observed", 1},
              {"leaving",
               {{"nodes", {"b0"}}, {"since", FormatTime(clock_.Now())}, {"replicas", 1}}}}}}}});
+  }
+  // And it is held; nothing else has been done for it yet.
+  void DecideForB0() {
+    WriteThatB0Goes();
     server_.Put(HeldNode("b0"));
+  }
+  // A leader after this one has taken back what it decided, of which this one hears nothing yet.
+  void TakeBackUnseen() {
+    server_.HoldWatches("nodegroups");
+    server_.Patch("nodegroups", "", "burst",
+                  {{"status", {{"scale", {{"desired", 2}, {"leaving", nullptr}}}}}});
   }
   void ChangeMachines(const Json& owners) {
     for (const char* node : {"m-b0", "m-b1"}) {
@@ -689,6 +699,36 @@ TEST_F(GiveBackLoopTest, ANodeThatTheLeaderBeforeHoldsStaysHeldWhileThatIsNotSee
   server_.ReleaseWatches();
   ASSERT_TRUE(AwaitLowered(1));
   EXPECT_TRUE(Marked("b0") && Ours("b0"));
+}
+
+TEST_F(GiveBackLoopTest, NoNodeIsHeldForWhatHasBeenTakenBackAndIsNotSeenYet) {
+  Run();
+  ASSERT_TRUE(Await([&] { return Scale().contains("target"); }));
+  leading_ = false;
+  ASSERT_TRUE(OnePass());
+  WriteThatB0Goes();
+  ASSERT_TRUE(support::Eventually([&] {
+    const auto& scale = stores_.node_groups.Get("burst")->status.scale;
+    return scale && scale->leaving;
+  }));
+  TakeBackUnseen();
+  leading_ = true;
+  ASSERT_TRUE(OnePass());
+  EXPECT_FALSE(Cordoned("b0") || Ours("b0"));
+}
+
+TEST_F(GiveBackLoopTest, TheTargetIsNotLoweredForWhatHasBeenTakenBackAndIsNotSeenYet) {
+  Run();
+  ASSERT_TRUE(AwaitHeld("b1"));
+  TakeBackUnseen();
+  for (int i = 0; i < 10; ++i) {
+    clock_.Advance(std::chrono::seconds(10));
+    ASSERT_TRUE(OnePass());
+  }
+  EXPECT_EQ(Replicas(), 2);
+  EXPECT_FALSE(Marked("b0") || Marked("b1"));
+  server_.ReleaseWatches();
+  ASSERT_TRUE(AwaitLowered(0));
 }
 
 TEST_F(GiveBackLoopTest, AStandbyTouchesNoNode) {

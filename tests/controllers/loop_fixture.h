@@ -241,7 +241,7 @@ class LoopTest : public testing::Test {
   std::atomic<bool> leading_{true};
   std::vector<std::string> events_;
   support::FakeClock clock_;
-  Log log_{LogLevel::kError, true};
+  Log log_{LogLevel::kWarn, true};
   MetricsRegistry registry_;
   support::FakeApiServer server_{clock_};
   support::HeldTransport transport_{server_};

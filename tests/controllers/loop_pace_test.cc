@@ -16,6 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using support::MetricValue;
+using testing::AllOf;
 using testing::Ge;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -460,6 +461,24 @@ TEST_F(RefusedGroup, IsTriedAgainAfterGrowingTimesAndHoldsNobodyUp) {
 TEST_F(RefusedGroup, ThatSomebodyHasChangedIsTriedAgainAfterGrowingTimes) {
   Refuse(409, "Conflict");
   ExpectGrowingTimes(seconds(5));
+}
+
+TEST_F(RefusedGroup, OfWhichNoNewsComesForLongIsTold) {
+  Refuse(409, "Conflict");
+  const auto told = [&](int tries) {
+    testing::internal::CaptureStderr();
+    for (int i = 0; i < tries; ++i) {
+      EXPECT_TRUE(OnePass());
+      clock_.Advance(seconds(5));
+    }
+    log_.Flush();
+    return testing::internal::GetCapturedStderr();
+  };
+  Run();
+  EXPECT_THAT(told(15), IsEmpty());
+  EXPECT_THAT(told(1),
+              AllOf(HasSubstr("news of an object does not come"), HasSubstr("NodeGroup home")));
+  EXPECT_THAT(told(20), IsEmpty()) << "once is enough";
 }
 
 TEST_F(RefusedGroup, ThatSomebodyHasChangedIsTriedAgainOnceThatIsSeen) {

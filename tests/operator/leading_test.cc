@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -43,9 +44,10 @@ class LeadingTest : public testing::Test {
 
   void Start() {
     auto transport = std::make_unique<support::HeldTransport>(server_);
+    auto for_lease = std::make_unique<support::HeldTransport>(server_);
     transport_ = transport.get();
-    auto made = Assembly::Make(
-        options_, log_, {std::move(transport), std::make_unique<support::HeldTransport>(server_)});
+    for_lease_ = for_lease.get();
+    auto made = Assembly::Make(options_, log_, {std::move(transport), std::move(for_lease)});
     ASSERT_TRUE(made.ok()) << made.error().message;
     assembly_ = *std::move(made);
   }
@@ -68,7 +70,8 @@ class LeadingTest : public testing::Test {
   Log log_{LogLevel::kError, true};
   support::FakeApiServer server_{clock_};
   Options options_;
-  support::HeldTransport* transport_ = nullptr;  // assembly_'s
+  support::HeldTransport* transport_ = nullptr;  // assembly_'s, and so the next
+  support::HeldTransport* for_lease_ = nullptr;
   std::unique_ptr<Assembly> assembly_;
 };
 
@@ -80,6 +83,23 @@ TEST_F(LeadingTest, ALeaderWithAShortLeaseWrites) {
   assembly_->Start();
   EXPECT_TRUE(Eventually([this] { return StatusIsWritten(); }));
   assembly_->Stop();
+}
+
+// Here a renewal keeps no deadline: nobody else is left to notice.
+TEST_F(LeadingTest, EndsWhenTheLeaseRunsOutThoughTheElectionIsStuck) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        options_.lease_duration = 10s;
+        options_.renew_deadline = 6s;
+        options_.retry_period = 2s;
+        Start();
+        for_lease_->Hold("PUT", "/leases/spillway");
+        assembly_->Start();
+        (void)assembly_->WaitUntilLost({});
+        _exit(2);
+      },
+      testing::ExitedWithCode(1), "the lease ran out before it was renewed; exiting");
 }
 
 TEST_F(LeadingTest, GivesTheLeaseBackOnceItsWritesHaveEnded) {
