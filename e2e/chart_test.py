@@ -73,7 +73,7 @@ WRONG_VALUES = [
     ("leaderElection.leaseDurationSeconds=12,leaderElection.renewDeadlineSeconds=11,leaderElection.retryPeriodSeconds=10",
      "renewDeadlineSeconds must be more than 1.2 times retryPeriodSeconds"),
     ("leaderElection.leaseDurationSeconds=12,leaderElection.renewDeadlineSeconds=11,leaderElection.retryPeriodSeconds=9",
-     "leaseDurationSeconds must be at least 13 where retryPeriodSeconds is 9"),
+     "leaseDurationSeconds must be at least 14 where retryPeriodSeconds is 9"),
     ("leaderElection.leaseDurationSeconds=6,leaderElection.renewDeadlineSeconds=5,leaderElection.retryPeriodSeconds=3",
      "leaseDurationSeconds must be at least 7 where retryPeriodSeconds is 3"),
     ("leaderElection.leaseDurationSeconds=3", "at '/leaderElection/leaseDurationSeconds': minimum: got 3, want 4"),

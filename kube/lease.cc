@@ -18,22 +18,20 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
-constexpr seconds kMargin{2};
 constexpr milliseconds kMostForWrites{8'000};
 constexpr milliseconds kLeastForWrites{1'000};
 // That a renewal may take without shutting writes out before the next one.
 constexpr milliseconds kRenewing{1'000};
 
+// Whoever waits for it to run out may have a clock that is faster by a quarter.
 nanoseconds Lifetime(const LeaderElector::Options& options) {
-  const nanoseconds lease = options.lease_duration;
-  return lease - std::min<nanoseconds>(kMargin, lease / 5);
+  return nanoseconds(options.lease_duration) * 4 / 5;
 }
 
 // The shortest whose Lifetime leaves writes their least.
 seconds ShortestLease(seconds retry_period) {
   const milliseconds lifetime = retry_period + kRenewing + kLeastForWrites;
-  return std::min(std::chrono::ceil<seconds>(lifetime + kMargin),
-                  std::chrono::ceil<seconds>(lifetime * 5 / 4));
+  return std::chrono::ceil<seconds>(lifetime * 5 / 4);
 }
 
 std::string Text(const Json& object, const char* field) {

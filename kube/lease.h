@@ -53,8 +53,8 @@ class LeaderElector {
   // True if a request that starts now and takes up to `deadline` would end while the lease is still
   // surely ours: before ValidUntil(). Any thread.
   [[nodiscard]] bool Valid(std::chrono::milliseconds deadline) const;
-  // The start of the last successful renewal + lease_duration − a margin (2 s, or a fifth of the
-  // duration if that is less), on Clock::Elapsed. Zero while not leading. Any thread.
+  // The start of the last successful renewal + four fifths of lease_duration, on Clock::Elapsed.
+  // Zero while not leading. Any thread.
   [[nodiscard]] std::chrono::nanoseconds ValidUntil() const;
   [[nodiscard]] bool Leading() const;
   // The uid of the Lease as it was last seen; empty without one. In `on_leading`, or when Run has

@@ -183,13 +183,13 @@ TEST_F(LeaseTest, CountsValidityFromBeforeTheRenewalWasSent) {
     return std::nullopt;
   };
   EXPECT_TRUE(RunUntil(elector, [] { return true; }).ok());
-  EXPECT_EQ(elector.ValidUntil(), 13s);  // sent at 0; 15 s less the margin of 2 s
+  EXPECT_EQ(elector.ValidUntil(), 12s);  // sent at 0; 15 s less a fifth
   EXPECT_EQ(clock_.Elapsed(), 3500ms);
-  EXPECT_TRUE(elector.Valid(9499ms));
-  EXPECT_FALSE(elector.Valid(9500ms));
+  EXPECT_TRUE(elector.Valid(8499ms));
+  EXPECT_FALSE(elector.Valid(8500ms));
 }
 
-TEST_F(LeaseTest, ShortLeasesHaveASmallerMargin) {
+TEST_F(LeaseTest, AFifthOfEveryLeaseIsLeftToOthersClocks) {
   LeaderElector elector(client_, clock_, log_,
                         {.ns = "ns",
                          .name = "spillway",
@@ -229,7 +229,7 @@ TEST_F(LeaseTest, OverloadForEverEndsTheLeaderBeforeItsLeaseDoes) {
   const Status end = RunUntil(elector, [] { return false; });
   ASSERT_FALSE(end.ok());
   EXPECT_EQ(end.error().code, Code::kUnavailable);
-  EXPECT_LT(clock_.Elapsed(), 13s);
+  EXPECT_LT(clock_.Elapsed(), 12s);
   EXPECT_GT(clock_.Elapsed(), 8s);
 }
 
@@ -390,9 +390,10 @@ TEST(LeaseOptionsTest, TimesMustLeaveRoomToRenew) {
   EXPECT_STREQ(code(5, 3, 1), "ok");
   EXPECT_STREQ(code(4, 3, 1), "ok");
   EXPECT_STREQ(code(3, 2, 1), "invalid");
-  EXPECT_STREQ(code(14, 13, 10), "ok");
-  EXPECT_STREQ(code(13, 12, 9), "ok");
-  EXPECT_STREQ(code(13, 12, 10), "invalid");
+  EXPECT_STREQ(code(15, 13, 10), "ok");
+  EXPECT_STREQ(code(14, 13, 10), "invalid");
+  EXPECT_STREQ(code(14, 12, 9), "ok");
+  EXPECT_STREQ(code(13, 12, 9), "invalid");
   EXPECT_FALSE(LeaderElector::Check({.ns = "ns", .name = "", .identity = "me"}).ok());
 }
 
@@ -417,7 +418,7 @@ TEST(LeaseOptionsTest, ALeaseThatLeavesWritesNoTimeIsRefusedInASentence) {
   struct Row {
     int lease, renew, retry, shortest;
   };
-  for (const Row& row : std::vector<Row>{{3, 2, 1, 4}, {12, 11, 9, 13}, {9, 8, 6, 10}}) {
+  for (const Row& row : std::vector<Row>{{3, 2, 1, 4}, {12, 11, 9, 14}, {9, 8, 6, 10}}) {
     const Status checked = LeaderElector::CheckTimes(Times(row.lease, row.renew, row.retry));
     ASSERT_FALSE(checked.ok()) << row.lease;
     EXPECT_EQ(checked.error().message,

@@ -128,7 +128,7 @@ TEST(Assembly, WhatItCannotStartWithIsOneSentence) {
                          },
                          "--lease-duration-seconds, --renew-deadline-seconds, "
                          "--retry-period-seconds: lease duration 12 s, retry period 9 s: the "
-                         "duration must be at least 13 s then"}}) {
+                         "duration must be at least 14 s then"}}) {
     Options options = With(kubeconfig);
     row.spoil(options);
     const auto assembly = Assembly::Make(options, log);

@@ -35,12 +35,12 @@ class CountingClock final : public Clock {
   mutable std::atomic<int> asked = 0;
 };
 
-// A lease that is held from the start of the clock on, for 13 s.
+// A lease that is held from the start of the clock on, for 12 s.
 struct Held {
   Held() {
     std::stop_source stop;
     EXPECT_TRUE(elector.Run([&] { stop.request_stop(); }, stop.get_token()).ok());
-    EXPECT_EQ(elector.ValidUntil(), 13s);
+    EXPECT_EQ(elector.ValidUntil(), 12s);
   }
   CountingClock clock;
   Log log{LogLevel::kError, true};
@@ -59,7 +59,7 @@ TEST(Watchdog, EndsTheProcessWhenTheLeaseRunsOut) {
   EXPECT_EXIT(
       {
         Held held;
-        held.clock.clock.Advance(13s);
+        held.clock.clock.Advance(12s);
         Watchdog(held.elector, held.clock, {});
       },
       testing::ExitedWithCode(1), "the lease ran out before it was renewed; exiting");
@@ -84,7 +84,7 @@ TEST(Watchdog, EndsTheProcessEvenIfNobodyReadsItsLastWords) {
       {
         Held held;
         StallStandardError();
-        held.clock.clock.Advance(13s);
+        held.clock.clock.Advance(12s);
         Watchdog(held.elector, held.clock, {});
       },
       testing::ExitedWithCode(1), "");
@@ -101,7 +101,7 @@ TEST(Watchdog, EndsTheProcessAlsoWhereItIsTheFirstOne) {
           ASSERT_EQ(getpid(), 1);
           Held held;
           StallStandardError();
-          held.clock.clock.Advance(13s);
+          held.clock.clock.Advance(12s);
           Watchdog(held.elector, held.clock, {});
         }
         int status = 0;
@@ -113,7 +113,7 @@ TEST(Watchdog, EndsTheProcessAlsoWhereItIsTheFirstOne) {
 
 TEST(Watchdog, LeavesALeaseThatIsGoodAlone) {
   Held held;
-  held.clock.clock.Advance(12'999ms);
+  held.clock.clock.Advance(11'999ms);
   const int before = held.clock.asked;
   std::jthread watching(
       [&](const std::stop_token& stop) { Watchdog(held.elector, held.clock, stop); });
