@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "kube/client.h"
+#include "kube/pem.h"
 
 namespace spillway::kube {
 namespace {
@@ -64,6 +65,17 @@ Result<int> ParsePort(const std::string& server, std::string_view text, bool tls
     return BadServer(server, "has no valid port; a port is a number from 1 to 65535");
   }
   return port;
+}
+
+// Has somebody written a part of what he is about to write?
+bool IsHalfDone(const Credentials& fresh, const Credentials& before) {
+  const bool other_pair = fresh.client_certificate != before.client_certificate ||
+                          fresh.client_key != before.client_key;
+  if (other_pair && !fresh.client_key.empty() &&
+      !FaultOfPair(fresh.client_certificate, fresh.client_key).empty()) {
+    return true;
+  }
+  return fresh.ca != before.ca && !FaultOfAuthority(fresh.ca).empty();
 }
 
 }  // namespace
@@ -200,6 +212,10 @@ void CredentialCache::ReadAgain(Time now) {
   distrusted_ = false;
   auto fresh = ReadCredentials(config_);
   if (!fresh || *fresh == files_) return;
+  if (IsHalfDone(*fresh, files_)) {
+    distrusted_ = true;  // the rest is soon there
+    return;
+  }
   files_ = *std::move(fresh);
   Renew();
 }

@@ -2,10 +2,6 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
 #include <algorithm>
 #include <array>
@@ -18,6 +14,7 @@
 #include <vector>
 
 #include "kube/connection.h"
+#include "kube/pem.h"
 
 // The only file that knows libcurl. A line (one easy handle in one multi handle, and the connection
 // that they keep) serves one call at a time, on the thread of that call: bytes are handed over
@@ -37,44 +34,21 @@ Moment Now() { return std::chrono::steady_clock::now(); }
 
 // --- credentials ---
 
-template <class T, void (*Free)(T*)>
-struct Freed {
-  void operator()(T* value) const { Free(value); }
-};
-using Bio = std::unique_ptr<BIO, Freed<BIO, BIO_free_all>>;
-using Certificate = std::unique_ptr<X509, Freed<X509, X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY, EVP_PKEY_free>>;
-
-Bio ReadFrom(const std::string& bytes) {
-  return Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
-}
-Certificate ReadCertificate(const std::string& pem) {
-  return Certificate(PEM_read_bio_X509(ReadFrom(pem).get(), nullptr, nullptr, nullptr));
-}
-
 // What is wrong with them, which libcurl would say only when it connects; empty: nothing.
 std::string Fault(const Credentials& credentials) {
-  std::string fault;
-  if (!ReadCertificate(credentials.ca)) {
-    fault = "certificate-authority is no PEM certificate";
-  } else if (!credentials.client_key.empty()) {
-    const auto certificate = ReadCertificate(credentials.client_certificate);
-    const auto no_passphrase = [](char*, int, int, void*) { return 0; };  // it would ask for one
-    const Key key(PEM_read_bio_PrivateKey(ReadFrom(credentials.client_key).get(), nullptr,
-                                          no_passphrase, nullptr));
-    if (!certificate) {
-      fault = "client-certificate is no PEM certificate";
-    } else if (!key) {
-      fault = "client-key is no PEM private key";
-    } else if (X509_check_private_key(certificate.get(), key.get()) != 1) {
-      fault = "client-key is not the key of client-certificate";
-    }
+  std::string fault = FaultOfAuthority(credentials.ca);
+  if (fault.empty() && !credentials.client_key.empty()) {
+    fault = FaultOfPair(credentials.client_certificate, credentials.client_key);
   }
-  ERR_clear_error();
   return fault;
 }
 
 // --- one line ---
+
+template <class T, void (*Free)(T*)>
+struct Freed {
+  void operator()(T* value) const { Free(value); }
+};
 
 // Throws std::bad_alloc if there is no memory for one.
 class Line {

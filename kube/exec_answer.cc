@@ -1,38 +1,17 @@
 // What a credential plugin says. Apart from running it, as these are foreign bytes.
 #include <fmt/format.h>
-#include <openssl/bio.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
-#include <memory>
 #include <utility>
 
 #include "kube/connection.h"
 #include "kube/exec_plugin.h"
 #include "kube/json.h"
+#include "kube/pem.h"
 
 namespace spillway::kube {
 namespace {
 
 Error Invalid(std::string message) { return {Code::kInvalid, std::move(message)}; }
-
-using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
-
-Bio BioOf(const std::string& text) {
-  return {BIO_new_mem_buf(text.data(), static_cast<int>(text.size())), &BIO_free};
-}
-
-// Is the first certificate that of the key?
-bool FitTogether(const std::string& certificate, const std::string& key) {
-  const std::unique_ptr<X509, decltype(&X509_free)> read_certificate(
-      PEM_read_bio_X509(BioOf(certificate).get(), nullptr, nullptr, nullptr), &X509_free);
-  const auto no_passphrase = [](char*, int, int, void*) { return 0; };
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> read_key(
-      PEM_read_bio_PrivateKey(BioOf(key).get(), nullptr, no_passphrase, nullptr), &EVP_PKEY_free);
-  return read_certificate && read_key &&
-         X509_check_private_key(read_certificate.get(), read_key.get()) == 1;
-}
 
 Status ReadStatus(JsonValue value, ExecCredential& out) {
   return VisitObject(value, [&](std::string_view key, JsonValue inner) -> Status {
@@ -70,7 +49,7 @@ Status CheckCredential(const ExecCredential& credential) {
     return Invalid("its token has blanks or control characters inside");
   }
   if (!credential.client_key.empty() &&
-      !FitTogether(credential.client_certificate, credential.client_key)) {
+      !FaultOfPair(credential.client_certificate, credential.client_key).empty()) {
     return Invalid("its clientCertificateData and clientKeyData are no PEM of a pair");
   }
   return Ok{};
