@@ -11,12 +11,12 @@
 
 #include <algorithm>
 #include <boost/asio/ssl.hpp>
-#include <cstdlib>
 #include <mutex>
 #include <optional>
 
 #include "kube/connection.h"
 #include "kube/exchange.h"
+#include "kube/subprocess.h"
 
 // The only file that knows cpprestsdk. It is archived upstream and sound only in a narrow way of
 // use: one pool thread, own sink, no redirects, cancelling on the pool's thread alone, no pooled
@@ -240,7 +240,7 @@ class CpprestTransport final : public Transport {
                     const std::string& host);
   enum class End { kAnswered, kStopped, kTimedOut, kFailed };
   static End Drive(const Call& call, const HttpRequest& request, const OnBytes* on_bytes,
-                   Result<HttpResponse>& answer);
+                   Deadline deadline, Result<HttpResponse>& answer);
 
   // Constant.
   const Endpoint endpoint_;
@@ -378,10 +378,9 @@ void CpprestTransport::Start(const Call& call, http::client::http_client& client
 }
 
 CpprestTransport::End CpprestTransport::Drive(const Call& call, const HttpRequest& request,
-                                              const OnBytes* on_bytes,
+                                              const OnBytes* on_bytes, Deadline deadline,
                                               Result<HttpResponse>& answer) {
   using Wake = Exchange::Wake;
-  const Deadline deadline = Now() + request.deadline;
   std::string bytes;
   for (;;) {
     switch (call.transfer->Await(deadline, request.idle_deadline, bytes)) {
@@ -425,7 +424,8 @@ Result<HttpResponse> CpprestTransport::Run(const HttpRequest& request, const OnB
       .name = fmt::format("{} {}:{}{}", request.method, endpoint_.host, endpoint_.port, path),
       .read_only = IsReadOnly(request)};
   if (stop.stop_requested()) return Error{Code::kCancelled, call.name + ": stopped"};
-  const auto current = CurrentSession(Now() + request.deadline, stop);
+  const Deadline deadline = Now() + request.deadline;  // a plugin's time is part of it
+  const auto current = CurrentSession(deadline, stop);
   if (!current) return Error(current.error()).While(call.name);
   const std::shared_ptr<const Session>& session = *current;
   auto built = Build(request, *session);
@@ -442,7 +442,7 @@ Result<HttpResponse> CpprestTransport::Run(const HttpRequest& request, const OnB
         verify_name_);
   const std::stop_callback on_stop(stop, [&call] { call.transfer->End(); });
   Result<HttpResponse> answer = HttpResponse{};
-  const End end = Drive(call, request, on_bytes, answer);
+  const End end = Drive(call, request, on_bytes, deadline, answer);
   if (end == End::kTimedOut || end == End::kFailed) DropSession(session);
   if (end == End::kFailed) cache_.Suspect();
   if (end == End::kAnswered && answer->status == 401) cache_.Distrust(session->credentials);
@@ -464,7 +464,8 @@ Status CheckImpersonation(const Impersonation& who) {
 
 void InitCpprest() {
   static const bool kDone = [] {
-    setenv("SSL_CERT_FILE", "/dev/null", 1);  // its store is replaced by ours for each connection
+    // Its store is replaced by ours for each connection.
+    SetForThisProcess("SSL_CERT_FILE", "/dev/null");
     crossplat::threadpool::initialize_with_threads(1);
     return true;
   }();
@@ -485,7 +486,7 @@ Result<std::unique_ptr<Transport>> MakeCpprestTransport(const ClusterConfig& con
     return Error{
         Code::kInvalid,
         fmt::format("server \"{}\" is an IPv6 address, which cpprestsdk cannot connect to; "
-                    "use --transport=curl, or a DNS name such as kubernetes.default.svc",
+                    "use --transport=curl, or a DNS name with an IPv4 address",
                     config.server)};
   }
   auto credentials = ReadCredentials(config);

@@ -13,8 +13,13 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <map>
+#include <optional>
 #include <string_view>
+
+#include "base/guarded.h"
 
 namespace spillway::kube {
 namespace {
@@ -45,15 +50,30 @@ Error CannotRun(const Program& program, int why) {
           fmt::format("cannot run {}: {}", program.path, std::strerror(why))};
 }
 
-// "NAME=value" of this process, but for names that the program has a value of its own for.
+// Variables that have another value here than in what we run; nullopt: there they are not set.
+using Inherited = std::map<std::string, std::optional<std::string>, std::less<>>;
+
+Guarded<Inherited>& OwnVariables() {
+  static Guarded<Inherited> variables;
+  return variables;
+}
+
+// "NAME=value" of this process as it was started, but for names that the program has a value of
+// its own for.
 std::vector<std::string> Environment(const Program& program) {
+  const Inherited inherited = OwnVariables().With([](const Inherited& all) { return all; });
+  const auto has_own = [&](std::string_view name) {
+    return std::any_of(program.environment.begin(), program.environment.end(),
+                       [&](const auto& pair) { return pair.first == name; });
+  };
   std::vector<std::string> all;
   for (char** at = environ; *at != nullptr; ++at) {
     const std::string_view entry = *at;
     const std::string_view name = entry.substr(0, entry.find('='));
-    const bool own = std::any_of(program.environment.begin(), program.environment.end(),
-                                 [&](const auto& pair) { return pair.first == name; });
-    if (!own) all.emplace_back(entry);
+    if (!has_own(name) && !inherited.contains(name)) all.emplace_back(entry);
+  }
+  for (const auto& [name, value] : inherited) {
+    if (value && !has_own(name)) all.push_back(fmt::format("{}={}", name, *value));
   }
   for (const auto& [name, value] : program.environment)
     all.push_back(fmt::format("{}={}", name, value));
@@ -213,6 +233,16 @@ Result<ProgramEnd> RunProgram(const Program& program, const std::stop_token& sto
   input.Close();
   const std::stop_callback on_stop(stop, [&] { eventfd_write(stopped.Get(), 1); });
   return Wait(program, child, output, stopped.Get());
+}
+
+void SetForThisProcess(const std::string& name, const std::string& value) {
+  OwnVariables().With([&](Inherited& all) {
+    // NOLINTBEGIN(concurrency-mt-unsafe): as REQUIRED.
+    const char* const before = getenv(name.c_str());
+    all.try_emplace(name, before != nullptr ? std::optional<std::string>(before) : std::nullopt);
+    setenv(name.c_str(), value.c_str(), 1);
+    // NOLINTEND(concurrency-mt-unsafe)
+  });
 }
 
 }  // namespace spillway::kube

@@ -33,4 +33,8 @@ struct ProgramEnd {
 // `most_output`; kUnavailable: not done by `deadline`; kCancelled: `stop` was requested.
 Result<ProgramEnd> RunProgram(const Program& program, const std::stop_token& stop);
 
+// From now on a variable of the environment has this value in this process; programs that it runs
+// get what it had when it was first set. REQUIRES that no other thread looks at the environment.
+void SetForThisProcess(const std::string& name, const std::string& value);
+
 }  // namespace spillway::kube

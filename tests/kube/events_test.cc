@@ -197,7 +197,8 @@ TEST_F(EventsTest, GivesUpAfterFiveTries) {
   EXPECT_EQ(dropped_, 1U);
 }
 
-TEST_F(EventsTest, DoesNotInsistWhereItIsRefused) {
+TEST_F(EventsTest, DoesNotInsistWhereItIsRefusedAndCountsThat) {
+  size_t refused = 0;
   for (const int status : {400, 403, 404, 409, 422}) {
     SCOPED_TRACE(status);
     statuses_ = {status, 201};
@@ -209,6 +210,7 @@ TEST_F(EventsTest, DoesNotInsistWhereItIsRefused) {
     EXPECT_TRUE(Eventually([&] { return transport_.Requests().size() == before + 2; }));
     recorder.Stop();
     EXPECT_EQ(transport_.Requests().size(), before + 2);
+    EXPECT_EQ(dropped_, ++refused);
   }
 }
 
@@ -266,6 +268,7 @@ TEST_F(EventsTest, AGateThatIsShutDropsIt) {
   EXPECT_TRUE(Eventually([&] { return asked == 1; }));
   recorder.Stop();
   EXPECT_TRUE(transport_.Requests().empty());
+  EXPECT_EQ(dropped_, 1U);
 }
 
 }  // namespace

@@ -116,6 +116,22 @@ TEST_F(PluginTest, IsToldWhatItMayAndWhichClusterItIsFor) {
       "certificate-authority-data":"Q0E=","config":{"audience":"x"}})"));
 }
 
+TEST_F(PluginTest, GetsTheEnvironmentThatThisProcessWasStartedWith) {
+  // NOLINTBEGIN(concurrency-mt-unsafe): no other thread is there.
+  setenv("THEIRS", "theirs", 1);
+  unsetenv("NOBODYS");
+  setenv("OTHERS", "others", 1);
+  // NOLINTEND(concurrency-mt-unsafe)
+  for (const char* name : {"THEIRS", "NOBODYS", "OTHERS"}) SetForThisProcess(name, "first");
+  SetForThisProcess("THEIRS", "second");
+  EXPECT_STREQ(getenv("THEIRS"), "second");  // NOLINT(concurrency-mt-unsafe)
+  ClusterConfig cluster = Cluster("printf '%s|' \"$THEIRS\" \"${NOBODYS-not set}\" \"$OTHERS\" > " +
+                                  dir_ + "/told\n" + "echo '" + Answer(R"({"token":"t"})") + "'");
+  cluster.exec->environment = {{"OTHERS", "its own"}};
+  ASSERT_TRUE(RunExecPlugin(cluster, false, {}).ok());
+  EXPECT_EQ(Read("told"), "theirs|not set|its own|");
+}
+
 TEST_F(PluginTest, MayReadFromATerminalWhereItsModeSaysSo) {
   using Input = ExecPlugin::Input;
   struct Row {

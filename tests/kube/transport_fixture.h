@@ -19,8 +19,8 @@ namespace spillway::kube {
 struct Implementation {
   std::string name;
   Result<std::unique_ptr<Transport>> (*make)(const ClusterConfig&);
-  // Connects to no IPv6 address, sends no header twice, keeps every connection for a while, sends a
-  // write again that a kept connection swallowed, and takes an interim answer (1xx) for the answer.
+  // Connects to no IPv6 address, sends no header twice, keeps every connection for a while, and
+  // takes an interim answer (1xx) for the answer.
   bool limited;
 };
 

@@ -20,6 +20,7 @@
 namespace spillway::kube {
 namespace {
 
+using namespace std::chrono_literals;
 using support::Eventually;
 using support::TlsServer;
 using support::WireConnection;
@@ -111,6 +112,28 @@ TEST_P(TransportTrust, LoggingInTakesAsLongAsItTakes) {
   EXPECT_EQ(transport->Send(request, {})->status, 200);
   config.exec->command = "/no/such/program";
   EXPECT_THAT(Make(config)->LogIn({}).error().message, HasSubstr("cannot run /no/such/program"));
+}
+
+TEST_P(TransportTrust, TheTimeOfAPluginIsPartOfTheDeadline) {
+  std::atomic<int> asked = 0;
+  Serve([&](const WireRequest&, WireConnection& wire) {
+    ++asked;
+    wire.WaitForPeerToClose();
+  });
+  const support::TempFile plugin(
+      "#!/bin/sh\nsleep 2\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\","
+      "\"kind\":\"ExecCredential\",\"status\":{\"token\":\"given\"}}'\n");
+  std::filesystem::permissions(plugin.path(), std::filesystem::perms::owner_all);
+  ClusterConfig config = Config();
+  config.exec =
+      ExecPlugin{.api_version = "client.authentication.k8s.io/v1", .command = plugin.path()};
+  HttpRequest request = Get("/");
+  request.deadline = 3s;
+  const auto started = std::chrono::steady_clock::now();
+  EXPECT_THAT(SendAndFail(*Make(config), request).message, HasSubstr("not done within 3000 ms"));
+  EXPECT_LT(std::chrono::steady_clock::now() - started, 4500ms)
+      << "5 s: the rest of a deadline of its own";
+  EXPECT_EQ(asked, 1);
 }
 
 // Nothing of one cluster is the process's: not its authority, nor its token, nor its certificate.
@@ -211,6 +234,32 @@ TEST_P(TransportTrust, TakesUpANewClientCertificate) {
   EXPECT_EQ(transport->Send(Get("/"), {})->status, 401);
   show("new");
   EXPECT_TRUE(Eventually([&] { return transport->Send(Get("/"), {})->status == 200; }));
+}
+
+// Who writes two files has written one of them first.
+TEST_P(TransportTrust, KeepsAClientCertificateUntilTheOtherOneIsThereAsAWhole) {
+  const auto old = authority_.Issue("old", {});
+  const auto fresh = authority_.Issue("new", {});
+  const support::TempFile certificate(old.certificate);
+  const support::TempFile key(old.key);
+  std::atomic<bool> refuses = false;
+  Serve([&](const WireRequest&, WireConnection& wire) {
+    wire.Answer(wire.ClientCommonName() == "old" && refuses ? 401 : 200, wire.ClientCommonName());
+  });
+  ClusterConfig config = Config();
+  config.client_certificate.file = certificate.path();
+  config.client_key.file = key.path();
+  const auto transport = Make(config);
+  const auto who = [&]() -> std::string {
+    const auto answer = transport->Send(Get("/"), {});
+    return answer ? answer->body : answer.error().message;
+  };
+  refuses = true;
+  certificate.Write(fresh.certificate);
+  const auto until = std::chrono::steady_clock::now() + 2500ms;
+  while (std::chrono::steady_clock::now() < until) ASSERT_EQ(who(), "old");
+  key.Write(fresh.key);
+  EXPECT_TRUE(Eventually([&] { return who() == "new"; }));
 }
 
 TEST_P(TransportTrust, TakesUpANewAuthority) {
