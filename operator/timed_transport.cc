@@ -7,7 +7,7 @@ namespace {
 
 bool Changes(const kube::HttpRequest& request) {
   const bool reads = request.method == "GET" || request.method == "HEAD";
-  const bool is_event = request.target.find("/events") != std::string::npos;
+  const bool is_event = request.target.starts_with("/apis/events.k8s.io/");
   return !reads && !is_event && request.target.find("dryRun=All") == std::string::npos;
 }
 

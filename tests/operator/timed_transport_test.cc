@@ -65,6 +65,8 @@ TEST(TimedTransport, KnowsForAWhileOfWritesThatMayStillBeDone) {
            {"PUT", "/jobs/a", Error{Code::kUnavailable, "refused"}, false},
            {"GET", "/jobs", Error{Code::kCancelled, "cut off"}, false},
            {"POST", "/pods?dryRun=All&fieldValidation=Strict", unknown, false},
+           {"POST", "/apis/batch/v1/namespaces/events/jobs", unknown, true},
+           {"PATCH", "/apis/batch/v1/namespaces/lab/jobs/events", unknown, true},
            {"POST", "/apis/events.k8s.io/v1/namespaces/lab/events", unknown, false}}) {
     SCOPED_TRACE(std::string(one.method) + " " + one.target);
     support::FakeClock clock;
