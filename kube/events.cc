@@ -141,8 +141,7 @@ void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop)
     const Code code = sent.error().code;
     if (code != Code::kUnavailable && code != Code::kUnknown) {
       log_.Debug("event refused", {{"object", record.name}, {"error", sent.error().message}});
-      Forget(record);
-      return;
+      break;
     }
     if (i + 1 == kTries) break;
     std::chrono::milliseconds wait = options_.first_wait * (1 << i);

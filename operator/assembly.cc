@@ -87,9 +87,9 @@ struct Assembly::Parts {
         gate(elector, clock, log, options.lease_duration),
         gated(client.Gated(
             [this](std::chrono::milliseconds deadline) { return gate.Ask(deadline); })),
-        events_dropped(registry.AddCounter(
-            "spillway_events_dropped_total",
-            "Events that were not sent: too many at once, or the API server was not there.")),
+        events_dropped(registry.AddCounter("spillway_events_dropped_total",
+                                           "Events that were not sent: too many at once, refused, "
+                                           "or the API server was not there.")),
         events(gated, clock, log, RecorderOptions()),
         templates(client, clock, log, [this] { Dirty(); }),
         metrics(registry),
