@@ -37,7 +37,8 @@ int64_t Placed(const Plan& plan) {
 
 // The worlds are what they say they are: as many pools find a place as are meant to.
 bool IsAsMeant(const Size& size, Load load, const Plan& plan) {
-  const int64_t wanted = load == Load::kAllFit ? size.pools : size.pools - size.pools / 10;
+  const bool contended = load == Load::kAllContended;
+  const int64_t wanted = contended ? size.pools - size.pools / 10 : size.pools;
   return Placed(plan) == wanted && std::ssize(plan.pools) == size.pools;
 }
 
@@ -153,6 +154,7 @@ void RegisterPlans(const std::string& name, const Size& size) {
         ->Unit(benchmark::kMillisecond);
   };
   plan("fit", Load::kAllFit);
+  if (name == "MakePlan") plan("fit_small", Load::kAllFitSmall);
   plan("contended", Load::kAllContended);
 }
 

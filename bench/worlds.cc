@@ -152,16 +152,18 @@ class Maker {
     TrainingPool pool;
     const int nodes = NodesFor(running);
     const int per_node = std::array{1, 2, 8}[static_cast<size_t>(Roll(3))];
+    const bool small = waits && load_ == Load::kAllFitSmall;
+    const int workers = small ? 1 + number / 10 % 4 : nodes * per_node;
     const Type& type = TypeOf(size_.groups == 2 ? 0 : group);
     pool.key = {.ns = fmt::format("team-{:02}", Roll(kNamespaces)),
                 .name = fmt::format("train-{:05}", number)};
     pool.uid = fmt::format("5e0c7a1c-0000-4000-8000-{:012}", number);
     pool.priority = Roll(3) * 100;
-    pool.per_worker = type.per_node / per_node;
-    pool.accelerators = {{.type = type.name, .workers = nodes * per_node}};
+    pool.per_worker = small ? 1 : type.per_node / per_node;
+    pool.accelerators = {{.type = type.name, .workers = workers}};
     if (size_.groups > 2 && type.resource == std::string_view(kGpu) && Roll(3) == 0) {
       pool.accelerators.push_back(
-          {.type = kTypes[static_cast<size_t>(Roll(3))].name, .workers = nodes * per_node});
+          {.type = kTypes[static_cast<size_t>(Roll(3))].name, .workers = workers});
     }
     pool.requests.Set(kMemory, 64 * kGi);
     pool.requests.Set(kPods, 1);
