@@ -40,8 +40,8 @@ inline constexpr std::array<Size, 6> kGrowth = {{
 
 enum class Load {
   kAllFit,        // there is room for every waiting pool
-  kAllFitSmall,   // the same, and each waits with one to four workers of one accelerator
   kAllContended,  // every accelerator is in use: none of them fits anywhere
+  kAllFitSmall,   // as kAllFit, and each waits with one to four workers of one accelerator
 };
 
 // Nine pools of ten run, all their workers ready; every tenth waits. Node groups of three types of
