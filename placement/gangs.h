@@ -23,6 +23,7 @@ struct Slot {
   int64_t free = 0;     // accelerators
   bool whole = false;   // all of its accelerators are free
   bool kept = false;    // the gang has been here: taken before others, and the domain stays
+  bool operator==(const Slot&) const = default;
 };
 
 struct Topology {

@@ -260,6 +260,8 @@ Offers::KnownOffer Offers::MakeOffer(const GroupView& group, std::shared_ptr<con
 void Offers::LookAgain(const GroupView& group, KnownOffer& known, size_t index) const {
   Offer::Place& place = known.offer.places[index];
   const Offer::Place now = PlaceOn(group, known, index);
+  // Mostly a full node: what changed there is less than a worker's, and of no accelerators.
+  if (now == place) return;
   const auto sure = [](const Offer::Place& one) { return one.contested ? 0 : one.slot.workers; };
   for (auto& [label, level] : known.levels) {
     const uint32_t domain = level.domains->of[place.slot.node];

@@ -48,6 +48,7 @@ struct Offer {
   struct Place {
     Slot slot;               // `workers`: as many as fit, without a limit
     bool contested = false;  // only so many may count on it whom that is enough for
+    bool operator==(const Place&) const = default;
   };
   std::vector<Place> places;  // by node
   std::vector<size_t> open;   // those of them where at least one worker fits
