@@ -81,7 +81,9 @@ Coverage::Coverage(const QuotaBook& quotas, std::vector<Demand> demands) {
   }
 }
 
+// Asked about every gang that might give way: without guarantees, no key is made for a look-up.
 bool Coverage::Gang(size_t pool, const std::string& type) const {
+  if (gangs_.empty()) return false;
   const auto at = gangs_.find({pool, type});
   return at != gangs_.end() && at->second;
 }
@@ -100,11 +102,13 @@ bool Coverage::Grows(size_t inference_pool) const {
 }
 
 int64_t Coverage::Left(size_t inference_pool, const std::string& type) const {
+  if (left_.empty()) return 0;
   const auto at = left_.find({inference_pool, type});
   return at == left_.end() ? 0 : at->second;
 }
 
 int64_t Coverage::Kept(size_t inference_pool, const std::string& type) const {
+  if (kept_.empty()) return 0;
   const auto at = kept_.find({inference_pool, type});
   return at == kept_.end() ? 0 : at->second;
 }
