@@ -59,8 +59,12 @@ void AddTimes(std::span<int64_t> row, std::span<const int64_t> other, int64_t ti
 }
 
 int64_t HowMany(std::span<const int64_t> room, std::span<const int64_t> request, int64_t most) {
+  // Mostly there is no room: to compare takes much less time than to divide.
   for (size_t i = 0; i < request.size(); ++i) {
-    if (request[i] > 0) most = std::min(most, std::max<int64_t>(room[i], 0) / request[i]);
+    if (request[i] > 0 && room[i] < request[i]) return 0;
+  }
+  for (size_t i = 0; i < request.size(); ++i) {
+    if (request[i] > 0) most = std::min(most, room[i] / request[i]);
   }
   return std::max<int64_t>(most, 0);
 }
