@@ -49,16 +49,25 @@ void CountAccelerators(const World& world, const Capacity& capacity, const Group
   const size_t column = capacity.ColumnOf(CountedBy(group));
   int64_t used_milli = 0;
   std::map<std::pair<int64_t, int64_t>, int64_t> idle_nodes;  // by idle and all accelerators
+  // Neighbours are mostly used alike.
+  const Resources* last = nullptr;
+  int64_t used = 0;
+  std::pair<const std::pair<int64_t, int64_t>, int64_t>* alike = nullptr;
   for (const Member& member : view.members) {
     const Node& node = *world.nodes[member.node];
     const int64_t has = by_shape[member.shape];
-    const int64_t used = std::max<int64_t>(node.used.Get(CountedBy(group)), 0);
+    if (last == nullptr || *last != node.used) {
+      used = std::max<int64_t>(node.used.Get(CountedBy(group)), 0);
+      last = &node.used;
+    }
     report.allocatable += has;
     used_milli += group.resource.empty() ? used : used * 1000;
     if (TakesWork(member)) report.free += Accelerators(group, capacity.FreeIn(column, member.node));
     const int64_t whole = std::max<int64_t>({int64_t{group.per_node}, has, 1});
     const int64_t idle = std::max<int64_t>(whole - Accelerators(group, used), 0);
-    ++idle_nodes[{idle, whole}];
+    const std::pair part(idle, whole);
+    if (alike == nullptr || alike->first != part) alike = &*idle_nodes.try_emplace(part).first;
+    ++alike->second;
   }
   for (const auto& [part, nodes] : idle_nodes) {
     report.idle_hourly_cost += group.per_node_hour.Share(part.first, part.second).Times(nodes);
@@ -68,29 +77,38 @@ void CountAccelerators(const World& world, const Capacity& capacity, const Group
   report.marginal_hourly_cost = group.marginal_per_node_hour.Times(report.matched);
 }
 
+bool HasLabel(const World& world, const Member& member, const std::string& label) {
+  return world.nodes[member.node]->labels.contains(label);
+}
+
 // Nodes without a domain label count together where the group has no domains at all.
 void FindLargestFreeDomain(const World& world, const Capacity& capacity, const GroupView& view,
                            GroupReport& report) {
   const NodeGroup& group = *view.spec;
   const std::vector<int64_t> by_shape = AcceleratorsByShape(view);
   const size_t column = capacity.ColumnOf(CountedBy(group));
-  std::map<std::string_view, int> whole;
+  const Domains* domains =
+      group.domain_labels.empty() ? nullptr : &world.DomainsOf(group.domain_labels.front());
+  std::map<uint32_t, int> whole;  // by domain, which are numbered in the order of their names
+  std::pair<const uint32_t, int>* last = nullptr;  // neighbours are mostly in the same
+  int nameless = 0;
   for (const Member& member : view.members) {
     if (!TakesWork(member)) continue;
     const int64_t has = by_shape[member.shape];
     if (has == 0 || Accelerators(group, capacity.FreeIn(column, member.node)) < has) continue;
-    if (group.domain_labels.empty()) {
-      ++whole[""];
+    const uint32_t domain = domains == nullptr ? kNoDomain : domains->of[member.node];
+    if (domain == kNoDomain) {
+      if (domains == nullptr || HasLabel(world, member, group.domain_labels.front())) ++nameless;
       continue;
     }
-    const Labels& labels = world.nodes[member.node]->labels;
-    const auto label = labels.find(group.domain_labels.front());
-    if (label != labels.end()) ++whole[label->second.str()];
+    if (last == nullptr || last->first != domain) last = &*whole.try_emplace(domain).first;
+    ++last->second;
   }
+  report.largest_free_domain_nodes = nameless;
   for (const auto& [domain, nodes] : whole) {
     if (nodes <= report.largest_free_domain_nodes) continue;
     report.largest_free_domain_nodes = nodes;
-    report.largest_free_domain = domain;
+    report.largest_free_domain = domains->names[domain];
   }
 }
 
