@@ -76,10 +76,13 @@ std::vector<Slot> Vacancies::SlotsNow() const {
 // What is free for anybody is known already; the gang's own nodes have more for it.
 std::vector<Slot> Vacancies::SettledSlots() const {
   const std::vector<size_t> own = scene_.capacity.NodesOf(own_);
+  auto next_own = own.begin();
   std::vector<Slot> slots;
   Row free;
   for (const Offer::Place& place : scene_.offers.OfferFor(group_, ground_, need_.request).places) {
-    const bool is_own = std::ranges::binary_search(own, place.slot.node);
+    while (next_own != own.end() && *next_own < place.slot.node) ++next_own;
+    const bool is_own = next_own != own.end() && *next_own == place.slot.node;
+    if (!is_own && place.slot.workers < 1) continue;  // as most are
     Slot slot = is_own ? SlotOf(place.slot.node, {}, free) : place.slot;
     slot.workers = std::min<int64_t>(slot.workers, need_.workers);
     if (slot.workers > 0) slots.push_back(slot);
