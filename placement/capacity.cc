@@ -196,11 +196,11 @@ Capacity::Capacity(const World& world)
       shares_(world.pools.size() + world.groups.size() + 1),
       remains_(shares_.size()),
       pledges_(world.groups.size()) {
-  const Resources* last = nullptr;  // mostly the same of all
+  const Node* last = nullptr;  // neighbours are mostly alike
   for (const Node* node : world.nodes) {
-    if (last == nullptr || *last != node->allocatable) columns_.Add(node->allocatable);
-    columns_.Add(node->used);
-    last = &node->allocatable;
+    if (last == nullptr || last->allocatable != node->allocatable) columns_.Add(node->allocatable);
+    if (last == nullptr || last->used != node->used) columns_.Add(node->used);
+    last = node;
   }
   std::vector<int64_t> ours(world.nodes.size() * columns_.Width());
   AddPods(world, ours);
@@ -264,10 +264,11 @@ void Capacity::AddRooms(const World& world, const std::vector<int64_t>& ours) {
   const size_t width = columns_.Width();
   physical_.resize(ours.size());
   RowMaker rows(columns_);
-  Row foreign(width);
+  RowMaker used(columns_);
+  Row foreign;
   for (size_t n = 0; n < world.nodes.size(); ++n) {
     const Amounts pods{&ours[n * width], width};
-    columns_.Fill(world.nodes[n]->used, foreign);
+    foreign = used.Of(world.nodes[n]->used);
     AddTimes(foreign, pods, -1);
     for (int64_t& amount : foreign) amount = std::max<int64_t>(amount, 0);
     const std::span<int64_t> room{&physical_[n * width], width};
