@@ -90,6 +90,15 @@ bool KnowsRequest(const TrainingPool& pool) {
 
 __extension__ using Wide = __int128;  // both our compilers have it
 
+// Is there as much as `most` take, however many of them fit?
+bool Covers(std::span<const int64_t> amounts, const Row& request, int64_t most) {
+  most = std::max<int64_t>(most, 0);
+  for (size_t i = 0; i < request.size(); ++i) {
+    if (request[i] < 0 || amounts[i] < Wide{request[i]} * most) return false;
+  }
+  return true;
+}
+
 // How many of the request fit, `most` at the most; `room`: what there is in a column.
 int64_t FitIn(const Row& request, int64_t most, const auto& room) {
   for (size_t i = 0; i < request.size(); ++i) {
@@ -288,6 +297,9 @@ void Capacity::Add(size_t pool, const Claim& claim) {
   int64_t bound = 0;
   for (const NodeWorkers& here : claim.bound) bound += here.workers;
   size_t bound_here = 0;  // nodes of the claim that workers are bound to
+  // It takes no more of a node than workers that fit there. Where as many are bound already, their
+  // pods have all of that.
+  const bool plain = !claim.whole && !claim.gathers && claim.beside.empty();
   const Row request = columns_.RowOf(claim.request);
   Row room;
   Row planned;
@@ -295,7 +307,13 @@ void Capacity::Add(size_t pool, const Claim& claim) {
     const auto here = std::ranges::lower_bound(claim.bound, node, {}, &NodeWorkers::node);
     const bool binds = here != claim.bound.end() && here->node == node;
     const int64_t elsewhere = bound - (binds ? here->workers : 0);
+    const int64_t most = claim.workers - elsewhere;
     const Share share = ShareOf(pool, node);
+    if (binds && most <= here->workers && plain && Covers(At(share.reserved), request, most)) {
+      StayBound(share, request, here->workers);
+      ++bound_here;
+      continue;
+    }
     const Amounts left = claim.yields ? FreeRow(node) : PhysicalRow(node);
     room.assign(left.begin(), left.end());
     AddTimes(room, At(claim.yields ? share.reserved : share.live), 1);
@@ -305,7 +323,6 @@ void Capacity::Add(size_t pool, const Claim& claim) {
     } else {
       const auto beside = claim.beside.find(node);
       if (beside != claim.beside.end()) columns_.Fill(beside->second, planned);
-      const int64_t most = claim.workers - elsewhere;
       if (claim.gathers) {
         AddTimes(planned, request, most);
         for (size_t i = 0; i < planned.size(); ++i) planned[i] = std::min(planned[i], room[i]);
