@@ -121,8 +121,10 @@ Found IsAcceptable(Look& look) {
   } else {
     return {};
   }
-  return Finding{
-      .reason = Reason::kNoMatchingNodeGroup, .message = message, .remedy = {}, .last = true};
+  return Finding{.reason = Reason::kNoMatchingNodeGroup,
+                 .message = std::move(message),
+                 .remedy = {},
+                 .last = true};
 }
 
 // Workers that fit on an empty node, by shape.
@@ -1255,6 +1257,7 @@ Time HoldBackEnd(const TrainingPool& pool, const PoolMemory& memory, Time now) {
 }
 
 std::string TypesOf(const TrainingPool& pool) {
+  if (pool.accelerators.size() == 1) return pool.accelerators.front().type;
   std::vector<std::string> types;
   types.reserve(pool.accelerators.size());
   for (const AcceptedAccelerator& accepted : pool.accelerators) types.push_back(accepted.type);
