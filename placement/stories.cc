@@ -350,7 +350,7 @@ std::string WhenItGrows(const Told& told) {
 }
 
 // Said of every pool in every pass, so that it is put together without formats, which take longer.
-std::string Where(const TrainingPool& pool, const Placement& placement) {
+std::string Where(const TrainingPool& pool, const Placement& placement, const std::string& since) {
   constexpr size_t kMostly = 256;  // are not longer
   std::string text;
   text.reserve(kMostly);
@@ -363,7 +363,7 @@ std::string Where(const TrainingPool& pool, const Placement& placement) {
   if (all) text.append(std::to_string(placement.workers)).append(" of ");
   text.append(Count(all.value_or(placement.workers), "worker")).append(" on ");
   text.append(Count(std::ssize(placement.nodes), "node")).append(" (");
-  text.append(Names(placement.nodes)).append(") since ").append(FormatTime(placement.since));
+  text.append(Names(placement.nodes)).append(") since ").append(since);
   return text;
 }
 
@@ -380,7 +380,8 @@ std::string LeftOut(const PoolMemory& memory) {
 void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decision) {
   const Placement& placement = told.Placed();
   Reason reason = Reason::kPlaced;
-  std::string message = Where(told.pool, placement).append(LeftOut(told.Memory()));
+  const std::string since = FormatTime(placement.since);
+  std::string message = Where(told.pool, placement, since).append(LeftOut(told.Memory()));
   if (told.fate.cause) message += "; before, " + told.fate.cause->sentence;
   if (told.fate.yields_to && told.fate.yields_to->leaves) {
     message += fmt::format("; gives way to {}, {}, at its next checkpoint, by {}",
@@ -418,7 +419,7 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
     text.reserve(128);
     text.append("runs on ").append(placement.node_group).append(" (tier ");
     text.append(std::to_string(placement.tier)).append(") since ");
-    text.append(FormatTime(placement.since)).append(", for ");
+    text.append(since).append(", for ");
     text.append(decision.marginal_hourly_cost.Format()).append(" ");
     text.append(told.world.snapshot->currency).append(" an hour at the margin");
   }
