@@ -165,8 +165,10 @@ void AddMember(const World& world, size_t index, const std::vector<Leaving>& lea
   KeepEarlier(view.changes_at, standing.until);
   // Of what has never been of use nobody can tell a link that broke, nor of what is given back.
   if (!node.ready && !node.out_of_service && !node.starting && !leaves) ++view.not_ready;
-  const bool useless = node.starting || LacksAccelerators(group, node);
-  if (standing.state == NodeState::kUnhealthy && useless) ++view.useless;
+  if (standing.state == NodeState::kUnhealthy &&
+      (node.starting || LacksAccelerators(group, node))) {
+    ++view.useless;
+  }
   if (group.per_node == 0) {
     view.per_node = std::max(view.per_node, AcceleratorsIn(group, node.allocatable));
   }
