@@ -38,12 +38,32 @@ void Allow(const Member& member, Ground& ground) {
   ++ground.allowed[member.shape];
 }
 
+// What repels a pool from the nodes of a group.
+class Repellent {
+ public:
+  // Both outlive this.
+  Repellent(const TrainingPool& pool, const NodeGroup& group) : pool_(pool), group_(group) {}
+
+  // As Repelling has it. Neighbours mostly have the same taints.
+  const Taint* On(const Node& node) {
+    if (last_ == nullptr || last_->taints != node.taints) taint_ = Repelling(pool_, group_, node);
+    last_ = &node;
+    return taint_;
+  }
+
+ private:
+  const TrainingPool& pool_;
+  const NodeGroup& group_;
+  const Node* last_ = nullptr;
+  const Taint* taint_ = nullptr;  // of the last, or of one before with the same taints
+};
+
 // Says whether the constraints let the pool use the node, and if not, why.
-bool MayUse(const World& world, const GroupView& group, const TrainingPool& pool,
-            const PoolMemory& memory, const Node& node, LeftOut& left_out) {
+bool MayUse(const World& world, const TrainingPool& pool, const PoolMemory& memory,
+            const Node& node, Repellent& repellent, LeftOut& left_out) {
   if (!TermsHold(pool, node)) {
     left_out.Terms();
-  } else if (const Taint* taint = Repelling(pool, *group.spec, node)) {
+  } else if (const Taint* taint = repellent.On(node)) {
     left_out.Taint(*taint);
   } else if (const auto* excluded = FindExcluded(memory, node.id.name, world.now)) {
     left_out.Excluded(*excluded);
@@ -76,6 +96,7 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
     counts->resize(group.shapes.size());
   }
   LeftOut left_out;
+  Repellent repellent(pool, *group.spec);
   for (const Member& member : group.members) {
     ++ground.all[member.shape];
     const Node& node = *world.nodes[member.node];
@@ -91,7 +112,7 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
     // The taints that tell that it is NotReady go when it is back.
     const bool may_use = comes_back ? CouldServe(pool, *group.spec, node) &&
                                           !IsExcluded(memory, node.id.name, world.now)
-                                    : MayUse(world, group, pool, memory, node, left_out);
+                                    : MayUse(world, pool, memory, node, repellent, left_out);
     if (may_use) Allow(member, ground);
   }
   ground.left_out = left_out.Sentence();
