@@ -340,11 +340,12 @@ class Search {
   }
 
   [[nodiscard]] std::optional<Victory> Cheapest(const std::vector<size_t>& all) const {
-    if (all.size() <= kMostExact) return Exact(all);
     std::optional<Victory> best;
+    if (all.size() <= kMostExact) return Exact(all, best);
     if (topology_.mode == TopologyMode::kRequired) {
       for (const auto& [domain, candidates] : ByDomain(all)) {
-        const auto here = candidates.size() <= kMostExact ? Exact(candidates) : Greedy(candidates);
+        const auto here =
+            candidates.size() <= kMostExact ? Exact(candidates, best) : Greedy(candidates);
         if (here && (!best || here->cost < best->cost)) best = here;
       }
     }
@@ -399,15 +400,18 @@ class Search {
     return nodes;
   }
 
-  // Every set, the cheapest first; of several, the one with the fewest.
-  [[nodiscard]] std::optional<Victory> Exact(const std::vector<size_t>& of) const {
+  // Every set, the cheapest first; of several, the one with the fewest. Only those are looked at
+  // that cost less than the best so far, if there is one.
+  [[nodiscard]] std::optional<Victory> Exact(const std::vector<size_t>& of,
+                                             const std::optional<Victory>& best) const {
     using Weighed = std::tuple<int64_t, int, uint32_t>;
     std::vector<int64_t> costs(size_t{1} << of.size());
     std::vector<Weighed> sets;
-    sets.reserve(costs.size());
+    if (!best) sets.reserve(costs.size());
     for (uint32_t mask = 1; mask < costs.size(); ++mask) {
       const auto last = static_cast<size_t>(std::countr_zero(mask));
       costs[mask] = costs[mask & (mask - 1)] + candidates_[of[last]].cost;
+      if (best && costs[mask] >= best->cost) continue;
       sets.emplace_back(costs[mask], std::popcount(mask), mask);
     }
     // A heap: mostly one of the first will do.
