@@ -121,6 +121,9 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
   return ground;
 }
 
+// Of one offer: each is brought up to date with every node that changes.
+constexpr size_t kMostLevels = 64;
+
 int64_t Bounded(const Offer::Place& place) { return std::min(place.slot.workers, kManyReplicas); }
 
 // How many of the workers of a gang of so many may count on the place.
@@ -283,11 +286,10 @@ void Offers::LookAgain(const GroupView& group, KnownOffer& known, size_t index) 
   const Offer::Place now = PlaceOn(group, known, index);
   // Mostly a full node: what changed there is less than a worker's, and of no accelerators.
   if (now == place) return;
-  const auto sure = [](const Offer::Place& one) { return one.contested ? 0 : one.slot.workers; };
-  for (auto& [label, level] : known.levels) {
+  for (auto& [key, level] : known.levels) {
     const uint32_t domain = level.domains->of[place.slot.node];
-    if (domain == kNoDomain) continue;
-    level.workers[PlaceIn(*level.list, domain)] += sure(now) - sure(place);
+    const int64_t more = level.On(now) - level.On(place);
+    if (domain != kNoDomain && more != 0) level.workers[PlaceIn(*level.list, domain)] += more;
   }
   known.contested.erase(index);
   if (now.contested && now.slot.workers > 0) known.contested.insert(index);
@@ -341,18 +343,21 @@ Offers::KnownOffer& Offers::KnownFor(const GroupView& group,
   return *at;
 }
 
-const Offers::Level& Offers::LevelOf(KnownOffer& known, const std::string& label) const {
-  const auto [at, added] = known.levels.try_emplace(label);
+int64_t Offers::Level::On(const Offer::Place& place) const {
+  return place.contested ? 0 : std::min(place.slot.workers, most);
+}
+
+const Offers::Level& Offers::LevelOf(KnownOffer& known, const std::string& label,
+                                     int64_t most) const {
+  const auto [at, added] = known.levels.try_emplace({label, most});
   Level& level = at->second;
   if (!added) return level;
   level.domains = &world_.DomainsOf(label);
   level.list = &known.ground->domains.at(label);
+  level.most = most;
   for (const DomainShapes& one : *level.list) {
     int64_t& workers = level.workers.emplace_back(0);
-    for (const size_t i : one.places) {
-      const Offer::Place& place = known.offer.places[i];
-      workers += place.contested ? 0 : place.slot.workers;
-    }
+    for (const size_t i : one.places) workers += level.On(known.offer.places[i]);
   }
   return level;
 }
@@ -369,8 +374,8 @@ std::optional<Offers::Answer> Offers::QuickFit(const GroupView& group,
   }
   KnownOffer& known = KnownFor(group, ground, need.request);
   if (!topology.levels.empty()) {
-    // Else a node counts for less than it has room for, and the sums would be too large.
-    if (known.most > need.workers) return std::nullopt;
+    const bool small = need.workers < known.most;
+    if (small && known.levels.size() >= kMostLevels) return std::nullopt;
     if (auto fit = FitInDomain(known, need, topology)) return Answer{.fit = std::move(fit)};
   }
   if (topology.mode == TopologyMode::kRequired) return Answer{};
@@ -423,8 +428,9 @@ std::optional<Fit> Offers::FitInDomain(KnownOffer& known, const Need& need,
                                        const Topology& topology) const {
   const bool required = topology.mode == TopologyMode::kRequired;
   const size_t levels = required ? 1 : topology.levels.size();
+  const int64_t most = need.workers < known.most ? need.workers : kManyReplicas;
   for (size_t l = 0; l < levels; ++l) {
-    const Level& level = LevelOf(known, topology.levels[l]);
+    const Level& level = LevelOf(known, topology.levels[l], most);
     const auto tightest = Tightest(known, level, need.workers);
     if (!tightest) continue;
     const DomainShapes& one = (*level.list)[*tightest];

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "placement/capacity.h"
@@ -111,11 +112,14 @@ class Offers {
     const TrainingPool* like = nullptr;
     std::shared_ptr<const Ground> ground;
   };
-  // Workers that fit in each domain of a level, those on contested places left out.
+  // Workers that fit in each domain of a level, those on contested places left out. A node counts
+  // for no more than a gang has: a small one asks what it would find itself.
   struct Level {
     const Domains* domains = nullptr;
     const std::vector<DomainShapes>* list = nullptr;  // of the ground
+    int64_t most = 0;                                 // of one node
     std::vector<int64_t> workers;                     // of each of them
+    [[nodiscard]] int64_t On(const Offer::Place& place) const;
   };
   // A place where workers fit, as a Choice has it: nodes in use first, the fullest of them first.
   struct InOrder {
@@ -133,8 +137,9 @@ class Offers {
     size_t seen = 0;                 // what Capacity::Changes was when it was brought up to date
     int64_t most = 0;                // no place has had more workers
     std::set<size_t> contested;      // places where a worker fits, but not for everybody
-    std::map<std::string, Level> levels;  // that were asked for
-    bool listed = false;                  // `open` and `piece` are as the places are
+    // That were asked for, by label and `most`.
+    std::map<std::pair<std::string, int64_t>, Level> levels;
+    bool listed = false;  // `open` and `piece` are as the places are
     // The open places in the order in which a Choice takes them, once asked for.
     std::optional<std::vector<InOrder>> in_order;
     Offer offer;
@@ -154,7 +159,7 @@ class Offers {
                                      const Resources& request) const;
   KnownOffer& KnownFor(const GroupView& group, const std::shared_ptr<const Ground>& ground,
                        const Resources& request);
-  const Level& LevelOf(KnownOffer& known, const std::string& label) const;
+  const Level& LevelOf(KnownOffer& known, const std::string& label, int64_t most) const;
   [[nodiscard]] std::optional<Fit> FitInDomain(KnownOffer& known, const Need& need,
                                                const Topology& topology) const;
   // Wherever in the group.
