@@ -109,6 +109,7 @@ void ChangesNothingOnceApplied(uint32_t seed) {
     ASSERT_TRUE(plan.inference_pools[p].memory == next.inference_pools[p].memory)
         << Seed(seed, plan) << Seed(seed, next);
   }
+  ASSERT_TRUE(plan.quotas == next.quotas) << Seed(seed, plan) << Seed(seed, next);
 }
 
 TEST(EveryPlan, ChangesNothingOnceApplied) {
