@@ -736,6 +736,21 @@ std::vector<Blindness> AllBlindness() {
          for (TrainingPool& pool : world.pools) pool.spill_allowed = true;
        },
        IsAgainst(Reason::kSpillForbidden)},
+      {"does not see limits of money",
+       [](Snapshot& world) {
+         for (Quota& quota : world.quotas) {
+           quota.max_hourly_cost.reset();
+           quota.budget.reset();
+         }
+         for (TrainingPool& pool : world.pools) pool.spill_max_hourly_cost.reset();
+       },
+       IsAgainst(Reason::kSpendLimitReached)},
+      {"does not see what nodes a gang may use",
+       [](Snapshot& world) {
+         for (TrainingPool& pool : world.pools) pool.node_terms.clear();
+         for (placement::Node& node : world.nodes) node.taints = {};
+       },
+       IsAgainst(Reason::kConstraintsNotMet)},
   };
 }
 
@@ -752,6 +767,7 @@ bool GoesWrong(const Snapshot& world, const Plan& right, const Plan& blind,
                const Blindness& blindness) {
   for (size_t p = 0; p < blind.pools.size(); ++p) {
     const NodeGroup* group = FindGroup(world, GoesTo(blind.pools[p]));
+    if (blind.pools[p].memory == right.pools[p].memory) continue;
     const bool ended = blind.pools[p].action == Action::kDone;
     if (group != nullptr && !ended && blindness.is_wrong(world, right.pools[p], *group))
       return true;
