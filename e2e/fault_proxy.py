@@ -59,21 +59,21 @@ class Link:
         What the client has not acknowledged yet would be sent again for a minute, and its keepalive takes that for a
         sign of life: so first it is acknowledged.
         """
-        with self._sending[DOWN]:
-            self._swallowed |= {UP, DOWN}
-        deadline = time.monotonic() + ACKNOWLEDGED_WITHIN
-        while self._unacknowledged() > 0:
-            if time.monotonic() > deadline:
-                raise TimeoutError("the client has not acknowledged what it was sent: the link would not be silent")
-            time.sleep(0.01)  # a delayed ACK takes 40 ms
-        drop_all = ctypes.create_string_buffer(struct.pack("HBBI", RETURN, 0, 0, 0))
-        self._client.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop_all)))
+        self._swallowed |= {UP, DOWN}
+        if not self._sending[DOWN].acquire(timeout=ACKNOWLEDGED_WITHIN):
+            raise AssertionError("the client does not read what it is sent: the link would not be silent")
+        self._sending[DOWN].release()
+        with contextlib.suppress(OSError, ValueError):  # it has ended
+            self._wait_for_acknowledgement()
+            drop_all = ctypes.create_string_buffer(struct.pack("HBBI", RETURN, 0, 0, 0))
+            self._client.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop_all)))
 
-    def _unacknowledged(self) -> int:
-        """Bytes to the client; 0 too when the link has ended."""
-        with contextlib.suppress(OSError, ValueError):
-            return struct.unpack("i", fcntl.ioctl(self._client, termios.TIOCOUTQ, bytes(4)))[0]
-        return 0
+    def _wait_for_acknowledgement(self) -> None:
+        deadline = time.monotonic() + ACKNOWLEDGED_WITHIN
+        while struct.unpack("i", fcntl.ioctl(self._client, termios.TIOCOUTQ, bytes(4)))[0] > 0:
+            if time.monotonic() > deadline:
+                raise AssertionError("the client has not acknowledged what it was sent: the link would not be silent")
+            time.sleep(0.01)  # a delayed ACK takes 40 ms
 
     def reset(self) -> None:
         """Both ends get a RST."""

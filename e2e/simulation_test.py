@@ -6,6 +6,8 @@ import time
 
 from harness import Cluster, condition_of, holds_for, parse_time, simulated_job, wait_for
 
+HEARTBEAT = "simulation.spillway.dev/heartbeat-seconds"
+
 
 def job_status(cluster: Cluster, name: str, namespace: str) -> dict:
     return cluster.get("job", name, namespace).get("status", {})
@@ -136,17 +138,21 @@ def test_dead_kubelet_leaves_node_and_pods_alone_until_it_is_back(cluster: Clust
 def test_dead_kubelet_reports_nothing_even_if_it_was_about_to(cluster: Cluster) -> None:
     """A report of its status would keep the node Ready for longer than others that stopped with it."""
     node = cluster.nodes_of("onprem-cpu")[0]
-    reported = lambda: condition_of(cluster.get("node", node), "Ready")["lastHeartbeatTime"]
-    cluster.patch("node", node, {"metadata": {"annotations": {"simulation.spillway.dev/heartbeat-seconds": "4"}}})
-    for _ in range(2):
-        before = reported()
-        wait_for(lambda: reported() != before, 10, "the node to report its status")
-    cluster.stop_kubelet(node)
-    last = reported()
-    holds_for(lambda: reported() == last, 8, "the node to report nothing")
-    cluster.start_kubelet(node)
-    wait_for(lambda: reported() != last, 20, "the node to report again")
-    cluster.patch("node", node, {"metadata": {"annotations": {"simulation.spillway.dev/heartbeat-seconds": None}}})
+
+    def reported() -> str:
+        return condition_of(cluster.get("node", node), "Ready")["lastHeartbeatTime"]
+    cluster.patch("node", node, {"metadata": {"annotations": {HEARTBEAT: "4"}}})
+    try:
+        for _ in range(2):
+            before = reported()
+            wait_for(lambda: reported() != before, 10, "the node to report its status")
+        cluster.stop_kubelet(node)
+        last = reported()
+        holds_for(lambda: reported() == last, 8, "the node to report nothing")
+        cluster.start_kubelet(node)
+        wait_for(lambda: reported() != last, 20, "the node to report again")
+    finally:
+        cluster.patch("node", node, {"metadata": {"annotations": {HEARTBEAT: None}}})
 
 
 def test_pods_of_a_kubelet_that_is_back_are_ready_again(cluster: Cluster, namespace: str) -> None:

@@ -67,15 +67,20 @@ Result<int> ParsePort(const std::string& server, std::string_view text, bool tls
   return port;
 }
 
-// Has somebody written a part of what he is about to write?
-bool IsHalfDone(const Credentials& fresh, const Credentials& before) {
+// What is of no use stays as it was before: who writes several files, or a long one, may not be
+// done. Says whether there was any.
+bool KeepWhatWasOfUse(const Credentials& before, Credentials& fresh) {
   const bool other_pair = fresh.client_certificate != before.client_certificate ||
                           fresh.client_key != before.client_key;
-  if (other_pair && !fresh.client_key.empty() &&
-      !FaultOfPair(fresh.client_certificate, fresh.client_key).empty()) {
-    return true;
+  const bool bad_pair = other_pair && !fresh.client_key.empty() &&
+                        !FaultOfPair(fresh.client_certificate, fresh.client_key).empty();
+  if (bad_pair) {
+    fresh.client_certificate = before.client_certificate;
+    fresh.client_key = before.client_key;
   }
-  return fresh.ca != before.ca && !FaultOfAuthority(fresh.ca).empty();
+  const bool bad_authority = fresh.ca != before.ca && !FaultOfAuthority(fresh.ca).empty();
+  if (bad_authority) fresh.ca = before.ca;
+  return bad_pair || bad_authority;
 }
 
 }  // namespace
@@ -209,13 +214,10 @@ CredentialCache::CredentialCache(ClusterConfig config, Credentials first, Time n
 void CredentialCache::ReadAgain(Time now) {
   if (now - read_at_ < (distrusted_ ? kReadAgainDistrusted : kReadAgain)) return;
   read_at_ = now;
-  distrusted_ = false;
   auto fresh = ReadCredentials(config_);
+  // The rest is soon there.
+  distrusted_ = !fresh || KeepWhatWasOfUse(files_, *fresh);
   if (!fresh || *fresh == files_) return;
-  if (IsHalfDone(*fresh, files_)) {
-    distrusted_ = true;  // the rest is soon there
-    return;
-  }
   files_ = *std::move(fresh);
   Renew();
 }

@@ -7,6 +7,7 @@
 #include <openssl/x509.h>
 
 #include <memory>
+#include <utility>
 
 namespace spillway::kube {
 namespace {
@@ -23,9 +24,14 @@ Bio ReadFrom(const std::string& bytes) {
   return Bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
 }
 
-// The first.
-Certificate ReadCertificate(const std::string& pem) {
-  return Certificate(PEM_read_bio_X509(ReadFrom(pem).get(), nullptr, nullptr, nullptr));
+// The first, if all can be read.
+Certificate ReadCertificates(const std::string& pem) {
+  const Bio from = ReadFrom(pem);
+  Certificate first(PEM_read_bio_X509(from.get(), nullptr, nullptr, nullptr));
+  while (Certificate(PEM_read_bio_X509(from.get(), nullptr, nullptr, nullptr))) {
+  }
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  return at_end ? std::move(first) : nullptr;
 }
 
 Key ReadKey(const std::string& pem) {
@@ -42,12 +48,12 @@ struct ForgetErrors {
 
 std::string FaultOfAuthority(const std::string& ca) {
   const ForgetErrors forget;
-  return ReadCertificate(ca) ? "" : "certificate-authority is no PEM certificate";
+  return ReadCertificates(ca) ? "" : "certificate-authority is no PEM certificate";
 }
 
 std::string FaultOfPair(const std::string& certificate, const std::string& key) {
   const ForgetErrors forget;
-  const Certificate read = ReadCertificate(certificate);
+  const Certificate read = ReadCertificates(certificate);
   if (!read) return "client-certificate is no PEM certificate";
   const Key read_key = ReadKey(key);
   if (!read_key) return "client-key is no PEM private key";

@@ -89,7 +89,7 @@ struct Assembly::Parts {
             [this](std::chrono::milliseconds deadline) { return gate.Ask(deadline); })),
         events_dropped(registry.AddCounter("spillway_events_dropped_total",
                                            "Events that were not sent: too many at once, refused, "
-                                           "or the API server was not there.")),
+                                           "no lease, or no API server was there.")),
         events(gated, clock, log, RecorderOptions()),
         templates(client, clock, log, [this] { Dirty(); }),
         metrics(registry),

@@ -121,8 +121,9 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
   return ground;
 }
 
-// Of one offer: each is brought up to date with every node that changes.
-constexpr size_t kMostLevels = 64;
+// Of one offer, as each is brought up to date with every node that changes: gangs of yet another
+// size look at every slot.
+constexpr size_t kMostLevels = 32;
 
 int64_t Bounded(const Offer::Place& place) { return std::min(place.slot.workers, kManyReplicas); }
 
@@ -374,8 +375,9 @@ std::optional<Offers::Answer> Offers::QuickFit(const GroupView& group,
   }
   KnownOffer& known = KnownFor(group, ground, need.request);
   if (!topology.levels.empty()) {
+    const bool kept = known.levels.contains({topology.levels.front(), need.workers});
     const bool small = need.workers < known.most;
-    if (small && known.levels.size() >= kMostLevels) return std::nullopt;
+    if (small && !kept && known.levels.size() >= kMostLevels) return std::nullopt;
     if (auto fit = FitInDomain(known, need, topology)) return Answer{.fit = std::move(fit)};
   }
   if (topology.mode == TopologyMode::kRequired) return Answer{};

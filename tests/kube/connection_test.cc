@@ -8,6 +8,9 @@
 #include <fstream>
 #include <string>
 
+#include "tests/support/certificates.h"
+#include "tests/support/temp_file.h"
+
 namespace spillway::kube {
 namespace {
 
@@ -136,6 +139,41 @@ TEST_F(CredentialsTest, StayWhileTheFileCannotBeRead) {
   EXPECT_EQ(Take(cache, start + 120s)->token, "first");
   Write("second");
   EXPECT_EQ(Take(cache, start + 180s)->token, "second");
+}
+
+// Who writes several files, or one piece by piece, has written a part of it first.
+TEST_F(CredentialsTest, OfWhatIsWrittenHalfTheRestStaysAsItWas) {
+  const support::Authority authority("one");
+  const support::Authority other("other");
+  const auto old = authority.Issue("old", {});
+  const auto fresh = authority.Issue("new", {});
+  const support::TempFile certificate(old.certificate);
+  const support::TempFile key(old.key);
+  const support::TempFile ca(authority.Pem());
+  ClusterConfig config = Config();
+  config.ca.data.clear();
+  config.ca.file = ca.path();
+  config.client_certificate.file = certificate.path();
+  config.client_key.file = key.path();
+  const CredentialCache::Time start{};
+  CredentialCache cache(config, *ReadCredentials(config), start);
+  const std::string both = authority.Pem() + other.Pem();
+  certificate.Write(fresh.certificate);
+  ca.Write(both.substr(0, both.size() - 100));
+  Write("second");
+  const auto half = Take(cache, start + 60s);
+  EXPECT_EQ(half->client_certificate, old.certificate);
+  EXPECT_EQ(half->client_key, old.key);
+  EXPECT_EQ(half->ca, authority.Pem());
+  EXPECT_EQ(half->token, "second");
+  key.Write("");
+  EXPECT_EQ(Take(cache, start + 61s), half);
+  key.Write(fresh.key);
+  ca.Write(both);
+  const auto whole = Take(cache, start + 62s);
+  EXPECT_EQ(whole->client_certificate, fresh.certificate);
+  EXPECT_EQ(whole->client_key, fresh.key);
+  EXPECT_EQ(whole->ca, both);
 }
 
 // The kubelet swaps a symbolic link, it does not write in place.
