@@ -364,13 +364,19 @@ class Cluster:
         wait_for(lambda: not left(), 90, "the pods of ended tests to be gone", interval=0.5)
 
 
+# What controllers give every node a moment after it has come.
+OF_CONTROLLERS = ("beta.kubernetes.io/", "node.alpha.kubernetes.io/")
+
+
 def _identity_of(node: Object) -> Object:
     """The parts of a node that tests change and that are not the cluster's own to change."""
+    def own(part: str) -> Object:
+        return {key: value for key, value in node["metadata"].get(part, {}).items() if not key.startswith(OF_CONTROLLERS)}
     taints = [one for one in node["spec"].get("taints", []) if one["key"] == OUT_OF_SERVICE
               or not one["key"].startswith("node.kubernetes.io/")]
     conditions = {one["type"] for one in node["status"].get("conditions", [])}
-    return {"labels": node["metadata"].get("labels", {}), "annotations": node["metadata"].get("annotations", {}),
-            "taints": taints, "unschedulable": node["spec"].get("unschedulable", False),
+    return {"labels": own("labels"), "annotations": own("annotations"), "taints": taints,
+            "unschedulable": node["spec"].get("unschedulable", False),
             "allocatable": node["status"]["allocatable"], "conditions": conditions,
             "deleting": "deletionTimestamp" in node["metadata"]}
 
