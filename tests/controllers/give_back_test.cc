@@ -708,8 +708,8 @@ TEST_F(GiveBackLoopTest, NoNodeIsHeldForWhatHasBeenTakenBackAndIsNotSeenYet) {
   ASSERT_TRUE(OnePass());
   WriteThatB0Goes();
   ASSERT_TRUE(support::Eventually([&] {
-    const auto& scale = stores_.node_groups.Get("burst")->status.scale;
-    return scale && scale->leaving;
+    const auto group = stores_.node_groups.Get("burst");
+    return group->status.scale && group->status.scale->leaving;
   }));
   TakeBackUnseen();
   leading_ = true;

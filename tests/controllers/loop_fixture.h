@@ -104,6 +104,10 @@ class LoopTest : public testing::Test {
 
   void Run() {
     watching_.Start();
+    Decide();
+  }
+  // REQUIRES that it watches.
+  void Decide() {
     running_ = std::jthread([this](const std::stop_token& stop) { loop_.Run(stop, stop); });
   }
   // Time passes, for the operator too.

@@ -115,7 +115,7 @@ TEST_F(LoopPaceTest, AJobThatIsThereAlreadyIsNotSomebodyElses) {
   watching_.Start();
   ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
   server_.HoldWatches("jobs");
-  Run();
+  Decide();
   server_.Put(PoolJson("run", 2));
   const auto tries = [&] {
     const std::vector<std::string> writes = WritesOf("run");
