@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kube/connection.h"
+#include "kube/freed.h"
 #include "kube/pem.h"
 
 // The only file that knows libcurl. A line (one easy handle in one multi handle, and the connection
@@ -44,11 +45,6 @@ std::string Fault(const Credentials& credentials) {
 }
 
 // --- one line ---
-
-template <class T, void (*Free)(T*)>
-struct Freed {
-  void operator()(T* value) const { Free(value); }
-};
 
 // Throws std::bad_alloc if there is no memory for one.
 class Line {

@@ -9,13 +9,11 @@
 #include <memory>
 #include <utility>
 
+#include "kube/freed.h"
+
 namespace spillway::kube {
 namespace {
 
-template <class T, void (*Free)(T*)>
-struct Freed {
-  void operator()(T* value) const { Free(value); }
-};
 using Bio = std::unique_ptr<BIO, Freed<BIO, BIO_free_all>>;
 using Certificate = std::unique_ptr<X509, Freed<X509, X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY, EVP_PKEY_free>>;

@@ -375,9 +375,11 @@ std::optional<Offers::Answer> Offers::QuickFit(const GroupView& group,
   }
   KnownOffer& known = KnownFor(group, ground, need.request);
   if (!topology.levels.empty()) {
-    const bool kept = known.levels.contains({topology.levels.front(), need.workers});
     const bool small = need.workers < known.most;
-    if (small && !kept && known.levels.size() >= kMostLevels) return std::nullopt;
+    if (small && known.levels.size() >= kMostLevels &&
+        !known.levels.contains({topology.levels.front(), need.workers})) {
+      return std::nullopt;
+    }
     if (auto fit = FitInDomain(known, need, topology)) return Answer{.fit = std::move(fit)};
   }
   if (topology.mode == TopologyMode::kRequired) return Answer{};

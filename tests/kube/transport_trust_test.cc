@@ -92,14 +92,21 @@ TEST_P(TransportTrust, ReadsATokenAgainAfterItWasRefused) {
   EXPECT_EQ(server_->Connections(), 1);
 }
 
+// A credential plugin that gives the token "given" after so many seconds.
+struct SlowPlugin : support::TempFile {
+  explicit SlowPlugin(const std::string& seconds)
+      : TempFile("#!/bin/sh\nsleep " + seconds +
+                 "\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\","
+                 "\"kind\":\"ExecCredential\",\"status\":{\"token\":\"given\"}}'\n") {
+    std::filesystem::permissions(path(), std::filesystem::perms::owner_all);
+  }
+};
+
 TEST_P(TransportTrust, LoggingInTakesAsLongAsItTakes) {
   Serve([](const WireRequest& request, WireConnection& wire) {
     wire.Answer(request.headers.at("authorization") == "Bearer given" ? 200 : 401, "");
   });
-  const support::TempFile plugin(
-      "#!/bin/sh\nsleep 0.5\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\","
-      "\"kind\":\"ExecCredential\",\"status\":{\"token\":\"given\"}}'\n");
-  std::filesystem::permissions(plugin.path(), std::filesystem::perms::owner_all);
+  const SlowPlugin plugin("0.5");
   ClusterConfig config = Config();
   config.exec =
       ExecPlugin{.api_version = "client.authentication.k8s.io/v1", .command = plugin.path()};
@@ -120,10 +127,7 @@ TEST_P(TransportTrust, TheTimeOfAPluginIsPartOfTheDeadline) {
     ++asked;
     wire.WaitForPeerToClose();
   });
-  const support::TempFile plugin(
-      "#!/bin/sh\nsleep 2\necho '{\"apiVersion\":\"client.authentication.k8s.io/v1\","
-      "\"kind\":\"ExecCredential\",\"status\":{\"token\":\"given\"}}'\n");
-  std::filesystem::permissions(plugin.path(), std::filesystem::perms::owner_all);
+  const SlowPlugin plugin("2");
   ClusterConfig config = Config();
   config.exec =
       ExecPlugin{.api_version = "client.authentication.k8s.io/v1", .command = plugin.path()};
