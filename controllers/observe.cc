@@ -708,6 +708,7 @@ placement::PoolMemory MemoryOf(const TrainingPoolStatus& status) {
         memory.hold->replicas.push_back(std::move(*key));
       }
     }
+    memory.hold->shrinks = status.hold->shrinks;
   }
   if (status.ask) {
     memory.ask = {status.ask->node_group, status.ask->nodes, status.ask->workers,

@@ -1,6 +1,9 @@
 #include "placement/attempts.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "placement/lifecycle.h"
 
 namespace spillway::placement {
 namespace {
@@ -47,6 +50,20 @@ std::optional<Fit> FitBesideKept(const Scene& scene, size_t pool, const PoolMemo
   auto fit = FitGang(scene.world, TopologyIn(spec, *group.spec), slots, need.workers);
   if (fit && fit->nodes.size() > kMostNodes) return std::nullopt;
   return fit;
+}
+
+// Of the gang's room on the node, what it has beside the claim; none where it could take more than
+// that, as nobody can say how many of its workers bind to this node first.
+void LeaveTo(const Scene& scene, size_t pool, const Claimed& claimed, const Row& request,
+             int workers, Slot& slot) {
+  const auto at = std::ranges::lower_bound(claimed, slot.node, {}, &ClaimedNode::node);
+  if (at == claimed.end() || at->node != slot.node) return;
+  Row room = scene.capacity.FreeWithout(pool, slot.node, {});
+  for (size_t i = 0; i < room.size(); ++i) room[i] += at->has[i];
+  const int64_t most = HowMany(room, request, workers);
+  for (size_t i = 0; i < room.size(); ++i) room[i] -= at->has[i] + at->lacks[i];
+  const int64_t left = HowMany(room, request, workers);
+  slot.workers = left < most ? 0 : std::min(slot.workers, left);
 }
 
 std::optional<Fit> FitInOwnGroup(const Scene& scene, size_t pool, const PoolMemory& memory,
@@ -119,6 +136,70 @@ std::optional<Fit> GrownFit(const Scene& scene, size_t pool, const PoolMemory& m
   need->least = std::max(need->least, memory.placement->workers + 1);
   if (need->least > need->workers) return std::nullopt;
   return FitInOwnGroup(scene, pool, memory, *group, *need);
+}
+
+int SurplusOf(const World& world, const TrainingPool& pool, const PoolMemory& memory) {
+  const Placement& placement = *memory.placement;
+  const GroupView* group = world.FindGroup(placement.node_group);
+  if (group == nullptr || !Accepts(pool, *group->spec)) return 0;
+  const auto need = NeedIn(pool, *group->spec);
+  if (!need || !need->IsElastic() || Blocked(pool) || pool.template_unchecked) return 0;
+  return std::max(placement.workers - need->least, 0);
+}
+
+Claimed ClaimedOn(const Scene& scene, size_t own, const Need& need,
+                  const std::vector<size_t>& nodes, const std::vector<size_t>& gone) {
+  const Row request = scene.capacity.RowOf(need.request);
+  Claimed claimed;
+  for (const size_t node : nodes) {
+    const Row then = scene.capacity.FreeWithout(own, node, gone);
+    Row has = scene.capacity.FreeWithout(own, node, {});
+    const Row free = scene.capacity.FreeWithout(scene.capacity.Nobody(), node, {});
+    Row lacks = request;
+    const int64_t workers = HowMany(then, request, need.workers);
+    for (size_t i = 0; i < lacks.size(); ++i) {
+      has[i] -= free[i];
+      lacks[i] = std::max<int64_t>(lacks[i] * workers - has[i], 0);
+    }
+    claimed.push_back({.node = node, .has = std::move(has), .lacks = std::move(lacks)});
+  }
+  std::ranges::sort(claimed, {}, &ClaimedNode::node);
+  return claimed;
+}
+
+std::vector<Slot> OwnSlots(const Scene& scene, size_t pool, const PoolMemory& memory,
+                           const Need& need) {
+  const TrainingPool& spec = *scene.world.pools[pool];
+  const Placement& placement = *memory.placement;
+  const GroupView& group = *scene.world.FindGroup(placement.node_group);
+  std::vector<Slot> slots;
+  NodeFinder finder(scene.world, placement.cluster);
+  for (const std::string& name : placement.nodes) {
+    const auto node = finder.Find(name);
+    const Member* member = node ? group.Find(*node) : nullptr;
+    if (member == nullptr || !Serves(scene.world, spec, memory, group, *member)) continue;
+    slots.push_back(SlotOn(scene.world, scene.capacity, pool, group, *node, need));
+  }
+  std::ranges::sort(slots, {}, &Slot::node);
+  return slots;
+}
+
+std::optional<Fit> ShrunkFit(const Scene& scene, size_t pool, const PoolMemory& memory,
+                             const Claimed& claimed) {
+  if (SurplusOf(scene.world, *scene.world.pools[pool], memory) < 1) return std::nullopt;
+  const TrainingPool& spec = *scene.world.pools[pool];
+  const GroupView& group = *scene.world.FindGroup(memory.placement->node_group);
+  const Need all = *NeedIn(spec, *group.spec);
+  const Row request = scene.capacity.RowOf(all.request);
+  return LargestFit(all.least, memory.placement->workers - 1, [&](int workers) {
+    const Need need = all.For(workers);
+    std::optional<Fit> fit;
+    if (!MayHave(scene, spec, *memory.placement, group, need)) return fit;
+    std::vector<Slot> slots = OwnSlots(scene, pool, memory, need);
+    for (Slot& slot : slots) LeaveTo(scene, pool, claimed, request, workers, slot);
+    fit = FitGang(scene.world, TopologyIn(spec, *group.spec), slots, workers);
+    return fit;
+  });
 }
 
 std::optional<Fit> FitOnHeld(const Scene& scene, size_t pool, const PoolMemory& memory,

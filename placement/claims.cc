@@ -8,6 +8,7 @@
 #include <span>
 #include <utility>
 
+#include "placement/attempts.h"
 #include "placement/cell_claims.h"
 #include "placement/evictions.h"
 #include "placement/line.h"
@@ -44,6 +45,15 @@ std::vector<bool> Promised(const Draft& draft) {
     for (const size_t gang : StillThere(draft, *claim)) promised[gang] = true;
   }
   return promised;
+}
+
+std::vector<bool> Shrinking(const Draft& draft) {
+  std::vector<bool> shrinking(draft.fates.size());
+  for (const Hold* claim : AllClaims(draft)) {
+    if (!claim->shrinks) continue;
+    for (const size_t gang : StillThere(draft, *claim)) shrinking[gang] = true;
+  }
+  return shrinking;
 }
 
 std::vector<bool> Awaited(const Draft& draft) {
@@ -116,6 +126,7 @@ void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& v
   // A claim changes nothing else of them, and thousands may be made in one pass.
   for (const size_t gang : victory.victims) {
     contenders->promised[gang] = true;
+    contenders->shrinking[gang] = victory.shrinks;
     contenders->awaited[gang] = true;
   }
   contenders->promised_replicas.insert(victory.replicas.begin(), victory.replicas.end());
@@ -127,9 +138,12 @@ bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const H
   const GroupView* group = draft.world.FindGroup(claim.node_group);
   if (group == nullptr) return false;
   const std::string& type = group->spec->accelerator;
-  return MayEvict(
-      RankIn(draft.world, *draft.coverage, claimant, draft.fates[claimant].memory, type),
-      RankIn(draft.world, *draft.coverage, victim, draft.fates[victim].memory, type));
+  const PoolMemory& memory = draft.fates[victim].memory;
+  const Rank rank =
+      RankIn(draft.world, *draft.coverage, claimant, draft.fates[claimant].memory, type);
+  const Rank other = RankIn(draft.world, *draft.coverage, victim, memory, type);
+  if (!claim.shrinks) return MayEvict(rank, other);
+  return MayShrink(rank, other) && SurplusOf(draft.world, draft.Pool(victim), memory) > 0;
 }
 
 bool ReplicasStand(const Draft& draft, size_t claimant, const Hold& claim) {
@@ -147,6 +161,7 @@ using CostByNamespace = std::map<std::string, Money>;
 CostByNamespace WhatLeavingCosts(const Draft& draft) {
   std::set<size_t> gangs;
   for (const Hold* claim : AllClaims(draft)) {
+    if (claim->shrinks) continue;  // for room alone
     for (const size_t gang : StillThere(draft, *claim)) gangs.insert(gang);
   }
   CostByNamespace costs;
@@ -332,6 +347,7 @@ const Contenders& ContendersOf(Draft& draft) {
     contenders.placed_in = ByGroup(draft, contenders.placed);
     contenders.leaving = Leaving(draft);
     contenders.promised = Promised(draft);
+    contenders.shrinking = Shrinking(draft);
     contenders.serving_in = ServingByGroup(draft);
     contenders.promised_replicas = PromisedReplicas(draft);
     contenders.awaited = Awaited(draft);
@@ -390,6 +406,11 @@ bool MayReclaim(const Draft& draft, size_t pool, const Option& option) {
          draft.coverage->Gang(pool, option.group->spec->accelerator);
 }
 
+bool Shrink(Draft& draft, size_t pool, const Option& option) {
+  return draft.Pool(pool).preempts != Preempts::kNever &&
+         Search(draft, pool, option, Right::kShrink);
+}
+
 bool Reclaim(Draft& draft, size_t pool, const Option& option) {
   return MayReclaim(draft, pool, option) && Search(draft, pool, option, Right::kReclaim);
 }
@@ -401,9 +422,16 @@ bool Preempt(Draft& draft, size_t pool) {
   const bool spills = std::any_of(options.begin(), options.end(), [](const Option& option) {
     return option.HeldBack() && (option.fit || option.new_nodes);
   });
-  return !spills && std::any_of(options.begin(), options.end(), [&](const Option& option) {
-    return Search(draft, pool, option, Right::kPriority);
-  });
+  if (spills) return false;
+  const auto tries = [&](Right right) {
+    return std::any_of(options.begin(), options.end(),
+                       [&](const Option& option) { return Search(draft, pool, option, right); });
+  };
+  // At home it has been looked for before.
+  const auto shrinks = [&](const Option& option) {
+    return option.group->spec->tier > 0 && Search(draft, pool, option, Right::kShrink);
+  };
+  return std::ranges::any_of(options, shrinks) || tries(Right::kPriority);
 }
 
 bool DropOverruled(Draft& draft, size_t pool) {

@@ -36,6 +36,10 @@ void CountClaim(Draft& draft, size_t pool, int sign);
 // Is the gang guaranteed what it asks for in the option's group, which is at home?
 bool MayReclaim(const Draft& draft, size_t pool, const Option& option);
 
+// Looks for elastic gangs in the option's group that can go on with fewer workers so that this one
+// gets a place there. Says whether it has a claim now.
+bool Shrink(Draft& draft, size_t pool, const Option& option);
+
 // Looks for gangs that can be made to go so that this one, for which nothing fits, gets a place:
 // in the group of `option` by the right of its guarantee, or in any by its priority. Says whether
 // it has a claim now.

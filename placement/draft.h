@@ -28,6 +28,7 @@ struct Contenders {
   std::vector<std::vector<size_t>> placed_in;  // the same by group; not those whose group is gone
   std::vector<size_t> leaving;  // gangs that have remains somewhere (Capacity::RemainsOf)
   std::vector<bool> promised;   // by gang: it gives way to somebody already
+  std::vector<bool> shrinking;  // of these: it goes on with fewer workers
   // By group: cells that have replicas there, as indices of inference pools and their cells.
   std::vector<std::vector<std::pair<size_t, size_t>>> serving_in;
   std::set<ReplicaKey> promised_replicas;  // they give way to somebody already

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "placement/attempts.h"
 #include "placement/claims.h"
 #include "placement/moves.h"
 #include "placement/words.h"
@@ -107,7 +108,7 @@ bool SendDue(Draft& draft, const Evictor& claimant) {
     Record(pool.memory.evictions, draft.Now(),
            fmt::format("gave {} of {} on {} up for {}, {}", Count(count, "replica"), cell.variant,
                        cell.node_group, claimant.key.Format(),
-                       RightOver(claimant, pool.pool->priority)));
+                       RightOver(claimant, pool.pool->key, pool.pool->priority)));
   }
   if (any) draft.contenders.reset();
   return any;
@@ -132,7 +133,7 @@ void TellReplicas(Draft& draft, const Evictor& claimant, std::vector<Leaver>& aw
     awaits.push_back({.key = pool.pool->key, .leaves = leave, .replicas = count});
     pool.yields.push_back({.key = claimant.key,
                            .leaves = leave,
-                           .right = RightOver(claimant, pool.pool->priority),
+                           .right = RightOver(claimant, pool.pool->key, pool.pool->priority),
                            .replicas = count});
     draft.moments.push_back(leave);
   }
@@ -167,6 +168,7 @@ std::vector<size_t> StillThere(const Draft& draft, const Hold& claim) {
 }
 
 void ForfeitGone(Draft& draft, const Hold& claim) {
+  if (claim.shrinks) return;  // they stay, beside it
   const std::vector<size_t> there = StillThere(draft, claim);
   for (const PoolKey& key : claim.victims) {
     const auto gang = FindGang(draft.world, key);
@@ -222,10 +224,12 @@ void Unforfeit(Draft& draft, const Hold& claim) {
   }
 }
 
-std::string RightOver(const Evictor& claimant, int64_t priority) {
-  return claimant.priority > priority
-             ? fmt::format("whose priority is {} and not {}", claimant.priority, priority)
-             : fmt::format("which asks for what namespace {} is guaranteed", claimant.key.ns);
+std::string RightOver(const Evictor& claimant, const PoolKey& victim, int64_t priority) {
+  if (claimant.priority > priority) {
+    return fmt::format("whose priority is {} and not {}", claimant.priority, priority);
+  }
+  if (claimant.key.ns == victim.ns) return "which comes before it in the queue";
+  return fmt::format("which asks for what namespace {} is guaranteed", claimant.key.ns);
 }
 
 bool GoesNow(const Draft& draft, size_t victim, const Hold& claim) {
@@ -246,7 +250,7 @@ void Evict(Draft& draft, size_t victim, const Evictor& claimant) {
   PoolMemory& memory = fate.memory;
   const std::string why =
       fmt::format("gave its place on {} up for {}, {}", claimant.hold.node_group,
-                  claimant.key.Format(), RightOver(claimant, pool.priority));
+                  claimant.key.Format(), RightOver(claimant, pool.key, pool.priority));
   CountGang(draft.quotas, draft.world, pool, *memory.placement, -1);
   Record(memory.evictions, draft.Now(), why);
   LengthenDwell(pool, memory, draft.Now());
@@ -262,10 +266,53 @@ void Evict(Draft& draft, size_t victim, const Evictor& claimant) {
   Forfeit(draft, victim, claimant.hold);
 }
 
+bool ShrinkFor(Draft& draft, size_t victim, const Evictor& claimant) {
+  const auto claimant_gang = FindGang(draft.world, claimant.key);
+  Fate& fate = draft.fates[victim];
+  const TrainingPool& pool = draft.Pool(victim);
+  PoolMemory& memory = fate.memory;
+  const GroupView* group = draft.world.FindGroup(claimant.hold.node_group);
+  if (!claimant_gang || group == nullptr) return false;
+  // Nothing starts where there is no money for it: it leaves by itself.
+  if (IsOverBudget(draft.world, draft.quotas.Spend(), pool, *std::as_const(memory.placement))) {
+    return false;
+  }
+  const auto need = NeedIn(draft.Pool(*claimant_gang), *group->spec);
+  if (!need) return false;
+  const Claimed claimed =
+      ClaimedOn(draft.Look(), *claimant_gang, need->For(need->least), NodesOf(draft, claimant.hold),
+                StillThere(draft, claimant.hold));
+  const auto fit = ShrunkFit(draft.Look(), victim, memory, claimed);
+  if (!fit) return false;
+  const Placement before = *std::as_const(memory.placement);
+  const std::string why =
+      fmt::format("gave {} of {} on {} up for {}, {}", before.workers - fit->workers,
+                  Count(before.workers, "worker"), claimant.hold.node_group, claimant.key.Format(),
+                  RightOver(claimant, pool.key, pool.priority));
+  CountGang(draft.quotas, draft.world, pool, before, -1);
+  Record(memory.evictions, draft.Now(), why);
+  LengthenDwell(pool, memory, draft.Now());
+  StartAttempt(draft.world, pool, *group, *fit, memory);
+  memory.growth_fits_since.reset();
+  CountGang(draft.quotas, draft.world, pool, *std::as_const(memory.placement), 1);
+  // Who has to start anew anyway does so for its own reason.
+  if (fate.course == Course::kStay) {
+    fate.cause = Cause{.reason = Reason::kPreempted, .sentence = why};
+  }
+  fate.course = Course::kStay;
+  fate.action = Action::kRestart;
+  ClaimWhatItHas(draft, victim);
+  return true;
+}
+
 bool EvictDue(Draft& draft, const Evictor& claimant) {
   bool any = false;
   for (const size_t gang : StillThere(draft, claimant.hold)) {
     if (!GoesNow(draft, gang, claimant.hold)) continue;
+    if (claimant.hold.shrinks) {
+      any = ShrinkFor(draft, gang, claimant) || any;
+      continue;
+    }
     Evict(draft, gang, claimant);
     any = true;
   }
@@ -278,6 +325,7 @@ std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant) {
   for (const PoolKey& key : claimant.hold.victims) {
     Leaver& leaver = awaits.emplace_back();
     leaver.key = key;
+    leaver.shrinks = claimant.hold.shrinks;
     const auto at = std::find_if(there.begin(), there.end(),
                                  [&](size_t gang) { return draft.Pool(gang).key == key; });
     if (at == there.end()) continue;
@@ -285,7 +333,8 @@ std::vector<Leaver> TellVictims(Draft& draft, const Evictor& claimant) {
     leaver.leaves = GivesWayAt(draft.Pool(*at), fate.memory, *claimant.hold.since);
     fate.yields_to = Leaver{.key = claimant.key,
                             .leaves = leaver.leaves,
-                            .right = RightOver(claimant, draft.Pool(*at).priority)};
+                            .right = RightOver(claimant, key, draft.Pool(*at).priority),
+                            .shrinks = leaver.shrinks};
     draft.moments.push_back(*leaver.leaves);
   }
   TellReplicas(draft, claimant, awaits);
@@ -303,6 +352,7 @@ std::optional<Victory> FindVictims(Draft& draft, const Claimant& claimant, const
                         .placed_in = contenders.placed_in,
                         .ending = draft.ending,
                         .promised = contenders.promised,
+                        .shrinking = contenders.shrinking,
                         .inference = draft.inference,
                         .serving_in = contenders.serving_in,
                         .promised_replicas = contenders.promised_replicas};
@@ -320,6 +370,7 @@ Hold HoldOver(const Draft& draft, const GroupView& group, const Victory& victory
   hold.since = draft.Now();
   for (const size_t gang : victory.victims) hold.victims.push_back(draft.Pool(gang).key);
   hold.replicas = victory.replicas;
+  hold.shrinks = victory.shrinks;
   return hold;
 }
 

@@ -43,13 +43,17 @@ void ForfeitGone(Draft& draft, const Hold& claim);
 void Unforfeit(Draft& draft, const Hold& claim);
 
 // By which right the one makes the other go, as a clause.
-std::string RightOver(const Evictor& claimant, int64_t priority);
+std::string RightOver(const Evictor& claimant, const PoolKey& victim, int64_t priority);
 
 // Has the time come for the gang, which still has its place, to go for the claim?
 bool GoesNow(const Draft& draft, size_t victim, const Hold& claim);
 
 // The gang gives its place up, and is in the queue for another one.
 void Evict(Draft& draft, size_t victim, const Evictor& claimant);
+
+// The gang goes on with as many workers as have room beside the claim. Says whether that is fewer
+// than it has and enough for it; else it stays as it is.
+bool ShrinkFor(Draft& draft, size_t victim, const Evictor& claimant);
 
 // Makes those go of the claim whose time has come; says whether there were any.
 bool EvictDue(Draft& draft, const Evictor& claimant);

@@ -1189,11 +1189,63 @@ std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan,
   return found ? found : overruled;
 }
 
+// Those who had claimed workers of the gang that it can do without, and still wait for them or have
+// them by now.
+std::vector<const TrainingPool*> ShrinksFor(const World& world, const Plan& plan,
+                                            const TrainingPool& victim) {
+  std::vector<const TrainingPool*> claimants;
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const auto& hold = world.pools[p]->memory.hold;
+    if (!hold || !hold->shrinks || !IsVictim(*hold, victim.key)) continue;
+    const PoolMemory& after = plan.pools[p].memory;
+    const bool has = after.placement || (after.hold && after.hold->since == hold->since);
+    if (has && *hold->since + kNotice <= world.now) claimants.push_back(world.pools[p]);
+  }
+  return claimants;
+}
+
+// Does the one come before the other, whoever is guaranteed what?
+bool MayComeBefore(const World& world, const TrainingPool& one, const TrainingPool& other) {
+  if (one.key.ns != other.key.ns) return true;
+  return RankOf(one, one.memory, world.now).Before(RankOf(other, other.memory, world.now));
+}
+
+// A gang that goes on with fewer workers on nodes that it had does so for somebody before it, or
+// because it has to start anew anyway.
+Problem ShrinksForAReason(const World& world, const Plan& plan, const TrainingPool& gang,
+                          const PoolDecision& decision) {
+  const Placement& before = *gang.memory.placement;
+  const Placement& after = *decision.memory.placement;
+  if (after.node_group != before.node_group || after.workers >= before.workers) {
+    return "gives workers up and has no fewer";
+  }
+  if (!std::ranges::includes(before.nodes, after.nodes)) {
+    return "goes on with fewer workers on other nodes";
+  }
+  const auto claimants = ShrinksFor(world, plan, gang);
+  if (claimants.empty()) return "goes on with fewer workers for nobody";
+  const auto comes_before = [&](const TrainingPool* one) {
+    return MayComeBefore(world, *one, gang);
+  };
+  if (std::ranges::none_of(claimants, comes_before)) {
+    return "goes on with fewer workers for somebody who comes after it";
+  }
+  if (world.now < before.since + gang.min_run) {
+    return "goes on with fewer workers before it has run for preemption.minRunSeconds";
+  }
+  return {};
+}
+
 // Somebody claims what it had, comes before it, and it had run for long enough.
 Problem EvictionsAreRight(const World& world, const Plan& plan) {
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const TrainingPool& victim = *world.pools[p];
     if (!NewlyEvicted(world, victim, plan.pools[p])) continue;
+    if (plan.pools[p].action == Action::kRestart) {
+      const auto problem = ShrinksForAReason(world, plan, victim, plan.pools[p]);
+      if (problem) return fmt::format("{} {}", victim.key.Format(), *problem);
+      continue;
+    }
     const auto claimant = EvictedFor(world, plan, victim);
     if (!claimant) return victim.key.Format() + " is evicted for nobody";
     if (claimant->key == nullptr) continue;

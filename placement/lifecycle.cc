@@ -370,6 +370,7 @@ void DecideOnUnplaced(const TrainingPool& pool, Time now, Fate& fate) {
 }
 
 std::string Who(const Leaver& leaver) {
+  if (leaver.shrinks) return leaver.key.Format() + ", which goes on with fewer workers,";
   if (leaver.replicas == 0) return leaver.key.Format();
   return fmt::format("{} of {}", Count(leaver.replicas, "replica"), leaver.key.Format());
 }
@@ -386,7 +387,7 @@ Cause WaitsFor(const std::vector<Leaver>& awaits) {
       leaving.push_back(fmt::format("{} by {}", who, FormatTime(*leaver.leaves)));
       gangs = gangs || leaver.replicas == 0;
     } else {
-      gone.push_back(who);
+      gone.push_back(leaver.shrinks ? leaver.key.Format() : who);
     }
   }
   if (leaving.empty()) {

@@ -47,6 +47,7 @@ struct Leaver {
   std::optional<Time> leaves;  // nullopt: it has no place any more, only pods on their way out
   std::string right = {};      // by which the one may make the other go, as a clause
   int replicas = 0;            // of an inference pool, so many; 0: a gang
+  bool shrinks = false;        // it goes on with fewer workers
 };
 
 // What a claimant says that waits for them, and what would help it.

@@ -239,6 +239,23 @@ News SendWhoStartsAnew(Draft& draft, size_t pool, bool freed) {
   return gone || freed ? News::kFreed : News::kTaken;
 }
 
+// Elastic gangs at home shrink for who fits nowhere there as it is.
+bool ShrinkAtHome(Draft& draft, size_t pool, const Option& option) {
+  const auto fits_at_home = [](const Option& other) {
+    return other.group->spec->tier == 0 && other.Fits();
+  };
+  return option.group->spec->tier == 0 && std::ranges::none_of(draft.options[pool], fits_at_home) &&
+         Shrink(draft, pool, option);
+}
+
+// What comes after home is not for who waits for what it is guaranteed at home, or for workers
+// there that others can do without.
+bool IsWorthWaitingFor(const Draft& draft, size_t pool, const Option& option) {
+  const Hold& hold = *draft.fates[pool].memory.hold;
+  if (option.group->spec->name != hold.node_group) return false;
+  return hold.shrinks ? option.group->spec->tier == 0 : MayReclaim(draft, pool, option);
+}
+
 News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
   const size_t pool = turn.pool;
   const bool held = draft.fates[pool].memory.hold.has_value();
@@ -260,12 +277,11 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
       if (held) return News::kFreed;
       return AnyoneCountsOnRoom(draft) ? News::kTaken : News::kNone;
     }
-    if (!claims && Reclaim(draft, pool, option)) return SendWhoStartsAnew(draft, pool, held);
-    // What comes after home is not for who waits for what it is guaranteed at home.
-    if (claims && option.group->spec->name == draft.fates[pool].memory.hold->node_group &&
-        MayReclaim(draft, pool, option)) {
-      break;
+    if (!claims && ShrinkAtHome(draft, pool, option)) {
+      return SendWhoStartsAnew(draft, pool, held);
     }
+    if (!claims && Reclaim(draft, pool, option)) return SendWhoStartsAnew(draft, pool, held);
+    if (claims && IsWorthWaitingFor(draft, pool, option)) break;
   }
   if (!claims) {
     // Who has just left counts on nothing that it would not have in the next pass.
@@ -307,6 +323,8 @@ constexpr int kMostRounds = 8;
 News TakeTurn(Draft& draft, const Turn& turn, Line& line) {
   if (turn.rank.inference) return FreedIf(Serve(draft, turn.pool));
   if (draft.fates[turn.pool].course == Course::kStay) {
+    // Who has shrunk meanwhile starts anew already.
+    if (draft.fates[turn.pool].action == Action::kRestart) return News::kNone;
     return FreedIf(LookForMove(draft, turn.pool));
   }
   const bool renews = draft.fates[turn.pool].course == Course::kRenew;

@@ -7,6 +7,8 @@
 #include <set>
 #include <tuple>
 
+#include "placement/attempts.h"
+#include "placement/moves.h"
 #include "placement/replica_victims.h"
 #include "placement/vacancies.h"
 
@@ -18,6 +20,7 @@ __extension__ using Wide = __int128;
 constexpr Seconds kMostWorkLost{3600};
 constexpr Seconds kRestartUnknown{600};
 constexpr size_t kMostExact = 12;
+constexpr size_t kMostExactShrinking = 8;  // each set of them is looked at more closely
 
 Time LastCheckpoint(const TrainingPool& pool, const Placement& placement, Time when) {
   if (pool.last_checkpoint && *pool.last_checkpoint >= placement.since) {
@@ -59,14 +62,19 @@ class Search {
   }
 
   std::optional<Victory> Run() {
+    if (right_ == Right::kShrink && (deficit_ > 0 || excess_ > Money())) return std::nullopt;
     FindCandidates();
-    FindReplicas();
+    if (right_ != Right::kShrink) FindReplicas();
     if (ripens_) moments_.push_back(*ripens_);
     if (candidates_.empty()) return std::nullopt;
     vacancies_.emplace(contest_.scene, claimant_.pool, claimant_.own, claimant_.memory, group_,
                        need_, Settling::kStarting);
     std::vector<size_t> all(candidates_.size());
     for (size_t c = 0; c < all.size(); ++c) all[c] = c;
+    if (right_ == Right::kShrink) {
+      free_ = FreeAccelerators();
+      if (!HasSurplus(all)) return std::nullopt;
+    }
     if (!IsEnough(all)) return std::nullopt;
     auto best = Cheapest(all);
     if (!best || best->replicas.size() > kMostNodes || !IsSooner(*best)) return std::nullopt;
@@ -88,8 +96,23 @@ class Search {
 
   [[nodiscard]] bool GivesWay(size_t other) const {
     const Rank rank = RankOf(other);
+    if (right_ == Right::kShrink) return MayShrink(claimant_.rank, rank) && CanShrink(other);
     if (!MayEvict(claimant_.rank, rank)) return false;
     return right_ == Right::kReclaim || rank.priority < claimant_.rank.priority;
+  }
+
+  // Workers that an elastic gang, which runs well, has beyond its fewest.
+  [[nodiscard]] int SurplusOf(size_t other) const {
+    return placement::SurplusOf(world_, *world_.pools[other], contest_.fates[other].memory);
+  }
+
+  [[nodiscard]] bool CanShrink(size_t other) const {
+    const Fate& fate = contest_.fates[other];
+    const TrainingPool& pool = *world_.pools[other];
+    const Placement& placement = *fate.memory.placement;
+    return fate.course == Course::kStay && fate.action == Action::kKeep && SurplusOf(other) > 0 &&
+           !fate.memory.Moves() && MayBeMoved(world_, pool, placement) &&
+           !IsOverBudget(world_, contest_.scene.quotas.Spend(), pool, placement);
   }
 
   [[nodiscard]] bool MayBeStopped(size_t other) const {
@@ -263,7 +286,7 @@ class Search {
   // Who gives way to somebody else already is counted still, beside those for whom it goes.
   void CountThoseWhoGo() {
     for (const size_t other : contest_.placed) {
-      if (!contest_.promised[other]) continue;
+      if (!contest_.promised[other] || contest_.shrinking[other]) continue;
       deficit_ -= QuotaOf(other);
       excess_ += Money::FromMicros(-MoneyOf(other).micros());
     }
@@ -316,14 +339,89 @@ class Search {
   }
 
   [[nodiscard]] bool Sufficient(const std::vector<size_t>& chosen) const {
+    if (right_ == Right::kShrink) {
+      return HasSurplus(chosen) && IsEnough(chosen) && FitBeside(chosen).has_value();
+    }
     return Spared(chosen).size() == chosen.size() && IsEnough(chosen);
+  }
+
+  // ---- gangs that go on with fewer workers ----
+
+  // Would what they can do without be enough, were it all in one place?
+  [[nodiscard]] bool HasSurplus(const std::vector<size_t>& chosen) const {
+    int64_t accelerators = free_;
+    for (const size_t c : chosen) {
+      const size_t who = candidates_[c].who;
+      const Placement& placement = *contest_.fates[who].memory.placement;
+      accelerators += int64_t{SurplusOf(who)} * PerWorkerOf(*world_.pools[who], placement);
+    }
+    return accelerators >= need_.Accelerators(pool_);
+  }
+
+  [[nodiscard]] int64_t FreeAccelerators() const {
+    const size_t column = contest_.scene.capacity.ColumnOf(CountedBy(*group_.spec));
+    int64_t free = 0;
+    for (const Member& member : group_.members) {
+      free += std::max<int64_t>(contest_.scene.capacity.FreeIn(column, member.node), 0);
+    }
+    return free;
+  }
+
+  // Where the claimant fits so that each of them has room for its fewest workers on what is left of
+  // its nodes.
+  [[nodiscard]] std::optional<Fit> FitBeside(const std::vector<size_t>& chosen) const {
+    const std::vector<size_t> gone = ThoseOf(chosen);
+    auto fit = vacancies_->FitWithout(gone);
+    if (fit && AllShrink(gone, *fit)) return fit;
+    std::vector<size_t> kept;
+    for (const size_t who : gone) AddKept(who, gone, kept);
+    std::ranges::sort(kept);
+    fit = vacancies_->FitWithout(gone, kept);
+    if (fit && AllShrink(gone, *fit)) return fit;
+    return std::nullopt;
+  }
+
+  [[nodiscard]] bool AllShrink(const std::vector<size_t>& gone, const Fit& fit) const {
+    const Claimed claimed = ClaimedOn(contest_.scene, claimant_.own, need_, fit.nodes, gone);
+    return std::ranges::all_of(gone, [&](size_t who) {
+      return ShrunkFit(contest_.scene, who, contest_.fates[who].memory, claimed).has_value();
+    });
+  }
+
+  // Nodes that the gang can keep for its fewest workers: those first where the claimant could have
+  // least, and of these where most of its workers are.
+  void AddKept(size_t who, const std::vector<size_t>& gone, std::vector<size_t>& kept) const {
+    const Placement& placement = *contest_.fates[who].memory.placement;
+    const GroupView& group = *world_.FindGroup(placement.node_group);
+    const Need need = *NeedIn(*world_.pools[who], *group.spec);
+    struct Part {
+      int64_t claimants = 0;
+      int64_t workers = 0;
+      size_t node = 0;
+    };
+    std::vector<Part> parts;
+    for (const Slot& slot : OwnSlots(contest_.scene, who, contest_.fates[who].memory, need)) {
+      parts.push_back({.claimants = vacancies_->WorkersOn(slot.node, gone),
+                       .workers = slot.workers,
+                       .node = slot.node});
+    }
+    std::ranges::sort(parts, [](const Part& a, const Part& b) {
+      return std::tie(a.claimants, b.workers, a.node) < std::tie(b.claimants, a.workers, b.node);
+    });
+    int64_t left = need.least;
+    for (const Part& part : parts) {
+      if (left <= 0) break;
+      kept.push_back(part.node);
+      left -= part.workers;
+    }
   }
 
   // ---- the cheapest set ----
 
   [[nodiscard]] Victory VictoryOver(const std::vector<size_t>& chosen) const {
     Victory victory;
-    victory.fit = *vacancies_->FitWithout(ThoseOf(chosen));
+    victory.shrinks = right_ == Right::kShrink;
+    victory.fit = victory.shrinks ? *FitBeside(chosen) : *vacancies_->FitWithout(ThoseOf(chosen));
     victory.gone = world_.now;
     for (const size_t c : chosen) {
       if (const auto& place = candidates_[c].replica) {
@@ -339,13 +437,17 @@ class Search {
     return victory;
   }
 
+  [[nodiscard]] size_t MostExact() const {
+    return right_ == Right::kShrink ? kMostExactShrinking : kMostExact;
+  }
+
   [[nodiscard]] std::optional<Victory> Cheapest(const std::vector<size_t>& all) const {
     std::optional<Victory> best;
-    if (all.size() <= kMostExact) return Exact(all, best);
+    if (all.size() <= MostExact()) return Exact(all, best);
     if (topology_.mode == TopologyMode::kRequired) {
       for (const auto& [domain, candidates] : ByDomain(all)) {
         const auto here =
-            candidates.size() <= kMostExact ? Exact(candidates, best) : Greedy(candidates);
+            candidates.size() <= MostExact() ? Exact(candidates, best) : Greedy(candidates);
         if (here && (!best || here->cost < best->cost)) best = here;
       }
     }
@@ -534,6 +636,7 @@ class Search {
   Topology topology_;
   int64_t deficit_;
   Money excess_;
+  int64_t free_ = 0;  // accelerators of the group, where gangs are to shrink
 
   std::vector<Candidate> candidates_;
   std::map<size_t, Spare> spares_;  // by inference pool that has candidates
@@ -590,6 +693,11 @@ bool MayEvict(const Rank& claimant, const Rank& victim) {
   const bool lower = victim.priority < claimant.priority;
   if (claimant.key->ns == victim.key->ns) return lower;
   return !victim.guaranteed && (lower || claimant.guaranteed);
+}
+
+bool MayShrink(const Rank& claimant, const Rank& victim) {
+  if (!claimant.Before(victim)) return false;
+  return claimant.key->ns == victim.key->ns || MayEvict(claimant, victim);
 }
 
 std::optional<Victory> CheapestVictims(const Contest& contest, const Claimant& claimant,

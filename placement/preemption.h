@@ -51,6 +51,7 @@ struct Contest {
   const std::vector<std::vector<size_t>>& placed_in;  // the same by group
   const std::vector<size_t>& ending;                  // gangs that have a deadline
   const std::vector<bool>& promised;                  // by gang: it gives way to somebody already
+  const std::vector<bool>& shrinking;                 // of these: it goes on with fewer workers
   const std::vector<InferenceDraft>& inference;
   // By group: cells that have replicas there, as indices of pools and their cells.
   const std::vector<std::vector<std::pair<size_t, size_t>>>& serving_in;
@@ -65,6 +66,11 @@ Rank RankIn(const World& world, const Coverage& coverage, size_t gang, const Poo
 // namespace must have a lower priority, one of another must borrow, and have a lower priority
 // unless the claimant is guaranteed what it asks for.
 bool MayEvict(const Rank& claimant, const Rank& victim);
+
+// May the gang of the one rank have workers that the other's can do without? It must come before
+// it; one of another namespace must borrow, and have a lower priority unless the claimant is
+// guaranteed what it asks for.
+bool MayShrink(const Rank& claimant, const Rank& victim);
 
 // Who asks for room: a gang, or replicas of a cell as if they were one.
 struct Claimant {
@@ -81,9 +87,11 @@ struct Victory {
   Fit fit;                           // where the claimant fits then
   int64_t cost = 0;                  // accelerator-seconds
   Time gone{};                       // when the last of their pods is gone
+  bool shrinks = false;              // the gangs go on with fewer workers
 };
 
 enum class Right {
+  kShrink,    // for workers that elastic gangs can do without; they stay on nodes that they have
   kReclaim,   // by the guarantee, at home
   kPriority,  // by the priority alone
 };
@@ -92,6 +100,8 @@ enum class Right {
 // for want of capacity, a domain, quota, or money for an hour alone: exact for up to 12 candidates
 // (in one domain, with topology Required), beyond that greedy and without one that could be spared.
 // A replica is a candidate of its own, for gangs alone (replica_victims.h).
+// kShrink: for room alone, which is looked for in two ways: where it is best for the claimant, and
+// on those nodes that the gangs do not need for their fewest workers. There may be others.
 // nullopt: there is no such set, or waiting for deadlines would start the gang no later. Moments at
 // which time alone changes that are added to `moments`.
 std::optional<Victory> CheapestVictims(const Contest& contest, const Claimant& claimant,

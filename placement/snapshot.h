@@ -284,6 +284,7 @@ struct Hold {
   std::optional<Time> since;              // of a claim or a move: when it was decided
   std::vector<PoolKey> victims;           // of a claim, sorted: gangs that go for it
   std::vector<ReplicaKey> replicas = {};  // likewise; without either it is no claim
+  bool shrinks = false;                   // of a claim: its victims go on with fewer workers
   bool operator==(const Hold&) const = default;
   [[nodiscard]] bool IsClaim() const { return !victims.empty() || !replicas.empty(); }
 };

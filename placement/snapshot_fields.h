@@ -204,6 +204,7 @@ void Fields(A& a, Of<Hold> /*type*/) {
   a("since", &Hold::since);
   a("victims", &Hold::victims);
   a("replicas", &Hold::replicas);
+  a("shrinks", &Hold::shrinks);
 }
 
 template <class A>

@@ -384,9 +384,11 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
   std::string message = Where(told.pool, placement, since).append(LeftOut(told.Memory()));
   if (told.fate.cause) message += "; before, " + told.fate.cause->sentence;
   if (told.fate.yields_to && told.fate.yields_to->leaves) {
-    message += fmt::format("; gives way to {}, {}, at its next checkpoint, by {}",
-                           told.fate.yields_to->key.Format(), told.fate.yields_to->right,
-                           FormatTime(*told.fate.yields_to->leaves));
+    message += fmt::format(
+        "; {} {}, {}, at its next checkpoint, by {}",
+        told.fate.yields_to->shrinks ? "goes on with fewer workers for" : "gives way to",
+        told.fate.yields_to->key.Format(), told.fate.yields_to->right,
+        FormatTime(*told.fate.yields_to->leaves));
   }
   if (told.fate.move) {
     reason = told.fate.move->reason;

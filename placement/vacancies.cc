@@ -106,9 +106,14 @@ Slot Vacancies::SlotOf(size_t node, std::span<const size_t> gone, Row& free) con
                          when_free_[group_.Find(node)->shape], gone, settling_, free);
 }
 
-std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone) const {
+std::vector<Slot> Vacancies::SlotsWithout(const std::vector<size_t>& gone,
+                                          const std::vector<size_t>& kept) const {
   std::vector<Leaving> leaving;
   for (const size_t pool : gone) scene_.capacity.AddNodesOf(pool, leaving);
+  if (!kept.empty()) {
+    std::erase_if(leaving,
+                  [&](const Leaving& one) { return std::ranges::binary_search(kept, one.first); });
+  }
   std::sort(leaving.begin(), leaving.end());
   std::vector<Slot> slots;
   slots.reserve(slots_.size() + leaving.size());
@@ -138,6 +143,11 @@ std::optional<Fit> Vacancies::FitOn(const std::vector<Slot>& slots) const {
 
 std::optional<Fit> Vacancies::FitWithout(const std::vector<size_t>& gone) const {
   return FitOn(SlotsWithout(gone));
+}
+
+std::optional<Fit> Vacancies::FitWithout(const std::vector<size_t>& gone,
+                                         const std::vector<size_t>& kept) const {
+  return FitOn(SlotsWithout(gone, kept));
 }
 
 int64_t Vacancies::WorkersOn(size_t node, const std::vector<size_t>& gone) const {

@@ -33,6 +33,9 @@ class Vacancies {
   // Where all of the gang would fit without the pods and claims of `gone`, which are pools, or
   // stand for promises (Capacity::PromiseIn). Quotas and money are not looked at.
   [[nodiscard]] std::optional<Fit> FitWithout(const std::vector<size_t>& gone) const;
+  // The same where they stay on the nodes in `kept`, which are in order.
+  [[nodiscard]] std::optional<Fit> FitWithout(const std::vector<size_t>& gone,
+                                              const std::vector<size_t>& kept) const;
   // Whether there is such a fit: nodes are chosen only where that decides it.
   [[nodiscard]] bool HasRoomWithout(const std::vector<size_t>& gone) const;
   // Workers that would fit on the one node; none where the gang may not use it.
@@ -43,7 +46,8 @@ class Vacancies {
 
   [[nodiscard]] bool HasRoomAnywhere(const std::vector<size_t>& gone) const;
   [[nodiscard]] int64_t WorkersNow(const std::vector<Leaving>& leaving) const;
-  [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone) const;
+  [[nodiscard]] std::vector<Slot> SlotsWithout(const std::vector<size_t>& gone,
+                                               const std::vector<size_t>& kept = {}) const;
   [[nodiscard]] std::optional<Fit> FitOn(const std::vector<Slot>& slots) const;
   [[nodiscard]] std::vector<Slot> SlotsNow() const;
   [[nodiscard]] std::vector<Slot> SettledSlots() const;

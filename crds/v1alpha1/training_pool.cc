@@ -140,6 +140,7 @@ Status DecodeHold(JsonValue value, HoldStatus& out) {
     if (key == "since") return Read(field, out.since);
     if (key == "victims") return Read(field, out.victims);
     if (key == "replicas") return Read(field, out.replicas);
+    if (key == "shrinks") return Read(field, out.shrinks);
     return Ok{};
   });
 }
@@ -256,6 +257,7 @@ Json Encode(const HoldStatus& hold) {
   Put(out, "since", hold.since);
   PutList(out, "victims", hold.victims);
   PutList(out, "replicas", hold.replicas);
+  if (hold.shrinks) out["shrinks"] = true;
   return out;
 }
 

@@ -94,6 +94,7 @@ struct HoldStatus {
   std::optional<Time> since;               // of a claim or a move
   std::vector<std::string> victims;        // namespace/name
   std::vector<std::string> replicas = {};  // namespace/name/pod
+  bool shrinks = false;                    // its victims go on with fewer workers
   bool operator==(const HoldStatus&) const = default;
 };
 struct AskStatus {

@@ -317,6 +317,38 @@ TEST(RandomWorlds, HaveReplicasThatGiveWayToGangs) {
   EXPECT_GT(gone, 20);
 }
 
+// Among them are elastic gangs that somebody claims workers of, and that go on with fewer.
+TEST(RandomWorlds, HaveGangsThatShrink) {
+  int made = 0;
+  int kept = 0;
+  int given_up = 0;
+  int shrunk = 0;
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    const Plan plan = MakePlan(world);
+    for (const TrainingPool& pool : world.pools) {
+      const auto decision = std::find_if(plan.pools.begin(), plan.pools.end(),
+                                         [&](const auto& one) { return one.key == pool.key; });
+      const auto& before = pool.memory.hold;
+      const auto& after = decision->memory.hold;
+      const bool had = before && before->shrinks;
+      const bool has = after && after->shrinks;
+      if (has && !(had && before->since == after->since)) ++made;
+      if (had && has && before->since == after->since) ++kept;
+      if (had && !has && !decision->placed) ++given_up;
+      const auto& evictions = decision->memory.evictions;
+      const bool gave_way = !evictions.empty() && evictions.back().time == world.now;
+      if (decision->action == Action::kRestart && gave_way) ++shrunk;
+    }
+  }
+  std::cout << "claims: " << made << " made, " << kept << " kept, " << given_up
+            << " given up; gangs that shrank: " << shrunk << "\n";
+  EXPECT_GT(made, 20);
+  EXPECT_GT(kept, 20);
+  EXPECT_GT(given_up, 20);
+  EXPECT_GT(shrunk, 10);
+}
+
 // The worlds are worth the name: each reason and each action is in one of a hundred.
 TEST(RandomWorlds, ShowEveryReasonAndActionOftenEnough) {
   std::map<std::string_view, uint32_t> worlds;

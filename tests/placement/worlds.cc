@@ -30,7 +30,8 @@ class Maker {
         targets_(seed + 9'000'000),
         causes_(seed + 10'000'000),
         cell_orders_(seed + 11'000'000),
-        bills_(seed + 12'000'000) {}
+        bills_(seed + 12'000'000),
+        surpluses_(seed + 13'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -59,6 +60,7 @@ class Maker {
     AddUnseenCauses();
     if (cell_orders_.OneIn(6)) AddElasticServing();
     AddBills();
+    if (surpluses_.OneIn(5)) AddSurplus();
     return std::move(world_);
   }
 
@@ -670,6 +672,11 @@ class Maker {
       }
       if (pool.memory.placement && !pool.memory.completed) AddGrowth(pool);
     }
+    // Half of the claims on gangs are on workers that these can do without.
+    for (TrainingPool& pool : world_.pools) {
+      auto& hold = pool.memory.hold;
+      if (hold && !hold->victims.empty() && hold->replicas.empty()) hold->shrinks = sizes_.OneIn(2);
+    }
   }
 
   void AddGrowth(TrainingPool& pool) {
@@ -694,6 +701,91 @@ class Maker {
                        .until = kNow + Seconds{sizes_.Roll(900) - 100},
                        .since = kNow - Seconds{sizes_.Roll(2000)},
                        .victims = {}};
+  }
+
+  // A part of the world where gangs run that could do with fewer workers, and others wait for room.
+  void AddSurplus() {
+    NodeGroup group = Group("attic", surpluses_.OneIn(4) ? 10 : 0);
+    group.accelerator = "t4";
+    world_.groups.push_back(group);
+    const int nodes = surpluses_.Roll(5) + 1;
+    for (int n = 0; n < nodes; ++n) {
+      AddNodes(world_, "attic", 1, 8, surpluses_.OneIn(2) ? "rack-1" : "rack-2");
+    }
+    const std::vector<std::string> names = NodesOf("attic");
+    size_t next = 0;
+    for (int n = 0; next < names.size(); ++n) {
+      const size_t take = static_cast<size_t>(surpluses_.Roll(3)) + 1;
+      const size_t end = std::min(names.size(), next + take);
+      if (!surpluses_.OneIn(8))
+        AddGangWithSurplus(
+            n, {names.begin() + static_cast<long>(next), names.begin() + static_cast<long>(end)});
+      next = end;
+    }
+    for (int n = surpluses_.Roll(2) + 1; n > 0; --n) AddWhoWantsSurplus(n);
+    if (surpluses_.OneIn(3)) {
+      placement::Quota& quota = QuotaOf(surpluses_.OneIn(2) ? "red" : "blue");
+      quota.limits.push_back(
+          {.type = "t4", .limit = 16 + surpluses_.Roll(48), .guaranteed = surpluses_.Roll(16)});
+    }
+  }
+
+  void AddGangWithSurplus(int number, const std::vector<std::string>& nodes) {
+    const int per_worker = surpluses_.Pick<int>({1, 2, 4, 8, 8});
+    const int all = static_cast<int>(nodes.size()) * 8 / per_worker;
+    TrainingPool pool = Has("s" + std::to_string(number), all, per_worker, "attic", nodes,
+                            world_.groups.back().tier);
+    pool.key.ns = surpluses_.OneIn(2) ? "red" : "blue";
+    pool.accelerators.front().type = pool.memory.placement->accelerator = "t4";
+    pool.accelerators.front().min_workers = surpluses_.Roll(all) + 1;
+    pool.priority = surpluses_.Roll(2);
+    pool.min_run = Seconds{surpluses_.OneIn(4) ? 9000 : 0};
+    pool.preemptible =
+        surpluses_.Pick<Preemptible>({Preemptible::kAlways, Preemptible::kAlways,
+                                      Preemptible::kAtCheckpoint, Preemptible::kNever});
+    const Time since = kNow - Seconds{3600 + surpluses_.Roll(3600)};
+    pool.memory.placement->since = since;
+    pool.memory.started = pool.memory.queued_since = since;
+    pool.attempt.exists = true;
+    if (surpluses_.OneIn(3)) pool.active_deadline = Seconds{9000 + surpluses_.Roll(3600)};
+    world_.pools.push_back(std::move(pool));
+    AddWorkers(world_, world_.pools.back());
+  }
+
+  void AddWhoWantsSurplus(int number) {
+    const int per_worker = surpluses_.Pick<int>({1, 2, 4, 8, 8});
+    TrainingPool pool = Wants("t" + std::to_string(number), surpluses_.Roll(3) + 1, per_worker);
+    pool.key.ns = surpluses_.OneIn(2) ? "red" : "blue";
+    pool.accelerators.front().type = "t4";
+    pool.priority = surpluses_.Roll(3);
+    pool.spill_after = Seconds{surpluses_.OneIn(3) ? 0 : 9000};
+    pool.memory.queued_since = kNow - Seconds{surpluses_.Roll(9000)};
+    pool.memory.waiting_since = kNow - Seconds{surpluses_.Roll(900)};
+    if (surpluses_.OneIn(3)) {
+      pool.topology = TopologyMode::kRequired;
+    }
+    if (surpluses_.OneIn(2)) ClaimSurplus(pool);
+    world_.pools.push_back(std::move(pool));
+  }
+
+  // Workers of some of those that run there are the pool's to have.
+  void ClaimSurplus(TrainingPool& pool) {
+    Hold hold{.node_group = "attic",
+              .domain = "",
+              .nodes = {},
+              .until = kNow + Seconds{surpluses_.Roll(900) - 100},
+              .since = kNow - Seconds{surpluses_.Roll(300)},
+              .victims = {},
+              .replicas = {},
+              .shrinks = true};
+    for (const TrainingPool& other : world_.pools) {
+      const auto& placement = other.memory.placement;
+      if (!placement || placement->node_group != "attic" || surpluses_.OneIn(2)) continue;
+      hold.victims.push_back(other.key);
+      hold.nodes.push_back(placement->nodes.front());
+    }
+    std::sort(hold.victims.begin(), hold.victims.end());
+    if (!hold.victims.empty()) pool.memory.hold = hold;
   }
 
   // A part of the world where all is well but that gangs wait for room that replicas have.
@@ -1003,6 +1095,7 @@ class Maker {
   Dice causes_;       // likewise
   Dice cell_orders_;  // likewise
   Dice bills_;        // likewise
+  Dice surpluses_;    // likewise
   Snapshot world_;
 };
 
