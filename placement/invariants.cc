@@ -303,10 +303,18 @@ Problem BudgetIsMinded(const Judged& j) {
 }
 
 using Rule = Problem (*)(const Judged&);
-constexpr std::array<Rule, 11> kRules = {ActionFitsMemory, ChangeHasReason, MayBePlaced,
+// A gang that could go on as it is does not do so with fewer workers, but for others.
+Problem GivesNothingUp(const Judged& j) {
+  if (j.decision.action != Action::kRestart || Moves(j.Before(), j.decision)) return {};
+  const bool fewer = j.After().placement->workers < j.Before().placement->workers;
+  if (!fewer || !CouldStay(j) || NewlyEvicted(j.world, j.pool, j.decision)) return {};
+  return "starts anew with fewer workers though it could go on";
+}
+
+constexpr std::array<Rule, 12> kRules = {ActionFitsMemory, ChangeHasReason, MayBePlaced,
                                          NodesAreGood,     GoesWhereItMay,  DomainHolds,
                                          SizeIsRight,      GrowsIndeed,     MovesToWhatItHeld,
-                                         HoldsForAReason,  BudgetIsMinded};
+                                         HoldsForAReason,  BudgetIsMinded,  GivesNothingUp};
 
 // ---- all decisions together ----
 
@@ -1232,6 +1240,13 @@ Problem ShrinksForAReason(const World& world, const Plan& plan, const TrainingPo
   }
   if (world.now < before.since + gang.min_run) {
     return "goes on with fewer workers before it has run for preemption.minRunSeconds";
+  }
+  const auto is_due = [&](const TrainingPool* one) {
+    return GivesWayAt(gang, gang.memory, *one->memory.hold->since) <= world.now;
+  };
+  const bool renews = FateOf(world, gang).course == Course::kRenew;
+  if (!renews && std::ranges::none_of(claimants, is_due)) {
+    return "goes on with fewer workers before its next checkpoint";
   }
   return {};
 }

@@ -404,6 +404,22 @@ std::vector<Mutant> OfPlacements() {
   };
 }
 
+// A gang that stays starts anew with one worker less.
+bool GoesOnWithFewer(const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+  if (decision.action != Action::kKeep) return false;
+  placement::Placement& placement = *decision.memory.placement;
+  const bool can = std::ranges::any_of(pool.accelerators, [&](const auto& accepted) {
+    return accepted.type == placement.accelerator && accepted.Least() < placement.workers;
+  });
+  if (!can || pool.suspended || pool.template_unchecked) return false;
+  --placement.workers;
+  placement.attempt = ++decision.memory.attempts;
+  placement.since = world.now;
+  decision.action = Action::kRestart;
+  decision.ready_reason = Reason::kPreempted;
+  return true;
+}
+
 std::vector<Mutant> OfLives() {
   return {
       Gang("moves a gang that stays",
@@ -466,6 +482,16 @@ std::vector<Mutant> OfLives() {
              decision.memory.evictions.push_back({.time = world.now, .cause = "a whim"});
              decision.ready_reason = Reason::kPreempted;
              return true;
+           }),
+      Gang("goes on with fewer workers for nobody",
+           [](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+             if (!GoesOnWithFewer(world, pool, decision)) return false;
+             decision.memory.evictions.push_back({.time = world.now, .cause = "a whim"});
+             return true;
+           }),
+      Gang("goes on with fewer workers without a word",
+           [](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+             return GoesOnWithFewer(world, pool, decision);
            }),
       Gang("promises room that will not be there",
            [](const Snapshot&, const TrainingPool&, PoolDecision& decision) {
