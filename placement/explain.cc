@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "placement/estimates.h"
 #include "placement/lifecycle.h"
 #include "placement/plan.h"
 #include "placement/words.h"
@@ -149,6 +150,30 @@ std::string FormatQueue(const Pool& pool, const Plan& plan, const Decision& deci
   return text + "\n";
 }
 
+std::string FormatEstimate(const Snapshot& snapshot, const PoolDecision& decision) {
+  const auto estimate = EstimateFor(snapshot, decision);
+  if (!estimate) return "";
+  const auto names = [](const std::vector<PoolKey>& keys) {
+    std::vector<std::string> all;
+    all.reserve(keys.size());
+    for (const PoolKey& key : keys) all.push_back(key.Format());
+    return Names(all);
+  };
+  if (estimate->starts_by) {
+    const std::string when =
+        estimate->after.empty()
+            ? ""
+            : fmt::format(", when activeDeadlineSeconds of {} are over", names(estimate->after));
+    return fmt::format("  estimate: starts on {} by {}{}; nothing is reserved for it\n",
+                       estimate->node_group, FormatTime(*estimate->starts_by), when);
+  }
+  if (estimate->endless.empty()) return "";
+  return fmt::format(
+      "  estimate: nobody can say when it starts on {}: {} {} no activeDeadlineSeconds\n",
+      estimate->node_group, names(estimate->endless),
+      estimate->endless.size() == 1 ? "has" : "have");
+}
+
 std::string FormatFailures(const TrainingPool& pool, const PoolMemory& memory) {
   if (!memory.last_failure) return "";
   const Failure& last = *memory.last_failure;
@@ -204,7 +229,8 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDeci
   if (decision.spilled) text += "  spilled: " + decision.spilled_message + "\n";
   text += FormatCost(snapshot, decision);
   if (const TrainingPool* pool = FindPool(snapshot, decision.key)) {
-    text += FormatQueue(*pool, plan, decision) + FormatFailures(*pool, decision.memory);
+    text += FormatQueue(*pool, plan, decision) + FormatEstimate(snapshot, decision) +
+            FormatFailures(*pool, decision.memory);
   }
   const bool stays = decision.placed && !decision.IsStuck();
   return text +

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "placement/estimates.h"
 #include "placement/plan_fields.h"
 #include "placement/text_emit.h"
 
@@ -44,6 +45,7 @@ std::string WriteWhy(const Snapshot& snapshot, const Plan& plan, const PoolKey& 
   std::for_each(inference.begin(), inference.end(), look);
   document.List("pools", pools);
   document.List("inferencePools", inference);
+  for (const PoolDecision& pool : pools) document.Field("estimate", EstimateFor(snapshot, pool));
   return document.Take();
 }
 
