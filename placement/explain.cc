@@ -6,6 +6,7 @@
 #include "placement/estimates.h"
 #include "placement/lifecycle.h"
 #include "placement/plan.h"
+#include "placement/remedies.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
@@ -131,11 +132,10 @@ std::string FormatRejected(const Snapshot& snapshot, const InferenceDecision& de
   return text;
 }
 
-template <class Decision>
-std::string FormatRemedies(const Decision& decision) {
-  if (decision.remedies.empty()) return "";
+std::string FormatRemedies(const std::vector<std::string>& remedies) {
+  if (remedies.empty()) return "";
   std::string text = "\nWhat would help:\n";
-  for (const std::string& remedy : decision.remedies) text += "  - " + remedy + "\n";
+  for (const std::string& remedy : remedies) text += "  - " + remedy + "\n";
   return text;
 }
 
@@ -237,7 +237,7 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDeci
          FormatAlternatives(AlternativesFor(snapshot, decision),
                             stays ? "Other node groups, in the order in which it would take them"
                                   : "Node groups, in the order tried") +
-         FormatRemedies(decision);
+         FormatRemedies(RemediesFor(snapshot, decision));
 }
 
 std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
@@ -256,7 +256,7 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
   return text + FormatRejected(snapshot, decision) +
          FormatAlternatives(AlternativesFor(snapshot, decision),
                             "Variants on node groups, in the order tried") +
-         FormatRemedies(decision);
+         FormatRemedies(decision.remedies);
 }
 
 }  // namespace spillway::placement
