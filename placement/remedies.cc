@@ -181,7 +181,7 @@ class Mended {
       node.allocatable.Set(name, amount * need->workers);
     }
     const std::string counted(CountedBy(group));
-    const int64_t all = group.per_node * (group.resource.empty() ? 1000 : 1);
+    const int64_t all = int64_t{group.per_node} * (group.resource.empty() ? 1000 : 1);
     node.allocatable.Set(counted, std::max<int64_t>(node.allocatable.Get(counted), all));
     MakeUsable(node);
     world_.nodes.push_back(std::move(node));
