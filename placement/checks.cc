@@ -368,13 +368,13 @@ Found HasDomain(Look& look) {
   look.room = look.scene.offers.RoomFor(look.group, look.ground, look.index, *look.option.need);
   if (topology.mode == TopologyMode::kRequired) {
     if (topology.levels.empty()) {
-      const std::string level =
-          look.pool.topology_level.empty() ? "any domain label" : look.pool.topology_level;
+      const std::string& level = look.pool.topology_level;
       return NoDomain(
           "topology.mode is Required, and the node group's interconnect.domainLabels "
           "do not have " +
-              level,
-          "name the label in the node group's interconnect.domainLabels");
+              (level.empty() ? "any domain label" : level),
+          fmt::format("name {} in the node group's interconnect.domainLabels",
+                      level.empty() ? "a label that its nodes share" : "the label"));
     }
     if (auto found = HasLargeEnoughDomain(look, topology)) {
       look.option.hopeless = true;

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 
+#include "placement/estimates.h"
 #include "placement/lifecycle.h"
 #include "placement/plan.h"
+#include "placement/remedies.h"
 #include "placement/words.h"
 
 namespace spillway::placement {
@@ -130,11 +132,10 @@ std::string FormatRejected(const Snapshot& snapshot, const InferenceDecision& de
   return text;
 }
 
-template <class Decision>
-std::string FormatRemedies(const Decision& decision) {
-  if (decision.remedies.empty()) return "";
+std::string FormatRemedies(const std::vector<std::string>& remedies) {
+  if (remedies.empty()) return "";
   std::string text = "\nWhat would help:\n";
-  for (const std::string& remedy : decision.remedies) text += "  - " + remedy + "\n";
+  for (const std::string& remedy : remedies) text += "  - " + remedy + "\n";
   return text;
 }
 
@@ -147,6 +148,30 @@ std::string FormatQueue(const Pool& pool, const Plan& plan, const Decision& deci
     text += ", queued since " + FormatTime(*decision.memory.queued_since);
   }
   return text + "\n";
+}
+
+std::string FormatEstimate(const Snapshot& snapshot, const PoolDecision& decision) {
+  const auto estimate = EstimateFor(snapshot, decision);
+  if (!estimate) return "";
+  const auto names = [](const std::vector<PoolKey>& keys) {
+    std::vector<std::string> all;
+    all.reserve(keys.size());
+    for (const PoolKey& key : keys) all.push_back(key.Format());
+    return Names(all);
+  };
+  if (estimate->starts_by) {
+    const std::string when =
+        estimate->after.empty()
+            ? ""
+            : fmt::format(", when activeDeadlineSeconds of {} are over", names(estimate->after));
+    return fmt::format("  estimate: starts on {} by {}{}; nothing is reserved for it\n",
+                       estimate->node_group, FormatTime(*estimate->starts_by), when);
+  }
+  if (estimate->endless.empty()) return "";
+  return fmt::format(
+      "  estimate: nobody can say when it starts on {}: {} {} no activeDeadlineSeconds\n",
+      estimate->node_group, names(estimate->endless),
+      estimate->endless.size() == 1 ? "has" : "have");
 }
 
 std::string FormatFailures(const TrainingPool& pool, const PoolMemory& memory) {
@@ -204,14 +229,15 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan, const PoolDeci
   if (decision.spilled) text += "  spilled: " + decision.spilled_message + "\n";
   text += FormatCost(snapshot, decision);
   if (const TrainingPool* pool = FindPool(snapshot, decision.key)) {
-    text += FormatQueue(*pool, plan, decision) + FormatFailures(*pool, decision.memory);
+    text += FormatQueue(*pool, plan, decision) + FormatEstimate(snapshot, decision) +
+            FormatFailures(*pool, decision.memory);
   }
   const bool stays = decision.placed && !decision.IsStuck();
   return text +
          FormatAlternatives(AlternativesFor(snapshot, decision),
                             stays ? "Other node groups, in the order in which it would take them"
                                   : "Node groups, in the order tried") +
-         FormatRemedies(decision);
+         FormatRemedies(RemediesFor(snapshot, decision));
 }
 
 std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
@@ -230,7 +256,7 @@ std::string FormatWhy(const Snapshot& snapshot, const Plan& plan,
   return text + FormatRejected(snapshot, decision) +
          FormatAlternatives(AlternativesFor(snapshot, decision),
                             "Variants on node groups, in the order tried") +
-         FormatRemedies(decision);
+         FormatRemedies(decision.remedies);
 }
 
 }  // namespace spillway::placement

@@ -64,6 +64,7 @@ class OtherCells {
         out.push_back(Look(at, wanted));
       } else if (said != nullptr) {
         out.push_back(*said);
+        if (!said->fits) out.back().message += EachFor(cell);
       }
     }
     return out;
@@ -109,7 +110,7 @@ class OtherCells {
       alternative.message = Short(Has(cell) + Offer(cell, more, wanted) + WhyNot(at, whole));
     } else {
       alternative.reason = cell.shortage->reason;
-      alternative.message = Short(Has(cell) + cell.shortage->message);
+      alternative.message = Short(Has(cell) + cell.shortage->message) + EachFor(cell);
     }
     return alternative;
   }
@@ -123,6 +124,12 @@ class OtherCells {
     return fmt::format("{} {} an hour, {} at the margin", HourlyCost(cell).Times(replicas).Format(),
                        draft_.world.snapshot->currency,
                        MarginalHourlyCost(cell).Times(replicas).Format());
+  }
+
+  // What a replica would cost where none fits, for who lacks some.
+  [[nodiscard]] std::string EachFor(const CellState& cell) const {
+    if (decision_.capacity_met || !cell.Known()) return "";
+    return fmt::format("; each for {}", Price(cell, 1));
   }
 
   // What it could have, and what that costs.

@@ -1,8 +1,9 @@
-// Where else a gang that has a place could run.
+// Where else a gang could run, and what it would cost there.
 #include "placement/other_places.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "placement/cell_asks.h"
@@ -25,6 +26,40 @@ struct Price {
 Price PriceIn(const GroupView& group, int64_t accelerators) {
   return {.full = group.spec->per_node_hour.Share(accelerators, group.per_node),
           .marginal = group.spec->marginal_per_node_hour.Share(accelerators, group.per_node)};
+}
+
+// The same at the margin with all of those nodes that it would have for itself, as long as nobody
+// else uses what it leaves of them. Where no nodes are chosen: of as few as its workers fill.
+Money WithWholeNodes(const Draft& draft, const TrainingPool& pool, const Option& option,
+                     const Need& need) {
+  const GroupView& group = *option.group;
+  const int64_t accelerators = need.Accelerators(pool);
+  Money cost = PriceIn(group, accelerators).marginal;
+  if (!IsPaidByNode(*group.spec)) return cost;
+  if (!option.Fits()) {
+    const int64_t each = std::max<int64_t>(group.per_node / pool.per_worker, 1);
+    return std::max(cost,
+                    group.spec->marginal_per_node_hour.Times((need.workers + each - 1) / each));
+  }
+  for (const NodeShare& share : NodeShares(group, option.fit->nodes, accelerators)) {
+    cost += draft.quotas.BesideFor({.inference = false, .key = pool.key}, share);
+  }
+  return cost;
+}
+
+// What the gang would cost in the option's group. Where it does not fit: with all its workers.
+std::string PriceOf(const Draft& draft, const TrainingPool& pool, const Option& option) {
+  const Need need = option.Fits() ? *option.need : option.need->For(option.need->all);
+  const Price price = PriceIn(*option.group, need.Accelerators(pool));
+  std::string text = fmt::format("for {} {} an hour, {} at the margin", price.full.Format(),
+                                 draft.world.snapshot->currency, price.marginal.Format());
+  const Money whole = WithWholeNodes(draft, pool, option, need);
+  if (whole > price.marginal) {
+    text += fmt::format(", {} with its nodes for itself", whole.Format());
+  }
+  if (option.Fits()) return ", " + text;
+  if (!option.need->IsPart()) return "; " + text;
+  return fmt::format("; with all of its {} {}", Count(need.all, "worker"), text);
 }
 
 // Why a gang that runs outside home does not go where it would fit at home for less; an empty text:
@@ -52,8 +87,7 @@ Alternative PlaceFor(const Draft& draft, size_t gang, const Placement& now, cons
   if (!alternative.fits) return alternative;
   const TrainingPool& pool = draft.Pool(gang);
   const Price there = PriceIn(*option.group, option.need->Accelerators(pool));
-  alternative.message += fmt::format(", for {} {} an hour, {} at the margin", there.full.Format(),
-                                     draft.world.snapshot->currency, there.marginal.Format());
+  alternative.message += PriceOf(draft, pool, option);
   const GroupView* from = draft.world.FindGroup(now.node_group);
   if (from == nullptr) return alternative;
   const Price here = PriceIn(*from, AcceleratorsOf(pool, now));
@@ -87,6 +121,20 @@ std::vector<Alternative> PlacesFor(Draft& draft, size_t gang) {
   for (const Option& option : OptionsFor(draft.Look(), gang, draft.fates[gang].memory)) {
     if (option.group->spec->name == now.node_group) continue;
     places.push_back(PlaceFor(draft, gang, now, option));
+  }
+  return places;
+}
+
+// What the plan says of places for who looks for one, each with what it would cost the gang there.
+std::vector<Alternative> Priced(const Draft& draft, size_t gang, std::vector<Alternative> places) {
+  const TrainingPool& pool = draft.Pool(gang);
+  const auto& has = draft.fates[gang].memory.placement;
+  for (Alternative& place : places) {
+    if (has && has->node_group == place.group) continue;
+    for (const Option& option : draft.options[gang]) {
+      if (option.group->spec->name != place.group || !option.acceptable) continue;
+      place.message += PriceOf(draft, pool, option);
+    }
   }
   return places;
 }
@@ -126,11 +174,13 @@ std::string Compared(Money there, Money now) {
 
 std::vector<Alternative> AlternativesFor(const Snapshot& snapshot, const PoolDecision& decision) {
   // Who has to leave looked for another place in the pass.
-  if (!decision.placed || decision.IsStuck()) return decision.alternatives;
+  const bool stays = decision.placed && !decision.IsStuck();
+  if (!stays && decision.alternatives.empty()) return {};
   Draft draft(snapshot);
   Settle(draft);
   for (size_t gang = 0; gang < draft.fates.size(); ++gang) {
-    if (draft.Pool(gang).key == decision.key) return PlacesFor(draft, gang);
+    if (draft.Pool(gang).key != decision.key) continue;
+    return stays ? PlacesFor(draft, gang) : Priced(draft, gang, decision.alternatives);
   }
   return {};
 }

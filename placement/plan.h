@@ -240,12 +240,12 @@ Status Verify(const Snapshot& snapshot, const Plan& plan);
 // and may keep it: every group but its own, in the order in which it would take them, each with the
 // first check that fails, or with what it would cost there against what it costs now. All others
 // are where the plan has them, what the gang has itself stands nowhere in its way, and that it
-// would hold back before a spill is left out, as it does not wait; nothing is said where its spec
-// can't be used. Of all others: what the plan says. Costs as much as a plan, so that it is made for
-// one pool, when somebody asks.
+// would hold back before a spill is left out; nothing is said where its spec can't be used. Of all
+// other gangs: what the plan says, and what each group that they accept would cost them. Costs as
+// much as a plan, so that it is made for one pool, when somebody asks.
 std::vector<Alternative> AlternativesFor(const Snapshot& snapshot, const PoolDecision& decision);
 // Of an inference pool: every variant on every node group, in the order in which they are filled.
-// Where the plan says why there are not more, that. Where nothing runs, or not all that is needed:
+// Where the plan says why there are not more, that and a price. Where not all that is needed runs:
 // the first check that fails, or how many replicas fit and what they cost there against all that
 // runs now, and why the pool stays as it is: dearer or farther, saving too little, not for long
 // enough. Its own replicas elsewhere count against no limit but those on money, as they would leave

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "placement/estimates.h"
 #include "placement/plan.h"
 #include "placement/snapshot_fields.h"
 
@@ -24,6 +25,14 @@ void Fields(A& a, Of<Reservation> /*type*/) {
   a("nodes", &Reservation::nodes);
   a("startsBy", &Reservation::starts_by);
   a("after", &Reservation::after);
+}
+
+template <class A>
+void Fields(A& a, Of<Estimate> /*type*/) {
+  a("nodeGroup", &Estimate::node_group);
+  a("startsBy", &Estimate::starts_by);
+  a("after", &Estimate::after);
+  a("endless", &Estimate::endless);
 }
 
 template <class A>

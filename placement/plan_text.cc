@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "placement/estimates.h"
 #include "placement/plan_fields.h"
+#include "placement/remedies.h"
 #include "placement/text_emit.h"
 
 namespace spillway::placement {
@@ -42,8 +44,10 @@ std::string WriteWhy(const Snapshot& snapshot, const Plan& plan, const PoolKey& 
   };
   std::for_each(pools.begin(), pools.end(), look);
   std::for_each(inference.begin(), inference.end(), look);
+  for (PoolDecision& pool : pools) pool.remedies = RemediesFor(snapshot, pool);
   document.List("pools", pools);
   document.List("inferencePools", inference);
+  for (const PoolDecision& pool : pools) document.Field("estimate", EstimateFor(snapshot, pool));
   return document.Take();
 }
 

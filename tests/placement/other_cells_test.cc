@@ -325,15 +325,27 @@ TEST(OtherCells, AreReservedOnlyForThoseWhoComeFirst) {
   }
 }
 
-TEST(OtherCells, AreThoseOfThePlanForWhoIsShortOrHeld) {
+TEST(OtherCells, AreThoseOfThePlanWithPricesForWhoIsShort) {
   Snapshot world = AtHome();
   world.inference_pools[0].replicas = 100;
-  Plan plan = MakePlan(world);
-  EXPECT_EQ(ServingOf(plan).alternatives.size(), 2U);
-  EXPECT_EQ(AlternativesFor(world, ServingOf(plan)), ServingOf(plan).alternatives);
-  world.inference_pools[0].replicas = 4;
+  const Plan plan = MakePlan(world);
+  const auto& said = ServingOf(plan).alternatives;
+  const auto cells = AlternativesFor(world, ServingOf(plan));
+  ASSERT_EQ(said.size(), 2U);
+  ASSERT_EQ(cells.size(), 2U);
+  for (size_t i = 0; i < cells.size(); ++i) {
+    EXPECT_EQ(cells[i].group, said[i].group);
+    EXPECT_EQ(cells[i].reason, said[i].reason);
+    EXPECT_EQ(cells[i].message, said[i].message + "; each for 4.00 USD an hour, " +
+                                    (cells[i].group == "gpu@home" ? "0.00" : "4.00") +
+                                    " at the margin");
+  }
+}
+
+TEST(OtherCells, AreThoseOfThePlanForWhoIsHeld) {
+  Snapshot world = AtHome();
   world.inference_pools[0].paused = true;
-  plan = MakePlan(world);
+  const Plan plan = MakePlan(world);
   EXPECT_EQ(AlternativesFor(world, ServingOf(plan)), ServingOf(plan).alternatives);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "elastic_groups.h"
 #include "placement/plan.h"
 #include "placement/plan_text.h"
 #include "tests/support/builders.h"
@@ -25,6 +26,7 @@ using placement::MakePlan;
 using placement::Plan;
 using placement::PoolDecision;
 using placement::Reason;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -228,7 +230,25 @@ TEST(OtherPlaces, OfAGangWhoseGroupIsGoneHaveNothingToCompare) {
                           "aws fits on 1 node, for 32.00 USD an hour, 32.00 at the margin"));
 }
 
-TEST(OtherPlaces, AreThoseOfThePlanForWhoLooksForOne) {
+// What `why` adds to what the plan says of the places of `name`, place by place.
+std::vector<std::string> Prices(const Snapshot& world, const std::string& name) {
+  std::vector<std::string> prices;
+  const Plan plan = MakePlan(world);
+  const PoolDecision& decision = DecisionOf(plan, name);
+  const auto places = AlternativesFor(world, decision);
+  EXPECT_EQ(places.size(), decision.alternatives.size());
+  for (size_t i = 0; i < places.size(); ++i) {
+    const Alternative& said = decision.alternatives[i];
+    EXPECT_EQ(places[i].group, said.group);
+    EXPECT_EQ(places[i].fits, said.fits);
+    EXPECT_EQ(places[i].reason, said.reason);
+    EXPECT_TRUE(places[i].message.starts_with(said.message)) << places[i].message;
+    prices.push_back(said.group + places[i].message.substr(said.message.size()));
+  }
+  return prices;
+}
+
+TEST(OtherPlaces, AreThoseOfThePlanWithPricesForWhoLooksForOne) {
   Snapshot world = Spilled();
   GroupOf(world, "azure").admission = Admission::kDrain;
   Use(world, "home-1", 8);
@@ -237,10 +257,48 @@ TEST(OtherPlaces, AreThoseOfThePlanForWhoLooksForOne) {
   const Plan plan = MakePlan(world);
   ASSERT_EQ(DecisionOf(plan, "p").placed_reason, Reason::kDraining);
   ASSERT_FALSE(DecisionOf(plan, "q").placed);
-  for (const PoolDecision& decision : plan.pools) {
-    EXPECT_EQ(decision.alternatives.size(), 3U);
-    EXPECT_EQ(AlternativesFor(world, decision), decision.alternatives);
-  }
+  EXPECT_THAT(Prices(world, "p"),
+              ElementsAre("home; for 32.00 USD an hour, 0.00 at the margin", "azure",
+                          "aws; for 32.00 USD an hour, 32.00 at the margin"));
+  EXPECT_THAT(Prices(world, "q"), ElementsAre("home; for 32.00 USD an hour, 0.00 at the margin",
+                                              "azure; for 32.00 USD an hour, 32.00 at the margin",
+                                              "aws; for 32.00 USD an hour, 32.00 at the margin"));
+  EXPECT_THAT(WriteWhy(world, plan, DecisionOf(plan, "q").key, placement::Form::kJson),
+              HasSubstr("; for 32.00 USD an hour, 0.00 at the margin\"}"));
+}
+
+TEST(OtherPlaces, HaveNoPriceWhereTheGangMayNeverGo) {
+  Snapshot world = Spilled();
+  Use(world, "home-1", 8);
+  GroupOf(world, "aws").accelerator = "h100";
+  GroupOf(world, "azure").provider = placement::Provider::kAzure;
+  world.pools.push_back(Wants("q", 1));
+  world.pools.back().providers = {GroupOf(world, "home").provider};
+  ASSERT_FALSE(DecisionOf(MakePlan(world), "q").placed);
+  EXPECT_THAT(Prices(world, "q"),
+              ElementsAre("home; for 32.00 USD an hour, 0.00 at the margin", "aws", "azure"));
+  world.pools.back().suspended = true;
+  EXPECT_THAT(Prices(world, "q"), IsEmpty());
+}
+
+TEST(OtherPlaces, AreForAllWorkersOfAnElasticGangThatWaits) {
+  Snapshot world = Spilled();
+  world.pools.push_back(Wants("q", 4));
+  world.pools.back().accelerators[0].min_workers = 3;
+  EXPECT_THAT(
+      Prices(world, "q"),
+      Contains("home; with all of its 4 workers for 128.00 USD an hour, 0.00 at the margin"));
+}
+
+TEST(OtherPlaces, CostWholeNodesWhereThesComeForTheGang) {
+  Snapshot world = Fleet(1, 0);
+  Use(world, "home-1", 8);
+  MakeElastic(world, "azure", 3).admission = Admission::kClosed;
+  world.pools = {Wants("q", 3, 4)};
+  EXPECT_THAT(Prices(world, "q"),
+              ElementsAre("home; for 48.00 USD an hour, 0.00 at the margin",
+                          "azure; for 48.00 USD an hour, 48.00 at the margin, 64.00 with its nodes "
+                          "for itself"));
 }
 
 TEST(OtherPlaces, AreInWhatProgramsRead) {
