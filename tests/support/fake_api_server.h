@@ -116,8 +116,10 @@ class FakeApiServer final : public kube::Transport {
   bool Remove(const std::string& plural, const std::string& ns, const std::string& name);
   [[nodiscard]] std::optional<Json> Get(const std::string& plural, const std::string& ns,
                                         const std::string& name) const;
-  // Sorted by namespace and name; empty `ns`: all.
-  [[nodiscard]] std::vector<Json> All(const std::string& plural, const std::string& ns = {}) const;
+  // Sorted by namespace and name; empty `ns`: all. `which`: only those for which it holds; runs
+  // under the server's lock: must not call the server.
+  [[nodiscard]] std::vector<Json> All(const std::string& plural, const std::string& ns = {},
+                                      const std::function<bool(const Json&)>& which = {}) const;
   [[nodiscard]] int64_t version() const;
   // The garbage collector: deletes (as Delete) what has owners of which none exists any more, until
   // nothing is left to delete. How many.
