@@ -59,11 +59,17 @@ class Gate final : public kube::Transport {
 };
 
 // One process of the operator. It has one writer and passes when told to, once its stores hold all
-// that the server holds, so that every life with the same beginning goes the same way.
+// that the server holds, so that every life with the same beginning goes the same way. But the
+// first pass of a successor goes by what the caches show, which lag behind what its predecessor has
+// written.
 class Process {
  public:
-  Process(support::FakeApiServer& server, support::FakeClock& clock, int writes)
-      : server_(server), clock_(clock), gate_(server, writes) {
+  enum class Start { kFirst, kSuccessor };
+  Process(support::FakeApiServer& server, support::FakeClock& clock, Start start, int writes)
+      : server_(server),
+        clock_(clock),
+        by_old_caches_(start == Start::kSuccessor),
+        gate_(server, writes) {
     watching_.Start();
   }
   ~Process() { watching_.Stop(); }
@@ -71,11 +77,14 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   [[nodiscard]] bool Pass() {
-    const auto caught_up = [this] {
+    const auto ready = [this] {
+      if (by_old_caches_) return stores_.Unsynced().empty();
       server_.SendBookmarks();
       return CaughtUp();
     };
-    if (!support::Eventually(caught_up)) return false;
+    if (!by_old_caches_) server_.CatchUp();
+    if (!support::Eventually(ready)) return false;
+    by_old_caches_ = false;
     loop_.Pass({});
     return true;
   }
@@ -107,6 +116,7 @@ class Process {
 
   support::FakeApiServer& server_;
   support::FakeClock& clock_;
+  bool by_old_caches_;
   Gate gate_;
   Log log_{LogLevel::kError, true};
   MetricsRegistry registry_;
@@ -140,7 +150,9 @@ Json FlexJson(const std::string& name, int least, int most) {
 // killed another one takes over.
 class Life {
  public:
-  explicit Life(int kill_after) : process_(Start(kill_after)) {}
+  explicit Life(int kill_after) : process_(Start(Process::Start::kFirst, kill_after)) {
+    server_.SetLag(support::Lag{.seed = static_cast<uint64_t>(kill_after), .cache = seconds(60)});
+  }
 
   void Live() {
     ASSERT_NO_FATAL_FAILURE(Fill());
@@ -225,10 +237,14 @@ class Life {
     }
     Pass(seconds(400));
   }
+  // One change after another: which of several pools gets what is given up at once depends on when.
   void ChangeMinds() {
     server_.Delete("trainingpools", "lab", "t02");
+    Settle();
     server_.Delete("inferencepools", "lab", "s01");
+    Settle();
     Change("trainingpools", "t05", {{"suspend", true}});
+    Settle();
     Change("trainingpools", "t04", {{"workers", 2}});
     Change("inferencepools", "s00", {{"replicas", 3}});
     Settle();
@@ -264,8 +280,8 @@ class Life {
     }
     return out;
   }
-  std::unique_ptr<Process> Start(int writes) {
-    return std::make_unique<Process>(server_, clock_, writes);
+  std::unique_ptr<Process> Start(Process::Start start, int writes) {
+    return std::make_unique<Process>(server_, clock_, start, writes);
   }
   void Change(const char* plural, const char* name, const Json& spec) {
     server_.Patch(plural, "lab", name, {{"spec", spec}});
@@ -280,7 +296,7 @@ class Life {
       if (process_->gate().dead()) {
         killed_ = true;
         process_.reset();
-        process_ = Start(INT_MAX);
+        process_ = Start(Process::Start::kSuccessor, INT_MAX);
         quiet = 0;
         continue;
       }

@@ -71,6 +71,9 @@ bool FakeApiServer::Lose(const std::string& plural, const std::string& ns,
   const std::scoped_lock lock(mutex_);
   if (kind == nullptr) return false;
   ++version_;
+  for (size_t server = 0; server < caches_.size(); ++server) {
+    CacheOf(server, *kind).objects.erase(KeyOf(ns, name));
+  }
   return objects_[kind].erase(KeyOf(ns, name)) > 0;
 }
 
