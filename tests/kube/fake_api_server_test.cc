@@ -493,6 +493,116 @@ TEST_F(FakeApi, AListOfTheFutureIsRefused) {
   EXPECT_TRUE(client.List(kube::ServiceResource(), {.resource_version = "1"}, stop));
 }
 
+// --- distance ---
+
+TEST_F(FakeApi, ACacheShowsInOrderWhatHappenedAWhileAgo) {
+  server.Put(Service("s00"));
+  server.SetLag(Lag{.cache = std::chrono::seconds(1000)});
+  for (int i = 1; i < 20; ++i) server.Put(Service("s" + std::to_string(10 + i)));
+  std::set<size_t> seen;
+  for (int moment = 0; moment <= 1000; moment += 50) {
+    const auto cached =
+        json::parse(client.List(kube::ServiceResource(), {.resource_version = "0"}, stop).value());
+    const size_t shown = cached["items"].size();
+    EXPECT_EQ(cached["metadata"]["resourceVersion"], std::to_string(shown)) << "all up to there";
+    EXPECT_TRUE(seen.empty() || shown >= *seen.rbegin()) << "and it never goes back";
+    seen.insert(shown);
+    const auto newest = client.List(kube::ServiceResource(), {}, stop);
+    EXPECT_EQ(Field(newest, "/metadata/resourceVersion"), "20") << "as it is stored";
+    clock.Advance(std::chrono::seconds(50));
+  }
+  EXPECT_EQ(*seen.begin(), 1U);
+  EXPECT_EQ(*seen.rbegin(), 20U);
+  EXPECT_GT(seen.size(), 2U);
+}
+
+TEST_F(FakeApi, AListNotOlderThanWhatACacheShowsIsRefused) {
+  server.Put(Service("a"));
+  server.SetLag(Lag{.cache = std::chrono::seconds(1000)});
+  server.Put(Service("b"));
+  const auto got = client.List(kube::ServiceResource(), {.resource_version = "2"}, stop);
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().http_status, 504);
+  EXPECT_EQ(got.error().message, "Timeout: Too large resource version: 2, current: 1");
+  kube::HttpRequest request;
+  request.method = "GET";
+  request.target = "/api/v1/services?resourceVersion=2";
+  const auto answer = server.Send(request, stop);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(json::parse(answer->body)["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+  server.CatchUp();
+  EXPECT_TRUE(client.List(kube::ServiceResource(), {.resource_version = "2"}, stop));
+}
+
+TEST_F(FakeApi, AWatchTellsWhatItsCacheShowsAndBookmarksNoMore) {
+  server.Put(Service("a"));
+  server.SetLag(Lag{.cache = std::chrono::seconds(1000)});
+  Watcher watcher(client, kube::ServiceResource(), {.resource_version = "1"});
+  ASSERT_TRUE(server.WaitUntil([&] { return server.open_watches() == 1; }));
+  server.Put(PodObject("p"));
+  server.Put(Service("b"));
+  server.SendBookmarks();
+  ASSERT_TRUE(Eventually([&] { return watcher.Events() == "BOOKMARK @2 "; }));
+  clock.Advance(std::chrono::seconds(1000));
+  server.Tick();
+  ASSERT_TRUE(Eventually([&] { return watcher.Events() == "BOOKMARK @2 ADDED b@3 "; }));
+  server.CloseWatches();
+  EXPECT_EQ(watcher.Join(), "ok");
+}
+
+TEST_F(FakeApi, AWatchFromWhatNoCacheShowsYetDoesNotGoBack) {
+  server.Put(Service("a"));
+  server.SetLag(Lag{.cache = std::chrono::seconds(1000)});
+  server.Put(Service("b"));
+  server.Put(Service("c"));
+  Watcher watcher(client, kube::ServiceResource(), {.resource_version = "3"});
+  ASSERT_TRUE(server.WaitUntil([&] { return server.open_watches() == 1; }));
+  server.SendBookmarks();
+  server.Put(Service("d"));
+  server.CatchUp();
+  ASSERT_TRUE(Eventually([&] { return watcher.Events().find("ADDED d@4") != std::string::npos; }));
+  server.CloseWatches();
+  EXPECT_EQ(watcher.Join(), "ok");
+  EXPECT_EQ(watcher.Events().find("b@2"), std::string::npos);
+  EXPECT_EQ(watcher.Events().find("@1"), std::string::npos);
+}
+
+TEST_F(FakeApi, ServersHaveCachesOfTheirOwn) {
+  server.Put(Service("a"));
+  server.SetLag(Lag{.servers = 2, .cache = std::chrono::seconds(1000)});
+  for (int i = 0; i < 20; ++i) server.Put(Service("s" + std::to_string(i)));
+  clock.Advance(std::chrono::seconds(600));
+  std::set<std::string> versions;
+  for (int i = 0; i < 20; ++i) {
+    const auto cached = client.List(kube::ServiceResource(), {.resource_version = "0"}, stop);
+    versions.insert(Field(cached, "/metadata/resourceVersion"));
+  }
+  EXPECT_EQ(versions.size(), 2U);
+}
+
+TEST_F(FakeApi, ARequestTakesItsTime) {
+  server.SetLag(Lag{.latency = std::chrono::seconds(1000)});
+  std::atomic<bool> done{false};
+  std::jthread sender([&] {
+    EXPECT_TRUE(Create(kube::ServiceResource(), Service("a")));
+    done = true;
+  });
+  for (int moment = 0; !done; ++moment) {
+    ASSERT_LE(moment, 1000);
+    if (server.Get("services", "ns", "a")) break;
+    clock.Advance(std::chrono::seconds(1));
+    server.Tick();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_FALSE(done) << "the answer is under way";
+  EXPECT_GE(clock.Elapsed(), std::chrono::seconds(1));
+  clock.Advance(std::chrono::seconds(1000));
+  EXPECT_TRUE(server.WaitUntil([&] {
+    server.Tick();
+    return done.load();
+  }));
+}
+
 // --- watches ---
 
 TEST_F(FakeApi, AWatchResumesFromItsVersion) {

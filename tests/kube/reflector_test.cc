@@ -1426,39 +1426,68 @@ TEST(Reflector, LooksBetweenHalfAnHourAndAnHourAfterTheLastLook) {
   EXPECT_THAT(at[1] - at[0], testing::AllOf(testing::Ge(30), testing::Le(62)));
 }
 
-TEST(ReflectorAgainstServer, EndsEqualToTheServerWhateverHappens) {
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
-    FakeClock clock;
-    FakeApiServer server(clock);
-    std::mt19937_64 random(seed);
-    for (int i = 0; i < 30; ++i) Churn(server, random);
-    server.SetChaos(support::Chaos{
-        .seed = seed, .refuse_percent = 10, .drop_before_percent = 10, .cut_watch_percent = 60});
-    const Running running(server, clock, seed);
-    for (int i = 0; i < 400; ++i) {
-      Churn(server, random);
-      // Let it get somewhere in between: another request at least.
-      const size_t asked = server.Requests().size();
-      if (i % 10 == 0) {
-        server.CloseWatches();
-        ASSERT_TRUE(server.WaitUntil([&] { return server.Requests().size() > asked; }));
-      }
+// A reflector and a server to which everything happens by a seed.
+void LiveThroughChaos(uint64_t seed, std::optional<support::Lag> lag, int& too_early) {
+  FakeClock clock;
+  FakeApiServer server(clock);
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < 30; ++i) Churn(server, random);
+  server.SetChaos(support::Chaos{
+      .seed = seed, .refuse_percent = 10, .drop_before_percent = 10, .cut_watch_percent = 60});
+  server.SetLag(lag);
+  const auto pass = [&](milliseconds time) {
+    clock.Advance(time);
+    server.Tick();
+    std::this_thread::yield();
+  };
+  const Running running(server, clock, seed);
+  for (int i = 0; i < 400; ++i) {
+    Churn(server, random);
+    if (lag) pass(milliseconds(20));
+    // Let it get somewhere in between: another request at least.
+    const size_t asked = server.Requests().size();
+    if (i % 10 == 0) {
+      server.CloseWatches();
+      ASSERT_TRUE(server.WaitUntil([&] {
+        if (lag) pass(milliseconds(1));
+        return server.Requests().size() > asked;
+      }));
     }
-    server.SetChaos(std::nullopt);
-    // The watches of the time of chaos may still be cut: all end here.
-    server.CloseWatches();
-    // A bookmark brings the version where the last event was of an object never seen.
-    const bool equal = server.WaitUntil([&] {
-      if (Print(running.store()) == PrintServer(server)) return true;
-      server.SendBookmarks();
-      std::this_thread::yield();
-      return false;
-    });
-    EXPECT_TRUE(equal) << "seed " << seed << "\n"
-                       << Print(running.store()) << "\n"
-                       << PrintServer(server);
-    EXPECT_EQ(running.bad(), 0);
   }
+  server.SetChaos(std::nullopt);
+  // The watches of the time of chaos may still be cut: all end here.
+  server.CloseWatches();
+  // A bookmark brings the version where the last event was of an object never seen.
+  const bool equal = server.WaitUntil([&] {
+    if (Print(running.store()) == PrintServer(server)) return true;
+    server.SendBookmarks();
+    pass(milliseconds(lag ? 1 : 0));
+    return false;
+  });
+  EXPECT_TRUE(equal) << "seed " << seed << "\n"
+                     << Print(running.store()) << "\n"
+                     << PrintServer(server);
+  EXPECT_EQ(running.bad(), 0);
+  for (const auto& request : server.Requests()) too_early += request.status == 504 ? 1 : 0;
+}
+
+TEST(ReflectorAgainstServer, EndsEqualToTheServerWhateverHappens) {
+  int too_early = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    ASSERT_NO_FATAL_FAILURE(LiveThroughChaos(seed, std::nullopt, too_early));
+  }
+  EXPECT_EQ(too_early, 0);
+}
+
+// Two servers, each with a cache of its own that lags, of which any answers a request.
+TEST(ReflectorAgainstServer, EndsEqualHoweverFarTheCachesAreBehind) {
+  int too_early = 0;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    const support::Lag lag{
+        .seed = seed, .servers = 2, .cache = milliseconds(2000), .latency = milliseconds(20)};
+    ASSERT_NO_FATAL_FAILURE(LiveThroughChaos(seed, lag, too_early));
+  }
+  EXPECT_GT(too_early, 0) << "no list was asked of a cache that was not as far yet";
 }
 
 TEST(ReflectorAgainstServer, PagesThroughAThousandObjects) {

@@ -71,6 +71,9 @@ bool FakeApiServer::Lose(const std::string& plural, const std::string& ns,
   const std::scoped_lock lock(mutex_);
   if (kind == nullptr) return false;
   ++version_;
+  for (size_t server = 0; server < caches_.size(); ++server) {
+    CacheOf(server, *kind).objects.erase(KeyOf(ns, name));
+  }
   return objects_[kind].erase(KeyOf(ns, name)) > 0;
 }
 
@@ -93,14 +96,16 @@ std::optional<FakeApiServer::Json> FakeApiServer::Get(const std::string& plural,
   return found->object;
 }
 
-std::vector<FakeApiServer::Json> FakeApiServer::All(const std::string& plural,
-                                                    const std::string& ns) const {
+std::vector<FakeApiServer::Json> FakeApiServer::All(
+    const std::string& plural, const std::string& ns,
+    const std::function<bool(const Json&)>& which) const {
   std::vector<Json> out;
   const std::scoped_lock lock(mutex_);
   const auto all = objects_.find(FindByPlural(plural));
   if (all == objects_.end()) return out;
   for (const auto& [key, stored] : all->second) {
-    if (ns.empty() || MetaText(stored->object, "namespace") == ns) out.push_back(stored->object);
+    const bool here = ns.empty() || MetaText(stored->object, "namespace") == ns;
+    if (here && (!which || which(stored->object))) out.push_back(stored->object);
   }
   return out;
 }

@@ -282,7 +282,10 @@ FakeApiServer::~FakeApiServer() = default;
 
 Result<HttpResponse> FakeApiServer::Send(const HttpRequest& request, const std::stop_token& stop) {
   if (stop.stop_requested()) return Error{Code::kCancelled, "stopped before sending"};
-  const std::scoped_lock lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const auto latency = PartOf(lag_ ? lag_->latency : std::chrono::milliseconds(0));
+  const auto there = PartOf(latency);
+  if (!Await(lock, stop, there)) return Error{Code::kCancelled, "stopped while sending"};
   const size_t number = LogRequest(request);
   const LoggedRequest logged = log_[number];
   const Blow blow = NextBlow(logged);
@@ -293,6 +296,7 @@ Result<HttpResponse> FakeApiServer::Send(const HttpRequest& request, const std::
       blow.hit && blow.fault.kind == Fault::Kind::kAnswer ? Refusal(blow) : Serve(logged);
   if (blow.hit && blow.fault.kind == Fault::Kind::kDropAfter) return dropped;
   log_[number].status = answer.status;
+  if (!Await(lock, stop, latency - there)) return Error{Code::kCancelled, "stopped while served"};
   return answer;
 }
 
@@ -674,8 +678,7 @@ FakeApiServer::Ptr FakeApiServer::Store(const ServedKind& kind, Json object) {
     }
   }
   slot = std::move(stored);
-  history_.push_back(event);
-  Changed();
+  Record(std::move(event));
   return slot;
 }
 
@@ -692,8 +695,7 @@ void FakeApiServer::Erase(const ServedKind& kind, const std::string& key) {
   event->deleted = true;
   event->version = version_;
   owned_.erase(MetaText(last->object, "uid"));
-  history_.push_back(std::move(event));
-  Changed();
+  Record(std::move(event));
 }
 
 FakeApiServer::Ptr FakeApiServer::DeleteGracefully(const ServedKind& kind, const Ptr& object,

@@ -67,6 +67,20 @@ struct Chaos {
   int cut_watch_percent = 0;    // of watches: broken off within their first 4,000 bytes
 };
 
+// API servers that are far from their store and from their clients, by a seed. Times are the
+// clock's.
+struct Lag {
+  uint64_t seed = 1;
+  // Several servers have one store, and a watch cache each. A request goes to any of them.
+  int servers = 1;
+  // What happens to objects of a kind a cache shows up to so long afterwards, in order. Lists at a
+  // version, other than exactly that, and watches are served from it.
+  std::chrono::milliseconds cache{0};
+  // A request takes up to so long, some of it before it is served: the clock has to go on
+  // meanwhile.
+  std::chrono::milliseconds latency{0};
+};
+
 // An API server in the process: objects by kind, namespace and name under one resource version that
 // grows with every write, with list, watch (streaming lists too), create, server-side apply, merge
 // and JSON patch, update, status, scale and delete as the real one words them. What it does, the
@@ -116,8 +130,10 @@ class FakeApiServer final : public kube::Transport {
   bool Remove(const std::string& plural, const std::string& ns, const std::string& name);
   [[nodiscard]] std::optional<Json> Get(const std::string& plural, const std::string& ns,
                                         const std::string& name) const;
-  // Sorted by namespace and name; empty `ns`: all.
-  [[nodiscard]] std::vector<Json> All(const std::string& plural, const std::string& ns = {}) const;
+  // Sorted by namespace and name; empty `ns`: all. `which`: only those for which it holds; runs
+  // under the server's lock: must not call the server.
+  [[nodiscard]] std::vector<Json> All(const std::string& plural, const std::string& ns = {},
+                                      const std::function<bool(const Json&)>& which = {}) const;
   [[nodiscard]] int64_t version() const;
   // The garbage collector: deletes (as Delete) what has owners of which none exists any more, until
   // nothing is left to delete. How many.
@@ -139,6 +155,13 @@ class FakeApiServer final : public kube::Transport {
   void Inject(Fault fault);
   void ClearFaults();
   void SetChaos(std::optional<Chaos> chaos);
+
+  // --- distance ---
+  // Of what has happened by now the caches show everything; nullopt: and always will.
+  void SetLag(std::optional<Lag> lag);
+  // What has happened by now the caches show at once.
+  void CatchUp();
+
   void SetAdmission(Admission admission);
 
   // --- what tests read ---
@@ -156,6 +179,8 @@ class FakeApiServer final : public kube::Transport {
   struct Watch;
   struct Pages;
   struct Blow;
+  struct Cache;
+  struct View;
   using Ptr = std::shared_ptr<const Stored>;
   using Objects = std::map<std::string, Ptr>;
 
@@ -199,11 +224,23 @@ class FakeApiServer final : public kube::Transport {
   kube::HttpResponse Refusal(const Blow& blow) const;
   void Changed();
 
+  void Record(std::shared_ptr<Event> event);
+  [[nodiscard]] bool Shows(size_t server, const Event& event) const;
+  size_t AnyServer();
+  // What one of the servers shows of a kind.
+  Cache& CacheOf(size_t server, const ServedKind& kind);
+  View CachedView(size_t server, const ServedKind& kind);
+  [[nodiscard]] View StoredView(const ServedKind& kind) const;
+  [[nodiscard]] std::chrono::milliseconds PartOf(std::chrono::milliseconds most);
+  // Lets time pass; false: told to stop.
+  bool Await(std::unique_lock<std::mutex>& lock, const std::stop_token& stop,
+             std::chrono::milliseconds time);
+
   Result<kube::HttpResponse> Serve(Watch& watch, const OnBytes& on_bytes,
                                    const std::stop_token& stop);
-  std::optional<kube::HttpResponse> OpenWatch(const LoggedRequest& request, Watch& watch) const;
+  std::optional<kube::HttpResponse> OpenWatch(const LoggedRequest& request, Watch& watch);
   std::string NextBytes(Watch& watch) const;
-  void AppendAll(const Watch& watch, std::string& out) const;
+  void AppendAll(const Watch& watch, const View& view, std::string& out) const;
   void AppendEvent(const Event& event, const Watch& watch, std::string& out) const;
   [[nodiscard]] bool Over(const Watch& watch) const;
 
@@ -228,6 +265,11 @@ class FakeApiServer final : public kube::Transport {
   std::vector<Fault> faults_;
   std::optional<Chaos> chaos_;
   std::mt19937_64 random_;
+  std::optional<Lag> lag_;
+  std::mt19937_64 lag_random_;
+  std::vector<std::map<const ServedKind*, Cache>> caches_;  // by server; only with a lag
+  size_t caches_from_ = 0;  // the event from which on those that are not there yet begin
+  int64_t shown_ = 0;       // all up to this version the caches show
   Admission admission_;
   std::vector<LoggedRequest> log_;
 };

@@ -24,11 +24,29 @@ struct FakeApiServer::Event {
   Ptr after;   // of a deletion: the last state at the version of the deletion
   bool deleted = false;
   int64_t version = 0;
+  std::vector<std::chrono::nanoseconds> shown;  // when each server's cache shows it
+};
+
+// What a server's cache shows of a kind.
+struct FakeApiServer::Cache {
+  Objects objects;
+  size_t next = 0;  // event number of the first one that is not in
+  int64_t version = 0;
+  std::chrono::nanoseconds shown{0};  // when it shows all that has happened
+};
+
+// The objects of a kind at a version, and the number of the event that comes next.
+struct FakeApiServer::View {
+  const Objects* objects = nullptr;  // null: there are none
+  int64_t version = 0;
+  size_t next = 0;
 };
 
 struct FakeApiServer::Watch {
   ApiTarget target;
   Selector selector;
+  size_t server = 0;
+  int64_t from = 0;  // what it brings is after this version
   bool bookmarks = false;
   bool initial_end = false;  // a bookmark says where what was there at first ends
   size_t next = 0;           // event number, counted from the beginning of time

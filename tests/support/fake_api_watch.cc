@@ -168,18 +168,21 @@ HttpResponse FakeApiServer::List(const ApiTarget& target) {
   std::optional<HttpResponse> refused;
   const auto selector = SelectorOf(target, refused);
   if (refused) return *refused;
-  if (*ParseVersion(target.Query("resourceVersion")) > version_) {
-    HttpResponse answer =
-        JsonAnswer(504, TooLarge(target.Query("resourceVersion"), version_).dump());
+  const std::string asked = target.Query("resourceVersion");
+  const bool stored = asked.empty() || target.Query("resourceVersionMatch") == "Exact";
+  const View view = stored ? StoredView(*target.kind) : CachedView(AnyServer(), *target.kind);
+  if (*ParseVersion(asked) > view.version) {
+    HttpResponse answer = JsonAnswer(504, TooLarge(asked, view.version).dump());
     answer.headers.emplace("retry-after", "1");
     return answer;
   }
   Pages pages;
-  pages.version = version_;
+  pages.version = view.version;
   pages.counted = selector->empty();
-  for (const auto& [key, stored] : objects_[target.kind]) {
+  if (view.objects == nullptr) return ListPage(target, std::move(pages));
+  for (const auto& [key, one] : *view.objects) {
     const bool here = target.ns.empty() || key.starts_with(target.ns + "/");
-    if (here && selector->Matches(stored->object)) pages.left.push_back(stored);
+    if (here && selector->Matches(one->object)) pages.left.push_back(one);
   }
   return ListPage(target, std::move(pages));
 }
@@ -213,7 +216,9 @@ Result<HttpResponse> FakeApiServer::Stream(const kube::HttpRequest& request,
   if (stop.stop_requested()) return Error{Code::kCancelled, "stopped before sending"};
   Watch watch;
   {
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
+    const auto latency = PartOf(lag_ ? lag_->latency : std::chrono::milliseconds(0));
+    if (!Await(lock, stop, latency)) return Error{Code::kCancelled, "stopped while sending"};
     const size_t number = LogRequest(request);
     LoggedRequest& logged = log_[number];
     const Blow blow = NextBlow(logged);
@@ -243,8 +248,7 @@ Result<HttpResponse> FakeApiServer::Stream(const kube::HttpRequest& request,
   return ended;
 }
 
-std::optional<HttpResponse> FakeApiServer::OpenWatch(const LoggedRequest& request,
-                                                     Watch& watch) const {
+std::optional<HttpResponse> FakeApiServer::OpenWatch(const LoggedRequest& request, Watch& watch) {
   auto target = ParseTarget(request.path);
   if (!target) {
     return StatusAnswer(404, "NotFound", "the server could not find the requested resource");
@@ -257,17 +261,20 @@ std::optional<HttpResponse> FakeApiServer::OpenWatch(const LoggedRequest& reques
   std::optional<HttpResponse> refused;
   const auto selector = SelectorOf(*target, refused);
   if (refused) return *refused;
-  const int64_t version = *ParseVersion(target->Query("resourceVersion"));
+  const std::string version_text = target->Query("resourceVersion");
+  const int64_t version = *ParseVersion(version_text);
   watch.selector = *selector;
+  watch.server = AnyServer();
   watch.bookmarks = target->Query("allowWatchBookmarks") == "true";
   // A watch from nowhere is a streaming list, asked for as such or not.
   const std::string asked = target->Query("sendInitialEvents");
   const bool initial = asked.empty() ? version == 0 : asked == "true" || asked == "1";
-  const bool from_now = initial || version == 0;
   watch.initial_end = initial && watch.bookmarks;
-  if (initial && version > version_) {
-    watch.failure = TooLarge(target->Query("resourceVersion"), version_);
-  }
+  // Without a version it tells of the newest that there is.
+  const bool cached = initial && !version_text.empty();
+  const View view = cached ? CachedView(watch.server, *target->kind) : StoredView(*target->kind);
+  if (initial && version > view.version) watch.failure = TooLarge(version_text, view.version);
+  const bool from_now = initial || version == 0;
   if (!from_now && version < compacted_) watch.failure = TooOld();
   watch.bookmarks_seen = bookmarks_;
   watch.closings_seen = closings_;
@@ -275,10 +282,10 @@ std::optional<HttpResponse> FakeApiServer::OpenWatch(const LoggedRequest& reques
   watch.deadline = clock_.Elapsed() + std::chrono::seconds(timeout > 0 ? timeout : 1800);
   const auto first = std::find_if(history_.begin(), history_.end(),
                                   [&](const auto& event) { return event->version > version; });
-  watch.next =
-      forgotten_ + (from_now ? history_.size() : static_cast<size_t>(first - history_.begin()));
+  watch.from = from_now ? view.version : version;
+  watch.next = from_now ? view.next : forgotten_ + static_cast<size_t>(first - history_.begin());
   watch.target = *std::move(target);
-  if (initial) AppendAll(watch, watch.first);
+  if (initial) AppendAll(watch, view, watch.first);
   return std::nullopt;
 }
 
@@ -326,26 +333,33 @@ std::string FakeApiServer::NextBytes(Watch& watch) const {
     return EventLine("ERROR", watch.failure->dump());
   }
   std::string out = std::exchange(watch.first, {});
+  int64_t reached = version_;
   for (; watch.next - forgotten_ < history_.size(); ++watch.next) {
     const Event& event = *history_[watch.next - forgotten_];
-    if (event.kind == watch.target.kind) AppendEvent(event, watch, out);
+    if (event.kind != watch.target.kind) continue;
+    if (!Shows(watch.server, event)) {
+      reached = event.version - 1;
+      break;
+    }
+    AppendEvent(event, watch, out);
   }
-  if (watch.bookmarks && watch.bookmarks_seen != bookmarks_) {
-    out += EventLine("BOOKMARK", Bookmark(watch.target, version_).dump());
+  // No watch goes back, also not one that begins at what its server does not show yet.
+  if (watch.bookmarks && watch.bookmarks_seen != bookmarks_ && reached >= watch.from) {
+    out += EventLine("BOOKMARK", Bookmark(watch.target, reached).dump());
   }
   watch.bookmarks_seen = bookmarks_;
   return out;
 }
 
 // What is there, as if it had just come.
-void FakeApiServer::AppendAll(const Watch& watch, std::string& out) const {
-  if (const auto all = objects_.find(watch.target.kind); all != objects_.end()) {
-    for (const auto& [key, stored] : all->second) {
-      AppendEvent({watch.target.kind, nullptr, stored, false, stored->version}, watch, out);
+void FakeApiServer::AppendAll(const Watch& watch, const View& view, std::string& out) const {
+  if (view.objects != nullptr) {
+    for (const auto& [key, stored] : *view.objects) {
+      AppendEvent({watch.target.kind, nullptr, stored, false, stored->version, {}}, watch, out);
     }
   }
   if (!watch.initial_end) return;
-  Json end = Bookmark(watch.target, version_);
+  Json end = Bookmark(watch.target, view.version);
   end["metadata"]["annotations"]["k8s.io/initial-events-end"] = "true";
   out += EventLine("BOOKMARK", end.dump());
 }
@@ -390,10 +404,22 @@ void FakeApiServer::ReleaseWatches() {
   Changed();
 }
 
+// What a cache does not show yet it still has to.
 void FakeApiServer::Compact() {
   const std::scoped_lock lock(mutex_);
-  forgotten_ += history_.size();
-  history_.clear();
+  for (size_t server = 0; server < caches_.size(); ++server) {
+    for (const auto& [kind, objects] : objects_) CacheOf(server, *kind);
+  }
+  const auto shown = [&](const auto& event) {
+    for (size_t server = 0; server < caches_.size(); ++server) {
+      if (!Shows(server, *event)) return false;
+    }
+    return true;
+  };
+  const auto keep = std::find_if_not(history_.begin(), history_.end(), shown);
+  forgotten_ += static_cast<size_t>(keep - history_.begin());
+  history_.erase(history_.begin(), keep);
+  caches_from_ = forgotten_;
   pages_.clear();
   compacted_ = version_;
   Changed();

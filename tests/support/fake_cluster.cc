@@ -183,8 +183,10 @@ bool FakeCluster::Fits(const Json& pod, const Json& node) const {
     if (!Tolerates(pod, taint)) return false;
   }
   Resources free = facts.allocatable;
-  for (const Json& other : server_.All("pods")) {
-    if (TextAt(other, "/spec/nodeName") != facts.meta.name) continue;
+  const auto is_here = [&](const Json& other) {
+    return TextAt(other, "/spec/nodeName") == facts.meta.name;
+  };
+  for (const Json& other : server_.All("pods", {}, is_here)) {
     const kube::Pod other_facts = FactsOfPod(other);
     if (other_facts.UsesNode()) free.Subtract(other_facts.requests);
   }
@@ -340,11 +342,9 @@ void FakeCluster::StartKubelet(const std::string& node) { dead_kubelets_.erase(n
 
 std::vector<FakeCluster::Json> FakeCluster::ChildrenOf(const Json& owner,
                                                        const std::string& plural) const {
-  std::vector<Json> children = server_.All(plural, NamespaceOf(owner));
-  std::erase_if(children, [&](const Json& child) {
-    return OwnerUidOf(child) != TextAt(owner, "/metadata/uid");
-  });
-  return children;
+  const std::string uid = TextAt(owner, "/metadata/uid");
+  return server_.All(plural, NamespaceOf(owner),
+                     [&](const Json& child) { return OwnerUidOf(child) == uid; });
 }
 
 std::vector<FakeCluster::Json> FakeCluster::PodsOf(const std::string& ns,
