@@ -183,8 +183,11 @@ Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = secon
   Store<Thing> store([] {});
   StoreSink<Thing> sink(store, DecodeThing);
   Played out;
-  Reflector::Options options{
-      .resource = Things(), .seed = seed, .check_every = check_every, .stream_lists = stream_lists};
+  Reflector::Options options{.resource = Things(),
+                             .seed = seed,
+                             .check_every = check_every,
+                             .look_beside_watch = false,
+                             .stream_lists = stream_lists};
   options.hooks.listed = [&](std::string_view why) {
     out.hooks.push_back("listed:" + std::string(why));
   };
@@ -708,7 +711,7 @@ TEST(Reflector, AServerThatGoesBackIsListedAnew) {
   for (const Act& act : backs) {
     const Played got = Play({{.body = ListBody(90, {Object("a", 80)})},
                              act,
-                             Refuse(504, "Timeout", "Too large resource version: 95, current: 7"),
+                             Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
                              {.body = ListBody(7, {Object("c", 6)})},
                              {}});
     EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=90", "list rv=95",
