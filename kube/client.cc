@@ -158,6 +158,14 @@ std::string Field(const Json& object, const char* name) {
   return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
+bool HasCause(const Json& details, std::string_view reason) {
+  const auto causes = details.is_object() ? details.find("causes") : details.end();
+  if (causes == details.end() || !causes->is_array()) return false;
+  return std::any_of(causes->begin(), causes->end(), [&](const Json& cause) {
+    return cause.is_object() && Field(cause, "reason") == reason;
+  });
+}
+
 // The start of a body that no API server wrote, such as a proxy's error page.
 std::string Start(const std::string& body) {
   std::string start = body.substr(0, kShownBody);
@@ -175,6 +183,9 @@ Error ErrorOf(const HttpResponse& response, bool write) {
     error.reason = Field(status, "reason");
     error.message = Field(status, "message");
     const auto details = status.find("details");
+    if (details != status.end() && HasCause(*details, kVersionTooLarge)) {
+      error.reason = kVersionTooLarge;
+    }
     if (!error.retry_after && details != status.end() && details->is_object()) {
       const auto after = details->find("retryAfterSeconds");
       if (after != details->end() && after->is_number_integer() && after->get<int64_t>() > 0) {
@@ -238,9 +249,7 @@ Status Fits(const HttpRequest& request) {
 
 }  // namespace
 
-bool IsAhead(const Error& error) {
-  return error.message.find("Too large resource version") != std::string::npos;
-}
+bool IsAhead(const Error& error) { return error.reason == kVersionTooLarge; }
 
 std::string UserAgent(std::string_view program, std::string_view version) {
 #if defined(__x86_64__)

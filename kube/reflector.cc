@@ -117,10 +117,22 @@ struct EventHeader {
   int code = 0;
   std::string reason;
   std::string message;
+  bool too_large = false;  // the version that was asked for
   std::optional<int> retry_after;
 };
 
 bool IsThere(std::string_view type) { return type == "ADDED" || type == "MODIFIED"; }
+
+Status ReadCauses(JsonValue causes, EventHeader& out) {
+  return VisitArray(causes, [&](JsonValue cause) -> Status {
+    std::string reason;
+    Status done = VisitObject(cause, [&](std::string_view key, JsonValue value) -> Status {
+      return key == "reason" ? Read(value, reason) : Ok{};
+    });
+    if (reason == kVersionTooLarge) out.too_large = true;
+    return done;
+  });
+}
 
 Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) {
   if (key == "code") return Read(value, out.code);
@@ -128,7 +140,8 @@ Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) 
   if (key == "message") return Read(value, out.message);
   if (key != "details") return Ok{};
   return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
-    return name == "retryAfterSeconds" ? Read(inner, out.retry_after) : Ok{};
+    if (name == "retryAfterSeconds") return Read(inner, out.retry_after);
+    return name == "causes" ? ReadCauses(inner, out) : Ok{};
   });
 }
 
@@ -168,7 +181,7 @@ Error WentBack(const std::string& from, const std::string& to) {
 
 Error StatusError(const EventHeader& header) {
   Error error{Code::kInternal, header.message};
-  error.reason = header.reason;
+  error.reason = header.too_large ? kVersionTooLarge : header.reason;
   error.http_status = header.code;
   if (header.code == 410) error.code = Code::kGone;
   if (header.code == 429 || header.code >= 500) error.code = Code::kUnavailable;

@@ -370,12 +370,22 @@ TEST_F(ClientTest, DoesNotRepeatAWriteThatMayHaveHappened) {
 // It waited for that version itself, and would again.
 TEST_F(ClientTest, DoesNotAskAgainForAVersionThatTheServerHasNotReached) {
   answer_ = With(504,
-                 R"({"kind":"Status","reason":"Timeout","message":"Timeout: Too large resource )"
-                 R"(version: 9, current: 7"})",
+                 R"({"kind":"Status","reason":"Timeout","message":"in other words","details":)"
+                 R"({"causes":[{"reason":"Other"},{"reason":"ResourceVersionTooLarge"}]}})",
                  {{"retry-after", "0"}});
   const auto listed = client_.List(Nodes(), {.resource_version = "9"}, {});
   EXPECT_TRUE(IsAhead(listed.error()));
   EXPECT_EQ(transport_.Requests().size(), 1U);
+}
+
+TEST_F(ClientTest, TakesWordsAloneForNoSignThatTheServerHasNotReachedAVersion) {
+  for (const char* details : {"{}", R"({"causes":[{"message":"Too large resource version"}]})",
+                              R"({"causes":{"reason":"ResourceVersionTooLarge"}})", "[]"}) {
+    answer_ = With(504, std::string(R"({"kind":"Status","reason":"Timeout","message":)") +
+                            R"("Timeout: Too large resource version: 9, current: 7","details":)" +
+                            details + "}");
+    EXPECT_FALSE(IsAhead(client_.List(Nodes(), {.resource_version = "9"}, {}).error())) << details;
+  }
 }
 
 TEST_F(ClientTest, AsksTheGateBeforeEachWriteAndNoRead) {
