@@ -334,17 +334,20 @@ struct Client::Shared {
 };
 
 Client::Client(Transport& transport, Clock& clock, Options options)
-    : shared_(std::make_shared<Shared>(transport, clock, std::move(options))) {}
+    : shared_(std::make_shared<Shared>(transport, clock, std::move(options))), retries_(kRetries) {}
 
-Client::Client(std::shared_ptr<Shared> shared, WriteGate gate)
-    : shared_(std::move(shared)), gate_(std::move(gate)) {}
+Client::Client(std::shared_ptr<Shared> shared, WriteGate gate, int retries)
+    : shared_(std::move(shared)), gate_(std::move(gate)), retries_(retries) {}
 
-Client Client::Gated(WriteGate gate) const { return {shared_, std::move(gate)}; }
+Client Client::Gated(WriteGate gate) const { return {shared_, std::move(gate), retries_}; }
+
+Client Client::WithoutRetries() const { return {shared_, gate_, 0}; }
 
 Client Client::WithDeadline(std::chrono::milliseconds deadline) const {
   Options options = shared_->options;
   options.deadline = deadline;
-  return {std::make_shared<Shared>(shared_->transport, shared_->clock, std::move(options)), gate_};
+  return {std::make_shared<Shared>(shared_->transport, shared_->clock, std::move(options)), gate_,
+          retries_};
 }
 
 HttpRequest Client::Prepare(std::string method, std::string target, std::string body,
@@ -386,7 +389,7 @@ Result<std::string> Client::Exchange(std::string_view verb, HttpRequest request,
     if (response->status / 100 == 2) return std::move(response->body);
     Error error = ErrorOf(*response, write);
     const auto wait = WaitBeforeRetry(*response, error, write);
-    if (tries == kRetries || !wait || Now() + *wait >= until) return error;
+    if (tries == retries_ || !wait || Now() + *wait >= until) return error;
     if (!Sleep(*wait, stop)) return Error{Code::kCancelled, "stopped while asked to wait"};
   }
 }

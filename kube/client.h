@@ -164,10 +164,13 @@ class Client {
   [[nodiscard]] Client Gated(WriteGate gate) const;
   // A client over the same transport with another deadline and requests counted of its own.
   [[nodiscard]] Client WithDeadline(std::chrono::milliseconds deadline) const;
+  // A client over the same transport that sends nothing twice: its caller waits as it is asked to,
+  // and has something else to do meanwhile.
+  [[nodiscard]] Client WithoutRetries() const;
 
  private:
   struct Shared;
-  Client(std::shared_ptr<Shared> shared, WriteGate gate);
+  Client(std::shared_ptr<Shared> shared, WriteGate gate, int retries);
   // `content_type`: of the body, if there is one.
   [[nodiscard]] HttpRequest Prepare(std::string method, std::string target, std::string body,
                                     std::string content_type = "application/json") const;
@@ -176,6 +179,7 @@ class Client {
 
   std::shared_ptr<Shared> shared_;
   WriteGate gate_;
+  int retries_;
 };
 
 // "spillway/0.1.0 (linux/arm64)": who asks, and the machine that it was built for, as Kubernetes'

@@ -367,6 +367,16 @@ TEST_F(ClientTest, DoesNotRepeatAWriteThatMayHaveHappened) {
   EXPECT_EQ(transport_.Requests().size(), 1U);
 }
 
+TEST_F(ClientTest, SendsNothingTwiceForWhoWaitsItself) {
+  answer_ = With(429, "{}", {{"retry-after", "0"}});
+  Client once = client_.WithoutRetries();
+  const auto created = once.Create(Jobs(), "ns", "{}", {}, {});
+  EXPECT_EQ(created.error().retry_after, std::chrono::seconds(0));
+  Client gated = once.Gated([](std::chrono::milliseconds) -> Status { return Ok{}; });
+  EXPECT_FALSE(gated.Create(Jobs(), "ns", "{}", {}, {}));
+  EXPECT_EQ(transport_.Requests().size(), 2U);
+}
+
 // It waited for that version itself, and would again.
 TEST_F(ClientTest, DoesNotAskAgainForAVersionThatTheServerHasNotReached) {
   answer_ = With(504,
