@@ -158,6 +158,14 @@ std::string Field(const Json& object, const char* name) {
   return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
+bool HasCause(const Json& details, std::string_view reason) {
+  const auto causes = details.is_object() ? details.find("causes") : details.end();
+  if (causes == details.end() || !causes->is_array()) return false;
+  return std::any_of(causes->begin(), causes->end(), [&](const Json& cause) {
+    return cause.is_object() && Field(cause, "reason") == reason;
+  });
+}
+
 // The start of a body that no API server wrote, such as a proxy's error page.
 std::string Start(const std::string& body) {
   std::string start = body.substr(0, kShownBody);
@@ -175,6 +183,9 @@ Error ErrorOf(const HttpResponse& response, bool write) {
     error.reason = Field(status, "reason");
     error.message = Field(status, "message");
     const auto details = status.find("details");
+    if (details != status.end() && HasCause(*details, kVersionTooLarge)) {
+      error.reason = kVersionTooLarge;
+    }
     if (!error.retry_after && details != status.end() && details->is_object()) {
       const auto after = details->find("retryAfterSeconds");
       if (after != details->end() && after->is_number_integer() && after->get<int64_t>() > 0) {
@@ -238,9 +249,7 @@ Status Fits(const HttpRequest& request) {
 
 }  // namespace
 
-bool IsAhead(const Error& error) {
-  return error.message.find("Too large resource version") != std::string::npos;
-}
+bool IsAhead(const Error& error) { return error.reason == kVersionTooLarge; }
 
 std::string UserAgent(std::string_view program, std::string_view version) {
 #if defined(__x86_64__)
@@ -325,17 +334,20 @@ struct Client::Shared {
 };
 
 Client::Client(Transport& transport, Clock& clock, Options options)
-    : shared_(std::make_shared<Shared>(transport, clock, std::move(options))) {}
+    : shared_(std::make_shared<Shared>(transport, clock, std::move(options))), retries_(kRetries) {}
 
-Client::Client(std::shared_ptr<Shared> shared, WriteGate gate)
-    : shared_(std::move(shared)), gate_(std::move(gate)) {}
+Client::Client(std::shared_ptr<Shared> shared, WriteGate gate, int retries)
+    : shared_(std::move(shared)), gate_(std::move(gate)), retries_(retries) {}
 
-Client Client::Gated(WriteGate gate) const { return {shared_, std::move(gate)}; }
+Client Client::Gated(WriteGate gate) const { return {shared_, std::move(gate), retries_}; }
+
+Client Client::WithoutRetries() const { return {shared_, gate_, 0}; }
 
 Client Client::WithDeadline(std::chrono::milliseconds deadline) const {
   Options options = shared_->options;
   options.deadline = deadline;
-  return {std::make_shared<Shared>(shared_->transport, shared_->clock, std::move(options)), gate_};
+  return {std::make_shared<Shared>(shared_->transport, shared_->clock, std::move(options)), gate_,
+          retries_};
 }
 
 HttpRequest Client::Prepare(std::string method, std::string target, std::string body,
@@ -377,7 +389,7 @@ Result<std::string> Client::Exchange(std::string_view verb, HttpRequest request,
     if (response->status / 100 == 2) return std::move(response->body);
     Error error = ErrorOf(*response, write);
     const auto wait = WaitBeforeRetry(*response, error, write);
-    if (tries == kRetries || !wait || Now() + *wait >= until) return error;
+    if (tries == retries_ || !wait || Now() + *wait >= until) return error;
     if (!Sleep(*wait, stop)) return Error{Code::kCancelled, "stopped while asked to wait"};
   }
 }

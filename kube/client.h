@@ -79,6 +79,9 @@ using RequestObserver = std::function<void(const RequestDone&)>;
 // from many threads.
 using WriteGate = std::function<Status(std::chrono::milliseconds deadline)>;
 
+// A cause in a Status' details, whose own reason is no more than "Timeout".
+inline constexpr std::string_view kVersionTooLarge = "ResourceVersionTooLarge";
+
 // Does the server say that it has not reached the version that was asked for (it lost history, or
 // is a replica that lags)? It has waited for it already, and will next time.
 bool IsAhead(const Error& error);
@@ -92,9 +95,10 @@ bool IsAhead(const Error& error);
 // Errors by HTTP status and Status.reason: 404 kNotFound; 409 AlreadyExists kExists, else
 // kConflict; 410 kGone; 400, 413, 415, 422 kInvalid; 401, 403 kForbidden; 429, 5xx kUnavailable
 // with retry_after if given (504 on a write: kUnknown); anything else kInternal. `reason` is
-// Status.reason, `message` Status.message, or the start of a body that is no Status. An object of
-// more than 1.5 MiB, or a patch of more than 3 MiB, is kInvalid without being sent: etcd's
-// default, and the API server's own limit; the answer would not say how much is too much.
+// Status.reason, or kVersionTooLarge where that is a cause; `message` Status.message, or the start
+// of a body that is no Status. An object of more than 1.5 MiB, or a patch of more than 3 MiB, is
+// kInvalid without being sent: etcd's default, and the API server's own limit; the answer would not
+// say how much is too much.
 class Client {
  public:
   struct Options {
@@ -160,10 +164,13 @@ class Client {
   [[nodiscard]] Client Gated(WriteGate gate) const;
   // A client over the same transport with another deadline and requests counted of its own.
   [[nodiscard]] Client WithDeadline(std::chrono::milliseconds deadline) const;
+  // A client over the same transport that sends nothing twice: its caller waits as it is asked to,
+  // and has something else to do meanwhile.
+  [[nodiscard]] Client WithoutRetries() const;
 
  private:
   struct Shared;
-  Client(std::shared_ptr<Shared> shared, WriteGate gate);
+  Client(std::shared_ptr<Shared> shared, WriteGate gate, int retries);
   // `content_type`: of the body, if there is one.
   [[nodiscard]] HttpRequest Prepare(std::string method, std::string target, std::string body,
                                     std::string content_type = "application/json") const;
@@ -172,6 +179,7 @@ class Client {
 
   std::shared_ptr<Shared> shared_;
   WriteGate gate_;
+  int retries_;
 };
 
 // "spillway/0.1.0 (linux/arm64)": who asks, and the machine that it was built for, as Kubernetes'

@@ -7,6 +7,7 @@
 #include <array>
 #include <condition_variable>
 #include <exception>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -82,16 +83,19 @@ class Switchboard {
     std::vector<std::unique_ptr<Line>> outdated;  // closed without the lock
     const std::scoped_lock lock(mutex_);
     if (closing_.stop_requested()) return nullptr;
-    while (!idle_.empty()) {
-      auto line = std::move(idle_.back());
+    // All with another certificate or authority, wherever calls that began with it have left them.
+    const auto old = std::stable_partition(idle_.begin(), idle_.end(), [&](const auto& line) {
+      return line->TlsCredentials().SameTls(*credentials);
+    });
+    outdated.assign(std::move_iterator(old), std::move_iterator(idle_.end()));
+    idle_.erase(old, idle_.end());
+    std::unique_ptr<Line> line;
+    if (idle_.empty()) {
+      line = std::make_unique<Line>(credentials, generation_);
+    } else {
+      line = std::move(idle_.back());
       idle_.pop_back();
-      if (line->TlsCredentials().SameTls(*credentials)) {
-        ++calls_;
-        return line;
-      }
-      outdated.push_back(std::move(line));
     }
-    auto line = std::make_unique<Line>(credentials, generation_);
     ++calls_;
     return line;
   }

@@ -37,8 +37,8 @@ std::string Identity(const EventRecord& record) {
 
 }  // namespace
 
-EventRecorder::EventRecorder(Client client, Clock& clock, Log& log, Options options)
-    : client_(std::move(client)),
+EventRecorder::EventRecorder(const Client& client, Clock& clock, Log& log, Options options)
+    : client_(client.WithoutRetries()),
       clock_(clock),
       log_(log),
       options_(std::move(options)),
@@ -84,24 +84,48 @@ void EventRecorder::Record(EventRecord record) {
       return;
     }
     if (Repeated(record)) return;
-    queue_.push_back(std::move(record));
+    std::string ns = record.ns.empty() ? "default" : record.ns;
+    queue_.push_back({.record = std::move(record), .ns = std::move(ns)});
   }
   wake_.notify_one();
 }
 
+// The first whose namespace is not to wait, so that each namespace's go in order. REQUIRES mutex_
+// held.
+EventRecorder::Queue::iterator EventRecorder::NextToGo() {
+  const Moment now = std::chrono::steady_clock::now();
+  if (now < all_closed_) return queue_.end();
+  std::erase_if(closed_, [&](const auto& entry) { return entry.second <= now; });
+  return std::ranges::find_if(queue_, [&](const auto& one) { return !closed_.contains(one.ns); });
+}
+
+// REQUIRES mutex_ held, and that all that is there has to wait.
+EventRecorder::Moment EventRecorder::SomeMayGoAt() const {
+  if (closed_.empty() || std::chrono::steady_clock::now() < all_closed_) return all_closed_;
+  const auto by_moment = [](const auto& a, const auto& b) { return a.second < b.second; };
+  return std::ranges::min_element(closed_, by_moment)->second;
+}
+
 void EventRecorder::Run(const std::stop_token& stop) {
-  while (true) {
-    EventRecord record;
-    {
-      std::unique_lock lock(mutex_);
-      sending_ = false;
-      if (queue_.empty()) idle_.notify_all();
-      if (!wake_.wait(lock, stop, [this] { return !queue_.empty(); })) return;
-      record = std::move(queue_.front());
-      queue_.pop_front();
-      sending_ = true;
+  while (!stop.stop_requested()) {
+    std::unique_lock lock(mutex_);
+    if (queue_.empty()) {
+      idle_.notify_all();
+      wake_.wait(lock, stop, [this] { return !queue_.empty(); });
+      continue;
     }
-    Send(record, stop);
+    const auto next = NextToGo();
+    if (next == queue_.end()) {
+      wake_.wait_until(lock, stop, SomeMayGoAt(), [this] { return NextToGo() != queue_.end(); });
+      continue;
+    }
+    Waiting event = std::move(*next);
+    queue_.erase(next);
+    sending_ = true;
+    lock.unlock();
+    Send(std::move(event), stop);
+    lock.lock();
+    sending_ = false;
   }
 }
 
@@ -110,8 +134,7 @@ void EventRecorder::Flush(std::chrono::milliseconds most) {
   idle_.wait_for(lock, most, [this] { return queue_.empty() && !sending_; });
 }
 
-void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop) {
-  const std::string ns = record.ns.empty() ? "default" : record.ns;
+std::string EventRecorder::Body(const EventRecord& record, const std::string& ns) const {
   const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(clock_.NowMillis());
   const std::string suffix =
       fmt::format(".{:x}{}", now.time_since_epoch().count(), HashHex(Identity(record), 4));
@@ -133,27 +156,43 @@ void EventRecorder::Send(const EventRecord& record, const std::stop_token& stop)
       {"eventTime", FormatMicroTime(now)},
       {"reportingController", "spillway.dev/operator"},
       {"reportingInstance", Cut(options_.instance, kLongestWord)}};
-  const std::string text = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  for (int i = 0; i < kTries && !stop.stop_requested(); ++i) {
-    const auto sent = client_.Create(EventResource(), ns, text, {}, stop);
-    // A name that exists is this very event, whose answer was lost.
-    if (sent || sent.error().code == Code::kExists) return;
-    const Code code = sent.error().code;
-    if (code != Code::kUnavailable && code != Code::kUnknown) {
-      log_.Debug("event refused", {{"object", record.name}, {"error", sent.error().message}});
-      break;
-    }
-    if (i + 1 == kTries) break;
-    std::chrono::milliseconds wait = options_.first_wait * (1 << i);
-    if (const auto asked = sent.error().retry_after) {
-      wait = std::max<std::chrono::milliseconds>(wait, std::min(*asked, kLongestAsked));
-    }
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, stop, wait, [] { return false; });
+  return body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void EventRecorder::Send(Waiting event, const std::stop_token& stop) {
+  if (event.body.empty()) event.body = Body(event.record, event.ns);
+  const auto sent = client_.Create(EventResource(), event.ns, event.body, {}, stop);
+  // A name that exists is this very event, whose answer was lost.
+  if (sent || sent.error().code == Code::kExists) return;
+  const Error& error = sent.error();
+  const bool passes = error.code == Code::kUnavailable || error.code == Code::kUnknown;
+  if (passes && ++event.tries < kTries) {
+    PutBack(std::move(event), error);
+    return;
   }
-  Forget(record);
+  if (!passes) {
+    log_.Debug("event refused", {{"object", event.record.name}, {"error", error.message}});
+  }
+  Forget(event.record);
   const std::scoped_lock lock(mutex_);
   Drop(1);
+}
+
+// In front of all, as it is the oldest of its namespace.
+void EventRecorder::PutBack(Waiting event, const Error& error) {
+  std::chrono::milliseconds wait = options_.first_wait * (1 << (event.tries - 1));
+  if (error.retry_after) {
+    wait = std::max<std::chrono::milliseconds>(wait, std::min(*error.retry_after, kLongestAsked));
+  }
+  const Moment until = std::chrono::steady_clock::now() + wait;
+  const std::scoped_lock lock(mutex_);
+  if (stopped_) {
+    Drop(1);
+    return;
+  }
+  const bool nobody_there = error.http_status == 0 || error.http_status == 503;
+  (nobody_there ? all_closed_ : closed_[event.ns]) = until;
+  queue_.push_front(std::move(event));
 }
 
 void EventRecorder::Forget(const EventRecord& record) {

@@ -29,10 +29,14 @@ struct EventRecord {
   std::string note;    // a sentence; cut at 1,024 bytes
 };
 
-// Sends Events (events.k8s.io/v1) from a thread of its own, one at a time. Record never blocks:
-// when 1,000 wait, the newest is dropped and counted. The same note about the same object within
-// ten minutes is sent once. Tried again only while the server is unavailable, five times in all;
-// what was not sent is no reason to leave the next one out.
+// Sends Events (events.k8s.io/v1) from a thread of its own, one at a time, those of a namespace in
+// order. Record never blocks: when 1,000 wait, the newest is dropped and counted. The same note
+// about the same object within ten minutes is sent once. Tried again only while the server is
+// unavailable, five times in all; what was not sent is no reason to leave the next one out.
+//
+// Where the server refuses one for now (429, a webhook that fails), only what is of its namespace
+// waits, and for no longer than it asks. Where no server answers, or it says that it is unavailable
+// (503), all wait, lest each namespace lose its own five tries to one outage.
 class EventRecorder {
  public:
   struct Options {
@@ -42,7 +46,7 @@ class EventRecorder {
     // unavailable. From any thread, under a lock: must be quick.
     std::function<void(size_t count)> dropped{};
   };
-  EventRecorder(Client client, Clock& clock, Log& log, Options options);
+  EventRecorder(const Client& client, Clock& clock, Log& log, Options options);
   ~EventRecorder();
   EventRecorder(const EventRecorder&) = delete;
   EventRecorder& operator=(const EventRecorder&) = delete;
@@ -54,8 +58,21 @@ class EventRecorder {
   void Stop();
 
  private:
+  using Moment = std::chrono::steady_clock::time_point;
+  struct Waiting {
+    EventRecord record;
+    std::string ns;      // that it goes to
+    std::string body{};  // once it has been tried: the same each time, so that it is no double
+    int tries = 0;
+  };
+  using Queue = std::deque<Waiting>;
+
   void Run(const std::stop_token& stop);
-  void Send(const EventRecord& record, const std::stop_token& stop);
+  [[nodiscard]] std::string Body(const EventRecord& record, const std::string& ns) const;
+  [[nodiscard]] Queue::iterator NextToGo();
+  [[nodiscard]] Moment SomeMayGoAt() const;
+  void Send(Waiting event, const std::stop_token& stop);
+  void PutBack(Waiting event, const Error& error);
   bool Repeated(const EventRecord& record);
   void Forget(const EventRecord& record);
   void Drop(size_t count);
@@ -68,7 +85,9 @@ class EventRecorder {
   // Guarded by mutex_.
   std::mutex mutex_;
   std::condition_variable_any wake_;
-  std::deque<EventRecord> queue_;
+  Queue queue_;
+  std::map<std::string, Moment> closed_;  // namespaces of which nothing is sent before then
+  Moment all_closed_{};                   // likewise, of all
   std::map<std::string, std::chrono::nanoseconds> sent_;  // identity of a note → when
   bool sending_ = false;
   std::condition_variable idle_;  // tells that nothing waits or is being sent

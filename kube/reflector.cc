@@ -9,6 +9,8 @@
 #include <variant>
 
 #include "base/heap.h"
+#include "kube/list_page.h"
+#include "kube/look.h"
 #include "kube/object_key.h"
 
 namespace spillway::kube {
@@ -38,10 +40,9 @@ constexpr int kUnreached = 3;  // streams that end before anything came, until a
 constexpr const char* kEndOfList = "k8s.io/initial-events-end";
 // Watches that the server fails to serve, in a row, until a list shows what they would have told.
 constexpr int kFailedWatches = 3;
-// Of reading what the server has, and as much more for each page of what is held here. What comes
-// meanwhile is not seen before the next watch, for which the server must still have it.
-constexpr seconds kLongestSample{20};
-constexpr milliseconds kLongestSamplePage{200};
+// Of reading what the server has, and as much more for each page of what is held here.
+constexpr seconds kLongestLook{20};
+constexpr milliseconds kLongestLookPage{200};
 constexpr const char* kUnread = "an object could not be read";
 constexpr size_t kLongestLine = size_t{16} << 20;
 
@@ -116,10 +117,22 @@ struct EventHeader {
   int code = 0;
   std::string reason;
   std::string message;
+  bool too_large = false;  // the version that was asked for
   std::optional<int> retry_after;
 };
 
 bool IsThere(std::string_view type) { return type == "ADDED" || type == "MODIFIED"; }
+
+Status ReadCauses(JsonValue causes, EventHeader& out) {
+  return VisitArray(causes, [&](JsonValue cause) -> Status {
+    std::string reason;
+    Status done = VisitObject(cause, [&](std::string_view key, JsonValue value) -> Status {
+      return key == "reason" ? Read(value, reason) : Ok{};
+    });
+    if (reason == kVersionTooLarge) out.too_large = true;
+    return done;
+  });
+}
 
 Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) {
   if (key == "code") return Read(value, out.code);
@@ -127,7 +140,8 @@ Status ReadStatusField(std::string_view key, JsonValue value, EventHeader& out) 
   if (key == "message") return Read(value, out.message);
   if (key != "details") return Ok{};
   return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
-    return name == "retryAfterSeconds" ? Read(inner, out.retry_after) : Ok{};
+    if (name == "retryAfterSeconds") return Read(inner, out.retry_after);
+    return name == "causes" ? ReadCauses(inner, out) : Ok{};
   });
 }
 
@@ -167,7 +181,7 @@ Error WentBack(const std::string& from, const std::string& to) {
 
 Error StatusError(const EventHeader& header) {
   Error error{Code::kInternal, header.message};
-  error.reason = header.reason;
+  error.reason = header.too_large ? kVersionTooLarge : header.reason;
   error.http_status = header.code;
   if (header.code == 410) error.code = Code::kGone;
   if (header.code == 429 || header.code >= 500) error.code = Code::kUnavailable;
@@ -233,18 +247,6 @@ class Reflector::Machine {
     nanoseconds last_item{0};
     LineReader lines;
   };
-  struct Page {
-    std::string api_version;
-    std::string kind;
-    std::string version;
-    std::string next;  // continue token
-    int64_t items = 0;
-  };
-  // What the server had at a version.
-  struct Sample {
-    std::string version;
-    Contents contents;
-  };
   using OnItem = std::function<Status(JsonValue)>;
 
   State Step(const Listing& listing);
@@ -259,19 +261,12 @@ class Reflector::Machine {
   void StreamsNoLonger(const std::string& because);
   bool GoesOnStreaming(const Error& error, const Session& session);
   Result<std::string> ListPages(ListOptions& query);
-  static Result<Page> ReadPage(std::string& body, JsonParser& parser, const OnItem& on_item);
-  [[nodiscard]] Status CheckKind(const Page& page, bool metadata_only) const;
-  // A server need not say it; what it says must be what was asked for.
-  [[nodiscard]] bool IsOurs(const std::string& api_version) const {
-    return api_version.empty() || api_version == options_.resource.ApiVersion();
-  }
 
   void PlanCheck();
-  bool TakeSample(const std::string& version);
-  // Gives up after `longest`.
-  Result<Sample> ListMetadata(milliseconds longest);
+  void BeginLook(const std::string& version);
+  [[nodiscard]] bool AgreesAt(const std::string& version);
+  [[nodiscard]] bool Agrees(const Result<Look::Sample>& there) const;
   void CheckSkipped(const std::string& why) const;
-  [[nodiscard]] bool HasWhatWasSampled();
 
   [[nodiscard]] WatchOptions WatchQuery(const std::string& version);
   bool OnBytes(std::string_view bytes, Session& session);
@@ -313,13 +308,13 @@ class Reflector::Machine {
   bool silent_ = false;         // the last watch ended for its silence
   int failed_ = 0;              // watches that the server failed to serve since one that it served
   nanoseconds check_at_{0};
-  std::optional<Sample> sample_;  // to be held against the store when that has come as far
+  std::optional<Look> look_;  // under way, or to be held against the store when that is as far
 };
 
 // --- listing ---
 
 Reflector::Machine::State Reflector::Machine::Step(const Listing& listing) {
-  sample_.reset();
+  look_.reset();
   const Result<std::string> version = List(listing.version);
   if (version) {
     failed_ = 0;
@@ -455,12 +450,15 @@ Result<std::string> Reflector::Machine::ListPages(ListOptions& query) {
     Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
     list_took_ = owner_.clock_.Elapsed() - began;
     if (!body) return std::move(body).error();
-    Result<Page> page = ReadPage(*body, parser, [&](JsonValue item) -> Status {
+    Result<ListPage> page = ReadListPage(*body, parser, [&](JsonValue item) -> Status {
       if (Status done = owner_.sink_.ListItem(item); !done) BadObject(std::move(done).error());
       return Ok{};
     });
     if (!page) return std::move(page).error();
-    if (Status good = CheckKind(*page, false); !good) return std::move(good).error();
+    if (Status good = CheckKind(*page, options_.resource, false); !good) {
+      if (options_.hooks.bad_object) options_.hooks.bad_object(good.error());
+      return std::move(good).error();
+    }
     items += page->items;
     if (page->next.empty()) {
       owner_.sink_.EndList(page->version);
@@ -476,44 +474,6 @@ Result<std::string> Reflector::Machine::ListPages(ListOptions& query) {
   }
 }
 
-Result<Reflector::Machine::Page> Reflector::Machine::ReadPage(std::string& body, JsonParser& parser,
-                                                              const OnItem& on_item) {
-  Result<JsonValue> root = parser.ParseInPlace(body);
-  if (!root) return std::move(root).error();
-  Page page;
-  Status done = VisitObject(*root, [&](std::string_view key, JsonValue value) -> Status {
-    if (key == "apiVersion") return Read(value, page.api_version);
-    if (key == "kind") return Read(value, page.kind);
-    if (key == "items") {
-      return VisitArray(value, [&](JsonValue item) -> Status {
-        ++page.items;
-        return on_item(item);
-      });
-    }
-    if (key != "metadata") return Ok{};
-    return VisitObject(value, [&](std::string_view name, JsonValue inner) -> Status {
-      if (name == "resourceVersion") return Read(inner, page.version);
-      if (name == "continue") return Read(inner, page.next);
-      return Ok{};
-    });
-  });
-  if (!done) return std::move(done).error();
-  // An item that is no JSON ends the list for the parser, whatever comes behind it.
-  if (auto whole = parser.Again(); !whole) return std::move(whole).error();
-  return page;
-}
-
-Status Reflector::Machine::CheckKind(const Page& page, bool metadata_only) const {
-  const bool partial = metadata_only && page.kind == "PartialObjectMetadataList";
-  const bool whole = page.kind == options_.resource.kind + "List" && IsOurs(page.api_version);
-  if ((partial || whole) && !page.version.empty()) return Ok{};
-  Error error{Code::kInternal, "asked for a list of " + options_.resource.kind + ", got kind \"" +
-                                   page.kind + "\" of \"" + page.api_version + "\" at version \"" +
-                                   page.version + "\""};
-  if (options_.hooks.bad_object) options_.hooks.bad_object(error);
-  return error;
-}
-
 // --- does the store have what the server has? ---
 
 void Reflector::Machine::PlanCheck() {
@@ -522,80 +482,62 @@ void Reflector::Machine::PlanCheck() {
               seconds(static_cast<int64_t>(random_() % every));
 }
 
-// The server's contents of now, to be compared later. False: they are older than `version`, which
-// the store has: the server lost history.
-bool Reflector::Machine::TakeSample(const std::string& version) {
+// `version`: of the store. One that waits for the store to come as far is given up for it.
+void Reflector::Machine::BeginLook(const std::string& version) {
   PlanCheck();
+  if (look_ && look_->Answer() == nullptr) return;
+  look_.reset();
   const std::optional<Contents> held = owner_.sink_.Held();
   if (!held) {
     CheckSkipped(kUnread);
-    return true;
+    return;
   }
-  Result<Sample> sample =
-      ListMetadata(kLongestSample + held->Objects() / kPage * kLongestSamplePage);
-  if (!sample) {
-    if (!stop_.stop_requested()) CheckSkipped(sample.error().message);
-    return true;
-  }
-  if (NewerVersion(version, sample->version)) {
-    owner_.log_.Warn(
-        "the store is ahead of the server",
-        {{"resource", options_.resource.plural}, {"version", sample->version}, {"held", version}});
+  look_.emplace(owner_.client_, owner_.clock_,
+                Look::Options{.resource = options_.resource,
+                              .label_selector = options_.label_selector,
+                              .field_selector = options_.field_selector,
+                              .longest = kLongestLook + held->Objects() / kPage * kLongestLookPage,
+                              .from = version,
+                              .beside = options_.look_beside_watch});
+}
+
+// Is what a look has found in the store, which is at `version`? True as well where there is nothing
+// yet to compare.
+bool Reflector::Machine::AgreesAt(const std::string& version) {
+  const Result<Look::Sample>* there = look_ ? look_->Answer() : nullptr;
+  if (there == nullptr) return true;
+  if (*there && NewerVersion(look_->from(), (*there)->version)) {  // the server lost history
+    owner_.log_.Warn("the store is ahead of the server", {{"resource", options_.resource.plural},
+                                                          {"version", (*there)->version},
+                                                          {"held", look_->from()}});
+    look_.reset();
     return false;
   }
-  sample_ = *std::move(sample);
-  return true;
+  if (*there && NewerVersion((*there)->version, version)) return true;
+  const bool agrees = Agrees(*there);
+  look_.reset();
+  return agrees;
+}
+
+// REQUIRES that the store has come as far as what is there.
+bool Reflector::Machine::Agrees(const Result<Look::Sample>& there) const {
+  if (!there) {
+    if (!stop_.stop_requested()) CheckSkipped(there.error().message);
+    return true;
+  }
+  const std::optional<Contents> held = owner_.sink_.Held();
+  if (!held) CheckSkipped(kUnread);
+  if (!held || look_->Agrees(*held)) return true;
+  owner_.log_.Warn("the store differs from the server", {{"resource", options_.resource.plural},
+                                                         {"version", there->version},
+                                                         {"held", held->Objects()},
+                                                         {"there", there->contents.Objects()}});
+  return false;
 }
 
 void Reflector::Machine::CheckSkipped(const std::string& why) const {
   owner_.log_.Info("check skipped", {{"resource", options_.resource.plural}, {"error", why}});
   if (options_.hooks.check_skipped) options_.hooks.check_skipped();
-}
-
-Result<Reflector::Machine::Sample> Reflector::Machine::ListMetadata(milliseconds longest) {
-  ListOptions query;
-  query.label_selector = options_.label_selector;
-  query.field_selector = options_.field_selector;
-  query.limit = kPage;
-  query.metadata_only = true;
-  Sample sample;
-  const auto add = [&](JsonValue item) -> Status {
-    return VisitObject(item, [&](std::string_view key, JsonValue value) -> Status {
-      if (key != "metadata") return Ok{};
-      Identity meta;
-      if (Status done = ReadIdentity(value, meta); !done) return done;
-      sample.contents.Add(Key(meta), meta.resource_version);
-      return Ok{};
-    });
-  };
-  JsonParser parser;
-  const nanoseconds began = owner_.clock_.Elapsed();
-  do {
-    if (owner_.clock_.Elapsed() - began > longest) {
-      return Error{Code::kUnavailable, "the server takes too long"};
-    }
-    Result<std::string> body = owner_.client_.List(options_.resource, query, stop_);
-    if (!body) return std::move(body).error();
-    Result<Page> page = ReadPage(*body, parser, add);
-    if (!page) return std::move(page).error();
-    if (Status good = CheckKind(*page, true); !good) return std::move(good).error();
-    sample.version = page->version;
-    query.continue_token = page->next;
-  } while (!query.continue_token.empty());
-  return sample;
-}
-
-// REQUIRES that the store has come exactly as far as the sample, which is done with.
-bool Reflector::Machine::HasWhatWasSampled() {
-  const Sample sample = *std::exchange(sample_, std::nullopt);
-  const std::optional<Contents> held = owner_.sink_.Held();
-  if (!held) CheckSkipped(kUnread);
-  if (!held || *held == sample.contents) return true;
-  owner_.log_.Warn("the store differs from the server", {{"resource", options_.resource.plural},
-                                                         {"version", sample.version},
-                                                         {"held", held->Objects()},
-                                                         {"there", sample.contents.Objects()}});
-  return false;
 }
 
 // --- watching ---
@@ -611,9 +553,8 @@ WatchOptions Reflector::Machine::WatchQuery(const std::string& version) {
 }
 
 Reflector::Machine::State Reflector::Machine::Step(const Watching& watching) {
-  if (owner_.clock_.Elapsed() >= check_at_ && !TakeSample(watching.version)) {
-    return Listing{"", "differs"};
-  }
+  if (owner_.clock_.Elapsed() >= check_at_) BeginLook(watching.version);
+  if (!AgreesAt(watching.version)) return Listing{"", "differs"};
   const WatchOptions query = WatchQuery(watching.version);
   Session session;
   session.version = watching.version;
@@ -667,7 +608,8 @@ bool Reflector::Machine::OnLine(std::string& line, Session& session) {
                      {{"resource", options_.resource.plural}, {"type", header.type}});
     return true;
   }
-  if (header.kind != options_.resource.kind || !IsOurs(header.api_version) ||
+  if (header.kind != options_.resource.kind ||
+      !IsApiVersionOf(options_.resource, header.api_version) ||
       header.meta.resource_version.empty()) {
     BadObject(Error{Code::kInvalid, "a watch on " + options_.resource.kind + " brought kind \"" +
                                         header.kind + "\" of \"" + header.api_version +
@@ -751,13 +693,11 @@ bool Reflector::Machine::OnObject(std::string& line, const EventHeader& header, 
     session.error = WentBack(session.version, version);
     return false;
   }
-  // What comes now is beyond the sample, or is the last that it has.
-  const bool beyond = sample_ && NewerVersion(version, sample_->version);
-  session.differs = beyond && !HasWhatWasSampled();
-  if (session.differs || !Take(line, header, session)) return false;
+  if (!Take(line, header, session)) return false;
   session.version = version;
   ++session.events;
-  session.differs = sample_ && version == sample_->version && !HasWhatWasSampled();
+  if (look_ && header.type != "BOOKMARK") look_->Touch(Key(header.meta), version);
+  session.differs = !AgreesAt(version);
   return !session.differs;
 }
 

@@ -17,30 +17,14 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/result.h"
 #include "kube/client.h"
+#include "kube/contents.h"
 #include "kube/json.h"
 #include "kube/store.h"
 
 namespace spillway::kube {
-
-// Which objects there are at which versions, as one number: equal contents have equal sums, in any
-// order, and others practically never.
-class Contents {
- public:
-  void Add(const std::string& key, const std::string& version) {
-    sum_ += Hash(version, Hash("@", Hash(key)));
-    ++objects_;
-  }
-  [[nodiscard]] int64_t Objects() const { return objects_; }
-  bool operator==(const Contents&) const = default;
-
- private:
-  uint64_t sum_ = 0;
-  int64_t objects_ = 0;
-};
 
 // Where a reflector puts what it reads, on the reflector's thread. Implemented by StoreSink<T>.
 // An error of one object is reported and passed over.
@@ -197,8 +181,9 @@ struct ReflectorHooks {
 // silence, and listed anew.
 //
 // API servers have lost events (kubernetes#123072), which no watch ever makes good. So now and
-// then, between two watches, it reads which objects there are at which versions; once the watch has
-// come as far as that list, the store must have the same, or all is listed anew.
+// then, beside a watch that it begins with, it reads which objects there are at which versions.
+// Once the watch has come as far as that list, the store must have the same, but for what events
+// beyond it have changed since, or all is listed anew (Look).
 class Reflector {
  public:
   struct Options {
@@ -209,6 +194,8 @@ class Reflector {
     // Least time between two looks whether the store has what the server has; the longest is twice
     // that, and what is left of a watch.
     std::chrono::seconds check_every{1800};
+    // False: the watch waits for a look, so that what is asked comes in one order (tests).
+    bool look_beside_watch = true;
     // Lists come as the first events of a watch (WatchList, since Kubernetes 1.34), which spares
     // the server a list in its memory and takes more bytes. A server that refuses, or does not come
     // to the end of it, is asked for lists from then on.

@@ -107,6 +107,7 @@ Outcome Run(const std::vector<std::string_view>& parts, size_t piece, bool strea
   kube::Reflector(client, clock, log, sink,
                   {.resource = kube::PodResource(),
                    .check_every = std::chrono::seconds(60),
+                   .look_beside_watch = false,
                    .stream_lists = stream_lists,
                    .hooks = HooksInto(out.told),
                    .wait = [&](auto delay, const auto&) { clock.Advance(delay); }})

@@ -367,15 +367,35 @@ TEST_F(ClientTest, DoesNotRepeatAWriteThatMayHaveHappened) {
   EXPECT_EQ(transport_.Requests().size(), 1U);
 }
 
+TEST_F(ClientTest, SendsNothingTwiceForWhoWaitsItself) {
+  answer_ = With(429, "{}", {{"retry-after", "0"}});
+  Client once = client_.WithoutRetries();
+  const auto created = once.Create(Jobs(), "ns", "{}", {}, {});
+  EXPECT_EQ(created.error().retry_after, std::chrono::seconds(0));
+  Client gated = once.Gated([](std::chrono::milliseconds) -> Status { return Ok{}; });
+  EXPECT_FALSE(gated.Create(Jobs(), "ns", "{}", {}, {}));
+  EXPECT_EQ(transport_.Requests().size(), 2U);
+}
+
 // It waited for that version itself, and would again.
 TEST_F(ClientTest, DoesNotAskAgainForAVersionThatTheServerHasNotReached) {
   answer_ = With(504,
-                 R"({"kind":"Status","reason":"Timeout","message":"Timeout: Too large resource )"
-                 R"(version: 9, current: 7"})",
+                 R"({"kind":"Status","reason":"Timeout","message":"in other words","details":)"
+                 R"({"causes":[{"reason":"Other"},{"reason":"ResourceVersionTooLarge"}]}})",
                  {{"retry-after", "0"}});
   const auto listed = client_.List(Nodes(), {.resource_version = "9"}, {});
   EXPECT_TRUE(IsAhead(listed.error()));
   EXPECT_EQ(transport_.Requests().size(), 1U);
+}
+
+TEST_F(ClientTest, TakesWordsAloneForNoSignThatTheServerHasNotReachedAVersion) {
+  for (const char* details : {"{}", R"({"causes":[{"message":"Too large resource version"}]})",
+                              R"({"causes":{"reason":"ResourceVersionTooLarge"}})", "[]"}) {
+    answer_ = With(504, std::string(R"({"kind":"Status","reason":"Timeout","message":)") +
+                            R"("Timeout: Too large resource version: 9, current: 7","details":)" +
+                            details + "}");
+    EXPECT_FALSE(IsAhead(client_.List(Nodes(), {.resource_version = "9"}, {}).error())) << details;
+  }
 }
 
 TEST_F(ClientTest, AsksTheGateBeforeEachWriteAndNoRead) {

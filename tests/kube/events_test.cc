@@ -43,6 +43,9 @@ class EventsTest : public ::testing::Test {
  protected:
   EventsTest()
       : transport_([this](const HttpRequest& request) -> Result<HttpResponse> {
+          if (request.target.find("/namespaces/slow/") != std::string::npos && refuse_slow_-- > 0) {
+            return HttpResponse{.status = 429, .headers = {{"retry-after", "1"}}, .body = {}};
+          }
           const size_t index = std::min(static_cast<size_t>(sent_++), statuses_.size() - 1);
           EXPECT_TRUE(Eventually([this] { return !held_; }));
           if (statuses_[index] == 0) return Error{Code::kUnknown, "no answer"};
@@ -57,6 +60,15 @@ class EventsTest : public ::testing::Test {
               dropped_ += count;
             }};
   }
+  // Waits until so many requests have come, then returns what they are about.
+  std::vector<std::string> Told(size_t count) {
+    std::vector<std::string> told;
+    for (const Json& body : Bodies(count)) {
+      told.push_back(body["metadata"]["namespace"].get<std::string>() + "/" +
+                     body["regarding"]["name"].get<std::string>());
+    }
+    return told;
+  }
   // Waits until so many requests have come, then returns their bodies.
   std::vector<Json> Bodies(size_t count) {
     EXPECT_TRUE(Eventually([&] { return transport_.Requests().size() >= count; }));
@@ -70,8 +82,9 @@ class EventsTest : public ::testing::Test {
   FakeClock clock_;
   Log log_{LogLevel::kError, true};
   std::vector<int> statuses_ = {
-      201};                  // of one request after another; the last for all further ones
-  std::string retry_after_;  // empty: not said
+      201};                           // of one request after another; the last for all further ones
+  std::string retry_after_;           // empty: not said
+  std::atomic<int> refuse_slow_ = 0;  // so many in the namespace "slow"
   std::atomic<int> sent_ = 0;
   std::atomic<bool> held_ = false;
   std::atomic<size_t> dropped_ = 0;
@@ -186,6 +199,55 @@ TEST_F(EventsTest, WaitsAsLongAsTheServerAsks) {
   recorder.Record(Spilled());
   EXPECT_EQ(Bodies(2).size(), 2U);
   EXPECT_GE(std::chrono::steady_clock::now() - start, 1s);
+}
+
+EventRecord In(const std::string& ns, const std::string& pool) {
+  EventRecord record = Spilled(pool);
+  record.ns = ns;
+  return record;
+}
+
+TEST_F(EventsTest, ANamespaceThatIsRefusedForNowHoldsUpNoOtherAndKeepsItsOrder) {
+  refuse_slow_ = 1;
+  EventRecorder recorder(client_, clock_, log_, Options());
+  const auto start = std::chrono::steady_clock::now();
+  recorder.Record(In("slow", "first"));
+  recorder.Record(In("slow", "second"));
+  recorder.Record(In("team", "opt"));
+  EXPECT_THAT(Told(4), ElementsAre("slow/first", "team/opt", "slow/first", "slow/second"));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 1s);
+  recorder.Flush(30s);
+  EXPECT_EQ(dropped_, 0U);
+}
+
+TEST_F(EventsTest, WhatIsRecordedWhileANamespaceWaitsIsSentAtOnce) {
+  refuse_slow_ = 1'000'000;
+  EventRecorder::Options options = Options();
+  options.first_wait = 60s;
+  EventRecorder recorder(client_, clock_, log_, options);
+  recorder.Record(In("slow", "first"));
+  ASSERT_EQ(Told(1).size(), 1U);
+  recorder.Record(In("slow", "second"));
+  recorder.Record(In("team", "opt"));
+  EXPECT_THAT(Told(2), ElementsAre("slow/first", "team/opt"));
+  recorder.Flush(1ms);
+  recorder.Stop();
+  EXPECT_EQ(dropped_, 2U);
+  EXPECT_EQ(transport_.Requests().size(), 2U);
+}
+
+TEST_F(EventsTest, WhereNobodyIsThereToAnswerAllWait) {
+  for (const int status : {0, 503}) {
+    statuses_ = {status, status, 201};
+    sent_ = 0;
+    const size_t before = transport_.Requests().size();
+    EventRecorder recorder(client_, clock_, log_, Options());
+    recorder.Record(In("team", "opt"));
+    recorder.Record(In("other", "next"));
+    std::vector<std::string> told = Told(before + 4);
+    told.erase(told.begin(), told.begin() + static_cast<std::ptrdiff_t>(before));
+    EXPECT_THAT(told, ElementsAre("team/opt", "team/opt", "team/opt", "other/next")) << status;
+  }
 }
 
 TEST_F(EventsTest, GivesUpAfterFiveTries) {

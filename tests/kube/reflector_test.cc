@@ -88,6 +88,13 @@ struct Act {
 Act Refuse(int status, const std::string& reason, const std::string& message = "told so") {
   return {.status = status, .body = support::StatusObject(status, reason, message).dump()};
 }
+// The server has not come to the version that was asked for.
+json NotThereYetStatus() {
+  json status = support::StatusObject(504, "Timeout", "told so");
+  status["details"]["causes"] = {{{"reason", "ResourceVersionTooLarge"}}};
+  return status;
+}
+Act NotThereYet() { return {.status = 504, .body = NotThereYetStatus().dump()}; }
 Act Reset(const std::string& body = "") {
   return {.body = body, .error = Error{Code::kUnavailable, "connection reset"}};
 }
@@ -183,8 +190,11 @@ Played Play(std::deque<Act> acts, uint64_t seed = 1, seconds check_every = secon
   Store<Thing> store([] {});
   StoreSink<Thing> sink(store, DecodeThing);
   Played out;
-  Reflector::Options options{
-      .resource = Things(), .seed = seed, .check_every = check_every, .stream_lists = stream_lists};
+  Reflector::Options options{.resource = Things(),
+                             .seed = seed,
+                             .check_every = check_every,
+                             .look_beside_watch = false,
+                             .stream_lists = stream_lists};
   options.hooks.listed = [&](std::string_view why) {
     out.hooks.push_back("listed:" + std::string(why));
   };
@@ -474,7 +484,7 @@ TEST(Reflector, ASecondSilentWatchInARowIsFollowedByAList) {
                            {.body = Bookmark(90)},
                            silent,
                            silent,
-                           Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
+                           NotThereYet(),
                            {.body = ListBody(7, {Object("b", 5)})},
                            silent,
                            {.body = Bookmark(8)},
@@ -694,7 +704,7 @@ TEST(Reflector, AListThatExpiredTakesTheNewestOnce) {
 TEST(Reflector, AVersionAheadOfTheServerTakesTheNewestOnce) {
   const Played got = Play({{.body = ListBody(90, {Object("a", 80)})},
                            Refuse(410, "Expired"),
-                           Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
+                           NotThereYet(),
                            {.body = ListBody(7, {Object("a", 5)})},
                            {}});
   EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=90", "list rv=90",
@@ -708,7 +718,7 @@ TEST(Reflector, AServerThatGoesBackIsListedAnew) {
   for (const Act& act : backs) {
     const Played got = Play({{.body = ListBody(90, {Object("a", 80)})},
                              act,
-                             Refuse(504, "Timeout", "Too large resource version: 95, current: 7"),
+                             NotThereYet(),
                              {.body = ListBody(7, {Object("c", 6)})},
                              {}});
     EXPECT_THAT(got.asked, ElementsAre("list rv=0 limit=500", "watch rv=90", "list rv=95",
@@ -720,11 +730,26 @@ TEST(Reflector, AServerThatGoesBackIsListedAnew) {
 
 TEST(Reflector, AWatchAheadOfTheServerIsFollowedByAList) {
   const Played got = Play({{.body = ListBody(90, {Object("a", 80)})},
-                           Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
-                           Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
+                           NotThereYet(),
+                           NotThereYet(),
                            {.body = ListBody(7, {})}});
   EXPECT_THAT(got.asked,
               ElementsAre("list rv=0 limit=500", "watch rv=90", "list rv=90", "list limit=500"));
+}
+
+// By what it is, not by how it is worded.
+TEST(Reflector, AnEventThatSaysThatTheWatchIsAheadIsFollowedByAListAtOnce) {
+  const Played got = Play({{.body = ListBody(90, {Object("a", 80)})},
+                           {.body = Event("ERROR", NotThereYetStatus())},
+                           {.body = ListBody(95, {})},
+                           {}});
+  EXPECT_THAT(got.asked,
+              ElementsAre("list rv=0 limit=500", "watch rv=90", "list rv=90", "watch rv=95"));
+  EXPECT_THAT(got.waits, IsEmpty());
+  const Played worded = Play({{.body = ListBody(90, {Object("a", 80)})},
+                              Refuse(504, "Timeout", "Too large resource version: 90, current: 7"),
+                              {}});
+  EXPECT_THAT(worded.asked, ElementsAre("list rv=0 limit=500", "watch rv=90", "watch rv=90"));
 }
 
 TEST(Reflector, OverloadBacksOffAndKeepsItsVersion) {

@@ -266,6 +266,52 @@ TEST_P(TransportTrust, KeepsAClientCertificateUntilTheOtherOneIsThereAsAWhole) {
   EXPECT_TRUE(Eventually([&] { return who() == "new"; }));
 }
 
+// Whenever calls that began with the old one end: no connection that shows it stays open for
+// nothing.
+TEST_P(TransportTrust, GivesUpConnectionsWithACertificateThatIsReplaced) {
+  const support::TempFile certificate("");
+  const support::TempFile key("");
+  const auto show = [&](const std::string& name) {
+    const auto pair = authority_.Issue(name, {});
+    certificate.Write(pair.certificate);
+    key.Write(pair.key);
+  };
+  show("old");
+  std::atomic<bool> holds_old = true;
+  std::atomic<bool> holds_new = true;
+  std::atomic<bool> new_came = false;
+  Serve([&](const WireRequest& request, WireConnection& wire) {
+    if (request.target == "/old") {
+      EXPECT_TRUE(Eventually([&] { return !holds_old; }));
+    }
+    if (request.target == "/new") {
+      new_came = true;
+      EXPECT_TRUE(Eventually([&] { return !holds_new; }));
+    }
+    // Refused, so that files are read again at once.
+    wire.Answer(request.target == "/" && wire.ClientCommonName() == "old" ? 401 : 200,
+                wire.ClientCommonName());
+  });
+  ClusterConfig config = Config();
+  config.client_certificate.file = certificate.path();
+  config.client_key.file = key.path();
+  const auto transport = Make(config);
+  std::string first;
+  std::jthread of_old([&] { first = transport->Send(Get("/old"), {})->body; });
+  ASSERT_TRUE(Eventually([&] { return server_->OpenConnections() == 1; }));
+  show("new");
+  ASSERT_TRUE(Eventually([&] { return transport->Send(Get("/"), {})->status == 200; }));
+  std::jthread of_new([&] { EXPECT_EQ(transport->Send(Get("/new"), {})->body, "new"); });
+  ASSERT_TRUE(Eventually([&] { return new_came.load(); }));
+  holds_old = false;
+  of_old.join();
+  EXPECT_EQ(first, "old");
+  holds_new = false;
+  of_new.join();
+  EXPECT_EQ(transport->Send(Get("/"), {})->body, "new");
+  EXPECT_TRUE(Eventually([&] { return server_->OpenConnections() == 1; }));
+}
+
 TEST_P(TransportTrust, TakesUpANewAuthority) {
   const support::TempFile ca(authority_.Pem());
   Serve([](const WireRequest&, WireConnection& wire) {
