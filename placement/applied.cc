@@ -20,7 +20,11 @@ AttemptFacts AttemptAfter(const TrainingPool& pool, const PoolDecision& decision
 }
 
 void TakeOff(std::map<NodeId, Node*>& nodes, const std::string& cluster, const Worker& worker) {
-  const auto at = nodes.find(NodeId{.cluster = cluster, .name = worker.node});
+  auto at = nodes.find(NodeId{.cluster = cluster, .name = worker.node});
+  if (at == nodes.end()) {  // its attempt was in another one
+    at =
+        std::ranges::find_if(nodes, [&](const auto& one) { return one.first.name == worker.node; });
+  }
   if (at == nodes.end() || worker.ended) return;
   Resources used = at->second->used;
   used.Subtract(worker.requests);
@@ -38,14 +42,19 @@ void CarryOut(const PoolDecision& decision, std::map<NodeId, Node*>& nodes, Trai
   pool.memory = decision.memory;
 }
 
+std::string ClusterOf(const std::vector<NodeGroup>& groups, const Replica& replica) {
+  const auto at = std::ranges::find(groups, replica.node_group, &NodeGroup::name);
+  return at == groups.end() ? std::string() : at->cluster;
+}
+
 // The Deployments as they are asked to be; their pods take their time.
-void CarryOut(const InferenceDecision& decision, std::map<NodeId, Node*>& nodes,
-              InferencePool& pool) {
+void CarryOut(const InferenceDecision& decision, const std::vector<NodeGroup>& groups,
+              std::map<NodeId, Node*>& nodes, InferencePool& pool) {
   const std::set<std::string> forced(decision.force_delete.begin(), decision.force_delete.end());
   const std::set<std::string> evicted(decision.evict.begin(), decision.evict.end());
   for (Replica& replica : pool.live) {
     if (evicted.contains(replica.pod)) replica.terminating = true;
-    const auto at = nodes.find(NodeId{.cluster = "", .name = replica.node});
+    const auto at = nodes.find(NodeId{.cluster = ClusterOf(groups, replica), .name = replica.node});
     if (!forced.contains(replica.pod) || at == nodes.end()) continue;
     Resources used = at->second->used;
     used.Subtract(replica.requests);
@@ -117,7 +126,7 @@ Snapshot Applied(const Snapshot& snapshot, const Plan& plan) {
   }
   for (InferencePool& pool : after.inference_pools) {
     for (const InferenceDecision& decision : plan.inference_pools) {
-      if (decision.key == pool.key) CarryOut(decision, nodes, pool);
+      if (decision.key == pool.key) CarryOut(decision, after.groups, nodes, pool);
     }
   }
   std::map<std::string, const GroupReport*> reports;

@@ -67,9 +67,9 @@ std::vector<size_t> NodesOfPods(const World& world, size_t pool) {
   }
   std::vector<size_t> nodes;
   nodes.reserve(spec.workers.size());
-  NodeFinder finder(world, ClusterOf(spec));
+  NodeFinder finder(world, ClusterOf(world, pool));
   for (const Worker& worker : spec.workers) {
-    nodes.push_back(worker.node.empty() ? kNowhere : finder.Find(worker.node).value_or(kNowhere));
+    nodes.push_back(finder.FindOfPod(worker.node).value_or(kNowhere));
   }
   return nodes;
 }
@@ -257,7 +257,7 @@ void Capacity::AddPods(size_t pool, size_t node, const Row& requests, int64_t co
 void Capacity::RememberPods(const World& world, size_t seeker) {
   first_pod_.push_back(pods_.size());
   const Resources* known = nullptr;  // they are mostly alike
-  NodeFinder finder(world, "");
+  NodeFinder finder(world, ClusterOf(world, seeker));
   for (const Worker& worker : world.pools[seeker]->workers) {
     if (known == nullptr || *known != worker.requests) {
       const Row requests = columns_.RowOf(worker.requests);

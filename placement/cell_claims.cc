@@ -60,7 +60,8 @@ class Wanting {
   [[nodiscard]] std::optional<int> StandsFor() const {
     const CellClaim& claim = *pool_.memory.claim;
     const auto at = ClaimedCell(pool_);
-    if (!at || pool_.held || Missing() <= 0 || draft_.Now() >= claim.hold.until) return {};
+    if (!at || pool_.held || pool_.unknown_since || Missing() <= 0) return {};
+    if (draft_.Now() >= claim.hold.until) return {};
     CellState cell = pool_.cells[*at];
     const auto replicas = static_cast<int>(std::min<int64_t>(claim.replicas, Wanted(cell)));
     if (replicas < 1) return {};
@@ -94,7 +95,7 @@ class Wanting {
 
   [[nodiscard]] bool IsDue() const {
     const auto& since = pool_.memory.short_since;
-    return since && pool_.asks.empty() && !pool_.link_suspect &&
+    return since && pool_.asks.empty() && !pool_.IsInDoubt() &&
            draft_.Now() >= *since + Spec().preempt_after && !Spills();
   }
 

@@ -30,11 +30,13 @@ void RebuildMemory(const InferencePool& pool, InferenceMemory& memory) {
   }
 }
 
-bool NodeIsAway(const World& world, const std::string& name) {
-  const auto node = world.FindNode("", name);
+bool NodeIsAway(const World& world, const Replica& replica) {
+  const auto node = world.NodeOf(replica);
   return !node || !world.nodes[*node]->ready || world.nodes[*node]->out_of_service;
 }
 
+// What was ready when it was last seen in a cluster that is unreachable by now counts as serving;
+// nobody there can start the others.
 void CountReplicas(const World& world, const InferenceDraft& draft, CellState& cell) {
   const bool suspect = cell.group != nullptr && cell.group->LinkSuspect();
   for (const Replica& replica : draft.pool->live) {
@@ -43,16 +45,18 @@ void CountReplicas(const World& world, const InferenceDraft& draft, CellState& c
     if (replica.node.empty()) {
       ++cell.unbound;
     } else {
-      cell.bound[world.FindNode("", replica.node).value_or(kNowhere)].Add(replica.requests);
+      cell.bound[world.NodeOf(replica).value_or(kNowhere)].Add(replica.requests);
     }
     if (replica.ready) {
       ++cell.ready;
-    } else if (suspect && !replica.node.empty() && NodeIsAway(world, replica.node)) {
+    } else if (suspect && !replica.node.empty() && NodeIsAway(world, replica)) {
       ++cell.away;
     }
   }
   cell.ready = std::min(cell.ready, cell.memory.desired);
-  cell.away = std::min(cell.away, cell.memory.desired - cell.ready);
+  const int missing = cell.memory.desired - cell.ready;
+  const bool unreachable = cell.group != nullptr && cell.group->unreachable_since;
+  cell.away = unreachable ? missing : std::min(cell.away, missing);
 }
 
 // Pods say themselves what they ask for, whatever the spec says by now.
@@ -134,16 +138,18 @@ std::optional<Cause> WhyHeld(const InferencePool& pool) {
   return std::nullopt;
 }
 
-// Pods on lost nodes, and on nodes that are away for longer than their group's grace.
+// Pods on lost nodes, and on nodes that are away for longer than their group's grace. Of a cluster
+// that is unreachable nobody knows which these are, and none there can be told.
 void FindStranded(const World& world, InferenceDraft& draft) {
   for (const Replica& replica : draft.pool->live) {
     if (replica.node.empty()) continue;
-    const auto index = world.FindNode("", replica.node);
+    const GroupView* group = world.FindGroup(replica.node_group);
+    if (group != nullptr && group->unreachable_since) continue;
+    const auto index = world.NodeOf(replica);
     if (!index || world.nodes[*index]->out_of_service) {
       draft.force_delete.push_back(replica.pod);
       continue;
     }
-    const GroupView* group = world.FindGroup(replica.node_group);
     const Member* member = group == nullptr ? nullptr : group->Find(*index);
     if (member == nullptr || replica.terminating || group->LinkSuspect()) continue;
     const Node& node = *world.nodes[*index];
@@ -236,6 +242,8 @@ InferenceDraft SurveyPool(const World& world, size_t pool) {
   draft.memory = draft.pool->memory;
   RebuildMemory(*draft.pool, draft.memory);
   FindStranded(world, draft);
+  const auto& signal = draft.pool->demand;
+  if (signal && world.now >= signal->SilentFrom()) draft.unknown_since = signal->SilentFrom();
   if (!draft.memory.queued_since) draft.memory.queued_since = world.now;
   std::map<std::pair<std::string, std::string>, CellMemory> cells;
   for (const Cell& cell : world.cells[pool]) {
@@ -256,12 +264,20 @@ InferenceDraft SurveyPool(const World& world, size_t pool) {
         state.request = RequestAtLarge(world, draft, state);
       }
     }
-    state.unwanted = MustLeave(*draft.pool, state);
+    // While nobody knows what is needed nothing serves in another one's stead.
+    const bool stays = draft.unknown_since && state.variant != nullptr && memory.desired > 0;
+    state.unwanted = !stays && MustLeave(*draft.pool, state);
     state.leaving = state.unwanted;
-    draft.link_suspect = draft.link_suspect || state.away > 0;
+    const bool unreachable = state.group != nullptr && state.group->unreachable_since;
+    draft.link_suspect = draft.link_suspect || (state.away > 0 && !unreachable);
   }
   std::sort(draft.cells.begin(), draft.cells.end(),
             [&](const CellState& a, const CellState& b) { return ComesBefore(*draft.pool, a, b); });
+  for (const CellState& cell : draft.cells) {
+    const bool has = cell.memory.desired > 0 || cell.live > 0;
+    if (draft.unreachable != nullptr || !has || cell.group == nullptr) continue;
+    if (cell.group->unreachable_since) draft.unreachable = cell.group;
+  }
   draft.held = WhyHeld(*draft.pool);
   return draft;
 }

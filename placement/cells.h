@@ -29,7 +29,8 @@ struct CellState {
   int unbound = 0;
   std::map<size_t, Resources> bound;  // what those that are bound request, by node
   Resources request;                  // of one that is not bound yet, where `Known()`
-  int away = 0;                       // not ready, behind a link that is in doubt
+  int away = 0;                       // not ready, behind a link that is in doubt, or missing in
+                                      // a cluster that is unreachable
   bool unwanted = false;              // the spec or its group wants nothing there any more
   bool leaving = false;               // its replicas go as soon as others serve in their place
   std::optional<Option> option;       // once looked at
@@ -77,12 +78,14 @@ struct InferenceDraft {
   InferenceMemory memory;
   std::vector<CellState> cells;  // in the order in which they are filled
   Throughput required = 0;
-  bool link_suspect = false;  // it has replicas behind a link that is in doubt: nothing is removed
-  std::vector<RejectedMix> rejected;  // the next best of what was added
-  std::optional<RejectedMix> better;  // would be taken, but for what it says
-  std::optional<Throughput> rounded;  // the unit in which mixes were reckoned, if not exactly
-  std::optional<Cause> held;          // why nothing is decided at all: paused, misconfigured, …
-  bool claims = false;                // what its claim has is reserved for it by now
+  bool link_suspect = false;               // it has replicas behind a link that is in doubt
+  const GroupView* unreachable = nullptr;  // it has replicas there, in a cluster that is
+  std::optional<Time> unknown_since;       // nobody knows what is needed, as its signal is silent
+  std::vector<RejectedMix> rejected;       // the next best of what was added
+  std::optional<RejectedMix> better;       // would be taken, but for what it says
+  std::optional<Throughput> rounded;       // the unit in which mixes were reckoned, if not exactly
+  std::optional<Cause> held;    // why nothing is decided at all: paused, misconfigured, …
+  bool claims = false;          // what its claim has is reserved for it by now
   bool counts_on_room = false;  // it claims nothing only for what is free once others are bound
   std::vector<Leaver> awaits;   // with a claim: whom it waits for
   // Nodes that elastic groups are asked for in this round, for what all cells together lack.
@@ -97,6 +100,11 @@ struct InferenceDraft {
 
   // What is needed and not even decided.
   [[nodiscard]] Throughput Lacks() const;
+
+  // What it has or needs is in doubt: it removes nothing, and makes nobody go.
+  [[nodiscard]] bool IsInDoubt() const {
+    return link_suspect || unreachable != nullptr || unknown_since.has_value();
+  }
 
   // Is the pod there to stay? Not if it is on its way out, or is sent there now.
   [[nodiscard]] bool Stays(const Replica& replica) const;

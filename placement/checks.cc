@@ -127,6 +127,16 @@ Found IsAcceptable(Look& look) {
                  .last = true};
 }
 
+// Nobody could be told to start there, and what is known of its nodes is what was last seen.
+Found IsReachable(Look& look) {
+  if (!look.group.unreachable_since) return {};
+  const std::string& cluster = look.Spec().cluster;
+  return Finding{.reason = Reason::kClusterUnreachable,
+                 .message = UnreachableSentence(cluster, *look.group.unreachable_since),
+                 .remedy = fmt::format("make cluster {} reachable again", cluster),
+                 .last = true};
+}
+
 // Workers that fit on an empty node, by shape.
 std::vector<int64_t> WhenEmpty(const GroupView& group, const Need& need) {
   std::vector<int64_t> workers;
@@ -570,10 +580,10 @@ Found IsWithinSpendForNodes(Look& look) {
   return found;
 }
 
-constexpr std::array<Found (*)(Look&), 13> kChecks = {
-    Admits,           IsUsableGroup,    IsAcceptable,         IsLargeEnough, IsHealthy,
-    HasNodesOfItsOwn, MeetsConstraints, IsWithinQuota,        IsWithinSpend, MaySpill,
-    HasDomain,        HasRoom,          IsWithinSpendForNodes};
+constexpr std::array<Found (*)(Look&), 14> kChecks = {
+    Admits,    IsUsableGroup,    IsAcceptable,     IsReachable,          IsLargeEnough,
+    IsHealthy, HasNodesOfItsOwn, MeetsConstraints, IsWithinQuota,        IsWithinSpend,
+    MaySpill,  HasDomain,        HasRoom,          IsWithinSpendForNodes};
 
 // These ask nothing of the nodes.
 constexpr std::array<Found (*)(Look&), 3> kChecksWithoutNodes = {IsWithinQuota, IsWithinSpend,
@@ -760,9 +770,10 @@ Found IsWithinSpendForNew(Look& look) {
                              fmt::format("with {} it", Count(paid, "new node")), cost, more);
 }
 
-constexpr std::array<Found (*)(Look&), 11> kChecksOfNew = {Admits,
+constexpr std::array<Found (*)(Look&), 12> kChecksOfNew = {Admits,
                                                            IsUsableGroup,
                                                            IsAcceptable,
+                                                           IsReachable,
                                                            MayGrow,
                                                            IsNewNodeLargeEnough,
                                                            MeetsConstraintsOnNew,

@@ -191,9 +191,10 @@ bool HasTheMoney(Draft& draft, size_t pool, const CostByNamespace& leaving) {
   return has;
 }
 
-// Nobody goes for a place in a group that has been closed since.
-bool TakesNew(const NodeGroup& group) {
-  return group.admission == Admission::kOpen && group.misconfigured.empty();
+// Nobody goes for a place in a group that has been closed since, or can't be reached.
+bool TakesNew(const GroupView& group) {
+  return group.spec->admission == Admission::kOpen && group.spec->misconfigured.empty() &&
+         !group.unreachable_since;
 }
 
 // Nor for one that the gang would not spill to by now: its policy, or what home could take some
@@ -372,7 +373,7 @@ void CarryClaims(Draft& draft) {
     const auto& hold = std::as_const(fate.memory.hold);
     if (!hold || !hold->IsClaim()) continue;
     const GroupView* group = draft.world.FindGroup(hold->node_group);
-    if (fate.course != Course::kQueue || group == nullptr || !TakesNew(*group->spec) ||
+    if (fate.course != Course::kQueue || group == nullptr || !TakesNew(*group) ||
         !Accepts(draft.Pool(p), *group->spec) || !WouldSpillTo(draft, p, *group->spec)) {
       fate.memory.hold.reset();
     }

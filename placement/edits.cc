@@ -269,7 +269,8 @@ Result<Snapshot> RemovePool(Snapshot snapshot, const std::string& pool) {
     snapshot.pools.erase(snapshot.pools.begin() + (gone - snapshot.pools.data()));
   } else {
     for (const Replica& replica : found->inference->live) {
-      leaving.Take("", replica.node, replica.requests);
+      const auto group = FindGroup(snapshot, replica.node_group);
+      leaving.Take(group ? (*group)->cluster : "", replica.node, replica.requests);
     }
     snapshot.inference_pools.erase(snapshot.inference_pools.begin() +
                                    (found->inference - snapshot.inference_pools.data()));
@@ -290,6 +291,8 @@ Result<Snapshot> Scale(Snapshot snapshot, const std::string& edit) {
     SetWorkers(*found->training, *number);
   } else {
     found->inference->replicas = *number;
+    auto& signal = found->inference->demand;
+    if (signal) signal->as_of = snapshot.now;  // it is known from now on
   }
   return snapshot;
 }

@@ -93,7 +93,7 @@ bool SendDue(Draft& draft, const Evictor& claimant) {
   for (const ReplicaPlace& place : ReplicasStillThere(draft, claimant.hold)) {
     const InferenceDraft& pool = draft.inference[place.pool];
     const CellState& cell = CellOf(draft, place);
-    if (pool.held || pool.link_suspect || cell.group->LinkSuspect()) continue;
+    if (pool.held || pool.IsInDoubt() || cell.group->IsLeftAlone()) continue;
     if (cell.live <= cell.memory.desired) {
       if (!Spare(pool, place.pool, *draft.coverage).Take(cell)) continue;
       Lower(draft, place);
@@ -236,8 +236,7 @@ bool GoesNow(const Draft& draft, size_t victim, const Hold& claim) {
   const Fate& fate = draft.fates[victim];
   const TrainingPool& pool = draft.Pool(victim);
   const Placement& placement = *fate.memory.placement;
-  const GroupView* group = draft.world.FindGroup(placement.node_group);
-  if (group != nullptr && group->LinkSuspect()) return false;
+  if (draft.world.IsLeftAlone(placement)) return false;
   if (draft.Now() < placement.since + pool.min_run) return false;
   // Who has to start anew anyway does not do so where it may not stay.
   if (fate.course == Course::kRenew) return true;

@@ -63,8 +63,7 @@ void GangBook::ReadPods(const World& world, const TrainingPool& pool, GangFacts&
   gang.bound.begin = bound_.size();
   NodeFinder finder(world, ClusterOf(pool));
   for (const Worker& worker : pool.workers) {
-    const size_t node =
-        worker.node.empty() ? kNowhere : finder.Find(worker.node).value_or(kNowhere);
+    const size_t node = finder.FindOfPod(worker.node).value_or(kNowhere);
     pods_.push_back(node);
     if (!placement || worker.attempt != placement->attempt) {
       gang.old_pods = gang.old_pods || !worker.ended;

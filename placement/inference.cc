@@ -56,7 +56,9 @@ class Decider {
 
  private:
   void Begin() {
-    FollowUnits(pool_, world_.now, draft_.memory);
+    // The last number stays until the signal is heard again.
+    const bool known = !draft_.unknown_since || !draft_.memory.units;
+    if (known) FollowUnits(pool_, world_.now, draft_.memory);
     draft_.required = pool_.unit * *draft_.memory.units;
     draft_.better.reset();
     for (CellState& cell : draft_.cells) {
@@ -89,7 +91,7 @@ class Decider {
     for (CellState& cell : draft_.cells) {
       if (cell.variant == nullptr) continue;
       Refresh(cell);
-      if (cell.Rolling() || !cell.Known() || cell.group->LinkSuspect()) continue;
+      if (cell.Rolling() || !cell.Known() || cell.group->IsLeftAlone()) continue;
       if (cell.memory.desired > cell.ready && Overdue(cell)) Block(cell);
       const int homeless = cell.memory.desired - PlacesFor(cell);
       if (homeless > 0) Change(cell, cell.memory.desired - homeless);
@@ -119,11 +121,12 @@ class Decider {
     if (memory.desired > 0 || edited) memory.revision = cell.variant->revision;
   }
 
-  // Since when pods are missing counts anew when more are asked for.
+  // Since when pods are missing counts anew when more are asked for, and where they can be again.
   void NotePending() {
     for (CellState& cell : draft_.cells) {
       std::optional<Time>& since = cell.memory.pending_since;
-      if (cell.live >= cell.memory.desired) {
+      const bool unreachable = cell.group != nullptr && cell.group->unreachable_since;
+      if (unreachable || cell.live >= cell.memory.desired) {
         since.reset();
       } else if (!since || cell.memory.desired > cell.before) {
         since = Now();
@@ -314,12 +317,13 @@ class Decider {
       if (!best || bid.Beats(*best)) best = std::move(bid);
     }
     if (!best || best->variant == present) return present;
+    if (present != nullptr && draft_.unknown_since) return present;
     if (!kept || kept->mix.shortage > 0) return best->variant;
     return IsDue(*kept, *best) ? best->variant : present;
   }
 
   bool IsDue(const Bid& kept, const Bid& best) {
-    if (!pool_.return_allowed || draft_.link_suspect) return false;
+    if (!pool_.return_allowed || draft_.IsInDoubt()) return false;
     const Benefit benefit = BenefitOf(kept.question, kept.mix, best.question, best.mix);
     alternative_ = IsWorthIt(benefit, best.question, best.mix);
     return alternative_ && HasHeld(best.question, best.mix);
@@ -395,7 +399,7 @@ class Decider {
   // ---- going home, or to what is cheaper ----
 
   void Move() {
-    const bool may = pool_.return_allowed && !draft_.link_suspect &&
+    const bool may = pool_.return_allowed && !draft_.IsInDoubt() &&
                      limits_.Promised(false) >= draft_.required && CouldBeBetter();
     mixes_.ForgetCuts();
     if (!(may && TryMove()) && !alternative_) draft_.memory.home_fits_since.reset();
@@ -473,7 +477,7 @@ class Decider {
   // What must leave goes first, then what the cheapest mix of what runs can do without, the dearest
   // first. While one is still needed until others are ready, no cheaper one goes in its place.
   void Shrink() {
-    if (draft_.link_suspect) return;
+    if (draft_.IsInDoubt()) return;
     const std::vector<CellState*> order = Surplus();
     bool surplus = false;
     for (CellState* cell : order) {
@@ -513,7 +517,7 @@ class Decider {
 
   // Would enough be ready without it?
   [[nodiscard]] bool IsSpare(const CellState& cell) const {
-    if (cell.group != nullptr && cell.group->LinkSuspect()) return false;
+    if (cell.group != nullptr && cell.group->IsLeftAlone()) return false;
     if (cell.ready < cell.memory.desired) return true;
     const bool counted = pool_.routing != Routing::kUniform || !cell.leaving;
     if (Serving() - (counted ? cell.Each() : 0) < draft_.required) return false;
@@ -542,7 +546,7 @@ class Decider {
     }
     for (CellState& cell : draft_.cells) {
       cell.roll = false;
-      if (!cell.Known() || cell.deployment == nullptr) continue;
+      if (!cell.Known() || cell.deployment == nullptr || cell.group->unreachable_since) continue;
       if (cell.IsOld() && IsTemplateKnown(*cell.variant)) {
         cell.roll = ChooseStep(cell, budget);
       } else if (cell.Surge() > 0 && cell.unbound > 0 && SurgeRoom(cell) == 0) {
@@ -660,15 +664,18 @@ std::vector<Time> MomentsOf(const World& world, const InferenceDraft& draft) {
   const InferencePool& pool = *draft.pool;
   std::vector<Time> moments;
   for (const Replica& replica : pool.live) {
-    const auto index = world.FindNode("", replica.node);
+    const auto index = world.NodeOf(replica);
     const GroupView* group = world.FindGroup(replica.node_group);
     if (!index || group == nullptr || world.nodes[*index]->ready) continue;
     moments.push_back(StrandedFrom(*group->spec, *world.nodes[*index], world.now));
   }
   std::erase_if(moments, [&](Time moment) { return moment <= world.now; });
   if (draft.held) return moments;
-  const std::vector<Time> units = UnitMoments(pool, draft.memory);
-  moments.insert(moments.end(), units.begin(), units.end());
+  if (!draft.unknown_since) {
+    const std::vector<Time> units = UnitMoments(pool, draft.memory);
+    moments.insert(moments.end(), units.begin(), units.end());
+  }
+  if (pool.demand) moments.push_back(pool.demand->SilentFrom());
   if (draft.memory.waiting_since) {
     moments.push_back(*draft.memory.waiting_since + pool.spill_after);
   }

@@ -7,6 +7,12 @@
 
 // What an inference pool's cells are to have: the cheapest mix that serves what is needed, changed
 // only where that is worth it, and replicas added before others are taken away.
+//
+// Once the signal that a pool's need comes from is silent, nobody knows what is needed: the need
+// stays the last one, by which replicas that were lost, or have not started, are put back wherever
+// there is room. It removes nothing, moves nowhere and makes nobody go, until the signal is heard
+// again. The same holds for a pool with replicas in a cluster that is unreachable, but that its
+// need is followed, and for one behind a link that is in doubt.
 namespace spillway::placement {
 
 // The part of DecideCells that asks for no room: what the cells give up or can do without, before

@@ -147,9 +147,31 @@ class Teller {
 
   // ---- conditions ----
 
+  // What it has, or what it needs, is not known for sure, whether or not that seems to be enough.
+  [[nodiscard]] std::optional<Verdict> Doubt() const {
+    if (draft_.held) return std::nullopt;
+    if (draft_.unreachable != nullptr) {
+      const std::string sentence = UnreachableSentence(draft_.unreachable->spec->cluster,
+                                                       *draft_.unreachable->unreachable_since);
+      return Verdict{Reason::kClusterUnreachable,
+                     sentence +
+                         ": its replicas there count as they were last seen, and none is "
+                         "removed anywhere until it can be reached again"};
+    }
+    if (draft_.unknown_since) {
+      return Verdict{
+          Reason::kDemandUnknown,
+          fmt::format("the demand is unknown since {}, as nothing was heard of it since "
+                      "{}: it has what it last needed, and none is removed",
+                      FormatTime(*draft_.unknown_since), FormatTime(pool_.demand->as_of))};
+    }
+    return std::nullopt;
+  }
+
   void TellCapacityCondition() {
     out_.capacity_met = out_.ready_capacity >= out_.required;
-    const Verdict why = out_.capacity_met ? Verdict{Reason::kAsExpected, {}} : WhyShort();
+    const Verdict why =
+        out_.capacity_met ? Doubt().value_or(Verdict{Reason::kAsExpected, {}}) : WhyShort();
     out_.capacity_reason = why.reason;
     std::string message = why.message.empty() ? Needs() : Needs() + "; " + why.message;
     if (draft_.rounded) {
@@ -262,6 +284,11 @@ class Teller {
               draft_.held->sentence + ": nothing is changed, what runs stays; " + Needs()};
     }
     if (auto refused = Refused()) return *refused;
+    if (const auto doubt = Doubt()) {
+      out_.ready = out_.capacity_met && draft_.unreachable == nullptr;
+      if (out_.capacity_met) return {doubt->reason, out_.capacity_message};
+      return {doubt->reason, doubt->message + "; " + out_.capacity_message};
+    }
     if (auto rolling = Rolling()) return *rolling;
     out_.ready = out_.capacity_met;
     std::string message = out_.capacity_message;

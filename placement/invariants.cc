@@ -214,12 +214,35 @@ Problem GoesWhereItMay(const Judged& j) {
   if (to == nullptr) return {};
   const NodeGroup& group = *to->spec;
   if (group.admission != Admission::kOpen) return "goes to a group that takes nobody";
+  if (to->unreachable_since) return "goes to a cluster that is unreachable";
   if (!group.misconfigured.empty()) return "goes to a group that is misconfigured";
   if (!Accepts(j.pool, group)) return "goes to a group that it does not accept";
   const bool is_there = j.decision.action != Action::kPlace && j.Before().placement &&
                         j.Before().placement->node_group == group.name;
   if (group.tier > 0 && !j.pool.spill_allowed && !is_there) {
     return "goes to a group that it must not spill to";
+  }
+  return {};
+}
+
+// ---- gangs in a cluster that is unreachable ----
+
+// Who is there stays as it is, unless it has completed.
+Problem StaysOutOfReach(const Judged& j) {
+  const auto& before = j.Before().placement;
+  if (!before || j.Before().completed || !j.world.UnreachableSince(before->cluster)) return {};
+  if (j.pool.attempt.complete) return {};
+  if (j.decision.action != Action::kKeep) return "is made to go where nobody can be told";
+  return j.decision.may_start ? Problem("starts where nobody can be told") : Problem();
+}
+
+// No pod there is taken for lost.
+Problem SparesPodsOutOfReach(const Judged& j) {
+  for (const Worker& worker : j.pool.workers) {
+    if (std::ranges::count(j.decision.force_delete, worker.pod) == 0) continue;
+    for (const auto& [cluster, since] : j.world.unreachable) {
+      if (j.world.FindNode(cluster, worker.node)) return "loses a pod that nobody can see";
+    }
   }
   return {};
 }
@@ -302,7 +325,6 @@ Problem BudgetIsMinded(const Judged& j) {
   return {};
 }
 
-using Rule = Problem (*)(const Judged&);
 // A gang that could go on as it is does not do so with fewer workers, but for others.
 Problem GivesNothingUp(const Judged& j) {
   if (j.decision.action != Action::kRestart || Moves(j.Before(), j.decision)) return {};
@@ -311,10 +333,11 @@ Problem GivesNothingUp(const Judged& j) {
   return "starts anew with fewer workers though it could go on";
 }
 
-constexpr std::array<Rule, 12> kRules = {ActionFitsMemory, ChangeHasReason, MayBePlaced,
-                                         NodesAreGood,     GoesWhereItMay,  DomainHolds,
-                                         SizeIsRight,      GrowsIndeed,     MovesToWhatItHeld,
-                                         HoldsForAReason,  BudgetIsMinded,  GivesNothingUp};
+using Rule = Problem (*)(const Judged&);
+constexpr std::array<Rule, 14> kRules = {
+    ActionFitsMemory, ChangeHasReason,   MayBePlaced,    StaysOutOfReach, SparesPodsOutOfReach,
+    NodesAreGood,     GoesWhereItMay,    DomainHolds,    SizeIsRight,     GrowsIndeed,
+    HoldsForAReason,  MovesToWhatItHeld, BudgetIsMinded, GivesNothingUp};
 
 // ---- all decisions together ----
 
@@ -423,14 +446,14 @@ Capacity CapacityAfter(const World& world, const Plan& plan, LeftOut left_out) {
 
 // Workers of `request`, `most` at the most, that could bind to the node once the pool's pods there
 // are gone.
-int64_t MostOn(const TrainingPool& pool, const Node& node, const Resources& request, int64_t most) {
+int64_t MostOn(const World& world, const TrainingPool& pool, size_t index, const Resources& request,
+               int64_t most) {
+  const Node& node = *world.nodes[index];
   Resources room = node.allocatable;
   room.Subtract(node.used);
+  NodeFinder finder(world, ClusterOf(pool));
   for (const Worker& worker : pool.workers) {
-    if (!worker.ended &&
-        NodeId{.cluster = std::string(ClusterOf(pool)), .name = worker.node} == node.id) {
-      room.Add(worker.requests);
-    }
+    if (!worker.ended && finder.FindOfPod(worker.node) == index) room.Add(worker.requests);
   }
   return room.HowMany(request, most);
 }
@@ -440,7 +463,7 @@ Problem NodeHolds(const World& world, const Capacity& capacity, size_t pool, siz
                   const Resources& request, int workers) {
   const Node& node = *world.nodes[index];
   Resources left = capacity.FreeFor(pool, index);
-  left.AddTimes(request, -MostOn(*world.pools[pool], node, request, workers));
+  left.AddTimes(request, -MostOn(world, *world.pools[pool], index, request, workers));
   for (const auto& [resource, amount] : request) {
     if (amount > 0 && left.Get(resource) < 0) {
       return fmt::format("{} is over-committed in {}", node.id.name, resource);
@@ -515,7 +538,7 @@ Problem MayGrow(const World& world, const InferenceDraft& draft, const CellState
   if (!cell.Known() || cell.leaving) return "adds replicas where it may not be: " + where;
   const NodeGroup& group = *cell.group->spec;
   if (group.admission != Admission::kOpen || !group.misconfigured.empty() ||
-      cell.group->LinkSuspect() || !cell.variant->template_invalid.empty() ||
+      cell.group->IsLeftAlone() || !cell.variant->template_invalid.empty() ||
       cell.variant->template_unchecked || (group.tier > 0 && !draft.pool->spill_allowed)) {
     return "adds replicas where none may be added: " + where;
   }
@@ -543,6 +566,44 @@ bool TookTooMuch(const World& world, const InferenceDraft& draft,
   return Serving(is) < std::min(Serving(was), decision.required);
 }
 
+// Is all that is needed there without what replaces something that was lost?
+bool HasEnough(const InferenceDraft& draft) {
+  std::map<const Variant*, int64_t> kept;
+  Throughput serves = 0;
+  for (const CellState& cell : draft.cells) {
+    const int both = std::min(cell.before, cell.memory.desired);
+    if (cell.variant == nullptr || cell.leaving || cell.away > 0) continue;
+    kept[cell.variant] += both;
+    serves += cell.Each() * both;
+  }
+  return serves >= draft.required && std::ranges::all_of(kept, [](const auto& one) {
+           return one.second >= one.first->min_replicas;
+         });
+}
+
+// Where it is in doubt what a pool has or needs, only what was lost or has not started goes. What
+// is needed stays the last that was known, and nobody goes for it.
+Problem DoubtIsMinded(const InferenceDraft& before, const InferenceDraft& draft,
+                      const InferenceDecision& decision) {
+  if (!before.IsInDoubt()) return {};
+  for (size_t c = 0; c < draft.cells.size(); ++c) {
+    const CellState& was = before.cells[c];
+    if (draft.cells[c].memory.desired < std::min(was.before, was.ready)) {
+      return "takes replicas away while it is in doubt what it has or needs";
+    }
+  }
+  if (!before.unknown_since) return {};
+  if (decision.memory.claim) return "makes others go for a demand that nobody knows";
+  if (before.held) return {};
+  const auto& units = before.memory.units;
+  if (units && decision.memory.units != units) return "follows a signal that is silent";
+  const bool grows = std::ranges::any_of(
+      draft.cells, [](const CellState& cell) { return cell.memory.desired > cell.before; });
+  const bool one_serves = draft.pool->routing == Routing::kUniform;  // others are to leave
+  if (grows && !one_serves && HasEnough(draft)) return "grows for a demand that nobody knows";
+  return {};
+}
+
 Problem CellsAreRight(const World& world, const InferenceDraft& before, const InferenceDraft& draft,
                       const InferenceDecision& decision) {
   for (const CellState& cell : draft.cells) {
@@ -550,11 +611,12 @@ Problem CellsAreRight(const World& world, const InferenceDraft& before, const In
     if (cell.memory.desired > cell.before) {
       if (auto problem = MayGrow(world, draft, cell)) return problem;
     }
-    const bool suspect = cell.group != nullptr && cell.group->LinkSuspect();
-    if (cell.memory.desired < cell.before && (draft.held || suspect)) {
+    const bool alone = cell.group != nullptr && cell.group->IsLeftAlone();
+    if (cell.memory.desired < cell.before && (draft.held || alone)) {
       return "takes replicas away although nothing may be taken";
     }
   }
+  if (auto problem = DoubtIsMinded(before, draft, decision)) return problem;
   if (Serving(draft) < std::min(Serving(before), decision.required) &&
       TookTooMuch(world, draft, decision)) {
     return "takes away what is needed";
@@ -847,7 +909,10 @@ class WholeNodes {
     for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
       const PoolKey& key = plan.inference_pools[p].key;
       for (const Replica& replica : world.inference[p]->live) {
-        if (!replica.node.empty()) users_[{"", replica.node}].insert(key);
+        const auto node = world.NodeOf(replica);
+        if (!node) continue;
+        const NodeId& id = world.nodes[*node]->id;
+        users_[{id.cluster, id.name}].insert(key);
       }
       for (const CellAsk& ask : plan.inference_pools[p].memory.asks) {
         asked_[ask.node_group].insert(key);
@@ -1402,6 +1467,10 @@ Problem CellClaimsAreRight(const World& world, const Plan& plan) {
     const auto& before = world.inference[p]->memory.claim;
     if (!claim || (before && before->hold == claim->hold)) continue;
     const InferencePool& pool = *drafts[p].pool;
+    const auto cell_claimed = ClaimedCell(drafts[p]);
+    if (cell_claimed && drafts[p].cells[*cell_claimed].group->unreachable_since) {
+      return pool.key.Format() + " makes gangs go in a cluster that is unreachable";
+    }
     const auto& since = plan.inference_pools[p].memory.short_since;
     Throughput promised = 0;
     for (const CellState& cell : drafts[p].cells) {
@@ -1745,6 +1814,7 @@ Problem MayAsk(const Judged& j) {
     return "asks for nodes where it may not go";
   }
   if (group->LinkSuspect()) return "asks for nodes behind a link that is in doubt";
+  if (group->unreachable_since) return "asks for nodes in a cluster that is unreachable";
   const auto need = NeedIn(j.pool, *group->spec);
   if (ask.nodes < 1 || ask.workers < need->least || ask.workers > need->workers) {
     return "asks for nodes for a wrong number of workers";

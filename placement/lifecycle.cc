@@ -153,6 +153,17 @@ std::optional<Fate> HasCompleted(const Case& c) {
   return Finished(c.memory, c.Now(), {}, {.reason = Reason::kCompleted, .sentence = {}});
 }
 
+// Whatever is decided, nobody there can be told: all of it waits, also what the user asks for. Nor
+// is what was last seen a reason to remember anything.
+std::optional<Fate> IsOutOfReach(const Case& c) {
+  if (!c.nodes.unreachable_since) return {};
+  Fate fate;
+  fate.memory = c.memory;
+  fate.course = Course::kStay;
+  fate.action = Action::kKeep;
+  return fate;
+}
+
 std::optional<Fate> IsSuspended(const Case& c) {
   if (!c.pool.suspended) return {};
   PoolMemory memory = c.memory;
@@ -332,9 +343,10 @@ std::optional<Fate> HasNotStarted(const Case& c) {
                   {.reason = Reason::kGangIncomplete, .sentence = std::move(sentence)});
 }
 
-constexpr std::array<Rule, 11> kRules = {
-    HasCompleted, IsSuspended,         IsOverdue,     HasNothingToKeep, MustNotBeTouched, HasFailed,
-    HasLostNodes, HasUnreachableNodes, HasLostItsJob, HasAnotherSpec,   HasNotStarted};
+constexpr std::array<Rule, 12> kRules = {HasCompleted,  IsOutOfReach,     IsSuspended,
+                                         IsOverdue,     HasNothingToKeep, MustNotBeTouched,
+                                         HasFailed,     HasLostNodes,     HasUnreachableNodes,
+                                         HasLostItsJob, HasAnotherSpec,   HasNotStarted};
 
 // `fate` has the memory. Nearly all stay as they are: theirs is not copied.
 void DecideOnPlaced(const World& world, const TrainingPool& pool, Fate& fate) {
@@ -464,6 +476,8 @@ GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placem
   GangNodes out;
   out.group = world.GroupOf(pool, placement);
   out.link_suspect = out.group != nullptr && out.group->LinkSuspect();
+  out.unreachable_since = world.UnreachableSince(placement.cluster);
+  if (out.unreachable_since) return out;
   const GangFacts* facts = world.book.Find(pool, placement);
   if (facts != nullptr && facts->steady) return out;
   NodeFinder finder(world, placement.cluster);
@@ -543,16 +557,21 @@ OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory
     if (facts != nullptr && !facts->old_pods) return pods;
   }
   const std::string_view cluster = ClusterOf(pool);
+  const bool unreachable = world.UnreachableSince(cluster).has_value();
+  NodeFinder finder(world, cluster);
   for (const Worker& worker : pool.workers) {
     if (worker.ended) continue;
     if (memory.placement && worker.attempt == memory.placement->attempt) continue;
-    const auto index = world.FindNode(cluster, worker.node);
-    if (worker.node.empty()) {
+    const auto index = finder.FindOfPod(worker.node);
+    const Node* node = index ? world.nodes[*index] : nullptr;
+    if (unreachable || (node != nullptr && world.UnreachableSince(node->id.cluster))) {
+      pods.stuck.push_back(worker.pod);
+    } else if (worker.node.empty()) {
       pods.reachable.push_back(worker.pod);
-    } else if (!index || world.nodes[*index]->out_of_service) {
+    } else if (node == nullptr || node->out_of_service) {
       pods.lost.push_back(worker.pod);
     } else {
-      (world.nodes[*index]->ready ? pods.reachable : pods.stuck).push_back(worker.pod);
+      (node->ready ? pods.reachable : pods.stuck).push_back(worker.pod);
     }
   }
   std::sort(pods.reachable.begin(), pods.reachable.end());
@@ -581,7 +600,7 @@ std::vector<Time> MomentsOf(const World& world, const TrainingPool& pool,
   if (const auto until = AwaitsFailedPod(pool)) moments.push_back(*until);
   if (!AllRunning(world, pool, *memory.placement)) moments.push_back(StartDeadline(pool, memory));
   const GangNodes nodes = NodesOfGang(world, pool, *memory.placement);
-  if (nodes.link_suspect) return moments;
+  if (nodes.AreLeftAlone()) return moments;
   for (const AwayNode& node : nodes.away) moments.push_back(node.until);
   return moments;
 }

@@ -93,11 +93,13 @@ struct AwayNode {
 struct GangNodes {
   const GroupView* group = nullptr;  // nullptr: there is no such node group any more
   bool link_suspect = false;
-  std::vector<std::string> lost;       // gone, or out of service
-  std::vector<AwayNode> away;          // NotReady
-  std::vector<std::string> strangers;  // nodes that the group does not match any more
+  std::optional<Time> unreachable_since;  // of its cluster: then nothing is known of its nodes
+  std::vector<std::string> lost;          // gone, or out of service
+  std::vector<AwayNode> away;             // NotReady
+  std::vector<std::string> strangers;     // nodes that the group does not match any more
 
   [[nodiscard]] std::vector<std::string> Unreachable(Time now) const;  // away for too long
+  [[nodiscard]] bool AreLeftAlone() const { return link_suspect || unreachable_since.has_value(); }
 };
 GangNodes NodesOfGang(const World& world, const TrainingPool& pool, const Placement& placement);
 
@@ -123,7 +125,7 @@ std::optional<Time> EndsBy(const TrainingPool& pool, const PoolMemory& memory, T
 // Pods of other attempts than the placement's, sorted by name.
 struct OldPods {
   std::vector<std::string> reachable;  // a new attempt waits for these to go
-  std::vector<std::string> stuck;      // on NotReady nodes
+  std::vector<std::string> stuck;      // on NotReady nodes, or in a cluster that is unreachable
   std::vector<std::string> lost;       // on lost nodes: to be deleted by force
 };
 OldPods OldPodsOf(const World& world, const TrainingPool& pool, const PoolMemory& memory);

@@ -165,7 +165,7 @@ void MixQuestions::AddCell(Freedom freedom, CellState& cell, Question& question)
     stage = std::prev(stages.end());
   }
   const bool stays =
-      freedom == Freedom::kGrow || freedom == Freedom::kAsk || cell.group->LinkSuspect();
+      freedom == Freedom::kGrow || freedom == Freedom::kAsk || cell.group->IsLeftAlone();
   const int64_t now = cell.memory.desired + draft_.AskedFor(cell);
   stage->cells.push_back({.variant = IndexOf(*cell.variant),
                           .price = MarginalHourlyCost(cell),

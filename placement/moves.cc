@@ -650,7 +650,7 @@ bool MayBeMoved(const World& world, const TrainingPool& pool, const Placement& p
   const WorkerCounts counts = CountWorkers(world, pool, placement.attempt);
   if (counts.running < placement.workers || counts.active < placement.workers) return false;
   const GangNodes nodes = NodesOfGang(world, pool, placement);
-  return !nodes.link_suspect && nodes.lost.empty() && nodes.away.empty();
+  return !nodes.AreLeftAlone() && nodes.lost.empty() && nodes.away.empty();
 }
 
 Seconds ReturnWait(const TrainingPool& pool, const PoolMemory& memory) {

@@ -114,9 +114,11 @@ bool MayWait(const Option& option) {
   return option.finding && option.finding->reason == Reason::kWaitingForNodes;
 }
 
-// The time of what the gang asked for is over: the group is out of stock. Says whether that is new.
+// The time of what the gang asked for is over: the group is out of stock, if it could have got any.
+// Says whether that is new.
 bool NoteStockout(Draft& draft, size_t gang) {
   const GroupView* group = GroupAsked(draft, gang);
+  if (group != nullptr && group->unreachable_since) return false;
   if (group == nullptr || draft.Now() < Due(*AskedBefore(draft, gang), *group)) return false;
   return MarkOutOfStock(draft, *group);
 }

@@ -182,6 +182,20 @@ std::vector<DomainNumbering> NumberingsFor(const std::vector<GroupView>& groups)
   return {labels.begin(), labels.end()};
 }
 
+void SurveyClusters(World& world) {
+  for (const Cluster& cluster : world.snapshot->clusters) {
+    if (!cluster.unreachable_since) continue;
+    Time& since = world.unreachable.emplace(cluster.name, *cluster.unreachable_since).first->second;
+    since = std::min(since, *cluster.unreachable_since);
+  }
+  std::set<std::string_view> clusters = {""};
+  for (GroupView& view : world.groups) {
+    clusters.insert(view.spec->cluster);
+    view.unreachable_since = world.UnreachableSince(view.spec->cluster);
+  }
+  world.clusters.assign(clusters.begin(), clusters.end());
+}
+
 // All that is to be known of nodes, in one go: they are the largest part of a snapshot.
 void SurveyNodes(World& world) {
   world.index = NodeIndex(world.nodes);
@@ -334,6 +348,7 @@ void AddSeekers(World& world) {
         if (group.accelerator != pool->variants[v].accelerator) continue;
         cells.push_back({.variant = v, .group = g, .seeker = world.gangs + seekers->size()});
         seekers->push_back(SeekerFor(*pool, pool->variants[v], group));
+        world.seeker_clusters.emplace_back(group.cluster);
       }
     }
   }
@@ -366,6 +381,11 @@ TrainingPool ReplicaAsGang(const InferencePool& pool, const Variant& variant) {
 
 std::string_view ClusterOf(const TrainingPool& pool) {
   return pool.memory.placement ? std::string_view(pool.memory.placement->cluster) : "";
+}
+
+std::string_view ClusterOf(const World& world, size_t pool) {
+  return world.IsSeeker(pool) ? world.seeker_clusters[pool - world.gangs]
+                              : ClusterOf(*world.pools[pool]);
 }
 
 std::string_view Name(NodeState state) {
@@ -475,6 +495,10 @@ int NodesComing(const GroupView& view) {
   return view.useless + (starting == view.by_state.end() ? 0 : starting->second);
 }
 
+std::string UnreachableSentence(std::string_view cluster, Time since) {
+  return fmt::format("cluster {} has been unreachable since {}", cluster, FormatTime(since));
+}
+
 std::string LinkSentence(const GroupView& view) {
   const std::string facts =
       fmt::format("{} of {} nodes of {} are NotReady at once, more than {} %", view.not_ready,
@@ -531,11 +555,37 @@ std::optional<size_t> NodeFinder::Find(std::string_view name) {
   return node;
 }
 
+std::optional<size_t> NodeFinder::FindOfPod(std::string_view name) {
+  if (name.empty()) return std::nullopt;
+  auto node = Find(name);
+  for (const std::string_view other : world_.clusters) {
+    if (!node && other != cluster_) node = world_.FindNode(other, name);
+  }
+  return node;
+}
+
 const GroupView* World::FindGroup(std::string_view name) const {
   const auto at =
       std::lower_bound(groups.begin(), groups.end(), name,
                        [](const GroupView& g, std::string_view n) { return g.spec->name < n; });
   return at != groups.end() && at->spec->name == name ? &*at : nullptr;
+}
+
+std::optional<size_t> World::NodeOf(const Replica& replica) const {
+  if (replica.node.empty()) return std::nullopt;
+  const GroupView* group = FindGroup(replica.node_group);
+  return FindNode(group == nullptr ? "" : std::string_view(group->spec->cluster), replica.node);
+}
+
+std::optional<Time> World::UnreachableSince(std::string_view cluster) const {
+  const auto at = unreachable.find(cluster);
+  return at == unreachable.end() ? std::nullopt : std::optional(at->second);
+}
+
+bool World::IsLeftAlone(const Placement& placement) const {
+  if (UnreachableSince(placement.cluster)) return true;
+  const GroupView* group = FindGroup(placement.node_group);
+  return group != nullptr && group->IsLeftAlone();
 }
 
 const GroupView* World::GroupOf(const TrainingPool& pool, const Placement& placement) const {
@@ -562,6 +612,7 @@ World Survey(const Snapshot& snapshot) {
     view.spec = group;
     view.per_node = std::max(group->per_node, 1);
   }
+  SurveyClusters(world);
   SurveyNodes(world);
   FindOverlaps(world);
   world.gangs = world.pools.size();

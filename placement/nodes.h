@@ -52,10 +52,13 @@ struct GroupView {
   int useless = 0;          // unhealthy, as they never were of use or lack their accelerators
   bool over_limit = false;  // more of them than maxUnhealthyPercent, and at least 3
   std::string overlap;      // which nodes other groups match too; empty: none
-  std::optional<Time> changes_at;  // when time alone next changes a member's state
+  std::optional<Time> changes_at;         // when time alone next changes a member's state
+  std::optional<Time> unreachable_since;  // of its cluster; nullopt: it can be reached
 
   // Nothing of this group is restarted, released or excluded while its link is in doubt.
   [[nodiscard]] bool LinkSuspect() const { return over_limit && !spec->link_down; }
+  // Nor while its cluster can't be reached: nobody who is there is made to go.
+  [[nodiscard]] bool IsLeftAlone() const { return LinkSuspect() || unreachable_since.has_value(); }
   [[nodiscard]] const Member* Find(size_t node) const;
 };
 
@@ -92,6 +95,9 @@ bool IsTakenBack(const NodeGroup& group, Time now);
 // "5 of 16 nodes are NotReady at once, …": REQUIRES view.over_limit.
 std::string LinkSentence(const GroupView& view);
 
+// "cluster west has been unreachable since …"
+std::string UnreachableSentence(std::string_view cluster, Time since);
+
 // A variant of an inference pool on a node group that has its accelerators.
 struct Cell {
   size_t variant = 0;  // in InferencePool::variants
@@ -122,6 +128,8 @@ class NodeIndex {
 struct World {
   const Snapshot* snapshot = nullptr;  // outlives this
   Time now{};
+  std::map<std::string_view, Time> unreachable;         // clusters that are, since when
+  std::vector<std::string_view> clusters;               // all that have groups; the own one first
   std::vector<const Node*> nodes;                       // by (cluster, name)
   NodeIndex index;                                      // of them
   std::map<std::string, Domains, std::less<>> domains;  // by label: those of the groups
@@ -134,6 +142,7 @@ struct World {
   std::vector<int64_t> priority;  // of each of these: many are looked at for it alone
   GangBook book;                  // of the training pools
   std::shared_ptr<const std::vector<TrainingPool>> seekers;
+  std::vector<std::string_view> seeker_clusters;  // by seeker: that of its group
   // By seeker: the usable nodes of its group that its constraints let it use, also those that
   // another group matches. Seekers that ask alike share them.
   std::vector<std::shared_ptr<const std::vector<size_t>>> reach;
@@ -149,6 +158,12 @@ struct World {
   [[nodiscard]] std::optional<size_t> FindNode(std::string_view cluster,
                                                std::string_view name) const;
   [[nodiscard]] const GroupView* FindGroup(std::string_view name) const;
+  // The node that the replica is bound to, in the cluster of its group.
+  [[nodiscard]] std::optional<size_t> NodeOf(const Replica& replica) const;
+  // Since when the cluster can't be reached; nullopt: it can be.
+  [[nodiscard]] std::optional<Time> UnreachableSince(std::string_view cluster) const;
+  // What is placed there is not touched, whatever happens to it.
+  [[nodiscard]] bool IsLeftAlone(const Placement& placement) const;
   // That of the placement, which is the pool's, or may be.
   [[nodiscard]] const GroupView* GroupOf(const TrainingPool& pool,
                                          const Placement& placement) const;
@@ -162,8 +177,10 @@ struct World {
 
 World Survey(const Snapshot& snapshot);
 
-// The cluster that the pool's pods are in.
+// The cluster that the pods of the pool's attempt are in.
 std::string_view ClusterOf(const TrainingPool& pool);
+// The same of any pool in World::pools.
+std::string_view ClusterOf(const World& world, size_t pool);
 
 // What one replica of the variant asks for, and where it may run, as a gang of one without pods.
 TrainingPool ReplicaAsGang(const InferencePool& pool, const Variant& variant);
@@ -177,6 +194,9 @@ class NodeFinder {
   NodeFinder(const World& world, std::string_view cluster, size_t guess)
       : world_(world), cluster_(cluster), last_(guess) {}
   std::optional<size_t> Find(std::string_view name);
+  // That of a pod, which may be of an attempt that is over. It does not say in which cluster it is:
+  // most likely in that one, else wherever there is such a node.
+  std::optional<size_t> FindOfPod(std::string_view name);
 
  private:
   [[nodiscard]] bool IsAt(size_t node, std::string_view name) const;

@@ -187,6 +187,11 @@ class OtherCells {
     if (const auto why = mixes.WhyNotWorth(benefit)) return *why;
     if (!spec_.return_allowed) return "it is better, and placement.returnHome.policy is Never";
     if (settled_.link_suspect) return "it is better, and waits until a link is no longer in doubt";
+    if (settled_.unreachable != nullptr) {
+      return fmt::format("it is better, and waits until cluster {} can be reached again",
+                         settled_.unreachable->spec->cluster);
+    }
+    if (settled_.unknown_since) return "it is better, and waits until the demand is known again";
     if (!settled_.memory.home_fits_since) return "";
     return WhenTaken(spec_, settled_.memory, draft_.Now());
   }

@@ -545,11 +545,15 @@ void RememberGroups(const Draft& draft, Plan& plan) {
   for (size_t g = 0; g < draft.world.groups.size(); ++g) {
     const GroupView& group = draft.world.groups[g];
     if (!group.spec->elastic) continue;
+    plan.groups[g].there = NodesThere(group);
+    if (group.unreachable_since) {  // it is asked for nothing, and keeps what it was asked for
+      plan.groups[g].memory = group.spec->memory;
+      continue;
+    }
     plan.groups[g].memory = {.desired = DesiredNodes(draft, g),
                              .stockout = draft.stockouts[g],
                              .spare = draft.spare[g],
                              .leaving = draft.leaving[g]};
-    plan.groups[g].there = NodesThere(group);
   }
 }
 

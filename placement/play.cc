@@ -123,6 +123,7 @@ class Player {
     accounts_.resize(world_.nodes.size());
     for (size_t n = 0; n < world_.nodes.size(); ++n) {
       index_[world_.nodes[n].id] = n;
+      clusters_.insert(world_.nodes[n].id.cluster);
       accounts_[n].group = world.owner[n];
       if (accounts_[n].group == kNoGroup) continue;
       const GroupView& view = world.groups[accounts_[n].group];
@@ -242,7 +243,9 @@ class Player {
     if (!all_ready) ExpectReady(pool.key, gang);
   }
 
-  void TakeOver(const InferencePool& pool) {
+  // What is asked of it stays as it is: a signal that is heard now is heard all along.
+  void TakeOver(InferencePool& pool) {
+    if (pool.demand && world_.now < pool.demand->SilentFrom()) pool.demand.reset();
     for (const Replica& replica : pool.live) {
       if (!replica.ready && !replica.node.empty()) ExpectReady(pool, replica);
     }
@@ -325,14 +328,19 @@ class Player {
 
   void TakeAway(TrainingPool& pool, int attempt) {
     for (const Worker& worker : pool.workers) {
-      Node* node = worker.attempt == attempt && !worker.ended ? NodeOf(worker.node) : nullptr;
+      Node* node = worker.attempt == attempt && !worker.ended ? NodeOf(ClusterOf(pool), worker.node)
+                                                              : nullptr;
       if (node != nullptr) node->used.Subtract(worker.requests);
     }
     std::erase_if(pool.workers, [&](const Worker& worker) { return worker.attempt == attempt; });
   }
 
-  Node* NodeOf(const std::string& name) {
-    const auto at = index_.find(NodeId{.cluster = "", .name = name});
+  // Of a pod that is there, or was when its pool had another place: most likely in the cluster.
+  Node* NodeOf(std::string_view cluster, const std::string& name) {
+    auto at = index_.find(NodeId{.cluster = std::string(cluster), .name = name});
+    for (const std::string& other : clusters_) {
+      if (at == index_.end()) at = index_.find(NodeId{.cluster = other, .name = name});
+    }
     return at == index_.end() ? nullptr : &world_.nodes[at->second];
   }
 
@@ -346,7 +354,9 @@ class Player {
         at->ready = true;
         continue;
       }
-      if (Node* node = NodeOf(at->node)) node->used.Subtract(at->requests);
+      const NodeGroup* group = GroupOf(at->node_group);
+      Node* node = NodeOf(group == nullptr ? "" : group->cluster, at->node);
+      if (node != nullptr) node->used.Subtract(at->requests);
       pool.live.erase(at);
     }
   }
@@ -440,7 +450,7 @@ class Player {
     const Resources request = RequestIn(pool, *group);
     int bound = 0;
     for (const std::string& name : placement.nodes) {
-      Node* node = NodeOf(name);
+      Node* node = NodeOf(placement.cluster, name);
       for (; node != nullptr && bound < placement.workers && HasRoom(*node, request); ++bound) {
         Worker& worker = pool.workers.emplace_back();
         worker.index = bound;
@@ -564,6 +574,7 @@ class Player {
   std::vector<NodeGroup> groups_;      // by name
   std::vector<NodeAccount> accounts_;  // in the order of world_.nodes
   std::map<NodeId, size_t> index_;     // in world_.nodes
+  std::set<std::string> clusters_;     // of these
   std::map<PoolKey, Gang> gangs_;
   std::multimap<Time, Coming> coming_;
   int replicas_ = 0;  // made so far

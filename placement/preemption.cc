@@ -170,7 +170,8 @@ class Search {
     const TrainingPool& pool = *world_.pools[other];
     const PoolMemory& memory = contest_.fates[other].memory;
     const GroupView* group = world_.GroupOf(pool, *memory.placement);
-    if (group == nullptr || group->LinkSuspect()) return;
+    if (group == nullptr || group->IsLeftAlone()) return;
+    if (world_.UnreachableSince(memory.placement->cluster)) return;
     const Time ripe = memory.placement->since + std::max(pool.min_run, Seconds{1});
     if (world_.now < ripe) {
       if (!ripens_ || ripe < *ripens_) ripens_ = ripe;

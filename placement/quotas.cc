@@ -286,9 +286,7 @@ void MarkShared(QuotaBook& quotas, const World& world) {
   }
   for (const InferencePool* pool : world.inference) {
     for (const Replica& replica : pool->live) {
-      if (!replica.node.empty()) {
-        take_off(world.FindNode("", replica.node).value_or(kNowhere), replica);
-      }
+      if (const auto node = world.NodeOf(replica)) take_off(*node, replica);
     }
   }
   for (const auto& [node, rest] : rests) {

@@ -8,7 +8,7 @@ namespace spillway::placement {
 namespace {
 
 using enum Reason;
-constexpr std::array<std::pair<Reason, std::string_view>, 40> kNames = {{
+constexpr std::array<std::pair<Reason, std::string_view>, 42> kNames = {{
     {kMisconfigured, "Misconfigured"},
     {kTemplateInvalid, "TemplateInvalid"},
     {kNameConflict, "NameConflict"},
@@ -35,10 +35,12 @@ constexpr std::array<std::pair<Reason, std::string_view>, 40> kNames = {{
     {kReserved, "Reserved"},
     {kWaitingForNodes, "WaitingForNodes"},
     {kOutOfStock, "OutOfStock"},
+    {kDemandUnknown, "DemandUnknown"},
     {kPodsNotReady, "PodsNotReady"},
     {kGangIncomplete, "GangIncomplete"},
     {kNodeLost, "NodeLost"},
     {kLinkSuspect, "LinkSuspect"},
+    {kClusterUnreachable, "ClusterUnreachable"},
     {kBackingOff, "BackingOff"},
     {kPreempted, "Preempted"},
     {kRestartLimitReached, "RestartLimitReached"},

@@ -52,7 +52,7 @@ bool Spare::Take(const CellState& cell) {
 }
 
 bool MayGiveWay(const InferenceDraft& pool, const CellState& cell) {
-  return !pool.held && !pool.link_suspect && cell.Known() && !cell.group->LinkSuspect() &&
+  return !pool.held && !pool.IsInDoubt() && cell.Known() && !cell.group->IsLeftAlone() &&
          !cell.Rolling() && cell.unbound == 0 && cell.live == cell.memory.desired;
 }
 

@@ -202,6 +202,10 @@ void TellConditions(const GroupView& view, GroupReport& report) {
     report.ready = false;
     report.ready_reason = Reason::kMisconfigured;
     report.ready_message = Short(group.misconfigured);
+  } else if (view.unreachable_since) {
+    report.ready = false;
+    report.ready_reason = Reason::kClusterUnreachable;
+    report.ready_message = UnreachableSentence(group.cluster, *view.unreachable_since);
   } else if (report.usable == 0) {
     report.ready = false;
     report.ready_reason = Reason::kNodesUnhealthy;

@@ -25,6 +25,9 @@ Problem ScaleIsRight(const GroupView& group, const GroupMemory& after, int asked
   if (!group.spec->elastic) {
     return after == GroupMemory() ? Problem() : Problem("is not elastic, but remembers something");
   }
+  if (group.unreachable_since) {
+    return after == group.spec->memory ? Problem() : Problem("changes where nobody can be told");
+  }
   if (!after.desired) return "has no number of nodes";
   const Elastic& elastic = *group.spec->elastic;
   const int there = StayThere(group, after);
@@ -224,6 +227,7 @@ std::optional<std::string> ScalesAreRight(const World& world, const Plan& plan) 
     if (plan.groups[g].there != NodesThere(world.groups[g])) {
       return name + " has another number of nodes than its report says";
     }
+    if (world.groups[g].unreachable_since) continue;
     if (auto problem = GivesBackRightly(world, world.groups[g], after, taken, asked[name])) {
       return name + " " + *problem;
     }

@@ -86,7 +86,16 @@ struct Toleration {
 };
 bool Tolerates(const std::vector<Toleration>& tolerations, const Taint& taint);
 
-// ---- nodes and node groups ----
+// ---- clusters, nodes and node groups ----
+
+// A cluster beside the operator's own. One that can't be reached is left as it is until it can be:
+// nothing new goes there, and nobody who is there is made to go or to start anew. What is said of
+// its nodes and pods is what was last seen.
+struct Cluster {
+  std::string name;                       // never empty
+  std::optional<Time> unreachable_since;  // nullopt: it can be reached
+  bool operator==(const Cluster&) const = default;
+};
 
 struct NodeId {
   std::string cluster;  // empty: the operator's own
@@ -542,13 +551,23 @@ struct Pace {
   bool operator==(const Pace&) const = default;
 };
 
+// A measure of what is asked of a pool, from which its replicas in units come. Once nothing has
+// been heard of it for so long, nobody knows what is needed: what the pool has stays as it is.
+struct DemandSignal {
+  Time as_of{};               // when it was last heard
+  Seconds silent_after{120};  // at least 1
+  bool operator==(const DemandSignal&) const = default;
+  [[nodiscard]] Time SilentFrom() const { return as_of + silent_after; }
+};
+
 struct InferencePool {
   PoolKey key;
   std::string uid;
   Time created{};
   int64_t priority = 0;
-  int replicas = 0;             // asked for, in units
-  Throughput unit = 1'000'000;  // what one unit serves, at least 1
+  int replicas = 0;                    // asked for, in units
+  Throughput unit = 1'000'000;         // what one unit serves, at least 1
+  std::optional<DemandSignal> demand;  // nullopt: somebody writes `replicas`, and means it
   bool paused = false;
   std::vector<Variant> variants;  // best first
   std::vector<Provider> providers;
@@ -615,7 +634,8 @@ struct Quota {  // of one namespace
 struct Snapshot {
   Time now{};
   std::string currency = "USD";
-  std::string render_revision;  // given to new placements
+  std::string render_revision;    // given to new placements
+  std::vector<Cluster> clusters;  // one that is not among them, as the operator's own, is reachable
   std::vector<NodeGroup> groups;
   std::vector<Node> nodes;
   std::vector<TrainingPool> pools;
@@ -625,9 +645,9 @@ struct Snapshot {
   bool operator==(const Snapshot&) const = default;
 };
 
-// The text form: YAML with one flow mapping a line per group, node, pool and quota. Reading back
-// what was written gives an equal value. Unknown fields, wrong types and words are kInvalid with
-// line, field and what is allowed. Fields equal to their default are left out.
+// The text form: YAML with one flow mapping a line per cluster, group, node, pool and quota.
+// Reading back what was written gives an equal value. Unknown fields, wrong types and words are
+// kInvalid with line, field and what is allowed. Fields equal to their default are left out.
 std::string WriteSnapshot(const Snapshot& snapshot);
 Result<Snapshot> ReadSnapshot(std::string_view text);
 // The same with `pools:` and `inferencePools:` alone, at least one pool in them.

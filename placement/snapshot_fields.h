@@ -36,6 +36,12 @@ void Fields(A& a, Of<Toleration> /*type*/) {
 }
 
 template <class A>
+void Fields(A& a, Of<Cluster> /*type*/) {
+  a("name", &Cluster::name);
+  a("unreachableSince", &Cluster::unreachable_since);
+}
+
+template <class A>
 void Fields(A& a, Of<Node> /*type*/) {
   a("cluster", &Node::id, &NodeId::cluster);
   a("name", &Node::id, &NodeId::name);
@@ -472,6 +478,12 @@ void FieldsOfInferencePlacement(A& a) {
 }
 
 template <class A>
+void Fields(A& a, Of<DemandSignal> /*type*/) {
+  a("asOf", &DemandSignal::as_of);
+  a("silentAfterSeconds", &DemandSignal::silent_after);
+}
+
+template <class A>
 void Fields(A& a, Of<InferencePool> /*type*/) {
   a("namespace", &InferencePool::key, &PoolKey::ns);
   a("name", &InferencePool::key, &PoolKey::name);
@@ -480,6 +492,7 @@ void Fields(A& a, Of<InferencePool> /*type*/) {
   a("priority", &InferencePool::priority);
   a("replicas", &InferencePool::replicas);
   a("unitThroughputMicros", &InferencePool::unit);
+  a("demand", &InferencePool::demand);
   a("paused", &InferencePool::paused);
   a("variants", &InferencePool::variants);
   a.Group("placement", [](auto& g) { FieldsOfInferencePlacement(g); });

@@ -347,6 +347,7 @@ void Read(Place& place, const YAML::Node& node, const std::string& path, T& valu
 }
 
 // What must be there and be unique within a section.
+std::string Identity(const Cluster& cluster) { return cluster.name; }
 std::string Identity(const NodeGroup& group) { return group.name; }
 std::string Identity(const Node& node) {
   return node.id.name.empty() ? "" : fmt::format("{}/{}", node.id.cluster, node.id.name);
@@ -376,6 +377,13 @@ void Judge(Place& place, const Arrival& arrival) {
   if (pool.memory != PoolMemory()) place.Fail("pool.status", "is not allowed: the pool is new");
   if (pool.attempt != AttemptFacts()) place.Fail("pool.attempt", "is not allowed: the pool is new");
   if (!pool.workers.empty()) place.Fail("pool.workers", "is not allowed: the pool is new");
+}
+void Judge(Place& place, const InferencePool& pool) {
+  if (!pool.demand) return;
+  if (pool.demand->as_of == Time()) place.Fail("demand.asOf", "is missing");
+  if (pool.demand->silent_after < Seconds{1}) {
+    place.Fail("demand.silentAfterSeconds", "must be at least 1");
+  }
 }
 template <class T>
 void Judge(Place& /*place*/, const T& /*value*/) {}
@@ -453,7 +461,7 @@ class Document {
     if (lists_.empty() && !IsList(name)) {
       return Wrong(
           fmt::format("field {} is unknown; allowed: now, currency, renderRevision, "
-                      "groups, nodes, pools, inferencePools, quotas, defaultLimits",
+                      "clusters, groups, nodes, pools, inferencePools, quotas, defaultLimits",
                       name));
     }
     const std::string_view rest = line.substr(colon + 1);
@@ -470,8 +478,8 @@ class Document {
     return name == "now" || name == "currency" || name == "renderRevision";
   }
   static bool IsList(const std::string& name) {
-    return name == "groups" || name == "nodes" || name == "pools" || name == "inferencePools" ||
-           name == "quotas" || name == "defaultLimits";
+    return name == "clusters" || name == "groups" || name == "nodes" || name == "pools" ||
+           name == "inferencePools" || name == "quotas" || name == "defaultLimits";
   }
 
   Problem ReadScalar(const std::string& name, const std::string& text) {
@@ -486,6 +494,7 @@ class Document {
   }
 
   Problem ReadItem(const std::string& text) {
+    if (section_ == "clusters") return ReadInto(text, snapshot_.clusters);
     if (section_ == "groups") return ReadInto(text, snapshot_.groups);
     if (section_ == "nodes") return ReadInto(text, snapshot_.nodes);
     if (section_ == "pools") return ReadInto(text, snapshot_.pools);

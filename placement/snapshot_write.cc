@@ -24,6 +24,7 @@ std::string WriteSnapshot(const Snapshot& snapshot) {
   out.text += "\nrenderRevision: ";
   Emit(out, snapshot.render_revision);
   out.text += '\n';
+  if (!snapshot.clusters.empty()) EmitSection(out, "clusters", snapshot.clusters);
   EmitSection(out, "groups", snapshot.groups);
   EmitSection(out, "nodes", snapshot.nodes);
   EmitSection(out, "pools", snapshot.pools);

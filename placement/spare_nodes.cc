@@ -75,14 +75,17 @@ std::vector<bool> NeededGroups(const Draft& draft) {
   return needed;
 }
 
-// By node: does anybody have pods there, or is to have some, or is room kept there for somebody?
-// Where replicas are yet to be bound, which may be anywhere, is for NeededGroups to say.
+// By node: does anybody have pods there, or is to have some, or is room kept there for somebody? A
+// pod of an attempt that is over does not say in which cluster it is: it counts in each. Where
+// replicas are yet to be bound, which may be anywhere, is for NeededGroups to say.
 std::vector<bool> TakenNodes(const Draft& draft) {
   const World& world = draft.world;
   std::vector<bool> taken(world.nodes.size());
   const auto take = [&](const std::string& name) {
-    const auto node = world.FindNode("", name);
-    if (node) taken[*node] = true;
+    for (const std::string_view cluster : world.clusters) {
+      const auto node = world.FindNode(cluster, name);
+      if (node) taken[*node] = true;
+    }
   };
   const auto take_all = [&](const auto& decided) {
     if (decided) std::ranges::for_each(decided->nodes, take);
@@ -241,7 +244,7 @@ void GiveBackNodes(Draft& draft) {
   const std::vector<bool> needed = NeededGroups(draft);
   const std::vector<bool> taken = TakenNodes(draft);
   for (size_t g = 0; g < groups.size(); ++g) {
-    if (!is_elastic(groups[g])) continue;
+    if (!is_elastic(groups[g]) || groups[g].unreachable_since) continue;
     const Elastic& elastic = *groups[g].spec->elastic;
     draft.leaving[g] = StillGoing(groups[g]);
     if (draft.leaving[g]) {

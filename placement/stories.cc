@@ -414,6 +414,12 @@ void TellPlacedHow(const Told& told, const GangNodes& nodes, PoolDecision& decis
     message = fmt::format("the spec can't be used as it is now: {}; what runs stays: {}",
                           blocked->sentence, message);
   }
+  if (nodes.unreachable_since) {
+    reason = Reason::kClusterUnreachable;
+    message =
+        fmt::format("{}; what runs there stays: {}",
+                    UnreachableSentence(placement.cluster, *nodes.unreachable_since), message);
+  }
   SayPlaced(decision, true, reason, std::move(message));
   decision.spilled = placement.tier > 0;
   if (decision.spilled) {
@@ -457,11 +463,24 @@ std::string StartingSentence(const Told& told, const PoolDecision& decision) {
          fmt::format("; all must run by {}", FormatTime(StartDeadline(told.pool, told.Memory())));
 }
 
+std::string OutOfReachSentence(const Told& told, Time since, const PoolDecision& decision) {
+  return fmt::format(
+      "{}: nothing there is started, stopped or replaced until it can be reached again, whatever "
+      "the spec says; when it was last seen, {} of {} ready on {}",
+      UnreachableSentence(told.Placed().cluster, since),
+      decision.workers_ready + decision.workers_succeeded, Count(decision.workers_wanted, "worker"),
+      told.Placed().node_group);
+}
+
 // Why the gang is not ready, or is: the first thing that applies.
 Verdict WhyReady(const Told& told, const GangNodes& nodes, const PoolDecision& decision) {
   const int attempt = told.Placed().attempt;
   const Time not_before = NotBefore(told.pool, told.Memory());
   const auto& cause = told.fate.cause;
+  if (nodes.unreachable_since) {
+    return {Reason::kClusterUnreachable,
+            OutOfReachSentence(told, *nodes.unreachable_since, decision)};
+  }
   if (told.Now() < not_before && decision.workers_active == 0) {
     const std::string before = cause ? cause->sentence + "; " : "";
     return {Reason::kBackingOff,
@@ -510,7 +529,8 @@ void TellPlaced(const Told& told, PoolDecision& decision) {
         group.marginal_per_node_hour.Share(accelerators, nodes.group->per_node);
   }
   TellPlacedHow(told, nodes, decision);
-  decision.ready = decision.workers_ready + decision.workers_succeeded >= decision.workers_wanted;
+  decision.ready = !nodes.unreachable_since &&
+                   decision.workers_ready + decision.workers_succeeded >= decision.workers_wanted;
   Verdict why = WhyReady(told, nodes, decision);
   if (const auto all = AsksFor(told.pool, told.Placed()); all && decision.ready) {
     why.message += fmt::format("; it runs with {} of the {} workers that it asks for",
@@ -552,6 +572,7 @@ void TellPods(const Told& told, PoolDecision& decision) {
     return;
   }
   decision.may_start = Renderable(told) && old.reachable.empty() &&
+                       !told.world.UnreachableSince(told.Placed().cluster) &&
                        !WaitsForStuck(told.pool, old) && NotBefore(told.pool, memory) <= told.Now();
 }
 

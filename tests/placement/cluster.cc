@@ -35,7 +35,7 @@ bool IsOf(const CellFacts& cell, const Replica& replica) {
 }
 
 bool IsMember(const NodeGroup& group, const Node& node) {
-  return MatchesAll(node.labels, group.selector);
+  return group.cluster == node.id.cluster && MatchesAll(node.labels, group.selector);
 }
 
 // Names that the group gives back.
@@ -60,6 +60,7 @@ void Cluster::Follow(const Plan& plan, bool trouble) {
   LetNodesComeAndGo();
   for (TrainingPool& pool : world_.pools) Settle(pool);
   for (InferencePool& pool : world_.inference_pools) Settle(pool);
+  Hear();
   if (trouble) Trouble();
 }
 
@@ -319,7 +320,7 @@ void Cluster::LetNodesComeAndGo() {
 void Cluster::Deliver(const NodeGroup& group, int nodes) {
   for (int i = 0; i < nodes; ++i) {
     Node node;
-    node.id.name = fmt::format("{}-new-{}", group.name, ++made_);
+    node.id = {.cluster = group.cluster, .name = fmt::format("{}-new-{}", group.name, ++made_)};
     node.labels = {{"group", group.name}, {"zone", "z1"}, {"kubernetes.io/hostname", node.id.name}};
     node.labels[kDomain] = group.name + "-d0";
     node.labels[kBlock] = group.name + "-b0";
@@ -470,6 +471,21 @@ void Cluster::ChangeSpecs() {
           limit.limit = limit.guaranteed + dice_.Roll(40);
         }
       }
+  }
+}
+
+// Signals are heard, most of the time, and clusters are lost and found again.
+void Cluster::Hear() {
+  for (InferencePool& pool : world_.inference_pools) {
+    if (pool.demand && !dice_.OneIn(4)) pool.demand->as_of = world_.now;
+  }
+  for (placement::Cluster& cluster : world_.clusters) {
+    if (!dice_.OneIn(5)) continue;
+    if (cluster.unreachable_since) {
+      cluster.unreachable_since.reset();
+    } else {
+      cluster.unreachable_since = world_.now;
+    }
   }
 }
 

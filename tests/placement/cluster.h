@@ -55,6 +55,7 @@ class Cluster {
   void Fail(placement::Node& node);
 
   // ---- what happens from outside ----
+  void Hear();
   void Trouble();
   void TroubleNodes();
   void TroublePools();

@@ -74,6 +74,7 @@ bool PlaceIn(const Snapshot& world, const std::string& group, PoolDecision& deci
   placement.workers = workers;
   for (const NodeGroup& one : world.groups) {
     if (one.name != group) continue;
+    placement.cluster = one.cluster;
     placement.accelerator = one.accelerator;
     placement.tier = one.tier;
   }
@@ -684,10 +685,107 @@ std::vector<Mutant> OfAsks() {
   };
 }
 
+bool IsUnreachable(const Snapshot& world, const std::string& cluster) {
+  return std::ranges::any_of(world.clusters, [&](const placement::Cluster& one) {
+    return one.name == cluster && one.unreachable_since;
+  });
+}
+
+// Has it a place in such a cluster, where it has not completed?
+bool IsOutOfReach(const Snapshot& world, const TrainingPool& pool) {
+  return pool.memory.placement && !pool.memory.completed && !pool.attempt.complete &&
+         IsUnreachable(world, pool.memory.placement->cluster);
+}
+
+bool ServesOutOfReach(const Snapshot& world, const InferencePool& /*pool*/,
+                      const CellMemory& cell) {
+  const NodeGroup* group = FindGroup(world, cell.node_group);
+  return group != nullptr && cell.desired > 0 && IsUnreachable(world, group->cluster);
+}
+
+// Is its signal silent, and would anything be decided for it?
+bool IsSilent(const Snapshot& world, const InferencePool& pool) {
+  return pool.demand && world.now >= pool.demand->SilentFrom() && !pool.paused &&
+         pool.misconfigured.empty() && pool.name_conflict.empty();
+}
+
+std::vector<Mutant> OfDoubt() {
+  return {
+      LetsIn("lets a gang into a cluster that is unreachable", Reason::kClusterUnreachable),
+      Gang("sends a gang away that nobody can tell",
+           [](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+             if (!IsOutOfReach(world, pool)) return false;
+             decision.memory.placement.reset();
+             decision.memory.hold.reset();
+             decision.memory.over_budget_since.reset();
+             decision.action = Action::kRelease;
+             decision.placed = false;
+             return true;
+           }),
+      Gang("starts an attempt where nobody can be told",
+           [](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+             if (!IsOutOfReach(world, pool) || pool.attempt.exists) return false;
+             decision.may_start = true;
+             return true;
+           }),
+      Gang("takes a pod for lost that nobody can see",
+           [](const Snapshot& world, const TrainingPool& pool, PoolDecision& decision) {
+             if (!IsOutOfReach(world, pool)) return false;
+             for (const Worker& worker : pool.workers) {
+               const bool there = std::ranges::any_of(world.nodes, [&](const auto& node) {
+                 return node.id.name == worker.node && IsUnreachable(world, node.id.cluster);
+               });
+               if (!there) continue;
+               decision.force_delete.push_back(worker.pod);
+               return true;
+             }
+             return false;
+           }),
+      MoreReplicas("adds replicas in a cluster that is unreachable", 1, ServesOutOfReach),
+      MoreReplicas("takes replicas away in a cluster that is unreachable", -1, ServesOutOfReach),
+      {"asks a group for nodes in a cluster that is unreachable",
+       [](const Snapshot& world, Plan& plan) {
+         for (GroupReport& report : plan.groups) {
+           const NodeGroup& group = *FindGroup(world, report.name);
+           if (!group.elastic || !IsUnreachable(world, group.cluster)) continue;
+           report.memory.desired = report.memory.desired.value_or(0) + 1;
+           return true;
+         }
+         return false;
+       }},
+      Serving("follows a signal that is silent",
+              [](const Snapshot& world, const InferencePool& pool, InferenceDecision& decision) {
+                if (!IsSilent(world, pool) || !pool.memory.units) return false;
+                decision.memory.units = *pool.memory.units + 1;
+                return true;
+              }),
+      Serving("takes a replica away while nobody knows what is needed",
+              [](const Snapshot& world, const InferencePool& pool, InferenceDecision& decision) {
+                if (!IsSilent(world, pool)) return false;
+                for (CellMemory& cell : decision.memory.cells) {
+                  const auto ready = std::ranges::count_if(pool.live, [&](const Replica& one) {
+                    return one.ready && !one.terminating && one.variant == cell.variant &&
+                           one.node_group == cell.node_group;
+                  });
+                  if (cell.desired == 0 || ready < cell.desired) continue;
+                  --cell.desired;
+                  return true;
+                }
+                return false;
+              }),
+      Serving("makes others go while nobody knows what is needed",
+              [](const Snapshot& world, const InferencePool& pool, InferenceDecision& decision) {
+                if (!IsSilent(world, pool)) return false;
+                decision.memory.claim.emplace();
+                return true;
+              }),
+  };
+}
+
 TEST(Mutants, AreAllFound) {
   std::vector<Mutant> mutants;
   for (const auto& part :
-       {OfAnswers(), OfSizes(), OfPlacements(), OfLives(), OfReplicas(), OfAsks()}) {
+       {OfAnswers(), OfSizes(), OfPlacements(), OfLives(), OfReplicas(), OfAsks(), OfDoubt()}) {
     mutants.insert(mutants.end(), part.begin(), part.end());
   }
   EXPECT_GE(mutants.size(), 30U);
@@ -777,6 +875,11 @@ std::vector<Blindness> AllBlindness() {
          for (placement::Node& node : world.nodes) node.taints = {};
        },
        IsAgainst(Reason::kConstraintsNotMet)},
+      {"does not see that a cluster is unreachable",
+       [](Snapshot& world) { world.clusters.clear(); },
+       [](const Snapshot& world, const PoolDecision&, const NodeGroup& group) {
+         return IsUnreachable(world, group.cluster);
+       }},
   };
 }
 
@@ -821,6 +924,48 @@ TEST(Mutants, ThatOverlookAFactAreFoundEachTime) {
     std::cout << all[b].bug << ": planted " << planted[b] << "\n";
     EXPECT_GE(planted[b], 5) << all[b].bug;
   }
+}
+
+// The units that are wanted, a replica that is ready, or the place of somebody else: does the plan
+// of who takes the demand for known change one of these?
+bool ActsOnSilence(const Snapshot& world, const InferencePool& pool,
+                   const InferenceDecision& blind) {
+  if (!IsSilent(world, pool)) return false;
+  if (blind.memory.claim || (pool.memory.units && blind.memory.units != pool.memory.units)) {
+    return true;
+  }
+  return std::ranges::any_of(pool.memory.cells, [&](const CellMemory& before) {
+    const auto ready = std::ranges::count_if(pool.live, [&](const Replica& one) {
+      return one.ready && !one.terminating && one.variant == before.variant &&
+             one.node_group == before.node_group &&
+             !std::ranges::binary_search(blind.evict, one.pod) &&
+             !std::ranges::binary_search(blind.force_delete, one.pod);
+    });
+    const auto after = std::ranges::find_if(blind.memory.cells, [&](const CellMemory& cell) {
+      return cell.variant == before.variant && cell.node_group == before.node_group;
+    });
+    const int left = after == blind.memory.cells.end() ? 0 : after->desired;
+    return left < std::min<int64_t>(before.desired, ready);
+  });
+}
+
+TEST(Mutants, ThatTakeASilentSignalForADemandAreFoundEachTime) {
+  int planted = 0;
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    Snapshot seen = world;
+    for (InferencePool& pool : seen.inference_pools) pool.demand.reset();
+    if (seen == world) continue;
+    const Plan blind = MakePlan(seen);
+    const bool acts = std::ranges::any_of(blind.inference_pools, [&](const auto& decision) {
+      return ActsOnSilence(world, ServingOf(world, decision.key), decision);
+    });
+    if (!acts) continue;
+    ++planted;
+    EXPECT_FALSE(Verify(world, blind).ok()) << "seed " << seed;
+  }
+  std::cout << "planted " << planted << "\n";
+  EXPECT_GE(planted, 20);
 }
 
 }  // namespace

@@ -388,6 +388,14 @@ bool HasUnknown(const Snapshot& world, const InferenceDecision& decision) {
   });
 }
 
+// Nobody knows what it needs: then it moves nowhere, whatever its spec says.
+bool IsSilent(const Snapshot& world, const InferenceDecision& decision) {
+  return std::any_of(
+      world.inference_pools.begin(), world.inference_pools.end(), [&](const InferencePool& pool) {
+        return pool.key == decision.key && pool.demand && world.now >= pool.demand->SilentFrom();
+      });
+}
+
 // None of its replicas would go at once.
 bool IsSteady(const InferenceDecision& decision) {
   return decision.capacity_met &&
@@ -403,7 +411,7 @@ TEST(OtherCells, FitExactlyWhereThePoolWouldGrow) {
     const Snapshot world = Applied(before, MakePlan(before));
     const Plan plan = MakePlan(world);
     for (const InferenceDecision& decision : plan.inference_pools) {
-      if (HasUnknown(world, decision)) continue;
+      if (HasUnknown(world, decision) || IsSilent(world, decision)) continue;
       for (const Alternative& one : AlternativesFor(world, decision)) {
         if (!one.fits && !IsSteady(decision)) continue;
         const auto& said = decision.alternatives;

@@ -138,6 +138,10 @@ class Helper {
       group_.admission = placement::Admission::kOpen;
     } else if (clause.starts_with("correct the node group: ")) {
       group_.misconfigured.clear();
+    } else if (clause == "make cluster " + group_.cluster + " reachable again") {
+      for (placement::Cluster& one : world_.clusters) {
+        if (one.name == group_.cluster) one.unreachable_since.reset();
+      }
     } else if (clause == "mend the link") {
       group_.link_down = false;
       MakeUsable();
@@ -260,7 +264,8 @@ class Helper {
   std::vector<Node*> Nodes() {
     std::vector<Node*> out;
     for (Node& node : world_.nodes) {
-      if (MatchesAll(node.labels, group_.selector)) out.push_back(&node);
+      const bool same = node.id.cluster == group_.cluster;
+      if (same && MatchesAll(node.labels, group_.selector)) out.push_back(&node);
     }
     return out;
   }
@@ -311,7 +316,7 @@ class Helper {
 
   void AddNode(int64_t workers, const std::string& level, const std::string& domain) {
     Node node;
-    node.id.name = "helps-" + std::to_string(world_.nodes.size());
+    node.id = {.cluster = group_.cluster, .name = "helps-" + std::to_string(world_.nodes.size())};
     node.created = world_.now - Seconds{3600};
     // Of labels that it may have, those that the pool's terms ask for, whichever those are.
     for (const auto& term : *asker_.node_terms) AddLabels(term, node);

@@ -218,8 +218,8 @@ TEST(SnapshotText, SaysWhatIsWrongAndWhere) {
       {"a type twice", now + "defaultLimits:\n  - {type: t}\n  - {type: t}\n",
        "line 4: defaultLimits: field type: \"t\" stands here a second time"},
       {"an unknown list", now + "pods:\n",
-       "line 2: field pods is unknown; allowed: now, currency, renderRevision, groups, nodes, "
-       "pools, inferencePools, quotas, defaultLimits"},
+       "line 2: field pods is unknown; allowed: now, currency, renderRevision, clusters, groups, "
+       "nodes, pools, inferencePools, quotas, defaultLimits"},
       {"a list twice", now + "nodes:\nnodes:\n", "line 3: nodes stands here a second time"},
       {"a list on its name's line", now + "nodes: [{name: a}]\n",
        "line 2: nodes is a list: one \"  - {…}\" a line below it"},

@@ -31,7 +31,9 @@ class Maker {
         causes_(seed + 10'000'000),
         cell_orders_(seed + 11'000'000),
         bills_(seed + 12'000'000),
-        surpluses_(seed + 13'000'000) {}
+        surpluses_(seed + 13'000'000),
+        clusters_(seed + 14'000'000),
+        signals_(seed + 15'000'000) {}
 
   Snapshot Make() {
     world_.now = kNow;
@@ -61,6 +63,8 @@ class Maker {
     if (cell_orders_.OneIn(6)) AddElasticServing();
     AddBills();
     if (surpluses_.OneIn(5)) AddSurplus();
+    if (clusters_.OneIn(20)) AddCluster();
+    AddSignals();
     return std::move(world_);
   }
 
@@ -1082,6 +1086,39 @@ class Maker {
     world_.inference_pools.push_back(std::move(pool));
   }
 
+  // ---- clusters and signals ----
+
+  // Some groups are in another cluster, which in half of these worlds can't be reached.
+  void AddCluster() {
+    placement::Cluster& west = world_.clusters.emplace_back();
+    west.name = "west";
+    if (clusters_.OneIn(2)) west.unreachable_since = kNow - Seconds{clusters_.Roll(3000)};
+    for (NodeGroup& group : world_.groups) {
+      if (clusters_.OneIn(2)) MoveToWest(group);
+    }
+  }
+
+  void MoveToWest(NodeGroup& group) {
+    group.cluster = "west";
+    for (Node& node : world_.nodes) {
+      if (node.labels.find("group")->second == group.name) node.id.cluster = "west";
+    }
+    for (TrainingPool& pool : world_.pools) {
+      auto& placement = pool.memory.placement;
+      if (placement && placement->node_group == group.name) placement->cluster = "west";
+    }
+  }
+
+  // What some pools need comes from a signal, which some have not heard for long.
+  void AddSignals() {
+    for (InferencePool& pool : world_.inference_pools) {
+      if (!signals_.OneIn(20)) continue;
+      pool.demand =
+          placement::DemandSignal{.as_of = kNow - Seconds{signals_.Roll(400)},
+                                  .silent_after = Seconds{signals_.Pick<int>({60, 120, 300})}};
+    }
+  }
+
   Dice dice_;
   Dice moves_;        // of gangs alone, so that other worlds are not all different ones
   Dice shortages_;    // likewise
@@ -1096,6 +1133,8 @@ class Maker {
   Dice cell_orders_;  // likewise
   Dice bills_;        // likewise
   Dice surpluses_;    // likewise
+  Dice clusters_;     // likewise
+  Dice signals_;      // likewise
   Snapshot world_;
 };
 
@@ -1106,6 +1145,7 @@ Snapshot RandomWorld(uint32_t seed) { return Maker(seed).Make(); }
 Snapshot Shuffled(const Snapshot& world, uint32_t seed) {
   Dice dice(seed);
   Snapshot out = world;
+  dice.Shuffle(out.clusters);
   dice.Shuffle(out.groups);
   dice.Shuffle(out.nodes);
   dice.Shuffle(out.pools);
