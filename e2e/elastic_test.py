@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import Cluster, holds_for, wait_for
+from harness import Cluster, Operators, holds_for, wait_for
 from moves_test import arrives, one_attempt_at_a_time, status
 from placement_test import HOME, ONLY_HOME, apply_home, bound_to
+from preemption_test import priorities  # noqa: F401  a fixture
 from pools import children_of, placement, ready, says, training_pool
 from spillway_dev.operator_process import OperatorProcess
 
@@ -72,3 +73,27 @@ def test_less_than_it_needs_is_not_enough(
     assert "workers" not in gang["status"].get("placement", {})
     cluster.patch("trainingpool", "gang", {"spec": {"minWorkers": 2}}, namespace)
     assert placement(ready(cluster, "gang", namespace))["workers"] == 2
+
+
+def test_an_elastic_gang_shrinks_for_one_before_it_though_the_operator_dies(
+        operators: Operators, operator: OperatorProcess, cluster: Cluster, chart: None, namespace: str, priorities: None) -> None:
+    home = sorted(apply_home(cluster, 4))
+    wide = pool("wide", 4, 2, after=600)
+    cluster.apply({**wide, "spec": {**wide["spec"], "priorityClassName": "e2e-low",
+                                    "preemption": {"preemptible": "AtCheckpoint", "minRunSeconds": 0}}}, namespace)
+    assert placement(ready(cluster, "wide", namespace))["nodes"] == home
+    early = training_pool("early", 2, placement=ONLY_HOME, priorityClassName="e2e-high")
+    cluster.apply(early, namespace)
+    claim = wait_for(lambda: status(cluster, "early", namespace).get("hold"), 20, "a claim")
+    operator.kill()
+    assert claim["shrinks"] is True and claim["victims"] == [f"{namespace}/wide"] and set(claim["nodes"]) < set(home)
+    operators.start("one")
+    with one_attempt_at_a_time(cluster, "wide", namespace):
+        taken = placement(ready(cluster, "early", namespace, seconds=60))
+        arrives(cluster, "wide", namespace, HOME, attempt=2)
+    rest = status(cluster, "wide", namespace)
+    assert taken["nodes"] == claim["nodes"] and rest["placement"]["nodes"] == sorted(set(home) - set(taken["nodes"]))
+    assert sizes(cluster, "wide", namespace) == (2, "2") and rest["failures"] == 0
+    eviction, = rest["evictions"]
+    assert f"gave 2 of 4 workers on {HOME} up for {namespace}/early, whose priority is 1000 and not 10" in eviction["cause"]
+    holds_for(lambda: status(cluster, "wide", namespace)["placement"]["attempt"] == 2, 4, "nobody to go twice")
