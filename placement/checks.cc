@@ -127,14 +127,13 @@ Found IsAcceptable(Look& look) {
                  .last = true};
 }
 
-// Nobody could be told to start there, and what is known of its nodes is what was last seen.
+// Nobody could be told to start there. What else is missing goes by what was last seen of its nodes.
 Found IsReachable(Look& look) {
   if (!look.group.unreachable_since) return {};
   const std::string& cluster = look.Spec().cluster;
   return Finding{.reason = Reason::kClusterUnreachable,
                  .message = UnreachableSentence(cluster, *look.group.unreachable_since),
-                 .remedy = fmt::format("make cluster {} reachable again", cluster),
-                 .last = true};
+                 .remedy = fmt::format("make cluster {} reachable again", cluster)};
 }
 
 // Workers that fit on an empty node, by shape.

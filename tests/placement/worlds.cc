@@ -726,7 +726,7 @@ class Maker {
             n, {names.begin() + static_cast<long>(next), names.begin() + static_cast<long>(end)});
       next = end;
     }
-    for (int n = surpluses_.Roll(2) + 1; n > 0; --n) AddWhoWantsSurplus(n);
+    for (int n = surpluses_.Roll(3) + 1; n > 0; --n) AddWhoWantsSurplus(n);
     if (surpluses_.OneIn(3)) {
       placement::Quota& quota = QuotaOf(surpluses_.OneIn(2) ? "red" : "blue");
       quota.limits.push_back(
@@ -751,7 +751,7 @@ class Maker {
     pool.memory.placement->since = since;
     pool.memory.started = pool.memory.queued_since = since;
     pool.attempt.exists = true;
-    if (surpluses_.OneIn(3)) pool.active_deadline = Seconds{9000 + surpluses_.Roll(3600)};
+    if (!surpluses_.OneIn(3)) pool.active_deadline = Seconds{9000 + surpluses_.Roll(3600)};
     world_.pools.push_back(std::move(pool));
     AddWorkers(world_, world_.pools.back());
   }
