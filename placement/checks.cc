@@ -127,7 +127,8 @@ Found IsAcceptable(Look& look) {
                  .last = true};
 }
 
-// Nobody could be told to start there. What else is missing goes by what was last seen of its nodes.
+// Nobody could be told to start there. What else is missing goes by what was last seen of its
+// nodes.
 Found IsReachable(Look& look) {
   if (!look.group.unreachable_since) return {};
   const std::string& cluster = look.Spec().cluster;
