@@ -2,6 +2,7 @@
 // is RandomWorld(seed).
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -22,6 +23,8 @@ using placement::InferenceDecision;
 using placement::MakePlan;
 using placement::Plan;
 using placement::PoolDecision;
+using placement::PoolMemory;
+using placement::Reason;
 using placement::Snapshot;
 
 constexpr uint32_t kWorlds = 4000;
@@ -192,13 +195,27 @@ TEST(EveryWorld, ComesToRest) {
 }
 
 // A plan is made at its next wake, and never asks to be woken in the past.
-TEST(EveryPlan, WakesInTheFutureOnly) {
-  for (uint32_t seed = 0; seed < Seeds(kWorlds); ++seed) {
-    const Plan plan = MakePlan(RandomWorld(seed));
-    if (plan.next_wake) {
-      ASSERT_GT(*plan.next_wake, kNow) << "seed " << seed;
+// Where nothing happens but that time passes, it is looked at now and then and not all the time.
+TEST(EveryPlan, WakesAFewTimesOnlyInAQuietHour) {
+  int64_t wakes = 0;
+  const uint32_t seeds = Seeds(kWorlds / 8);
+  for (uint32_t seed = 0; seed < seeds; ++seed) {
+    Snapshot world = RandomWorld(seed);
+    const size_t most =
+        10 + 6 * (world.pools.size() + world.inference_pools.size() + world.groups.size());
+    size_t here = 0;
+    for (;; ++here) {
+      const Plan plan = MakePlan(world);
+      if (!plan.next_wake || *plan.next_wake > kNow + Seconds{3600}) break;
+      ASSERT_GT(*plan.next_wake, world.now) << Seed(seed, plan);
+      ASSERT_LT(here, most) << Seed(seed, plan);
+      world = Applied(world, plan);
+      world.now = *plan.next_wake;
     }
+    wakes += static_cast<int64_t>(here);
   }
+  std::cout << "wakes in an hour: " << wakes << " in " << seeds << " worlds\n";
+  EXPECT_GT(wakes, seeds);
 }
 
 // Between now and the next wake, time alone changes nothing: what a plan a second before it says is
@@ -387,6 +404,65 @@ TEST(RandomWorlds, ShowEveryReasonAndActionOftenEnough) {
   for (const std::string_view name : names) {
     std::cout << name << ": " << worlds[name] << " of " << kWorlds << " worlds\n";
     EXPECT_GE(worlds[name], kWorlds / 100) << name;
+  }
+}
+
+// What a world shows of the rules that decide (docs/placement.md), by their numbers there.
+std::set<std::string_view> RulesIn(const Snapshot& world, const Plan& plan) {
+  std::set<std::string_view> rules;
+  const auto see = [&](std::string_view rule, bool shows) {
+    if (shows) rules.insert(rule);
+  };
+  for (const TrainingPool& pool : world.pools) {
+    const PoolDecision& decision = *std::ranges::find(plan.pools, pool.key, &PoolDecision::key);
+    const PoolMemory& before = pool.memory;
+    const PoolMemory& after = decision.memory;
+    const bool gave_way =
+        !after.evictions.empty() && after.evictions.back().time == world.now &&
+        (before.evictions.empty() || before.evictions.back() != after.evictions.back());
+    const bool claims = after.hold && after.hold->IsClaim() && after.hold->since == world.now;
+    see("2: it stays where it is", decision.action == Action::kKeep);
+    see("2: what a loss left is held for it",
+        decision.action == Action::kRelease && after.hold && !after.hold->IsClaim());
+    see("3: a check is against a group",
+        std::ranges::any_of(decision.alternatives, [](const auto& one) { return !one.fits; }));
+    see("4: it starts at home", decision.action == Action::kPlace && after.placement->tier == 0);
+    see("5: it has others shrink", claims && after.hold->shrinks);
+    see("5: it holds back", decision.placed_reason == Reason::kHoldingBackSpill);
+    see("5: it spills", decision.action == Action::kPlace && after.placement->tier > 0);
+    see("6: it has others go", claims && !after.hold->shrinks);
+    see("6: it gives way", gave_way);
+    see("7: room is reserved for it", decision.reservation && decision.reservation->starts_by);
+    see("9: it moves", decision.action == Action::kRestart && after.last_move == world.now);
+    see("10: nodes are asked for", after.ask && after.ask->since == world.now);
+  }
+  for (const auto& quota : plan.quotas) {
+    for (const auto& use : quota.accelerators) {
+      see("1: somebody borrows beside a guarantee", use.borrowed > 0 && use.guaranteed > 0);
+    }
+  }
+  for (const InferenceDecision& decision : plan.inference_pools) {
+    const auto serves = [](const auto& cell) { return cell.desired > 0; };
+    see("8: replicas change", decision.action == Action::kScale);
+    see("8: more than one cell serves", std::ranges::count_if(decision.cells, serves) > 1);
+  }
+  for (const auto& group : plan.groups) {
+    see("10: nodes are out of stock", group.memory.stockout.has_value());
+    see("10: nodes are given back", group.memory.leaving.has_value());
+  }
+  return rules;
+}
+
+TEST(RandomWorlds, ShowEveryRuleOftenEnough) {
+  std::map<std::string_view, uint32_t> worlds;
+  for (uint32_t seed = 0; seed < kWorlds; ++seed) {
+    const Snapshot world = RandomWorld(seed);
+    for (const std::string_view rule : RulesIn(world, MakePlan(world))) ++worlds[rule];
+  }
+  EXPECT_EQ(worlds.size(), 17U);
+  for (const auto& [rule, count] : worlds) {
+    std::cout << rule << ": " << count << " of " << kWorlds << " worlds\n";
+    EXPECT_GE(count, kWorlds / 100) << rule;
   }
 }
 
