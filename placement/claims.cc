@@ -408,7 +408,8 @@ bool MayReclaim(const Draft& draft, size_t pool, const Option& option) {
 }
 
 bool Shrink(Draft& draft, size_t pool, const Option& option) {
-  return draft.Pool(pool).preempts != Preempts::kNever &&
+  return draft.elastic_in[draft.world.IndexOf(*option.group)] &&
+         draft.Pool(pool).preempts != Preempts::kNever &&
          Search(draft, pool, option, Right::kShrink);
 }
 
@@ -430,7 +431,7 @@ bool Preempt(Draft& draft, size_t pool) {
   };
   // At home it has been looked for before.
   const auto shrinks = [&](const Option& option) {
-    return option.group->spec->tier > 0 && Search(draft, pool, option, Right::kShrink);
+    return option.group->spec->tier > 0 && Shrink(draft, pool, option);
   };
   return std::ranges::any_of(options, shrinks) || tries(Right::kPriority);
 }

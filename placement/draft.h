@@ -78,6 +78,7 @@ struct Draft {
   std::optional<Coverage> first;             // who goes before borrowers
   std::optional<Contenders> contenders;      // once asked for, until a gang's place or hold changes
   bool any_renews = false;                   // has a gang to start anew in this pass?
+  std::vector<bool> elastic_in;              // by group: do elastic gangs run there?
   // Who claims, an inference pool or a gang, in the order in which they took what they have.
   std::vector<std::pair<bool, size_t>> claimed;
   bool claim_dropped = false;  // since claims were last carried

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "placement/attempts.h"
@@ -99,6 +100,18 @@ void DecideFates(Draft& draft) {
   for (size_t p = 0; p < draft.world.gangs; ++p) {
     draft.fates.push_back(FateOf(draft.world, draft.Pool(p)));
     draft.any_renews = draft.any_renews || draft.fates.back().course == Course::kRenew;
+  }
+}
+
+// Most have none: nobody has to be looked for there who could shrink.
+void FindElasticGangs(Draft& draft) {
+  draft.elastic_in.resize(draft.world.groups.size());
+  for (size_t p = 0; p < draft.fates.size(); ++p) {
+    const auto& placement = std::as_const(draft.fates[p].memory).placement;
+    if (!placement) continue;
+    if (std::ranges::none_of(draft.Pool(p).accelerators, &AcceptedAccelerator::IsElastic)) continue;
+    const GroupView* group = draft.world.FindGroup(placement->node_group);
+    if (group != nullptr) draft.elastic_in[draft.world.IndexOf(*group)] = true;
   }
 }
 
@@ -571,6 +584,7 @@ Next OtherMoments(const Draft& draft) {
 
 void Settle(Draft& draft) {
   DecideFates(draft);
+  FindElasticGangs(draft);
   AccountForPlaced(draft);
   RunQueue(draft);
   SettleAsks(draft);
