@@ -175,9 +175,9 @@ void RememberPlacement(const placement::PoolMemory& memory, TrainingPoolStatus& 
                                     p.render_revision, p.spec_revision, p.since};
   }
   if (memory.hold) {
-    out.hold = HoldStatus{memory.hold->node_group, memory.hold->domain, memory.hold->nodes,
-                          memory.hold->until,      memory.hold->since,  VictimsOf(*memory.hold),
-                          ReplicasOf(*memory.hold)};
+    out.hold = HoldStatus{memory.hold->node_group,  memory.hold->domain, memory.hold->nodes,
+                          memory.hold->until,       memory.hold->since,  VictimsOf(*memory.hold),
+                          ReplicasOf(*memory.hold), memory.hold->shrinks};
   }
   if (memory.ask) {
     out.ask = AskStatus{memory.ask->node_group, memory.ask->nodes, memory.ask->workers,

@@ -92,7 +92,12 @@ def test_plan_is_json_and_yaml_with_all_that_stays_as_it_is() -> None:
 def test_why_is_json_and_yaml_of_that_pool() -> None:
     why = in_both_forms("why", "research/vit-22b", "-f", str(HYBRID), code=0)
     assert [one["name"] for one in why["pools"]] == ["vit-22b"] and why["inferencePools"] == [] and "groups" not in why
-    assert why["pools"][0] == in_both_forms("plan", str(HYBRID), code=0)["pools"][1]
+    planned = in_both_forms("plan", str(HYBRID), code=0)["pools"][1]
+    told_more = ("alternatives", "remedies")  # with what each place would cost, and all that is missing
+    assert {**why["pools"][0], **{field: planned[field] for field in told_more}} == planned
+    assert why["estimate"] == {"nodeGroup": "azure-a100", "startsBy": "2026-11-24T12:05:00Z"}
+    prices = [one["message"].rpartition("; ")[2] for one in why["pools"][0]["alternatives"]]
+    assert prices[-1] == "for 65.54 USD an hour, 65.54 at the margin"
     assert in_both_forms("why", "chat-8b", "-n", "serving", "-f", str(HYBRID), code=0)["inferencePools"]
     text = told("why", "research/vit-22b", "-f", str(HYBRID), code=0)
     assert text == told("why", "research/vit-22b", "-f", str(HYBRID), "-o", "text", code=0) and text.startswith("research/vit-22b: wait\n")

@@ -68,7 +68,8 @@ TEST(PoolStatus, ClaimsAndEvictionsComeBackAsTheyWereWritten) {
                                 .until = Time(Seconds(9)),
                                 .since = Time(Seconds(8)),
                                 .victims = {{"lab", "other"}, {"ops", "low"}},
-                                .replicas = {{{"ops", "chat"}, "chat-1"}}};
+                                .replicas = {{{"ops", "chat"}, "chat-1"}},
+                                .shrinks = true};
   memory.evictions = {{Time(Seconds(4)), "gave way"}, {Time(Seconds(5)), "again"}};
   memory.ready_since = Time(Seconds(6));
   memory.restart_took = Seconds(77);
