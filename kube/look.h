@@ -43,7 +43,7 @@ class Look {
 
   // --- for the store's one writer ---
 
-  [[nodiscard]] const std::string& from() const { return options_.from; }
+  [[nodiscard]] const std::string& From() const { return options_.from; }
   // An event on this object has come.
   void Touch(const std::string& key, const std::string& version) { touched_[key] = version; }
   // What came of it; null while it is under way.

@@ -506,10 +506,10 @@ void Reflector::Machine::BeginLook(const std::string& version) {
 bool Reflector::Machine::AgreesAt(const std::string& version) {
   const Result<Look::Sample>* there = look_ ? look_->Answer() : nullptr;
   if (there == nullptr) return true;
-  if (*there && NewerVersion(look_->from(), (*there)->version)) {  // the server lost history
+  if (*there && NewerVersion(look_->From(), (*there)->version)) {  // the server lost history
     owner_.log_.Warn("the store is ahead of the server", {{"resource", options_.resource.plural},
                                                           {"version", (*there)->version},
-                                                          {"held", look_->from()}});
+                                                          {"held", look_->From()}});
     look_.reset();
     return false;
   }
