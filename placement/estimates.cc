@@ -152,6 +152,8 @@ class Estimates {
       case Reason::kReserved:
       case Reason::kHoldingBackSpill:
         break;
+      case Reason::kConstraintsNotMet:  // by time alone, where nodes are left out for a while
+        return Memory(gang).excluded.empty() ? Chance::kNone : Chance::kSomeTime;
       default:
         return Chance::kNone;
     }

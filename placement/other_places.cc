@@ -37,7 +37,7 @@ Money WithWholeNodes(const Draft& draft, const TrainingPool& pool, const Option&
   Money cost = PriceIn(group, accelerators).marginal;
   if (!IsPaidByNode(*group.spec)) return cost;
   if (!option.Fits()) {
-    const int64_t each = std::max<int64_t>(group.per_node / pool.per_worker, 1);
+    const int64_t each = std::max<int64_t>(group.per_node / std::max(pool.per_worker, 1), 1);
     return std::max(cost,
                     group.spec->marginal_per_node_hour.Times((need.workers + each - 1) / each));
   }
