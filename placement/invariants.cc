@@ -333,11 +333,28 @@ Problem GivesNothingUp(const Judged& j) {
   return "starts anew with fewer workers though it could go on";
 }
 
+// A claim that is made now is for a place that there is money for once others have gone.
+Problem ClaimsWithMoney(const Judged& j) {
+  const auto& hold = j.After().hold;
+  if (!hold || !hold->IsClaim() || hold->since != j.world.now) return {};
+  const GroupView* group = j.world.FindGroup(hold->node_group);
+  const auto need = group == nullptr ? std::nullopt : NeedIn(j.pool, *group->spec);
+  if (!need) return {};
+  const Money cost = CostAboveHome(*group, need->For(need->least).Accelerators(j.pool));
+  const auto& most = j.pool.spill_max_hourly_cost;
+  const std::string& ns = j.pool.key.ns;
+  const bool never = j.spend.BlockFor(ns, cost) && !j.spend.Excess(ns, cost);
+  if (cost > Money() && (never || (most && cost > *most))) {
+    return "claims a place that there is no money for";
+  }
+  return {};
+}
+
 using Rule = Problem (*)(const Judged&);
-constexpr std::array<Rule, 14> kRules = {
+constexpr std::array<Rule, 15> kRules = {
     ActionFitsMemory, ChangeHasReason,   MayBePlaced,    StaysOutOfReach, SparesPodsOutOfReach,
     NodesAreGood,     GoesWhereItMay,    DomainHolds,    SizeIsRight,     GrowsIndeed,
-    HoldsForAReason,  MovesToWhatItHeld, BudgetIsMinded, GivesNothingUp};
+    HoldsForAReason,  MovesToWhatItHeld, BudgetIsMinded, GivesNothingUp,  ClaimsWithMoney};
 
 // ---- all decisions together ----
 

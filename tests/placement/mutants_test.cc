@@ -887,8 +887,7 @@ std::vector<Blindness> AllBlindness() {
 std::string GoesTo(const PoolDecision& decision) {
   const PoolMemory& memory = decision.memory;
   if (decision.action == Action::kPlace) return memory.placement->node_group;
-  // Not by a claim: those from before may stand beyond a limit, so that Verify does not judge them.
-  if (memory.hold && memory.Moves()) return memory.hold->node_group;
+  if (memory.hold && (memory.Moves() || memory.hold->IsClaim())) return memory.hold->node_group;
   return memory.ask ? memory.ask->node_group : "";
 }
 
