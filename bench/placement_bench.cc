@@ -13,6 +13,7 @@
 
 #include "placement/mixes.h"
 #include "placement/plan.h"
+#include "placement/replan.h"
 #include "worlds.h"
 
 namespace spillway::bench {
@@ -22,7 +23,9 @@ using placement::InferencePool;
 using placement::MakePlan;
 using placement::Plan;
 using placement::PoolDecision;
+using placement::Replanner;
 using placement::Snapshot;
+using placement::TrainingPool;
 
 // What malloc has given out and not got back, its own overhead included.
 double BytesInUse() {
@@ -52,6 +55,64 @@ void PlanFromScratch(benchmark::State& state, const Size& size, Load load) {
     plan = Plan();
     state.ResumeTiming();
   }
+}
+
+// The world as it is once its plan is carried out, and what that changes, and nothing else happens.
+Snapshot AtRest(const Size& size) {
+  Snapshot world = MakeWorld(size, Load::kAllContended);
+  for (int pass = 0; pass < 3; ++pass) world = Applied(world, MakePlan(world));
+  return world;
+}
+
+// A worker of the pool is not ready any more, or is again, at the same moment.
+Replanner::Effort TurnOneWorker(Replanner& replanner, size_t pool) {
+  const Snapshot& last = replanner.Last();
+  std::vector<TrainingPool> changed = {last.pools[pool]};
+  placement::Worker& worker = changed.front().workers.front();
+  worker.ready = !worker.ready;
+  benchmark::DoNotOptimize(&replanner.Replan(last.now, std::move(changed)));
+  return replanner.Took();
+}
+
+// One running gang after the other has changed, of those whose change no other decision follows
+// from; how many these are. The snapshot is kept up with that.
+void ReplanOneGang(benchmark::State& state, const Size& size) {
+  Replanner replanner;
+  replanner.Replan(AtRest(size));
+  std::vector<size_t> alone;
+  double running = 0;
+  for (size_t p = 0; p < replanner.Last().pools.size(); ++p) {
+    if (replanner.Last().pools[p].workers.empty()) continue;
+    ++running;
+    if (TurnOneWorker(replanner, p) != Replanner::Effort::kAll) alone.push_back(p);
+  }
+  size_t turn = 0;
+  for (auto step : state) {
+    if (TurnOneWorker(replanner, alone[turn++ % alone.size()]) == Replanner::Effort::kAll) {
+      return state.SkipWithError("another decision followed from it");
+    }
+  }
+  state.counters["running"] = running;
+  state.counters["alone"] = static_cast<double>(alone.size());
+}
+
+// The same where it is shown the whole snapshot, and looks for what has changed; or nothing has.
+void ReplanSnapshot(benchmark::State& state, const Size& size, bool one_gang) {
+  Snapshot world = AtRest(size);
+  Replanner replanner;
+  replanner.Replan(world);
+  int64_t whole = 0;
+  for (auto step : state) {
+    state.PauseTiming();
+    const auto pool = std::ranges::find_if(
+        world.pools, [](const TrainingPool& one) { return !one.workers.empty(); });
+    if (one_gang) pool->workers.front().ready = !pool->workers.front().ready;
+    Snapshot shown = world;
+    state.ResumeTiming();
+    benchmark::DoNotOptimize(&replanner.Replan(std::move(shown)));
+    whole += replanner.Took() == Replanner::Effort::kAll ? 1 : 0;
+  }
+  state.counters["whole"] = static_cast<double>(whole);
 }
 
 void SnapshotMemory(benchmark::State& state, const Size& size) {
@@ -180,6 +241,13 @@ void Register() {
                  [&size, run](benchmark::State& state) { run(state, size); })
           ->Unit(benchmark::kMillisecond);
     };
+    other("Replan/told", ReplanOneGang);
+    other("Replan/one_gang", [](benchmark::State& state, const Size& of) {
+      ReplanSnapshot(state, of, true);
+    });
+    other("Replan/nothing", [](benchmark::State& state, const Size& of) {
+      ReplanSnapshot(state, of, false);
+    });
     other("SnapshotMemory", SnapshotMemory)->Iterations(1);
     if (size.name == "limit") continue;  // minutes
     other("WriteSnapshot", WriteText);

@@ -141,9 +141,11 @@ double InSeconds(nanoseconds time) { return std::chrono::duration<double>(time).
 void CheckPlan(const placement::Snapshot& snapshot, const placement::Plan& plan, Log& log,
                const Metrics& metrics) {
   const Status holds = placement::Verify(snapshot, plan);
-  if (holds) return;
+  const bool scratch = plan == placement::MakePlan(snapshot);
+  if (holds && scratch) return;
   metrics.PlanBroken();
-  log.Error("the plan breaks an invariant", {{"problem", holds.error().message}});
+  log.Error("the plan breaks an invariant",
+            {{"problem", holds ? "it is another than from scratch" : holds.error().message}});
 }
 
 // One pass's world, decisions, and the indexes between them. What is indexed by text is so by that
@@ -156,8 +158,9 @@ struct Loop::Facts {
 
   World world;
   std::optional<Families> families;
-  placement::Snapshot snapshot;
-  placement::Plan plan;
+  placement::Snapshot seen;  // until it is decided about
+  const placement::Snapshot* snapshot = nullptr;
+  const placement::Plan* plan = nullptr;  // of it; both are good until the next is made
   Time now{};
   std::map<std::string, const crds::v1alpha1::NodeGroup*> groups;
   By<const kube::Node*> nodes;
@@ -193,13 +196,13 @@ struct Loop::Facts {
   }
 
   void IndexAsks() {
-    for (const placement::TrainingPool& pool : snapshot.pools) {
+    for (const placement::TrainingPool& pool : snapshot->pools) {
       const auto& ask = pool.memory.ask;
       if (ask && pool.template_unchecked && pool.namespace_quota.empty()) {
         asked_unchecked.insert(ask->node_group);
       }
     }
-    for (const placement::InferencePool& pool : snapshot.inference_pools) {
+    for (const placement::InferencePool& pool : snapshot->inference_pools) {
       for (const placement::CellAsk& ask : pool.memory.asks) {
         if (IsUnchecked(pool, ask)) asked_unchecked.insert(ask.node_group);
       }
@@ -210,9 +213,9 @@ struct Loop::Facts {
       for (const placement::CellAsk& ask : asks) asked_unwritten.insert(ask.node_group);
     }
     const bool any = std::ranges::any_of(
-        plan.pools, [](const auto& decision) { return decision.memory.ask.has_value(); });
+        plan->pools, [](const auto& decision) { return decision.memory.ask.has_value(); });
     if (!any) return;  // as in most passes
-    for (const placement::TrainingPool& pool : snapshot.pools) {
+    for (const placement::TrainingPool& pool : snapshot->pools) {
       const auto decision = decisions.find(pool.key);
       if (decision == decisions.end()) continue;
       const auto& ask = decision->second->memory.ask;
@@ -266,15 +269,15 @@ struct Loop::Facts {
     return places;
   }
   void IndexPlan() {
-    pool_facts = InPlace(world.training_pools, snapshot.pools);
-    inference_facts = InPlace(world.inference_pools, snapshot.inference_pools);
-    decisions.reserve(plan.pools.size());
-    for (const auto& decision : plan.pools) decisions.emplace(decision.key, &decision);
-    for (const auto& decision : plan.inference_pools) {
+    pool_facts = InPlace(world.training_pools, snapshot->pools);
+    inference_facts = InPlace(world.inference_pools, snapshot->inference_pools);
+    decisions.reserve(plan->pools.size());
+    for (const auto& decision : plan->pools) decisions.emplace(decision.key, &decision);
+    for (const auto& decision : plan->inference_pools) {
       inference_decisions.emplace(decision.key, &decision);
     }
-    for (const auto& report : plan.groups) group_reports.emplace(report.name, &report);
-    for (const auto& report : plan.quotas) quota_reports.emplace(report.ns, &report);
+    for (const auto& report : plan->groups) group_reports.emplace(report.name, &report);
+    for (const auto& report : plan->quotas) quota_reports.emplace(report.ns, &report);
   }
 
   [[nodiscard]] DiffInput Children(size_t place, const placement::PoolDecision& decision) {
@@ -322,7 +325,7 @@ struct Loop::Facts {
   [[nodiscard]] std::vector<const kube::ObjectMeta*> ElasticGroupsOf(const kube::Node& node) const {
     std::vector<const kube::ObjectMeta*> metas;
     const placement::Labels labels(node.meta.labels);
-    for (const placement::NodeGroup& group : snapshot.groups) {
+    for (const placement::NodeGroup& group : snapshot->groups) {
       const auto at = groups.find(group.name);
       const bool may = group.elastic && at != groups.end() && !at->second->meta.deleted;
       if (may && placement::MatchesAll(labels, group.selector)) {
@@ -397,7 +400,7 @@ void Loop::LookForAwaitedPods() {
 // Where a failure's cause is not seen as pods are seen late: that nothing became of them, which is
 // no change of theirs, decides as well.
 void Loop::AwaitPods(const Facts& facts) {
-  const bool awaited = std::ranges::any_of(facts.snapshot.pools, [](const auto& pool) {
+  const bool awaited = std::ranges::any_of(facts.snapshot->pools, [](const auto& pool) {
     const placement::AttemptFacts& attempt = pool.attempt;
     return attempt.pods_behind && !attempt.disrupted && attempt.failure->worker < 0;
   });
@@ -516,8 +519,8 @@ placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& famil
 void Loop::Look(Facts& facts) {
   facts.world = ReadWorld(stores_);
   facts.IndexWorld();
-  facts.snapshot = TakeSnapshot(facts.world, *facts.families);
-  facts.now = facts.snapshot.now;
+  facts.seen = TakeSnapshot(facts.world, *facts.families);
+  facts.now = facts.seen.now;
 }
 
 // For the API server's answers about new templates, which come within milliseconds mostly. True:
@@ -572,10 +575,11 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
     Look(facts);
   }
   const nanoseconds before_plan = clock_.Elapsed();
-  facts.plan = placement::MakePlan(facts.snapshot);
+  facts.plan = &replanner_.Replan(std::move(facts.seen));
+  facts.snapshot = &replanner_.Last();
   const nanoseconds plan_time = clock_.Elapsed() - before_plan;
 #ifndef NDEBUG
-  CheckPlan(facts.snapshot, facts.plan, log_, metrics_);
+  CheckPlan(*facts.snapshot, *facts.plan, log_, metrics_);
 #endif
   facts.IndexPlan();
   facts.IndexAsks();
@@ -583,10 +587,10 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
   Forget(facts);
   for (const auto& [uid, when] : deleted_) facts.deleted_uids.insert(uid);
   if (snapshot_requested_.exchange(false) && hooks_.snapshot_wanted) {
-    hooks_.snapshot_wanted(facts.snapshot);
+    hooks_.snapshot_wanted(*facts.snapshot);
   }
-  if (facts.plan.next_wake) {
-    const auto left = *facts.plan.next_wake - clock_.NowMillis();
+  if (facts.plan->next_wake) {
+    const auto left = *facts.plan->next_wake - clock_.NowMillis();
     WakeAt(clock_.Elapsed() + std::max<nanoseconds>(left, nanoseconds{0}) +
            std::chrono::milliseconds(1));
   }
@@ -599,7 +603,7 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
       // The pool was seen to be as it was decided about: by its status, or by a look at it.
       if (applied.outcome.done > 0) TellOfOthers(applied.list);
     }
-    metrics_.PublishDomain(facts.snapshot, facts.plan);
+    metrics_.PublishDomain(*facts.snapshot, *facts.plan);
     metrics_.PublishConditions(facts.world);
   } else {
     // A look at a target alone is none.
@@ -840,7 +844,7 @@ void Loop::ReleaseWrites(const Facts& facts, std::vector<WriteList>& out) {
     if (!group->spec.elastic || !scale || !scale->leaving) continue;
     leaving.insert(scale->leaving->nodes.begin(), scale->leaving->nodes.end());
   }
-  for (const auto& report : facts.plan.groups) {
+  for (const auto& report : facts.plan->groups) {
     const auto& decided = report.memory.leaving;
     if (decided) leaving.insert(decided->nodes.begin(), decided->nodes.end());
   }

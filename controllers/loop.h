@@ -22,6 +22,7 @@
 #include "controllers/templates.h"
 #include "kube/client.h"
 #include "placement/plan.h"
+#include "placement/replan.h"
 
 namespace spillway::controllers {
 
@@ -61,7 +62,8 @@ struct LoopHooks {
   std::function<void(const placement::Snapshot&)> snapshot_wanted;  // after RequestSnapshot
 };
 
-// Does the plan hold its invariants? One that doesn't is logged as an error and counted.
+// Does the plan hold its invariants, and is it that of the snapshot alone? One that doesn't, or
+// isn't, is logged as an error and counted.
 void CheckPlan(const placement::Snapshot& snapshot, const placement::Plan& plan, Log& log,
                const Metrics& metrics);
 
@@ -224,6 +226,7 @@ class Loop {
   bool refused_ = false;     // a write of this pass, or of an earlier one that has just ended
   std::set<Spot> withheld_;  // room that this pass's decisions must not take
   int numbers_left_ = 0;     // of this pass's budget
+  placement::Replanner replanner_;  // of this pass's plan, once there is one
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, News> to_tell_;
   std::map<std::string, std::vector<std::string>> others_;  // by list key: who scaled its children

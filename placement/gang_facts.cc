@@ -96,6 +96,15 @@ void GangBook::ReadPlacement(const World& world, const TrainingPool& pool, GangF
   gang.nodes.size = nodes_.size() - gang.nodes.begin;
 }
 
+void GangBook::Recount(const TrainingPool& pool) {
+  WorkerCounts& counts = facts_[static_cast<size_t>(&pool - pools_.data())].counts;
+  counts = {};
+  const auto& placement = pool.memory.placement;
+  for (const Worker& worker : pool.workers) {
+    if (placement && worker.attempt == placement->attempt) CountPod(worker, counts);
+  }
+}
+
 const GangFacts* GangBook::Find(const TrainingPool& pool) const {
   const std::less<const TrainingPool*> before;
   const TrainingPool* first = pools_.data();

@@ -63,6 +63,10 @@ class GangBook {
   // And where `placement` is that placement.
   [[nodiscard]] const GangFacts* Find(const TrainingPool& pool, const Placement& placement) const;
 
+  // How the workers of the pool, which is one of the snapshot's, are doing has changed, and nothing
+  // else of them.
+  void Recount(const TrainingPool& pool);
+
   // Where its pods are, in their order: kNowhere where they are not bound to a node that is known.
   [[nodiscard]] std::span<const size_t> Pods(const GangFacts& gang) const {
     return std::span(pods_).subspan(gang.pods.begin, gang.pods.size);

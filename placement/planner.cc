@@ -10,6 +10,7 @@
 #include "placement/cell_claims.h"
 #include "placement/checks.h"
 #include "placement/claims.h"
+#include "placement/conclusion.h"
 #include "placement/coverage.h"
 #include "placement/draft.h"
 #include "placement/inference.h"
@@ -529,22 +530,29 @@ class Next {
   std::optional<Time> next_;
 };
 
-void ShowMoments(const Draft& draft, size_t gang, Next& next) {
-  const PoolMemory& memory = draft.fates[gang].memory;
+std::optional<Time> WakeOf(const Draft& draft, size_t gang, const PoolMemory& memory) {
+  Next next(draft.Now());
   next.Show(MomentsOf(draft.world, draft.Pool(gang), memory));
-  if (memory.placement) return;
-  for (const Option& option : draft.options[gang]) next.Show(option.held_until);
+  if (!memory.placement) {
+    for (const Option& option : draft.options[gang]) next.Show(option.held_until);
+  }
+  return next.Moment();
+}
+
+void Decide(const Draft& draft, size_t gang, Fate& fate, std::optional<Time>& wake,
+            PoolDecision& decision) {
+  wake = WakeOf(draft, gang, fate.memory);
+  Describe(draft.world, draft.Pool(gang), fate, draft.options[gang], decision);
+  decision.memory = std::move(fate.memory);
 }
 
 // The last that is done with the draft: the memories go into the plan. Everything about one gang is
 // done at once, as little of it is in the processor's caches when all others have been looked at.
-void AddDecisions(Draft& draft, Next& next, Plan& plan) {
+void AddDecisions(Draft& draft, Wakes& wakes, Plan& plan) {
   plan.pools.resize(draft.fates.size());
+  wakes.gangs.resize(draft.fates.size());
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    Fate& fate = draft.fates[p];
-    ShowMoments(draft, p, next);
-    Describe(draft.world, draft.Pool(p), fate, draft.options[p], plan.pools[p]);
-    plan.pools[p].memory = std::move(fate.memory);
+    Decide(draft, p, draft.fates[p], wakes.gangs[p], plan.pools[p]);
   }
   plan.inference_pools.reserve(draft.inference.size());
   for (const InferenceDraft& pool : draft.inference) {
@@ -571,13 +579,13 @@ void RememberGroups(const Draft& draft, Plan& plan) {
 }
 
 // Moments that are no gang's.
-Next OtherMoments(const Draft& draft) {
+std::optional<Time> OtherWake(const Draft& draft) {
   Next next(draft.world.now);
   next.Show(draft.quotas.Spend().Moments());
   next.Show(draft.moments);
   for (const GroupView& group : draft.world.groups) next.Show(group.changes_at);
   for (const InferenceDraft& pool : draft.inference) next.Show(MomentsOf(draft.world, pool));
-  return next;
+  return next.Moment();
 }
 
 }  // namespace
@@ -590,9 +598,7 @@ void Settle(Draft& draft) {
   SettleAsks(draft);
 }
 
-Plan MakePlan(const Snapshot& snapshot) {
-  Draft draft(snapshot);
-  Settle(draft);
+Plan Conclude(Draft& draft, Wakes& wakes) {
   NoteWaits(draft);
   GiveBackNodes(draft);
   TellClaims(draft);
@@ -609,10 +615,31 @@ Plan MakePlan(const Snapshot& snapshot) {
   for (size_t p = 0; p < draft.fates.size(); ++p) CountClaim(draft, p, -1);
   for (size_t p = 0; p < draft.inference.size(); ++p) CountCellClaim(draft, p, -1);
   plan.quotas = draft.quotas.Report(draft.world);
-  Next next = OtherMoments(draft);
-  AddDecisions(draft, next, plan);
-  plan.next_wake = next.Moment();
+  wakes.others = OtherWake(draft);
+  AddDecisions(draft, wakes, plan);
+  plan.next_wake = NextWake(wakes);
   return plan;
+}
+
+PoolDecision DecisionOf(const Draft& draft, size_t gang, Fate& fate, std::optional<Time>& wake) {
+  PoolDecision decision;
+  Decide(draft, gang, fate, wake, decision);
+  return decision;
+}
+
+std::optional<Time> NextWake(const Wakes& wakes) {
+  std::optional<Time> first = wakes.others;
+  for (const std::optional<Time>& wake : wakes.gangs) {
+    if (wake && (!first || *wake < *first)) first = wake;
+  }
+  return first;
+}
+
+Plan MakePlan(const Snapshot& snapshot) {
+  Draft draft(snapshot);
+  Settle(draft);
+  Wakes wakes;
+  return Conclude(draft, wakes);
 }
 
 }  // namespace spillway::placement

@@ -49,6 +49,7 @@ class QuotaBook {
   // Is anything guaranteed to anybody?
   [[nodiscard]] bool HasGuarantees() const { return has_guarantees_; }
   [[nodiscard]] const SpendBook& Spend() const { return spend_; }
+  void GoOnTo(Time now) { spend_.GoOnTo(now); }
 
   // Accelerators beyond its guarantees, of all types together.
   [[nodiscard]] int64_t Borrowed(const std::string& ns) const;

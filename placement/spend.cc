@@ -240,6 +240,22 @@ SpendReport SpendBook::Report(const std::string& ns) const {
   return report;
 }
 
+bool SpendBook::HasNews() const {
+  return std::ranges::any_of(accounts_, [this](const auto& entry) {
+    const Account& account = entry.second;
+    return account.budget && Remembered(account) != account.memory;
+  });
+}
+
+void SpendBook::GoOnTo(Time now) {
+  now_ = now;
+  for (auto& [ns, account] : accounts_) {
+    if (!account.budget) continue;
+    account.period = PeriodOf(account.budget->period, now);
+    if (account.memory) account.spent = SpentBy(*account.memory, account.period, now);
+  }
+}
+
 std::vector<Time> SpendBook::Moments() const {
   std::vector<Time> moments;
   for (const auto& [ns, account] : accounts_) {

@@ -83,6 +83,10 @@ class SpendBook {
   [[nodiscard]] std::string TellUsedUp(const std::string& ns) const;
 
   [[nodiscard]] SpendReport Report(const std::string& ns) const;
+  // Is something else to be remembered of a budget than what is?
+  [[nodiscard]] bool HasNews() const;
+  // Time has gone on to `now`, which is before the next of Moments, and with it what is spent.
+  void GoOnTo(Time now);
 
   // When a budget is used up, when the next period begins, and when what has been spent is to be
   // remembered anew; past ones included.
