@@ -242,12 +242,10 @@ void Register() {
           ->Unit(benchmark::kMillisecond);
     };
     other("Replan/told", ReplanOneGang);
-    other("Replan/one_gang", [](benchmark::State& state, const Size& of) {
-      ReplanSnapshot(state, of, true);
-    });
-    other("Replan/nothing", [](benchmark::State& state, const Size& of) {
-      ReplanSnapshot(state, of, false);
-    });
+    other("Replan/one_gang",
+          [](benchmark::State& state, const Size& of) { ReplanSnapshot(state, of, true); });
+    other("Replan/nothing",
+          [](benchmark::State& state, const Size& of) { ReplanSnapshot(state, of, false); });
     other("SnapshotMemory", SnapshotMemory)->Iterations(1);
     if (size.name == "limit") continue;  // minutes
     other("WriteSnapshot", WriteText);

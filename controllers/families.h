@@ -18,6 +18,7 @@ struct Family {
   std::vector<const kube::Companion*> services;
   std::vector<const kube::Companion*> disruption_budgets;
   std::vector<const kube::Pod*> pods;  // of any attempt, ended ones too
+  bool operator==(const Family&) const = default;  // the same objects
 };
 
 // Whose each child and each pod of a world is. Points into the world, which must outlive it.

@@ -1,6 +1,7 @@
 #include "controllers/loop.h"
 
 #include <algorithm>
+#include <cassert>
 #include <iterator>
 #include <optional>
 #include <string_view>
@@ -30,6 +31,12 @@ constexpr int kManyConflicts = 16;  // in a row: within about a minute
 constexpr seconds kLongestTargetRetry{60};
 constexpr int kMostPassesAMinute = 50;
 constexpr std::chrono::minutes kPaceOver{1};
+// Debug builds look at them all the same, and find what was wrong about that.
+#ifdef NDEBUG
+constexpr bool kSkipsWhatRests = true;
+#else
+constexpr bool kSkipsWhatRests = false;
+#endif
 
 std::string ListKey(const std::string& kind, const kube::ObjectMeta& meta) {
   return kind + " " + kube::Key(meta);
@@ -174,6 +181,10 @@ struct Loop::Facts {
   std::map<std::string, const placement::QuotaReport*> quota_reports;
   std::set<std::string> deleted_uids;
   kube::JsonParser parser;  // of what Jobs carry
+  bool as_before = false;   // decisions are those of the last pass, but for those in `made_anew`
+  std::set<const placement::PoolDecision*> made_anew;
+  std::vector<bool> training_rests;  // by the pool's place in the world: is nothing to be written?
+  std::vector<bool> serving_rests;   // likewise
 
   // Groups that a pool asked for nodes which waits for the verdict on its template, as all do after
   // a restart: until then they stay as they are, or what is under way would be asked for again.
@@ -343,6 +354,18 @@ struct Loop::Facts {
     return label == at->second->meta.labels.end() ? node : label->second;
   }
 };
+
+// Of the pools that a pass had nothing to write about; the next one has not either, where it sees
+// the same objects and decides the same. Keeps alive what it has seen, so that nothing else can
+// have its address.
+struct Loop::Rested {
+  World world;
+  std::optional<Families> families;
+  std::vector<bool> training;  // by place in the world's list: was there nothing to write?
+  std::vector<bool> serving;   // likewise
+};
+
+Loop::~Loop() = default;
 
 Loop::Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log,
            const Metrics& metrics, TemplateChecker& templates, Settings settings, LoopHooks hooks,
@@ -613,6 +636,9 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
     metrics_.PublishDomain({}, {});
     metrics_.PublishConditions({});
   }
+  rested_ = std::make_unique<Rested>(Rested{std::move(facts.world), std::move(facts.families),
+                                            std::move(facts.training_rests),
+                                            std::move(facts.serving_rests)});
   metrics_.PassDone(InSeconds(clock_.Elapsed() - start), InSeconds(plan_time));
   return true;
 }
@@ -675,7 +701,52 @@ std::optional<Write> Loop::StatusWrite(const Object& object, const StatusOf& sta
                {}};
 }
 
+// Could a pool be as it was in the last pass, as to what its children and its status follow from
+// beside it itself?
+void Loop::CompareWithLast(Facts& facts) const {
+  facts.training_rests.resize(facts.world.training_pools.size());
+  facts.serving_rests.resize(facts.world.inference_pools.size());
+  const bool same_plan = replanner_.Took() != placement::Replanner::Effort::kAll;
+  facts.as_before = rested_ != nullptr && same_plan && facts.deleted_uids.empty() &&
+                    facts.leftovers.empty() && refused_children_.empty() &&
+                    facts.world.node_groups == rested_->world.node_groups;
+  if (!facts.as_before || replanner_.Took() == placement::Replanner::Effort::kNothing) return;
+  for (const size_t gang : replanner_.MadeAnew()) {
+    facts.made_anew.insert(&facts.plan->pools[gang]);
+  }
+}
+
+// Does the last pass, which had nothing to write about the pool, speak for this one as well?
+bool Loop::Rests(const Facts& facts, size_t place) const {
+  const auto& pools = facts.world.training_pools;
+  if (!facts.as_before || place >= rested_->training.size() || !rested_->training[place]) {
+    return false;
+  }
+  if (pools[place] != rested_->world.training_pools[place] ||
+      facts.families->OfTraining(place) != rested_->families->OfTraining(place)) {
+    return false;
+  }
+  if (facts.made_anew.empty()) return true;
+  const auto decision = facts.decisions.find(facts.pool_facts[place]->key);
+  return decision != facts.decisions.end() && !facts.made_anew.contains(decision->second);
+}
+
+bool Loop::ServingRests(const Facts& facts, size_t place) const {
+  return facts.as_before && place < rested_->serving.size() && rested_->serving[place] &&
+         facts.world.inference_pools[place] == rested_->world.inference_pools[place] &&
+         facts.families->OfServing(place) == rested_->families->OfServing(place);
+}
+
+// A pool that nothing is written about now: does that not depend on the time, by which its numbers
+// are written, and what was deleted and is still there is deleted once more?
+bool Loop::MayRest(const Facts& facts, const std::string& kind,
+                   const kube::ObjectMeta& meta) const {
+  if (!facts.deleted_uids.empty()) return false;
+  return numbers_changed_.empty() || !numbers_changed_.contains(ListKey(kind, meta));
+}
+
 std::vector<WriteList> Loop::CollectWrites(Facts& facts) {
+  CompareWithLast(facts);
   std::vector<WriteList> lists;
   to_tell_.clear();
   others_.clear();
@@ -731,6 +802,9 @@ std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
     applier_.CutShort(ListKey(kind.kind, object.meta));
     return std::nullopt;
   }
+  const bool rests = Rests(facts, place);
+  facts.training_rests[place] = rests;
+  if (kSkipsWhatRests && rests) return std::nullopt;
   const placement::TrainingPool& pool = *facts.pool_facts[place];
   const auto decision = facts.decisions.find(pool.key);
   if (decision == facts.decisions.end()) return std::nullopt;
@@ -745,17 +819,24 @@ std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
     children = facts.Collect(kind, object.meta);
     Append(DiffChildren(facts.Children(place, *decision->second)), children);
   }
-  return ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
-                kind, std::move(children), std::move(room));
+  auto list =
+      ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
+             kind, std::move(children), std::move(room));
+  assert(!(rests && list));
+  facts.training_rests[place] = !list && MayRest(facts, kind.kind, object.meta);
+  return list;
 }
 
-std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place) {
+std::optional<WriteList> Loop::InferenceWrites(Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::InferencePoolResource();
   const crds::v1alpha1::InferencePool& object = *facts.world.inference_pools[place];
   if (object.meta.deleted) {
     applier_.CutShort(ListKey(kind.kind, object.meta));
     return std::nullopt;
   }
+  const bool rests = ServingRests(facts, place);
+  facts.serving_rests[place] = rests;
+  if (kSkipsWhatRests && rests) return std::nullopt;
   const placement::InferencePool& pool = *facts.inference_facts[place];
   const auto decision = facts.inference_decisions.find(pool.key);
   if (decision == facts.inference_decisions.end()) return std::nullopt;
@@ -776,8 +857,12 @@ std::optional<WriteList> Loop::InferenceWrites(const Facts& facts, size_t place)
     auto scaled = ScaledByOthers(input);  // none, mostly
     if (!scaled.empty()) others_[ListKey(kind.kind, object.meta)] = std::move(scaled);
   }
-  return ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
-                kind, std::move(children), std::move(room));
+  auto list =
+      ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
+             kind, std::move(children), std::move(room));
+  assert(!(rests && list));
+  facts.serving_rests[place] = !list && MayRest(facts, kind.kind, object.meta);
+  return list;
 }
 
 // For as long as the child that was refused has to be written, that may be why pods are missing.

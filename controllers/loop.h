@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -79,6 +80,11 @@ class Loop {
  public:
   Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log, const Metrics& metrics,
        TemplateChecker& templates, Settings settings, LoopHooks hooks, LoopOptions options);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+  Loop(Loop&&) = delete;
+  Loop& operator=(Loop&&) = delete;
 
   // Passes until `stop`; a pass that is under way then finishes its writes, unless `abort` is
   // requested as well.
@@ -133,8 +139,9 @@ class Loop {
     std::string sentence;
     bool is_news = true;  // not in the pool's status yet
   };
-  struct Facts;  // of one pass, indexed
-  struct News {  // of one object, to be told once its status is written
+  struct Facts;   // of one pass, indexed
+  struct Rested;  // what a pass saw, and had nothing to write about
+  struct News {   // of one object, to be told once its status is written
     EventNote note;
     std::vector<Transition> transitions;
     std::vector<Turn> turned;
@@ -156,6 +163,11 @@ class Loop {
   void EndPass(bool decided);
   bool AwaitAnswers(const std::stop_token& stop);
   std::vector<WriteList> CollectWrites(Facts& facts);
+  void CompareWithLast(Facts& facts) const;
+  [[nodiscard]] bool Rests(const Facts& facts, size_t place) const;
+  [[nodiscard]] bool ServingRests(const Facts& facts, size_t place) const;
+  [[nodiscard]] bool MayRest(const Facts& facts, const std::string& kind,
+                             const kube::ObjectMeta& meta) const;
   template <class Object, class StatusOf>
   std::optional<WriteList> ListOf(const Object& object, StatusOf status, const kube::Resource& kind,
                                   std::vector<Write> children, Room room);
@@ -165,7 +177,7 @@ class Loop {
   void Withhold(const std::string& kind, const kube::ObjectMeta& meta, const Room& room);
   // `place`: in the world's list of pools of this kind.
   std::optional<WriteList> PoolWrites(Facts& facts, size_t place);
-  std::optional<WriteList> InferenceWrites(const Facts& facts, size_t place);
+  std::optional<WriteList> InferenceWrites(Facts& facts, size_t place);
   bool TellRefused(const std::string& uid, const std::vector<Write>& children,
                    std::vector<crds::v1alpha1::Condition>& conditions);
   void AwaitNews(const WriteList& list, const Outcome& outcome, std::chrono::nanoseconds at_least);
@@ -227,6 +239,7 @@ class Loop {
   std::set<Spot> withheld_;  // room that this pass's decisions must not take
   int numbers_left_ = 0;     // of this pass's budget
   placement::Replanner replanner_;  // of this pass's plan, once there is one
+  std::unique_ptr<Rested> rested_;  // of the last pass; null: of none
   // What each object's conditions were and are to be, to tell events from once written.
   std::map<std::string, News> to_tell_;
   std::map<std::string, std::vector<std::string>> others_;  // by list key: who scaled its children

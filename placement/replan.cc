@@ -112,6 +112,7 @@ struct Replanner::Made {
   Plan plan;
   std::set<size_t> fresh;  // gangs of whose decisions there is news
   bool others_fresh = false;
+  std::vector<size_t> made_anew;  // gangs, by the last Exchange
 
   explicit Made(Snapshot world) : snapshot(std::move(world)), draft(snapshot) {
     Settle(draft);
@@ -202,6 +203,8 @@ struct Replanner::Made {
     for (const auto& [gang, before] : gangs) plain = plain && before && DecideAnew(gang, *before);
     if (!plain) return Effort::kAll;
     plan.next_wake = NextWake(wakes);
+    made_anew.clear();
+    for (const auto& [gang, before] : gangs) made_anew.push_back(gang);
     return gangs.empty() ? Effort::kNothing : Effort::kGangs;
   }
 };
@@ -210,6 +213,8 @@ Replanner::Replanner() = default;
 Replanner::~Replanner() = default;
 
 const Snapshot& Replanner::Last() const { return made_->snapshot; }
+
+const std::vector<size_t>& Replanner::MadeAnew() const { return made_->made_anew; }
 
 const Plan& Replanner::PlanAnew(Snapshot snapshot) {
   took_ = Effort::kAll;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -37,6 +38,8 @@ class Replanner {
   // What the last plan is of. REQUIRES that there is one.
   [[nodiscard]] const Snapshot& Last() const;
   [[nodiscard]] Effort Took() const { return took_; }
+  // With kGangs: where in Plan::pools the decisions are that were made anew. Sorted.
+  [[nodiscard]] const std::vector<size_t>& MadeAnew() const;
 
  private:
   struct Made;

@@ -157,8 +157,8 @@ TEST(Replan, IsThePlanFromScratchWhateverChanges) {
       const Plan& plan = replanner.Replan(world);
       ++Of(efforts, replanner.Took());
       const Plan scratch = MakePlan(world);
-      ASSERT_TRUE(plan == scratch) << "seed " << seed << ", step " << step << ", "
-                                   << Difference(plan, scratch);
+      ASSERT_TRUE(plan == scratch)
+          << "seed " << seed << ", step " << step << ", " << Difference(plan, scratch);
       ASSERT_TRUE(replanner.Last() == world) << "seed " << seed << ", step " << step;
       ChangeSomething(dice, plan, world);
       if (dice.OneIn(4)) ChangeSomething(dice, plan, world);
@@ -191,8 +191,8 @@ TEST(Replan, IsThePlanFromScratchWhereItIsToldWhatChanges) {
       const Plan& plan = replanner.Replan(world.now, std::move(changed));
       ++Of(efforts, replanner.Took());
       const Plan scratch = MakePlan(world);
-      ASSERT_TRUE(plan == scratch) << "seed " << seed << ", step " << step << ", "
-                                   << Difference(plan, scratch);
+      ASSERT_TRUE(plan == scratch)
+          << "seed " << seed << ", step " << step << ", " << Difference(plan, scratch);
     }
   }
   EXPECT_GT(Of(efforts, Effort::kGangs), Seeds(kWorlds) / 4);
@@ -208,8 +208,8 @@ TEST(Replan, IsThePlanFromScratchOverTime) {
       const Plan& plan = replanner.Replan(cluster.World());
       ++Of(efforts, replanner.Took());
       const Plan scratch = MakePlan(cluster.World());
-      ASSERT_TRUE(plan == scratch) << "seed " << seed << ", pass " << pass << ", "
-                                   << Difference(plan, scratch);
+      ASSERT_TRUE(plan == scratch)
+          << "seed " << seed << ", pass " << pass << ", " << Difference(plan, scratch);
       cluster.Follow(scratch, pass % 3 == 2);
     }
   }
@@ -249,6 +249,7 @@ TEST_F(ReplanTest, LooksAtOneGangWhereOneWorkerIsNotReady) {
   Worker& worker = PoolOf(world_, "left").workers.front();
   worker.ready = false;
   Expect(Effort::kGangs, "it is not ready");
+  EXPECT_EQ(replanner_.MadeAnew(), (std::vector<size_t>{0}));
   EXPECT_EQ(replanner_.Replan(world_).pools.front().workers_ready, 1);
   worker.ready = true;
   world_.now += Seconds{1};
