@@ -151,6 +151,20 @@ Surges PlannedSurges(const placement::InferencePool& pool,
   return surges;
 }
 
+// Nodes that are given back are nobody's by then.
+Room RoomOf(const crds::v1alpha1::NodeGroup& group, const placement::GroupReport& report) {
+  Room room;
+  if (!report.memory.leaving) return room;
+  for (const std::string& node : report.memory.leaving->nodes) {
+    room.takes.insert(OfGroup(group.meta.name, node));
+  }
+  if (!group.status.scale || !group.status.scale->leaving) return room;
+  for (const std::string& node : group.status.scale->leaving->nodes) {
+    room.takes.erase(OfGroup(group.meta.name, node));
+  }
+  return room;
+}
+
 Room WithLimits(Room room, const std::string& ns) {
   if (!room.gives.empty()) room.gives.insert(OfLimits(ns));
   if (!room.takes.empty()) room.takes.insert(OfLimits(ns));
@@ -903,6 +917,7 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
     }
     if (look) list.writes.push_back(*std::move(look));
     list.version = group->meta.resource_version;
+    if (settings_.mode == Mode::kEnforce) list.room = RoomOf(*group, *report->second);
     if (!list.writes.empty()) out.push_back(std::move(list));
   }
 }
