@@ -135,6 +135,43 @@ Room RoomOf(const placement::InferenceMemory& before, const placement::Inference
   return room;
 }
 
+// Pods beyond its replicas that Deployments are seen to make, or may make, while they roll.
+Surges SeenSurges(const placement::InferencePool& pool) {
+  Surges surges;
+  for (const placement::CellFacts& cell : pool.cells) {
+    if (cell.rolling && cell.surge > 0) surges[{cell.variant, cell.node_group}] = cell.surge;
+  }
+  return surges;
+}
+
+// Likewise by what is decided.
+Surges PlannedSurges(const placement::InferencePool& pool,
+                     const placement::InferenceDecision& decision) {
+  const Surges seen = SeenSurges(pool);
+  Surges surges;
+  for (const placement::CellDecision& cell : decision.cells) {
+    const bool rolls = cell.roll || seen.contains({cell.variant, cell.node_group});
+    if (rolls && cell.surge > 0 && cell.desired > 0) {
+      surges[{cell.variant, cell.node_group}] = cell.surge;
+    }
+  }
+  return surges;
+}
+
+// Nodes that are given back are nobody's by then.
+Room RoomOf(const crds::v1alpha1::NodeGroup& group, const placement::GroupReport& report) {
+  Room room;
+  if (!report.memory.leaving) return room;
+  for (const std::string& node : report.memory.leaving->nodes) {
+    room.takes.insert(OfGroup(group.meta.name, node));
+  }
+  if (!group.status.scale || !group.status.scale->leaving) return room;
+  for (const std::string& node : group.status.scale->leaving->nodes) {
+    room.takes.erase(OfGroup(group.meta.name, node));
+  }
+  return room;
+}
+
 Room WithLimits(Room room, const std::string& ns) {
   if (!room.gives.empty()) room.gives.insert(OfLimits(ns));
   if (!room.takes.empty()) room.takes.insert(OfLimits(ns));
@@ -378,6 +415,7 @@ Loop::Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log,
       settings_(std::move(settings)),
       hooks_(std::move(hooks)),
       options_(options),
+      own_writes_([this](const kube::Resource& resource) { return VersionOf(resource); }),
       applier_(client, clock, log, {options.writers, options.patience},
                // However many writes a pass has, the next one is a sign of life.
                {[this] { beat_ = clock_.Elapsed().count(); }, [this] { MarkDirty(); },
@@ -407,17 +445,24 @@ void Loop::Advanced() {
   // Under the lock, so that a pass which has just looked is already waiting when told.
   {
     const std::scoped_lock lock(mutex_);
-    LookForAwaitedPods();
+    LookForAwaited();
   }
   wake_.notify_all();
 }
 
 // Under the lock.
-void Loop::LookForAwaitedPods() {
-  if (pods_awaited_.empty()) return;
-  if (kube::NewerVersion(pods_awaited_, stores_.pods.ResourceVersion())) return;
-  pods_awaited_.clear();
-  Mark();
+void Loop::LookForAwaited() {
+  bool is_there = false;
+  if (!pods_awaited_.empty() &&
+      !kube::NewerVersion(pods_awaited_, stores_.pods.ResourceVersion())) {
+    pods_awaited_.clear();
+    is_there = true;
+  }
+  const auto is_seen = [this](const auto& mark) {
+    return !kube::NewerVersion(mark.second, VersionOf(*mark.first));
+  };
+  if (std::erase_if(children_awaited_, is_seen) > 0) is_there = true;
+  if (is_there) Mark();
 }
 
 // Where a failure's cause is not seen as pods are seen late: that nothing became of them, which is
@@ -436,7 +481,21 @@ void Loop::AwaitPods(const Facts& facts) {
   }
   const std::scoped_lock lock(mutex_);
   pods_awaited_ = std::move(newest);
-  LookForAwaitedPods();
+  LookForAwaited();
+}
+
+// Children that no cache shows yet: nothing is written about their pools before that, or the
+// deadline, starts another pass.
+void Loop::AwaitChildren() {
+  const auto overdue = own_writes_.Look(clock_.Elapsed(), options_.cache_deadline);
+  if (!overdue.empty()) metrics_.StaleCacheOverridden();
+  for (const std::string& key : overdue) {
+    log_.Warn("the cache has not seen children that we wrote in time; going on", {{"object", key}});
+  }
+  if (const auto oldest = own_writes_.Oldest()) WakeAt(*oldest + options_.cache_deadline);
+  const std::scoped_lock lock(mutex_);
+  children_awaited_ = own_writes_.Next();
+  LookForAwaited();
 }
 
 nanoseconds Loop::UntilWake() const {
@@ -480,28 +539,29 @@ std::string Loop::VersionOf(const kube::Resource& resource) const {
   return stores_.disruption_budgets.ResourceVersion();
 }
 
-bool Loop::CaughtUp() const {
-  return std::all_of(high_water_.begin(), high_water_.end(), [this](const auto& mark) {
-    return !kube::NewerVersion(mark.second, VersionOf(*mark.first));
-  });
-}
-
+// For the children that were written last it waits for a moment only: what is still missing then
+// holds up its pool alone.
 void Loop::WaitForCaches(const std::stop_token& stop) {
   const nanoseconds start = clock_.Elapsed();
   const nanoseconds end = start + options_.cache_deadline;
+  const nanoseconds patience_ends = std::min(start + options_.patience, end);
   std::unique_lock lock(mutex_);
-  const auto ready = [this] { return stores_.Unsynced().empty() && CaughtUp(); };
+  const auto ready = [&] {
+    return stores_.Unsynced().empty() && own_writes_.DecisionsAreSeen() &&
+           (clock_.Elapsed() >= patience_ends || own_writes_.ChildrenAreSeen());
+  };
   for (nanoseconds now = start; !stop.stop_requested() && now < end; now = clock_.Elapsed()) {
     beat_ = now.count();
-    if (wake_.wait_for(lock, stop, std::min<nanoseconds>(end - now, kHeartbeat), ready)) break;
+    const nanoseconds left = (now < patience_ends ? patience_ends : end) - now;
+    if (wake_.wait_for(lock, stop, std::min<nanoseconds>(left, kHeartbeat), ready)) break;
   }
   lock.unlock();
   metrics_.CacheWaited(InSeconds(clock_.Elapsed() - start));
-  if (!CaughtUp() && !stop.stop_requested()) {
+  if (!own_writes_.DecisionsAreSeen() && !stop.stop_requested()) {
     metrics_.StaleCacheOverridden();
     log_.Warn("the cache has not seen our own writes in time; going on");
   }
-  high_water_.clear();
+  own_writes_.StopWaiting();
 }
 
 void Loop::Run(const std::stop_token& stop, const std::stop_token& abort) {
@@ -540,6 +600,7 @@ placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& famil
 }
 
 void Loop::Look(Facts& facts) {
+  AwaitChildren();
   facts.world = ReadWorld(stores_);
   facts.IndexWorld();
   facts.seen = TakeSnapshot(facts.world, *facts.families);
@@ -645,7 +706,9 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
 
 // If so, the end of it starts a pass.
 bool Loop::IsBusy(const std::string& kind, const kube::ObjectMeta& meta) const {
-  return !applier_.IsIdle() && applier_.IsBusy(ListKey(kind, meta));  // idle in most passes
+  if (applier_.IsIdle() && own_writes_.NoneIsUnseen()) return false;  // as in most passes
+  const std::string key = ListKey(kind, meta);
+  return applier_.IsBusy(key) || own_writes_.IsUnseen(key);
 }
 
 // Nothing is written about a pool whose template is just being judged: the answer starts another
@@ -795,6 +858,29 @@ void Loop::Withhold(const std::string& kind, const kube::ObjectMeta& meta, const
   applier_.CutShort(ListKey(kind, meta));
 }
 
+// What a pool's rollouts may take beyond its status, before and after what is decided is written.
+void Loop::RememberSurges(const std::string& key, const placement::InferencePool& pool,
+                          const placement::InferenceDecision& decision) {
+  Surges surges = PlannedSurges(pool, decision);
+  for (const auto& [cell, pods] : SeenSurges(pool)) surges[cell] = std::max(surges[cell], pods);
+  if (!surges.empty()) {
+    surges_[key] = std::move(surges);
+  } else if (!surges_.empty()) {  // as mostly
+    surges_.erase(key);
+  }
+}
+
+// Of that, what this pass's plan does not reckon with: it goes by Deployments as they are seen,
+// which what was written last may have changed.
+void Loop::KeepSurges(const std::string& key, const Surges& planned, Room& room) const {
+  const auto written = surges_.find(key);
+  if (written == surges_.end()) return;
+  for (const auto& [cell, pods] : written->second) {
+    const auto known = planned.find(cell);
+    if (known == planned.end() || known->second < pods) room.gives.insert(OfGroup(cell.second));
+  }
+}
+
 std::optional<WriteList> Loop::PoolWrites(Facts& facts, size_t place) {
   const kube::Resource& kind = crds::v1alpha1::TrainingPoolResource();
   const crds::v1alpha1::TrainingPool& object = *facts.world.training_pools[place];
@@ -841,21 +927,26 @@ std::optional<WriteList> Loop::InferenceWrites(Facts& facts, size_t place) {
   const auto decision = facts.inference_decisions.find(pool.key);
   if (decision == facts.inference_decisions.end()) return std::nullopt;
   Room room = RoomFor(facts, object.meta.ns, pool.memory, decision->second->memory);
+  const std::string key = ListKey(kind.kind, object.meta);
   const bool unchecked =
       std::ranges::any_of(pool.variants, [](const auto& v) { return v.template_unchecked; });
-  if (AwaitsAnswer(unchecked, kind.kind, object.meta) || IsBusy(kind.kind, object.meta)) {
+  const bool awaits = AwaitsAnswer(unchecked, kind.kind, object.meta);
+  const bool busy = IsBusy(kind.kind, object.meta);
+  if (busy) KeepSurges(key, PlannedSurges(pool, *decision->second), room);
+  if (awaits || busy) {
     Withhold(kind.kind, object.meta, room);
     return std::nullopt;
   }
   std::vector<Write> children;
   if (settings_.mode == Mode::kEnforce) {
+    RememberSurges(key, pool, *decision->second);
     InferenceDiffInput input =
         facts.Children(object, facts.families->OfServing(place), *decision->second);
     input.name_taken = !pool.name_conflict.empty();
     children = facts.Collect(kind, object.meta);
     Append(DiffChildren(input), children);
     auto scaled = ScaledByOthers(input);  // none, mostly
-    if (!scaled.empty()) others_[ListKey(kind.kind, object.meta)] = std::move(scaled);
+    if (!scaled.empty()) others_[key] = std::move(scaled);
   }
   auto list =
       ListOf(object, DesiredStatus(object, *decision->second, pool, settings_.mode, facts.now),
@@ -915,6 +1006,7 @@ void Loop::GroupWrites(const Facts& facts, std::vector<WriteList>& out) {
     }
     if (look) list.writes.push_back(*std::move(look));
     list.version = group->meta.resource_version;
+    if (settings_.mode == Mode::kEnforce) list.room = RoomOf(*group, *report->second);
     if (!list.writes.empty()) out.push_back(std::move(list));
   }
 }
@@ -1128,10 +1220,7 @@ void Loop::Settle(const Applied& applied) {
   }
   if (wrote && outcome.from == 0) CountPasses(list.key);
   if (outcome.withheld) metrics_.WriteWithheld();
-  for (const auto& [resource, version] : outcome.versions) {
-    std::string& mark = high_water_[resource];
-    if (kube::NewerVersion(version, mark)) mark = version;
-  }
+  own_writes_.Add(list.key, outcome.versions, clock_.Elapsed());
   for (const std::string& uid : outcome.deleted_uids) deleted_[uid] = clock_.Elapsed();
   if (outcome.target) SettleTarget(list, *outcome.target);
   if (outcome.ended) SettleEnd(list, outcome);
@@ -1261,7 +1350,7 @@ void Loop::Forget(const Facts& facts) {
 // Most passes remember nothing.
 void Loop::ForgetByKey(const Facts& facts) {
   if (failing_.empty() && paces_.empty() && numbers_written_.empty() && numbers_changed_.empty() &&
-      unanswered_.empty()) {
+      unanswered_.empty() && surges_.empty()) {
     return;
   }
   std::unordered_map<std::string, const kube::ObjectMeta*> keys;
@@ -1290,6 +1379,7 @@ void Loop::ForgetByKey(const Facts& facts) {
   std::erase_if(numbers_written_, gone);
   std::erase_if(numbers_changed_, gone);
   std::erase_if(unanswered_, gone);
+  std::erase_if(surges_, gone);
 }
 
 void Loop::ForgetByUid(const Facts& facts) {

@@ -11,12 +11,14 @@
 #include <set>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "controllers/applier.h"
 #include "controllers/metrics.h"
+#include "controllers/own_writes.h"
 #include "controllers/settings.h"
 #include "controllers/status.h"
 #include "controllers/stores.h"
@@ -36,6 +38,9 @@ struct EventNote {
   Transition transition;
 };
 
+// Pods beyond its replicas that a rollout may make, by variant and node group.
+using Surges = std::map<std::pair<std::string, std::string>, int>;
+
 struct LoopOptions {
   std::chrono::milliseconds batch_idle{2};  // a pass starts after so long without a change,
   std::chrono::milliseconds batch_max{20};  // or so long after the first
@@ -52,7 +57,8 @@ struct LoopOptions {
   std::chrono::seconds answers_wait{2};
   std::chrono::seconds first_answers_wait{30};
   int writers = 8;
-  // A pass waits for so long for what follows from the statuses that it writes.
+  // A pass waits for so long for what follows from the statuses that it writes, and the next one
+  // for caches to show it.
   std::chrono::nanoseconds patience = std::chrono::seconds(1);
 };
 
@@ -73,9 +79,14 @@ void CheckPlan(const placement::Snapshot& snapshot, const placement::Plan& plan,
 // thread.
 //
 // A pass starts when something is dirty or the last plan's next_wake has come, every store has
-// synced and has caught up with what we wrote. A list of writes that failed is retried with backoff
-// of its own, one that takes its time goes on beside the next passes: about that object nothing
-// else is written until then; the rest of the world goes on.
+// synced and has caught up with the statuses that we wrote. A list of writes that failed is retried
+// with backoff of its own, one that takes its time goes on beside the next passes, and a cache may
+// be late to show children that it made: about that object nothing else is written until then; the
+// rest of the world goes on.
+//
+// What such an object has, it keeps: by its status, which is written and seen, and with the pods
+// that its Deployments may make beyond their replicas, which only they say. Nobody takes of that
+// what the plan would have it give up, and it takes nothing that the plan would give it.
 class Loop {
  public:
   Loop(Stores& stores, const kube::Client& client, Clock& clock, Log& log, const Metrics& metrics,
@@ -149,14 +160,14 @@ class Loop {
 
   bool WaitForWork(const std::stop_token& stop);
   void WaitForCaches(const std::stop_token& stop);
-  [[nodiscard]] bool CaughtUp() const;  // the stores hold everything that we wrote
   [[nodiscard]] std::chrono::nanoseconds UntilWake() const;
   void WakeAt(std::chrono::nanoseconds elapsed);
 
   placement::Snapshot TakeSnapshot(const World& world, const Families& families);
   void Look(Facts& facts);
   void AwaitPods(const Facts& facts);
-  void LookForAwaitedPods();
+  void AwaitChildren();
+  void LookForAwaited();
   void Mark();
   void BeginPass();
   bool Decide(const std::stop_token& abort, const std::stop_token& stop);
@@ -175,6 +186,9 @@ class Loop {
   Room RoomFor(const Facts& facts, const std::string& ns, const Memory& before,
                const Memory& after) const;
   void Withhold(const std::string& kind, const kube::ObjectMeta& meta, const Room& room);
+  void RememberSurges(const std::string& key, const placement::InferencePool& pool,
+                      const placement::InferenceDecision& decision);
+  void KeepSurges(const std::string& key, const Surges& planned, Room& room) const;
   // `place`: in the world's list of pools of this kind.
   std::optional<WriteList> PoolWrites(Facts& facts, size_t place);
   std::optional<WriteList> InferenceWrites(Facts& facts, size_t place);
@@ -232,9 +246,10 @@ class Loop {
   std::map<std::string, std::string> conflict_messages_;             // by pool uid
   std::map<std::string, RefusedChild> refused_children_;             // likewise
   std::chrono::nanoseconds next_probe_{0};
-  std::map<const kube::Resource*, std::string> high_water_;  // versions of our last writes
-  std::chrono::nanoseconds wake_at_{0};                      // on Elapsed; 0: nothing planned
-  bool passed_ = false;                                      // at least once
+  std::map<std::string, Surges> surges_;  // by list key: as last decided and written
+  OwnWrites own_writes_;
+  std::chrono::nanoseconds wake_at_{0};  // on Elapsed; 0: nothing planned
+  bool passed_ = false;                  // at least once
   bool refused_ = false;     // a write of this pass, or of an earlier one that has just ended
   std::set<Spot> withheld_;  // room that this pass's decisions must not take
   int numbers_left_ = 0;     // of this pass's budget
@@ -250,7 +265,9 @@ class Loop {
   bool dirty_ = false;
   std::chrono::nanoseconds dirty_since_{0};  // where it is
   uint64_t changes_ = 0;
-  std::string pods_awaited_;  // once their store has come so far, a pass is due; "": none is
+  // Once their stores have come so far, a pass is due.
+  std::string pods_awaited_;  // "": none is
+  OwnWrites::ByKind children_awaited_;
 
   // Synchronise themselves.
   std::atomic<bool> snapshot_requested_{false};

@@ -52,6 +52,7 @@ void EventRecorder::Stop() {
     stopped_ = true;
     Drop(queue_.size());
     queue_.clear();
+    waiting_.clear();
   }
   thread_.request_stop();
   if (thread_.joinable()) thread_.join();
@@ -79,15 +80,40 @@ bool EventRecorder::Repeated(const EventRecord& record) {
 void EventRecorder::Record(EventRecord record) {
   {
     const std::scoped_lock lock(mutex_);
-    if (stopped_ || queue_.size() >= kMostWaiting) {
+    if (stopped_) {
       Drop(1);
       return;
     }
     if (Repeated(record)) return;
     std::string ns = record.ns.empty() ? "default" : record.ns;
+    Count(ns, 1);
     queue_.push_back({.record = std::move(record), .ns = std::move(ns)});
+    if (queue_.size() > kMostWaiting) DropNewestOfMost();
   }
   wake_.notify_one();
+}
+
+// REQUIRES mutex_ held.
+void EventRecorder::Count(const std::string& ns, int by) {
+  const auto at = waiting_.try_emplace(ns).first;
+  at->second += by;
+  if (at->second == 0) waiting_.erase(at);
+}
+
+// So that a namespace of which nothing can be sent takes nobody else's place. Of several that have
+// as many, the one that has just got another one gives it up again. REQUIRES mutex_ held, and that
+// some wait.
+void EventRecorder::DropNewestOfMost() {
+  const auto by_count = [](const auto& a, const auto& b) { return a.second < b.second; };
+  const auto most = std::ranges::max_element(waiting_, by_count);
+  const bool is_last = waiting_.at(queue_.back().ns) == most->second;
+  const std::string ns = is_last ? queue_.back().ns : most->first;
+  const auto newest =
+      std::find_if(queue_.rbegin(), queue_.rend(), [&](const auto& one) { return one.ns == ns; });
+  sent_.erase(Identity(newest->record));
+  queue_.erase(std::next(newest).base());
+  Count(ns, -1);
+  Drop(1);
 }
 
 // The first whose namespace is not to wait, so that each namespace's go in order. REQUIRES mutex_
@@ -121,6 +147,7 @@ void EventRecorder::Run(const std::stop_token& stop) {
     }
     Waiting event = std::move(*next);
     queue_.erase(next);
+    Count(event.ns, -1);
     sending_ = true;
     lock.unlock();
     Send(std::move(event), stop);
@@ -170,7 +197,9 @@ void EventRecorder::Send(Waiting event, const std::stop_token& stop) {
     PutBack(std::move(event), error);
     return;
   }
-  if (!passes) {
+  if (passes) {
+    WaitAsAsked(event, error);
+  } else {
     log_.Debug("event refused", {{"object", event.record.name}, {"error", error.message}});
   }
   Forget(event.record);
@@ -184,15 +213,29 @@ void EventRecorder::PutBack(Waiting event, const Error& error) {
   if (error.retry_after) {
     wait = std::max<std::chrono::milliseconds>(wait, std::min(*error.retry_after, kLongestAsked));
   }
-  const Moment until = std::chrono::steady_clock::now() + wait;
   const std::scoped_lock lock(mutex_);
   if (stopped_) {
     Drop(1);
     return;
   }
-  const bool nobody_there = error.http_status == 0 || error.http_status == 503;
-  (nobody_there ? all_closed_ : closed_[event.ns]) = until;
+  Close(event.ns, error, wait);
+  Count(event.ns, 1);
   queue_.push_front(std::move(event));
+  if (queue_.size() > kMostWaiting) DropNewestOfMost();
+}
+
+// It is given up, but what is next goes no sooner than it could have gone.
+void EventRecorder::WaitAsAsked(const Waiting& event, const Error& error) {
+  if (!error.retry_after) return;
+  const std::scoped_lock lock(mutex_);
+  Close(event.ns, error, std::min(*error.retry_after, kLongestAsked));
+}
+
+// REQUIRES mutex_ held.
+void EventRecorder::Close(const std::string& ns, const Error& error,
+                          std::chrono::milliseconds wait) {
+  const bool nobody_there = error.http_status == 0 || error.http_status == 503;
+  (nobody_there ? all_closed_ : closed_[ns]) = std::chrono::steady_clock::now() + wait;
 }
 
 void EventRecorder::Forget(const EventRecord& record) {

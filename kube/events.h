@@ -30,19 +30,21 @@ struct EventRecord {
 };
 
 // Sends Events (events.k8s.io/v1) from a thread of its own, one at a time, those of a namespace in
-// order. Record never blocks: when 1,000 wait, the newest is dropped and counted. The same note
-// about the same object within ten minutes is sent once. Tried again only while the server is
-// unavailable, five times in all; what was not sent is no reason to leave the next one out.
+// order. Record never blocks: when more than 1,000 wait, the newest of the namespace that has most
+// of them is dropped and counted. The same note about the same object within ten minutes is sent
+// once. Tried again only while the server is unavailable, five times in all; what was not sent is
+// no reason to leave the next one out.
 //
 // Where the server refuses one for now (429, a webhook that fails), only what is of its namespace
-// waits, and for no longer than it asks. Where no server answers, or it says that it is unavailable
-// (503), all wait, lest each namespace lose its own five tries to one outage.
+// waits, and for no longer than it asks, also where that was the last try. Where no server answers,
+// or it says that it is unavailable (503), all wait, lest each namespace lose its own five tries to
+// one outage.
 class EventRecorder {
  public:
   struct Options {
     std::string instance;                        // of the reporting process, at most 128 bytes
     std::chrono::milliseconds first_wait{1000};  // between tries; doubles each time
-    // Told how many were not sent: the queue was full, it was stopped, or the server stayed
+    // Told how many were not sent: too many waited, it was stopped, or the server stayed
     // unavailable. From any thread, under a lock: must be quick.
     std::function<void(size_t count)> dropped{};
   };
@@ -73,6 +75,10 @@ class EventRecorder {
   [[nodiscard]] Moment SomeMayGoAt() const;
   void Send(Waiting event, const std::stop_token& stop);
   void PutBack(Waiting event, const Error& error);
+  void WaitAsAsked(const Waiting& event, const Error& error);
+  void Close(const std::string& ns, const Error& error, std::chrono::milliseconds wait);
+  void Count(const std::string& ns, int by);
+  void DropNewestOfMost();
   bool Repeated(const EventRecord& record);
   void Forget(const EventRecord& record);
   void Drop(size_t count);
@@ -86,6 +92,7 @@ class EventRecorder {
   std::mutex mutex_;
   std::condition_variable_any wake_;
   Queue queue_;
+  std::map<std::string, int> waiting_;    // by namespace: how many of the queue are its
   std::map<std::string, Moment> closed_;  // namespaces of which nothing is sent before then
   Moment all_closed_{};                   // likewise, of all
   std::map<std::string, std::chrono::nanoseconds> sent_;  // identity of a note → when

@@ -554,6 +554,32 @@ TEST_F(GiveBackLoopTest, EachStepIsWrittenDownBeforeItIsTaken) {
   }
 }
 
+// Its Job has been made and is not seen yet, so that nothing is written about it.
+TEST_F(GiveBackLoopTest, NodesThatAPoolIsStillToGiveUpStay) {
+  for (const char* node : {"h0", "h1", "c0", "c1", "c2", "c3"}) server_.Remove("nodes", "", node);
+  watching_.Start();
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
+  server_.HoldWatches("jobs");
+  Decide();
+  Json pool = PoolJson("run", 2);
+  pool["spec"]["placement"]["spill"]["afterSeconds"] = 0;
+  server_.Put(pool);
+  ASSERT_TRUE(Await([&] { return Exists("jobs", "run-train-1"); }));
+  server_.Patch("trainingpools", "lab", "run", {{"spec", {{"suspend", true}}}});
+  ASSERT_TRUE(Await([&] {
+    Advance(std::chrono::seconds(1));  // as long as is waited for the Job
+    return Scale().contains("spare");
+  }));
+  for (int i = 0; i < 7; ++i) {
+    clock_.Advance(std::chrono::seconds(10));
+    ASSERT_TRUE(OnePass());
+    ASSERT_FALSE(Cordoned("b0") || Cordoned("b1")) << Scale();
+  }
+  server_.ReleaseWatches();
+  EXPECT_TRUE(AwaitHeld("b0"));
+  EXPECT_EQ(Reason("run", "Placed"), "Suspended");
+}
+
 TEST_F(GiveBackLoopTest, WithoutADelayNothingIsGivenBack) {
   server_.Patch("nodegroups", "", "burst",
                 {{"spec", {{"elastic", {{"scaleDownDelaySeconds", nullptr}}}}}});

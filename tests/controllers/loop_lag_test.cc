@@ -28,9 +28,9 @@ class LoopLagTest : public LoopTest, public testing::WithParamInterface<uint64_t
   static std::string Name(int pool) { return "run" + std::to_string(pool); }
 
   // Watches tell late, another server than the one that was written to, and requests take long.
-  void GoFar() {
+  void GoFar(milliseconds cache = milliseconds(400)) {
     server_.SetLag(support::Lag{
-        .seed = GetParam(), .servers = 2, .cache = milliseconds(400), .latency = milliseconds(20)});
+        .seed = GetParam(), .servers = 2, .cache = cache, .latency = milliseconds(20)});
     time_.emplace(clock_, milliseconds(10), [this] { server_.Tick(); });
   }
   // Pools come one after another and end, more of them than there is room for at once. False: not
@@ -85,6 +85,15 @@ class LoopLagTest : public LoopTest, public testing::WithParamInterface<uint64_t
 // writes is out of date.
 TEST_P(LoopLagTest, WhatItWritesIsNeverOutOfDate) {
   GoFar();
+  Run();
+  EXPECT_TRUE(LiveThrough()) << Completed() << " of " << kPools << " have ended";
+  EXPECT_THAT(Conflicts(), testing::IsEmpty());
+  EXPECT_EQ(JobsMade(), static_cast<size_t>(kPools));
+}
+
+// Later than a pass waits for children: it goes on with what is decided about the others.
+TEST_P(LoopLagTest, WhatIsShownMuchLaterIsNotDoneTwice) {
+  GoFar(milliseconds(4000));
   Run();
   EXPECT_TRUE(LiveThrough()) << Completed() << " of " << kPools << " have ended";
   EXPECT_THAT(Conflicts(), testing::IsEmpty());

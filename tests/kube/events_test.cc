@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -48,6 +49,7 @@ class EventsTest : public ::testing::Test {
           }
           const size_t index = std::min(static_cast<size_t>(sent_++), statuses_.size() - 1);
           EXPECT_TRUE(Eventually([this] { return !held_; }));
+          if (on_request_) on_request_(index);
           if (statuses_[index] == 0) return Error{Code::kUnknown, "no answer"};
           HttpResponse response{.status = statuses_[index], .headers = {}, .body = request.body};
           if (!retry_after_.empty()) response.headers["retry-after"] = retry_after_;
@@ -82,9 +84,10 @@ class EventsTest : public ::testing::Test {
   FakeClock clock_;
   Log log_{LogLevel::kError, true};
   std::vector<int> statuses_ = {
-      201};                           // of one request after another; the last for all further ones
-  std::string retry_after_;           // empty: not said
-  std::atomic<int> refuse_slow_ = 0;  // so many in the namespace "slow"
+      201};                  // of one request after another; the last for all further ones
+  std::string retry_after_;  // empty: not said
+  std::function<void(size_t)> on_request_;  // before it is answered: the how-manieth it is
+  std::atomic<int> refuse_slow_ = 0;        // so many in the namespace "slow"
   std::atomic<int> sent_ = 0;
   std::atomic<bool> held_ = false;
   std::atomic<size_t> dropped_ = 0;
@@ -220,6 +223,28 @@ TEST_F(EventsTest, ANamespaceThatIsRefusedForNowHoldsUpNoOtherAndKeepsItsOrder) 
   EXPECT_EQ(dropped_, 0U);
 }
 
+// The last try, too, is answered with a time to wait.
+TEST_F(EventsTest, WhatComesAfterOneThatIsGivenUpWaitsAsLongAsTheServerAsks) {
+  for (const int status : {429, 503}) {
+    SCOPED_TRACE(status);
+    statuses_ = {500, 500, 500, 500, status, 201};
+    sent_ = 0;
+    std::chrono::steady_clock::time_point asked;
+    on_request_ = [&](size_t index) {
+      if (index == 4) asked = std::chrono::steady_clock::now();
+      retry_after_ = index == 4 ? "1" : "";
+    };
+    const size_t before = transport_.Requests().size();
+    EventRecorder recorder(client_, clock_, log_, Options());
+    recorder.Record(Spilled());
+    recorder.Record(Spilled("next"));
+    EXPECT_EQ(Bodies(before + 6).back()["regarding"]["name"], "next");
+    EXPECT_GE(std::chrono::steady_clock::now() - asked, 1s);
+    recorder.Stop();
+  }
+  EXPECT_EQ(dropped_, 2U);
+}
+
 TEST_F(EventsTest, WhatIsRecordedWhileANamespaceWaitsIsSentAtOnce) {
   refuse_slow_ = 1'000'000;
   EventRecorder::Options options = Options();
@@ -303,6 +328,51 @@ TEST_F(EventsTest, NeverBlocksAndDropsTheNewestWhenAThousandWait) {
   held_ = false;
   const auto bodies = Bodies(1001);
   EXPECT_EQ(bodies.back()["regarding"]["name"], "p999");
+}
+
+TEST_F(EventsTest, ANamespaceOfWhichNothingCanBeSentTakesNobodyElsesPlace) {
+  refuse_slow_ = 1'000'000;
+  EventRecorder::Options options = Options();
+  options.first_wait = 60s;
+  EventRecorder recorder(client_, clock_, log_, options);
+  recorder.Record(In("slow", "first"));
+  ASSERT_EQ(Told(1).size(), 1U);
+  for (int i = 0; i < 1500; ++i) recorder.Record(In("slow", "p" + std::to_string(i)));
+  EXPECT_TRUE(Eventually([&] { return dropped_ == 501; })) << dropped_;
+  held_ = true;
+  for (int i = 0; i < 400; ++i) recorder.Record(In("team", "opt-" + std::to_string(i)));
+  EXPECT_GE(dropped_, 501U + 399) << "the newest of the other";
+  held_ = false;
+  EXPECT_EQ(Told(401).back(), "team/opt-399") << "all of them";
+}
+
+TEST_F(EventsTest, OfNamespacesThatHaveAsManyTheOneThatGetsMoreLosesIt) {
+  held_ = true;
+  EventRecorder recorder(client_, clock_, log_, Options());
+  recorder.Record(In("one", "first"));
+  ASSERT_TRUE(Eventually([&] { return sent_ == 1; }));  // on its way, no longer waiting
+  for (int i = 0; i < 600; ++i) {
+    recorder.Record(In("one", "p" + std::to_string(i)));
+    recorder.Record(In("two", "q" + std::to_string(i)));
+  }
+  EXPECT_EQ(dropped_, 200U);
+  held_ = false;
+  const std::vector<std::string> told = Told(1001);
+  EXPECT_EQ(std::ranges::count(told, "one/p499"), 1);
+  EXPECT_EQ(std::ranges::count(told, "two/q499"), 1);
+}
+
+TEST_F(EventsTest, WhatWasDroppedIsNotTakenForSent) {
+  held_ = true;
+  EventRecorder recorder(client_, clock_, log_, Options());
+  recorder.Record(Spilled("first"));
+  ASSERT_TRUE(Eventually([&] { return sent_ == 1; }));
+  for (int i = 0; i < 1001; ++i) recorder.Record(Spilled("p" + std::to_string(i)));
+  ASSERT_EQ(dropped_, 1U);
+  held_ = false;
+  ASSERT_EQ(Bodies(1001).size(), 1001U);
+  recorder.Record(Spilled("p1000"));
+  EXPECT_EQ(Bodies(1002).back()["regarding"]["name"], "p1000");
 }
 
 TEST_F(EventsTest, StopsWithoutSendingWhatWaits) {
