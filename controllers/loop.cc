@@ -11,7 +11,6 @@
 
 #include "controllers/families.h"
 #include "controllers/names.h"
-#include "controllers/observe.h"
 #include "controllers/observe_inference.h"
 #include "controllers/pool_key_hash.h"
 #include "controllers/render.h"
@@ -156,7 +155,7 @@ struct Loop::Facts {
 
   World world;
   std::optional<Families> families;
-  placement::Snapshot snapshot;
+  const placement::Snapshot* snapshot = nullptr;  // the observer's; good until the next look
   placement::Plan plan;
   Time now{};
   std::map<std::string, const crds::v1alpha1::NodeGroup*> groups;
@@ -193,13 +192,13 @@ struct Loop::Facts {
   }
 
   void IndexAsks() {
-    for (const placement::TrainingPool& pool : snapshot.pools) {
+    for (const placement::TrainingPool& pool : snapshot->pools) {
       const auto& ask = pool.memory.ask;
       if (ask && pool.template_unchecked && pool.namespace_quota.empty()) {
         asked_unchecked.insert(ask->node_group);
       }
     }
-    for (const placement::InferencePool& pool : snapshot.inference_pools) {
+    for (const placement::InferencePool& pool : snapshot->inference_pools) {
       for (const placement::CellAsk& ask : pool.memory.asks) {
         if (IsUnchecked(pool, ask)) asked_unchecked.insert(ask.node_group);
       }
@@ -212,7 +211,7 @@ struct Loop::Facts {
     const bool any = std::ranges::any_of(
         plan.pools, [](const auto& decision) { return decision.memory.ask.has_value(); });
     if (!any) return;  // as in most passes
-    for (const placement::TrainingPool& pool : snapshot.pools) {
+    for (const placement::TrainingPool& pool : snapshot->pools) {
       const auto decision = decisions.find(pool.key);
       if (decision == decisions.end()) continue;
       const auto& ask = decision->second->memory.ask;
@@ -266,8 +265,8 @@ struct Loop::Facts {
     return places;
   }
   void IndexPlan() {
-    pool_facts = InPlace(world.training_pools, snapshot.pools);
-    inference_facts = InPlace(world.inference_pools, snapshot.inference_pools);
+    pool_facts = InPlace(world.training_pools, snapshot->pools);
+    inference_facts = InPlace(world.inference_pools, snapshot->inference_pools);
     decisions.reserve(plan.pools.size());
     for (const auto& decision : plan.pools) decisions.emplace(decision.key, &decision);
     for (const auto& decision : plan.inference_pools) {
@@ -322,7 +321,7 @@ struct Loop::Facts {
   [[nodiscard]] std::vector<const kube::ObjectMeta*> ElasticGroupsOf(const kube::Node& node) const {
     std::vector<const kube::ObjectMeta*> metas;
     const placement::Labels labels(node.meta.labels);
-    for (const placement::NodeGroup& group : snapshot.groups) {
+    for (const placement::NodeGroup& group : snapshot->groups) {
       const auto at = groups.find(group.name);
       const bool may = group.elastic && at != groups.end() && !at->second->meta.deleted;
       if (may && placement::MatchesAll(labels, group.selector)) {
@@ -397,7 +396,7 @@ void Loop::LookForAwaitedPods() {
 // Where a failure's cause is not seen as pods are seen late: that nothing became of them, which is
 // no change of theirs, decides as well.
 void Loop::AwaitPods(const Facts& facts) {
-  const bool awaited = std::ranges::any_of(facts.snapshot.pools, [](const auto& pool) {
+  const bool awaited = std::ranges::any_of(facts.snapshot->pools, [](const auto& pool) {
     const placement::AttemptFacts& attempt = pool.attempt;
     return attempt.pods_behind && !attempt.disrupted && attempt.failure->worker < 0;
   });
@@ -491,7 +490,7 @@ void Loop::Run(const std::stop_token& stop, const std::stop_token& abort) {
   SettleLate();
 }
 
-placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& families) {
+const placement::Snapshot& Loop::TakeSnapshot(const World& world, const Families& families) {
   ObserveInput input;
   input.now = clock_.Now();
   input.settings = &settings_;
@@ -508,7 +507,7 @@ placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& famil
     }
     return answer;
   };
-  placement::Snapshot snapshot = Observe(world, families, input);
+  const placement::Snapshot& snapshot = observer_.Observe(world, families, input);
   templates_.ForgetUnasked();
   return snapshot;
 }
@@ -516,8 +515,8 @@ placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& famil
 void Loop::Look(Facts& facts) {
   facts.world = ReadWorld(stores_);
   facts.IndexWorld();
-  facts.snapshot = TakeSnapshot(facts.world, *facts.families);
-  facts.now = facts.snapshot.now;
+  facts.snapshot = &TakeSnapshot(facts.world, *facts.families);
+  facts.now = facts.snapshot->now;
 }
 
 // For the API server's answers about new templates, which come within milliseconds mostly. True:
@@ -558,6 +557,7 @@ void Loop::Pass(const std::stop_token& abort, const std::stop_token& stop) {
   if (!stores_.Unsynced().empty()) return;
   BeginPass();
   EndPass(Decide(abort, stop));
+  observer_.KeepNodesAlone();
 }
 
 // False: it was told to stop before it decided.
@@ -572,10 +572,10 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
     Look(facts);
   }
   const nanoseconds before_plan = clock_.Elapsed();
-  facts.plan = placement::MakePlan(facts.snapshot);
+  facts.plan = placement::MakePlan(*facts.snapshot);
   const nanoseconds plan_time = clock_.Elapsed() - before_plan;
 #ifndef NDEBUG
-  CheckPlan(facts.snapshot, facts.plan, log_, metrics_);
+  CheckPlan(*facts.snapshot, facts.plan, log_, metrics_);
 #endif
   facts.IndexPlan();
   facts.IndexAsks();
@@ -583,7 +583,7 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
   Forget(facts);
   for (const auto& [uid, when] : deleted_) facts.deleted_uids.insert(uid);
   if (snapshot_requested_.exchange(false) && hooks_.snapshot_wanted) {
-    hooks_.snapshot_wanted(facts.snapshot);
+    hooks_.snapshot_wanted(*facts.snapshot);
   }
   if (facts.plan.next_wake) {
     const auto left = *facts.plan.next_wake - clock_.NowMillis();
@@ -599,7 +599,7 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
       // The pool was seen to be as it was decided about: by its status, or by a look at it.
       if (applied.outcome.done > 0) TellOfOthers(applied.list);
     }
-    metrics_.PublishDomain(facts.snapshot, facts.plan);
+    metrics_.PublishDomain(*facts.snapshot, facts.plan);
     metrics_.PublishConditions(facts.world);
   } else {
     // A look at a target alone is none.
