@@ -17,7 +17,7 @@ struct Family {
   std::vector<const kube::Deployment*> deployments;
   std::vector<const kube::Companion*> services;
   std::vector<const kube::Companion*> disruption_budgets;
-  std::vector<const kube::Pod*> pods;  // of any attempt, ended ones too
+  std::vector<const kube::Pod*> pods;              // of any attempt, ended ones too
   bool operator==(const Family&) const = default;  // the same objects
 };
 

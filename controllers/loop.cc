@@ -12,7 +12,6 @@
 
 #include "controllers/families.h"
 #include "controllers/names.h"
-#include "controllers/observe.h"
 #include "controllers/observe_inference.h"
 #include "controllers/pool_key_hash.h"
 #include "controllers/render.h"
@@ -202,9 +201,8 @@ struct Loop::Facts {
 
   World world;
   std::optional<Families> families;
-  placement::Snapshot seen;  // until it is decided about
-  const placement::Snapshot* snapshot = nullptr;
-  const placement::Plan* plan = nullptr;  // of it; both are good until the next is made
+  const placement::Snapshot* snapshot = nullptr;  // good until the next is seen or decided about
+  const placement::Plan* plan = nullptr;          // of it, likewise
   Time now{};
   std::map<std::string, const crds::v1alpha1::NodeGroup*> groups;
   By<const kube::Node*> nodes;
@@ -577,7 +575,7 @@ void Loop::Run(const std::stop_token& stop, const std::stop_token& abort) {
   SettleLate();
 }
 
-placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& families) {
+const placement::Snapshot& Loop::TakeSnapshot(const World& world, const Families& families) {
   ObserveInput input;
   input.now = clock_.Now();
   input.settings = &settings_;
@@ -594,7 +592,7 @@ placement::Snapshot Loop::TakeSnapshot(const World& world, const Families& famil
     }
     return answer;
   };
-  placement::Snapshot snapshot = Observe(world, families, input);
+  const placement::Snapshot& snapshot = observer_.Observe(world, families, input);
   templates_.ForgetUnasked();
   return snapshot;
 }
@@ -603,8 +601,8 @@ void Loop::Look(Facts& facts) {
   AwaitChildren();
   facts.world = ReadWorld(stores_);
   facts.IndexWorld();
-  facts.seen = TakeSnapshot(facts.world, *facts.families);
-  facts.now = facts.seen.now;
+  facts.snapshot = &TakeSnapshot(facts.world, *facts.families);
+  facts.now = facts.snapshot->now;
 }
 
 // For the API server's answers about new templates, which come within milliseconds mostly. True:
@@ -659,7 +657,7 @@ bool Loop::Decide(const std::stop_token& abort, const std::stop_token& stop) {
     Look(facts);
   }
   const nanoseconds before_plan = clock_.Elapsed();
-  facts.plan = &replanner_.Replan(std::move(facts.seen));
+  facts.plan = &replanner_.Replan(observer_.HandOver());
   facts.snapshot = &replanner_.Last();
   const nanoseconds plan_time = clock_.Elapsed() - before_plan;
 #ifndef NDEBUG

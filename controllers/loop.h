@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "controllers/applier.h"
 #include "controllers/metrics.h"
+#include "controllers/observe.h"
 #include "controllers/own_writes.h"
 #include "controllers/settings.h"
 #include "controllers/status.h"
@@ -163,7 +164,7 @@ class Loop {
   [[nodiscard]] std::chrono::nanoseconds UntilWake() const;
   void WakeAt(std::chrono::nanoseconds elapsed);
 
-  placement::Snapshot TakeSnapshot(const World& world, const Families& families);
+  const placement::Snapshot& TakeSnapshot(const World& world, const Families& families);
   void Look(Facts& facts);
   void AwaitPods(const Facts& facts);
   void AwaitChildren();
@@ -235,6 +236,7 @@ class Loop {
   const LoopOptions options_;
 
   // Deciding thread only.
+  Observer observer_;
   std::map<std::string, Pace> paces_;                                // by list key
   std::map<std::string, std::chrono::nanoseconds> numbers_written_;  // by list key
   std::map<std::string, std::chrono::nanoseconds> unanswered_;       // by list key: since when

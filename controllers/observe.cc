@@ -3,10 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
-#include <string_view>
-#include <unordered_map>
+#include <utility>
 
 #include "base/hash.h"
 #include "base/whole_number.h"
@@ -116,130 +114,6 @@ using crds::v1alpha1::NodeGroupSpec;
 using crds::v1alpha1::TrainingPoolSpec;
 using crds::v1alpha1::TrainingPoolStatus;
 using placement::PoolMemory;
-
-// ---- nodes ----
-
-// Taints of provisioners that are about to take the node away.
-constexpr std::array<const char*, 2> kDrainingTaints = {"karpenter.sh/disrupted",
-                                                        "ToBeDeletedByClusterAutoscaler"};
-// Taints that say that the machine is gone, by an admin or by its provider.
-constexpr std::array<const char*, 2> kGoneTaints = {"node.kubernetes.io/out-of-service",
-                                                    "node.cloudprovider.kubernetes.io/shutdown"};
-// Taints that whoever made the node takes away when it is ready for use.
-constexpr std::array<const char*, 3> kStartupTaints = {
-    "karpenter.sh/unregistered", "node.cloudprovider.kubernetes.io/uninitialized",
-    "node.cluster.x-k8s.io/uninitialized"};
-constexpr const char* kStartupTaintPrefix = "startup-taint.cluster-autoscaler.kubernetes.io/";
-// Taints that mirror the node's own state, which is looked at directly.
-constexpr std::array<const char*, 3> kStateTaints = {"node.kubernetes.io/not-ready",
-                                                     "node.kubernetes.io/unreachable",
-                                                     "node.kubernetes.io/unschedulable"};
-
-template <size_t N>
-bool Among(const std::array<const char*, N>& list, const std::string& key) {
-  return std::find(list.begin(), list.end(), key) != list.end();
-}
-
-void ObserveTaints(const kube::Node& node, placement::Node& out) {
-  for (const kube::Taint& taint : node.taints) {
-    if (Among(kGoneTaints, taint.key)) {
-      out.out_of_service = true;
-    } else if (Among(kStartupTaints, taint.key) || taint.key.starts_with(kStartupTaintPrefix)) {
-      out.starting = true;
-    } else if (!Among(kStateTaints, taint.key)) {
-      out.taints.push_back({taint.key, taint.value, taint.effect});
-    }
-    if (Among(kDrainingTaints, taint.key)) out.draining = true;
-  }
-}
-
-// A kubelet says NotReady when it registers its node, and keeps the time at which it said so.
-constexpr Seconds kRegistering{5};
-
-// Has it never been Ready? It is one that comes, not one that broke.
-bool IsNew(const placement::Node& node) {
-  if (node.ready || !node.not_ready_since) return false;
-  const Seconds apart = *node.not_ready_since - node.created;
-  return apart <= kRegistering && -apart <= kRegistering;
-}
-
-// Whatever is still to be undone of what we did to the node is a hold. One that somebody has
-// uncordoned, or that does not say since when, is not held for any time.
-std::optional<Time> HeldSince(const kube::Node& node, Time now) {
-  const auto& annotations = node.meta.annotations;
-  const auto held = annotations.find(kLeavingAnnotation);
-  const bool ours = held != annotations.end() || annotations.contains(kMachineAnnotation);
-  if (!ours) return std::nullopt;
-  if (!node.unschedulable || held == annotations.end()) return now;
-  const auto since = ParseTime(held->second);
-  return since ? *since : now;
-}
-
-placement::Node ObserveNode(const kube::Node& node, Time now) {
-  placement::Node out;
-  out.id = {"", node.meta.name};
-  out.labels = node.meta.labels;
-  out.allocatable = node.allocatable;
-  out.created = node.meta.created;
-  out.held_since = HeldSince(node, now);
-  out.cordoned = node.unschedulable && !out.held_since;
-  out.draining = node.meta.deleted.has_value();
-  out.ready = false;
-  out.not_ready_since = node.meta.created;
-  for (const kube::NodeCondition& condition : node.conditions) {
-    out.conditions[condition.type] = condition.status;
-    if (condition.type != "Ready") continue;
-    out.ready = condition.status == "True";
-    out.not_ready_since = out.ready ? std::optional<Time>() : condition.changed;
-  }
-  ObserveTaints(node, out);
-  if (IsNew(out)) out.starting = true;
-  return out;
-}
-
-// What pods of others take. Both are in the order of names.
-void ObserveOthers(const std::vector<OthersOnNode>& others, std::vector<placement::Node>& nodes) {
-  auto next = others.begin();
-  for (placement::Node& node : nodes) {
-    while (next != others.end() && next->node.Get() < node.id.name) ++next;
-    if (next == others.end()) return;
-    if (next->node.Get() != node.id.name) continue;
-    node.used = next->requests;
-    node.other_pods = next->staying;
-  }
-}
-
-void ObserveOwn(const World& world, const Families& families, placement::Sharing& sharing,
-                std::vector<placement::Node>& nodes) {
-  std::unordered_multimap<std::string_view, size_t> by_node;
-  by_node.reserve(world.pods.size());
-  for (size_t i = 0; i < world.pods.size(); ++i) {
-    if (world.pods[i]->UsesNode()) by_node.emplace(world.pods[i]->node, i);
-  }
-  for (placement::Node& node : nodes) {
-    const auto [first, last] = by_node.equal_range(node.id.name);
-    for (auto at = first; at != last; ++at) {
-      const kube::Pod& pod = *world.pods[at->second];
-      node.used.Add(pod.requests);
-      // A pool that is on its way out has none any more.
-      const kube::ObjectMeta* owner = families.OwnerOf(at->second);
-      const bool other = owner == nullptr || owner->deleted;
-      if (other && !pod.ComesWithNode()) ++node.other_pods;
-    }
-    if (first != last) sharing.Share(node.used);
-  }
-}
-
-void ObserveNodes(const World& world, const Families& families, placement::Sharing& sharing,
-                  placement::Snapshot& snapshot) {
-  snapshot.nodes.reserve(world.nodes.size());
-  for (const auto& node : world.nodes) {
-    snapshot.nodes.push_back(ObserveNode(*node, snapshot.now));
-    sharing.Share(snapshot.nodes.back());
-  }
-  ObserveOthers(world.others, snapshot.nodes);
-  ObserveOwn(world, families, sharing, snapshot.nodes);
-}
 
 // ---- node groups ----
 
@@ -681,6 +555,42 @@ placement::Quota ObserveQuota(const PoolQuota& quota) {
   return out;
 }
 
+// `snapshot`: with the nodes that `nodes` left there, and nothing else.
+void ObserveInto(const World& world, const Families& families, const ObserveInput& input,
+                 NodeObserver& nodes, placement::Snapshot& snapshot) {
+  snapshot.now = input.now;
+  snapshot.currency = input.settings->currency;
+  snapshot.render_revision = input.render_revision;
+  for (const auto& limit : input.settings->default_limits) {
+    snapshot.default_limits.push_back({limit.type, limit.limit});
+  }
+  placement::Sharing sharing;
+  nodes.Observe(world, families, input.now, sharing, snapshot.nodes);
+  for (const auto& group : world.node_groups) {
+    placement::NodeGroup& seen =
+        snapshot.groups.emplace_back(ObserveGroup(*group, *input.settings, input.now));
+    if (input.targets == nullptr || !seen.elastic) continue;
+    const auto target = input.targets->find(group->meta.uid);
+    if (target == input.targets->end()) continue;
+    seen.target_replicas = target->second.replicas;
+    seen.target_fixed = target->second.fixed;
+    seen.leaving_stay = target->second.stays;
+  }
+  RefuseSharedTargets(world, snapshot);
+  for (const auto& quota : world.pool_quotas) {
+    snapshot.quotas.push_back(ObserveQuota(*quota));
+  }
+  const PoolObserver observer(world, families, input, snapshot.groups);
+  snapshot.pools.reserve(world.training_pools.size());
+  for (size_t i = 0; i < world.training_pools.size(); ++i) {
+    const crds::v1alpha1::TrainingPool& pool = *world.training_pools[i];
+    if (pool.meta.deleted) continue;
+    snapshot.pools.push_back(observer.Observe(pool, families.OfTraining(i)));
+    sharing.Share(snapshot.pools.back());
+  }
+  ObserveInferencePools(world, families, input, sharing, snapshot);
+}
+
 }  // namespace
 
 placement::PoolKey KeyOf(const std::string& text) {
@@ -767,38 +677,29 @@ std::string SpecRevision(const TrainingPoolSpec& spec) {
 placement::Snapshot Observe(const World& world, const Families& families,
                             const ObserveInput& input) {
   placement::Snapshot snapshot;
-  snapshot.now = input.now;
-  snapshot.currency = input.settings->currency;
-  snapshot.render_revision = input.render_revision;
-  for (const auto& limit : input.settings->default_limits) {
-    snapshot.default_limits.push_back({limit.type, limit.limit});
-  }
-  placement::Sharing sharing;
-  ObserveNodes(world, families, sharing, snapshot);
-  for (const auto& group : world.node_groups) {
-    placement::NodeGroup& seen =
-        snapshot.groups.emplace_back(ObserveGroup(*group, *input.settings, input.now));
-    if (input.targets == nullptr || !seen.elastic) continue;
-    const auto target = input.targets->find(group->meta.uid);
-    if (target == input.targets->end()) continue;
-    seen.target_replicas = target->second.replicas;
-    seen.target_fixed = target->second.fixed;
-    seen.leaving_stay = target->second.stays;
-  }
-  RefuseSharedTargets(world, snapshot);
-  for (const auto& quota : world.pool_quotas) {
-    snapshot.quotas.push_back(ObserveQuota(*quota));
-  }
-  const PoolObserver observer(world, families, input, snapshot.groups);
-  snapshot.pools.reserve(world.training_pools.size());
-  for (size_t i = 0; i < world.training_pools.size(); ++i) {
-    const crds::v1alpha1::TrainingPool& pool = *world.training_pools[i];
-    if (pool.meta.deleted) continue;
-    snapshot.pools.push_back(observer.Observe(pool, families.OfTraining(i)));
-    sharing.Share(snapshot.pools.back());
-  }
-  ObserveInferencePools(world, families, input, sharing, snapshot);
+  NodeObserver nodes;
+  ObserveInto(world, families, input, nodes, snapshot);
   return snapshot;
+}
+
+const placement::Snapshot& Observer::Observe(const World& world, const Families& families,
+                                             const ObserveInput& input) {
+  KeepNodesAlone();  // what follows needs no second set of pools meanwhile
+  ObserveInto(world, families, input, nodes_, snapshot_);
+  return snapshot_;
+}
+
+void Observer::KeepNodesAlone() {
+  std::vector<placement::Node> nodes = std::move(snapshot_.nodes);
+  snapshot_ = {};
+  snapshot_.nodes = std::move(nodes);
+}
+
+placement::Snapshot Observer::HandOver() {
+  placement::Snapshot given = std::move(snapshot_);
+  snapshot_ = {};
+  snapshot_.nodes = given.nodes;
+  return given;
 }
 
 }  // namespace spillway::controllers

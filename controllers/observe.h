@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "controllers/families.h"
+#include "controllers/observe_nodes.h"
 #include "controllers/settings.h"
 #include "controllers/status.h"
 #include "controllers/stores.h"
@@ -31,6 +32,24 @@ struct ObserveInput {
 // `families`: of `world`.
 placement::Snapshot Observe(const World& world, const Families& families,
                             const ObserveInput& input);
+
+// The same, moment after moment: what it gives equals what Observe does, whatever it was shown
+// before.
+class Observer {
+ public:
+  // Good until the next call to either.
+  const placement::Snapshot& Observe(const World& world, const Families& families,
+                                     const ObserveInput& input);
+  // What it gave last, for whoever goes on with it. Its nodes are copied, as the next moment needs
+  // them.
+  placement::Snapshot HandOver();
+
+ private:
+  void KeepNodesAlone();
+
+  placement::Snapshot snapshot_;
+  NodeObserver nodes_;
+};
 
 // "MachineDeployment.cluster.x-k8s.io capi/a100": which object a NodeGroup scales, whatever the
 // version that it names.

@@ -4,12 +4,13 @@
 
 namespace spillway::placement {
 
-// Names of nodes are among their labels, so that these have only texts in common.
+// Names of nodes are among their labels, so that these have only texts in common; the name itself
+// is nobody else's.
 void Sharing::Share(Node& node) {
   Labels::Entries labels;
   labels.reserve(node.labels.size());
   for (const auto& [key, text] : node.labels)
-    labels.emplace_back(TextOf(key.str()), TextOf(text.str()));
+    labels.emplace_back(TextOf(key.str()), text == node.id.name ? text : TextOf(text.str()));
   node.labels = Labels(std::move(labels));
   node.conditions = *conditions_.insert(node.conditions).first;
   Share(node.allocatable);

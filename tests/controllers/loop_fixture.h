@@ -223,6 +223,10 @@ class LoopTest : public testing::Test {
       const std::scoped_lock lock(pass_mutex_);
       events_.push_back(note.name + " " + note.transition.reason);
     };
+    hooks.snapshot_wanted = [this](const placement::Snapshot& snapshot) {
+      const std::scoped_lock lock(pass_mutex_);
+      snapshot_ = snapshot;
+    };
     return hooks;
   }
   std::vector<std::string> Events() {
@@ -244,6 +248,7 @@ class LoopTest : public testing::Test {
   std::atomic<int> passes_{0};
   std::atomic<bool> leading_{true};
   std::vector<std::string> events_;
+  placement::Snapshot snapshot_;  // the last that was asked for
   support::FakeClock clock_;
   Log log_{LogLevel::kWarn, true};
   MetricsRegistry registry_;

@@ -374,6 +374,30 @@ TEST_F(SlowAnswer, HoldsUpNobodyWhoIsToStop) {
   EXPECT_EQ(passes_, 0) << "nothing is decided any more";
 }
 
+// What is seen of nodes is kept from pass to pass, whatever became of the one before.
+TEST_F(SlowAnswer, NodesAreSeenAsTheyAreAfterAPassThatBrokeOff) {
+  ASSERT_TRUE(support::Eventually([&] { return stores_.Unsynced().empty(); }));
+  std::stop_source stop;
+  stop.request_stop();
+  loop_.Pass({}, stop.get_token());
+  // No reflector writes meanwhile: the server answers nobody.
+  stores_.nodes.Erase("h0", "1");
+  kube::Node cordoned = *stores_.nodes.Get("c1");
+  cordoned.unschedulable = true;
+  stores_.nodes.Upsert(cordoned);
+  Answer();
+  for (int i = 0; i < 3; ++i) {
+    loop_.RequestSnapshot();
+    loop_.Pass({});
+    const World world = ReadWorld(stores_);
+    std::vector<placement::Node> nodes;
+    placement::Sharing sharing;
+    NodeObserver().Observe(world, Families(world), clock_.Now(), sharing, nodes);
+    EXPECT_EQ(snapshot_.nodes.size(), 5U);
+    EXPECT_TRUE(snapshot_.nodes == nodes) << placement::WriteSnapshot(snapshot_);
+  }
+}
+
 TEST_F(LoopPaceTest, APassThatIsUnderWayWhenTheLoopIsToStopFinishesItsWrites) {
   std::stop_source stop;
   on_pass_ = [&] { stop.request_stop(); };
