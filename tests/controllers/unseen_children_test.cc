@@ -213,5 +213,23 @@ TEST_F(UnseenRollout, KeepsTheRoomOfPodsBeyondItsReplicas) {
   })) << Status("gang");
 }
 
+// Likewise of one that is still being written.
+TEST_F(UnseenRollout, KeepsTheRoomOfPodsThatItIsJustBeingToldToMake) {
+  ASSERT_NO_FATAL_FAILURE(Serve());
+  const std::string before = samples::PodTemplate()["spec"]["containers"][0]["image"];
+  transport_.Hold("PATCH", "/deployments/");
+  Use("other");
+  ASSERT_TRUE(AwaitWithin(seconds(5), [&] { return transport_.Waiting() == 1; }));
+  Use(before);
+  server_.Put(PoolJson("gang", 1));
+  ASSERT_TRUE(Pass(4));
+  EXPECT_FALSE(IsPlaced("gang")) << "the node is promised to the rollout";
+  transport_.LetGo();
+  EXPECT_TRUE(AwaitWithin(seconds(20), [&] {
+    cluster_.Settle();
+    return IsPlaced("gang");
+  })) << Status("gang");
+}
+
 }  // namespace
 }  // namespace spillway::controllers
