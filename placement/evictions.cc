@@ -114,6 +114,21 @@ bool SendDue(Draft& draft, const Evictor& claimant) {
   return any;
 }
 
+// Those who make room for the claim, as Capacity has them: who has shrunk already leaves what its
+// pods still have.
+std::vector<size_t> WhoMakeRoom(const Draft& draft, const Hold& claim) {
+  std::vector<size_t> who = StillThere(draft, claim);
+  const size_t there = who.size();
+  for (const PoolKey& key : claim.victims) {
+    const auto gang = FindGang(draft.world, key);
+    const auto end = who.begin() + static_cast<std::ptrdiff_t>(there);
+    if (gang && std::find(who.begin(), end, *gang) == end) {
+      who.push_back(draft.capacity.RemainsOf(*gang));
+    }
+  }
+  return who;
+}
+
 // Where the gang goes on with fewer workers beside the claim.
 std::optional<Fit> WhereItShrinks(Draft& draft, size_t victim, const Evictor& claimant,
                                   Settling settling) {
@@ -130,7 +145,7 @@ std::optional<Fit> WhereItShrinks(Draft& draft, size_t victim, const Evictor& cl
   }
   const Claimed claimed =
       ClaimedOn(draft.Look(), *gang, need->For(need->least), NodesOf(draft, claimant.hold),
-                StillThere(draft, claimant.hold));
+                WhoMakeRoom(draft, claimant.hold));
   return ShrunkFit(draft.Look(), victim, memory, claimed, settling);
 }
 

@@ -231,6 +231,22 @@ TEST(Shrinking, IsSharedWhereOneGangIsNotEnough) {
   EXPECT_TRUE(DecisionOf(Checked(After(world, shrinks, kNow + Seconds{30})), "p").placed);
 }
 
+// Both have half of each node, and leave the same one.
+TEST(Shrinking, IsSharedByThoseOnOneNode) {
+  Snapshot world = Fleet(3);
+  for (const char* name : {"a", "b"}) {
+    TrainingPool& pool = AddRunning(world, name, 3, 4, "home", {"home-1", "home-2", "home-3"});
+    MakeElastic(pool, 2).preemptible = Preemptible::kAlways;
+    pool.min_run = Seconds{0};
+  }
+  world.pools.push_back(Early("p", 1));
+  world = After(world, Checked(world), kNow + Seconds{1});
+  ASSERT_EQ(PoolOf(world, "p").memory.hold->victims.size(), 2U);
+  const Plan shrinks = Checked(world);
+  EXPECT_EQ(MemoryOf(shrinks, "a").placement->nodes, MemoryOf(shrinks, "b").placement->nodes);
+  EXPECT_TRUE(DecisionOf(Checked(After(world, shrinks, kNow + Seconds{30})), "p").placed);
+}
+
 // One node of 8 accelerators, all of which a gang of 8 workers has.
 TEST(Shrinking, LeavesPartOfANode) {
   Snapshot world = Fleet(1);
