@@ -380,9 +380,9 @@ TEST(Shrinking, HappensToNobodyWhereOneOfThemCanNot) {
   EXPECT_EQ(DecisionOf(plan, "b").action, Action::kKeep);
 }
 
-// Somebody else's pods are not bound yet on a node that it keeps: it can't start anew beside them
-// before they are, and nobody has to look elsewhere for that.
-TEST(Shrinking, IsNotGivenUpForPodsThatAreAboutToBeBound) {
+// Home has four nodes, on each of which the gang has half: of eight workers it needs five, which
+// have room on the two nodes that p does not claim.
+Snapshot HalfFull() {
   Snapshot world = Fleet(4, 2);
   AddRunning(world, "elastic", 8, 2, "home", {"home-1", "home-2", "home-3", "home-4"});
   MakeElastic(E(world), 5);
@@ -390,6 +390,25 @@ TEST(Shrinking, IsNotGivenUpForPodsThatAreAboutToBeBound) {
   E(world).min_run = Seconds{0};
   world.pools.push_back(Early("p", 2));
   P(world).spill_after = Seconds{0};
+  return world;
+}
+
+// Somebody else is given room that it counted on: the claim is nothing that the next pass finds.
+TEST(Shrinking, IsGivenUpWhenAnotherGangGetsTheRoom) {
+  Snapshot world = HalfFull();
+  E(world).preemptible = Preemptible::kAtCheckpoint;
+  world = After(world, Checked(world), kNow + Seconds{1});
+  ASSERT_EQ(Told(Checked(world)), "shrinks elastic on home");
+  world.pools.push_back(Wants("late", 2, 4));
+  const Plan plan = Checked(world);
+  EXPECT_TRUE(DecisionOf(plan, "late").placed);
+  EXPECT_EQ(Told(plan), "starts on azure");
+}
+
+// Somebody else's pods are not bound yet on a node that it keeps: it can't start anew beside them
+// before they are, and nobody has to look elsewhere for that.
+TEST(Shrinking, IsNotGivenUpForPodsThatAreAboutToBeBound) {
+  Snapshot world = HalfFull();
   world = After(world, Checked(world), kNow + Seconds{1});
   ASSERT_EQ(MemoryOf(Checked(world), "elastic").placement->workers, 7);
   world.pools.push_back(Has("late", 1, 4, "home", {"home-4"}));
