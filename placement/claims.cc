@@ -425,15 +425,14 @@ bool Preempt(Draft& draft, size_t pool) {
     return option.HeldBack() && (option.fit || option.new_nodes);
   });
   if (spills) return false;
-  const auto tries = [&](Right right) {
-    return std::any_of(options.begin(), options.end(),
-                       [&](const Option& option) { return Search(draft, pool, option, right); });
-  };
   // At home it has been looked for before.
   const auto shrinks = [&](const Option& option) {
     return option.group->spec->tier > 0 && Shrink(draft, pool, option);
   };
-  return std::ranges::any_of(options, shrinks) || tries(Right::kPriority);
+  const auto makes_go = [&](const Option& option) {
+    return Search(draft, pool, option, Right::kPriority);
+  };
+  return std::ranges::any_of(options, shrinks) || std::ranges::any_of(options, makes_go);
 }
 
 bool DropOverruled(Draft& draft, size_t pool) {
