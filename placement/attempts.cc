@@ -168,24 +168,27 @@ Claimed ClaimedOn(const Scene& scene, size_t own, const Need& need,
 }
 
 std::vector<Slot> OwnSlots(const Scene& scene, size_t pool, const PoolMemory& memory,
-                           const Need& need) {
+                           const Need& need, Settling settling) {
   const TrainingPool& spec = *scene.world.pools[pool];
   const Placement& placement = *memory.placement;
   const GroupView& group = *scene.world.FindGroup(placement.node_group);
+  const Row request = scene.capacity.RowOf(need.request);
   std::vector<Slot> slots;
   NodeFinder finder(scene.world, placement.cluster);
   for (const std::string& name : placement.nodes) {
     const auto node = finder.Find(name);
     const Member* member = node ? group.Find(*node) : nullptr;
     if (member == nullptr || !Serves(scene.world, spec, memory, group, *member)) continue;
-    slots.push_back(SlotOn(scene.world, scene.capacity, pool, group, *node, need));
+    Slot& slot = slots.emplace_back(SlotOn(scene.world, scene.capacity, pool, group, *node, need));
+    if (settling == Settling::kStarting) continue;
+    slot.workers = HowMany(scene.capacity.FreeWithout(pool, *node, {}), request, need.workers);
   }
   std::ranges::sort(slots, {}, &Slot::node);
   return slots;
 }
 
 std::optional<Fit> ShrunkFit(const Scene& scene, size_t pool, const PoolMemory& memory,
-                             const Claimed& claimed) {
+                             const Claimed& claimed, Settling settling) {
   if (SurplusOf(scene.world, *scene.world.pools[pool], memory) < 1) return std::nullopt;
   const TrainingPool& spec = *scene.world.pools[pool];
   const GroupView& group = *scene.world.FindGroup(memory.placement->node_group);
@@ -195,7 +198,7 @@ std::optional<Fit> ShrunkFit(const Scene& scene, size_t pool, const PoolMemory& 
     const Need need = all.For(workers);
     std::optional<Fit> fit;
     if (!MayHave(scene, spec, *memory.placement, group, need)) return fit;
-    std::vector<Slot> slots = OwnSlots(scene, pool, memory, need);
+    std::vector<Slot> slots = OwnSlots(scene, pool, memory, need, settling);
     for (Slot& slot : slots) LeaveTo(scene, pool, claimed, request, workers, slot);
     fit = FitGang(scene.world, TopologyIn(spec, *group.spec), slots, workers);
     return fit;

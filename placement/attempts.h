@@ -7,6 +7,7 @@
 #include "placement/checks.h"
 #include "placement/gangs.h"
 #include "placement/plan.h"
+#include "placement/vacancies.h"
 
 // New attempts: on new nodes, or on those that are left of the old ones.
 namespace spillway::placement {
@@ -45,13 +46,13 @@ Claimed ClaimedOn(const Scene& scene, size_t own, const Need& need,
 
 // Where the placement's own nodes have room for `need` now, one by one.
 std::vector<Slot> OwnSlots(const Scene& scene, size_t pool, const PoolMemory& memory,
-                           const Need& need);
+                           const Need& need, Settling settling);
 
 // Nodes for a new attempt with fewer workers, as many as have room on those of the placement's own
 // nodes that it leaves to `claimed`; nullopt: not even for the fewest. Its workers take no room of
 // that wherever they are bound first. REQUIRES memory.placement.
 std::optional<Fit> ShrunkFit(const Scene& scene, size_t pool, const PoolMemory& memory,
-                             const Claimed& claimed);
+                             const Claimed& claimed, Settling settling);
 
 // Nodes for a new attempt in the group of the hold, of those that are held; nullopt: they have no
 // room for all, or for the least. REQUIRES memory.hold, in a group where the pool asks for `need`.

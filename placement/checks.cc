@@ -226,11 +226,16 @@ Found HasNodesOfItsOwn(Look& look) {
 Found MeetsConstraints(Look& look) {
   const Ground& ground = *look.ground;
   if (!Decides(look, ground.allowed, ground.own)) return {};
+  const auto is_enough = [&](const ShapeCounts& let_in) {
+    ShapeCounts then = ground.allowed;
+    for (size_t shape = 0; shape < let_in.size(); ++shape) then[shape] += let_in[shape];
+    return look.WhenEmpty(then) >= look.option.need->workers;
+  };
   return Finding{
       .reason = Reason::kConstraintsNotMet,
       .message = fmt::format("{}, and {} of {} may be used: {}", look.Needs(), ground.nodes.size(),
-                             Count(NodesIn(ground.own), "usable node"), ground.left_out),
-      .remedy = ground.let_in,
+                             Count(NodesIn(ground.own), "usable node"), ground.left_out.Sentence()),
+      .remedy = ground.left_out.Remedy(is_enough),
       .last = true};
 }
 

@@ -134,7 +134,7 @@ void MakeClaim(Draft& draft, size_t pool, const Option& option, const Victory& v
   draft.contenders = std::move(contenders);
 }
 
-bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const Hold& claim) {
+bool StillGivesWay(Draft& draft, size_t claimant, size_t victim, const Hold& claim) {
   const GroupView* group = draft.world.FindGroup(claim.node_group);
   if (group == nullptr) return false;
   const std::string& type = group->spec->accelerator;
@@ -143,7 +143,7 @@ bool StillComesFirst(const Draft& draft, size_t claimant, size_t victim, const H
       RankIn(draft.world, *draft.coverage, claimant, draft.fates[claimant].memory, type);
   const Rank other = RankIn(draft.world, *draft.coverage, victim, memory, type);
   if (!claim.shrinks) return MayEvict(rank, other);
-  return MayShrink(rank, other) && SurplusOf(draft.world, draft.Pool(victim), memory) > 0;
+  return MayShrink(rank, other) && CanStillShrink(draft, victim, EvictorOf(draft, claimant));
 }
 
 bool ReplicasStand(const Draft& draft, size_t claimant, const Hold& claim) {
@@ -425,15 +425,14 @@ bool Preempt(Draft& draft, size_t pool) {
     return option.HeldBack() && (option.fit || option.new_nodes);
   });
   if (spills) return false;
-  const auto tries = [&](Right right) {
-    return std::any_of(options.begin(), options.end(),
-                       [&](const Option& option) { return Search(draft, pool, option, right); });
-  };
   // At home it has been looked for before.
   const auto shrinks = [&](const Option& option) {
     return option.group->spec->tier > 0 && Shrink(draft, pool, option);
   };
-  return std::ranges::any_of(options, shrinks) || tries(Right::kPriority);
+  const auto makes_go = [&](const Option& option) {
+    return Search(draft, pool, option, Right::kPriority);
+  };
+  return std::ranges::any_of(options, shrinks) || std::ranges::any_of(options, makes_go);
 }
 
 bool DropOverruled(Draft& draft, size_t pool) {
@@ -441,7 +440,7 @@ bool DropOverruled(Draft& draft, size_t pool) {
   if (claim == nullptr) return false;
   const std::vector<size_t> there = StillThere(draft, *claim);
   const bool stands = std::all_of(there.begin(), there.end(), [&](size_t victim) {
-    return StillComesFirst(draft, pool, victim, *claim);
+    return StillGivesWay(draft, pool, victim, *claim);
   });
   if (stands && ReplicasStand(draft, pool, *claim)) return false;
   CountClaim(draft, pool, -1);

@@ -46,9 +46,9 @@ bool Shrink(Draft& draft, size_t pool, const Option& option);
 bool Reclaim(Draft& draft, size_t pool, const Option& option);
 bool Preempt(Draft& draft, size_t pool);
 
-// Priorities and quotas may have been changed since the gang's claim was made: where somebody who
-// was asked to go comes first by now, or can not be spared any more, the claim is given up. Says
-// whether it was.
+// Priorities, quotas and nodes may have changed since the gang's claim was made: where somebody who
+// was asked to go comes first by now, can not be spared or can not shrink any more, the claim is
+// given up. Says whether it was.
 bool DropOverruled(Draft& draft, size_t pool);
 
 // Makes those go of the gang's claim whose time has come; says whether there were any.

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -15,6 +18,8 @@ bool TermsHold(const TrainingPool& pool, const Node& node);
 
 // A taint that keeps the pool's workers off the node: of several, the first by name.
 const Taint* Repelling(const TrainingPool& pool, const NodeGroup& group, const Node& node);
+// Does one more than the first?
+bool SeveralRepel(const TrainingPool& pool, const NodeGroup& group, const Node& node);
 
 // Both of these: may the pool's workers run on the node?
 bool ConstraintsHold(const TrainingPool& pool, const NodeGroup& group, const Node& node);
@@ -30,22 +35,33 @@ bool CouldServe(const TrainingPool& pool, const NodeGroup& group, const Node& no
 const ExcludedNode* FindExcluded(const PoolMemory& memory, const std::string& node, Time now);
 bool IsExcluded(const PoolMemory& memory, const std::string& node, Time now);
 
-// Why constraints leave nodes out: sentence parts, counted.
+// How many nodes there are of each of a group's shapes.
+using ShapeCounts = std::vector<int64_t>;
+
+// Why constraints leave nodes out: sentence parts, counted. Of each node its shape is told, in
+// GroupView::shapes, and the first of what keeps the pool off it: `alone`, if nothing else does.
 class LeftOut {
  public:
-  void Taint(const placement::Taint& taint);
-  void Terms() { ++terms_; }
-  void Excluded(const ExcludedNode& node);
+  void Taint(const placement::Taint& taint, size_t shape, bool alone);
+  void Terms(size_t shape, bool alone);
+  void Excluded(const ExcludedNode& node, size_t shape);
 
   [[nodiscard]] std::string Sentence() const;
-  // What would let them in again; empty: none is left out.
-  [[nodiscard]] std::string Remedy() const;
+  // What would let them in again: the ways that by themselves let in enough nodes, with "or"
+  // between them; where none does, a clause for each. Empty: none is left out.
+  using IsEnough = std::function<bool(const ShapeCounts& let_in)>;
+  [[nodiscard]] std::string Remedy(const IsEnough& is_enough) const;
 
  private:
-  std::map<std::string, int> taints_;
-  int terms_ = 0;
+  struct Kept {
+    int nodes = 0;
+    ShapeCounts alone;
+    void Add(size_t shape, bool is_alone);
+  };
+  Kept terms_;
+  std::map<std::string, Kept> taints_;
   std::vector<std::string> excluded_;
-  std::optional<Time> until_;  // when the first of those is let in
+  std::map<Time, ShapeCounts> until_;
 };
 
 }  // namespace spillway::placement

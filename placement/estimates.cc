@@ -63,6 +63,9 @@ class Estimates {
   // REQUIRES that the draft is settled. Nothing is promised to anybody afterwards.
   explicit Estimates(Draft& draft) : draft_(draft), outlooks_(draft.fates.size()) {
     for (size_t p = 0; p < draft.fates.size(); ++p) outlooks_[p] = draft.fates[p].outlook;
+    for (size_t p = 0; p < draft.fates.size(); ++p) {
+      if (MissesNodes(p)) astray_.push_back(p);
+    }
     for (const Turn& turn : draft.order) {
       const bool waits = !turn.rank.inference && draft.fates[turn.pool].course == Course::kQueue;
       if (waits && !draft.fates[turn.pool].memory.placement) queue_.push_back(turn.pool);
@@ -123,7 +126,9 @@ class Estimates {
   // When the one that is looked at starts by its reservation, if nobody before it can take that.
   [[nodiscard]] std::optional<Time> PromisedTo(size_t gang) {
     const auto& outlook = outlooks_[gang];
-    if (!outlook || !outlook->starts_by || !IsOrderSure(gang)) return std::nullopt;
+    if (!outlook || !outlook->starts_by || !outlook->away.empty() || !IsOrderSure(gang)) {
+      return std::nullopt;
+    }
     const GroupView& group = *draft_.world.FindGroup(outlook->node_group);
     for (size_t i = 0; i < position_; ++i) {
       if (ChanceIn(queue_[i], group) != Chance::kNone) return std::nullopt;
@@ -218,7 +223,7 @@ class Estimates {
   // ---- one gang in one group ----
 
   Bound BoundIn(size_t gang, const Option& option) {
-    if (ReplicasWait(*option.group)) return {};
+    if (ReplicasWait(*option.group) || NodesAreAwaited(gang, *option.group)) return {};
     const std::vector<Occupant> running = RunningIn(*option.group);
     const Time soonest = std::max(draft_.Now(), option.held_until.value_or(draft_.Now()));
     Bound in_order = InOrder(gang, option, running, soonest);
@@ -236,6 +241,47 @@ class Estimates {
                return cell.Known() && cell.group == &group;
              });
     });
+  }
+
+  // ---- nodes that are NotReady within their grace ----
+
+  // Has the gang some, and goes elsewhere if they stay away?
+  [[nodiscard]] bool MissesNodes(size_t gang) const {
+    const auto& placement = Memory(gang).placement;
+    return placement && !Memory(gang).completed &&
+           Pool(gang).on_unreachable == OnUnreachable::kRestart &&
+           !NodesOfGang(draft_.world, Pool(gang), *placement).away.empty();
+  }
+
+  // Would it have a chance in the group once they are back?
+  [[nodiscard]] bool WaitsForNodes(size_t gang, const Option& option) const {
+    const GroupView& group = *option.group;
+    if (!option.acceptable || !group.by_state.contains(NodeState::kNotReady)) return false;
+    if (ChanceOf(gang, option) != Chance::kNone) return false;
+    const Scene scene = draft_.Look();
+    const Option then =
+        OptionOnceBack(scene, gang, Memory(gang), group, HomeCould(scene, gang, Memory(gang)));
+    return ChanceOf(gang, then) != Chance::kNone;
+  }
+
+  // Who may come to the group for what becomes of such nodes.
+  const std::vector<size_t>& AwaitingNodes(const GroupView& group) {
+    const auto [at, is_new] = awaiting_.try_emplace(&group);
+    if (!is_new) return at->second;
+    for (const size_t gang : astray_) {
+      if (Accepts(Pool(gang), *group.spec)) at->second.push_back(gang);
+    }
+    for (const size_t gang : queue_) {
+      const auto& options = draft_.options[gang];
+      const auto option = std::ranges::find(options, &group, &Option::group);
+      if (option != options.end() && WaitsForNodes(gang, *option)) at->second.push_back(gang);
+    }
+    return at->second;
+  }
+
+  // Do others want them? Nobody can say whether and when they are back, and who takes what then.
+  [[nodiscard]] bool NodesAreAwaited(size_t gang, const GroupView& group) {
+    return std::ranges::any_of(AwaitingNodes(group), [&](size_t other) { return other != gang; });
   }
 
   // Those who have a place there, nodes that they move to, or pods on their way out.
@@ -418,6 +464,8 @@ class Estimates {
   std::vector<size_t> queue_;                      // who waits, in the order of turns
   size_t position_ = 0;                            // of the one that is looked at
   std::map<size_t, Time> starts_;                  // by when those before it start
+  std::vector<size_t> astray_;                     // who runs and has nodes that are NotReady
+  std::map<const GroupView*, std::vector<size_t>> awaiting_;  // of groups that were asked about
 };
 
 }  // namespace

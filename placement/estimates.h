@@ -37,8 +37,9 @@ struct Estimate {
 //   not, so that it starts when the times of all others that wait have passed one after the other.
 //
 // There is none where its namespace has a limit that others who wait would reach before it, where
-// an InferencePool waits for room in the group, where whole nodes are paid for, or behind more than
-// 256 others.
+// an InferencePool waits for room in the group, where somebody who could come there has lost sight
+// of nodes for a while or would fit once they are back (NotReady, within their grace), where whole
+// nodes are paid for, or behind more than 256 others.
 std::optional<Estimate> EstimateFor(const Snapshot& snapshot, const PoolDecision& decision);
 
 }  // namespace spillway::placement

@@ -114,6 +114,54 @@ bool SendDue(Draft& draft, const Evictor& claimant) {
   return any;
 }
 
+// Those who make room for the claim, as Capacity has them: who has shrunk already leaves what its
+// pods still have.
+std::vector<size_t> WhoMakeRoom(const Draft& draft, const Hold& claim) {
+  std::vector<size_t> who = StillThere(draft, claim);
+  const size_t there = who.size();
+  for (const PoolKey& key : claim.victims) {
+    const auto gang = FindGang(draft.world, key);
+    const auto end = who.begin() + static_cast<std::ptrdiff_t>(there);
+    if (gang && std::find(who.begin(), end, *gang) == end) {
+      who.push_back(draft.capacity.RemainsOf(*gang));
+    }
+  }
+  return who;
+}
+
+// Where the gang goes on with fewer workers beside the claim.
+std::optional<Fit> WhereItShrinks(Draft& draft, size_t victim, const Evictor& claimant,
+                                  Settling settling) {
+  const auto gang = FindGang(draft.world, claimant.key);
+  const GroupView* group = draft.world.FindGroup(claimant.hold.node_group);
+  const auto need =
+      gang && group != nullptr ? NeedIn(draft.Pool(*gang), *group->spec) : std::optional<Need>();
+  if (!need) return std::nullopt;
+  const PoolMemory& memory = draft.fates[victim].memory;
+  if (draft.world.IsLeftAlone(*memory.placement)) return std::nullopt;
+  // Nothing starts where there is no money for it: it leaves by itself.
+  if (IsOverBudget(draft.world, draft.quotas.Spend(), draft.Pool(victim), *memory.placement)) {
+    return std::nullopt;
+  }
+  const Claimed claimed =
+      ClaimedOn(draft.Look(), *gang, need->For(need->least), NodesOf(draft, claimant.hold),
+                WhoMakeRoom(draft, claimant.hold));
+  return ShrunkFit(draft.Look(), victim, memory, claimed, settling);
+}
+
+// What some leave is of no use to the claimant without what the others do: nobody shrinks unless
+// all can.
+bool ShrinkDue(Draft& draft, const Evictor& claimant) {
+  const std::vector<size_t> there = StillThere(draft, claimant.hold);
+  const auto can = [&](size_t gang) { return CanStillShrink(draft, gang, claimant); };
+  if (!std::ranges::all_of(there, can)) return false;
+  bool any = false;
+  for (const size_t gang : there) {
+    if (GoesNow(draft, gang, claimant.hold)) any = ShrinkFor(draft, gang, claimant) || any;
+  }
+  return any;
+}
+
 // By pool.
 std::map<size_t, int> CountByPool(const std::vector<ReplicaPlace>& places) {
   std::map<size_t, int> counts;
@@ -265,24 +313,17 @@ void Evict(Draft& draft, size_t victim, const Evictor& claimant) {
   Forfeit(draft, victim, claimant.hold);
 }
 
+bool CanStillShrink(Draft& draft, size_t victim, const Evictor& claimant) {
+  return WhereItShrinks(draft, victim, claimant, Settling::kSettled).has_value();
+}
+
 bool ShrinkFor(Draft& draft, size_t victim, const Evictor& claimant) {
-  const auto claimant_gang = FindGang(draft.world, claimant.key);
+  const auto fit = WhereItShrinks(draft, victim, claimant, Settling::kStarting);
+  if (!fit) return false;
   Fate& fate = draft.fates[victim];
   const TrainingPool& pool = draft.Pool(victim);
   PoolMemory& memory = fate.memory;
-  const GroupView* group = draft.world.FindGroup(claimant.hold.node_group);
-  if (!claimant_gang || group == nullptr) return false;
-  // Nothing starts where there is no money for it: it leaves by itself.
-  if (IsOverBudget(draft.world, draft.quotas.Spend(), pool, *std::as_const(memory.placement))) {
-    return false;
-  }
-  const auto need = NeedIn(draft.Pool(*claimant_gang), *group->spec);
-  if (!need) return false;
-  const Claimed claimed =
-      ClaimedOn(draft.Look(), *claimant_gang, need->For(need->least), NodesOf(draft, claimant.hold),
-                StillThere(draft, claimant.hold));
-  const auto fit = ShrunkFit(draft.Look(), victim, memory, claimed);
-  if (!fit) return false;
+  const GroupView& group = *draft.world.FindGroup(claimant.hold.node_group);
   const Placement before = *std::as_const(memory.placement);
   const std::string why =
       fmt::format("gave {} of {} on {} up for {}, {}", before.workers - fit->workers,
@@ -291,7 +332,7 @@ bool ShrinkFor(Draft& draft, size_t victim, const Evictor& claimant) {
   CountGang(draft.quotas, draft.world, pool, before, -1);
   Record(memory.evictions, draft.Now(), why);
   LengthenDwell(pool, memory, draft.Now());
-  StartAttempt(draft.world, pool, *group, *fit, memory);
+  StartAttempt(draft.world, pool, group, *fit, memory);
   memory.growth_fits_since.reset();
   CountGang(draft.quotas, draft.world, pool, *std::as_const(memory.placement), 1);
   // Who has to start anew anyway does so for its own reason.
@@ -305,13 +346,10 @@ bool ShrinkFor(Draft& draft, size_t victim, const Evictor& claimant) {
 }
 
 bool EvictDue(Draft& draft, const Evictor& claimant) {
+  if (claimant.hold.shrinks) return ShrinkDue(draft, claimant);
   bool any = false;
   for (const size_t gang : StillThere(draft, claimant.hold)) {
     if (!GoesNow(draft, gang, claimant.hold)) continue;
-    if (claimant.hold.shrinks) {
-      any = ShrinkFor(draft, gang, claimant) || any;
-      continue;
-    }
     Evict(draft, gang, claimant);
     any = true;
   }

@@ -51,6 +51,10 @@ bool GoesNow(const Draft& draft, size_t victim, const Hold& claim);
 // The gang gives its place up, and is in the queue for another one.
 void Evict(Draft& draft, size_t victim, const Evictor& claimant);
 
+// Could the gang, which still has its place, go on with fewer workers beside the claim, once those
+// are bound who are about to be? A claim on workers stands only while all that it waits for could.
+bool CanStillShrink(Draft& draft, size_t victim, const Evictor& claimant);
+
 // The gang goes on with as many workers as have room beside the claim. Says whether that is fewer
 // than it has and enough for it; else it stays as it is.
 bool ShrinkFor(Draft& draft, size_t victim, const Evictor& claimant);

@@ -1241,30 +1241,113 @@ bool MadeRoom(const InferenceDecision& decision) {
                      [](const CellDecision& cell) { return cell.desired > cell.before; });
 }
 
+// Who comes before whom across namespaces depends on what both are guaranteed, and that on what all
+// others have and ask for when somebody has a turn. Where it is the same whatever that was, it is
+// known here too.
+
+// May the gang, which waits, be within what its namespace is guaranteed of the type?
+bool MayBeGuaranteed(const QuotaBook& quotas, const TrainingPool& gang, const std::string& type) {
+  const int64_t guaranteed = quotas.Guaranteed(gang.key.ns, type);
+  return quotas.HasGuarantees() &&
+         std::ranges::any_of(gang.accelerators, [&](const AcceptedAccelerator& accepted) {
+           return accepted.type == type &&
+                  int64_t{accepted.Least()} * gang.per_worker <= guaranteed;
+         });
+}
+
+// All that the gang has or could ask for of the type.
+int64_t MostOf(const TrainingPool& gang, const std::string& type) {
+  int64_t most = 0;
+  for (const AcceptedAccelerator& accepted : gang.accelerators) {
+    if (accepted.type == type) most += int64_t{accepted.workers} * gang.per_worker;
+  }
+  const auto& placement = gang.memory.placement;
+  const bool has = placement && placement->accelerator == type;
+  return has ? std::max(most, AcceleratorsOf(gang, *placement)) : most;
+}
+
+// Is the gang, which has a place, within that in any case: is it enough for all gangs of its
+// namespace? What an InferencePool could ask for is not known.
+bool IsSurelyGuaranteed(const World& world, const QuotaBook& quotas, const TrainingPool& gang) {
+  const std::string& ns = gang.key.ns;
+  const std::string& type = gang.memory.placement->accelerator;
+  const auto is_ours = [&](const auto* pool) { return pool->key.ns == ns; };
+  if (std::ranges::any_of(world.inference, is_ours)) return false;
+  int64_t most = 0;
+  for (size_t p = 0; p < world.gangs; ++p) {
+    if (is_ours(world.pools[p])) most += MostOf(*world.pools[p], type);
+  }
+  return most <= quotas.Guaranteed(ns, type);
+}
+
+// Who claims what a gang has, as far as it says by which right.
+struct ClaimRight {
+  const PoolKey& key;
+  int64_t priority = 0;
+  bool may_be_guaranteed = false;  // what it claims
+};
+
+ClaimRight RightOf(const World& world, const QuotaBook& quotas, const TrainingPool& gang,
+                   const Hold& claim) {
+  const GroupView* group = world.FindGroup(claim.node_group);
+  return {.key = gang.key,
+          .priority = gang.priority,
+          .may_be_guaranteed =
+              group != nullptr && MayBeGuaranteed(quotas, gang, group->spec->accelerator)};
+}
+
+// The same for one more replica.
+ClaimRight RightOf(const World& world, const QuotaBook& quotas, const InferencePool& pool,
+                   const Hold& claim) {
+  const GroupView* group = world.FindGroup(claim.node_group);
+  return {.key = pool.key,
+          .priority = pool.priority,
+          .may_be_guaranteed =
+              group != nullptr && quotas.Guaranteed(pool.key.ns, group->spec->accelerator) > 0};
+}
+
+// Of another namespace: it borrows, and the claimant has a higher priority or a guarantee.
+bool MayTakeAcross(const World& world, const QuotaBook& quotas, const ClaimRight& claimant,
+                   const TrainingPool& victim) {
+  return (claimant.priority > victim.priority || claimant.may_be_guaranteed) &&
+         !IsSurelyGuaranteed(world, quotas, victim);
+}
+
+bool MayMakeGo(const World& world, const QuotaBook& quotas, const ClaimRight& claimant,
+               const TrainingPool& victim) {
+  return claimant.key.ns == victim.key.ns ? claimant.priority > victim.priority
+                                          : MayTakeAcross(world, quotas, claimant, victim);
+}
+
 // For whom the gang went; nullopt: for nobody. The key and priority where it has a claim still,
 // else nullptr: it had room by then, but for the quota. A claim that this pass has made may stand
 // in the place of one that it has made before and given up, and does not name who went for that.
 struct ForWhom {
   const PoolKey* key = nullptr;
   int64_t priority = 0;
+  bool may = true;
 };
-std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan,
+std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan, const QuotaBook& quotas,
                                   const TrainingPool& victim) {
   std::optional<ForWhom> found;
   std::optional<ForWhom> overruled;  // it counts where nobody else could be meant
   std::optional<ForWhom> anew;       // likewise
-  const auto claims = [&](const Hold& claim, const PoolKey& key, int64_t priority) {
+  const auto claims = [&](const Hold& claim, const ClaimRight& right) {
+    const auto& [key, priority, guaranteed] = right;
     if (claim.since == world.now && (!anew || priority > anew->priority)) {
-      anew = ForWhom{.key = &key, .priority = priority};
+      const bool may = key.ns != victim.key.ns || priority > victim.priority;
+      anew = ForWhom{.key = &key, .priority = priority, .may = may};
     }
     if (!IsVictim(claim, victim.key)) return false;
-    overruled = ForWhom{.key = &key, .priority = priority};
-    return key.ns != victim.key.ns || priority > victim.priority;
+    const bool may = MayMakeGo(world, quotas, right, victim);
+    overruled = ForWhom{.key = &key, .priority = priority, .may = may};
+    return may;
   };
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const PoolDecision& decision = plan.pools[p];
     const bool has_claim = HasClaim(decision);
-    if (has_claim && claims(*decision.memory.hold, decision.key, world.pools[p]->priority)) {
+    if (has_claim && claims(*decision.memory.hold,
+                            RightOf(world, quotas, *world.pools[p], *decision.memory.hold))) {
       return overruled;
     }
     if (!has_claim && decision.action == Action::kPlace) found.emplace();
@@ -1272,7 +1355,9 @@ std::optional<ForWhom> EvictedFor(const World& world, const Plan& plan,
   for (size_t p = 0; p < plan.inference_pools.size(); ++p) {
     const InferenceDecision& decision = plan.inference_pools[p];
     const auto& claim = decision.memory.claim;
-    if (claim && claims(claim->hold, decision.key, world.inference[p]->priority)) return overruled;
+    if (claim && claims(claim->hold, RightOf(world, quotas, *world.inference[p], claim->hold))) {
+      return overruled;
+    }
     if (MadeRoom(decision)) found.emplace();
   }
   if (!found && !overruled) return anew;
@@ -1294,16 +1379,19 @@ std::vector<const TrainingPool*> ShrinksFor(const World& world, const Plan& plan
   return claimants;
 }
 
-// Does the one come before the other, whoever is guaranteed what?
-bool MayComeBefore(const World& world, const TrainingPool& one, const TrainingPool& other) {
-  if (one.key.ns != other.key.ns) return true;
+// May the one have workers of the other that it can do without?
+bool MayTakeWorkers(const World& world, const QuotaBook& quotas, const TrainingPool& one,
+                    const TrainingPool& other) {
+  if (one.key.ns != other.key.ns) {
+    return MayTakeAcross(world, quotas, RightOf(world, quotas, one, *one.memory.hold), other);
+  }
   return RankOf(one, one.memory, world.now).Before(RankOf(other, other.memory, world.now));
 }
 
 // A gang that goes on with fewer workers on nodes that it had does so for somebody before it, or
 // because it has to start anew anyway.
-Problem ShrinksForAReason(const World& world, const Plan& plan, const TrainingPool& gang,
-                          const PoolDecision& decision) {
+Problem ShrinksForAReason(const World& world, const Plan& plan, const QuotaBook& quotas,
+                          const TrainingPool& gang, const PoolDecision& decision) {
   const Placement& before = *gang.memory.placement;
   const Placement& after = *decision.memory.placement;
   if (after.node_group != before.node_group || after.workers >= before.workers) {
@@ -1315,7 +1403,7 @@ Problem ShrinksForAReason(const World& world, const Plan& plan, const TrainingPo
   const auto claimants = ShrinksFor(world, plan, gang);
   if (claimants.empty()) return "goes on with fewer workers for nobody";
   const auto comes_before = [&](const TrainingPool* one) {
-    return MayComeBefore(world, *one, gang);
+    return MayTakeWorkers(world, quotas, *one, gang);
   };
   if (std::ranges::none_of(claimants, comes_before)) {
     return "goes on with fewer workers for somebody who comes after it";
@@ -1334,22 +1422,19 @@ Problem ShrinksForAReason(const World& world, const Plan& plan, const TrainingPo
 }
 
 // Somebody claims what it had, comes before it, and it had run for long enough.
-Problem EvictionsAreRight(const World& world, const Plan& plan) {
+Problem EvictionsAreRight(const World& world, const Plan& plan, const QuotaBook& quotas) {
   for (size_t p = 0; p < plan.pools.size(); ++p) {
     const TrainingPool& victim = *world.pools[p];
     if (!NewlyEvicted(world, victim, plan.pools[p])) continue;
     if (plan.pools[p].action == Action::kRestart) {
-      const auto problem = ShrinksForAReason(world, plan, victim, plan.pools[p]);
+      const auto problem = ShrinksForAReason(world, plan, quotas, victim, plan.pools[p]);
       if (problem) return fmt::format("{} {}", victim.key.Format(), *problem);
       continue;
     }
-    const auto claimant = EvictedFor(world, plan, victim);
+    const auto claimant = EvictedFor(world, plan, quotas, victim);
     if (!claimant) return victim.key.Format() + " is evicted for nobody";
     if (claimant->key == nullptr) continue;
-    if (claimant->key->ns == victim.key.ns && claimant->priority <= victim.priority) {
-      return victim.key.Format() +
-             " is evicted by one of its namespace that does not come before it";
-    }
+    if (!claimant->may) return victim.key.Format() + " is evicted by one that comes after it";
     if (world.now < victim.memory.placement->since + victim.min_run) {
       return victim.key.Format() + " is evicted before it has run for preemption.minRunSeconds";
     }
@@ -2141,7 +2226,7 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = ReplicasAreToldOfLimits(world, plan)) return Broken(*problem);
   if (const auto problem = GangsHaveTheMoney(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReplicasHaveTheMoney(world, plan, quotas)) return Broken(*problem);
-  if (const auto problem = EvictionsAreRight(world, plan)) return Broken(*problem);
+  if (const auto problem = EvictionsAreRight(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReplicasGiveWayRightly(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = CellClaimsAreRight(world, plan)) return Broken(*problem);
   if (const auto problem = GuaranteesHold(world, plan, quotas)) return Broken(*problem);

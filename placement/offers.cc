@@ -46,27 +46,36 @@ class Repellent {
 
   // As Repelling has it. Neighbours mostly have the same taints.
   const Taint* On(const Node& node) {
-    if (last_ == nullptr || last_->taints != node.taints) taint_ = Repelling(pool_, group_, node);
+    if (last_ == nullptr || last_->taints != node.taints) {
+      taint_ = Repelling(pool_, group_, node);
+      alone_ = taint_ != nullptr && !SeveralRepel(pool_, group_, node);
+    }
     last_ = &node;
     return taint_;
   }
+  // Does no other taint of that node?
+  [[nodiscard]] bool IsAlone() const { return alone_; }
 
  private:
   const TrainingPool& pool_;
   const NodeGroup& group_;
   const Node* last_ = nullptr;
   const Taint* taint_ = nullptr;  // of the last, or of one before with the same taints
+  bool alone_ = false;            // likewise
 };
 
 // Says whether the constraints let the pool use the node, and if not, why.
 bool MayUse(const World& world, const TrainingPool& pool, const PoolMemory& memory,
-            const Node& node, Repellent& repellent, LeftOut& left_out) {
+            const Member& member, Repellent& repellent, LeftOut& left_out) {
+  const Node& node = *world.nodes[member.node];
+  const Taint* taint = repellent.On(node);
+  const ExcludedNode* excluded = FindExcluded(memory, node.id.name, world.now);
   if (!TermsHold(pool, node)) {
-    left_out.Terms();
-  } else if (const Taint* taint = repellent.On(node)) {
-    left_out.Taint(*taint);
-  } else if (const auto* excluded = FindExcluded(memory, node.id.name, world.now)) {
-    left_out.Excluded(*excluded);
+    left_out.Terms(member.shape, taint == nullptr && excluded == nullptr);
+  } else if (taint != nullptr) {
+    left_out.Taint(*taint, member.shape, repellent.IsAlone() && excluded == nullptr);
+  } else if (excluded != nullptr) {
+    left_out.Excluded(*excluded, member.shape);
   } else {
     return true;
   }
@@ -112,11 +121,10 @@ Ground GroundOf(const World& world, const GroupView& group, const TrainingPool& 
     // The taints that tell that it is NotReady go when it is back.
     const bool may_use = comes_back ? CouldServe(pool, *group.spec, node) &&
                                           !IsExcluded(memory, node.id.name, world.now)
-                                    : MayUse(world, pool, memory, node, repellent, left_out);
+                                    : MayUse(world, pool, memory, member, repellent, left_out);
     if (may_use) Allow(member, ground);
   }
-  ground.left_out = left_out.Sentence();
-  ground.let_in = left_out.Remedy();
+  ground.left_out = std::move(left_out);
   CountDomains(world, group, ground);
   return ground;
 }

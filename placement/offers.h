@@ -10,15 +10,13 @@
 #include <vector>
 
 #include "placement/capacity.h"
+#include "placement/constraints.h"
 #include "placement/gangs.h"
 #include "placement/nodes.h"
 
 // What groups offer to pools that ask for the same: worked out once in a pass, and brought up to
 // date where rooms have changed since, so that thousands of pools do not each look at every node.
 namespace spillway::placement {
-
-// How many nodes there are of each of a group's shapes.
-using ShapeCounts = std::vector<int64_t>;
 
 struct DomainShapes {
   uint32_t domain = 0;  // in World::DomainsOf a level
@@ -38,8 +36,7 @@ struct Ground {
   ShapeCounts own;               // … of these, those that no other group matches,
   ShapeCounts allowed;           // … and of these `nodes`
   std::vector<size_t> unusable;  // members that are not usable now, and not lost
-  std::string left_out;          // why constraints leave others out
-  std::string let_in;            // what would let them in
+  LeftOut left_out;              // by constraints
   bool shared = false;           // by all pools with the same constraints
   std::map<std::string, std::vector<DomainShapes>> domains;  // of the group's labels, ascending
 };

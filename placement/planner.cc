@@ -387,12 +387,21 @@ bool DependsOnOrder(const Draft& draft) {
          std::ranges::any_of(draft.fates, IsMoving);
 }
 
+// Are gangs to go on with fewer workers for somebody? They may count on room beside what they have
+// that somebody else was given.
+bool SomebodyShrinks(const Draft& draft) {
+  return std::ranges::any_of(draft.fates, [](const Fate& fate) {
+    const auto& hold = std::as_const(fate.memory.hold);
+    return fate.course == Course::kQueue && hold && hold->shrinks;
+  });
+}
+
 // Has a round, though nobody left room in it, made another state than the next pass would make of
 // it? That one finds the places that were given, and so the turns in another order, from the start,
-// and claims without those that were given up.
+// and claims without those that were given up or can't be met.
 bool IsUnsettled(const Draft& draft, size_t given_before) {
   const bool gave = draft.given.size() != given_before;
-  return draft.claim_dropped || (gave && DependsOnOrder(draft));
+  return draft.claim_dropped || (gave && (DependsOnOrder(draft) || SomebodyShrinks(draft)));
 }
 
 // A place that this pass has given is open again. REQUIRES that it has given one.

@@ -385,7 +385,9 @@ class Search {
   [[nodiscard]] bool AllShrink(const std::vector<size_t>& gone, const Fit& fit) const {
     const Claimed claimed = ClaimedOn(contest_.scene, claimant_.own, need_, fit.nodes, gone);
     return std::ranges::all_of(gone, [&](size_t who) {
-      return ShrunkFit(contest_.scene, who, contest_.fates[who].memory, claimed).has_value();
+      return ShrunkFit(contest_.scene, who, contest_.fates[who].memory, claimed,
+                       Settling::kStarting)
+          .has_value();
     });
   }
 
@@ -401,7 +403,8 @@ class Search {
       size_t node = 0;
     };
     std::vector<Part> parts;
-    for (const Slot& slot : OwnSlots(contest_.scene, who, contest_.fates[who].memory, need)) {
+    for (const Slot& slot :
+         OwnSlots(contest_.scene, who, contest_.fates[who].memory, need, Settling::kStarting)) {
       parts.push_back({.claimants = vacancies_->WorkersOn(slot.node, gone),
                        .workers = slot.workers,
                        .node = slot.node});

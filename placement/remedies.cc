@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <utility>
 
 #include "placement/capacity.h"
 #include "placement/labels.h"
@@ -35,6 +38,22 @@ bool HidesRoom(std::string_view clause) {
 bool IsAboutRoom(std::string_view clause) {
   return clause.starts_with("room for ") || clause.starts_with("for ") ||
          clause.find(kOrRoom) != std::string_view::npos;
+}
+
+// Of a clause that lets the gang in to nodes: the ways of which one may be enough. Any other is its
+// only one.
+std::vector<std::string> WaysIn(const std::string& clause) {
+  if (!clause.starts_with("change the templa") && !clause.starts_with("tolerate the")) {
+    return {clause};
+  }
+  std::vector<std::string> ways;
+  for (size_t from = 0;;) {
+    const size_t to = std::min(clause.find(", or tolerate the taint ", from),
+                               clause.find(", or wait until 2", from));
+    ways.push_back(clause.substr(from, to - from));
+    if (to == std::string::npos) return ways;
+    from = to + std::string_view(", or ").size();
+  }
 }
 
 std::vector<std::string> Clauses(std::string_view text) {
@@ -192,17 +211,22 @@ class Mended {
     }
   }
 
+  // The clause has one way alone.
   void LetIn(std::string_view clause) {
     TrainingPool& pool = Pool();
-    if (clause.starts_with("change the template's")) pool.node_terms.clear();
     constexpr std::string_view kTolerate = "tolerate the taint ";
-    for (size_t at = clause.find(kTolerate); at != std::string_view::npos;
-         at = clause.find(kTolerate, at)) {
-      at += kTolerate.size();
-      const std::string key(clause.substr(at, clause.find_first_of(" =:", at) - at));
+    constexpr std::string_view kWait = "wait until ";
+    if (clause.starts_with("change the template's")) {
+      pool.node_terms.clear();
+    } else if (clause.starts_with(kTolerate)) {
+      const size_t end = clause.find_first_of(" =:", kTolerate.size());
+      const std::string key(clause.substr(kTolerate.size(), end - kTolerate.size()));
       pool.tolerations.push_back({.key = key, .op = "Exists", .value = "", .effect = ""});
+    } else if (clause.starts_with(kWait)) {
+      const auto until = ParseTime(clause.substr(kWait.size()));
+      std::erase_if(pool.memory.excluded,
+                    [&](const ExcludedNode& one) { return until && one.until <= *until; });
     }
-    if (clause.find("wait until ") != std::string_view::npos) pool.memory.excluded.clear();
   }
 
   PoolKey key_;
@@ -210,29 +234,72 @@ class Mended {
   Snapshot world_;
 };
 
-// The line's clauses, and those that come to light once they are done.
-std::vector<std::string> Completed(const Snapshot& snapshot, const PoolKey& key,
-                                   const std::string& group, std::vector<std::string> clauses) {
-  Mended mended(snapshot, key, group);
-  for (const std::string& clause : clauses) {
-    if (HidesRoom(clause)) mended.Mend(clause);
-  }
-  for (int round = 0; round < kMostRounds; ++round) {
-    const auto more = mended.Missing();
-    if (!more) break;
-    std::erase_if(clauses, IsAboutRoom);
-    bool hides = false;
-    for (const std::string& clause : *more) {
-      if (std::find(clauses.begin(), clauses.end(), clause) != clauses.end()) continue;
-      clauses.push_back(clause);
-      if (!HidesRoom(clause)) continue;
-      mended.Mend(clause);
-      hides = true;
+// What helps the one gang in the one group.
+class Line {
+ public:
+  // REQUIRES that both are in the snapshot.
+  Line(const Snapshot& snapshot, PoolKey key, std::string group)
+      : snapshot_(snapshot), key_(std::move(key)), group_(std::move(group)) {}
+
+  // The clauses, and those that come to light once they are done. `depth`: of clauses that have
+  // several ways.
+  [[nodiscard]] std::vector<std::string> Completed(std::vector<std::string> clauses,
+                                                   int depth = 0) const {
+    const auto open = std::ranges::find_if(clauses, HasWays);
+    if (open != clauses.end() && depth < kMostRounds) {
+      return CompletedEachWay(clauses, open - clauses.begin(), depth + 1);
     }
-    if (!hides) break;
+    Mended mended(snapshot_, key_, group_);
+    for (const std::string& clause : clauses) {
+      if (HidesRoom(clause)) mended.Mend(clause);
+    }
+    for (int round = 0; round < kMostRounds; ++round) {
+      const auto more = mended.Missing();
+      if (!more) break;
+      std::erase_if(clauses, IsAboutRoom);
+      const size_t known = clauses.size();
+      for (const std::string& clause : *more) {
+        if (std::ranges::find(clauses, clause) == clauses.end()) clauses.push_back(clause);
+      }
+      const std::span added = std::span(clauses).subspan(known);
+      if (std::ranges::any_of(added, HasWays)) return Completed(std::move(clauses), depth);
+      if (std::ranges::none_of(added, HidesRoom)) break;
+      for (const std::string& clause : added) {
+        if (HidesRoom(clause)) mended.Mend(clause);
+      }
+    }
+    return clauses;
   }
-  return clauses;
-}
+
+ private:
+  static bool HasWays(const std::string& clause) { return WaysIn(clause).size() > 1; }
+
+  // One way is enough where the same is missing besides, whichever is gone. Else all are listed:
+  // with them it is known what there is to be room on.
+  [[nodiscard]] std::vector<std::string> CompletedEachWay(std::vector<std::string> clauses,
+                                                          ptrdiff_t at, int depth) const {
+    const std::string open = clauses[static_cast<size_t>(at)];
+    const std::vector<std::string> ways = WaysIn(open);
+    clauses.erase(clauses.begin() + at);
+    std::optional<std::vector<std::string>> rest;
+    for (const std::string& way : ways) {
+      std::vector<std::string> one = clauses;
+      one.insert(one.begin() + at, way);
+      one = Completed(std::move(one), depth);
+      std::erase(one, way);
+      if (!rest) rest = one;
+      if (*rest == one) continue;
+      clauses.insert(clauses.begin() + at, ways.begin(), ways.end());
+      return Completed(std::move(clauses), depth);
+    }
+    rest->insert(rest->begin() + std::min(at, std::ssize(*rest)), open);
+    return *rest;
+  }
+
+  const Snapshot& snapshot_;
+  PoolKey key_;
+  std::string group_;
+};
 
 }  // namespace
 
@@ -248,7 +315,7 @@ std::vector<std::string> RemediesFor(const Snapshot& snapshot, const PoolDecisio
         Clauses(std::string_view(line).substr(group.size() + 2));
     if (std::none_of(clauses.begin(), clauses.end(), HidesRoom)) continue;
     line = fmt::format("{}: {}", group,
-                       fmt::join(Completed(snapshot, decision.key, group, clauses), "; "));
+                       fmt::join(Line(snapshot, decision.key, group).Completed(clauses), "; "));
   }
   return lines;
 }

@@ -438,16 +438,37 @@ TEST(Remedies, NameTheNodesThatAreNotUsable) {
               testing::ElementsAre("home: make its nodes usable: 8 lost"));
 }
 
+// Of eight nodes one has a taint, and two are left out for a while.
+std::vector<std::string> RemediesWithFive(int workers) {
+  return RemediesAt([&](Snapshot& w, TrainingPool& p) {
+    p.accelerators[0].workers = workers;
+    p.node_terms = {{{.key = "group", .op = "Exists", .values = {}}}};
+    NodeOf(w, "home-1").taints = {{.key = "t", .value = "", .effect = "NoSchedule"}};
+    p.memory.excluded = {
+        {.name = "home-2", .until = kNow + Seconds{120}, .reason = "GangIncomplete"},
+        {.name = "home-3", .until = kNow + Seconds{60}, .reason = "GangIncomplete"}};
+  });
+}
+
 TEST(Remedies, SayHowNodesThatAreLeftOutCouldBeUsed) {
-  EXPECT_THAT(RemediesAt([](Snapshot& w, TrainingPool& p) {
-                p.node_terms = {{{.key = "group", .op = "Exists", .values = {}}}};
-                NodeOf(w, "home-1").taints = {{.key = "t", .value = "", .effect = "NoSchedule"}};
-                p.memory.excluded = {
-                    {.name = "home-2", .until = kNow + Seconds{120}, .reason = "GangIncomplete"},
-                    {.name = "home-3", .until = kNow + Seconds{60}, .reason = "GangIncomplete"}};
-              }),
+  EXPECT_THAT(RemediesWithFive(6),
               testing::ElementsAre("home: tolerate the taint t:NoSchedule or take it off, or wait "
-                                   "until 2026-11-24T12:01:00Z"));
+                                   "until 2026-11-24T12:01:00Z"))
+      << "one of them is enough";
+  EXPECT_THAT(RemediesWithFive(7), testing::ElementsAre("home: wait until 2026-11-24T12:02:00Z"))
+      << "two are";
+  EXPECT_THAT(RemediesWithFive(8),
+              testing::ElementsAre("home: tolerate the taint t:NoSchedule or take it off; wait "
+                                   "until 2026-11-24T12:02:00Z"))
+      << "all are needed";
+  EXPECT_THAT(RemediesAt([](Snapshot& w, TrainingPool& p) {
+                p.accelerators[0].workers = 7;
+                NodeOf(w, "home-1").taints = {{.key = "t", .value = "", .effect = "NoSchedule"},
+                                              {.key = "u", .value = "", .effect = "NoSchedule"}};
+                NodeOf(w, "home-2").taints = {{.key = "v", .value = "", .effect = "NoSchedule"}};
+              }),
+              testing::ElementsAre("home: tolerate the taint v:NoSchedule or take it off"))
+      << "the other node would be left out still";
   EXPECT_THAT(RemediesAt([](Snapshot&, TrainingPool& p) {
                 p.node_terms = {{{.key = "zone", .op = "Exists", .values = {}}}};
               }),

@@ -151,6 +151,38 @@ TEST(Estimate, IsNotWhereALimitMayComeFirst) {
   EXPECT_FALSE(EstimateOf(world, "next"));
 }
 
+void Lose(Snapshot& world, const std::string& node) {
+  NodeOf(world, node).ready = false;
+  NodeOf(world, node).not_ready_since = world.now - Seconds{10};
+}
+
+// Its three nodes are those at home, of which one may be back at any moment; until then there is
+// nothing that it waits for.
+TEST(Estimate, IsNotBehindWhoWaitsForNodesToBeBack) {
+  Snapshot world = Home();
+  AddNodes(world, "home", 1);
+  PoolOf(world, "big").accelerators[0].workers = 3;
+  Lose(world, "home-3");
+  const Plan plan = Checked(world);
+  ASSERT_FALSE(DecisionOf(plan, "next").reservation);
+  EXPECT_EQ(In(EstimateOf(world, "next")), -1);
+  EXPECT_EQ(FormatWhy(world, plan, DecisionOf(plan, "next")).find("estimate:"), std::string::npos);
+  NodeOf(world, "home-3").cordoned = true;  // it is not back when it is ready
+  PoolOf(world, "big").accelerators[0].workers = 2;
+  EXPECT_EQ(In(EstimateOf(world, "next")), 3500) << "who waits does so for others";
+}
+
+// It starts anew on other nodes if that one stays away.
+TEST(Estimate, IsNotBesideWhoHasLostSightOfItsNodes) {
+  Snapshot world = Home();
+  AddNodes(world, "home", 1);
+  AddEnding(world, "third", {"home-3"}, 3200);
+  Lose(world, "home-3");
+  EXPECT_EQ(In(EstimateOf(world, "next")), -1);
+  PoolOf(world, "third").on_unreachable = placement::OnUnreachable::kWait;
+  EXPECT_EQ(In(EstimateOf(world, "next")), 3500);
+}
+
 TEST(Estimate, IsMarkedAsOne) {
   const Snapshot world = Home();
   const Plan plan = Checked(world);

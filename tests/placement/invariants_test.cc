@@ -209,6 +209,38 @@ TEST(Verify, FindsASpillThatComesTooSoon) {
 }
 
 // A gang may start anew where it is, though the group takes nobody else.
+// A claim of p, of another namespace and a higher priority, on the node that old has.
+Snapshot Contested(bool shrinks) {
+  Snapshot world = Fleet(2);
+  TrainingPool& old = AddOld(world, "old", 0, {"home-1", "home-2"});
+  old.key.ns = "other";
+  if (shrinks) old.accelerators[0].min_workers = 1;
+  world.pools.push_back(Wants("p", shrinks ? 1 : 2));
+  world.pools.back().priority = 1;
+  world = Applied(world, MakePlan(world));
+  world.now += Seconds{1};
+  return world;
+}
+
+TEST(Verify, KnowsWhoComesFirstAcrossNamespacesWhereNobodyElseMatters) {
+  for (const bool shrinks : {true, false}) {
+    Snapshot world = Contested(shrinks);
+    const Plan plan = MakePlan(world);
+    ASSERT_EQ(DecisionOf(plan, "old").action, shrinks ? Action::kRestart : Action::kRelease);
+    EXPECT_TRUE(Verify(world, plan).ok());
+    PoolOf(world, "p").priority = 0;
+    EXPECT_FALSE(Verify(world, plan).ok()) << "neither priority nor guarantee";
+    world.quotas = {Guarantee("team", 8 * PoolOf(world, "p").accelerators[0].workers - 1)};
+    EXPECT_FALSE(Verify(world, plan).ok()) << "less is guaranteed than it asks for";
+    world.quotas = {Guarantee("team", 8 * PoolOf(world, "p").accelerators[0].workers)};
+    EXPECT_TRUE(Verify(world, plan).ok());
+    world.quotas.push_back(Guarantee("other", 15));
+    EXPECT_TRUE(Verify(world, plan).ok()) << "old borrows";
+    world.quotas.back() = Guarantee("other", 16);
+    EXPECT_FALSE(Verify(world, plan).ok()) << "old is guaranteed all that its namespace has";
+  }
+}
+
 TEST(Verify, LetsAGangStartAnewInAClosedGroup) {
   Snapshot world = Fleet(2, 0);
   AddRunning(world, "old", 1, 8, "home", {"home-1"});

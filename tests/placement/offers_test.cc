@@ -246,7 +246,8 @@ TEST(Ground, CountsWhatEveryCheckLeaves) {
   EXPECT_EQ(count(ground->own), 3);
   EXPECT_EQ(count(ground->allowed), 2);
   EXPECT_EQ(ground->unusable.size(), 1U) << "a lost node is none that could come back";
-  EXPECT_EQ(ground->left_out, "1 node with the taint sku=gpu:NoSchedule that is not tolerated");
+  EXPECT_EQ(ground->left_out.Sentence(),
+            "1 node with the taint sku=gpu:NoSchedule that is not tolerated");
   ASSERT_EQ(ground->domains.at(kDomain).size(), 1U);
   EXPECT_EQ(count(ground->domains.at(kDomain)[0].shapes), 2);
 }

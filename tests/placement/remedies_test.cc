@@ -106,12 +106,21 @@ Asker AskerOf(placement::InferencePool& pool, placement::Variant& variant) {
           .variant = &variant};
 }
 
+// Where nodes could be let in: the ways of which one is enough. Any other clause is its only one.
+std::vector<std::string> WaysIn(const std::string& clause) {
+  if (!Match(clause, "^(change the template|tolerate )")) return {clause};
+  const std::regex between(", or (?=tolerate the taint |wait until 2)");
+  return {std::sregex_token_iterator(clause.begin(), clause.end(), between, -1), {}};
+}
+
 // Does what a remedy asks for.
 class Helper {
  public:
-  Helper(Snapshot& world, Asker asker, const std::string& group)
+  // `choice`: by this, one of several ways.
+  Helper(Snapshot& world, Asker asker, const std::string& group, uint32_t choice)
       : world_(world),
         asker_(std::move(asker)),
+        choice_(choice),
         group_(*std::find_if(world.groups.begin(), world.groups.end(),
                              [&](const NodeGroup& one) { return one.name == group; })) {}
 
@@ -119,7 +128,13 @@ class Helper {
 
   // kNothing: it is for time alone to do, or says no more than another clause does.
   Did Do(const std::string& clause) {
-    if (auto rest = Match(clause, "^wait until \\S+, or (.*)$")) return Do((*rest)[1]);
+    const std::vector<std::string> ways = WaysIn(clause);
+    return DoOne(ways[choice_ % ways.size()]);
+  }
+
+ private:
+  Did DoOne(const std::string& clause) {
+    if (auto rest = Match(clause, "^wait until \\S+, or (.*)$")) return DoOne((*rest)[1]);
     if (OfGroup(clause) || OfNodes(clause) || OfMoney(clause) || OfVariant(clause) ||
         OfPool(clause)) {
       return Did::kIt;
@@ -132,7 +147,6 @@ class Helper {
     return Did::kNotKnown;
   }
 
- private:
   bool OfGroup(const std::string& clause) {
     if (clause == "set its admission to Open") {
       group_.admission = placement::Admission::kOpen;
@@ -182,15 +196,14 @@ class Helper {
       if (asker_.variant != nullptr) asker_.variant->arch.clear();
       done = true;
     }
-    const std::regex taint("tolerate the taint ([^ =:]+)");
-    for (std::sregex_iterator at(clause.begin(), clause.end(), taint), end; at != end; ++at) {
-      asker_.tolerations->push_back({.key = (*at)[1], .op = "Exists", .value = "", .effect = ""});
+    if (auto taint = Match(clause, "^tolerate the taint ([^ =:]+)")) {
+      asker_.tolerations->push_back(
+          {.key = (*taint)[1], .op = "Exists", .value = "", .effect = ""});
       done = true;
     }
-    if (Match(clause, "wait until \\S+Z$") && asker_.gang != nullptr &&
-        !asker_.gang->memory.excluded.empty()) {
-      asker_.gang->memory.excluded.clear();
-      done = true;
+    if (auto until = Match(clause, "^wait until (\\S+Z)$"); until && asker_.gang != nullptr) {
+      done = std::erase_if(asker_.gang->memory.excluded,
+                           [&](const auto& one) { return one.until <= At((*until)[1]); }) > 0;
     }
     if (clause == "set placement.spill.policy to Allowed") {
       *asker_.spill_allowed = done = true;
@@ -340,6 +353,7 @@ class Helper {
 
   Snapshot& world_;
   Asker asker_;
+  uint32_t choice_;
   NodeGroup& group_;
 };
 
@@ -447,7 +461,8 @@ class WhatWouldHelp : public testing::Test {
       });
       for (const std::string& clause : clauses) {
         done_ += "  " + clause + "\n";
-        const auto result = Helper(world, AskerOf(PoolOf(world, decision.key)), group).Do(clause);
+        const auto result =
+            Helper(world, AskerOf(PoolOf(world, decision.key)), group, seed).Do(clause);
         EXPECT_NE(result, Helper::Did::kNotKnown) << clause << "\n" << Told(seed, plan, group);
         did = did || result == Helper::Did::kIt;
       }
@@ -502,6 +517,48 @@ TEST(RemediesFor, ListWhatComesToLightOnceTheFirstIsMended) {
           first + "; tolerate the taint maintenance:NoSchedule or take it off; room for 2 more "
                   "workers: for each 8 accelerators and all else that it requests on one node"});
   EXPECT_NE(FormatWhy(world, plan, decision).find("; room for 2 more workers"), std::string::npos);
+}
+
+// Two workers; one of the nodes is free for them, and the others are left out for different
+// reasons.
+Snapshot LeavingOut() {
+  Snapshot world = Fleet(3);
+  world.groups.pop_back();
+  NodeOf(world, "home-2").labels["zone"] = "b";
+  NodeOf(world, "home-3").taints = {{.key = "maintenance", .value = "", .effect = "NoSchedule"}};
+  world.pools = {Wants("p", 2)};
+  world.pools[0].node_terms = {{{.key = "zone", .op = "DoesNotExist", .values = {}}}};
+  return world;
+}
+
+std::vector<std::string> RemediesIn(const Snapshot& world) {
+  return RemediesFor(world, MakePlan(world).pools[0]);
+}
+
+TEST(RemediesFor, LeaveTheWayOpenWhereEachIsEnough) {
+  EXPECT_EQ(RemediesIn(LeavingOut()),
+            std::vector<std::string>{
+                "home: change the template's node selector or required affinity, or the nodes' "
+                "labels, or tolerate the taint maintenance:NoSchedule or take it off"});
+}
+
+TEST(RemediesFor, ListAllWaysWhereNoneIsEnough) {
+  Snapshot world = LeavingOut();
+  world.pools[0].accelerators[0].workers = 3;
+  EXPECT_EQ(RemediesIn(world),
+            std::vector<std::string>{
+                "home: change the template's node selector or required affinity, or the nodes' "
+                "labels; tolerate the taint maintenance:NoSchedule or take it off"});
+}
+
+// What is behind the one has no room.
+TEST(RemediesFor, ListAllWaysWhereTheyDoNotLeadToTheSame) {
+  Snapshot world = LeavingOut();
+  Use(world, "home-2", 8);
+  EXPECT_EQ(RemediesIn(world),
+            std::vector<std::string>{
+                "home: change the template's node selector or required affinity, or the nodes' "
+                "labels; tolerate the taint maintenance:NoSchedule or take it off"});
 }
 
 // ---- inference pools ----
@@ -631,7 +688,7 @@ class WhatWouldHelpServing : public testing::Test {
           placement::InferencePool& pool = ServingPoolOf(world, key);
           const auto of = std::find_if(pool.variants.begin(), pool.variants.end(),
                                        [&](const auto& one) { return one.name == variant; });
-          const auto result = Helper(world, AskerOf(pool, *of), group).Do(clause);
+          const auto result = Helper(world, AskerOf(pool, *of), group, seed).Do(clause);
           ASSERT_NE(result, Helper::Did::kNotKnown) << done << FormatPlan(plan, true);
           did = did || result == Helper::Did::kIt;
         }

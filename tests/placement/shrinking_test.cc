@@ -231,6 +231,22 @@ TEST(Shrinking, IsSharedWhereOneGangIsNotEnough) {
   EXPECT_TRUE(DecisionOf(Checked(After(world, shrinks, kNow + Seconds{30})), "p").placed);
 }
 
+// Both have half of each node, and leave the same one.
+TEST(Shrinking, IsSharedByThoseOnOneNode) {
+  Snapshot world = Fleet(3);
+  for (const char* name : {"a", "b"}) {
+    TrainingPool& pool = AddRunning(world, name, 3, 4, "home", {"home-1", "home-2", "home-3"});
+    MakeElastic(pool, 2).preemptible = Preemptible::kAlways;
+    pool.min_run = Seconds{0};
+  }
+  world.pools.push_back(Early("p", 1));
+  world = After(world, Checked(world), kNow + Seconds{1});
+  ASSERT_EQ(PoolOf(world, "p").memory.hold->victims.size(), 2U);
+  const Plan shrinks = Checked(world);
+  EXPECT_EQ(MemoryOf(shrinks, "a").placement->nodes, MemoryOf(shrinks, "b").placement->nodes);
+  EXPECT_TRUE(DecisionOf(Checked(After(world, shrinks, kNow + Seconds{30})), "p").placed);
+}
+
 // One node of 8 accelerators, all of which a gang of 8 workers has.
 TEST(Shrinking, LeavesPartOfANode) {
   Snapshot world = Fleet(1);
@@ -268,6 +284,135 @@ TEST(Shrinking, IsGivenUpWhereTheGangNeedsItsWorkersByNow) {
   const Plan plan = Checked(world);
   EXPECT_EQ(DecisionOf(plan, "elastic").action, Action::kKeep);
   EXPECT_EQ(Told(plan), "starts on azure");
+}
+
+void LoseFor(Snapshot& world, const std::string& node, Seconds ago) {
+  NodeOf(world, node).ready = false;
+  NodeOf(world, node).not_ready_since = world.now - ago;
+}
+
+void LeaveOut(Snapshot& world, const std::string& node) {
+  E(world).memory.excluded.push_back(
+      {.name = node, .until = world.now + Seconds{600}, .reason = "NodeLost"});
+}
+
+// It keeps home-3 and home-4, and two workers, while p waits for the others.
+TEST(Shrinking, IsGivenUpWhereTheGangCanNotGoOnWithFewer) {
+  const std::vector<Case> cases = {
+      {"it can", [](Snapshot&) {}, "shrinks elastic on home"},
+      {"a node is lost that it would keep",
+       [](Snapshot& w) { NodeOf(w, "home-4").draining = true; }, "starts on azure"},
+      {"a node is away that it would keep", [](Snapshot& w) { LoseFor(w, "home-4", Seconds{1}); },
+       "starts on azure"},
+      {"it may start anew on one node alone",
+       [](Snapshot& w) {
+         for (const char* node : {"home-2", "home-3", "home-4"}) LeaveOut(w, node);
+       },
+       "starts on azure"},
+      {"its nodes are left alone",
+       [](Snapshot& w) {
+         for (const char* node : {"home-1", "home-2", "home-3"}) LoseFor(w, node, Seconds{1});
+       },
+       "starts on azure"},
+      {"its spec asks for more on a node by now", [](Snapshot& w) { E(w).per_worker = 16; },
+       "starts on azure"},
+      {"it is not elastic any more", [](Snapshot& w) { MakeElastic(E(w), 0); }, "starts on azure"},
+  };
+  for (const Case& c : cases) {
+    Snapshot world = Full();
+    E(world).preemptible = Preemptible::kAtCheckpoint;
+    E(world).checkpoint_interval = Seconds{1000};  // it has run for 7200 s
+    world = After(world, Checked(world), kNow + Seconds{1});
+    c.make(world);
+    EXPECT_EQ(Told(Checked(world)), c.told) << c.sentence;
+  }
+}
+
+// p gets the node where the gang can't start anew, and one that it can do without.
+TEST(Shrinking, IsForOtherNodesWhereTheGangNeedsThese) {
+  Snapshot world = Full();
+  world = After(world, Checked(world), kNow + Seconds{1});
+  ASSERT_THAT(P(world).memory.hold->nodes, ElementsAre("home-1", "home-2"));
+  LeaveOut(world, "home-4");
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Told(plan), "shrinks elastic on home");
+  EXPECT_THAT(MemoryOf(plan, "p").hold->nodes, testing::Contains("home-4"));
+}
+
+// It leaves for what it costs, at a checkpoint of its own.
+TEST(Shrinking, IsGivenUpWhereThereIsNoMoneyForTheGangAnyMore) {
+  Snapshot world = Fleet(2, 3);
+  AddOld(world, "rigid", 5, {"home-1", "home-2"});
+  MakeElastic(AddOld(world, "away", 0, {"azure-1", "azure-2", "azure-3"}, "azure"), 1);
+  PoolOf(world, "away").preemptible = Preemptible::kAtCheckpoint;
+  PoolOf(world, "away").checkpoint_interval = Seconds{1000};
+  PoolOf(world, "away").key.ns = "other";
+  world.pools.push_back(Early("p", 2));
+  P(world).priority = 1;
+  P(world).spill_after = Seconds{0};
+  world = After(world, Checked(world), kNow + Seconds{1});
+  ASSERT_EQ(Told(Checked(world)), "shrinks away on azure");
+  placement::Quota& quota = world.quotas.emplace_back();
+  quota.ns = "other";
+  quota.budget = placement::Budget{.amount = Dollars("1"),
+                                   .period = placement::BudgetPeriod::kMonth,
+                                   .at_limit = placement::AtLimit::kDrainAtCheckpoint};
+  quota.memory = placement::SpendMemory{.spent = Dollars("2"),
+                                        .hourly = Dollars("0"),
+                                        .as_of = kNow,
+                                        .period_start = At("2026-11-01T00:00:00Z")};
+  EXPECT_EQ(Told(Checked(world)), "evicts away on azure");
+}
+
+TEST(Shrinking, HappensToNobodyWhereOneOfThemCanNot) {
+  Snapshot world = Fleet(6, 2);
+  MakeElastic(AddOld(world, "a", 0, {"home-1", "home-2", "home-3"}), 2);
+  MakeElastic(AddOld(world, "b", 0, {"home-4", "home-5", "home-6"}), 2);
+  world.pools.push_back(Early("p", 2));
+  P(world).spill_after = Seconds{0};
+  world = After(world, Checked(world), kNow + Seconds{1});
+  ASSERT_EQ(PoolOf(world, "p").memory.hold->victims.size(), 2U);
+  ASSERT_THAT(P(world).memory.hold->nodes, ElementsAre("home-3", "home-6"));
+  LoseFor(world, "home-5", Seconds{1});
+  const Plan plan = Checked(world);
+  EXPECT_EQ(Told(plan), "starts on azure");
+  EXPECT_EQ(DecisionOf(plan, "a").action, Action::kKeep);
+  EXPECT_EQ(DecisionOf(plan, "b").action, Action::kKeep);
+}
+
+// Home has four nodes, on each of which the gang has half: of eight workers it needs five, which
+// have room on the two nodes that p does not claim.
+Snapshot HalfFull() {
+  Snapshot world = Fleet(4, 2);
+  AddRunning(world, "elastic", 8, 2, "home", {"home-1", "home-2", "home-3", "home-4"});
+  MakeElastic(E(world), 5);
+  E(world).preemptible = Preemptible::kAlways;
+  E(world).min_run = Seconds{0};
+  world.pools.push_back(Early("p", 2));
+  P(world).spill_after = Seconds{0};
+  return world;
+}
+
+// Somebody else is given room that it counted on: the claim is nothing that the next pass finds.
+TEST(Shrinking, IsGivenUpWhenAnotherGangGetsTheRoom) {
+  Snapshot world = HalfFull();
+  E(world).preemptible = Preemptible::kAtCheckpoint;
+  world = After(world, Checked(world), kNow + Seconds{1});
+  ASSERT_EQ(Told(Checked(world)), "shrinks elastic on home");
+  world.pools.push_back(Wants("late", 2, 4));
+  const Plan plan = Checked(world);
+  EXPECT_TRUE(DecisionOf(plan, "late").placed);
+  EXPECT_EQ(Told(plan), "starts on azure");
+}
+
+// Somebody else's pods are not bound yet on a node that it keeps: it can't start anew beside them
+// before they are, and nobody has to look elsewhere for that.
+TEST(Shrinking, IsNotGivenUpForPodsThatAreAboutToBeBound) {
+  Snapshot world = HalfFull();
+  world = After(world, Checked(world), kNow + Seconds{1});
+  ASSERT_EQ(MemoryOf(Checked(world), "elastic").placement->workers, 7);
+  world.pools.push_back(Has("late", 1, 4, "home", {"home-4"}));
+  EXPECT_EQ(Told(Checked(world)), "shrinks elastic on home");
 }
 
 TEST(Shrinking, LeavesWhoHasToStartAnewAnywayOnItsOwnNodes) {
