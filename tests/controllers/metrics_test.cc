@@ -544,7 +544,8 @@ TEST_F(WatchMetrics, ADeletionThatTheServerLostIsMadeGoodWithinTheHourAndCounted
   }));
   EXPECT_TRUE(Becomes("reflector_heals_total", "nodes", 1));
   EXPECT_EQ(Lists("nodes", "differs"), 1);
-  EXPECT_EQ(Restarts("nodes", "differs"), 1);
+  // None where the look ended before the next watch began.
+  EXPECT_LE(Restarts("nodes", "differs"), 1);
   EXPECT_EQ(Value("reflector_heals_total", "pods"), 0);
   EXPECT_EQ(Value("reflector_checks_skipped_total", "nodes"), 0);
 }
