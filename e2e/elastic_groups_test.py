@@ -143,7 +143,7 @@ def provider(cluster: Cluster, namespace: str, chart: None) -> Iterator[Provider
     provider = Provider(cluster, namespace)
     yield provider
     # While their nodes are there pods go at once; of nodes that are gone they are collected in the minute after.
-    cluster.kubectl("delete", "trainingpools,inferencepools", "-n", namespace, "--all")
+    cluster.delete_pools(namespace)
     cluster.kubectl("delete", "jobs,deployments,pods", "-n", namespace, "--all", "--wait=false", "--ignore-not-found")
     wait_for(lambda: not cluster.list("pods", namespace), 30, "the pods to go")
     provider.end()

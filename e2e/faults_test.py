@@ -693,7 +693,7 @@ def fresh_namespace(cluster: Cluster, base: str, number: int) -> str:
 
 
 def leave_nothing(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("delete", "trainingpools,inferencepools", "--all", "-n", namespace)
+    cluster.delete_pools(namespace)
     wait_for(lambda: not cluster.list("jobs,deployments,pods", namespace), 60, "nothing to be left of deleted pools", 0.5)
 
 

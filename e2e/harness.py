@@ -28,6 +28,7 @@ FOREIGN_HOLDER = "nobody"
 STOPPED = "simulation.spillway.dev/stopped"
 BADGE = "badge"  # the Secret that a token of the operator's account may be bound to, and ends with
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"  # put on a node by people, never by the cluster itself
+POOL_RESOURCES = {"trainingpool": "trainingpools", "inferencepool": "inferencepools"}
 LONGEST_LINE = 1 << 20  # of the audit log, in bytes
 
 
@@ -198,6 +199,7 @@ class Cluster:
         self.disturbed: list[tuple[datetime.datetime, datetime.datetime]] = []  # when the API server or its store was
         self._fleet: dict[str, Object] = {}
         self._wanted: list[Object] = []
+        self._collected: set[str] = set()  # resources whose deletion the garbage collector is known to see
 
     # What a test writes goes through kubectl; what clears up after it need not.
 
@@ -243,8 +245,30 @@ class Cluster:
         self.kubectl("patch", kind, name, *scope, "--type=merge", "-p", json.dumps(change))
 
     def delete(self, kind: str, name: str, namespace: str | None = None, *arguments: str) -> None:
+        if kind in POOL_RESOURCES:
+            self.await_collector(POOL_RESOURCES[kind])
         scope = ("-n", namespace) if namespace else ()
         self.kubectl("delete", kind, name, *scope, "--ignore-not-found", *arguments)
+
+    def delete_pools(self, namespace: str) -> None:
+        """Every pool of a namespace; what belongs to them goes by and by."""
+        for resource in POOL_RESOURCES.values():
+            self.await_collector(resource)
+        self.kubectl("delete", ",".join(POOL_RESOURCES.values()), "-n", namespace, "--all")
+
+    def await_collector(self, resource: str) -> None:
+        """Waits until the garbage collector watches one of our resources.
+
+        It looks for new ones every 30 s. An owner that is gone by then it only asks for again after ever longer
+        pauses: what belonged to it may stay for minutes.
+        """
+        def watches() -> bool:
+            return any(event["verb"] == "watch" and event.get("responseStatus", {}).get("code") == 200
+                       and event["user"]["username"] == "system:kube-controller-manager"
+                       for event in self.audit.about(0, resource))
+        if resource not in self._collected:
+            wait_for(watches, 60, f"the garbage collector to watch {resource}", interval=1)
+            self._collected.add(resource)
 
     def pods(self, namespace: str, selector: str = "") -> list[Object]:
         return self.list("pods", namespace, selector)

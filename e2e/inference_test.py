@@ -242,7 +242,7 @@ def test_killed_twenty_times_while_twenty_pools_come_and_go(cluster: Cluster, op
     wait_for(lambda: assert_all_as_expected(cluster, namespace, all_guests), 90, "every pool with exactly its children",
              interval=1)
     holds_for(lambda: assert_all_as_expected(cluster, namespace, all_guests), 3, "them to stay so", interval=1)
-    cluster.kubectl("delete", "inferencepools", "--all", "-n", namespace)
+    cluster.delete_pools(namespace)
     wait_for(lambda: not serving_children(cluster, namespace), 60, "nothing to be left of deleted pools", interval=0.5)
 
 

@@ -48,7 +48,7 @@ def test_killed_twenty_times_while_thirty_pools_come_and_go(cluster: Cluster, op
     most = {name: count for guest in all_guests for name, count in most_jobs(guest).items()}
     created = jobs_created(cluster, mark, namespace)
     assert {name: count for name, count in created.items() if count > most.get(name, 0)} == {}
-    cluster.kubectl("delete", "trainingpools", "--all", "-n", namespace)
+    cluster.delete_pools(namespace)
     wait_for(lambda: not children(cluster, namespace), 60, "nothing to be left of deleted pools", interval=0.5)
 
 
