@@ -61,11 +61,13 @@ int64_t CellLimits::OfVariant(const Variant& variant) const {
   return replicas;
 }
 
-// Of replicas that are only still there until others serve in their place.
+// Of replicas that are only still there until others serve in their place. What is left alone stays
+// even then.
 int64_t CellLimits::LeavingAccelerators(const std::string& type) const {
   int64_t accelerators = 0;
   for (const CellState& cell : draft_.cells) {
-    if (cell.leaving) accelerators += AcceleratorsOf(cell, type);
+    const bool stays = cell.group != nullptr && cell.group->IsLeftAlone();
+    if (cell.leaving && !stays) accelerators += AcceleratorsOf(cell, type);
   }
   return accelerators;
 }

@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "placement/capacity.h"
@@ -55,6 +56,14 @@ struct AskBills {
   std::optional<size_t> payer;  // in the list: who pays for what the last step leaves, if it does
 };
 
+// What a gang that moves has where it goes, beyond what it has where it is.
+struct TargetCost {
+  std::string ns;
+  std::string type;
+  int64_t accelerators = 0;
+  Money above_home;  // an hour
+};
+
 // The plan in the making: who has decided what so far. One pass owns it.
 struct Draft {
   explicit Draft(const Snapshot& snapshot);
@@ -90,7 +99,8 @@ struct Draft {
   std::vector<AskBills> bills;  // by group
   // By group: nodes that those have asked for before whose turn is yet to come in this round.
   std::vector<int> asked_later;
-  int paid_by_node = 0;  // places given in groups whose nodes are paid for whole
+  std::vector<TargetCost> targets;  // counted by now, besides what gangs have
+  int paid_by_node = 0;             // places given in groups whose nodes are paid for whole
   // So many when somebody was first refused in this round for what whole nodes cost.
   std::optional<int> too_dear_at;
   std::vector<std::optional<bool>> replicas_start;  // by group; nullopt: nobody has looked

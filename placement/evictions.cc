@@ -138,6 +138,7 @@ std::optional<Fit> WhereItShrinks(Draft& draft, size_t victim, const Evictor& cl
       gang && group != nullptr ? NeedIn(draft.Pool(*gang), *group->spec) : std::optional<Need>();
   if (!need) return std::nullopt;
   const PoolMemory& memory = draft.fates[victim].memory;
+  if (memory.placement->node_group != group->spec->name) return std::nullopt;
   if (draft.world.IsLeftAlone(*memory.placement)) return std::nullopt;
   // Nothing starts where there is no money for it: it leaves by itself.
   if (IsOverBudget(draft.world, draft.quotas.Spend(), draft.Pool(victim), *memory.placement)) {

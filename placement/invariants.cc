@@ -1585,16 +1585,21 @@ Problem CellClaimsAreRight(const World& world, const Plan& plan) {
   return {};
 }
 
-// With what gangs have a claim on, which counts from the start.
+// With what the gang has a claim on (sign 1), which counts from the start, or without it (-1).
+QuotaBook CountClaim(const World& world, const Plan& plan, size_t pool, QuotaBook quotas,
+                     int sign) {
+  const GroupView* group = world.FindGroup(plan.pools[pool].memory.hold->node_group);
+  const auto need = group == nullptr ? std::nullopt : NeedIn(*world.pools[pool], *group->spec);
+  if (!need) return quotas;
+  const int64_t accelerators = sign * need->For(need->least).Accelerators(*world.pools[pool]);
+  quotas.Add(plan.pools[pool].key.ns, group->spec->accelerator, accelerators,
+             CostAboveHome(*group, accelerators));
+  return quotas;
+}
+
 QuotaBook WithClaims(const World& world, const Plan& plan, QuotaBook quotas) {
   for (size_t p = 0; p < plan.pools.size(); ++p) {
-    if (!HasClaim(plan.pools[p])) continue;
-    const GroupView* group = world.FindGroup(plan.pools[p].memory.hold->node_group);
-    const auto need = group == nullptr ? std::nullopt : NeedIn(*world.pools[p], *group->spec);
-    if (!need) continue;
-    const int64_t accelerators = need->For(need->least).Accelerators(*world.pools[p]);
-    quotas.Add(plan.pools[p].key.ns, group->spec->accelerator, accelerators,
-               CostAboveHome(*group, accelerators));
+    if (HasClaim(plan.pools[p])) quotas = CountClaim(world, plan, p, std::move(quotas), 1);
   }
   return quotas;
 }
@@ -1610,6 +1615,26 @@ const GroupView* CountAsk(const World& world, const Plan& plan, size_t pool, Quo
   quotas.Add(decision.key.ns, group->spec->accelerator, accelerators,
              CostAboveHome(*group, accelerators));
   return group;
+}
+
+// Gangs that are to move count with where they go, where that is more than what they have.
+QuotaBook WithMoves(const World& world, const Plan& plan, QuotaBook quotas) {
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    const PoolMemory& memory = plan.pools[p].memory;
+    if (plan.pools[p].action != Action::kKeep || !memory.Moves()) continue;
+    const Placement& has = *memory.placement;
+    const GroupView* to = world.FindGroup(memory.hold->node_group);
+    const auto need = to == nullptr ? std::nullopt : NeedIn(*world.pools[p], *to->spec);
+    if (!need || has.node_group == to->spec->name) continue;  // what it grows onto is anybody's
+    const int64_t there = need->For(need->least).Accelerators(*world.pools[p]);
+    const bool same_type = has.accelerator == to->spec->accelerator;
+    const int64_t here = same_type ? AcceleratorsOf(*world.pools[p], has) : 0;
+    const int64_t more =
+        CostAboveHome(*to, there).micros() - CostAboveHome(world, *world.pools[p], has).micros();
+    quotas.Add(plan.pools[p].key.ns, to->spec->accelerator, std::max<int64_t>(there - here, 0),
+               Money::FromMicros(std::max<int64_t>(more, 0)));
+  }
+  return quotas;
 }
 
 // The cell that is asked for; nullptr: the pool has no such cell.
@@ -1686,7 +1711,8 @@ Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& qu
   const Guaranteed who{.before = CoverageBefore(world, plan, quotas),
                        .after = CoverageAfter(world, plan, quotas)};
   const QuotaBook counted =
-      WithReleased(world, plan, WithAsks(world, plan, WithClaims(world, plan, quotas)));
+      WithMoves(world, plan,
+                WithReleased(world, plan, WithAsks(world, plan, WithClaims(world, plan, quotas))));
   const Capacity with = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   const Capacity without = CapacityWithoutBorrowers(world, plan, who);
   Offers offers_with(world, with);
@@ -1703,6 +1729,34 @@ Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& qu
       if (!fits(with, offers_with) && fits(without, offers_without)) {
         return fmt::format("{} is guaranteed a place on {} that borrowers are given",
                            decision.key.Format(), group.spec->name);
+      }
+    }
+  }
+  return {};
+}
+
+// Who has others go or shrink fits nowhere else at home as it is, unless it would borrow there.
+Problem NobodyGoesForWhoFits(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  const auto claims = [](const PoolDecision& decision) {
+    return decision.position > 0 && HasClaim(decision);
+  };
+  if (std::ranges::none_of(plan.pools, claims)) return {};
+  const Coverage who = CoverageAfter(world, plan, quotas);
+  const QuotaBook counted =
+      WithMoves(world, plan,
+                WithReleased(world, plan, WithAsks(world, plan, WithClaims(world, plan, quotas))));
+  const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
+  Offers offers(world, capacity);
+  for (size_t p = 0; p < plan.pools.size(); ++p) {
+    if (!claims(plan.pools[p])) continue;
+    const QuotaBook others = CountClaim(world, plan, p, counted, -1);
+    for (const GroupView& group : world.groups) {
+      if (group.spec->tier > 0 || !who.Gang(p, group.spec->accelerator)) continue;
+      if (group.spec->name == plan.pools[p].memory.hold->node_group) continue;  // they are going
+      const Scene scene{world, capacity, others, offers};
+      if (OptionIn(scene, p, plan.pools[p].memory, group, false).Fits()) {
+        return fmt::format("{} has others go, and fits on {}", plan.pools[p].key.Format(),
+                           group.spec->name);
       }
     }
   }
@@ -1808,7 +1862,8 @@ Problem NewGangsAreLargest(const World& world, const Plan& plan, const QuotaBook
   if (parts.empty()) return {};
   const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   Offers offers(world, capacity);
-  const QuotaBook counted = WithAsks(world, plan, WithClaims(world, plan, quotas));
+  const QuotaBook counted =
+      WithMoves(world, plan, WithAsks(world, plan, WithClaims(world, plan, quotas)));
   for (const size_t p : parts) {
     const PoolMemory& memory = plan.pools[p].memory;
     QuotaBook without = counted;
@@ -2230,6 +2285,7 @@ Status Verify(const Snapshot& snapshot, const Plan& plan) {
   if (const auto problem = ReplicasGiveWayRightly(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = CellClaimsAreRight(world, plan)) return Broken(*problem);
   if (const auto problem = GuaranteesHold(world, plan, quotas)) return Broken(*problem);
+  if (const auto problem = NobodyGoesForWhoFits(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = ReservationsHold(world, plan)) return Broken(*problem);
   if (const auto problem = NewGangsAreLargest(world, plan, quotas)) return Broken(*problem);
   if (const auto problem = SpillsAreDue(world, plan, quotas)) return Broken(*problem);

@@ -99,7 +99,8 @@ bool MayGrow(const Draft& draft, size_t pool) {
   return gang.return_home != ReturnHome::kNever && MayBeMoved(draft.world, gang, placement);
 }
 
-// Of those who wait for room, by group: who comes first.
+// Of those who wait and could use room, by group: who comes first. Some could have it now, and wait
+// for a better place.
 using FirstWaiting = std::vector<std::optional<Rank>>;
 FirstWaiting WhoWaitsFirst(const Draft& draft) {
   FirstWaiting first(draft.world.groups.size());
@@ -107,7 +108,7 @@ FirstWaiting WhoWaitsFirst(const Draft& draft) {
     if (draft.fates[p].course != Course::kQueue) continue;
     const Rank rank = RankOf(draft, p);
     for (const Option& option : draft.options[p]) {
-      if (!option.LacksRoom()) continue;
+      if (!option.LacksRoom() && !option.Fits()) continue;
       std::optional<Rank>& before = first[draft.world.IndexOf(*option.group)];
       if (!before || rank.Before(*before)) before = rank;
     }
@@ -314,6 +315,29 @@ const Option* Held(const std::vector<Option>& targets, const Hold& hold) {
 void ClaimPlacement(Draft& draft, size_t pool) {
   const PoolMemory& memory = draft.fates[pool].memory;
   draft.capacity.Set(pool, ClaimOf(draft.world, draft.Pool(pool), *memory.placement));
+}
+
+// What it has and what it holds to move to count once: of both, the larger part. Nobody behind it
+// takes the money or the limit for that. What it only grows onto is anybody's.
+void CountTarget(Draft& draft, size_t pool) {
+  const Fate& fate = draft.fates[pool];
+  if (!IsMoving(fate) || IsGrowing(draft, pool)) return;
+  const TrainingPool& gang = draft.Pool(pool);
+  const GroupView* group = draft.world.FindGroup(std::as_const(fate.memory.hold)->node_group);
+  const auto need = group == nullptr ? std::nullopt : NeedIn(gang, *group->spec);
+  if (!need) return;
+  const Placement& placement = *fate.memory.placement;
+  const std::string& type = group->spec->accelerator;
+  const int64_t there = need->For(need->least).Accelerators(gang);
+  const int64_t has = placement.accelerator == type ? AcceleratorsOf(gang, placement) : 0;
+  const int64_t cost =
+      CostAboveHome(*group, there).micros() - CostAboveHome(draft.world, gang, placement).micros();
+  TargetCost more{.ns = gang.key.ns,
+                  .type = type,
+                  .accelerators = std::max<int64_t>(there - has, 0),
+                  .above_home = Money::FromMicros(std::max<int64_t>(cost, 0))};
+  draft.quotas.Add(more.ns, more.type, more.accelerators, more.above_home);
+  draft.targets.push_back(std::move(more));
 }
 
 // ---- growth ----
@@ -562,14 +586,28 @@ bool Grow(Draft& draft) {
 void CarryMoves(Draft& draft) {
   LiftMoves(draft);
   for (size_t p = 0; p < draft.fates.size(); ++p) {
-    if (IsMoving(draft.fates[p])) ClaimWhatItHas(draft, p);
+    if (IsMoving(draft.fates[p])) CarryMove(draft, p);
   }
 }
 
 void LiftMoves(Draft& draft) {
+  UncountTargets(draft);
   for (size_t p = 0; p < draft.fates.size(); ++p) {
     if (IsMoving(draft.fates[p])) ClaimPlacement(draft, p);
   }
+}
+
+void CarryMove(Draft& draft, size_t pool) {
+  ClaimWhatItHas(draft, pool);
+  CountTarget(draft, pool);
+}
+
+void UncountTargets(Draft& draft) {
+  for (const TargetCost& one : draft.targets) {
+    draft.quotas.Add(one.ns, one.type, -one.accelerators,
+                     Money::FromMicros(-one.above_home.micros()));
+  }
+  draft.targets.clear();
 }
 
 bool LookForMove(Draft& draft, size_t pool) {
@@ -595,7 +633,7 @@ bool LookForMove(Draft& draft, size_t pool) {
       return true;
     }
     if (fit) {
-      ClaimWhatItHas(draft, pool);
+      CarryMove(draft, pool);
       return false;
     }
     DropTarget(draft, pool, Why::kReturn);
@@ -603,6 +641,7 @@ bool LookForMove(Draft& draft, size_t pool) {
   const bool due = IsForced(*why) || IsDue(draft, pool, *why);
   if (due && !targets.empty()) {
     HoldTarget(draft, pool, *why, targets.front().group->spec->name, *targets.front().fit);
+    CountTarget(draft, pool);
   } else if (*why == Why::kBudget &&
              LeavesForMoneyAt(draft.Pool(pool), memory, draft.Now()) <= draft.Now()) {
     GiveUp(draft, pool);

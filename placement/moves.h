@@ -26,9 +26,16 @@ bool IsGrowing(const Draft& draft, size_t pool);
 bool TakesTurnToMove(const Draft& draft, size_t pool);
 
 // Reserves what gangs hold to move to, after all that is placed has been accounted for; or takes
-// that away, so that those before them find room on it, until their own turns.
+// that away, so that those before them find room on it, and limits and money for it, until their
+// own turns.
 void CarryMoves(Draft& draft);
 void LiftMoves(Draft& draft);
+
+// Reserves what the gang has and holds to move to.
+void CarryMove(Draft& draft, size_t pool);
+
+// What gangs have where they go counts no more, as they are not there yet.
+void UncountTargets(Draft& draft);
 
 // The gang's turn: it holds on to its nodes, goes there when its moment has come, gives up those
 // that it may not have any more, and holds others when it has a reason to move; or it gives its

@@ -161,7 +161,7 @@ void OpenTo(Draft& draft, const Rank& rank) {
     if (draft.asks[other] && is_before(other)) ForgetAsk(draft, other);
     // Who only grows takes what everybody else leaves.
     if (!IsMoving(draft.fates[other]) || IsGrowing(draft, other) || is_before(other)) continue;
-    ClaimWhatItHas(draft, other);
+    CarryMove(draft, other);
   }
 }
 

@@ -253,21 +253,39 @@ News SendWhoStartsAnew(Draft& draft, size_t pool, bool freed) {
   return gone || freed ? News::kFreed : News::kTaken;
 }
 
-// Elastic gangs at home shrink for who fits nowhere there as it is.
-bool ShrinkAtHome(Draft& draft, size_t pool, const Option& option) {
-  const auto fits_at_home = [](const Option& other) {
-    return other.group->spec->tier == 0 && other.Fits();
-  };
-  return option.group->spec->tier == 0 && std::ranges::none_of(draft.options[pool], fits_at_home) &&
-         Shrink(draft, pool, option);
+// What comes before anybody gives something up for the gang: places at home that it fits into as it
+// is.
+struct PlacesAtHome {
+  bool any = false;
+  bool own = false;  // one in which it would not borrow, so that it takes nothing of its own back
+};
+
+PlacesAtHome PlacesAtHomeFor(const Draft& draft, size_t pool,
+                             const std::optional<Option>& waits_for) {
+  PlacesAtHome places;
+  for (const Option& option : draft.options[pool]) {
+    if (option.group->spec->tier > 0 || !option.Fits()) continue;
+    places.any = true;
+    if (!IsPartOf(waits_for, option) && MayReclaim(draft, pool, option)) places.own = true;
+  }
+  return places;
+}
+
+// Elastic gangs at home shrink for it, or borrowers go.
+bool MakesRoomAtHome(Draft& draft, size_t pool, const PlacesAtHome& places, const Option& option) {
+  if (option.group->spec->tier > 0) return false;
+  if (!places.any && Shrink(draft, pool, option)) return true;
+  return !places.own && Reclaim(draft, pool, option);
 }
 
 // What comes after home is not for who waits for what it is guaranteed at home, or for workers
 // there that others can do without.
-bool IsWorthWaitingFor(const Draft& draft, size_t pool, const Option& option) {
+bool IsWorthWaitingFor(const Draft& draft, size_t pool, const PlacesAtHome& places,
+                       const Option& option) {
   const Hold& hold = *draft.fates[pool].memory.hold;
   if (option.group->spec->name != hold.node_group) return false;
-  return hold.shrinks ? option.group->spec->tier == 0 : MayReclaim(draft, pool, option);
+  if (hold.shrinks) return option.group->spec->tier == 0 && !places.any;
+  return MayReclaim(draft, pool, option) && !places.own;
 }
 
 News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
@@ -280,6 +298,7 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
   std::vector<Option>& options = draft.options[pool];
   options = OptionsFor(draft.Look(), pool, draft.fates[pool].memory);
   if (std::ranges::any_of(options, &Option::too_dear)) NoteTooDear(draft);
+  const PlacesAtHome at_home = PlacesAtHomeFor(draft, pool, waits_for);
   for (const Option& option : options) {
     if (option.Fits() && !IsPartOf(waits_for, option)) {
       if (!claims && WouldBorrow(draft, turn, option)) {
@@ -291,11 +310,10 @@ News LookForPlace(Draft& draft, const Turn& turn, Line& line) {
       if (held) return News::kFreed;
       return AnyoneCountsOnRoom(draft) ? News::kTaken : News::kNone;
     }
-    if (!claims && ShrinkAtHome(draft, pool, option)) {
+    if (!claims && MakesRoomAtHome(draft, pool, at_home, option)) {
       return SendWhoStartsAnew(draft, pool, held);
     }
-    if (!claims && Reclaim(draft, pool, option)) return SendWhoStartsAnew(draft, pool, held);
-    if (claims && IsWorthWaitingFor(draft, pool, option)) break;
+    if (claims && IsWorthWaitingFor(draft, pool, at_home, option)) break;
   }
   if (!claims) {
     // Who has just left counts on nothing that it would not have in the next pass.
@@ -621,6 +639,7 @@ Plan Conclude(Draft& draft, Wakes& wakes) {
   plan.groups = ReportGroups(draft.world, draft.capacity);
   RememberGroups(draft, plan);
   UncountAsks(draft);
+  UncountTargets(draft);
   for (size_t p = 0; p < draft.fates.size(); ++p) CountClaim(draft, p, -1);
   for (size_t p = 0; p < draft.inference.size(); ++p) CountCellClaim(draft, p, -1);
   plan.quotas = draft.quotas.Report(draft.world);

@@ -241,6 +241,24 @@ TEST(Verify, KnowsWhoComesFirstAcrossNamespacesWhereNobodyElseMatters) {
   }
 }
 
+TEST(Verify, FindsAGangThatHasOthersGoThoughHomeHasRoomElsewhere) {
+  Snapshot world = Fleet(2);
+  world.groups.push_back(Group("second"));
+  AddNodes(world, "second", 2);
+  Use(world, "second-1", 8);
+  Use(world, "second-2", 8);
+  world.quotas = {{.ns = "team", .limits = {{.type = "a100", .limit = 100, .guaranteed = 16}}}};
+  AddOld(world, "old", 0, {"home-1", "home-2"}).key.ns = "other";
+  world.pools.push_back(Wants("new", 2));
+  const Plan plan = MakePlan(world);
+  ASSERT_TRUE(DecisionOf(plan, "new").memory.hold) << FormatPlan(plan, true);
+  EXPECT_TRUE(Verify(world, plan).ok());
+  NodeOf(world, "second-1").used = NodeOf(world, "second-2").used = {};
+  const Status status = Verify(world, plan);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().message, "team/new has others go, and fits on second");
+}
+
 TEST(Verify, LetsAGangStartAnewInAClosedGroup) {
   Snapshot world = Fleet(2, 0);
   AddRunning(world, "old", 1, 8, "home", {"home-1"});

@@ -718,6 +718,72 @@ TEST(Drain, EndsWhereTheGroupIsOpenAgain) {
   EXPECT_FALSE(MemoryOf(Checked(world), "far").hold);
 }
 
+// far is to go to aws, where it costs 80 an hour and not 64; late, which comes after it, could run
+// beside it there for 40.
+Snapshot DearerThere(const std::string& most) {
+  Snapshot world = Drained();
+  AddNodes(world, "aws", 1);
+  Use(world, "home-1", 1);
+  GroupOf(world, "aws").per_node_hour = GroupOf(world, "aws").marginal_per_node_hour =
+      Dollars("40");
+  world.quotas = {{.ns = "team", .limits = {}, .max_hourly_cost = Dollars(most)}};
+  world.pools.push_back(Wants("late", 1));
+  PoolOf(world, "late").memory.queued_since = PoolOf(world, "late").memory.waiting_since = kNow;
+  PoolOf(world, "late").memory.tiers_used = {10, 20};
+  return world;
+}
+
+TEST(Drain, KeepsTheMoneyForWhereItGoes) {
+  Snapshot world = DearerThere("110");
+  const PoolDecision late = DecisionOf(Checked(world), "late");
+  EXPECT_EQ(late.ready_reason, Reason::kSpendLimitReached);
+  EXPECT_THAT(late.ready_message, HasSubstr("would cost 40.00 USD an hour, and namespace team has "
+                                            "80.00 of its spend.maxHourlyCost of 110.00 in use"));
+  world = Later(world, 399);
+  EXPECT_EQ(MemoryOf(Checked(world), "far").hold->node_group, "aws");
+  EXPECT_EQ(DecisionOf(Checked(world), "late").ready_reason, Reason::kSpendLimitReached);
+  world = Later(world, 1);
+  EXPECT_EQ(Brief(DecisionOf(Checked(world), "far")), "far@aws[aws-1 aws-2]#2");
+  EXPECT_EQ(DecisionOf(Checked(world), "late").ready_reason, Reason::kSpendLimitReached);
+}
+
+TEST(Drain, CountsWhatItHasAndWhereItGoesOnce) {
+  const Snapshot enough = DearerThere("120");
+  EXPECT_EQ(MemoryOf(Checked(enough), "far").hold->node_group, "aws");
+  EXPECT_EQ(DecisionOf(Checked(enough), "late").action, Action::kPlace);
+  Snapshot cheaper = DearerThere("104");
+  GroupOf(cheaper, "aws").marginal_per_node_hour = Dollars("20");
+  EXPECT_EQ(MemoryOf(Checked(cheaper), "far").hold->node_group, "aws");
+  EXPECT_EQ(DecisionOf(Checked(cheaper), "late").action, Action::kPlace);
+  EXPECT_EQ(Checked(enough).quotas.front().spend.hourly_cost, Dollars("104"))
+      << "far is not there yet";
+}
+
+TEST(Drain, LeavesTheMoneyToWhoComesBeforeIt) {
+  Snapshot world = Later(DearerThere("110"), 1);
+  ASSERT_TRUE(PoolOf(world, "far").memory.hold);
+  PoolOf(world, "late").priority = 1;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "late").action, Action::kPlace);
+  EXPECT_FALSE(MemoryOf(plan, "far").hold);
+  EXPECT_THAT(DecisionOf(plan, "far").placed_message,
+              HasSubstr("aws: would cost 80.00 USD an hour"));
+}
+
+TEST(Drain, KeepsTheLimitForWhereItGoes) {
+  Snapshot world = DearerThere("1000");
+  GroupOf(world, "aws").accelerator = "h100";
+  PoolOf(world, "far").accelerators.push_back({.type = "h100", .workers = 2});
+  PoolOf(world, "late").accelerators.front().type = "h100";
+  const auto with_limit = [&](int64_t most) {
+    world.quotas.front().limits = {{.type = "h100", .limit = most}};
+    return Checked(world);
+  };
+  EXPECT_EQ(DecisionOf(with_limit(16), "late").ready_reason, Reason::kWaitingForQuota);
+  EXPECT_EQ(MemoryOf(with_limit(16), "far").hold->node_group, "aws");
+  EXPECT_EQ(DecisionOf(with_limit(24), "late").action, Action::kPlace);
+}
+
 // ---- a budget that is used up ----
 
 // far runs in azure for 64 an hour, and its namespace has spent what it may this month.

@@ -329,6 +329,25 @@ TEST(Shrinking, IsGivenUpWhereTheGangCanNotGoOnWithFewer) {
 }
 
 // p gets the node where the gang can't start anew, and one that it can do without.
+TEST(Shrinking, IsGivenUpWhereTheGangIsInAnotherGroup) {
+  Snapshot world = Fleet(1, 2);
+  world.groups.push_back(Group("barn"));
+  AddNodes(world, "barn", 2);
+  AddOld(world, "full", 9, {"home-1"});
+  MakeElastic(AddOld(world, "elastic", 0, {"barn-1", "barn-2"}, "barn"), 1);
+  world.pools.push_back(Early("p", 1));
+  placement::Hold& hold = P(world).memory.hold.emplace();
+  hold.node_group = "home";
+  hold.nodes = {"home-1"};
+  hold.since = kNow - Seconds{5};
+  hold.until = kNow + Seconds{300};
+  hold.victims = {E(world).key};
+  hold.shrinks = true;
+  const Plan plan = Checked(world);
+  EXPECT_EQ(DecisionOf(plan, "elastic").action, Action::kKeep);
+  EXPECT_EQ(Told(plan), "shrinks elastic on barn");
+}
+
 TEST(Shrinking, IsForOtherNodesWhereTheGangNeedsThese) {
   Snapshot world = Full();
   world = After(world, Checked(world), kNow + Seconds{1});

@@ -349,6 +349,50 @@ TEST(Trap, AGuaranteeOfOneTypeForAGangThatWouldRatherHaveAnother) {
       ElementsAre("a1@home[home-1]#1", "b-fast@fast[fast-1]#1", "b-slow!WaitingForCapacity"));
 }
 
+// Rule 5: nobody goes for a gang that fits somewhere at home as it is, though it would rather be
+// where the others are.
+TEST(Trap, ABorrowerWhereHomeHasOtherRoom) {
+  Snapshot world = Fleet(2);
+  world.groups.push_back(Group("second"));
+  GroupOf(world, "second").marginal_per_node_hour = Dollars("0.50");
+  AddNodes(world, "second", 2);
+  world.quotas = {Guarantee("a", 16)};
+  Old(world, "b1", "b", 50, {"home-1", "home-2"});
+  New(world, "a1", "a", 0, 2);
+  ExpectRest(Played(world), 1, IsEmpty(),
+             ElementsAre("a1@second[second-1 second-2]#1", "b1@home[home-1 home-2]#1"));
+  // Likewise where it is guaranteed both of the types that it takes.
+  GroupOf(world, "second").accelerator = "h100";
+  world.quotas[0].limits.push_back({.type = "h100", .limit = 16, .guaranteed = 16});
+  PoolOf(world, "a1").accelerators.push_back({.type = "h100", .workers = 2});
+  ExpectRest(Played(world), 1, IsEmpty(),
+             ElementsAre("a1@second[second-1 second-2]#1", "b1@home[home-1 home-2]#1"));
+}
+
+// Rule 5: a claim on borrowers ends when home has room elsewhere, and the borrowers stay.
+TEST(Trap, ABorrowerThatIsToGoWhenHomeGetsOtherRoom) {
+  Snapshot world = Fleet(2);
+  world.groups.push_back(Group("second"));
+  AddNodes(world, "second", 2);
+  world.quotas = {Guarantee("a", 16)};
+  Old(world, "b1", "b", 50, {"home-1", "home-2"});
+  Old(world, "b2", "b", 100, {"second-1", "second-2"}, "second");
+  for (const char* name : {"b1", "b2"}) {
+    PoolOf(world, name).preemptible = placement::Preemptible::kAtCheckpoint;
+    PoolOf(world, name).checkpoint_interval = Seconds{7200};
+  }
+  New(world, "a1", "a", 0, 2);
+  int64_t pass = 0;
+  const Outcome outcome = Played(world, [&](Snapshot& w) {
+    if (++pass != 2) return;
+    ASSERT_TRUE(PoolOf(w, "a1").memory.hold);
+    EXPECT_THAT(PoolOf(w, "a1").memory.hold->victims, testing::SizeIs(1));
+    Remove(w, PoolOf(w, "a1").memory.hold->victims.front().name == "b1" ? "b2" : "b1");
+  });
+  EXPECT_THAT(outcome.Evicted(), IsEmpty());
+  EXPECT_GT(pass, 2);
+}
+
 // Rule 6: lowering a limit kills nothing, and what it let in stays.
 TEST(Trap, ALimitThatIsRaisedAndLoweredBetweenPasses) {
   Snapshot world = Fleet(2);
