@@ -101,6 +101,8 @@ struct InferenceDiffInput {
   std::vector<const kube::Pod*> pods;
   const std::set<std::string>* deleted_uids = nullptr;  // asked for already
   bool name_taken = false;  // a child's name is somebody else's: nothing is made until it is free
+  // Variants whose templates the API server refuses: what there is keeps its template.
+  std::set<std::string> refused;
 };
 
 // What to write to the pool's children so that they follow from the decision. Nothing if they do.

@@ -131,7 +131,8 @@ class ServingDiff {
     }
   }
 
-  // A Deployment follows its cell; what nothing is known of any more keeps its template.
+  // A Deployment follows its cell; what nothing is known of any more, or nothing can be made of,
+  // keeps its template.
   void KeepCell(const CellDecision& cell) {
     const kube::Deployment* deployment = Find(cell);
     if (cell.desired == 0) {
@@ -141,7 +142,8 @@ class ServingDiff {
     if (deployment != nullptr && deployment->meta.deleted) return;
     const auto group = input_.groups.find(cell.node_group);
     const VariantSpec* variant = FindVariant(cell.variant);
-    const bool renderable = group != input_.groups.end() && variant != nullptr;
+    const bool renderable = group != input_.groups.end() && variant != nullptr &&
+                            !input_.refused.contains(cell.variant);
     if (deployment == nullptr) {
       if (!renderable) return;
       return Put(Write::Verb::kCreate, kube::DeploymentResource(),

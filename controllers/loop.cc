@@ -941,6 +941,9 @@ std::optional<WriteList> Loop::InferenceWrites(Facts& facts, size_t place) {
     InferenceDiffInput input =
         facts.Children(object, facts.families->OfServing(place), *decision->second);
     input.name_taken = !pool.name_conflict.empty();
+    for (const placement::Variant& variant : pool.variants) {
+      if (!variant.template_invalid.empty()) input.refused.insert(variant.name);
+    }
     children = facts.Collect(kind, object.meta);
     Append(DiffChildren(input), children);
     auto scaled = ScaledByOthers(input);  // none, mostly

@@ -28,12 +28,21 @@ int64_t Amount(const Json& container, const char* list, const std::string& resou
   return amount ? *amount : 0;
 }
 
+// What the CRD lets through and the API server refuses, such as a text where an object belongs, is
+// not kept: nobody's pool may be what stops the operator.
+Json& ObjectIn(Json& parent, const std::string& key) {
+  Json& child = parent[key];
+  if (!child.is_object()) child = Json::object();
+  return child;
+}
+
 void SetAmount(Json& container, const std::string& resource, int64_t amount) {
   const std::string text = FormatResource(resource, amount);
-  container["resources"]["requests"][resource] = text;
+  Json& resources = ObjectIn(container, "resources");
+  ObjectIn(resources, "requests")[resource] = text;
   const bool limited = Amount(container, "limits", resource) != 0;
   if (IsLimited(resource) || (limited && Amount(container, "limits", resource) < amount)) {
-    container["resources"]["limits"][resource] = text;
+    ObjectIn(resources, "limits")[resource] = text;
   }
 }
 
@@ -95,11 +104,15 @@ void AddTolerations(Json& spec, const NodeGroup& group) {
 }
 
 void Require(Json& spec, const Json& requirements) {
-  Json& terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-                    ["nodeSelectorTerms"];
+  Json& affinity = ObjectIn(ObjectIn(spec, "affinity"), "nodeAffinity");
+  Json& terms =
+      ObjectIn(affinity, "requiredDuringSchedulingIgnoredDuringExecution")["nodeSelectorTerms"];
   if (!terms.is_array() || terms.empty()) terms = Json::array({Json::object()});
   for (Json& term : terms) {
-    for (const Json& requirement : requirements) term["matchExpressions"].push_back(requirement);
+    if (!term.is_object()) term = Json::object();
+    Json& expressions = term["matchExpressions"];
+    if (!expressions.is_array()) expressions = Json::array();
+    for (const Json& requirement : requirements) expressions.push_back(requirement);
   }
 }
 

@@ -271,6 +271,37 @@ TEST(DiffInference, ScalesWithoutANodeGroupButRendersNothing) {
   EXPECT_THAT(writes[0].body, HasSubstr("\"/spec/replicas\",\"value\":2"));
 }
 
+TEST(DiffInference, MakesNothingOfATemplateThatIsRefused) {
+  Scene scene;
+  scene.decision.cells = {Decided(3, 3)};
+  InferenceDiffInput input = scene.Input();
+  ASSERT_EQ(DiffChildren(input).size(), 1U) << "somebody deleted its Deployment";
+  input.refused = {"a100"};
+  EXPECT_THAT(DiffChildren(input), IsEmpty());
+  scene.deployments = {There(2)};
+  input = scene.Input();
+  input.refused = {"a100"};
+  const auto writes = DiffChildren(input);
+  ASSERT_EQ(writes.size(), 1U);
+  EXPECT_THAT(writes[0].body, HasSubstr("\"/spec/replicas\",\"value\":3"));
+  EXPECT_THAT(writes[0].body, Not(HasSubstr("template")));
+}
+
+TEST(RenderDeployment, OutlivesWhateverTheCrdLetsThrough) {
+  for (const char* field : {R"("affinity": "none")", R"("affinity": {"nodeAffinity": 3})",
+                            R"("affinity": {"nodeAffinity":
+                               {"requiredDuringSchedulingIgnoredDuringExecution":
+                                {"nodeSelectorTerms": ["x", {"matchExpressions": "y"}]}}})",
+                            R"("tolerations": "all")", R"("nodeSelector": "home")"}) {
+    Cellar c;
+    c.pool.spec.variants[0].pod_template =
+        R"({"spec": {)" + std::string(field) +
+        R"(, "containers": [{"name": "m", "resources": "8Gi", "env": "x"}]}})";
+    const Json deployment = Json::parse(RenderDeployment(c.Input()));
+    EXPECT_TRUE(deployment["spec"]["template"]["spec"]["affinity"].is_object()) << field;
+  }
+}
+
 TEST(DiffInference, AServiceForEachVariantWhenWeighted) {
   Scene scene;
   scene.pool.spec.routing_mode = "Weighted";
