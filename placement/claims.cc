@@ -302,8 +302,9 @@ void LayDown(Draft& draft, const std::vector<Claiming>& claims) {
 void CarryClaim(Draft& draft, size_t pool, const CostByNamespace& leaving) {
   // Who asks for workers alone counts on nobody's money: the others may stay in the end, and
   // who has shrunk has.
+  const CostByNamespace nothing;
   const bool shrinks = LiveClaim(draft, pool)->shrinks;
-  if (!HasTheMoney(draft, pool, shrinks ? CostByNamespace() : leaving)) {
+  if (!HasTheMoney(draft, pool, shrinks ? nothing : leaving)) {
     draft.fates[pool].memory.hold.reset();
     draft.claim_dropped = true;
     return;

@@ -1704,15 +1704,19 @@ QuotaBook WithReleased(const World& world, const Plan& plan, QuotaBook quotas) {
   return quotas;
 }
 
+// All that counted while those had their turns who wait.
+QuotaBook AsTheyWaited(const World& world, const Plan& plan, const QuotaBook& quotas) {
+  const QuotaBook asked = WithAsks(world, plan, WithClaims(world, plan, quotas));
+  return WithMoves(world, plan, WithReleased(world, plan, asked));
+}
+
 // A gang that is guaranteed a place at home waits, and would have had it but for borrowers that
 // this plan lets in.
 Problem GuaranteesHold(const World& world, const Plan& plan, const QuotaBook& quotas) {
   if (!quotas.HasGuarantees()) return {};
   const Guaranteed who{.before = CoverageBefore(world, plan, quotas),
                        .after = CoverageAfter(world, plan, quotas)};
-  const QuotaBook counted =
-      WithMoves(world, plan,
-                WithReleased(world, plan, WithAsks(world, plan, WithClaims(world, plan, quotas))));
+  const QuotaBook counted = AsTheyWaited(world, plan, quotas);
   const Capacity with = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   const Capacity without = CapacityWithoutBorrowers(world, plan, who);
   Offers offers_with(world, with);
@@ -1742,9 +1746,7 @@ Problem NobodyGoesForWhoFits(const World& world, const Plan& plan, const QuotaBo
   };
   if (std::ranges::none_of(plan.pools, claims)) return {};
   const Coverage who = CoverageAfter(world, plan, quotas);
-  const QuotaBook counted =
-      WithMoves(world, plan,
-                WithReleased(world, plan, WithAsks(world, plan, WithClaims(world, plan, quotas))));
+  const QuotaBook counted = AsTheyWaited(world, plan, quotas);
   const Capacity capacity = CapacityAfter(world, plan, [](size_t /*pool*/) { return false; });
   Offers offers(world, capacity);
   for (size_t p = 0; p < plan.pools.size(); ++p) {

@@ -328,7 +328,6 @@ TEST(Shrinking, IsGivenUpWhereTheGangCanNotGoOnWithFewer) {
   }
 }
 
-// p gets the node where the gang can't start anew, and one that it can do without.
 TEST(Shrinking, IsGivenUpWhereTheGangIsInAnotherGroup) {
   Snapshot world = Fleet(1, 2);
   world.groups.push_back(Group("barn"));
@@ -348,6 +347,7 @@ TEST(Shrinking, IsGivenUpWhereTheGangIsInAnotherGroup) {
   EXPECT_EQ(Told(plan), "shrinks elastic on barn");
 }
 
+// p gets the node where the gang can't start anew, and one that it can do without.
 TEST(Shrinking, IsForOtherNodesWhereTheGangNeedsThese) {
   Snapshot world = Full();
   world = After(world, Checked(world), kNow + Seconds{1});
