@@ -373,6 +373,7 @@ TEST(Trap, ABorrowerWhereHomeHasOtherRoom) {
 TEST(Trap, ABorrowerThatIsToGoWhenHomeGetsOtherRoom) {
   Snapshot world = Fleet(2);
   world.groups.push_back(Group("second"));
+  GroupOf(world, "second").marginal_per_node_hour = Dollars("0.50");
   AddNodes(world, "second", 2);
   world.quotas = {Guarantee("a", 16)};
   Old(world, "b1", "b", 50, {"home-1", "home-2"});
